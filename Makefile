@@ -1,0 +1,72 @@
+# Everything a developer or operator does with this repository. `make` lists it.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+GO       ?= go
+COUNT    ?= 10
+FUZZTIME ?= 30s
+BENCH    ?= .
+PREFIX   ?= /usr/local
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+
+# Pinned here and not in go.mod: tools must not choose the versions of what is linked.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+
+.DEFAULT_GOAL := help
+.PHONY: help build run install test servers check race prove fuzz bench benchcmp cover lint clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the server, one static binary: ./hearth
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o hearth .
+
+run: build ## build and serve the demo on http://127.0.0.1:8080 (needs only Go)
+	./hearth -config config.toml
+
+install: build ## install the binary below PREFIX (/usr/local), DESTDIR in front of it
+	install -D -m 755 hearth $(DESTDIR)$(PREFIX)/bin/hearth
+
+test: servers check ## all tests in their short form, with the race detector
+	$(GO) test -race -shuffle=on -timeout 10m ./...
+	$(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 5m ./...
+
+servers: ## install the servers that tests start, where root and apt-get are
+	@./scripts/install-test-servers
+
+check: ## vet and formatting
+	$(GO) vet ./...
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi
+
+race: servers ## the race detector only, COUNT times over
+	$(GO) test -race -shuffle=on -timeout 60m -count $(COUNT) ./...
+
+prove: servers check ## the long forms: everything that is promised, shown (an hour)
+	HEARTH_LONG=1 $(GO) test -race -shuffle=on -timeout 60m -count 1 ./...
+	HEARTH_LONG=1 $(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 10m ./...
+	FUZZTIME=60s GO=$(GO) ./scripts/fuzz
+
+fuzz: servers ## every fuzz target for FUZZTIME (30s)
+	FUZZTIME=$(FUZZTIME) GO=$(GO) ./scripts/fuzz
+
+bench: ## Go benchmarks matching BENCH, COUNT times (10), into bench.out
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m ./... | tee bench.out
+
+benchcmp: ## compare two such outputs: make benchcmp OLD=a NEW=b
+	$(GO) run $(BENCHSTAT) $(OLD) $(NEW)
+
+cover: servers ## coverage of all packages by all tests: coverage.html
+	$(GO) test -coverpkg=./... -coverprofile=coverage.out -timeout 10m ./...
+	$(GO) tool cover -html=coverage.out -o coverage.html
+	$(GO) tool cover -func=coverage.out | tail -n 1
+
+lint: check ## staticcheck, all of it (staticcheck.conf says which)
+	$(GO) run $(STATICCHECK) ./...
+
+clean: ## remove what these targets make
+	rm -f hearth bench.out coverage.out coverage.html
+	rm -rf dist

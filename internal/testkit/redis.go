@@ -1,0 +1,207 @@
+package testkit
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// RedisServer is a redis-server of the test's own. It keeps its port, socket and
+// directory over Stop, Kill and Start. Use it from the test's goroutine.
+type RedisServer struct {
+	tb       testing.TB
+	bin      string
+	dir      string
+	port     int
+	password string
+	config   []string // lines after ours, so they win
+	proc     *Process
+}
+
+// RedisOption changes how Redis starts a server.
+type RedisOption func(*RedisServer)
+
+// WithConfig adds lines of redis.conf, such as `maxmemory 10mb`.
+func WithConfig(lines ...string) RedisOption {
+	return func(s *RedisServer) { s.config = append(s.config, lines...) }
+}
+
+// WithPassword makes the server ask for a password; URL carries it.
+func WithPassword(password string) RedisOption {
+	return func(s *RedisServer) { s.password = password }
+}
+
+// Redis starts an empty redis-server on a port of its own and returns when it
+// answers. It writes nothing to disk by itself and ends with the test.
+func Redis(tb testing.TB, opts ...RedisOption) *RedisServer {
+	tb.Helper()
+	s := &RedisServer{tb: tb, bin: NeedRedis(tb)}
+	for _, opt := range opts {
+		opt(s)
+	}
+	s.dir = tempDir(tb, "redis")
+	s.port = FreePort(tb)
+	conf := []string{
+		fmt.Sprintf("port %d", s.port),
+		"bind 127.0.0.1",
+		"unixsocket " + s.Socket(),
+		"dir " + s.dir,
+		"daemonize no",
+		`save ""`,
+		"appendonly no",
+		"enable-debug-command local",
+		"repl-diskless-sync-delay 0",
+	}
+	if s.password != "" {
+		conf = append(conf, "requirepass "+s.password)
+	}
+	conf = append(conf, s.config...)
+	writeFile(tb, filepath.Join(s.dir, "redis.conf"), strings.Join(conf, "\n")+"\n")
+	s.Start()
+	return s
+}
+
+// Start starts the server again after Stop or Kill, on the same port and with
+// what is on disk: all that it held at Stop; after Kill what a SAVE or the append-only file kept.
+func (s *RedisServer) Start() {
+	s.tb.Helper()
+	if s.proc != nil && s.proc.Running() {
+		s.tb.Fatal("starting redis-server: it runs already")
+	}
+	s.proc = startProcess(s.tb, command{
+		name: "redis-server",
+		path: s.bin,
+		args: []string{filepath.Join(s.dir, "redis.conf")},
+		dir:  s.dir,
+	})
+	s.proc.awaitReady(func() bool {
+		v, err := s.Try("PING")
+		return err == nil && v == "PONG"
+	})
+}
+
+// StartEmpty is Start with nothing on disk, as after a lost machine.
+func (s *RedisServer) StartEmpty() {
+	s.tb.Helper()
+	for _, name := range []string{"dump.rdb", "appendonlydir"} {
+		if err := os.RemoveAll(filepath.Join(s.dir, name)); err != nil {
+			s.tb.Fatalf("emptying redis-server: %v", err)
+		}
+	}
+	s.Start()
+}
+
+// Stop saves the data and ends the server in good order. A paused one is resumed.
+func (s *RedisServer) Stop() {
+	s.tb.Helper()
+	s.proc.Resume()
+	s.Do("SAVE")
+	s.proc.Stop()
+}
+
+// Kill ends the server at once, without saving.
+func (s *RedisServer) Kill() { s.proc.Kill() }
+
+// Pause freezes the server: connections stay open, new ones are still accepted
+// by the kernel, nothing is answered until Resume.
+func (s *RedisServer) Pause() {
+	s.tb.Helper()
+	s.proc.Pause()
+}
+
+// Resume ends a Pause.
+func (s *RedisServer) Resume() { s.proc.Resume() }
+
+// Running reports whether the server has been started and not ended.
+func (s *RedisServer) Running() bool { return s.proc.Running() }
+
+// Pid is the number of the server's process.
+func (s *RedisServer) Pid() int { return s.proc.Pid() }
+
+// Logs returns the end of the server's log.
+func (s *RedisServer) Logs() string { return s.proc.Logs() }
+
+// Port is the TCP port on 127.0.0.1.
+func (s *RedisServer) Port() int { return s.port }
+
+// Addr is host:port.
+func (s *RedisServer) Addr() string { return hostPort(s.port) }
+
+// Socket is the path of the unix socket, on which the server listens too.
+func (s *RedisServer) Socket() string { return filepath.Join(s.dir, "redis.sock") }
+
+// Dir is the server's directory, with its dump and append-only file.
+func (s *RedisServer) Dir() string { return s.dir }
+
+// URL is the address in the form of the configuration key redis.url.
+func (s *RedisServer) URL() string {
+	u := url.URL{Scheme: "redis", Host: s.Addr()}
+	if s.password != "" {
+		u.User = url.UserPassword("", s.password)
+	}
+	return u.String()
+}
+
+// AdminConn opens a connection of its own to the server, over the unix socket, so
+// that it also works where TCP is what the test disturbs. It is closed with the test.
+func (s *RedisServer) AdminConn() *RedisConn {
+	s.tb.Helper()
+	c, err := s.dial()
+	if err != nil {
+		s.tb.Fatalf("connecting to redis-server: %v", err)
+	}
+	s.tb.Cleanup(c.Close)
+	return c
+}
+
+func (s *RedisServer) dial() (*RedisConn, error) {
+	c, err := dialRedis(s.tb, "unix", s.Socket())
+	if err != nil || s.password == "" {
+		return c, err
+	}
+	if _, err := c.Try("AUTH", s.password); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Try sends one command on a new connection and returns its reply: string, int64,
+// nil or []any. An error reply comes as err of type Error.
+func (s *RedisServer) Try(args ...string) (any, error) {
+	c, err := s.dial()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.Try(args...)
+}
+
+// Do is Try that ends the test on any error.
+func (s *RedisServer) Do(args ...string) any {
+	s.tb.Helper()
+	v, err := s.Try(args...)
+	if err != nil {
+		s.tb.Fatalf("asking redis-server %q: %v", args, err)
+	}
+	return v
+}
+
+// Text is Do for a command that answers with a string or number; nil is "".
+func (s *RedisServer) Text(args ...string) string {
+	s.tb.Helper()
+	return text(s.Do(args...))
+}
+
+// Int is Do for a command that answers with an integer.
+func (s *RedisServer) Int(args ...string) int64 {
+	s.tb.Helper()
+	n, ok := s.Do(args...).(int64)
+	if !ok {
+		s.tb.Fatalf("asking redis-server %q: the answer is no integer", args)
+	}
+	return n
+}
