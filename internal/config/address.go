@@ -1,0 +1,241 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// unixPrefix marks a listening address as the path of a socket.
+const unixPrefix = "unix:"
+
+// maxSocketPath is what the kernel's sockaddr_un holds, less the final zero.
+const maxSocketPath = 107
+
+// checkAddress accepts host:port and unix:path.
+func checkAddress(text string) string {
+	if path, isUnix := strings.CutPrefix(text, unixPrefix); isUnix {
+		if path == "" {
+			return `has no path; write it as "unix:/run/hearth/hearth.sock"`
+		}
+		return ""
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		if _, numeric := portNumber(text); numeric {
+			return fmt.Sprintf(`has no host; write it as "127.0.0.1:%s"`, text)
+		}
+		return `is no address; write it as "127.0.0.1:8080" or "unix:/run/hearth/hearth.sock"`
+	}
+	if _, ok := portNumber(port); !ok {
+		return "has no port from 0 to 65535; write it as " + strconv.Quote(net.JoinHostPort(host, "8080"))
+	}
+	if _, err := netip.ParseAddr(host); host != "" && err != nil && !hostName.MatchString(host) {
+		return `has no valid host; write an IP address or a name, such as "127.0.0.1:8080"`
+	}
+	return ""
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
+
+func portNumber(text string) (int, bool) {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return int(n), err == nil
+}
+
+// sameAddress tells whether two listening addresses cannot both be bound.
+func sameAddress(a, b string) bool {
+	if strings.HasPrefix(a, unixPrefix) || strings.HasPrefix(b, unixPrefix) {
+		return a == b
+	}
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	na, _ := portNumber(portA)
+	nb, _ := portNumber(portB)
+	if errA != nil || errB != nil || na != nb || na == 0 { // port 0: the kernel picks a free one
+		return false
+	}
+	everywhere := func(host string) bool {
+		ip, err := netip.ParseAddr(host)
+		return host == "" || err == nil && ip.IsUnspecified()
+	}
+	return strings.EqualFold(hostA, hostB) || everywhere(hostA) || everywhere(hostB)
+}
+
+// checkNetwork accepts CIDRs.
+func checkNetwork(text string) string {
+	p, err := netip.ParsePrefix(text)
+	if ip, isIP := netip.ParseAddr(text); err != nil && isIP == nil {
+		return fmt.Sprintf("has no prefix length; write it as \"%s/%d\"", ip.WithZone(""), ip.BitLen())
+	}
+	if err != nil {
+		return `is no network; write it as "10.0.0.0/8" or "fd00::/8"`
+	}
+	if p != p.Masked() {
+		return fmt.Sprintf("has bits beyond its prefix; write it as %q", p.Masked())
+	}
+	return ""
+}
+
+// checkHost accepts what a Host header may name, without a port.
+func checkHost(text string) string {
+	if !hostName.MatchString(text) || text != strings.ToLower(text) {
+		return `is no host name; write it in lower case, without scheme and port, such as "hearth.example.org"`
+	}
+	return ""
+}
+
+// checkRedis accepts "" and the URLs of the shared tier. Its complaints never
+// quote the text, which may hold a password.
+func checkRedis(text string) string {
+	if text == "" {
+		return ""
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return `is no URL; write it as "redis://user:password@host:6379/0", special characters of the password percent-encoded`
+	}
+	switch u.Scheme {
+	case "redis", "rediss":
+		if u.Hostname() == "" {
+			return `names no host; write it as "redis://host:6379"`
+		}
+		if p := u.Port(); p != "" {
+			if _, ok := portNumber(p); !ok {
+				return "has no port from 0 to 65535; write it as \"redis://host:6379\""
+			}
+		}
+		if db := strings.TrimPrefix(u.Path, "/"); u.Path != "" && !decimal(db) {
+			return `has a path that is no database number; end it as "redis://host:6379/0" or without a slash`
+		}
+	case "unix":
+		if u.Host != "" || !strings.HasPrefix(u.Path, "/") {
+			return `names no absolute path; write it as "unix:///run/redis/redis.sock"`
+		}
+	default:
+		return `has a scheme that is none of redis, rediss and unix; write it as "redis://host:6379", or "" for the embedded tier`
+	}
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return `has parameters that do not parse; write them as "?addr=host2:6379&addr=host3:6379"`
+	}
+	if q.Get("protocol") == "2" || q.Get("client_cache") == "0" {
+		return "turns client-side caching off, on which the memory tier rests; leave out protocol=2 and client_cache=0"
+	}
+	if q.Has("db") && !decimal(q.Get("db")) {
+		return "has a db that is no number; write it as ?db=0"
+	}
+	return ""
+}
+
+func decimal(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
+}
+
+const sqlitePrefix = "sqlite:"
+
+// checkDatabase accepts "" and the URLs of a database, likewise unquoted.
+func checkDatabase(text string) string {
+	const example = `write it as "postgres://user:password@host:5432/name", special characters of the password percent-encoded`
+	if text == "" {
+		return ""
+	}
+	if file, isSQLite := strings.CutPrefix(text, sqlitePrefix); isSQLite {
+		if file == "" {
+			return `names no file; write it as "sqlite:data.db"`
+		}
+		if strings.ContainsAny(file, "?#") {
+			return `has parameters, which a file has none of; write it as "sqlite:data.db"`
+		}
+		if strings.HasPrefix(file, "//") {
+			return `has slashes that other programs read differently; write it as "sqlite:data.db" or "sqlite:/var/lib/hearth/data.db"`
+		}
+		return ""
+	}
+	scheme, _, found := strings.Cut(text, "://")
+	if !found || !slices.Contains([]string{"postgres", "postgresql", "mysql"}, scheme) {
+		return `begins with none of sqlite:, postgres:// and mysql://; write it so, for instance "sqlite:data.db"`
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return "is no URL; " + example
+	}
+	if u.Hostname() == "" && u.Query().Get("host") == "" {
+		return "names no host; " + example
+	}
+	return ""
+}
+
+// checkOrigin accepts "*" and what browsers send as Origin.
+func checkOrigin(text string) string {
+	if text == "*" {
+		return ""
+	}
+	const form = `is no origin; write it as "https://app.example.org", without a path`
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return form
+	}
+	if p := u.Port(); p != "" {
+		if _, ok := portNumber(p); !ok {
+			return form
+		}
+	}
+	host := u.Host
+	if u.Scheme == "http" {
+		host = strings.TrimSuffix(host, ":80")
+	} else {
+		host = strings.TrimSuffix(host, ":443")
+	}
+	// Compared byte by byte with the header, so only its canonical form matches.
+	if canonical := u.Scheme + "://" + strings.ToLower(host); canonical != text {
+		return fmt.Sprintf("is not what browsers send; write it as %q", canonical)
+	}
+	return ""
+}
+
+// resolvePaths makes relative paths begin at the configuration file's directory.
+func (l *loader) resolvePaths() {
+	c := l.config
+	for _, path := range []*string{&c.Embedded.Path, &c.Server.TLS.Cert, &c.Server.TLS.Key, &c.Server.TLS.ClientCA} {
+		*path = l.absolute(*path)
+	}
+	for key, address := range map[string]*string{"server.listen": &c.Server.Listen, "server.admin": &c.Server.Admin} {
+		path, isUnix := strings.CutPrefix(*address, unixPrefix)
+		if !isUnix || strings.HasPrefix(path, "@") { // Linux's abstract sockets are no files
+			continue
+		}
+		path = l.absolute(path)
+		*address = unixPrefix + path
+		if len(path) > maxSocketPath {
+			l.fault(key, "the socket's path %s has %d bytes, of which the kernel takes %d; write a shorter one", quote(path), len(path), maxSocketPath)
+		}
+	}
+	if file := sqliteFile(c.Database.URL); file != "" {
+		c.Database.URL = NewSecret(sqlitePrefix + l.absolute(file))
+	}
+}
+
+func (l *loader) absolute(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(l.dir, path)
+}
+
+// sqliteFile returns the file of a SQLite database, or "" for other databases
+// and those without a file.
+func sqliteFile(database Secret) string {
+	file, isSQLite := strings.CutPrefix(database.Reveal(), sqlitePrefix)
+	if !isSQLite || file == ":memory:" {
+		return ""
+	}
+	return file
+}

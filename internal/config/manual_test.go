@@ -1,0 +1,185 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"hearth/internal/config"
+)
+
+const root = "../../"
+
+// TestManual proves that config.toml, which is the manual, tells the truth: the
+// values in it are the defaults, but for the demo, and no key is missing.
+func TestManual(t *testing.T) {
+	got, err := config.Load(root+"config.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Defaults()
+	want.Embedded.Path = filepath.Join(dir, "hearth.db")
+	// The demo.
+	want.Database.URL = config.NewSecret("sqlite:" + filepath.Join(dir, "demo.db"))
+	want.Database.Demo = true
+	want.Counters = []config.Counter{{Path: "/concurrent_test", Key: "request_count", Work: got.Counters[0].Work}}
+	want.Batches = []config.Batch{{Path: "/batch_process", Resource: "item"}}
+	for i, name := range []string{"user", "item"} {
+		r := config.DefaultResource()
+		r.Name, r.Envelope = name, name
+		// Statements and templates have no default.
+		r.Path, r.Key = got.Resources[i].Path, got.Resources[i].Key
+		r.Select, r.Upsert, r.Delete = got.Resources[i].Select, got.Resources[i].Upsert, got.Resources[i].Delete
+		want.Resources = append(want.Resources, r)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("config.toml differs from the defaults (-default +file):\n%s", diff)
+	}
+	for i, want := range []string{"/user/{user_id:int} user:{user_id}", "/item/{id:string} item:{id}"} {
+		if r := got.Resources[i]; r.Path.Text+" "+r.Key.Text != want {
+			t.Errorf("resource %d: got %s %s, want %s", i, r.Path.Text, r.Key.Text, want)
+		}
+	}
+}
+
+// TestManualWritesEveryDefault checks that each key stands in config.toml by
+// itself, not only through the default that Load would use without it.
+func TestManualWritesEveryDefault(t *testing.T) {
+	data, err := os.ReadFile(root + "config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range config.AllKeys() {
+		if !mentions(string(data), key) {
+			t.Errorf("config.toml does not mention %s", key)
+		}
+	}
+	// What is commented out must be right once the # is removed. Two of the
+	// keys exclude others by design.
+	uncommented := regexp.MustCompile(`(?m)^#([a-z_\[])`).ReplaceAllString(string(data), "$1")
+	for _, conflict := range []string{"url_file", "token_file", "origin", "password_file"} {
+		uncommented = regexp.MustCompile(`(?m)^`+conflict+` = .*$`).ReplaceAllString(uncommented, "")
+	}
+	uncommented = strings.Replace(uncommented, `token = "…"`, `token = "0123456789abcdef"`, 1)
+	if _, err := load(t, uncommented); err != nil {
+		t.Errorf("config.toml with its examples in force: %v", err)
+	}
+}
+
+// mentions tells whether a TOML text sets a key, commented out or not, in its
+// table or inline.
+func mentions(text, key string) bool {
+	section, name := "", key
+	if i := strings.LastIndexByte(key, '.'); i >= 0 {
+		section, name = key[:i], key[i+1:]
+	}
+	if key, found := strings.CutPrefix(section, "resource."); found { // resource.ttl is written inline
+		return regexp.MustCompile(`(?m)^` + key + ` = \{.*\b` + name + ` = `).MatchString(text)
+	}
+	header := regexp.MustCompile(`(?m)^#?\[\[?` + regexp.QuoteMeta(section) + `\]\]?$`)
+	at := header.FindStringIndex(text)
+	if at == nil {
+		return false
+	}
+	body := text[at[1]:]
+	if end := regexp.MustCompile(`(?m)^#?\[`).FindStringIndex(body); end != nil {
+		body = body[:end[0]]
+	}
+	return regexp.MustCompile(`(?m)^#?` + name + ` = `).MatchString(body)
+}
+
+// TestReference checks that docs/configuration.md has a row for every key, and
+// names the variable of every key that has one.
+func TestReference(t *testing.T) {
+	data, err := os.ReadFile(root + "docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range config.AllKeys() {
+		if !strings.Contains(string(data), "| `"+key+"` |") {
+			t.Errorf("docs/configuration.md has no row for %s", key)
+		}
+	}
+}
+
+// TestFull loads a file that sets every key to something else than its default
+// and checks that each value arrives in a field and each field has a key.
+func TestFull(t *testing.T) {
+	data, err := os.ReadFile("testdata/full.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range config.AllKeys() {
+		name := key[strings.LastIndexByte(key, '.')+1:]
+		// Excluded by others: the keys whose value a file holds here.
+		if key != "database.url" && !strings.Contains(string(data), name+" = ") {
+			t.Errorf("full.toml does not set %s", key)
+		}
+	}
+	got, err := config.Load("testdata/full.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Defaults()
+	want.Resources = []config.Resource{config.DefaultResource()}
+	want.Limits = []config.Limit{{By: "client"}}
+	want.Counters, want.Batches = []config.Counter{{}}, []config.Batch{{}}
+	want.Auth.Tokens = []config.Token{{}}
+	untouched(t, "Config", reflect.ValueOf(*want), []reflect.Value{reflect.ValueOf(*got)})
+
+	if s := got.Database.URL.Reveal(); s != "postgres://app:from-a-file@db/app" {
+		t.Errorf("database.url_file: got %q", s)
+	}
+	if s := got.Auth.Tokens[1].Token.Reveal(); s != "fedcba9876543210" {
+		t.Errorf("auth.token.token_file: got %q", s)
+	}
+	if r := got.Resources[0]; r.Envelope != "" || got.Resources[1].Envelope != "remote" {
+		t.Errorf("envelopes: got %q and %q, want none and the name", r.Envelope, got.Resources[1].Envelope)
+	}
+	if s := got.Server; s.MaxMany != 11 || s.MaxItems != 10 || s.MaxHeader != 32<<10 || s.MaxBody != 4096 {
+		t.Errorf("numbers: got %+v", s)
+	}
+}
+
+// untouched reports fields in which none of the values differs from the default.
+func untouched(t *testing.T, name string, def reflect.Value, values []reflect.Value) {
+	t.Helper()
+	if _, isSecret := def.Interface().(config.Secret); def.Kind() == reflect.Struct && !isSecret {
+		for i := range def.NumField() {
+			if def.Type().Field(i).Name == "Warnings" {
+				continue
+			}
+			var fields []reflect.Value
+			for _, v := range values {
+				fields = append(fields, v.Field(i))
+			}
+			untouched(t, name+"."+def.Type().Field(i).Name, def.Field(i), fields)
+		}
+		return
+	}
+	if isTables := def.Kind() == reflect.Slice && def.Type().Elem().Kind() == reflect.Struct; isTables && def.Len() > 0 {
+		var items []reflect.Value
+		for _, v := range values {
+			for i := range v.Len() {
+				items = append(items, v.Index(i))
+			}
+		}
+		untouched(t, name, def.Index(0), items)
+		return
+	}
+	for _, v := range values {
+		if !reflect.DeepEqual(v.Interface(), def.Interface()) {
+			return
+		}
+	}
+	t.Errorf("%s: no key of full.toml sets it", name)
+}

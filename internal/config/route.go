@@ -1,0 +1,78 @@
+package config
+
+import "fmt"
+
+// route is a path that is answered, and the methods it takes.
+type route struct {
+	key  string // of the configuration; "" = built in
+	path Path
+	post bool // POST; everything else is GET and the writes of a record
+	many bool // the many-read of a resource
+}
+
+// builtIn are the paths the server answers by itself, whatever the method.
+func builtIn() []string { return []string{"/docs", "/openapi.json", "/healthz"} }
+
+// validateRoutes refuses paths that compete for one request.
+func (l *loader) validateRoutes() {
+	var routes []route
+	for i, r := range l.config.Resources {
+		at := fmt.Sprintf("resource.[%d].path", i)
+		if !l.given(at) {
+			continue
+		}
+		routes = append(routes, route{key: at, path: r.Path})
+		if c := r.Collection(); c != "" {
+			p, _ := parsePath(c)
+			routes = append(routes, route{key: at, path: p, many: true})
+		}
+	}
+	for i, c := range l.config.Counters {
+		routes = l.addPlain(routes, fmt.Sprintf("counter.[%d].path", i), c.Path, false)
+	}
+	for i, b := range l.config.Batches {
+		routes = l.addPlain(routes, fmt.Sprintf("batch.[%d].path", i), b.Path, true)
+	}
+	for i, a := range routes {
+		if l.takesBuiltIn(a) {
+			continue
+		}
+		for _, b := range routes[:i] {
+			// Where two collections overlap, the resources' own paths do too.
+			if a.post == b.post && !(a.many && b.many) && a.key != b.key && overlaps(a.path, b.path) {
+				l.fault(a.key, "%q and %q (%s) answer the same requests%s; change one of the paths", a.path.Text, b.path.Text, l.where(b.key), manyRead(a, b))
+			}
+		}
+	}
+}
+
+func (l *loader) addPlain(routes []route, key, path string, post bool) []route {
+	p, wrong := parsePath(path)
+	if !l.given(key) || wrong != "" {
+		return routes
+	}
+	return append(routes, route{key: key, path: p, post: post})
+}
+
+// takesBuiltIn reports a path that belongs to the server itself.
+func (l *loader) takesBuiltIn(r route) bool {
+	if r.path.Segments[0].Literal == "docs" && !r.many {
+		l.fault(r.key, "%q lies below /docs, which is reserved; take another path", r.path.Text)
+		return true
+	}
+	for _, text := range builtIn() {
+		if p, _ := parsePath(text); overlaps(r.path, p) {
+			l.fault(r.key, "%q takes requests of %s, which is reserved%s; take another path", r.path.Text, text, manyRead(r, r))
+			return true
+		}
+	}
+	return false
+}
+
+// manyRead explains where a path comes from that nobody wrote.
+func manyRead(a, b route) string {
+	if a.many || b.many {
+		return " (a resource with one parameter is also read in many at the path before it)"
+	}
+	return ""
+}

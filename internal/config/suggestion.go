@@ -1,0 +1,53 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// nearest returns the candidate that a mistyped name most likely meant, or ""
+// when none is near. Of equally near ones the first in the alphabet wins, so
+// that the same mistake always reads the same.
+func nearest(name string, candidates []string) string {
+	name = strings.ToLower(name)
+	if len(name) > 64 { // no key is that long, and the distance costs a product
+		return ""
+	}
+	best, least := "", max(2, len(name)/3)+1
+	for _, c := range slices.Sorted(slices.Values(candidates)) {
+		d := distance(name, strings.ToLower(c))
+		if len(name) > 2 && len(c) > 2 && (strings.HasPrefix(name, c) || strings.HasPrefix(c, name)) {
+			d = min(d, 1) // "warning" for "warn", "integer" for "int"
+		}
+		if d < least && d < len(c) {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's, with a swap of neighbours as one step.
+func distance(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			d := min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d = min(d, rows[i-2][j-2]+1)
+			}
+			rows[i][j] = d
+		}
+	}
+	return rows[len(a)][len(b)]
+}

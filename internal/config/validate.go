@@ -1,0 +1,191 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+)
+
+// validate finds what no single value shows: required keys, contradictions,
+// and names, paths and keys that collide. It stays silent about keys whose
+// value was refused already, lest one slip read like several.
+func (l *loader) validate() {
+	l.validateServer()
+	l.validateStores()
+	l.validateTokens()
+	l.validateCORS()
+	l.validateLimits()
+	for i := range l.config.Counters {
+		at := fmt.Sprintf("counter.[%d]", i)
+		l.require(at+".path", `such as "/visits"`)
+		l.require(at+".key", `such as "visits"`)
+	}
+	l.validateBatches()
+	l.validateResources()
+	l.validateRoutes()
+	l.validateKeys()
+}
+
+// require reports a key that was not given.
+func (l *loader) require(key, example string) {
+	if !l.set(key) {
+		l.fault(key, "is missing; write it, %s", example)
+	}
+}
+
+// given tells whether a key was set to a value that was not refused.
+func (l *loader) given(key string) bool { return l.set(key) && !l.refused[key] }
+
+func (l *loader) validateServer() {
+	s := l.config.Server
+	if sameAddress(s.Listen, s.Admin) && !l.refused["server.listen"] && !l.refused["server.admin"] {
+		key, other := "server.admin", "server.listen"
+		if !l.set(key) {
+			key, other = other, key
+		}
+		l.fault(key, "%s is the address of %s too (%s); take another port or socket", quote(s.Admin), other, l.where(other))
+	}
+	for _, pair := range [][2]string{{"cert", "key"}, {"key", "cert"}, {"client_ca", "cert"}} {
+		here, other := "server.tls."+pair[0], "server.tls."+pair[1]
+		if l.filled(here) && !l.filled(other) {
+			l.fault(here, "needs %s; write both or neither", other)
+		}
+	}
+	if s.ProxyProtocol && len(s.TrustedProxy) == 0 {
+		l.warn("server.proxy_protocol is on while server.trusted_proxies is empty: whoever reaches the port can claim any address")
+	}
+}
+
+// filled tells whether one of the TLS keys names a file.
+func (l *loader) filled(key string) bool {
+	t := l.config.Server.TLS
+	return map[string]string{"server.tls.cert": t.Cert, "server.tls.key": t.Key, "server.tls.client_ca": t.ClientCA}[key] != ""
+}
+
+func (l *loader) validateStores() {
+	c := l.config
+	if u, err := url.Parse(c.Redis.URL.Reveal()); err == nil && u.User != nil {
+		if _, has := u.User.Password(); has && !c.Redis.Password.Empty() {
+			l.fault("redis.password_file", "names a second password beside the one in redis.url (%s); keep one of the two", l.where("redis.url"))
+		}
+	}
+	if c.Redis.URL.Empty() && !l.refused["redis.url"] {
+		for _, key := range []string{"redis.password_file", "redis.wait_replicas"} {
+			if l.set(key) && (key != "redis.password_file" || !c.Redis.Password.Empty()) && (key != "redis.wait_replicas" || c.Redis.WaitReplicas > 0) {
+				l.fault(key, "needs redis.url; name a Redis there or remove this key")
+			}
+		}
+		if file := sqliteFile(c.Database.URL); file != "" && file == c.Embedded.Path {
+			l.fault("embedded.path", "is the file of database.url (%s) too; take one of its own, because the two would wait for each other's locks", l.where("database.url"))
+		}
+	}
+	if !l.hasDatabase() {
+		if c.Database.Demo {
+			l.fault("database.demo", `needs database.url; write it as "sqlite:demo.db"`)
+		}
+		if len(c.Database.Init) > 0 {
+			l.fault("database.init", `needs database.url; write it as "sqlite:data.db"`)
+		}
+	}
+}
+
+// hasDatabase tells whether a database was named, even if its URL or the file
+// with it is no good.
+func (l *loader) hasDatabase() bool {
+	return !l.config.Database.URL.Empty() || l.refused["database.url"]
+}
+
+func (l *loader) validateTokens() {
+	names, texts := map[string]string{}, map[string]string{}
+	for i, t := range l.config.Auth.Tokens {
+		at := fmt.Sprintf("auth.token.[%d]", i)
+		l.require(at+".name", `such as "deploy"`)
+		l.unique(names, at+".name", t.Name)
+		l.require(at+".scopes", `such as ["write"]`)
+		if l.given(at + ".scopes") {
+			if len(t.Scopes) == 0 {
+				l.fault(at+".scopes", `is empty, so that the token opens nothing; write some of "write", "admin" and "metrics"`)
+			}
+			if distinct := slices.Compact(slices.Sorted(slices.Values(t.Scopes))); len(distinct) < len(t.Scopes) {
+				l.fault(at+".scopes", "names a scope twice; remove one")
+			}
+		}
+		if !l.set(at+".token") && !l.set(at+".token_file") {
+			l.fault(at+".token", "is missing; write it, or token_file with the name of a file that holds it")
+		}
+		if other, again := texts[t.Token.Reveal()]; again && !t.Token.Empty() {
+			l.fault(at+".token", "is the token of %s too; every name needs its own", other)
+		}
+		texts[t.Token.Reveal()] = quote(t.Name)
+	}
+}
+
+// unique reports a name that an earlier table has already. The map is from
+// names to the keys that set them.
+func (l *loader) unique(taken map[string]string, key, name string) {
+	if name == "" {
+		return
+	}
+	if first, found := taken[name]; found {
+		l.fault(key, "%q is taken (%s); take another name", name, l.where(first))
+		return
+	}
+	taken[name] = key
+}
+
+func (l *loader) validateCORS() {
+	c := l.config.CORS
+	for key, list := range map[string][]string{"cors.origins": c.Origins, "cors.methods": c.Methods, "cors.headers": c.Headers} {
+		if len(list) > 1 && slices.Contains(list, "*") {
+			l.fault(key, `has "*" beside others; write ["*"] alone, or leave it out`)
+		}
+	}
+}
+
+func (l *loader) validateLimits() {
+	names := map[string]string{}
+	for i, m := range l.config.Limits {
+		at := fmt.Sprintf("limit.[%d]", i)
+		l.require(at+".name", `such as "api"`)
+		l.unique(names, at+".name", m.Name)
+		l.require(at+".rate", `such as "100/s"`)
+		l.require(at+".paths", `such as ["/*"]`)
+		if l.given(at+".paths") && len(m.Paths) == 0 {
+			l.fault(at+".paths", `is empty, so that the limit meets no request; write ["/*"] for all`)
+		}
+		if l.given(at+".rate") && m.Burst > m.Rate.Count {
+			l.fault(at+".burst", "%d is more than the rate's count, which no window exceeds; write %d or less", m.Burst, m.Rate.Count)
+		}
+	}
+}
+
+func (l *loader) validateBatches() {
+	for i, b := range l.config.Batches {
+		at := fmt.Sprintf("batch.[%d]", i)
+		l.require(at+".path", `such as "/batch_process"`)
+		l.require(at+".resource", "the name of a resource without select and origin")
+		if b.Resource == "" {
+			continue
+		}
+		n := slices.IndexFunc(l.config.Resources, func(r Resource) bool { return r.Name == b.Resource })
+		if n < 0 {
+			var names []string
+			for _, r := range l.config.Resources {
+				names = append(names, r.Name)
+			}
+			if near := nearest(b.Resource, names); near != "" {
+				l.fault(at+".resource", "there is no resource %q; did you mean %q?", b.Resource, near)
+			} else {
+				l.fault(at+".resource", "there is no resource %q; add a [[resource]] of that name", b.Resource)
+			}
+			continue
+		}
+		from := fmt.Sprintf("resource.[%d]", n)
+		if l.set(from+".select") || l.set(from+".origin") {
+			l.fault(at+".resource", "%q has a select or an origin (%s), so its records are not the batch's to write; name a resource without", b.Resource, l.where(from))
+		}
+		if params := l.config.Resources[n].Path.Params(); l.given(from+".path") && len(params) != 1 {
+			l.fault(at+".resource", "%q has %d path parameters (%s), but an item has one id; name a resource with exactly one", b.Resource, len(params), l.where(from+".path"))
+		}
+	}
+}
