@@ -1,0 +1,90 @@
+package openapi
+
+import "encoding/json"
+
+// API describes a server: all that its document tells. It is plain data, so
+// that whoever reads the configuration decides what it means and this package
+// only how it is written down.
+type API struct {
+	Title       string // required by OpenAPI, so never empty
+	Version     string // of the API's description; the program's version will do
+	Description string // plain text; `backquotes` mark code
+
+	Resources []Resource
+	Counters  []Counter
+	Batches   []Batch
+	Limits    []Limit
+
+	// TokensRequired says that writes need a bearer token of scope write.
+	TokensRequired bool
+
+	MaxMany  int // ids of one many-read
+	MaxItems int // items of one batch
+	MaxBody  int // bytes of one request body
+}
+
+// Resource is one kind of record and what can be done with it.
+type Resource struct {
+	Name     string
+	Path     string  // a template without types, such as /user/{user_id}
+	Params   []Param // the path's parameters, in its order
+	Envelope string  // the member that holds the data; "" answers the bare data
+	Many     bool    // the data is an array of rows, empty rather than missing
+
+	Readable  bool // GET and HEAD
+	CanPut    bool
+	CanDelete bool
+	ManyRead  bool // GET on the path without its last segment; one parameter only
+	HasSource bool // a database or an HTTP origin stands behind it
+
+	// Schema is a JSON Schema of the data. Without one it is derived from
+	// Example, as loosely as one example demands.
+	Schema json.RawMessage
+
+	// Example is a real record and ExampleArgs the text of the parameters that
+	// find it, in the order of Params. With either missing the document still
+	// offers values to try but claims no answer.
+	Example     json.RawMessage
+	ExampleArgs []string
+
+	// MissingArgs are parameters that find nothing. Where given, the example
+	// of the many-read asks for them too, to show what a gap looks like.
+	MissingArgs []string
+
+	// PutExample is a body that PUT takes at ExampleArgs, PutMembers what the
+	// statement reads from a body (none: it takes the body whole).
+	PutExample json.RawMessage
+	PutMembers []Member
+}
+
+// Param is a parameter of a path. Type is "int", "string" or "uuid".
+type Param struct{ Name, Type string }
+
+// Member is a member of a PUT's body; dots in Name descend ("address.city").
+type Member struct {
+	Name     string
+	Required bool
+}
+
+// Counter is a path whose every GET counts.
+type Counter struct{ Path string }
+
+// Batch is a path that takes many items of one resource at once.
+type Batch struct {
+	Path     string
+	Resource string // the name of a Resource
+
+	// Example is an array of items. Without one it is the resource's Example.
+	Example json.RawMessage
+}
+
+// Limit is a rate limit as configured.
+type Limit struct {
+	Name string
+	Rate string // such as "100/s"
+	By   string // client, global, header:NAME
+
+	// Paths are templates without types; one that ends in an asterisk stands
+	// for all that begin with the rest, and none at all for every path.
+	Paths []string
+}

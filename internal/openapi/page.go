@@ -1,0 +1,60 @@
+package openapi
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"html"
+	"strings"
+)
+
+// files are the parts of the page. They are written by hand, as one document,
+// one style sheet and one script, so that what runs in a reader's browser is
+// short enough to be read.
+//
+//go:embed page/index.html page/style.css page/script.js
+var files embed.FS
+
+// DocsPage returns the interactive documentation: one HTML document without any
+// reference to another host, which fetches openapi.json next to itself. It must
+// be sent with ContentSecurityPolicy, and is the same for every request.
+func DocsPage(title string) []byte {
+	page := strings.NewReplacer(
+		"{{title}}", html.EscapeString(title),
+		"{{style}}", part("style.css"),
+		"{{script}}", part("script.js"),
+	).Replace(part("index.html"))
+	return []byte(page)
+}
+
+// ContentSecurityPolicy returns the value of the header of that name for the
+// page: it may run its own script and style, named by their hashes, and talk
+// to its own server. Nothing else, and no text may ever become markup.
+func ContentSecurityPolicy() string {
+	return strings.Join([]string{
+		"default-src 'none'",
+		"script-src " + hash(part("script.js")),
+		"style-src " + hash(part("style.css")),
+		"img-src data:", // the icon, which is drawn in the page itself
+		"connect-src 'self'",
+		"base-uri 'none'",
+		"form-action 'none'",
+		"frame-ancestors 'none'",
+		"require-trusted-types-for 'script'",
+		"trusted-types 'none'",
+	}, "; ")
+}
+
+// hash is a source expression for inline text (CSP level 2, section 4.2.5).
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+func part(name string) string {
+	text, err := files.ReadFile("page/" + name)
+	if err != nil {
+		panic("BUG: reading an embedded file: " + err.Error())
+	}
+	return string(text)
+}

@@ -1,0 +1,191 @@
+package openapi
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Names of the shared headers, which are components.
+const (
+	headerETag        = "ETag"
+	headerCacheStatus = "CacheStatus"
+	headerCache       = "CacheControl"
+	headerNoStore     = "NoStore"
+	headerVary        = "Vary"
+	headerRetryAfter  = "RetryAfter"
+	headerRate        = "RateLimit"
+	headerRatePolicy  = "RateLimitPolicy"
+	headerAuth        = "WWWAuthenticate"
+	headerAllow       = "Allow"
+)
+
+// sharedHeader is a response header that several answers carry.
+type sharedHeader struct {
+	component   string
+	name        string
+	description string
+	schema      object
+}
+
+func headerTable() []sharedHeader {
+	text := object{{"type", "string"}}
+	return []sharedHeader{
+		{headerETag, "ETag", "A weak validator of data and shape, the same on every instance and from every tier. Send it back as `If-None-Match`.",
+			object{{"type", "string"}, {"pattern", `^W/"[^"]+"$`}}},
+		{headerCacheStatus, "Cache-Status", "What each tier did (RFC 9211), from the origin's side to the client's, such as `Hearth-Memory; hit; ttl=41`.", text},
+		{headerCache, "Cache-Control", "`no-cache` unless the resource sets its own; `no-store` on stale and untracked answers.", text},
+		{headerNoStore, "Cache-Control", "Always `no-store`.", object{{"type", "string"}, {"const", "no-store"}}},
+		{headerVary, "Vary", "`Accept-Encoding` wherever a compressed variant may be chosen.", text},
+		{headerRetryAfter, "Retry-After", "Seconds to wait before the next try.", object{{"type", "integer"}, {"minimum", 0}}},
+		{headerRate, "RateLimit", `What is left of a limit's window: r requests, for t seconds, such as ` + "`\"api\";r=42;t=1`" + `; r is a lower bound.`, text},
+		{headerRatePolicy, "RateLimit-Policy", `The limit itself: q requests in w seconds, such as ` + "`\"api\";q=5000;w=1`.", text},
+		{headerAuth, "WWW-Authenticate", "The scheme to use, `Bearer`.", text},
+		{headerAllow, "Allow", "The methods that the path has; sent with 405.", text},
+	}
+}
+
+// use returns references to shared headers, under the names they are sent by.
+func (b *builder) use(components ...string) object {
+	var out object
+	for _, h := range headerTable() {
+		if slices.Contains(components, h.component) {
+			b.headers[h.component] = true
+			out = append(out, member{h.name, ref("headers", h.component)})
+		}
+	}
+	return out
+}
+
+// sharedHeaders lists those that were used.
+func (b *builder) sharedHeaders() object {
+	var out object
+	for _, h := range headerTable() {
+		if b.headers[h.component] {
+			out = append(out, member{h.component, object{{"description", h.description}, {"schema", h.schema}}})
+		}
+	}
+	return out
+}
+
+// refusal is an error answer that several operations share.
+type refusal struct {
+	status      string
+	component   string
+	description string
+	headers     []string // besides Cache-Control: no-store
+}
+
+func refusalTable() []refusal {
+	return []refusal{
+		{"400", "BadRequest", "The request is malformed: an escape such as `%zz`, or a body that is not JSON.", nil},
+		{"401", "Unauthorized", "A token is needed, and none or an unknown one was sent.", []string{headerAuth}},
+		{"403", "Forbidden", "The token lacks the scope `write`, or the request comes from a page of another origin.", nil},
+		{"404", "NotFound", "There is no such record.", nil},
+		{"412", "PreconditionFailed", "`If-Match` does not hold. Validators here are weak, and a weak one never matches strongly.", nil},
+		{"413", "TooLarge", "The body has too many bytes, or the batch too many items.", nil},
+		{"415", "UnsupportedMediaType", "The body's `Content-Type` is none that this path takes.", nil},
+		{"422", "Unprocessable", "A parameter or a part of the body is missing, has the wrong type, is too long or carries control bytes.", nil},
+		{"429", "TooManyRequests", "A rate limit is used up.", []string{headerRetryAfter, headerRate, headerRatePolicy}},
+		{"502", "BadGateway", "What is stored is not JSON, and there is no source to load it from again.", nil},
+		{"503", "Unavailable", "The server is at its limit, or what it needs for this request is away.", []string{headerRetryAfter}},
+		{"504", "Timeout", "Time ran out. A write may have been stored without being confirmed.", nil},
+		{"default", "Refused", "Any other refusal, such as 405 for a method that the path does not have.", []string{headerAllow}},
+	}
+}
+
+// refusals lists those that were used.
+func (b *builder) refusals() object {
+	var out object
+	for _, r := range refusalTable() {
+		if b.refused[r.component] {
+			out = append(out, member{r.component, response{
+				Description: r.description,
+				Headers:     b.use(append([]string{headerNoStore}, r.headers...)...),
+				Content:     object{{typeProblem, mediaType{Schema: ref("schemas", "Problem")}}},
+			}})
+		}
+	}
+	return out
+}
+
+// refuse returns references to the error answers of the given statuses, in the
+// table's order, and to the one for everything else.
+func (b *builder) refuse(statuses ...string) object {
+	var out object
+	for _, r := range refusalTable() {
+		if r.status == "default" || slices.Contains(statuses, r.status) {
+			b.refused[r.component] = true
+			out = append(out, member{r.status, ref("responses", r.component)})
+		}
+	}
+	return out
+}
+
+// bare gives the same statuses as answers without a body, for HEAD.
+func (b *builder) bare(statuses ...string) object {
+	var out object
+	for _, r := range refusalTable() {
+		if r.status == "default" || slices.Contains(statuses, r.status) {
+			out = append(out, member{r.status, response{
+				Description: r.description,
+				Headers:     b.use(append([]string{headerNoStore}, r.headers...)...),
+			}})
+		}
+	}
+	return out
+}
+
+// limits returns the rate limits of a path.
+func (b *builder) limits(path string) []Limit {
+	var out []Limit
+	for _, l := range b.api.Limits {
+		if len(l.Paths) == 0 {
+			out = append(out, l)
+			continue
+		}
+		for _, pattern := range l.Paths {
+			prefix, isPrefix := strings.CutSuffix(pattern, "*")
+			if pattern == path || isPrefix && strings.HasPrefix(path, prefix) {
+				out = append(out, l)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// limited adds what limits of a path change about its operations: a status,
+// two headers, and a sentence.
+func (b *builder) limited(path string, statuses, headers []string, text string) ([]string, []string, string) {
+	for i, l := range b.limits(path) {
+		if i == 0 {
+			statuses = append(statuses, "429")
+			headers = append(headers, headerRate, headerRatePolicy)
+		}
+		text += " At most " + l.Rate + " " + share(l.By) + " (limit `" + l.Name + "`)."
+	}
+	return statuses, headers, strings.TrimSpace(text)
+}
+
+// share says in words whose requests a limit counts together.
+func share(by string) string {
+	switch name, isHeader := strings.CutPrefix(by, "header:"); {
+	case isHeader:
+		return "for each value of the header `" + name + "`"
+	case by == "client":
+		return "for each client"
+	}
+	return "for all clients together"
+}
+
+// size writes a number of bytes as people say it, where that is exact.
+func size(bytes int) string {
+	switch {
+	case bytes >= 1<<20 && bytes%(1<<20) == 0:
+		return strconv.Itoa(bytes>>20) + " MiB"
+	case bytes >= 1<<10 && bytes%(1<<10) == 0:
+		return strconv.Itoa(bytes>>10) + " KiB"
+	}
+	return strconv.Itoa(bytes) + " bytes"
+}

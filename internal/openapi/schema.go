@@ -1,0 +1,248 @@
+package openapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// paramSchema is the schema of a parameter's value as the server reads it.
+func paramSchema(kind string) (object, error) {
+	switch kind {
+	case "int":
+		return object{{"type", "integer"}, {"format", "int64"}}, nil
+	case "uuid":
+		return object{{"type", "string"}, {"format", "uuid"}}, nil
+	case "string":
+		return object{{"type", "string"}, {"minLength", 1}, {"pattern", `^[^\x00-\x1F\x7F]+$`}}, nil
+	}
+	return nil, fmt.Errorf("parameter type %q is none of int, string, uuid", kind)
+}
+
+// problemSchema is RFC 9457's problem document.
+func problemSchema() object {
+	return object{
+		{"type", "object"},
+		{"description", "A problem document (RFC 9457). `detail` says what to change."},
+		{"required", []string{"type", "title", "status", "detail"}},
+		{"properties", object{
+			{"type", object{{"type", "string"}, {"format", "uri-reference"}, {"description", "Names the kind of problem; `about:blank` when the status says it all."}}},
+			{"title", object{{"type", "string"}, {"description", "The kind of problem in words; the same for every problem of one kind."}}},
+			{"status", object{{"type", "integer"}, {"minimum", 400}, {"maximum", 599}}},
+			{"detail", object{{"type", "string"}, {"description", "What is wrong with this request."}}},
+		}},
+	}
+}
+
+// dataSchema is the schema of a resource's data: the given one, or what the
+// example shows. Without a source anybody may have stored anything, so there an
+// example shows nothing.
+func dataSchema(r *Resource) (any, error) {
+	switch {
+	case r.Schema != nil:
+		return r.Schema, nil
+	case !r.HasSource:
+		return object{{"description", "Any JSON, as it was stored."}}, nil
+	case r.Example != nil:
+		return inferSchema(r.Example, isIdentity(r))
+	case r.Many:
+		return object{{"type", "array"}}, nil
+	}
+	return object{{"description", "Any JSON."}}, nil
+}
+
+// isIdentity tells which members of a record are the integers of its path:
+// user_id itself, or id where the path says user_id.
+func isIdentity(r *Resource) func(name string) bool {
+	return func(name string) bool {
+		return slices.ContainsFunc(r.Params, func(p Param) bool {
+			return p.Type == "int" && (p.Name == name || strings.HasSuffix(p.Name, "_"+name))
+		})
+	}
+}
+
+// inferSchema describes JSON by one example of it. It claims no more than an
+// example can show: any member may be null, none is required, and a number is
+// an integer only where isInt says that its name stands for one, since a
+// column that holds 3 may hold 3.5 next.
+func inferSchema(sample json.RawMessage, isInt func(name string) bool) (object, error) {
+	dec := json.NewDecoder(bytes.NewReader(sample))
+	dec.UseNumber()
+	return inferValue(dec, "", isInt, false)
+}
+
+func inferValue(dec *json.Decoder, name string, isInt func(string) bool, nullable bool) (object, error) {
+	tok, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	kind := func(name string) any {
+		if nullable {
+			return []string{name, "null"}
+		}
+		return name
+	}
+	switch tok := tok.(type) {
+	case string:
+		return object{{"type", kind("string")}}, nil
+	case bool:
+		return object{{"type", kind("boolean")}}, nil
+	case json.Number:
+		if _, err := tok.Int64(); err == nil && isInt(name) {
+			return object{{"type", kind("integer")}, {"format", "int64"}}, nil
+		}
+		return object{{"type", kind("number")}}, nil
+	case json.Delim:
+		if tok == '[' {
+			return inferArray(dec, isInt, kind("array"))
+		}
+		return inferObject(dec, isInt, kind("object"))
+	}
+	return object{}, nil // null: nothing is known
+}
+
+func inferObject(dec *json.Decoder, isInt func(string) bool, kind any) (object, error) {
+	var properties object
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		name := key.(string) // the decoder takes nothing else for a key
+		s, err := inferValue(dec, name, isInt, true)
+		if err != nil {
+			return nil, err
+		}
+		properties = append(properties, member{name, s})
+	}
+	_, err := dec.Token()
+	s := object{{"type", kind}}
+	if properties != nil {
+		s = append(s, member{"properties", properties})
+	}
+	return s, err
+}
+
+// inferArray takes the first element for the kind of all of them where that is
+// an object, which is what rows are; of anything else it says nothing.
+func inferArray(dec *json.Decoder, isInt func(string) bool, kind any) (object, error) {
+	var first object
+	for i := 0; dec.More(); i++ {
+		s, err := inferValue(dec, "", isInt, false)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			first = s
+		}
+	}
+	_, err := dec.Token()
+	s := object{{"type", kind}}
+	if first.get("type") == "object" {
+		s = append(s, member{"items", first})
+	}
+	return s, err
+}
+
+// answerSchema is the schema of one answer of r: data in its envelope.
+func answerSchema(r *Resource, data any) any {
+	if r.Envelope == "" {
+		return data
+	}
+	source := object{
+		{"type", "string"},
+		{"enum", []string{"cache", "db"}},
+		{"description", "`cache` for memory and the shared tier, `db` for a load from the source."},
+	}
+	if !r.HasSource {
+		source = object{{"type", "string"}, {"const", "cache"}}
+	}
+	return object{
+		{"type", "object"},
+		{"required", []string{r.Envelope, "source"}},
+		{"properties", object{{r.Envelope, data}, {"source", source}}},
+	}
+}
+
+// bodySchema is the schema of a PUT's body: the members that the statement
+// reads, typed as the example has them. Other members are ignored.
+func bodySchema(r *Resource) (any, error) {
+	var sample any
+	if r.PutExample != nil {
+		if err := decodeExact(r.PutExample, &sample); err != nil {
+			return nil, err
+		}
+	}
+	if len(r.PutMembers) == 0 {
+		return object{{"description", "Any JSON; it is taken whole."}}, nil
+	}
+	var root bodyMember
+	for _, m := range r.PutMembers {
+		root.insert(strings.Split(m.Name, "."), m.Required)
+	}
+	return root.schema(sample), nil
+}
+
+// bodyMember is a member of a body and those within it.
+type bodyMember struct {
+	name     string
+	required bool
+	members  []*bodyMember
+}
+
+// insert adds the member at path. What a required member lies in is required.
+func (m *bodyMember) insert(path []string, required bool) {
+	if len(path) == 0 {
+		return
+	}
+	i := slices.IndexFunc(m.members, func(c *bodyMember) bool { return c.name == path[0] })
+	if i < 0 {
+		i = len(m.members)
+		m.members = append(m.members, &bodyMember{name: path[0]})
+	}
+	m.members[i].required = m.members[i].required || required
+	m.members[i].insert(path[1:], required)
+}
+
+func (m *bodyMember) schema(sample any) object {
+	if len(m.members) == 0 {
+		return leafSchema(sample)
+	}
+	values, _ := sample.(map[string]any)
+	var required []string
+	var properties object
+	for _, c := range m.members {
+		if c.required {
+			required = append(required, c.name)
+		}
+		properties = append(properties, member{c.name, c.schema(values[c.name])})
+	}
+	s := object{{"type", "object"}}
+	if required != nil {
+		s = append(s, member{"required", required})
+	}
+	return append(s, member{"properties", properties})
+}
+
+// leafSchema is the type that an example value has, or null, or, where there is
+// no example, anything.
+func leafSchema(sample any) object {
+	kind := ""
+	switch sample.(type) {
+	case string:
+		kind = "string"
+	case bool:
+		kind = "boolean"
+	case json.Number:
+		kind = "number"
+	case []any:
+		kind = "array"
+	case map[string]any:
+		kind = "object"
+	default:
+		return object{}
+	}
+	return object{{"type", []string{kind, "null"}}}
+}
