@@ -1,0 +1,84 @@
+package handlers
+
+import (
+	"context"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/cache"
+)
+
+// call is one request on its way through the slow path: the request, and what
+// metrics and log want to know of it once it is answered. It belongs to the
+// goroutine of the request and dies with it.
+type call struct {
+	*fasthttp.RequestCtx
+	server *Server
+	meter  *meter
+	tier   cache.Tier
+	id     string // X-Request-Id; "" until one is needed
+	cause  error  // of a problem answered, for the log
+	// counted says that the answer is complete and counted: memory gave it.
+	counted bool
+	// expected says that a status of 500 or more is no fault: a health check.
+	expected bool
+}
+
+// callKey is where the router's handlers find their call.
+type callKey struct{}
+
+func callOf(ctx *fasthttp.RequestCtx) *call {
+	c, ok := ctx.UserValue(callKey{}).(*call)
+	if !ok {
+		panic("BUG: a request reached a handler without its call")
+	}
+	return c
+}
+
+// work admits the request to the tiers and gives it a deadline; done must be
+// called when the work is over. fasthttp's own context neither has a deadline
+// nor notices a client that is gone. extra is time that the request spends
+// waiting by design.
+func (c *call) work(extra time.Duration) (ctx context.Context, done func(), err error) {
+	s := c.server
+	if s.inFlight.Add(1) > int64(s.config.MaxInFlight) {
+		s.inFlight.Add(-1)
+		return nil, nil, overloaded()
+	}
+	ctx, cancel := context.WithTimeout(s.deps.Context, s.config.RequestTimeout+extra)
+	return ctx, func() {
+		cancel()
+		s.inFlight.Add(-1)
+	}, nil
+}
+
+// operation answers one request or says why not. It writes nothing when it
+// returns an error.
+type operation func(c *call) error
+
+// handler adapts an operation to the router.
+func handler(m *meter, op operation) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		c := callOf(ctx)
+		c.meter = m
+		if err := op(c); err != nil {
+			c.fail(err)
+		}
+	}
+}
+
+// fail answers with the problem that err stands for.
+func (c *call) fail(err error) {
+	p := problemOf(err)
+	c.cause = p.cause
+	p.write(&c.Response)
+}
+
+// json answers with a body that nobody will change any more.
+func (c *call) json(status int, cacheControl, body []byte) {
+	c.SetStatusCode(status)
+	c.Response.Header.SetContentTypeBytes(valueJSON)
+	c.Response.Header.SetCanonical(headerCacheControl, cacheControl)
+	c.Response.SetBodyRaw(body)
+}

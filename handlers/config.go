@@ -1,0 +1,131 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"hearth/cache"
+	"hearth/internal/auth"
+	"hearth/internal/metrics"
+)
+
+// Config says what is served and what one request may cost. It is plain data
+// which the caller maps from its configuration file and has validated: New
+// treats a contradiction in it as a bug.
+type Config struct {
+	Resources []Resource
+	Counters  []Counter
+	Batches   []Batch
+	CORS      CORS
+	Docs      Docs
+
+	MaxHeader      int // bytes of request line and headers; 0: 8 KiB
+	MaxBody        int // bytes of a request body; 0: 1 MiB
+	MaxItems       int // items of one batch; 0: 10,000
+	MaxMany        int // ids of one many-read; 0: 100
+	MaxInFlight    int // requests at work beyond memory at one time; 0: 10,000
+	MaxConnections int // open connections; 0: fasthttp's own default
+
+	ReadTimeout    time.Duration // first byte to whole request
+	WriteTimeout   time.Duration // of one answer
+	IdleTimeout    time.Duration // between two requests of a connection
+	RequestTimeout time.Duration // for the work of one request; 0: 10 s
+
+	Slow         time.Duration // requests that take longer are logged; 0: none
+	AccessSample float64       // share of all requests that is logged, 0 to 1
+}
+
+// Resource is one kind of record and the path it lives under.
+type Resource struct {
+	Cache        *cache.Resource
+	Path         []Segment // between the slashes of /user/{user_id}
+	Key          []Part
+	CacheControl string // of its answers; "": no-cache
+	CanPut       bool
+	CanDelete    bool
+	ManyRead     bool // serve the path without its last segment; needs exactly one parameter, in that segment
+}
+
+// Segment is one step of a path: a literal, or a parameter when Param is set.
+type Segment struct {
+	Literal string
+	Param   string
+	Kind    Kind
+}
+
+// Part is one piece of a key template: a literal, or the value of a path
+// parameter when Param is set. Between two parameters there must be a literal
+// which no encoded value can contain (":" is one), or two records could share
+// a key.
+type Part struct{ Literal, Param string }
+
+// Counter is a path that counts its requests in the shared tier.
+type Counter struct {
+	Path string
+	Key  string
+	Work time.Duration // simulated work between counting and reading the count
+}
+
+// Batch is a path that takes many records of one resource at once.
+type Batch struct {
+	Path     string
+	Resource string // its cache.Resource.Name; it has exactly one path parameter
+}
+
+// CORS says which browsers' scripts may read the answers.
+type CORS struct {
+	Origins    []string // "*": all; empty: none, and no CORS headers at all
+	Methods    []string // of preflights; "*" or empty: all
+	Headers    []string // of preflights; "*" or empty: whatever is asked for
+	OpenWrites bool     // writes from foreign origins are let through although no token is set
+}
+
+// Docs are the finished documents. An empty one is not served. The bytes must
+// not change afterwards.
+type Docs struct {
+	Page    []byte // GET /docs
+	CSP     string // Content-Security-Policy of the page
+	OpenAPI []byte // GET /openapi.json
+}
+
+// State is where a process stands between its start and its end.
+type State uint8
+
+// The states that GET /healthz tells apart.
+const (
+	Serving State = iota
+	Starting
+	Draining // answers carry Connection: close
+)
+
+// Deps are the parts a Server works with. All of them are required.
+type Deps struct {
+	Cache   *cache.Cache
+	Keeper  *auth.Keeper
+	Metrics *metrics.Set
+	Log     *slog.Logger
+	// State is asked once per request; it must be cheap and safe for
+	// concurrent use.
+	State func() State
+	// Context ends the waits of requests still at work when the process must
+	// stop; its values go to the tiers.
+	Context context.Context
+}
+
+func (c Config) withDefaults() Config {
+	set := func(v *int, to int) {
+		if *v <= 0 {
+			*v = to
+		}
+	}
+	set(&c.MaxHeader, 8<<10)
+	set(&c.MaxBody, 1<<20)
+	set(&c.MaxItems, 10_000)
+	set(&c.MaxMany, 100)
+	set(&c.MaxInFlight, 10_000)
+	if c.RequestTimeout <= 0 {
+		c.RequestTimeout = 10 * time.Second
+	}
+	return c
+}

@@ -1,0 +1,115 @@
+package handlers
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// origins is the compiled form of CORS.
+//
+// With "*" the headers are on every answer, also those to requests without an
+// Origin: a shared cache may keep an answer to one and give it to a browser,
+// and as nothing then depends on Origin no Vary is needed. With a list the
+// headers depend on Origin, so Vary names it on every answer. Credentials are
+// never allowed: with them every page a user visits could read with the
+// user's rights.
+type origins struct {
+	all     bool
+	listed  map[string]struct{}
+	methods []byte
+	headers []byte // empty: those the preflight asks for
+}
+
+// exposed are the response headers that scripts may read.
+const exposed = "ETag, Cache-Status, RateLimit, RateLimit-Policy, Retry-After"
+
+// allMethods is what a preflight allows under "*". A method the path lacks
+// then ends in a 405 that the script can read.
+const allMethods = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
+// preflightAge is how many seconds a browser may keep a preflight's answer.
+const preflightAge = "600"
+
+func newOrigins(c CORS) origins {
+	o := origins{all: slices.Contains(c.Origins, "*"), methods: []byte(allMethods)}
+	if !o.all && len(c.Origins) > 0 {
+		o.listed = make(map[string]struct{}, len(c.Origins))
+		for _, origin := range c.Origins {
+			o.listed[origin] = struct{}{}
+		}
+	}
+	if len(c.Methods) > 0 && !slices.Contains(c.Methods, "*") {
+		o.methods = []byte(strings.Join(c.Methods, ", "))
+	}
+	if len(c.Headers) > 0 && !slices.Contains(c.Headers, "*") {
+		o.headers = []byte(strings.Join(c.Headers, ", "))
+	}
+	return o
+}
+
+// varies tells whether answers depend on Origin.
+func (o *origins) varies() bool { return o.listed != nil }
+
+// mark puts the headers of every answer but Vary on ctx. It tells whether the
+// request's origin may read the answer.
+func (o *origins) mark(ctx *fasthttp.RequestCtx) bool {
+	h := &ctx.Response.Header
+	switch {
+	case o.all:
+		h.SetCanonical(headerAllowOrigin, valueStar)
+	case o.listed != nil:
+		origin := ctx.Request.Header.PeekCanonical(headerOrigin)
+		if _, ok := o.listed[string(origin)]; !ok {
+			return false
+		}
+		h.SetCanonical(headerAllowOrigin, origin)
+	default:
+		return false
+	}
+	h.SetCanonical(headerExposeHeaders, valueExposed)
+	return true
+}
+
+// preflight answers the question a browser asks before a request that a plain
+// form could not send (Fetch standard, 4.8). It tells whether ctx was one. A
+// preflight from an origin that may not goes unanswered in its headers, which
+// is a refusal.
+func (o *origins) preflight(ctx *fasthttp.RequestCtx) bool {
+	req := &ctx.Request.Header
+	if len(req.Peek(fasthttp.HeaderOrigin)) == 0 || len(req.Peek(fasthttp.HeaderAccessControlRequestMethod)) == 0 {
+		return false
+	}
+	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	if !o.mark(ctx) {
+		return true
+	}
+	h := &ctx.Response.Header
+	h.Del(fasthttp.HeaderAccessControlExposeHeaders)
+	h.SetBytesV(fasthttp.HeaderAccessControlAllowMethods, o.methods)
+	h.Set(fasthttp.HeaderAccessControlMaxAge, preflightAge)
+	headers := o.headers
+	if len(headers) == 0 {
+		// "*" does not cover Authorization, so the list asked for is allowed
+		// by name.
+		headers = req.Peek(fasthttp.HeaderAccessControlRequestHeaders)
+		if !isTokenList(headers) {
+			headers = nil
+		}
+	}
+	if len(headers) > 0 {
+		h.SetBytesV(fasthttp.HeaderAccessControlAllowHeaders, headers)
+	}
+	return true
+}
+
+// isTokenList tells whether b may be echoed as a list of field names.
+func isTokenList(b []byte) bool {
+	for _, c := range b {
+		if !safeByte(c) && c != ',' && c != ' ' {
+			return false
+		}
+	}
+	return true
+}

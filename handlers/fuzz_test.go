@@ -1,0 +1,190 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// Two different values never give one key, a value read back out of its key
+// is the same value, and the fast path's idea of canonical agrees with parse.
+func FuzzParameter(f *testing.F) {
+	for _, seed := range []string{"1", "01", "-0", "+1", "a/b", "%31", "%zz", "%2525", "a:b{c}", "é", "\xff", "a\x00b", "~@-._",
+		"123E4567-e89b-12d3-a456-426614174000", "9223372036854775808", "a+b"} {
+		f.Add(seed, "1")
+	}
+	f.Fuzz(func(t *testing.T, rawA, rawB string) {
+		for _, kind := range []Kind{Int, String, UUID} {
+			p := parameter{"id", kind}
+			a, okA := readParameter(t, p, rawA)
+			b, okB := readParameter(t, p, rawB)
+			if okA && okB && (a.segment == b.segment) != (a.arg == b.arg) {
+				t.Errorf("%v: %q and %q: segments %q and %q, values %v and %v", kind, rawA, rawB, a.segment, b.segment, a.arg, b.arg)
+			}
+		}
+	})
+}
+
+func readParameter(t *testing.T, p parameter, raw string) (value, bool) {
+	t.Helper()
+	text, ok := decode([]byte(raw), false)
+	if want, err := url.PathUnescape(raw); ok != (err == nil) || ok && text != want {
+		t.Fatalf("decoding %q: got %q, %v; net/url says %q, %v", raw, text, ok, want, err)
+	}
+	canonical := p.kind.isCanonical([]byte(raw))
+	if !ok {
+		if canonical {
+			t.Fatalf("%q is canonical and cannot be decoded", raw)
+		}
+		return value{}, false
+	}
+	v, reason := p.parse(text)
+	if reason != "" {
+		if canonical {
+			t.Fatalf("%q is canonical and %s", raw, reason)
+		}
+		return value{}, false
+	}
+	if canonical && v.segment != raw {
+		t.Fatalf("%q is canonical, but its segment is %q", raw, v.segment)
+	}
+	if strings.ContainsAny(v.segment, ":{}/ \r\n") || len(v.segment) > maxSegment {
+		t.Fatalf("segment of %q can leave its place in a key: %q", raw, v.segment)
+	}
+	back, err := url.PathUnescape(v.segment)
+	if err != nil || back != fmt.Sprint(v.arg) {
+		t.Fatalf("segment %q of %q reads back as %q (%v), want %v", v.segment, raw, back, err, v.arg)
+	}
+	if again, reason := p.parse(back); reason != "" || again != v {
+		t.Fatalf("%q is not stable: %v became %v, %s", raw, v, again, reason)
+	}
+	return v, true
+}
+
+// What a batch accepts, encoding/json accepts, with the same ids and bytes.
+func FuzzBatch(f *testing.F) {
+	for _, seed := range []string{`[]`, `[{"id":1},{"id":"1","a":[1,2,{}]}]`, `[{"id":"é\u0000"}]`, `[{"id":1e2}]`, `[{"id":1},]`,
+		`[{"i\u0064":-0}]`, `[{"id":"a","id":"b"}]`, ` [ { "id" : "x" } ] `, `[{"id":9223372036854775807}]`, `[{"id":"\ud83d\ude00"}]`, `[{"ID":1,"id":2}]`} {
+		f.Add([]byte(seed), false)
+	}
+	f.Add([]byte("{\"id\":1}\n\n{\"id\":\"b\"}\r\n"), true)
+	f.Add([]byte("{\"id\":1}{\"id\":2}"), true)
+	f.Fuzz(func(t *testing.T, body []byte, lines bool) {
+		b := batchBody{
+			body: bytes.Clone(body), param: parameter{"id", String}, limit: 50,
+			key: keyTemplate{{literal: "item:", param: -1}, {param: 0}},
+		}
+		if err := b.read(lines); err != nil {
+			if p := problemOf(err); p.status != 400 && p.status != 413 && p.status != 422 {
+				t.Fatalf("refused with %d: %v", p.status, err)
+			}
+			return
+		}
+		want := decodeBatch(t, body, lines)
+		if b.count != len(want) {
+			t.Fatalf("count: got %d, encoding/json sees %d items", b.count, len(want))
+		}
+		last := map[string]string{}
+		for _, raw := range want {
+			last["item:"+encodeSegment(idOf(t, raw))] = string(raw)
+		}
+		if len(b.items) != len(last) {
+			t.Fatalf("distinct items: got %d, want %d", len(b.items), len(last))
+		}
+		for _, item := range b.items {
+			if last[item.Key] != string(item.Value) {
+				t.Errorf("%s: got %q, want %q", item.Key, item.Value, last[item.Key])
+			}
+		}
+	})
+}
+
+func decodeBatch(t *testing.T, body []byte, lines bool) []json.RawMessage {
+	t.Helper()
+	var items []json.RawMessage
+	if !lines {
+		if err := json.Unmarshal(body, &items); err != nil {
+			t.Fatalf("accepted what encoding/json refuses: %v", err)
+		}
+		return items
+	}
+	for line := range bytes.Lines(body) {
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			if !json.Valid(line) {
+				t.Fatalf("accepted a line that encoding/json refuses: %q", line)
+			}
+			items = append(items, line)
+		}
+	}
+	return items
+}
+
+// idOf reads the id as encoding/json sees it, names compared exactly.
+func idOf(t *testing.T, item []byte) string {
+	t.Helper()
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(item, &members); err != nil {
+		t.Fatalf("accepted an item that is no object: %v", err)
+	}
+	var text string
+	if json.Unmarshal(members["id"], &text) == nil {
+		return text
+	}
+	var n int64
+	if err := json.Unmarshal(members["id"], &n); err != nil {
+		t.Fatalf("accepted the id %s: %v", members["id"], err)
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// A list that holds the tag matches, whatever stands around it; one without
+// its bytes never does.
+func FuzzETagList(f *testing.F) {
+	for _, seed := range []string{`*`, `"a"`, `W/"a", "b"`, `"a" "b"`, `W/`, `"`, `,, "x,y" ,`, "\t\"a\"\t"} {
+		f.Add(seed)
+	}
+	const etag = `W/"0123456789abcdef"`
+	f.Fuzz(func(t *testing.T, list string) {
+		got := etagListed([]byte(list), []byte(etag))
+		if got && strings.Trim(list, " \t") != "*" && !strings.Contains(list, `"0123456789abcdef"`) {
+			t.Errorf("%q matches %s", list, etag)
+		}
+		for _, holds := range []string{etag, etag + "," + list, " ,\t" + etag[2:] + " , " + list} {
+			if !etagListed([]byte(holds), []byte(etag)) {
+				t.Errorf("%q does not match %s", holds, etag)
+			}
+		}
+		_ = acceptsGzip([]byte(list)) // must not panic
+	})
+}
+
+func TestAcceptsGzip(t *testing.T) {
+	for field, want := range map[string]bool{
+		"": false, "gzip": true, "GZIP": true, "x-gzip": true, "br": false, "br, gzip": true, "gzip;q=0": false,
+		"gzip; q=0.000": false, "gzip;q=0.001": true, "*": true, "*;q=0": false, "*;q=0, gzip": true, "identity, *;q=0.1": true,
+		"gzipped": false, ",,gzip": true, "gzip;q=0, *": false,
+	} {
+		if got := acceptsGzip([]byte(field)); got != want {
+			t.Errorf("%q: got %v, want %v", field, got, want)
+		}
+	}
+}
+
+// Problem texts are JSON whatever bytes a name has.
+func FuzzProblem(f *testing.F) {
+	f.Add("a\"b\\\x00\xff")
+	f.Fuzz(func(t *testing.T, detail string) {
+		var p struct{ Detail string }
+		if err := json.Unmarshal(refuse(400, detail).appendJSON(nil), &p); err != nil {
+			t.Fatal(err)
+		}
+		if utf8.ValidString(detail) && p.Detail != detail {
+			t.Errorf("got %q, want %q", p.Detail, detail)
+		}
+	})
+}

@@ -1,0 +1,27 @@
+package handlers
+
+// Header names and values in the form that fasthttp takes without looking at
+// them again. They are constants in all but the language's type system.
+var (
+	headerAcceptEncoding       = []byte("Accept-Encoding")
+	headerAllowOrigin          = []byte("Access-Control-Allow-Origin")
+	headerCacheControl         = []byte("Cache-Control")
+	headerCacheStatus          = []byte("Cache-Status")
+	headerETag                 = []byte("ETag")
+	headerExposeHeaders        = []byte("Access-Control-Expose-Headers")
+	headerIfNoneMatch          = []byte("If-None-Match")
+	headerOrigin               = []byte("Origin")
+	headerRequestID            = []byte("X-Request-Id")
+	headerVary                 = []byte("Vary")
+	valueExposed               = []byte(exposed)
+	valueGzip                  = []byte("gzip")
+	valueJSON                  = []byte("application/json")
+	valueMemoryHit             = []byte("Hearth-Memory; hit; ttl=")
+	valueNoCache               = []byte("no-cache")
+	valueNoStore               = []byte("no-store")
+	valueProblem               = []byte(mediaProblem)
+	valueStar                  = []byte("*")
+	valueVaryEncoding          = []byte("Accept-Encoding")
+	valueVaryOrigin            = []byte("Origin")
+	valueVaryEncodingAndOrigin = []byte("Accept-Encoding, Origin")
+)

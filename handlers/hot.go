@@ -1,0 +1,118 @@
+package handlers
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/cache"
+)
+
+// hot answers a GET or HEAD from memory if it can do so without allocating.
+// false means that nothing was written and the slow path has to look again.
+//
+// It reads the request line as it came: fasthttp's own path is normalised,
+// and a normalised path may name another record than the client meant.
+func (s *Server) hot(ctx *fasthttp.RequestCtx) bool {
+	req := &ctx.Request.Header
+	if !req.IsGet() && !req.IsHead() {
+		return false
+	}
+	target := req.RequestURI()
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		target = target[:i]
+	}
+	cut := bytes.LastIndexByte(target, '/') + 1
+	route := s.hots[string(target[:cut])]
+	if route == nil {
+		return false
+	}
+	raw := target[cut:]
+	if !route.kind.isCanonical(raw) || route.shadowed(raw) {
+		return false
+	}
+	sc := s.scratch.Get().(*scratch)
+	sc.buf = route.key.one(sc.buf[:0], raw)
+	// The clock was read after the last byte of the request came in. So a
+	// process that was stopped and wakes up serves nothing on an old reading.
+	entry, ttl := s.memory.Hit(route.Resource, sc.buf, ctx.Time())
+	if entry == nil {
+		s.scratch.Put(sc)
+		return false
+	}
+	s.answerHit(ctx, route.record, sc, entry, ttl)
+	s.scratch.Put(sc)
+	return true
+}
+
+// answerHit writes a fresh entry of memory and counts it.
+func (s *Server) answerHit(ctx *fasthttp.RequestCtx, rec *record, sc *scratch, entry *cache.Entry, ttl time.Duration) {
+	code := s.writeEntry(ctx, rec, sc, entry)
+	sc.buf = append(sc.buf[:0], valueMemoryHit...)
+	sc.buf = strconv.AppendInt(sc.buf, int64(ttl/time.Second), 10)
+	ctx.Response.Header.SetCanonical(headerCacheStatus, sc.buf)
+	if s.origins.varies() {
+		s.origins.mark(ctx)
+	}
+	s.markRequest(ctx)
+	took := time.Since(ctx.Time())
+	rec.meter.hit(sc.stripe, code, took)
+	if s.watches(took) {
+		s.watch(ctx, code.status(), took)
+	}
+}
+
+// writeEntry answers with an entry as it lies in memory: the record, "not
+// modified", or the 404. It begins the header anew; Cache-Status is the
+// caller's.
+func (s *Server) writeEntry(ctx *fasthttp.RequestCtx, rec *record, sc *scratch, entry *cache.Entry) hitCode {
+	h := &ctx.Response.Header
+	if entry.Missing() {
+		rec.shapes.missing.CopyTo(h)
+		ctx.Response.SetBodyRaw(rec.missing)
+		return hitMissing
+	}
+	body := entry.Body()
+	compressed := entry.Gzip()
+	if compressed != nil {
+		rec.shapes.packed.CopyTo(h)
+	} else {
+		rec.shapes.plain.CopyTo(h)
+	}
+	if s.writeETag(ctx, sc, entry) {
+		return hitNotModified
+	}
+	if compressed != nil && acceptsGzip(ctx.Request.Header.PeekCanonical(headerAcceptEncoding)) {
+		h.SetContentEncodingBytes(valueGzip)
+		body = compressed
+	}
+	ctx.Response.SetBodyRaw(body)
+	return hitOK
+}
+
+// writeETag adds the validator, and tells whether the client holds it already:
+// then the status is 304.
+func (s *Server) writeETag(ctx *fasthttp.RequestCtx, sc *scratch, entry *cache.Entry) bool {
+	sc.buf = entry.AppendETag(sc.buf[:0])
+	ctx.Response.Header.SetCanonical(headerETag, sc.buf)
+	list := ctx.Request.Header.PeekCanonical(headerIfNoneMatch)
+	if len(list) == 0 || !etagListed(list, sc.buf) {
+		return false
+	}
+	ctx.SetStatusCode(fasthttp.StatusNotModified)
+	ctx.Response.Header.SetContentTypeBytes(nil) // of a body that is not there
+	return true
+}
+
+// markRequest adds what depends on the request and the state of the process
+// alone, whichever way the answer took.
+func (s *Server) markRequest(ctx *fasthttp.RequestCtx) {
+	if id := ctx.Request.Header.PeekCanonical(headerRequestID); len(id) > 0 {
+		s.echoID(ctx, id)
+	}
+	if s.deps.State() == Draining {
+		ctx.Response.SetConnectionClose()
+	}
+}

@@ -1,0 +1,93 @@
+//go:build !race
+
+package handlers
+
+import (
+	"testing"
+
+	"github.com/valyala/fasthttp"
+)
+
+// hotContext is a request as fasthttp would hand it over.
+func hotContext(target string, fields ...string) *fasthttp.RequestCtx {
+	var req fasthttp.Request
+	req.Header.SetMethod("GET")
+	req.SetRequestURI(target)
+	req.Header.SetHost("hearth.test")
+	for i := 0; i+1 < len(fields); i += 2 {
+		req.Header.Set(fields[i], fields[i+1])
+	}
+	ctx := &fasthttp.RequestCtx{}
+	ctx.Init(&req, nil, nil)
+	return ctx
+}
+
+func TestMemoryHitsDoNotAllocate(t *testing.T) {
+	f := newFixture(t)
+	listed := newFixture(t, func(c *Config, _ *Deps) { c.CORS.Origins = []string{"https://app.test"} })
+	f.send(t, "POST", "/batch_process", `[{"id":"a_b.c"}]`).want(t, 200, `{"status":"success","count":1}`)
+	etag := warm(t, f, "/user/1")
+	for _, target := range []string{"/user/9", "/user/404", "/item/a_b.c"} {
+		warm(t, f, target)
+	}
+	warm(t, listed, "/user/9")
+	for _, c := range []struct {
+		name   string
+		f      *fixture
+		target string
+		fields []string
+		status int
+	}{
+		{"200", f, "/user/1", nil, 200},
+		{"200 with a query", f, "/user/1?x=1", nil, 200},
+		{"200 of a string", f, "/item/a_b.c", nil, 200},
+		{"304", f, "/user/1", []string{"If-None-Match", `"x", ` + etag}, 304},
+		{"404", f, "/user/404", nil, 404},
+		{"gzip", f, "/user/9", []string{"Accept-Encoding", "br, gzip"}, 200},
+		{"request id", f, "/user/1", []string{"X-Request-Id", "abc-1"}, 200},
+		{"origin", f, "/user/1", []string{"Origin", "https://elsewhere.test"}, 200},
+		{"listed origin", listed, "/user/9", []string{"Origin", "https://app.test"}, 200},
+		{"unlisted origin", listed, "/user/9", []string{"Origin", "https://elsewhere.test"}, 200},
+	} {
+		ctx := hotContext(c.target, c.fields...)
+		handler := c.f.Handler()
+		got := testing.AllocsPerRun(200, func() {
+			ctx.Response.Reset()
+			handler(ctx)
+		})
+		if ctx.Response.StatusCode() != c.status {
+			t.Errorf("%s: got status %d, want %d", c.name, ctx.Response.StatusCode(), c.status)
+		}
+		if got != 0 {
+			t.Errorf("%s: got %v allocations, want 0", c.name, got)
+		}
+	}
+}
+
+func BenchmarkHit(b *testing.B) {
+	f := newFixture(b)
+	warm(b, f, "/user/1")
+	handler := f.Handler()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		ctx := hotContext("/user/1")
+		for pb.Next() {
+			ctx.Response.Reset()
+			handler(ctx)
+		}
+	})
+}
+
+// BenchmarkBare is what the same answer costs without Hearth.
+func BenchmarkBare(b *testing.B) {
+	body := []byte(`{"user":{"id":1,"name":"张三"},"source":"cache"}`)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		ctx := hotContext("/user/1")
+		for pb.Next() {
+			ctx.Response.Reset()
+			ctx.SetContentType("application/json")
+			ctx.Response.SetBodyRaw(body)
+		}
+	})
+}

@@ -1,0 +1,146 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/cache"
+)
+
+// finish completes an answer of the slow path: the headers of every answer,
+// the counts, and a log line where something went wrong.
+func (c *call) finish() {
+	s, status := c.server, c.Response.StatusCode()
+	if !c.counted {
+		s.finishHeaders(c, status)
+		took := time.Since(c.Time())
+		c.meter.count(c.tier, status, took)
+		if status < fasthttp.StatusInternalServerError && s.watches(took) {
+			s.watch(c.RequestCtx, status, took)
+		}
+	}
+	if status >= fasthttp.StatusInternalServerError && !c.expected {
+		c.log(slog.LevelError, "request failed", status)
+	}
+}
+
+func (s *Server) finishHeaders(c *call, status int) {
+	h := &c.Response.Header
+	if s.origins.varies() && len(h.PeekCanonical(headerVary)) == 0 {
+		h.SetCanonical(headerVary, valueVaryOrigin)
+	}
+	s.origins.mark(c.RequestCtx)
+	s.markRequest(c.RequestCtx)
+	if status < fasthttp.StatusInternalServerError || c.expected {
+		return
+	}
+	// Whoever looks for the cause needs a name for the request.
+	if c.id = string(h.PeekCanonical(headerRequestID)); c.id == "" {
+		c.id = newID()
+		h.SetCanonical(headerRequestID, []byte(c.id))
+	}
+}
+
+// log writes the one line of a request that went wrong.
+func (c *call) log(level slog.Level, message string, status int, more ...slog.Attr) {
+	attrs := append(requestAttrs(c.RequestCtx, status, time.Since(c.Time())), more...)
+	if c.id != "" {
+		attrs = append(attrs, slog.String("request_id", c.id))
+	}
+	if c.cause != nil {
+		attrs = append(attrs, slog.String("error", c.cause.Error()))
+	}
+	c.server.deps.Log.LogAttrs(context.Background(), level, message, attrs...)
+}
+
+// requestAttrs never include the query: it may carry what belongs in no log.
+func requestAttrs(ctx *fasthttp.RequestCtx, status int, took time.Duration) []slog.Attr {
+	path := ctx.URI().PathOriginal()
+	const longest = 512
+	if len(path) > longest {
+		path = path[:longest]
+	}
+	return []slog.Attr{
+		slog.String("method", string(ctx.Method())),
+		slog.String("path", string(path)),
+		slog.Int("status", status),
+		slog.Duration("duration", took),
+	}
+}
+
+// watches tells whether a request without fault is logged all the same. It is
+// all that the fast path spends on the log.
+func (s *Server) watches(took time.Duration) bool {
+	return s.config.Slow > 0 && took >= s.config.Slow ||
+		s.config.AccessSample > 0 && rand.Float64() < s.config.AccessSample
+}
+
+// watch logs a slow or sampled request.
+func (s *Server) watch(ctx *fasthttp.RequestCtx, status int, took time.Duration) {
+	level, message := slog.LevelInfo, "request"
+	if s.config.Slow > 0 && took >= s.config.Slow {
+		level, message = slog.LevelWarn, "slow request"
+	}
+	s.deps.Log.LogAttrs(context.Background(), level, message, requestAttrs(ctx, status, took)...)
+}
+
+// rescue turns a panic into a 500. What the handler had written so far is
+// dropped: half of an answer is worse than none.
+func (s *Server) rescue(ctx *fasthttp.RequestCtx) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	c, ok := ctx.UserValue(callKey{}).(*call)
+	if !ok {
+		c = &call{RequestCtx: ctx, server: s, meter: s.other}
+	}
+	c.counted, c.tier = false, cache.TierNone
+	c.fail(fmt.Errorf("panic: %v", fault))
+	status := c.Response.StatusCode()
+	s.finishHeaders(c, status)
+	c.meter.count(c.tier, status, time.Since(c.Time()))
+	c.log(slog.LevelError, "request panicked", status, slog.String("stack", string(debug.Stack())))
+}
+
+// refuseUnread answers what fasthttp could not read as a request. Its own
+// texts are plain and some of them quote the request.
+func (s *Server) refuseUnread(ctx *fasthttp.RequestCtx, err error) {
+	p := refuse(fasthttp.StatusBadRequest, "the request is not valid HTTP/1.1")
+	var wait interface {
+		error
+		Timeout() bool
+	}
+	if _, small := errors.AsType[*fasthttp.ErrSmallBuffer](err); small {
+		p = refuse(fasthttp.StatusRequestHeaderFieldsTooLarge,
+			"request line and headers must not exceed "+strconv.Itoa(s.config.MaxHeader)+" bytes together (server.max_header)")
+	} else if errors.Is(err, fasthttp.ErrBodyTooLarge) {
+		p = refuse(fasthttp.StatusRequestEntityTooLarge,
+			"the body must not exceed "+strconv.Itoa(s.config.MaxBody)+" bytes (server.max_body); send it in parts")
+	} else if errors.As(err, &wait) && wait.Timeout() {
+		p = refuse(fasthttp.StatusRequestTimeout, "the request did not arrive in time; send it again")
+	}
+	p.write(&ctx.Response)
+	if s.origins.varies() {
+		ctx.Response.Header.SetCanonical(headerVary, valueVaryOrigin)
+	}
+	s.origins.mark(ctx)
+	s.other.counter(cache.TierNone, p.status).Inc()
+}
+
+// wireLog takes what fasthttp has to say about connections. None of it is
+// about a fault of this server, hence the level.
+type wireLog struct{ *slog.Logger }
+
+// Printf implements fasthttp.Logger.
+func (l wireLog) Printf(format string, args ...any) {
+	l.Debug("connection", slog.String("event", fmt.Sprintf(format, args...)))
+}

@@ -1,0 +1,141 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/valyala/fasthttp"
+
+	"hearth/cache"
+	"hearth/internal/source"
+)
+
+// problem is an answer that is not the one asked for (RFC 9457). Detail is
+// for the client: it says what to change, repeats nothing of the request but
+// names, and never tells the cause, which goes to the log.
+type problem struct {
+	status    int
+	title     string // "": the phrase of the status
+	detail    string
+	retry     bool   // add a jittered Retry-After
+	challenge string // WWW-Authenticate
+	allow     string // Allow
+	cause     error
+}
+
+func (p *problem) Error() string {
+	if p.cause != nil {
+		return p.cause.Error()
+	}
+	return p.detail
+}
+
+func (p *problem) Unwrap() error { return p.cause }
+
+func refuse(status int, detail string) *problem { return &problem{status: status, detail: detail} }
+
+// mediaProblem is the media type of every error.
+const mediaProblem = "application/problem+json"
+
+// appendJSON appends the document. "about:blank" says that the status tells
+// all there is to tell about the kind of problem.
+func (p *problem) appendJSON(dst []byte) []byte {
+	title := p.title
+	if title == "" {
+		title = fasthttp.StatusMessage(p.status)
+	}
+	dst = append(dst, `{"type":"about:blank","title":`...)
+	dst = appendQuoted(dst, title)
+	dst = append(dst, `,"status":`...)
+	dst = strconv.AppendInt(dst, int64(p.status), 10)
+	dst = append(dst, `,"detail":`...)
+	dst = appendQuoted(dst, p.detail)
+	return append(dst, '}')
+}
+
+// appendQuoted appends s as a JSON string. Bytes that are no UTF-8 become
+// U+FFFD, which is why the error of AppendQuote does not matter.
+func appendQuoted(dst []byte, s string) []byte {
+	dst, _ = jsontext.AppendQuote(dst, s)
+	return dst
+}
+
+// write puts the problem into resp, whatever was there before. Headers that
+// hold for every answer (CORS, request id) are added by the caller.
+func (p *problem) write(resp *fasthttp.Response) {
+	resp.Reset()
+	resp.SetStatusCode(p.status)
+	resp.Header.SetContentType(mediaProblem)
+	resp.Header.SetCanonical(headerCacheControl, valueNoStore)
+	if p.challenge != "" {
+		resp.Header.Set(fasthttp.HeaderWWWAuthenticate, p.challenge)
+	}
+	if p.allow != "" {
+		resp.Header.Set(fasthttp.HeaderAllow, p.allow)
+	}
+	if p.retry {
+		resp.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(1+rand.IntN(3)))
+	}
+	resp.SetBodyRaw(p.appendJSON(nil))
+}
+
+// failures maps what the tiers and sources report to what a client is told.
+// The first match counts.
+var failures = []struct {
+	is    error
+	reply problem
+}{
+	// Before ErrUnconfirmed, which wraps it.
+	{source.ErrUnknownOutcome, problem{status: 504, title: "outcome unknown",
+		detail: "the database did not say whether the change was made; read the record before sending the change again"}},
+	{cache.ErrUnconfirmed, problem{status: 504, title: "stored, not confirmed",
+		detail: "the change is committed, but the cache did not confirm that older copies are gone; it is being retried: read the record before sending the change again"}},
+	// Before ErrUnavailable, which wraps whatever a source says.
+	{source.ErrConflict, problem{status: 409,
+		detail: "other records refer to this one; delete or change those first"}},
+	{source.ErrReadOnly, problem{status: 403,
+		detail: "this resource is read-only"}},
+	{cache.ErrTimeout, problem{status: 504,
+		detail: "the request could not be finished in time; try again later"}},
+	{cache.ErrOverload, problem{status: 503, retry: true,
+		detail: "the server is working on as many requests as it can; try again after the time in Retry-After"}},
+	{cache.ErrUnavailable, problem{status: 503, retry: true,
+		detail: "the data behind this resource cannot be reached at the moment; try again after the time in Retry-After"}},
+	{cache.ErrNotJSON, problem{status: 502,
+		detail: "the stored value of this record is not JSON; write the record again to repair it"}},
+	{source.ErrNoRecord, problem{status: 404,
+		detail: "no such record"}},
+	{context.DeadlineExceeded, problem{status: 504,
+		detail: "the request could not be finished in time; try again later"}},
+	{context.Canceled, problem{status: 503, retry: true,
+		detail: "the server is shutting down; try again after the time in Retry-After"}},
+}
+
+// problemOf turns any error into what is answered; err stays its cause.
+func problemOf(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if bad, ok := errors.AsType[*source.BodyError](err); ok {
+		return &problem{status: 422, detail: bad.Error(), cause: err}
+	}
+	for i := range failures {
+		if errors.Is(err, failures[i].is) {
+			p := failures[i].reply
+			p.cause = err
+			return &p
+		}
+	}
+	return &problem{status: 500, detail: "the server met a condition it was not prepared for; its log has the cause", cause: err}
+}
+
+// notFound is the answer to a path that leads nowhere.
+func notFound() *problem {
+	return refuse(404, "nothing is served under this path; GET /docs lists what is")
+}
+
+// overloaded is the answer while too many requests are at work.
+func overloaded() *problem { return problemOf(cache.ErrOverload) }

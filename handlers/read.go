@@ -1,0 +1,92 @@
+package handlers
+
+import (
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/cache"
+	"hearth/internal/source"
+)
+
+// read answers GET and HEAD of one record.
+func (s *Server) read(rec *record) operation {
+	return func(c *call) error {
+		key, args, err := rec.locate(c)
+		if err != nil {
+			return err
+		}
+		sc := s.scratch.Get().(*scratch)
+		defer s.scratch.Put(sc)
+		// Memory first: an unusual spelling or a second parameter brought the
+		// request here, and hits are answered even when no more work fits.
+		sc.buf = append(sc.buf[:0], key...)
+		if entry, ttl := s.memory.Hit(rec.Resource, sc.buf, c.Time()); entry != nil {
+			c.counted = true
+			s.answerHit(c.RequestCtx, rec, sc, entry, ttl)
+			return nil
+		}
+		ctx, done, err := c.work(0)
+		if err != nil {
+			return err
+		}
+		defer done()
+		answer, err := s.reads.Read(ctx, rec.Resource, key, args)
+		if err != nil {
+			return err
+		}
+		s.writeAnswer(c, rec, sc, answer)
+		return nil
+	}
+}
+
+// writeAnswer shapes what the tiers found.
+func (s *Server) writeAnswer(c *call, rec *record, sc *scratch, a cache.Answer) {
+	c.tier = a.Tier
+	h := &c.Response.Header
+	if !a.FromDB || a.Entry.Missing() {
+		s.writeEntry(c.RequestCtx, rec, sc, a.Entry)
+	} else {
+		// There is no compressed variant of what the first reader gets, but
+		// there will be one under the same path.
+		if a.Entry.Gzip() != nil {
+			rec.shapes.packed.CopyTo(h)
+		} else {
+			rec.shapes.plain.CopyTo(h)
+		}
+		if !s.writeETag(c.RequestCtx, sc, a.Entry) {
+			c.Response.SetBodyRaw(a.Body())
+		}
+	}
+	sc.buf = a.AppendStatus(sc.buf[:0])
+	h.SetCanonical(headerCacheStatus, sc.buf)
+	if a.Detail != "" {
+		// Stale or unguarded: good for this reader, not for those behind a
+		// cache in front.
+		h.SetCanonical(headerCacheControl, valueNoStore)
+	}
+}
+
+// locate reads the path parameters of c and builds the record's key. Nothing
+// it returns aliases the request.
+func (r *record) locate(c *call) (key string, args source.Args, err error) {
+	values := make([]value, len(r.params))
+	args = make(source.Args, len(r.params))
+	for i, p := range r.params {
+		raw, _ := c.UserValue(r.values[i]).(string)
+		if raw == "" {
+			return "", nil, notFound()
+		}
+		text, ok := decode([]byte(raw), false)
+		if !ok {
+			return "", nil, refuse(fasthttp.StatusBadRequest,
+				"path parameter "+strconv.Quote(p.name)+" has a percent sign without two hexadecimal digits; write %25 for the sign itself")
+		}
+		v, reason := p.parse(text)
+		if reason != "" {
+			return "", nil, refuse(fasthttp.StatusUnprocessableEntity, "path parameter "+strconv.Quote(p.name)+" "+reason)
+		}
+		values[i], args[i] = v, v.arg
+	}
+	return r.key.all(values), args, nil
+}

@@ -1,0 +1,204 @@
+package handlers
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/fasthttp/router"
+	"github.com/valyala/fasthttp"
+
+	"hearth/cache"
+)
+
+// record is a resource as the requests for it need it.
+type record struct {
+	*cache.Resource
+	params       []parameter
+	values       []string // names under which the router hands over the parameters
+	key          keyTemplate
+	cacheControl []byte
+	missing      []byte // the finished 404
+	head         []byte // what precedes the data in an answer
+	shapes       shapes
+	meter        *meter
+}
+
+// hotRoute is a record reached by a literal prefix and one parameter.
+type hotRoute struct {
+	*record
+	kind Kind
+	// shadows are values of the parameter which a literal path of its own
+	// takes: /user/count beside /user/{name}.
+	shadows []string
+}
+
+func (r *hotRoute) shadowed(raw []byte) bool {
+	for _, s := range r.shadows {
+		if s == string(raw) {
+			return true
+		}
+	}
+	return false
+}
+
+// routes collects what New registers.
+type routes struct {
+	*router.Router
+	get map[string]bool // paths with a GET, as registered
+}
+
+// buildRoutes registers everything that is served, in one table. Paths found
+// in the configuration come first; a many-read gives way to any other path.
+func (s *Server) buildRoutes() {
+	r := routes{Router: router.New(), get: map[string]bool{}}
+	// Redirects would turn //host/path into a redirect to that host.
+	r.RedirectTrailingSlash = false
+	r.RedirectFixedPath = false
+	r.NotFound = handler(s.other, func(*call) error { return notFound() })
+	r.MethodNotAllowed = handler(s.other, refuseMethod)
+	r.GlobalOPTIONS = handler(s.other, s.options)
+
+	s.hots = map[string]*hotRoute{}
+	records := map[string]*record{}
+	for _, c := range s.config.Resources {
+		rec, path := s.newRecord(c)
+		records[rec.Name] = rec
+		s.targets = append(s.targets, target{rec, c.Path})
+		s.routeRecord(r, c, rec, path)
+	}
+	for _, c := range s.config.Counters {
+		r.get[c.Path] = true
+		r.GET(c.Path, handler(s.other, s.counter(c)))
+	}
+	for _, c := range s.config.Batches {
+		rec := records[c.Resource]
+		if rec == nil || len(rec.params) != 1 {
+			panic("BUG: batch " + strconv.Quote(c.Path) + " needs a resource with one path parameter")
+		}
+		r.POST(c.Path, handler(rec.meter, s.batch(rec)))
+	}
+	s.routeFixed(r)
+	for _, c := range s.config.Resources {
+		s.routeMany(r, c, records[c.Cache.Name])
+	}
+	s.shadow(r)
+	s.route = r.Handler
+}
+
+// routeFixed registers what every configuration serves.
+func (s *Server) routeFixed(r routes) {
+	r.read("/", handler(s.other, root))
+	r.read("/healthz", handler(s.other, s.health))
+	if len(s.config.Docs.Page) > 0 {
+		r.read("/docs", handler(s.other, s.docsPage))
+	}
+	if len(s.config.Docs.OpenAPI) > 0 {
+		r.read("/openapi.json", handler(s.other, s.openAPI))
+	}
+}
+
+// read registers a GET and the HEAD that belongs to it.
+func (r routes) read(path string, h fasthttp.RequestHandler) {
+	r.get[path] = true
+	r.GET(path, h)
+	r.HEAD(path, h)
+}
+
+func (s *Server) newRecord(c Resource) (*record, string) {
+	rec := &record{
+		Resource:     c.Cache,
+		cacheControl: valueNoCache,
+		meter:        newMeter(s.deps.Metrics, c.Cache.Name),
+	}
+	if c.CacheControl != "" {
+		rec.cacheControl = []byte(c.CacheControl)
+	}
+	var path strings.Builder
+	for i, seg := range c.Path {
+		path.WriteByte('/')
+		if seg.Param == "" {
+			checkLiteral(seg.Literal)
+			path.WriteString(seg.Literal)
+			continue
+		}
+		if seg.Kind < Int || seg.Kind > UUID {
+			panic("BUG: parameter " + strconv.Quote(seg.Param) + " has no kind")
+		}
+		// The router wants one name for what stands in one place, whichever
+		// resource it belongs to.
+		name := "s" + strconv.Itoa(i)
+		path.WriteString("{" + name + "}")
+		rec.params = append(rec.params, parameter{seg.Param, seg.Kind})
+		rec.values = append(rec.values, name)
+	}
+	rec.key = newKeyTemplate(c.Key, rec.params)
+	rec.shapes.init(&s.origins, rec.cacheControl)
+	rec.missing = refuse(404, "no record of "+strconv.Quote(rec.Name)+" is stored under this path").appendJSON(nil)
+	if rec.Envelope != "" {
+		rec.head = append(appendQuoted([]byte{'{'}, rec.Envelope), ':')
+	}
+	return rec, path.String()
+}
+
+// checkLiteral refuses what the router would take for a pattern.
+func checkLiteral(text string) {
+	if text == "" || strings.ContainsAny(text, "{}/?#%") {
+		panic("BUG: " + strconv.Quote(text) + " is no literal segment of a path")
+	}
+}
+
+func (s *Server) routeRecord(r routes, c Resource, rec *record, path string) {
+	r.read(path, handler(rec.meter, s.read(rec)))
+	if c.CanPut {
+		r.PUT(path, handler(rec.meter, s.put(rec)))
+	}
+	if c.CanDelete {
+		r.DELETE(path, handler(rec.meter, s.remove(rec)))
+	}
+	last := len(c.Path) - 1
+	if len(rec.params) == 1 && c.Path[last].Param != "" {
+		s.hots[path[:strings.LastIndexByte(path, '/')+1]] = &hotRoute{record: rec, kind: rec.params[0].kind}
+	}
+}
+
+// routeMany registers the path without its last segment, unless that is taken.
+func (s *Server) routeMany(r routes, c Resource, rec *record) {
+	last := len(c.Path) - 1
+	if !c.ManyRead || last < 1 || len(rec.params) != 1 || c.Path[last].Param == "" {
+		return
+	}
+	var path strings.Builder
+	for _, seg := range c.Path[:last] {
+		path.WriteString("/" + seg.Literal)
+	}
+	if !r.get[path.String()] {
+		r.read(path.String(), handler(rec.meter, s.many(rec)))
+	}
+}
+
+// shadow tells the fast path which literal paths lie where a parameter of its
+// own would match: the router prefers the literal, and both have to agree.
+func (s *Server) shadow(r routes) {
+	for path := range r.get {
+		cut := strings.LastIndexByte(path, '/') + 1
+		if hot := s.hots[path[:cut]]; hot != nil && !strings.Contains(path, "{") {
+			hot.shadows = append(hot.shadows, path[cut:])
+		}
+	}
+}
+
+// refuseMethod answers where the path is served and the method is not. The
+// router has set Allow.
+func refuseMethod(c *call) error {
+	allow := string(c.Response.Header.Peek(fasthttp.HeaderAllow))
+	return &problem{status: 405, allow: allow, detail: "this path serves " + allow}
+}
+
+// options answers a preflight, or says what a path serves (RFC 9110, 9.3.7).
+// The router has set Allow.
+func (s *Server) options(c *call) error {
+	if !s.origins.preflight(c.RequestCtx) {
+		c.SetStatusCode(fasthttp.StatusNoContent)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+// Package handlers is the public HTTP of Hearth: it finds the resource a path
+// names, builds the record's key, asks the cache and shapes the answer.
+//
+// A read that memory can answer and any other request take two ways that
+// share nothing but the last step. The first, in hot.go, matches bytes of the
+// request line and allocates nothing; it gives up on whatever is unusual. The
+// second goes through a router, knows every rule, and may be slow. So the one
+// stays small enough to be read at a glance, and the other needs no tricks.
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/cache"
+	"hearth/internal/metrics"
+	"hearth/internal/source"
+)
+
+// reader, writer and tally are what the slow path asks of the cache. The fast
+// path calls the cache itself.
+type reader interface {
+	Read(ctx context.Context, r *cache.Resource, key string, args source.Args) (cache.Answer, error)
+	ReadMany(ctx context.Context, r *cache.Resource, keys []string, args []source.Args) ([]cache.Answer, error)
+}
+
+type writer interface {
+	Put(ctx context.Context, r *cache.Resource, key string, args source.Args, body []byte) (cache.Answer, error)
+	Delete(ctx context.Context, r *cache.Resource, key string, args source.Args) error
+	Store(ctx context.Context, items []cache.Item) (errs []error)
+}
+
+type tally interface {
+	Increment(ctx context.Context, key string) (int64, error)
+	Count(ctx context.Context, key string) (int64, error)
+}
+
+// Server answers the public requests of one configuration. It is immutable
+// but for its counts and safe for concurrent use; a reload builds a new one.
+// It starts no goroutine.
+type Server struct {
+	config  Config
+	deps    Deps
+	memory  *cache.Cache // the fast path's way to it: a concrete type, so that nothing escapes
+	reads   reader
+	writes  writer
+	tallies tally
+
+	hots    map[string]*hotRoute // by the path up to its last slash, that included
+	route   fasthttp.RequestHandler
+	targets []target // every record, for operators
+	origins origins
+	other   *meter // requests that concern no resource
+
+	scratch  sync.Pool    // of *scratch
+	inFlight atomic.Int64 // requests at work beyond memory
+}
+
+// scratch is what one hit needs besides the request. As the pool keeps one
+// per processor, so does the stripe kept in it.
+type scratch struct {
+	buf    []byte
+	stripe metrics.Stripe
+}
+
+// New returns a Server. It panics on a Config that contradicts itself, which
+// a validated configuration file cannot bring about.
+func New(config Config, deps Deps) *Server {
+	s := &Server{
+		config: config.withDefaults(), deps: deps,
+		memory: deps.Cache, reads: deps.Cache, writes: deps.Cache, tallies: deps.Cache,
+		origins: newOrigins(config.CORS),
+		other:   newBareMeter(deps.Metrics, ""),
+	}
+	s.scratch.New = func() any {
+		return &scratch{buf: make([]byte, 0, 1024), stripe: deps.Metrics.Stripe()}
+	}
+	s.buildRoutes()
+	return s
+}
+
+// Configure sets the limits, timeouts and the error handler that Handler
+// relies on. Call it before srv serves; it leaves Handler itself to the
+// caller, who may swap Servers at a reload.
+func (s *Server) Configure(srv *fasthttp.Server) {
+	srv.ErrorHandler = s.refuseUnread
+	srv.ReadBufferSize = s.config.MaxHeader
+	srv.MaxRequestBodySize = s.config.MaxBody
+	srv.ReadTimeout = s.config.ReadTimeout
+	srv.WriteTimeout = s.config.WriteTimeout
+	srv.IdleTimeout = s.config.IdleTimeout
+	srv.Concurrency = s.config.MaxConnections
+	srv.NoDefaultServerHeader = true
+	srv.NoDefaultContentType = true
+	srv.DisablePreParseMultipartForm = true
+	srv.SecureErrorLogMessage = true
+	srv.CloseOnShutdown = true
+	srv.Logger = wireLog{s.deps.Log}
+}
+
+// Handler answers every request of the public listener.
+func (s *Server) Handler() fasthttp.RequestHandler { return s.serve }
+
+func (s *Server) serve(ctx *fasthttp.RequestCtx) {
+	// fasthttp recovers nothing: without this one bad request ends the process.
+	defer s.rescue(ctx)
+	if !s.hot(ctx) {
+		s.slow(ctx)
+	}
+}
+
+// slow answers what memory cannot, or not cheaply.
+func (s *Server) slow(ctx *fasthttp.RequestCtx) {
+	c := &call{RequestCtx: ctx, server: s, meter: s.other}
+	ctx.SetUserValue(callKey{}, c)
+	if isPath(ctx) {
+		s.route(ctx)
+	} else {
+		c.fail(notFound())
+	}
+	c.finish()
+}
+
+// isPath keeps paths from the router that it would read otherwise than the
+// client meant them: "//host/…" names a host to fasthttp, and an empty
+// segment, trailing slashes included, is an empty parameter.
+func isPath(ctx *fasthttp.RequestCtx) bool {
+	if bytes.HasPrefix(ctx.Request.Header.RequestURI(), twoSlashes) {
+		return false
+	}
+	path := ctx.URI().PathOriginal()
+	return len(path) <= 1 || path[len(path)-1] != '/' && !bytes.Contains(path, twoSlashes)
+}
+
+var twoSlashes = []byte("//")
