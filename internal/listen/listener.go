@@ -1,0 +1,74 @@
+// Package listen opens the sockets that the server answers on, keeps accepting
+// when the machine is short of descriptors, and talks to the service manager.
+//
+// It exists because fasthttp takes every failure to accept for the end of the
+// listener: one moment without a free descriptor would stop the whole server.
+// Connections are handed on as the net package made them, since a wrapper
+// around one would cost fasthttp its writev.
+package listen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// lookupTimeout bounds the resolution of a host name in an address.
+const lookupTimeout = 5 * time.Second
+
+// Listen opens a listener at addr: "host:port", or "unix:/path" for a socket
+// file with mode 0660 ("unix:@name" for an abstract one). The key is the one
+// in the configuration that holds addr, for errors. The listener is a
+// *net.TCPListener with keep-alive, or a *net.UnixListener that removes its
+// file when it is closed. A file left behind by a process that is gone is
+// replaced; anything else in the way is an error.
+func Listen(addr, key string) (net.Listener, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+	defer cancel()
+	if path, found := strings.CutPrefix(addr, "unix:"); found {
+		return listenUnix(ctx, path, addr, key)
+	}
+	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
+		// A peer that is gone is noticed after 30 + 3·10 seconds, also where
+		// no request is under way and no timeout of HTTP is running.
+		Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3,
+	}}
+	// A listener for Multipath TCP would put one more layer of the kernel in
+	// the way of every connection, for peers that balancers are not.
+	config.SetMultipathTCP(false)
+	l, err := config.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, explain(addr, key, err)
+	}
+	return l, nil
+}
+
+// explain says what to do about a listener that could not be opened. The cause
+// is wrapped without what the net package says around it, which would repeat
+// the address.
+func explain(addr, key string, err error) error {
+	var number syscall.Errno
+	var lookup *net.DNSError
+	var syntax *net.AddrError
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listening on %q: %w; change %s or stop the other process", addr, syscall.EADDRINUSE, key)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("listening on %q: %w; change %s, or grant CAP_NET_BIND_SERVICE for a port below 1024 "+
+			"or write permission to the directory of a socket", addr, syscall.EACCES, key)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listening on %q: %w; change %s to an address of this machine", addr, syscall.EADDRNOTAVAIL, key)
+	case errors.Is(err, syscall.ENOENT):
+		return fmt.Errorf("listening on %q: %w; create the directory or change %s", addr, syscall.ENOENT, key)
+	case errors.As(err, &number):
+		return fmt.Errorf("listening on %q: %w; change %s", addr, number, key)
+	case errors.As(err, &lookup), errors.As(err, &syntax):
+		return fmt.Errorf("listening on %q: %w; set %s to \"host:port\" or \"unix:/path\"", addr, err, key)
+	default:
+		return fmt.Errorf("listening on %q: %w; change %s", addr, err, key)
+	}
+}

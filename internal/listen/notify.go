@@ -1,0 +1,84 @@
+package listen
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// States for Notify (sd_notify(3)).
+const (
+	Ready     = "READY=1"     // started, or done reloading
+	Reloading = "RELOADING=1" // reloading; Ready follows
+	Stopping  = "STOPPING=1"  // draining
+	Alive     = "WATCHDOG=1"  // feeds the watchdog
+)
+
+// notifyTimeout bounds the wait for a service manager that does not read.
+const notifyTimeout = time.Second
+
+// Notify tells the service manager a state; several go into one call separated
+// by newlines, "STATUS=…" among them. Where no manager asked (NOTIFY_SOCKET is
+// not set) it does nothing. With Reloading it sends the time, which
+// Type=notify-reload needs to tell this reload from an earlier one.
+func Notify(state string) error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	if path[0] != '/' && path[0] != '@' {
+		return fmt.Errorf("notifying the service manager: NOTIFY_SOCKET is %q, want a path or an abstract socket", path)
+	}
+	if hasLine(state, Reloading) {
+		var now unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+			return fmt.Errorf("notifying the service manager: reading the monotonic clock: %w", err)
+		}
+		state += "\nMONOTONIC_USEC=" + strconv.FormatInt(now.Nano()/1000, 10)
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return fmt.Errorf("notifying the service manager: %w", err)
+	}
+	err = conn.SetWriteDeadline(time.Now().Add(notifyTimeout))
+	if err == nil {
+		_, err = conn.Write([]byte(state))
+	}
+	if err = errors.Join(err, conn.Close()); err != nil {
+		return fmt.Errorf("notifying the service manager: %w", err)
+	}
+	return nil
+}
+
+func hasLine(state, line string) bool {
+	for l := range strings.SplitSeq(state, "\n") {
+		if l == line {
+			return true
+		}
+	}
+	return false
+}
+
+// WatchdogInterval is how often the service manager wants to hear Alive: half
+// of WATCHDOG_USEC, as sd_watchdog_enabled(3) advises. Zero means that it does
+// not ask this process.
+func WatchdogInterval() (time.Duration, error) {
+	text := os.Getenv("WATCHDOG_USEC")
+	if text == "" {
+		return 0, nil
+	}
+	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0, nil
+	}
+	usec, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || usec <= 0 || usec > int64(1<<63-1)/int64(time.Microsecond) {
+		return 0, fmt.Errorf("reading the watchdog's interval: WATCHDOG_USEC is %q, want microseconds", text)
+	}
+	return time.Duration(usec) * time.Microsecond / 2, nil
+}
