@@ -1,0 +1,90 @@
+package source
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The functions of this file write values of columns as JSON. Everything a
+// client ever sees of a value is decided here, for all databases alike.
+
+func appendNull(dst []byte) []byte { return append(dst, "null"...) }
+
+// appendText writes a string. Only what JSON requires is escaped, so HTML
+// characters stay readable; bytes that are no UTF-8 become U+FFFD.
+func appendText[T string | []byte](dst []byte, text T) []byte {
+	dst, err := jsontext.AppendQuote(dst, text)
+	_ = err // says only that some bytes were replaced
+	return dst
+}
+
+// appendFloat writes the shortest decimal that reads back as f. JSON has no
+// NaN and no infinities: they are null.
+func appendFloat(dst []byte, f float64, bits int) []byte {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return appendNull(dst)
+	}
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	return strconv.AppendFloat(dst, f, format, -1, bits)
+}
+
+// appendNumber writes a number that the database sent as text, digit by
+// digit. What is no JSON number (NaN, Infinity) is null.
+func appendNumber(dst []byte, text []byte) []byte {
+	if !isNumber(text) {
+		return appendNull(dst)
+	}
+	return append(dst, text...)
+}
+
+// isNumber tells whether text is a number by JSON's grammar.
+func isNumber(text []byte) bool {
+	if len(text) == 0 || text[0] != '-' && !isDigit(text[0]) || !isDigit(text[len(text)-1]) {
+		return false
+	}
+	return jsontext.Value(text).IsValid()
+}
+
+func appendBytes(dst, data []byte) []byte {
+	dst = append(dst, '"')
+	dst = base64.StdEncoding.AppendEncode(dst, data)
+	return append(dst, '"')
+}
+
+// appendTime writes t in UTC by RFC 3339, with a fraction only if it has one.
+// Years that RFC 3339 cannot write are left to the caller.
+func appendTime(dst []byte, t time.Time) []byte {
+	dst = append(dst, '"')
+	dst = t.UTC().AppendFormat(dst, time.RFC3339Nano)
+	return append(dst, '"')
+}
+
+func appendDate(dst []byte, t time.Time) []byte {
+	dst = append(dst, '"')
+	dst = t.AppendFormat(dst, time.DateOnly)
+	return append(dst, '"')
+}
+
+// appendJSON writes a text that has to be JSON, without its white space.
+// Numbers keep their digits, members their order.
+func appendJSON(dst, text []byte) ([]byte, error) {
+	value := jsontext.Value(bytes.Clone(text))
+	if !utf8.Valid(value) {
+		value = bytes.ToValidUTF8(value, []byte("\uFFFD"))
+	}
+	err := value.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		return dst, fmt.Errorf("reading a value as JSON: %w", err)
+	}
+	return append(dst, value...), nil
+}

@@ -1,0 +1,188 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// DefaultTimeout bounds a call to the database when neither the resource
+	// nor the database sets a time.
+	DefaultTimeout = 5 * time.Second
+	// DefaultMaxConns is how many connections a DB opens when Config leaves
+	// that to it.
+	DefaultMaxConns = 16
+
+	// setUpTimeout bounds one attempt at the set-up: init statements may
+	// build indexes.
+	setUpTimeout = time.Minute
+)
+
+// Config says which database to open.
+type Config struct {
+	URL      string        // sqlite:PATH, postgres://…, postgresql://… or mysql://…
+	Init     []string      // statements run once the database is reachable; idempotent
+	Demo     bool          // create and fill the table users if there is none
+	MaxConns int           // 0: DefaultMaxConns. SQLite writes over one more
+	Timeout  time.Duration // of one call; 0: DefaultTimeout
+}
+
+// DB is a database and the pool of connections to it. It is safe for
+// concurrent use. It needs no database to be opened and heals by itself: each
+// call that finds the set-up undone tries it again.
+type DB struct {
+	cfg    Config
+	engine engine
+
+	up    atomic.Bool
+	ready atomic.Bool // the set-up is done
+
+	ctx    context.Context // of set-up attempts; ends at Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // the attempt's goroutine
+
+	mu      sync.Mutex
+	attempt *attempt // the set-up being tried, or nil
+	closed  bool
+}
+
+// attempt is one try at the set-up, shared by all who wait for it.
+type attempt struct {
+	done chan struct{}
+	err  error // valid once done is closed
+}
+
+// Open prepares a DB. It connects to nothing; an error is about the
+// configuration, and its text never holds the URL's password.
+func Open(cfg Config) (*DB, error) {
+	if cfg.MaxConns <= 0 {
+		cfg.MaxConns = DefaultMaxConns
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	scheme, _, _ := strings.Cut(cfg.URL, ":")
+	open := map[string]func(Config) (engine, error){
+		"sqlite": openSQLite, "postgres": openPostgres, "postgresql": openPostgres, "mysql": openMySQL,
+	}[scheme]
+	if open == nil {
+		return nil, errors.New("reading database.url: unknown kind of database; write sqlite:PATH, postgres://… or mysql://…")
+	}
+	e, err := open(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("reading database.url: %w", err)
+	}
+	db := &DB{cfg: cfg, engine: e}
+	db.ctx, db.cancel = context.WithCancel(context.Background())
+	return db, nil
+}
+
+// Close ends all connections. Every Change has to be ended before.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return nil
+	}
+	db.closed = true
+	db.mu.Unlock()
+	db.cancel()
+	db.wg.Wait()
+	db.up.Store(false)
+	return db.engine.close()
+}
+
+// Up tells whether the latest call reached the database and the set-up is
+// done. It asks nobody.
+func (db *DB) Up() bool { return db.up.Load() }
+
+// Ping finishes the set-up if it is undone, and asks the database for a sign
+// of life. It keeps the deadline of ctx and the configured timeout.
+func (db *DB) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, db.cfg.Timeout)
+	defer cancel()
+	if err := db.wait(ctx); err != nil {
+		return err
+	}
+	err := db.engine.ping(ctx)
+	db.up.Store(err == nil)
+	if err != nil {
+		return fmt.Errorf("asking the database for a sign of life: %w", err)
+	}
+	return nil
+}
+
+// wait returns nil once the set-up is done. It joins the attempt in progress
+// or begins one.
+func (db *DB) wait(ctx context.Context) error {
+	if db.ready.Load() {
+		return nil
+	}
+	a, err := db.begin()
+	if a == nil {
+		return err
+	}
+	select {
+	case <-a.done:
+		return a.err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the database's set-up: %w", ctx.Err())
+	}
+}
+
+// begin returns the attempt to wait for; without one the set-up is done or
+// the database closed.
+func (db *DB) begin() (*attempt, error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	switch {
+	case db.closed:
+		return nil, ErrClosed
+	case db.ready.Load():
+		return nil, nil
+	case db.attempt != nil:
+		return db.attempt, nil
+	}
+	a := &attempt{done: make(chan struct{})}
+	db.attempt = a
+	db.wg.Go(func() { db.try(a) })
+	return a, nil
+}
+
+// try runs the set-up. It is on no caller's clock: one that gives up early
+// must not undo half of it for those who wait longer.
+func (db *DB) try(a *attempt) {
+	ctx, cancel := context.WithTimeout(db.ctx, setUpTimeout)
+	defer cancel()
+	defer close(a.done)
+	defer func() {
+		if p := recover(); p != nil {
+			a.err = fmt.Errorf("setting the database up: panic: %v", p)
+		}
+		db.up.Store(a.err == nil)
+		db.mu.Lock()
+		defer db.mu.Unlock()
+		db.ready.Store(a.err == nil)
+		db.attempt = nil
+	}()
+	if err := db.engine.setUp(ctx, db.cfg.Init, db.cfg.Demo); err != nil {
+		a.err = fmt.Errorf("setting the database up: %w", err)
+	}
+}
+
+// observe keeps up in step with what calls meet.
+func (db *DB) observe(err error) {
+	switch {
+	case err == nil:
+		db.up.Store(true)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		// The caller's doing, or a slow statement: Ping tells them from an outage.
+	default:
+		db.up.Store(db.engine.fault(err).kind != faultLost)
+	}
+}

@@ -1,0 +1,61 @@
+package source
+
+import "context"
+
+// engine is one kind of database. Everything that differs between them but
+// does not show in a statement's text is behind it.
+type engine interface {
+	dialect() dialect
+	// ping asks the database for a sign of life.
+	ping(ctx context.Context) error
+	// setUp runs the statements of [database] init and, if asked to, creates
+	// the demo's table.
+	setUp(ctx context.Context, init []string, demo bool) error
+	query(ctx context.Context, q query) (*result, error)
+	begin(ctx context.Context) (transaction, error)
+	// fits tells whether the database takes the arguments of a query that
+	// failed with faultData: if it does not, no record can have that key.
+	fits(ctx context.Context, q query) bool
+	fault(err error) fault
+	// close ends all connections. Transactions have to be over.
+	close() error
+}
+
+// transaction is for one goroutine. commit and rollback end it and give its
+// connection back, whatever their outcome.
+type transaction interface {
+	query(ctx context.Context, q query) (*result, error)
+	// exec returns how many rows were changed.
+	exec(ctx context.Context, q query) (int64, error)
+	// commit returns ErrUnknownOutcome, wrapped, when its answer was lost.
+	commit(ctx context.Context) error
+	rollback()
+}
+
+// A faultKind says whose fault an error is.
+type faultKind int
+
+const (
+	faultOther     faultKind = iota // the statement's, or the database's
+	faultLost                       // the database was not reached, or lost on the way
+	faultData                       // a value's: wrong type, out of range
+	faultRule                       // a value's: a constraint refuses it
+	faultReference                  // a record's: others refer to it, or it refers to none
+)
+
+// fault is what an engine makes of an error. The reason is for clients, and
+// empty for the first two kinds.
+type fault struct {
+	kind   faultKind
+	reason string
+}
+
+// Reasons of faults. They name no table, column or constraint: those belong
+// to the operator.
+const (
+	reasonType      = "a value has the wrong type or is out of range"
+	reasonNull      = "a value that is needed is missing or null"
+	reasonTaken     = "a value that has to be unique is taken already"
+	reasonCheck     = "a value is not allowed"
+	reasonReference = "a value refers to a record that does not exist"
+)

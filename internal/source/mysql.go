@@ -1,0 +1,233 @@
+package source
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// mysqlFixed are settings of the driver that exactness and safety rest on.
+var mysqlFixed = []string{"multiStatements", "parseTime", "loc", "interpolateParams", "allowAllFiles", "clientFoundRows", "columnsWithAlias"}
+
+// openMySQL opens mysql://user:password@host:port/name?driver-settings.
+func openMySQL(cfg Config) (engine, error) {
+	c, err := mysqlConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := mysql.NewConnector(c)
+	if err != nil {
+		return nil, fmt.Errorf("preparing MySQL's settings: %w", err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(cfg.MaxConns)
+	db.SetMaxIdleConns(cfg.MaxConns)
+	// The server drops idle connections after its wait_timeout; ours end first.
+	db.SetConnMaxIdleTime(time.Minute)
+	return newStdEngine(mysqlFlavour(), db, db), nil
+}
+
+// mysqlConfig turns a URL into the driver's configuration. Times are read and
+// written in UTC, so that every instance of a fleet sees the same.
+func mysqlConfig(cfg Config) (*mysql.Config, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil { // its text would show the password
+		return nil, errors.New("the URL does not parse; percent-encode special characters of the password")
+	}
+	settings := u.Query()
+	for _, name := range mysqlFixed {
+		if settings.Has(name) {
+			return nil, fmt.Errorf("the setting %q of MySQL's driver cannot be changed; leave it out", name)
+		}
+	}
+	c := mysql.NewConfig()
+	c.User = u.User.Username()
+	c.Passwd, _ = u.User.Password()
+	c.DBName = strings.TrimPrefix(u.Path, "/")
+	c.Net, c.Addr = "tcp", u.Host
+	if u.Port() == "" {
+		c.Addr = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	if socket := settings.Get("socket"); socket != "" {
+		c.Net, c.Addr = "unix", socket
+		settings.Del("socket")
+	}
+	c.Timeout = cfg.Timeout
+	// The driver itself knows its settings; what it does not know becomes a
+	// session variable.
+	dsn := c.FormatDSN()
+	if encoded := settings.Encode(); encoded != "" {
+		separator := "?"
+		if c.Timeout > 0 {
+			separator = "&"
+		}
+		dsn += separator + encoded
+	}
+	if c, err = mysql.ParseDSN(dsn); err != nil {
+		return nil, fmt.Errorf("reading the settings of MySQL's driver: %w", err)
+	}
+	c.ParseTime, c.Loc, c.MultiStatements, c.InterpolateParams = true, time.UTC, false, false
+	if c.Params == nil {
+		c.Params = map[string]string{}
+	}
+	if _, set := c.Params["time_zone"]; !set {
+		c.Params["time_zone"] = "'+00:00'"
+	}
+	return c, nil
+}
+
+func mysqlFlavour() flavour {
+	return flavour{
+		dialect:  mysqlDialect,
+		begin:    "START TRANSACTION",
+		alive:    "SELECT 1",
+		append:   appendMySQL,
+		document: appendMySQLDocument,
+		fault:    mysqlFault,
+		commit:   commitMySQL,
+		setUp:    setUpMySQL,
+	}
+}
+
+// Numbers of MySQL's errors, by what they mean here.
+var (
+	mysqlNull      = []uint16{1048, 1364}
+	mysqlTaken     = []uint16{1062, 1586}
+	mysqlReference = []uint16{1216, 1217, 1451, 1452}
+	mysqlCheck     = []uint16{1644, 3819, 4025}
+	mysqlData      = []uint16{1264, 1265, 1292, 1366, 1367, 1406, 1690, 3140, 3141, 3156, 3903}
+	mysqlLost      = []uint16{1040, 1053, 1203, 1317}
+)
+
+func mysqlFault(err error) fault {
+	var e *mysql.MySQLError
+	if !errors.As(err, &e) {
+		return fault{kind: faultLost}
+	}
+	switch {
+	case slices.Contains(mysqlNull, e.Number):
+		return fault{faultRule, reasonNull}
+	case slices.Contains(mysqlTaken, e.Number):
+		return fault{faultRule, reasonTaken}
+	case slices.Contains(mysqlReference, e.Number):
+		return fault{faultReference, reasonReference}
+	case slices.Contains(mysqlCheck, e.Number):
+		return fault{faultRule, reasonCheck}
+	case slices.Contains(mysqlData, e.Number):
+		return fault{faultData, reasonType}
+	case slices.Contains(mysqlLost, e.Number):
+		return fault{kind: faultLost}
+	}
+	return fault{}
+}
+
+// commitMySQL knows the outcome only from an answer of the server, and not
+// from one that says that the server was interrupted.
+func commitMySQL(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "COMMIT")
+	if err != nil && mysqlFault(err).kind == faultLost {
+		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	}
+	return err
+}
+
+// appendMySQL writes a value of the binary protocol. BOOLEAN is TINYINT to
+// MySQL, and so a number here.
+func appendMySQL(dst []byte, declared string, value any) ([]byte, error) {
+	switch v := value.(type) {
+	case nil:
+		return appendNull(dst), nil
+	case int64:
+		return strconv.AppendInt(dst, v, 10), nil
+	case uint64:
+		return strconv.AppendUint(dst, v, 10), nil
+	case float32:
+		return appendFloat(dst, float64(v), 32), nil
+	case float64:
+		return appendFloat(dst, v, 64), nil
+	case time.Time:
+		return appendMySQLTime(dst, declared, v), nil
+	case []byte:
+		return appendMySQLText(dst, declared, v)
+	case string:
+		return appendMySQLText(dst, declared, []byte(v))
+	}
+	return dst, fmt.Errorf("unexpected type %T", value)
+}
+
+func appendMySQLTime(dst []byte, declared string, t time.Time) []byte {
+	switch {
+	case t.IsZero(): // MySQL's 0000-00-00 is no date
+		return appendNull(dst)
+	case declared == "DATE":
+		return appendDate(dst, t)
+	}
+	return appendTime(dst, t)
+}
+
+func appendMySQLText(dst []byte, declared string, text []byte) ([]byte, error) {
+	// The driver itself returns as text what exceeds an int64.
+	switch strings.TrimPrefix(declared, "UNSIGNED ") {
+	case "DECIMAL", "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "YEAR", "FLOAT", "DOUBLE":
+		return appendNumber(dst, text), nil
+	case "JSON":
+		return appendJSON(dst, text)
+	case "BINARY", "VARBINARY", "BLOB", "TINYBLOB", "MEDIUMBLOB", "LONGBLOB", "BIT", "GEOMETRY", "VECTOR":
+		return appendBytes(dst, text), nil
+	}
+	return appendText(dst, text), nil
+}
+
+func appendMySQLDocument(dst []byte, declared string, value any) ([]byte, error) {
+	if text, ok := value.([]byte); ok {
+		return appendJSON(dst, text)
+	}
+	return appendMySQL(dst, declared, value)
+}
+
+// setUpMySQL holds a named lock, since instances start together and MySQL
+// commits at every CREATE TABLE. The demo is filled under another name and
+// renamed, so that no half of it can be left behind under its own.
+func setUpMySQL(ctx context.Context, conn *sql.Conn, init []string, demo bool) error {
+	var got sql.NullInt64
+	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK('hearth set-up', 30)").Scan(&got); err != nil {
+		return err
+	}
+	if got.Int64 != 1 {
+		return errors.New("another instance is setting the database up")
+	}
+	defer func() { // should this fail, the lock ends with its connection
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		defer cancel()
+		if _, err := conn.ExecContext(ctx, "DO RELEASE_LOCK('hearth set-up')"); err != nil {
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
+	}()
+	if err := runInit(ctx, conn, init); err != nil || !demo {
+		return err
+	}
+	var tables int
+	const exists = "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '" + demoTable + "'"
+	if err := conn.QueryRowContext(ctx, exists).Scan(&tables); err != nil || tables > 0 {
+		return err
+	}
+	const unfinished = demoTable + "_unfinished"
+	if _, err := conn.ExecContext(ctx, "DROP TABLE IF EXISTS "+unfinished); err != nil {
+		return err
+	}
+	if err := fillDemo(ctx, conn, unfinished); err != nil {
+		return err
+	}
+	_, err := conn.ExecContext(ctx, "RENAME TABLE "+unfinished+" TO "+demoTable)
+	return err
+}

@@ -1,0 +1,78 @@
+package source
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// No server is needed here: what is particular to MySQL is how its URL, its
+// values and its errors are read. The rest is shared with SQLite.
+
+func TestMySQLConfig(t *testing.T) {
+	f := func(url, want string) {
+		t.Helper()
+		c, err := mysqlConfig(Config{URL: url, Timeout: time.Second})
+		if err != nil {
+			t.Errorf("%q: %v", url, err)
+			return
+		}
+		if got := c.FormatDSN(); got != want {
+			t.Errorf("%q:\ngot  %s\nwant %s", url, got, want)
+		}
+		if c.MultiStatements || c.InterpolateParams || !c.ParseTime || c.Loc != time.UTC {
+			t.Errorf("%q: the fixed settings are %+v", url, c)
+		}
+	}
+	const zone = "time_zone=%27%2B00%3A00%27"
+	f("mysql://u:p%40%2F@h/db", "u:p@/@tcp(h:3306)/db?parseTime=true&timeout=1s&"+zone)
+	f("mysql://u@[::1]:33/db?tls=skip-verify&sql_mode='ANSI'", "u@tcp([::1]:33)/db?parseTime=true&timeout=1s&tls=skip-verify&sql_mode=%27ANSI%27&"+zone)
+	f("mysql://u@h/db?socket=/run/m.sock&time_zone='Europe/Paris'&timeout=3s", "u@unix(/run/m.sock)/db?parseTime=true&timeout=3s&time_zone=%27Europe%2FParis%27")
+}
+
+func TestMySQLValues(t *testing.T) {
+	f := func(declared string, value any, want string) {
+		t.Helper()
+		got, err := appendMySQL(nil, declared, value)
+		if err != nil || string(got) != want {
+			t.Errorf("%s %v: got %s, %v, want %s", declared, value, got, err, want)
+		}
+	}
+	f("INT", nil, "null")
+	f("BIGINT", int64(-5), "-5")
+	f("UNSIGNED BIGINT", uint64(18446744073709551615), "18446744073709551615")
+	f("UNSIGNED BIGINT", []byte("18446744073709551615"), "18446744073709551615")
+	f("FLOAT", float32(0.1), "0.1")
+	f("DOUBLE", 0.1, "0.1")
+	f("DECIMAL", []byte("12345678901234567890.10"), "12345678901234567890.10")
+	f("VARCHAR", []byte("a<\"\xff"), `"a<\"�"`)
+	f("BLOB", []byte{0, 255}, `"AP8="`)
+	f("JSON", []byte(`{"a": 1}`), `{"a":1}`)
+	f("DATE", time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC), `"2024-02-29"`)
+	f("DATETIME", time.Date(2024, 2, 29, 1, 2, 3, 4000, time.UTC), `"2024-02-29T01:02:03.000004Z"`)
+	f("DATETIME", time.Time{}, "null")
+	f("TIME", []byte("01:02:03"), `"01:02:03"`)
+}
+
+func TestMySQLFaults(t *testing.T) {
+	f := func(err error, want faultKind) {
+		t.Helper()
+		if got := mysqlFault(fmt.Errorf("wrapped: %w", err)).kind; got != want {
+			t.Errorf("%v: got %d, want %d", err, got, want)
+		}
+	}
+	f(driver.ErrBadConn, faultLost)
+	f(mysql.ErrInvalidConn, faultLost)
+	f(context.DeadlineExceeded, faultLost)
+	f(&mysql.MySQLError{Number: 1053}, faultLost)
+	f(&mysql.MySQLError{Number: 1048}, faultRule)
+	f(&mysql.MySQLError{Number: 1062}, faultRule)
+	f(&mysql.MySQLError{Number: 3819}, faultRule)
+	f(&mysql.MySQLError{Number: 1452}, faultReference)
+	f(&mysql.MySQLError{Number: 1264}, faultData)
+	f(&mysql.MySQLError{Number: 1064}, faultOther)
+}

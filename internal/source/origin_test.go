@@ -1,0 +1,163 @@
+package source_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"hearth/internal/source"
+)
+
+func origin(t *testing.T, cfg source.OriginConfig) *source.Origin {
+	t.Helper()
+	cfg.Name = "thing"
+	o, err := source.NewOrigin(cfg)
+	if err != nil {
+		t.Fatalf("NewOrigin: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := o.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return o
+}
+
+func TestOriginLoad(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		t.Error("a redirect to another host was followed")
+	}))
+	defer elsewhere.Close()
+	mux := http.NewServeMux()
+	answer := func(path string, status int, body string, headers ...string) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			for i := 0; i < len(headers); i += 2 {
+				w.Header().Set(headers[i], headers[i+1])
+			}
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		})
+	}
+	answer("/t/good", 200, " {\"b\": 1.50,\n \"a\": \"<\"} ")
+	answer("/t/null", 200, "null")
+	answer("/t/gone", 410, "{}")
+	answer("/t/nojson", 200, "<html>")
+	answer("/t/two", 200, "{} {}")
+	answer("/t/failing", 500, "{}")
+	answer("/t/empty", 204, "")
+	answer("/t/coded", 200, "{}", "Content-Encoding", "gzip")
+	answer("/t/large", 200, `"`+strings.Repeat("x", 5000)+`"`)
+	answer("/t/moved", 302, "", "Location", "good")
+	answer("/t/away", 302, "", "Location", elsewhere.URL+"/t/good")
+	answer("/t/loop", 307, "", "Location", "/t/loop")
+	answer("/t/nowhere", 301, "")
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	o := origin(t, source.OriginConfig{URL: server.URL + "/t/{id}", Params: []source.Param{{Name: "id", Type: "string"}}, MaxBody: 4096})
+	f := func(id, want string) {
+		t.Helper()
+		got, err := o.Load(t.Context(), source.Args{id})
+		switch {
+		case errors.Is(err, source.ErrNoRecord):
+			got = []byte("none")
+		case err != nil:
+			got = []byte("error")
+		}
+		if string(got) != want {
+			t.Errorf("Load(%q): got %s, %v, want %s", id, got, err, want)
+		}
+	}
+	f("good", `{"b":1.50,"a":"<"}`)
+	f("moved", `{"b":1.50,"a":"<"}`)
+	f("null", "none")
+	f("gone", "none")
+	f("unknown", "none")
+	f("..", "none")
+	f(".", "none")
+	for _, id := range []string{"nojson", "two", "failing", "empty", "coded", "large", "away", "loop", "nowhere"} {
+		f(id, "error")
+	}
+	if _, err := o.Put(t.Context(), source.Args{"good"}, []byte("{}")); !errors.Is(err, source.ErrReadOnly) {
+		t.Errorf("Put: got %v", err)
+	}
+	if _, err := o.Delete(t.Context(), source.Args{"good"}); !errors.Is(err, source.ErrReadOnly) {
+		t.Errorf("Delete: got %v", err)
+	}
+}
+
+func TestOriginRequest(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var names []string
+		for name := range r.Header {
+			names = append(names, name)
+		}
+		fmt.Fprintf(w, `[%q,%q,%d]`, r.Method, r.RequestURI, len(names))
+	}))
+	defer server.Close()
+	o := origin(t, source.OriginConfig{
+		URL:    server.URL + "/a%20b/x-{name}/{id}?n={name}&fixed=1",
+		Params: []source.Param{{Name: "id", Type: "int"}, {Name: "name", Type: "string"}},
+	})
+	got, err := o.Load(t.Context(), source.Args{int64(-7), "../é?#&=%2F+ "})
+	name := "..%2F%C3%A9%3F%23%26%3D%252F%2B%20"
+	want := fmt.Sprintf(`["GET","/a%%20b/x-%s/-7?n=%s&fixed=1",2]`, name, name)
+	if err != nil || string(got) != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+}
+
+func TestOriginTime(t *testing.T) {
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	defer server.Close()
+	defer close(release)
+	cfg := source.OriginConfig{URL: server.URL + "/{id}", Params: []source.Param{{Name: "id", Type: "int"}}}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if got, err := origin(t, cfg).Load(ctx, source.Args{int64(1)}); err == nil {
+		t.Errorf("Load past the deadline: got %s", got)
+	}
+	cfg.Timeout = 50 * time.Millisecond
+	if got, err := origin(t, cfg).Load(t.Context(), source.Args{int64(1)}); err == nil {
+		t.Errorf("Load past the timeout: got %s", got)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := origin(t, cfg).Load(over, source.Args{int64(1)}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Load on a context that is over: got %v", err)
+	}
+}
+
+func TestNewOriginRefuses(t *testing.T) {
+	for url, want := range map[string]string{
+		"":                        "http://",
+		"ftp://h/{id}":            "http://",
+		"http:///{id}":            "host",
+		"http://{id}/x":           "host",
+		"http://u:hush@h/{id}":    "host",
+		"http://h/{other}":        "unknown placeholder {other}; the path has {id}",
+		"http://h/{id?}":          "unknown placeholder {id?}",
+		"http://h/{ id }":         "brace at byte 9",
+		"http://h/x}":             "brace at byte 10",
+		"http://h/{id}#x":         "fragment",
+		"http://h:port/{id}":      "does not parse",
+		"https://h/%zz/{id}":      "does not parse",
+		"http://h?{body}":         "unknown placeholder {body}",
+		"http://h/{id}/{id.name}": "unknown placeholder {id.name}",
+	} {
+		_, err := source.NewOrigin(source.OriginConfig{Name: "thing", URL: url, Params: []source.Param{{Name: "id", Type: "int"}}})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `resource "thing": origin: `) || strings.Contains(err.Error(), "hush") {
+			t.Errorf("NewOrigin(%q): got %v, want %q", url, err, want)
+		}
+	}
+}

@@ -1,0 +1,326 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// setUpLock is the advisory lock that instances hold while they set a
+// database up: "hearth" in ASCII.
+const setUpLock = 0x686561727468
+
+// postgresEngine uses pgx's own pool and asks for all values as text, the one
+// form in which every type is exact, and types of extensions work too.
+type postgresEngine struct {
+	pool  *pgxpool.Pool
+	types sync.Map // uint32 (an OID) → postgresType, of types that are not built in
+}
+
+// openPostgres opens postgres://user:password@host:port/name?settings, with
+// the settings of libpq and of pgxpool.
+func openPostgres(cfg Config) (engine, error) {
+	c, err := pgxpool.ParseConfig(cfg.URL)
+	if err != nil { // its text could show the password
+		return nil, errors.New("the URL of PostgreSQL does not parse; percent-encode special characters of the password, and check host, port and settings")
+	}
+	if !strings.Contains(cfg.URL, "pool_max_conns=") {
+		c.MaxConns = int32(min(cfg.MaxConns, 1<<16))
+	}
+	if c.ConnConfig.ConnectTimeout == 0 || c.ConnConfig.ConnectTimeout > cfg.Timeout {
+		c.ConnConfig.ConnectTimeout = cfg.Timeout
+	}
+	params := c.ConnConfig.RuntimeParams
+	params["datestyle"] = "ISO" // what dateText and timeText read
+	if params["application_name"] == "" {
+		params["application_name"] = "hearth"
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), c)
+	if err != nil {
+		return nil, fmt.Errorf("preparing connections to PostgreSQL: %w", err)
+	}
+	return &postgresEngine{pool: pool}, nil
+}
+
+func (e *postgresEngine) dialect() dialect { return postgresDialect }
+
+func (e *postgresEngine) ping(ctx context.Context) error { return e.pool.Ping(ctx) }
+
+func (e *postgresEngine) close() error {
+	e.pool.Close()
+	return nil
+}
+
+// setUp holds a lock: CREATE … IF NOT EXISTS fails when two run it at once.
+func (e *postgresEngine) setUp(ctx context.Context, init []string, demo bool) error {
+	if len(init) == 0 && !demo {
+		return e.pool.Ping(ctx)
+	}
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(setUpLock)); err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		defer cancel()
+		if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock($1)", int64(setUpLock)); err != nil {
+			_ = conn.Conn().Close(ctx) // the lock ends with its session
+		}
+	}()
+	for i, text := range init {
+		if err := conn.Conn().PgConn().Exec(ctx, text).Close(); err != nil {
+			return fmt.Errorf("running database.init[%d]: %w", i, err)
+		}
+	}
+	if !demo {
+		return nil
+	}
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		var exists bool
+		if err := tx.QueryRow(ctx, "SELECT to_regclass('"+demoTable+"') IS NOT NULL").Scan(&exists); err != nil || exists {
+			return err
+		}
+		for _, text := range demoStatements(demoTable) {
+			if _, err := tx.Exec(ctx, text); err != nil {
+				return fmt.Errorf("creating the demo's table: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+func (e *postgresEngine) query(ctx context.Context, q query) (*result, error) {
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	res, err := e.queryOn(ctx, conn.Conn(), q)
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && answer.Code == "0A000" {
+		// "cached plan must not change result type": somebody altered the
+		// table. pgx has forgotten the plan by now and makes a new one.
+		res, err = e.queryOn(ctx, conn.Conn(), q)
+	}
+	return res, err
+}
+
+// queryOn reads all rows before it writes any as JSON, since unknown types
+// are looked up on the same connection.
+func (e *postgresEngine) queryOn(ctx context.Context, conn *pgx.Conn, q query) (*result, error) {
+	args := append([]any{pgx.QueryResultFormats{pgx.TextFormatCode}}, q.args...)
+	rows, err := conn.Query(ctx, q.sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	res := &result{}
+	var oids []uint32
+	for _, f := range rows.FieldDescriptions() {
+		res.names = append(res.names, f.Name)
+		oids = append(oids, f.DataTypeOID)
+	}
+	for rows.Next() {
+		if q.one && len(res.rows) == 1 {
+			continue // to the end all the same: an error may come after rows
+		}
+		cells := make([][]byte, len(oids))
+		for i, raw := range rows.RawValues() {
+			cells[i] = bytes.Clone(raw)
+		}
+		res.rows = append(res.rows, cells)
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	if len(res.rows) == 0 {
+		return res, nil
+	}
+	return res, e.write(ctx, conn, res, oids, documentColumn(res.names, q.keyed))
+}
+
+// write turns cells from PostgreSQL's text into JSON.
+func (e *postgresEngine) write(ctx context.Context, conn *pgx.Conn, res *result, oids []uint32, document int) error {
+	types := make([]postgresType, len(oids))
+	for i, oid := range oids {
+		t, err := e.typeOf(ctx, conn, oid)
+		if err != nil {
+			return err
+		}
+		if i == document && t.kind == kindText {
+			t.kind = kindJSON
+		}
+		types[i] = t
+	}
+	for _, cells := range res.rows {
+		for i, raw := range cells {
+			cell, err := types[i].append(nil, raw)
+			if err != nil {
+				return &valueError{res.names[i], err}
+			}
+			cells[i] = cell
+		}
+	}
+	return nil
+}
+
+// typeOf looks types up that are not built in, once each. A type that is no
+// array is text to us, whatever it is.
+func (e *postgresEngine) typeOf(ctx context.Context, conn *pgx.Conn, oid uint32) (postgresType, error) {
+	if kind, ok := postgresKinds[oid]; ok {
+		return postgresType{kind: kind}, nil
+	}
+	if t, ok := e.types.Load(oid); ok {
+		return t.(postgresType), nil
+	}
+	// An element may be a domain, one of another even; its base type is what
+	// its text looks like.
+	const lookUp = `WITH RECURSIVE element AS (
+		SELECT e.oid, e.typtype, e.typbasetype, e.typdelim FROM pg_type a JOIN pg_type e ON e.oid = a.typelem
+			WHERE a.oid = $1 AND a.typoutput = 'array_out'::regproc
+		UNION ALL SELECT b.oid, b.typtype, b.typbasetype, element.typdelim FROM element
+			JOIN pg_type b ON element.typtype = 'd' AND b.oid = element.typbasetype)
+		SELECT oid, typdelim::text FROM element WHERE typtype <> 'd'`
+	var element uint32
+	var delimiter string
+	t := postgresType{kind: kindText}
+	switch err := conn.QueryRow(ctx, lookUp, oid).Scan(&element, &delimiter); {
+	case err == nil:
+		t = postgresType{kind: postgresKinds[element], array: true, delimiter: delimiter[0]}
+	case !errors.Is(err, pgx.ErrNoRows):
+		return t, fmt.Errorf("looking the type %d up: %w", oid, err)
+	}
+	e.types.Store(oid, t)
+	return t, nil
+}
+
+// fits lets PostgreSQL read each argument as the type it inferred for it, and
+// nothing else. It tells a key that no record can have from a statement that
+// fails on the data.
+func (e *postgresEngine) fits(ctx context.Context, q query) bool {
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return true
+	}
+	defer conn.Release()
+	session := conn.Conn().PgConn()
+	description, err := session.Prepare(ctx, "", q.sql, nil)
+	if err != nil {
+		return true
+	}
+	for i, oid := range description.ParamOIDs {
+		text, ok := q.args[i].(string)
+		if !ok {
+			continue
+		}
+		res := session.ExecParams(ctx, "SELECT $1", [][]byte{[]byte(text)}, []uint32{oid}, nil, nil).Read()
+		if e.fault(res.Err).kind == faultData {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *postgresEngine) fault(err error) fault {
+	var value *valueError
+	if err == nil || errors.As(err, &value) || errors.Is(err, pgx.ErrTxCommitRollback) {
+		return fault{}
+	}
+	var answer *pgconn.PgError
+	if !errors.As(err, &answer) {
+		return fault{kind: faultLost}
+	}
+	// SQLSTATE: PostgreSQL, appendix A.
+	switch answer.Code {
+	case "23502":
+		return fault{faultRule, reasonNull}
+	case "23505", "23P01":
+		return fault{faultRule, reasonTaken}
+	case "23503", "23001":
+		return fault{faultReference, reasonReference}
+	case "P0001": // RAISE EXCEPTION: a trigger refuses the record
+		return fault{faultRule, reasonCheck}
+	}
+	switch class := answer.Code[:min(2, len(answer.Code))]; {
+	case class == "22":
+		return fault{faultData, reasonType}
+	case class == "23":
+		return fault{faultRule, reasonCheck}
+	case class == "08", class == "53", class == "28", strings.HasPrefix(answer.Code, "57P"):
+		return fault{kind: faultLost}
+	}
+	return fault{}
+}
+
+// begin tries a second time when the first met a connection that had died in
+// the pool: nothing was changed yet.
+func (e *postgresEngine) begin(ctx context.Context) (transaction, error) {
+	tx, err := e.pool.Begin(ctx)
+	if err != nil && ctx.Err() == nil && e.fault(err).kind == faultLost {
+		tx, err = e.pool.Begin(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &postgresTransaction{engine: e, tx: tx}, nil
+}
+
+type postgresTransaction struct {
+	engine *postgresEngine
+	tx     pgx.Tx
+}
+
+func (t *postgresTransaction) query(ctx context.Context, q query) (*result, error) {
+	return t.engine.queryOn(ctx, t.tx.Conn(), q)
+}
+
+func (t *postgresTransaction) exec(ctx context.Context, q query) (int64, error) {
+	tag, err := t.tx.Exec(ctx, q.sql, q.args...)
+	return tag.RowsAffected(), err
+}
+
+// errDead is the refusal of a commit whose connection is known to be dead.
+var errDead = errors.New("the connection was lost before the commit")
+
+// commit knows the outcome from an answer of the server, or if nothing was
+// sent. A server that is being shut down may answer although it committed.
+// pgconn.SafeToRetry is of no use here: it also holds for the "conn closed"
+// that pgx reports when the connection breaks after COMMIT was sent.
+func (t *postgresTransaction) commit(ctx context.Context) error {
+	defer t.rollback()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if t.tx.Conn().IsClosed() {
+		return errDead
+	}
+	err := t.tx.Commit(ctx)
+	if err == nil || errors.Is(err, pgx.ErrTxCommitRollback) {
+		return err
+	}
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && !strings.HasPrefix(answer.Code, "57P") && answer.Code != "40003" && answer.Code != "08007" {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+}
+
+// rollback gives the connection back; pgx closes one that does not answer.
+// After a commit it does nothing.
+func (t *postgresTransaction) rollback() {
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+	defer cancel()
+	_ = t.tx.Rollback(ctx)
+}

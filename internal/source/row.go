@@ -1,0 +1,99 @@
+package source
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// documentName is the column whose value is the record itself when it stands
+// alone.
+const documentName = "json"
+
+// result is what a query returned. Cells are JSON already, so that nothing
+// above an engine knows a driver's types.
+type result struct {
+	names []string
+	rows  [][][]byte
+}
+
+// documentColumn returns the index of the column that is the record itself,
+// or -1. The key of a select_many does not count.
+func documentColumn(names []string, keyed bool) int {
+	at := 0
+	if keyed {
+		at = 1
+	}
+	if len(names) == at+1 && names[at] == documentName {
+		return at
+	}
+	return -1
+}
+
+// shape writes rows of one list of columns.
+type shape struct {
+	names    []string
+	prefixes [][]byte // {"a":  ,"b":  …
+	document bool
+}
+
+// newShape fails when two columns have one name: a client could see only one
+// of them, and which one is its reader's choice.
+func newShape(names []string) (*shape, error) {
+	s := &shape{names: slices.Clone(names), document: documentColumn(names, false) == 0}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("the statement returns no columns")
+	}
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return nil, fmt.Errorf("the column %q is selected twice; rename one with AS", name)
+		}
+		p := []byte{','}
+		if i == 0 {
+			p[0] = '{'
+		}
+		s.prefixes = append(s.prefixes, append(appendText(p, name), ':'))
+	}
+	return s, nil
+}
+
+// appendRow writes one row.
+func (s *shape) appendRow(dst []byte, cells [][]byte) []byte {
+	if s.document {
+		return append(dst, cells[0]...)
+	}
+	for i, cell := range cells {
+		dst = append(dst, s.prefixes[i]...)
+		dst = append(dst, cell...)
+	}
+	return append(dst, '}')
+}
+
+// appendRows writes an array of rows.
+func (s *shape) appendRows(dst []byte, rows [][][]byte) []byte {
+	dst = append(dst, '[')
+	for i, cells := range rows {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = s.appendRow(dst, cells)
+	}
+	return append(dst, ']')
+}
+
+// record writes rows as the record: an array when many, else the first row.
+// A document that is null is no record, since that is what null means in
+// every tier above.
+func (s *shape) record(rows [][][]byte, many bool) ([]byte, error) {
+	if many {
+		return s.appendRows(nil, rows), nil
+	}
+	if len(rows) == 0 {
+		return nil, ErrNoRecord
+	}
+	record := s.appendRow(nil, rows[0])
+	if bytes.Equal(record, []byte("null")) {
+		return nil, ErrNoRecord
+	}
+	return record, nil
+}

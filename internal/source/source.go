@@ -1,0 +1,103 @@
+// Package source reads and writes the system of record behind a resource: a
+// SQL database or an HTTP origin.
+//
+// It hands out finished JSON and takes JSON, never rows or maps: the tiers
+// above store and compare bytes, so a record has to be encoded once, in one
+// place, the same way on every instance of a fleet (the ETag is a hash of
+// these bytes).
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Errors that callers tell apart with errors.Is. Any other error means that
+// the source could not be asked; its text is for the log, never for a client.
+var (
+	// ErrNoRecord says that the record does not exist.
+	ErrNoRecord = errors.New("no such record")
+	// ErrUnknownOutcome says that a commit was sent and its answer lost: the
+	// change may stand or not.
+	ErrUnknownOutcome = errors.New("outcome of the commit is unknown")
+	// ErrReadOnly says that the resource has no statement for the write.
+	ErrReadOnly = errors.New("the resource is read-only")
+	// ErrConflict marks the *BodyError of a deletion that other records stand
+	// against: the client has to delete those first.
+	ErrConflict = errors.New("other records refer to this one")
+	// ErrMalformed marks the *BodyError of a body that is no JSON at all, as
+	// opposed to one that is JSON but does not fit.
+	ErrMalformed = errors.New("malformed JSON")
+	// ErrClosed says that the database was closed.
+	ErrClosed = errors.New("the database is closed")
+)
+
+// BodyError says what is wrong with a body handed to Put. Its text is written
+// for the client who sent the body.
+type BodyError struct {
+	// Member is missing, has a wrong type or contradicts the path, as a.b; it
+	// is empty when the body as a whole, or no single member, is at fault.
+	Member string
+	Reason string
+}
+
+// Error names the member unless the fault is the body's as a whole.
+func (e *BodyError) Error() string {
+	if e.Member == "" {
+		return e.Reason
+	}
+	return fmt.Sprintf("member %q: %s", e.Member, e.Reason)
+}
+
+// markedError is a *BodyError and a sentinel at once: callers that do not
+// care for the difference see the first.
+type markedError struct {
+	fault *BodyError
+	mark  error
+}
+
+func (e markedError) Error() string   { return e.fault.Error() }
+func (e markedError) Unwrap() []error { return []error{e.fault, e.mark} }
+
+// Args are the values of a resource's path parameters in the order of its
+// path: int64 for int, string for string and uuid. They are never aliases of
+// a request's buffer.
+type Args []any
+
+// Records is one resource's view of its system of record. Methods are safe for
+// concurrent use and keep the deadline of ctx.
+type Records interface {
+	// Load returns the record as JSON, or ErrNoRecord. The caller owns the bytes.
+	Load(ctx context.Context, args Args) ([]byte, error)
+	// Put starts a transaction which stores body (one JSON object) as the
+	// record that args name. It fails with a *BodyError when body does not fit.
+	Put(ctx context.Context, args Args, body []byte) (Change, error)
+	// Delete starts a transaction which removes the record. It fails with
+	// ErrNoRecord when there is none.
+	Delete(ctx context.Context, args Args) (Change, error)
+}
+
+// ManyRecords is implemented by Records that read several records with one
+// statement; a resource has it when its select_many is set.
+type ManyRecords interface {
+	Records
+	// LoadMany returns the records that args name, in their order, and nil
+	// for each one that does not exist. A record has the same bytes as from
+	// Load. The caller owns them; no two results share memory.
+	LoadMany(ctx context.Context, args []Args) ([][]byte, error)
+}
+
+// Change is a write that is not committed yet. Exactly one of Commit and
+// Rollback ends it; both are for one goroutine.
+type Change interface {
+	// Record is the record as the transaction leaves it, read by the
+	// resource's select inside it; nil after a deletion, or when the select
+	// finds nothing.
+	Record() []byte
+	// Commit makes the change durable. ErrUnknownOutcome (wrapped) tells a
+	// lost answer from a refusal.
+	Commit(ctx context.Context) error
+	// Rollback abandons the change. Its failure leaves nothing to do.
+	Rollback()
+}

@@ -1,0 +1,315 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Spec describes a resource whose records are in the database. Statements use
+// placeholders: {name} for a path parameter and, in Upsert, {body}, {body.a.b}
+// and {body.a?} for the request's body.
+type Spec struct {
+	Name       string
+	Params     []Param
+	Select     string
+	SelectMany string // "": no LoadMany. Needs exactly one parameter
+	Upsert     string // "": Put answers ErrReadOnly
+	Delete     string // "": Delete answers ErrReadOnly
+	Many       bool   // rows = "many": the record is an array of all rows
+	Timeout    time.Duration
+}
+
+// table is a resource in the database.
+type table struct {
+	db      *DB
+	name    string
+	params  []Param
+	many    bool
+	timeout time.Duration
+
+	selects, selectMany, upsert, delete *statement
+
+	body  bodyReader
+	shape atomic.Pointer[shape] // of the latest load
+}
+
+// Records prepares a resource. It parses every statement and reports all
+// faults at once, each with the resource and the key; it asks the database
+// nothing. The result implements ManyRecords if SelectMany is set.
+func (db *DB) Records(spec Spec) (Records, error) {
+	t := &table{db: db, name: spec.Name, params: slices.Clone(spec.Params), many: spec.Many, timeout: spec.Timeout}
+	if t.timeout <= 0 {
+		t.timeout = db.cfg.Timeout
+	}
+	faults := checkParams(spec.Params)
+	read := func(key, text string, withBody bool) *statement {
+		s, err := parse(db.engine.dialect(), text, spec.Params, withBody)
+		if err != nil {
+			faults = append(faults, keyed(key, err)...)
+			return nil
+		}
+		return s
+	}
+	t.selects = read("select", spec.Select, false)
+	if spec.SelectMany != "" {
+		if t.selectMany = read("select_many", spec.SelectMany, false); t.selectMany != nil {
+			faults = append(faults, checkMany(t.selectMany, spec.Params)...)
+		}
+	}
+	if spec.Upsert != "" {
+		t.upsert = read("upsert", spec.Upsert, true)
+		faults = append(faults, unbound("upsert", t.upsert, spec.Params)...)
+	}
+	if spec.Delete != "" {
+		t.delete = read("delete", spec.Delete, false)
+		faults = append(faults, unbound("delete", t.delete, spec.Params)...)
+	}
+	for i, err := range faults {
+		faults[i] = fmt.Errorf("resource %q: %w", spec.Name, err)
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	t.body = t.newBodyReader()
+	if t.selectMany != nil {
+		return manyTable{t}, nil
+	}
+	return t, nil
+}
+
+// keyed names the key in each of the faults that parse joined.
+func keyed(key string, err error) (faults []error) {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
+		faults = append(faults, fmt.Errorf("%s: %w", key, err))
+	}
+	return faults
+}
+
+func checkParams(params []Param) (faults []error) {
+	for _, p := range params {
+		if p.Name == bodyName {
+			faults = append(faults, fmt.Errorf("path: the parameter {%s} has the name of the request's body; rename it", p.Name))
+		}
+		if p.Type != "int" && p.Type != "string" && p.Type != "uuid" {
+			faults = append(faults, fmt.Errorf("path: the parameter {%s} has the unknown type %q; write int, string or uuid", p.Name, p.Type))
+		}
+	}
+	return faults
+}
+
+func checkMany(s *statement, params []Param) []error {
+	if len(params) != 1 {
+		return []error{fmt.Errorf("select_many: the path has %d parameters, and a many-read needs exactly one", len(params))}
+	}
+	if err := s.findMany(); err != nil {
+		return []error{fmt.Errorf("select_many: %w", err)}
+	}
+	return nil
+}
+
+// unbound finds path parameters that a write ignores: it would change other
+// records than the one it names.
+func unbound(key string, s *statement, params []Param) (faults []error) {
+	for i, p := range params {
+		if s != nil && !s.binds(i) {
+			faults = append(faults, fmt.Errorf("%s: the path parameter {%s} is not bound", key, p.Name))
+		}
+	}
+	return faults
+}
+
+func (t *table) newBodyReader() bodyReader {
+	r := bodyReader{dialect: t.db.engine.dialect(), params: t.params, columns: map[string]int{}}
+	if t.upsert != nil {
+		r.fields = t.upsert.fields
+	}
+	for _, s := range []*statement{t.delete, t.selects} {
+		if s != nil {
+			for column, param := range s.columns {
+				r.columns[column] = param
+			}
+		}
+	}
+	return r
+}
+
+// deadline bounds one call.
+func (t *table) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, t.timeout)
+}
+
+// ready checks args and waits for the database's set-up.
+func (t *table) ready(ctx context.Context, args Args) error {
+	if len(args) != len(t.params) {
+		panic(fmt.Sprintf("BUG: resource %q has %d path parameters and got %d", t.name, len(t.params), len(args)))
+	}
+	return t.db.wait(ctx)
+}
+
+// Load implements Records.
+func (t *table) Load(ctx context.Context, args Args) ([]byte, error) {
+	ctx, cancel := t.deadline(ctx)
+	defer cancel()
+	if err := t.ready(ctx, args); err != nil {
+		return nil, t.failed("loading", err)
+	}
+	q := t.selectQuery(args)
+	res, err := t.read(ctx, q)
+	if err != nil {
+		if t.db.engine.fault(err).kind == faultData && !t.db.engine.fits(ctx, q) {
+			return nil, ErrNoRecord
+		}
+		return nil, t.failed("loading", err)
+	}
+	record, err := t.record(res)
+	if err != nil && !errors.Is(err, ErrNoRecord) {
+		return nil, t.failed("loading", err)
+	}
+	return record, err
+}
+
+func (t *table) selectQuery(args Args) query {
+	q := t.selects.bind(args, nil)
+	q.one = !t.many
+	return q
+}
+
+// read runs a query, and a second time when the first met a connection that
+// had died in the pool: reading twice does no harm.
+func (t *table) read(ctx context.Context, q query) (*result, error) {
+	res, err := t.db.engine.query(ctx, q)
+	if err != nil && ctx.Err() == nil && t.db.engine.fault(err).kind == faultLost {
+		res, err = t.db.engine.query(ctx, q)
+	}
+	t.db.observe(err)
+	return res, err
+}
+
+func (t *table) failed(doing string, err error) error {
+	return fmt.Errorf("%s a record of resource %q: %w", doing, t.name, err)
+}
+
+// record writes a result of the resource's select.
+func (t *table) record(res *result) ([]byte, error) {
+	s, err := t.shapeOf(res.names)
+	if err != nil {
+		return nil, err
+	}
+	return s.record(res.rows, t.many)
+}
+
+func (t *table) shapeOf(names []string) (*shape, error) {
+	if s := t.shape.Load(); s != nil && slices.Equal(s.names, names) {
+		return s, nil
+	}
+	s, err := newShape(names)
+	if err != nil {
+		return nil, fmt.Errorf("select: %w", err)
+	}
+	t.shape.Store(s)
+	return s, nil
+}
+
+// Put implements Records.
+func (t *table) Put(ctx context.Context, args Args, body []byte) (Change, error) {
+	if t.upsert == nil {
+		return nil, ErrReadOnly
+	}
+	ctx, cancel := t.deadline(ctx)
+	defer cancel()
+	values, err := t.body.read(body, args)
+	if err != nil {
+		return nil, err
+	}
+	return t.change(ctx, args, func(tx transaction) ([]byte, error) {
+		_, err := tx.exec(ctx, t.upsert.bind(args, values))
+		t.db.observe(err)
+		if err != nil {
+			if fault := t.db.engine.fault(err); fault.kind >= faultData {
+				return nil, &BodyError{Reason: fault.reason}
+			}
+			return nil, t.failed("storing", err)
+		}
+		return t.stored(ctx, tx, args)
+	})
+}
+
+// stored reads the record back inside the transaction that wrote it.
+func (t *table) stored(ctx context.Context, tx transaction, args Args) ([]byte, error) {
+	res, err := tx.query(ctx, t.selectQuery(args))
+	t.db.observe(err)
+	if err != nil {
+		return nil, t.failed("reading back", err)
+	}
+	record, err := t.record(res)
+	if errors.Is(err, ErrNoRecord) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, t.failed("reading back", err)
+	}
+	return record, nil
+}
+
+// Delete implements Records.
+func (t *table) Delete(ctx context.Context, args Args) (Change, error) {
+	if t.delete == nil {
+		return nil, ErrReadOnly
+	}
+	ctx, cancel := t.deadline(ctx)
+	defer cancel()
+	q := t.delete.bind(args, nil)
+	unfit := false
+	c, err := t.change(ctx, args, func(tx transaction) ([]byte, error) {
+		n, err := tx.exec(ctx, q)
+		t.db.observe(err)
+		switch fault := t.db.engine.fault(err); {
+		case err == nil && n == 0:
+			return nil, ErrNoRecord
+		case err == nil:
+			return nil, nil
+		case fault.kind == faultReference:
+			return nil, markedError{&BodyError{Reason: ErrConflict.Error()}, ErrConflict}
+		default:
+			unfit = fault.kind == faultData
+			return nil, t.failed("deleting", err)
+		}
+	})
+	if unfit && !t.db.engine.fits(ctx, q) {
+		return nil, ErrNoRecord
+	}
+	return c, err
+}
+
+// change opens a transaction around write, which returns the record it
+// leaves. The transaction stays open only if write succeeds.
+func (t *table) change(ctx context.Context, args Args, write func(transaction) ([]byte, error)) (Change, error) {
+	if err := t.ready(ctx, args); err != nil {
+		return nil, t.failed("changing", err)
+	}
+	tx, err := t.db.engine.begin(ctx)
+	t.db.observe(err)
+	if err != nil {
+		return nil, t.failed("beginning to change", err)
+	}
+	kept := false
+	defer func() { // a panic must not keep the connection
+		if !kept {
+			tx.rollback()
+		}
+	}()
+	record, err := write(tx)
+	if err != nil {
+		return nil, err
+	}
+	kept = true
+	return &change{table: t, tx: tx, record: record}, nil
+}

@@ -1,0 +1,190 @@
+package source
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// openSQLite opens sqlite:PATH. Readers have connections of their own and
+// never wait for the one writer (write-ahead log); a database in memory has
+// one connection for both, since it is that connection's own.
+func openSQLite(cfg Config) (engine, error) {
+	path := strings.TrimPrefix(strings.TrimPrefix(cfg.URL, "sqlite:"), "//")
+	switch {
+	case path == "":
+		return nil, errors.New("the path is missing; write sqlite:PATH")
+	case strings.Contains(path, "?"):
+		return nil, errors.New("a path of SQLite takes no parameters; write sqlite:PATH without a ?")
+	case path == ":memory:":
+		db, err := openSQLitePool("file::memory:", cfg.Timeout, false)
+		if err != nil {
+			return nil, err
+		}
+		db.SetMaxOpenConns(1)
+		return newStdEngine(sqliteFlavour(), db, db), nil
+	}
+	// A path is escaped piece by piece: SQLite decodes %2F, but the driver
+	// must not see a question mark.
+	name := (&url.URL{Path: path}).EscapedPath()
+	writes, err := openSQLitePool("file:"+name, cfg.Timeout, false)
+	if err != nil {
+		return nil, err
+	}
+	writes.SetMaxOpenConns(1)
+	reads, err := openSQLitePool("file:"+name, cfg.Timeout, true)
+	if err != nil {
+		return nil, errors.Join(err, writes.Close())
+	}
+	reads.SetMaxOpenConns(cfg.MaxConns)
+	reads.SetMaxIdleConns(cfg.MaxConns)
+	return newStdEngine(sqliteFlavour(), reads, writes), nil
+}
+
+func openSQLitePool(name string, busy time.Duration, readOnly bool) (*sql.DB, error) {
+	v := url.Values{}
+	v.Set("_busy_timeout", strconv.FormatInt(max(busy.Milliseconds(), 1), 10))
+	v.Set("_journal_mode", "WAL")
+	v.Set("_foreign_keys", "1")
+	if readOnly {
+		v.Set("_query_only", "1") // a select is no place for a write
+	}
+	return sql.Open("sqlite", name+"?"+v.Encode())
+}
+
+func sqliteFlavour() flavour {
+	return flavour{
+		dialect: sqliteDialect,
+		// IMMEDIATE takes the write lock at once, where it can be waited for;
+		// a transaction that begins by reading cannot wait later.
+		begin:    "BEGIN IMMEDIATE",
+		alive:    "PRAGMA schema_version",
+		append:   appendSQLite,
+		document: appendSQLiteDocument,
+		fault:    sqliteFault,
+		commit:   commitSQLite,
+		setUp:    setUpSQLite,
+	}
+}
+
+// commitSQLite lets COMMIT run to its end whatever becomes of ctx: it is
+// local, bounded by the busy timeout, and so its outcome is always known.
+func commitSQLite(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
+	return err
+}
+
+func sqliteFault(err error) fault {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return fault{}
+	}
+	switch e.Code() {
+	case sqlite3.SQLITE_CONSTRAINT_NOTNULL:
+		return fault{faultRule, reasonNull}
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
+		return fault{faultRule, reasonTaken}
+	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+		return fault{faultReference, reasonReference}
+	case sqlite3.SQLITE_CONSTRAINT_DATATYPE:
+		return fault{faultRule, reasonType}
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CONSTRAINT:
+		return fault{faultRule, reasonCheck}
+	case sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
+		return fault{faultData, reasonType}
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+		return fault{kind: faultLost}
+	}
+	return fault{}
+}
+
+// appendSQLite writes a value by what it is, as SQLite's own typing has it.
+// The declared type adds only what values cannot tell: booleans, times, JSON,
+// and numbers that had to stay text to stay exact.
+func appendSQLite(dst []byte, declared string, value any) ([]byte, error) {
+	base, _, _ := strings.Cut(declared, "(")
+	base = strings.TrimSpace(base)
+	switch v := value.(type) {
+	case nil:
+		return appendNull(dst), nil
+	case int64:
+		if (base == "BOOLEAN" || base == "BOOL") && (v == 0 || v == 1) {
+			return strconv.AppendBool(dst, v == 1), nil
+		}
+		return strconv.AppendInt(dst, v, 10), nil
+	case float64:
+		return appendFloat(dst, v, 64), nil
+	case []byte:
+		return appendBytes(dst, v), nil
+	case time.Time:
+		if base == "DATE" && v.Equal(v.Truncate(24*time.Hour)) {
+			return appendDate(dst, v), nil
+		}
+		return appendTime(dst, v), nil
+	case string:
+		return appendSQLiteText(dst, base, v)
+	}
+	return dst, fmt.Errorf("unexpected type %T", value)
+}
+
+func appendSQLiteText(dst []byte, base, text string) ([]byte, error) {
+	switch {
+	case base == "JSON" || base == "JSONB":
+		return appendJSON(dst, []byte(text))
+	case (base == "DECIMAL" || base == "NUMERIC") && isNumber([]byte(text)):
+		return append(dst, text...), nil
+	case strings.HasPrefix(base, "TIMESTAMP") || strings.HasPrefix(base, "DATETIME"):
+		if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+			return appendTime(dst, t), nil
+		}
+	}
+	return appendText(dst, text), nil
+}
+
+func appendSQLiteDocument(dst []byte, declared string, value any) ([]byte, error) {
+	switch v := value.(type) {
+	case string:
+		return appendJSON(dst, []byte(v))
+	case []byte:
+		return appendJSON(dst, v)
+	}
+	return appendSQLite(dst, declared, value)
+}
+
+// setUpSQLite needs no lock around init: statements of other processes wait
+// for the file's own.
+func setUpSQLite(ctx context.Context, conn *sql.Conn, init []string, demo bool) (err error) {
+	if err := runInit(ctx, conn, init); err != nil || !demo {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		}
+	}()
+	var tables int
+	const exists = "SELECT count(*) FROM sqlite_master WHERE lower(name) = '" + demoTable + "'"
+	if err := conn.QueryRowContext(ctx, exists).Scan(&tables); err != nil {
+		return err
+	}
+	if tables == 0 {
+		if err := fillDemo(ctx, conn, demoTable); err != nil {
+			return err
+		}
+	}
+	_, err = conn.ExecContext(ctx, "COMMIT")
+	return err
+}

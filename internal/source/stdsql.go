@@ -1,0 +1,251 @@
+package source
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// rollbackTimeout bounds the end of a transaction that nobody waits for.
+const rollbackTimeout = 2 * time.Second
+
+// flavour is what differs between databases that are reached through
+// database/sql.
+type flavour struct {
+	dialect dialect
+	begin   string // the statement that begins a transaction
+	alive   string // a query that needs the database's files or its server
+	// append writes a value that the driver returned for a column of the
+	// declared type.
+	append func(dst []byte, declared string, value any) ([]byte, error)
+	// document writes a value that is JSON itself.
+	document func(dst []byte, declared string, value any) ([]byte, error)
+	fault    func(error) fault
+	// commit sends COMMIT, and tells a lost answer from a refusal.
+	commit func(ctx context.Context, conn *sql.Conn) error
+	setUp  func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error
+}
+
+// stdEngine is a database behind database/sql. Reading and writing may have
+// pools of their own.
+type stdEngine struct {
+	flavour
+	reads, writes *sql.DB
+
+	mu       sync.Mutex
+	prepared map[string]*sql.Stmt // on reads, by their text
+}
+
+func newStdEngine(f flavour, reads, writes *sql.DB) *stdEngine {
+	return &stdEngine{flavour: f, reads: reads, writes: writes, prepared: map[string]*sql.Stmt{}}
+}
+
+func (e *stdEngine) dialect() dialect { return e.flavour.dialect }
+
+func (e *stdEngine) fault(err error) fault {
+	var value *valueError
+	if err == nil || errors.As(err, &value) {
+		return fault{}
+	}
+	return e.flavour.fault(err)
+}
+
+// fits has nothing to ask: neither database refuses a value in a comparison.
+func (e *stdEngine) fits(context.Context, query) bool { return true }
+
+func (e *stdEngine) ping(ctx context.Context) error {
+	var sign any
+	return e.reads.QueryRowContext(ctx, e.alive).Scan(&sign)
+}
+
+func (e *stdEngine) setUp(ctx context.Context, init []string, demo bool) error {
+	conn, err := e.writes.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return e.flavour.setUp(ctx, conn, init, demo)
+}
+
+// runInit runs the statements of [database] init.
+func runInit(ctx context.Context, conn *sql.Conn, init []string) error {
+	for i, text := range init {
+		if _, err := conn.ExecContext(ctx, text); err != nil {
+			return fmt.Errorf("running database.init[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (e *stdEngine) close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var faults []error
+	for _, stmt := range e.prepared {
+		faults = append(faults, stmt.Close())
+	}
+	clear(e.prepared)
+	faults = append(faults, e.reads.Close())
+	if e.writes != e.reads {
+		faults = append(faults, e.writes.Close())
+	}
+	return errors.Join(faults...)
+}
+
+func (e *stdEngine) query(ctx context.Context, q query) (*result, error) {
+	if q.varies {
+		rows, err := e.reads.QueryContext(ctx, q.sql, q.args...)
+		if err != nil {
+			return nil, err
+		}
+		return e.collect(rows, q)
+	}
+	stmt, err := e.stmt(ctx, q.sql)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := stmt.QueryContext(ctx, q.args...)
+	if err != nil {
+		return nil, err
+	}
+	return e.collect(rows, q)
+}
+
+// stmt returns the prepared form of text. There are as many as the
+// configuration has statements.
+func (e *stdEngine) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
+	e.mu.Lock()
+	stmt := e.prepared[text]
+	e.mu.Unlock()
+	if stmt != nil {
+		return stmt, nil
+	}
+	// Not under the lock: the database may take its time. Of two that prepare
+	// at once one is thrown away.
+	stmt, err := e.reads.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if other := e.prepared[text]; other != nil {
+		return other, stmt.Close()
+	}
+	e.prepared[text] = stmt
+	return stmt, nil
+}
+
+// collect reads rows to their end, or the first of them, and closes them.
+func (e *stdEngine) collect(rows *sql.Rows, q query) (res *result, err error) {
+	defer func() {
+		if closing := rows.Close(); err == nil {
+			err = closing
+		}
+	}()
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		return nil, err
+	}
+	res = &result{}
+	values, targets := make([]any, len(types)), make([]any, len(types))
+	for i, typ := range types {
+		res.names = append(res.names, typ.Name())
+		targets[i] = &values[i]
+	}
+	document := documentColumn(res.names, q.keyed)
+	for rows.Next() {
+		if err := rows.Scan(targets...); err != nil {
+			return nil, err
+		}
+		cells := make([][]byte, len(types))
+		for i, typ := range types {
+			write := e.append
+			if i == document {
+				write = e.document
+			}
+			if cells[i], err = write(nil, typ.DatabaseTypeName(), values[i]); err != nil {
+				return nil, &valueError{typ.Name(), err}
+			}
+		}
+		res.rows = append(res.rows, cells)
+		if q.one {
+			return res, nil
+		}
+	}
+	return res, rows.Err()
+}
+
+// valueError is about a value that the database returned and that cannot be
+// written as JSON. The database itself is well.
+type valueError struct {
+	column string
+	err    error
+}
+
+func (e *valueError) Error() string { return fmt.Sprintf("column %q: %v", e.column, e.err) }
+func (e *valueError) Unwrap() error { return e.err }
+
+// begin takes a connection out of the pool and keeps it: BEGIN and COMMIT are
+// sent as statements, each under the context of its own call, where a sql.Tx
+// would roll back on its own when the context it was begun with ends.
+func (e *stdEngine) begin(ctx context.Context) (transaction, error) {
+	conn, err := e.writes.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx := &stdTransaction{engine: e, conn: conn}
+	if _, err := conn.ExecContext(ctx, e.flavour.begin); err != nil {
+		tx.rollback()
+		return nil, err
+	}
+	return tx, nil
+}
+
+type stdTransaction struct {
+	engine *stdEngine
+	conn   *sql.Conn
+}
+
+func (t *stdTransaction) query(ctx context.Context, q query) (*result, error) {
+	rows, err := t.conn.QueryContext(ctx, q.sql, q.args...)
+	if err != nil {
+		return nil, err
+	}
+	return t.engine.collect(rows, q)
+}
+
+func (t *stdTransaction) exec(ctx context.Context, q query) (int64, error) {
+	res, err := t.conn.ExecContext(ctx, q.sql, q.args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func (t *stdTransaction) commit(ctx context.Context) error {
+	if err := ctx.Err(); err != nil { // nothing was sent: a refusal
+		t.rollback()
+		return err
+	}
+	err := t.engine.commit(ctx, t.conn)
+	if err != nil {
+		t.rollback()
+		return err
+	}
+	return t.conn.Close()
+}
+
+// rollback ends the transaction, or the connection when that fails: one with
+// an open transaction must not go back to the pool.
+func (t *stdTransaction) rollback() {
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+	defer cancel()
+	if _, err := t.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+		_ = t.conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	_ = t.conn.Close()
+}
