@@ -1,0 +1,28 @@
+package admin
+
+import "hearth/internal/auth"
+
+// Row is one row of the route table.
+type Row struct {
+	Method, Path string
+	Scope        auth.Scope
+}
+
+// Rows is the route table as tests walk it.
+func Rows(a *Admin) []Row {
+	var rows []Row
+	for _, r := range a.routes {
+		rows = append(rows, Row{r.method, r.path, r.scope})
+	}
+	return rows
+}
+
+// ReadTargets opens the reader of invalidations to tests; status is 0 when the
+// body can be used.
+func ReadTargets(body []byte, most int) (paths, keys []string, status int) {
+	all, fault := readTargets(body, most)
+	if fault != nil {
+		return nil, nil, fault.status
+	}
+	return all.paths, all.keys, 0
+}

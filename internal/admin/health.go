@@ -1,0 +1,51 @@
+package admin
+
+import (
+	"errors"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Reason is why a check is not ready, in words that anybody who reaches the
+// listener may read: /readyz needs no token. Errors returned by Deps.Ready that
+// are or wrap no Reason are shown as "failing", since the text of a driver's
+// error may hold an address or a password.
+type Reason string
+
+func (r Reason) Error() string { return string(r) }
+
+// readiness is the body of /readyz.
+type readiness struct {
+	Status string            `json:"status"`
+	Checks map[string]string `json:"checks"`
+}
+
+// livez says that the process answers, and nothing else: what it depends on
+// must not get it restarted.
+func (a *Admin) livez(ctx *fasthttp.RequestCtx) {
+	a.respond(ctx, fasthttp.StatusOK, map[string]string{"status": "ok"})
+}
+
+// readyz says whether the server can do all its work now.
+func (a *Admin) readyz(ctx *fasthttp.RequestCtx) {
+	answer := readiness{Status: "ready", Checks: map[string]string{}}
+	for name, err := range a.deps.Ready() {
+		answer.Checks[name] = "ok"
+		if err == nil {
+			continue
+		}
+		answer.Status, answer.Checks[name] = "not ready", "failing"
+		var reason Reason
+		if errors.As(err, &reason) {
+			answer.Checks[name] = string(reason)
+		}
+	}
+	if a.deps.Draining() {
+		answer.Status = "draining"
+	}
+	status := fasthttp.StatusOK
+	if answer.Status != "ready" {
+		status = fasthttp.StatusServiceUnavailable
+	}
+	a.respond(ctx, status, answer)
+}

@@ -1,0 +1,66 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/valyala/fasthttp"
+)
+
+// problemBody is an answer of RFC 9457. The type is about:blank throughout, so
+// the title is the status code's own.
+type problemBody struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+// problem makes the answer an error. The detail says what to change; it must
+// not contain the text of a cause. Whatever was in the answer before is
+// dropped, except the headers that go with certain errors.
+func problem(ctx *fasthttp.RequestCtx, status int, detail string) {
+	var kept [][2]string
+	for _, name := range []string{fasthttp.HeaderAllow, fasthttp.HeaderWWWAuthenticate, fasthttp.HeaderRetryAfter} {
+		if v := ctx.Response.Header.Peek(name); len(v) > 0 {
+			kept = append(kept, [2]string{name, string(v)})
+		}
+	}
+	ctx.Response.Reset()
+	setCommonHeaders(ctx)
+	for _, h := range kept {
+		ctx.Response.Header.Set(h[0], h[1])
+	}
+	body, err := json.Marshal(problemBody{"about:blank", fasthttp.StatusMessage(status), status, detail})
+	if err != nil {
+		panic(fmt.Sprintf("BUG: encoding a problem: %v", err)) // strings and a number always encode
+	}
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("application/problem+json")
+	ctx.SetBody(body)
+}
+
+// setCommonHeaders sets what every answer has. Nothing here may be kept by a
+// cache, framed by another page, or fetch anything from elsewhere.
+func setCommonHeaders(ctx *fasthttp.RequestCtx) {
+	h := &ctx.Response.Header
+	h.Set(fasthttp.HeaderCacheControl, "no-store")
+	h.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
+	h.Set(fasthttp.HeaderReferrerPolicy, "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set(fasthttp.HeaderContentSecurityPolicy,
+		"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'; base-uri 'none'")
+}
+
+// respond answers with v as JSON.
+func (a *Admin) respond(ctx *fasthttp.RequestCtx, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		a.deps.Log.Error("encoding an answer of the admin listener", "path", string(ctx.Path()), "error", err)
+		problem(ctx, fasthttp.StatusInternalServerError, "something went wrong here; the log says what")
+		return
+	}
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("application/json")
+	ctx.SetBody(body)
+}

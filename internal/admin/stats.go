@@ -1,0 +1,27 @@
+package admin
+
+import (
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/internal/metrics"
+)
+
+// metrics answers with the page for Prometheus. It is written to memory first,
+// so that an error half-way is an error for the scraper too and not a page
+// that lacks series.
+func (a *Admin) metrics(ctx *fasthttp.RequestCtx) {
+	var page bytes.Buffer
+	if err := a.deps.Metrics(&page); err != nil {
+		a.deps.Log.Error("writing metrics", "error", err)
+		problem(ctx, fasthttp.StatusInternalServerError, "the metrics cannot be written; the log says why")
+		return
+	}
+	ctx.SetContentType(metrics.ContentType)
+	ctx.SetBody(page.Bytes())
+}
+
+func (a *Admin) stats(ctx *fasthttp.RequestCtx) {
+	a.respond(ctx, fasthttp.StatusOK, a.deps.Stats())
+}
