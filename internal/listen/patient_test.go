@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"hearth/internal/listen"
 )
 
@@ -88,6 +90,46 @@ func TestPatientWaitsOutShortages(t *testing.T) {
 			conn.Close()
 		}
 		again.Close()
+	}
+}
+
+// TestServerOutlivesAShortage serves with fasthttp, which gives up at the first
+// of these errors, behind a patient listener, which does not let them through.
+func TestServerOutlivesAShortage(t *testing.T) {
+	serve := func(l net.Listener) error {
+		server := &fasthttp.Server{
+			Handler:      func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("alive") },
+			LogAllErrors: false, Logger: slog.NewLogLogger(quiet().Handler(), slog.LevelDebug),
+		}
+		return server.Serve(l)
+	}
+	shortages := []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}
+	bare := &failing{Listener: silent{}, errors: shortages, asked: make(chan struct{}, 100)}
+	if err := serve(bare); !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("fasthttp on the bare listener = %v, want EMFILE: else Patient has no purpose", err)
+	}
+
+	inner := &failing{Listener: mustListen(t, "127.0.0.1:0"), errors: shortages, asked: make(chan struct{}, 100)}
+	l := listen.Patient(inner, quiet())
+	served := make(chan error, 1)
+	go func() { served <- serve(l) }()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasSuffix(string(answer), "alive") {
+		t.Errorf("answer = %q, %v; want one that ends in alive", answer, err)
+	}
+	if got := l.Waits(); got != 3 {
+		t.Errorf("waits = %d, want 3", got)
+	}
+	if err := errors.Join(l.Close(), <-served); err != nil {
+		t.Errorf("closing ends serving with %v, want nil", err)
 	}
 }
 

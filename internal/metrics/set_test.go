@@ -197,7 +197,8 @@ func TestSameNameAndLabelsIsTheSameMetric(t *testing.T) {
 	if s.Counter("c_total", "C.") == a {
 		t.Error("one counter for different labels, want two")
 	}
-	if s.Histogram("h_seconds", "H.") != s.Histogram("h_seconds", "H.") {
+	h := s.Histogram("h_seconds", "H.")
+	if again := s.Histogram("h_seconds", "H."); again != h {
 		t.Error("two histograms for one name, want one")
 	}
 	s.GaugeFunc("g", "G.", func() float64 { return 1 })
