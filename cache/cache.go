@@ -1,0 +1,241 @@
+// Package cache answers reads from three tiers: finished answers in this
+// process' memory, JSON values in a shared tier (Redis, or one embedded file),
+// and the system of record behind both.
+//
+// Memory holds only what a connection vouches for: each entry belongs to the
+// connection it was read on, and that connection must keep proving that it
+// answers and reports changes. So an entry needs no timer to become untrue and
+// no broadcast to be dropped, and a broken link costs nothing but the proof.
+package cache
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hearth/internal/source"
+)
+
+// Errors, for errors.Is. Their causes are wrapped for the log; a client is
+// told only which of these it was.
+var (
+	// ErrUnavailable: neither a tier nor the source could answer, or a write
+	// was refused with the source untouched.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrOverload: the bounded queue of waiting work is full.
+	ErrOverload = errors.New("too much waiting work")
+	// ErrTimeout: the deadline passed.
+	ErrTimeout = errors.New("out of time")
+	// ErrUnconfirmed: the write is committed, but the shared tier did not
+	// confirm that nobody is served the old record from it.
+	ErrUnconfirmed = errors.New("stored, not confirmed")
+	// ErrNotJSON: the shared tier holds something that is not JSON, and there
+	// is no source to load it from again.
+	ErrNotJSON = errors.New("value in the shared tier is not JSON")
+)
+
+// Config says how much memory to use and what to trust for how long. Every
+// field is required unless it says otherwise.
+type Config struct {
+	Redis    RedisConfig // URL "" means Embedded
+	Embedded string      // file of the embedded tier
+
+	Budget       int64 // bytes of memory, overhead included
+	MissingShare float64
+	MissingRate  int // missing records written to the shared tier per second
+	Revalidate   time.Duration
+	LinkTimeout  time.Duration
+	UntrackedTTL time.Duration
+
+	MaxLoads int           // loads at a time
+	Wait     time.Duration // for somebody else's load
+	Lease    time.Duration // lifetime of leases and guards; longer than any load
+
+	Log     *slog.Logger
+	OnDelay func(time.Duration) // takes each invalidation delay measured (C1); may be nil
+}
+
+// Cache is the way of a request through the tiers. All methods are safe for
+// concurrent use and keep the deadline of their context.
+type Cache struct {
+	cfg   Config
+	store *store
+	tier  tier
+	local *owner // of what was loaded while nobody could report changes
+
+	slots   chan struct{} // one token per running load
+	queued  atomic.Int64  // loads waiting for a slot
+	missing pace          // of missing records written
+
+	past struct {
+		sync.Mutex
+		lines map[pastKey]*pastLine
+	}
+	writes unconfirmed
+
+	life    context.Context // ends with Close
+	stop    context.CancelFunc
+	running sync.WaitGroup // loads under a lease
+
+	numbers numbers
+}
+
+// New opens the tiers. It needs no reachable Redis: until there is one,
+// answers come from the source, marked untracked.
+func New(cfg Config) (*Cache, error) {
+	c := &Cache{
+		cfg:   cfg,
+		store: newStore(newClock(), cfg.Budget, cfg.MissingShare, cfg.LinkTimeout),
+		slots: make(chan struct{}, cfg.MaxLoads),
+	}
+	c.life, c.stop = context.WithCancel(context.Background())
+	c.local = c.store.newOwner(true)
+	c.missing.limit = int64(cfg.MissingRate)
+	c.past.lines = map[pastKey]*pastLine{}
+	c.store.open = c.writes.has
+	if cfg.OnDelay != nil {
+		c.store.delay = cfg.OnDelay
+	}
+	var err error
+	if cfg.Redis.URL != "" {
+		c.tier, err = newRedisTier(cfg.Redis, cfg, c.store, cfg.Log)
+	} else {
+		c.tier, err = openEmbedded(cfg.Embedded, cfg.Lease, cfg.Revalidate, c.store, cfg.Log)
+	}
+	if err != nil {
+		c.stop()
+		return nil, err
+	}
+	c.writes.start(c)
+	return c, nil
+}
+
+// Close ends background work, loads that nobody waits for included, and closes
+// the shared tier. No other method may be called any more.
+func (c *Cache) Close() {
+	c.stop()
+	c.running.Wait()
+	c.writes.close()
+	c.tier.close()
+}
+
+// Up tells whether the shared tier can be asked, and if not, why.
+func (c *Cache) Up() error { return c.tier.up() }
+
+// SharedTier names the kind of the shared tier.
+func (c *Cache) SharedTier() Tier { return c.tier.name() }
+
+// Hit looks a key up in memory: the fast path of every read. nil means that
+// the read has to go the slow way. ttl is how long the entry is fresh as far
+// as is known now. Hit does not allocate, takes no lock, and keeps nothing of
+// key. now must have been read after the request arrived.
+func (c *Cache) Hit(r *Resource, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
+	e = c.store.find(r, key)
+	if e == nil || e.flags&flagUntracked != 0 {
+		return nil, 0
+	}
+	at := c.store.at(now)
+	if at >= c.store.freshUntil(e) || c.store.overslept(now, at) {
+		return nil, 0
+	}
+	return e, time.Duration(e.expiry - at)
+}
+
+// Tier says where an answer came from. Its String is the label in metrics.
+type Tier uint8
+
+// The tiers. TierStale is memory whose link is gone.
+const (
+	TierNone Tier = iota
+	TierMemory
+	TierRedis
+	TierEmbedded
+	TierSource
+	TierStale
+)
+
+// Tiers are all of them, for tables by tier.
+var Tiers = [...]Tier{TierNone, TierMemory, TierRedis, TierEmbedded, TierSource, TierStale}
+
+func (t Tier) String() string {
+	return [...]string{"none", "memory", "redis", "embedded", "source", "stale"}[t]
+}
+
+// title is the tier's name in Cache-Status.
+func (t Tier) title() string {
+	if t == TierRedis {
+		return "Hearth-Redis"
+	}
+	return "Hearth-Embedded"
+}
+
+// Answer is what a read found. Entry is never nil; its Missing tells that
+// there is no such record.
+type Answer struct {
+	Entry  *Entry
+	FromDB bool          // the answer comes from a load or a write, not from a tier
+	Tier   Tier          // which answered
+	Shared Tier          // the kind of shared tier there is
+	TTL    time.Duration // what is left in the tier that answered; 0: no expiry; negative: stale for so long
+	Stored bool          // a hit of the shared tier is in memory now, or a load in the shared tier
+	Detail string        // "", "stale", "untracked"
+
+	absent   bool // the shared tier has no such key, and it is all there is
+	resource *Resource
+}
+
+// Data is the record's bare JSON, "null" when it is missing.
+func (a Answer) Data() []byte { return a.Entry.Data() }
+
+// Body is the finished answer, nil for a missing record.
+func (a Answer) Body() []byte {
+	if !a.FromDB || a.Entry.Missing() {
+		return a.Entry.Body()
+	}
+	return a.resource.body(a.Entry.Data(), "db")
+}
+
+// jitter spreads d by ±10 %, so that what was written together does not
+// expire together.
+func jitter(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5+1)
+}
+
+// lifetime is how long a loaded record lives in the shared tier.
+func (r *Resource) lifetime(missing bool) time.Duration {
+	if missing {
+		return jitter(r.TTL.Missing)
+	}
+	return jitter(r.TTL.Cold)
+}
+
+// pace lets at most limit events pass in each second.
+type pace struct {
+	limit  int64
+	second atomic.Int64
+	count  atomic.Int64
+}
+
+func (p *pace) allow(now int64) bool {
+	second := now / int64(time.Second)
+	if was := p.second.Load(); was != second && p.second.CompareAndSwap(was, second) {
+		p.count.Store(0)
+	}
+	return p.count.Add(1) <= p.limit
+}
+
+// missed makes the answer for a record that the source does not have.
+func missed(err error) bool { return errors.Is(err, source.ErrNoRecord) }
+
+// Invalidate removes keys from the shared tier and so from every memory.
+func (c *Cache) Invalidate(ctx context.Context, keys []string) error {
+	err := c.tier.remove(ctx, keys)
+	for _, key := range keys {
+		c.store.changed(key)
+	}
+	return err
+}

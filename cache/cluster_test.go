@@ -1,0 +1,96 @@
+package cache
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hearth/internal/source"
+	"hearth/internal/testkit"
+)
+
+// startCluster returns three masters that share all slots.
+func startCluster(t *testing.T) []*testkit.RedisServer {
+	t.Helper()
+	nodes := make([]*testkit.RedisServer, 3)
+	for i := range nodes {
+		nodes[i] = testkit.Redis(t, testkit.WithConfig("cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000"))
+	}
+	for i, n := range nodes {
+		n.Do("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(16384*i/3), fmt.Sprint(16384*(i+1)/3-1))
+		n.Do("CLUSTER", "MEET", "127.0.0.1", fmt.Sprint(nodes[0].Port()))
+	}
+	for _, n := range nodes {
+		testkit.Eventually(t, 20*time.Second, "the cluster agrees on its slots", func() bool {
+			info, slots := n.Text("CLUSTER", "INFO"), n.Text("CLUSTER", "NODES")
+			return strings.Contains(info, "cluster_state:ok") && strings.Count(slots, "connected") == 3 && strings.Count(slots, "-") >= 3
+		})
+	}
+	return nodes
+}
+
+// TestCluster drives every kind of access over keys on all nodes, and sees
+// each node's link proven by a canary of its own.
+func TestCluster(t *testing.T) {
+	nodes := startCluster(t)
+	var delays atomic.Int64
+	c, err := New(Config{
+		Redis:  RedisConfig{URL: fmt.Sprintf("redis://%s?addr=%s", nodes[0].Addr(), nodes[1].Addr())},
+		Budget: 64 << 20, MissingShare: 0.05, MissingRate: 1000,
+		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, UntrackedTTL: time.Second,
+		MaxLoads: 16, Wait: 3 * time.Second, Lease: 5 * time.Second,
+		Log: slog.New(slog.DiscardHandler), OnDelay: func(time.Duration) { delays.Add(1) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	testkit.Eventually(t, 20*time.Second, "the cluster is reached", func() bool { return c.Up() == nil })
+	testkit.Eventually(t, 20*time.Second, "every master's canary comes back", func() bool { return delays.Load() >= 3 })
+
+	item := NewResource("item", "item", Lifetimes{Stale: time.Minute}, nil)
+	var keys []string
+	var items []Item
+	for i := range 60 {
+		keys = append(keys, fmt.Sprintf("item:%d", i))
+		items = append(items, Item{Key: keys[i], Value: []byte(fmt.Sprintf(`{"id":%d}`, i))})
+	}
+	if errs := c.Store(t.Context(), items); errs != nil {
+		t.Fatal(errs)
+	}
+	for round, want := range []Tier{TierRedis, TierMemory} {
+		for i, key := range keys {
+			a, err := c.Read(t.Context(), item, key, nil)
+			if err != nil || string(a.Data()) != string(items[i].Value) {
+				t.Fatalf("round %d: reading %q: %v, error %v", round, key, a, err)
+			}
+			if a.Tier != want || a.Detail != "" {
+				t.Errorf("round %d: %q came from %v (detail %q), want %v", round, key, a.Tier, a.Detail, want)
+			}
+		}
+	}
+	for _, n := range nodes {
+		if n.Int("DBSIZE") == 0 {
+			t.Errorf("node %s holds no key", n.Addr())
+		}
+	}
+	answers, err := c.ReadMany(t.Context(), item, append(keys, "item:none"), make([]source.Args, 61))
+	if err != nil || len(answers) != 61 || !answers[60].Entry.Missing() {
+		t.Errorf("many-read over all nodes: %d answers, error %v", len(answers), err)
+	}
+	for i := range 5 { // a foreign program changes keys on whatever node they are
+		key := keys[i]
+		for _, n := range nodes {
+			if _, err := n.Try("SET", key, `"changed"`); err == nil {
+				break
+			}
+		}
+		testkit.Eventually(t, 10*time.Second, "the change is seen", func() bool {
+			a, err := c.Read(t.Context(), item, key, nil)
+			return err == nil && string(a.Data()) == `"changed"`
+		})
+	}
+}

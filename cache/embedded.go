@@ -1,0 +1,414 @@
+package cache
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// embedded is the shared tier when there is no Redis: one SQLite file, shared
+// by nobody, locked by one process. Values, items and counters are rows;
+// leases and guards are in memory only, for they have no meaning once the
+// process is gone. What a guard must outlive the process for, it does by
+// removing the row before the write begins.
+type embedded struct {
+	store *store
+	owner *owner
+	log   *slog.Logger
+	lease time.Duration
+	trust time.Duration
+	lock  *os.File
+	db    *sql.DB // reading
+	read  *sql.Stmt
+	work  *rowWriter
+
+	shards [placeholderShards]placeholderShard
+}
+
+const placeholderShards = 64
+
+// placeholderShard holds the placeholders of some keys. Whoever changes one
+// and a row of the same key queues the row's change under the lock, so that
+// rows change in the order of the placeholders.
+type placeholderShard struct {
+	mu   sync.Mutex
+	held map[string]*placeholder
+}
+
+// placeholder is a lease (lease != "") or a guard.
+type placeholder struct {
+	lease    string
+	deadline time.Time            // of the lease
+	guards   map[string]time.Time // token → deadline
+	shared   bool                 // the guard was shared once, and stays so
+}
+
+func openEmbedded(path string, lease, trust time.Duration, s *store, log *slog.Logger) (*embedded, error) {
+	lock, err := lockFile(path + ".lock")
+	if err != nil {
+		return nil, fmt.Errorf("opening the embedded tier %q: %w", path, err)
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
+	s.alone = true
+	e := &embedded{store: s, owner: s.newOwner(true), log: log, lease: lease, trust: trust, lock: lock}
+	for i := range e.shards {
+		e.shards[i].held = map[string]*placeholder{}
+	}
+	if e.work, err = newRowWriter(dsn, log); err == nil {
+		e.db, err = sql.Open("sqlite", dsn)
+	}
+	if err == nil {
+		e.db.SetMaxOpenConns(4)
+		e.read, err = e.db.Prepare(`SELECT value, expires FROM entries WHERE key = ?`)
+	}
+	if err != nil {
+		e.close()
+		return nil, fmt.Errorf("opening the embedded tier %q (embedded.path): %w", path, err)
+	}
+	return e, nil
+}
+
+// lockFile keeps a second process out: its memory would not hear of our writes.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, errors.New("another process has it open; stop that one, give this one another embedded.path, or let both use Redis")
+	}
+	return f, nil
+}
+
+func (e *embedded) name() Tier { return TierEmbedded }
+
+func (e *embedded) up() error { return nil }
+
+func (e *embedded) close() {
+	if e.work != nil {
+		e.work.close()
+	}
+	if e.db != nil {
+		if e.read != nil {
+			_ = e.read.Close()
+		}
+		if err := e.db.Close(); err != nil {
+			e.log.Warn("closing the embedded tier", "error", err)
+		}
+	}
+	_ = e.lock.Close() // releases the lock
+}
+
+func (e *embedded) shard(key string) *placeholderShard {
+	return &e.shards[hashString(key)%placeholderShards]
+}
+
+// standing returns the key's placeholder if it still counts. The shard is locked.
+func (sh *placeholderShard) standing(key string, now time.Time) *placeholder {
+	p := sh.held[key]
+	if p == nil {
+		return nil
+	}
+	for token, deadline := range p.guards {
+		if !now.Before(deadline) {
+			delete(p.guards, token)
+		}
+	}
+	if len(p.guards) == 0 && (p.lease == "" || !now.Before(p.deadline)) {
+		delete(sh.held, key)
+		return nil
+	}
+	return p
+}
+
+// reply shows the placeholder as other tiers would.
+func (p *placeholder) reply(now time.Time) reply {
+	if p.lease != "" {
+		return reply{kind: kindLease, text: leasePrefix + p.lease, ttl: p.deadline.Sub(now)}
+	}
+	var last time.Time
+	tokens := make([]string, 0, len(p.guards))
+	for token, deadline := range p.guards {
+		tokens = append(tokens, token)
+		if deadline.After(last) {
+			last = deadline
+		}
+	}
+	return reply{kind: kindGuard, text: guardPrefix + strings.Join(tokens, ","), ttl: last.Sub(now)}
+}
+
+func (e *embedded) get(ctx context.Context, key string) (reply, error) {
+	sh := e.shard(key)
+	now := time.Now()
+	sh.mu.Lock()
+	if p := sh.standing(key, now); p != nil {
+		r := p.reply(now)
+		sh.mu.Unlock()
+		return r, nil
+	}
+	sh.mu.Unlock()
+	return e.row(ctx, key)
+}
+
+func (e *embedded) row(ctx context.Context, key string) (reply, error) {
+	var value []byte
+	var expires int64
+	err := e.read.QueryRowContext(ctx, key).Scan(&value, &expires)
+	if errors.Is(err, sql.ErrNoRows) {
+		return reply{}, nil
+	}
+	if err != nil {
+		return reply{}, fmt.Errorf("%w: reading the embedded tier: %w", errDown, err)
+	}
+	if expires == 0 {
+		return classify(value, 0), nil
+	}
+	ttl := time.Until(time.UnixMilli(expires))
+	if ttl <= 0 {
+		return reply{}, nil
+	}
+	return classify(value, ttl), nil
+}
+
+func (e *embedded) track(ctx context.Context, flights []*flight) []tracked {
+	out := make([]tracked, len(flights))
+	for i, f := range flights {
+		sent := e.store.now()
+		e.store.bind(e.owner, f.key, sent)
+		r, err := e.get(ctx, f.key)
+		e.store.arrived(e.owner, f.key)
+		life := int64(e.trust)
+		if r.ttl > 0 {
+			life = min(life, int64(r.ttl))
+		}
+		out[i] = tracked{reply: r, err: err, expiry: sent + life}
+	}
+	return out
+}
+
+func (e *embedded) acquire(ctx context.Context, key, token string, instead []byte) (reply, error) {
+	sh := e.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	now := time.Now()
+	if p := sh.standing(key, now); p != nil {
+		return p.reply(now), nil
+	}
+	r, err := e.row(ctx, key)
+	if err != nil {
+		return reply{}, err
+	}
+	if r.kind != kindNone && (instead == nil || string(instead) != string(r.data)) {
+		return r, nil
+	}
+	sh.held[key] = &placeholder{lease: token, deadline: now.Add(e.lease)}
+	return reply{}, nil
+}
+
+func (e *embedded) fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
+	sh := e.shard(key)
+	sh.mu.Lock()
+	p := sh.standing(key, time.Now())
+	if p == nil || p.lease != token {
+		sh.mu.Unlock()
+		return false, nil
+	}
+	job := e.work.queue(row{key: key, value: value, expires: expiryOf(ttl)})
+	sh.mu.Unlock()
+	err := job.wait(ctx)
+	e.settle(key, p, token)
+	return err == nil, err
+}
+
+// settle takes token out of the placeholder whose row has been written, unless
+// another has taken its place, and tells memory and those who wait. Of a guard
+// the tokens that joined meanwhile stay.
+func (e *embedded) settle(key string, p *placeholder, token string) {
+	sh := e.shard(key)
+	sh.mu.Lock()
+	if p != nil && sh.held[key] == p {
+		delete(p.guards, token)
+		if len(p.guards) == 0 {
+			delete(sh.held, key)
+		}
+	}
+	sh.mu.Unlock()
+	e.store.changed(key)
+}
+
+func expiryOf(ttl time.Duration) int64 {
+	if ttl <= 0 {
+		return 0
+	}
+	return time.Now().Add(ttl).UnixMilli()
+}
+
+func (e *embedded) release(_ context.Context, key, token string) error {
+	sh := e.shard(key)
+	sh.mu.Lock()
+	if p := sh.held[key]; p != nil && p.lease == token {
+		delete(sh.held, key)
+	}
+	sh.mu.Unlock()
+	e.store.changed(key)
+	return nil
+}
+
+func (e *embedded) guard(ctx context.Context, key, token string) error {
+	sh := e.shard(key)
+	sh.mu.Lock()
+	now := time.Now()
+	p := sh.standing(key, now)
+	if p == nil || p.lease != "" {
+		p = &placeholder{guards: map[string]time.Time{}}
+		sh.held[key] = p
+	} else {
+		p.shared = true
+	}
+	p.guards[token] = now.Add(e.lease)
+	job := e.work.queue(row{key: key, gone: true})
+	sh.mu.Unlock()
+	err := job.wait(ctx)
+	e.store.changed(key)
+	return err
+}
+
+func (e *embedded) renew(_ context.Context, key, token string) (bool, error) {
+	sh := e.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	p := sh.standing(key, time.Now())
+	if p == nil || p.guards[token].IsZero() {
+		return false, nil
+	}
+	p.guards[token] = time.Now().Add(e.lease)
+	return true, nil
+}
+
+func (e *embedded) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+	sh := e.shard(key)
+	sh.mu.Lock()
+	p := sh.standing(key, time.Now())
+	mine := p != nil && !p.guards[token].IsZero()
+	if p != nil && p.lease != "" {
+		delete(sh.held, key) // void: it may have been loaded under before the commit
+		p = nil
+	}
+	if p != nil && (len(p.guards) > 1 || len(p.guards) == 1 && !mine) {
+		p.shared = true // the others were not alone, whether they saw us or not
+		delete(p.guards, token)
+		sh.mu.Unlock()
+		return nil
+	}
+	change := row{key: key, gone: true}
+	if mine && !p.shared && len(value) > 0 {
+		change = row{key: key, value: value, expires: expiryOf(ttl)}
+	}
+	job := e.work.queue(change)
+	sh.mu.Unlock()
+	err := job.wait(ctx)
+	if err == nil {
+		e.settle(key, p, token)
+	}
+	return err
+}
+
+func (e *embedded) set(ctx context.Context, items []Item) []error {
+	rows := make([]row, len(items))
+	for i, it := range items {
+		rows[i] = row{key: it.Key, value: it.Value, durable: true}
+	}
+	if _, err := e.replace(ctx, rows); err != nil {
+		return repeat(err, len(items))
+	}
+	return nil
+}
+
+func (e *embedded) remove(ctx context.Context, keys []string) error {
+	rows := make([]row, len(keys))
+	for i, key := range keys {
+		rows[i] = row{key: key, gone: true}
+	}
+	_, err := e.replace(ctx, rows)
+	return err
+}
+
+// replace writes rows in one transaction. Leases on their keys are void from
+// then on, and no writer whose guard stands there puts its record over them.
+func (e *embedded) replace(ctx context.Context, rows []row) (*rowJob, error) {
+	var touched [placeholderShards]bool
+	for _, r := range rows {
+		touched[hashString(r.key)%placeholderShards] = true
+	}
+	e.lockShards(&touched)
+	for _, r := range rows {
+		held := e.shard(r.key).held
+		if p := held[r.key]; p != nil && p.lease != "" {
+			delete(held, r.key)
+		} else if p != nil {
+			p.shared = true
+		}
+	}
+	job := e.work.queue(rows...)
+	e.unlockShards(&touched)
+	err := job.wait(ctx)
+	for _, r := range rows {
+		e.store.changed(r.key)
+	}
+	return job, err
+}
+
+// lockShards locks in the order of the array, so that two batches never wait
+// for each other.
+func (e *embedded) lockShards(which *[placeholderShards]bool) {
+	for i := range which {
+		if which[i] {
+			e.shards[i].mu.Lock()
+		}
+	}
+}
+
+func (e *embedded) unlockShards(which *[placeholderShards]bool) {
+	for i := range which {
+		if which[i] {
+			e.shards[i].mu.Unlock()
+		}
+	}
+}
+
+func (e *embedded) increment(ctx context.Context, key string) (int64, error) {
+	job, err := e.replace(ctx, []row{{key: key, add: 1}})
+	if err != nil {
+		return 0, err
+	}
+	return job.sum, nil
+}
+
+func (e *embedded) count(ctx context.Context, key string) (int64, error) {
+	r, err := e.row(ctx, key)
+	if err != nil || r.kind == kindNone {
+		return 0, err
+	}
+	return parseCount(key, r.data)
+}
+
+func parseCount(key string, text []byte) (int64, error) {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil || n == math.MaxInt64 {
+		return 0, fmt.Errorf("key %q holds no counter", key)
+	}
+	return n, nil
+}

@@ -1,0 +1,173 @@
+package cache
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
+	"strconv"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Entry is one finished answer: immutable, and one single heap object. The
+// struct is only the head of that object; key, body and gzip variant follow it
+// in the same allocation. It holds no pointer, so the garbage collector marks
+// an entry without looking inside: with millions of them that is the cost
+// which decides the latency while a collection runs.
+//
+// The memory belongs to the garbage collector and is never reused, so Body and
+// Gzip may be handed to a connection (fasthttp's SetBodyRaw) and outlive the
+// entry's place in the table.
+type Entry struct {
+	hash     uint64 // of the key, by the table's seed
+	expiry   int64  // clock ns from which on the entry is not fresh
+	etag     uint64
+	bodyLen  uint32
+	gzipLen  uint32
+	size     uint32        // bytes the allocator gave for the whole object
+	owner    uint32        // id of the connection it was read on
+	epoch    uint32        // the owner's epoch at that time
+	resource uint32        // id of the Resource it was made for
+	used     atomic.Uint32 // reference bit of the eviction clock, the one field that changes
+	keyLen   uint16
+	dataOff  uint16 // where the bare data begins in the body
+	dataEnd  uint16 // how many bytes of the body follow the data
+	flags    uint8
+}
+
+const (
+	flagMissing   = 1 << iota // "no such record"
+	flagUntracked             // read while nobody would have told of a change
+)
+
+const entryHead = int(unsafe.Sizeof(Entry{}))
+
+// maxKey is the longest key in bytes that memory keeps. The entry of a longer
+// one is made without its key: it answers, and keep refuses it.
+const maxKey = 1<<16 - 1
+
+// newEntry builds the object. data must be valid JSON; it is copied, and so
+// is key. A missing record has no body.
+func newEntry(r *Resource, key string, data []byte, flags uint8) *Entry {
+	if len(key) > maxKey {
+		key = ""
+	}
+	var head, tail string
+	var gz []byte
+	if flags&flagMissing == 0 {
+		head, tail = r.wrapping("cache")
+	} else {
+		data = nil
+	}
+	bodyLen := len(head) + len(data) + len(tail)
+	if flags&flagMissing == 0 && bodyLen >= gzipFrom {
+		gz = compress(head, data, tail)
+	}
+	// append, unlike make, tells by its capacity what the allocator really
+	// spends, and that is what the budget has to count.
+	object := append([]byte(nil), make([]byte, entryHead+len(key)+bodyLen+len(gz))...)
+	e := (*Entry)(unsafe.Pointer(unsafe.SliceData(object)))
+	e.hash, e.etag = hashString(key), etagOf(r, data, flags)
+	e.bodyLen, e.gzipLen, e.size = uint32(bodyLen), uint32(len(gz)), uint32(cap(object))
+	e.keyLen, e.dataOff, e.dataEnd = uint16(len(key)), uint16(len(head)), uint16(len(tail))
+	e.resource, e.flags = r.id, flags
+	rest := object[entryHead:]
+	rest = rest[copy(rest, key):]
+	rest = rest[copy(rest, head):]
+	rest = rest[copy(rest, data):]
+	rest = rest[copy(rest, tail):]
+	copy(rest, gz)
+	return e
+}
+
+// bytesAt returns n bytes that begin off bytes behind the head.
+func (e *Entry) bytesAt(off, n int) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(e), entryHead+off)), n)
+}
+
+// touch marks the entry as read. It writes only when it must, so that a hot
+// entry's cache line stays shared between the cores.
+func (e *Entry) touch() {
+	if e.used.Load() == 0 {
+		e.used.Store(1)
+	}
+}
+
+// secondChance takes the mark away and tells whether there was one.
+func (e *Entry) secondChance() bool { return e.used.Load() != 0 && e.used.CompareAndSwap(1, 0) }
+
+func (e *Entry) hasKey(key []byte) bool {
+	return int(e.keyLen) == len(key) && bytes.Equal(e.bytesAt(0, len(key)), key)
+}
+
+// key aliases the entry.
+func (e *Entry) key() string {
+	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(e), entryHead)), int(e.keyLen))
+}
+
+// Body is the finished answer of a cached record; nil for a missing one.
+func (e *Entry) Body() []byte {
+	if e.bodyLen == 0 {
+		return nil
+	}
+	return e.bytesAt(int(e.keyLen), int(e.bodyLen))
+}
+
+// Data is the record's bare JSON, "null" for a missing one.
+func (e *Entry) Data() []byte {
+	if e.Missing() {
+		return null
+	}
+	return e.bytesAt(int(e.keyLen)+int(e.dataOff), int(e.bodyLen)-int(e.dataOff)-int(e.dataEnd))
+}
+
+// Gzip is the compressed body, or nil where compressing does not pay.
+func (e *Entry) Gzip() []byte {
+	if e.gzipLen == 0 {
+		return nil
+	}
+	return e.bytesAt(int(e.keyLen)+int(e.bodyLen), int(e.gzipLen))
+}
+
+// Missing tells that the record does not exist.
+func (e *Entry) Missing() bool { return e.flags&flagMissing != 0 }
+
+// ETag is the weak validator (RFC 9110, 8.8.3), with quotes.
+func (e *Entry) ETag() string { return string(e.AppendETag(nil)) }
+
+// AppendETag appends the validator to dst.
+func (e *Entry) AppendETag(dst []byte) []byte {
+	var raw [8]byte
+	binary.BigEndian.PutUint64(raw[:], e.etag)
+	dst = append(dst, `W/"`...)
+	for _, b := range raw {
+		dst = append(dst, hexDigits[b>>4], hexDigits[b&15])
+	}
+	return append(dst, '"')
+}
+
+const hexDigits = "0123456789abcdef"
+
+var null = []byte("null")
+
+// etagOf hashes the data and its shape, not the answer: "source" differs
+// between the first reader and the second, and the record does not.
+func etagOf(r *Resource, data []byte, flags uint8) uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.WriteString(strconv.Itoa(int(flags & flagMissing)))
+	_, _ = d.WriteString(r.Envelope)
+	_, _ = d.WriteString("\x00")
+	_, _ = d.Write(data)
+	return d.Sum64()
+}
+
+// seed of the key hashes; one per process is enough and keeps look-ups free
+// of a load.
+var seed = maphash.MakeSeed()
+
+func hashKey(key []byte) uint64 { return maphash.Bytes(seed, key) }
+
+func hashString(key string) uint64 { return maphash.String(seed, key) }

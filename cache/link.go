@@ -1,0 +1,150 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// linkReader reads a canary on the connection it stands for, and writes it on
+// another. The Redis tier implements it per node.
+type linkReader interface {
+	readTracked(ctx context.Context, f *flight) error
+	writeCanary(ctx context.Context, key string) error
+}
+
+// link keeps proving one tracked connection: that it answers, and that it
+// reports changes. The proof is a canary, a key of this process' own: it is
+// read the way everything is read, then set through the write client, and the
+// invalidation has to come back on the connection. How long that takes is the
+// measure of promise C1.
+type link struct {
+	store *store
+	log   *slog.Logger
+	via   linkReader
+	key   string
+	name  string // of the node, for the log
+
+	owner *owner // connection that read the canary now out
+	sent  int64  // clock time its SET was sent; 0: none is out
+}
+
+const canaryPrefix = "hearth:canary:"
+
+// canaryResource owns the canary's reads. Nothing is ever kept for it.
+var canaryResource = NewResource("", "", Lifetimes{}, nil)
+
+// errSilent: the connection answers, and does not report changes.
+var errSilent = errors.New("redis does not report changes (CLIENT TRACKING without effect)")
+
+// prove runs one round: settle the canary that is out, read the next one,
+// set it, and give its invalidation the rest of the round to arrive.
+func (l *link) prove(ctx context.Context, round time.Duration) error {
+	if err := l.settle(); err != nil || l.sent != 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*round)
+	defer cancel()
+	f, lead, _ := l.store.join(canaryResource, l.key)
+	if !lead {
+		return fmt.Errorf("reading the canary of %s: an earlier read has not been answered", l.name)
+	}
+	err := l.via.readTracked(ctx, f)
+	l.owner, _ = l.store.boundTo(f)
+	l.store.finish(f, result{}, 0)
+	if err != nil {
+		return fmt.Errorf("reading the canary of %s: %w", l.name, err)
+	}
+	if l.owner == nil {
+		return fmt.Errorf("reading the canary of %s: it reached no connection", l.name)
+	}
+	if l.owner.dead.Load() {
+		return fmt.Errorf("%s: %w", l.name, errSilent) // found deaf before, and not replaced
+	}
+	select {
+	case <-l.owner.heard: // of an earlier round
+	default:
+	}
+	sent := l.store.now()
+	if err := l.via.writeCanary(ctx, l.key); err != nil {
+		return fmt.Errorf("setting the canary of %s: %w", l.name, err)
+	}
+	l.sent = sent
+	timer := time.NewTimer(round)
+	defer timer.Stop()
+	select {
+	case <-l.owner.heard:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return l.settle()
+}
+
+// settle records the delay of the canary that is out: final if its
+// invalidation has been applied, else its age so far, round by round. Past
+// link_timeout it counts as lost and the connection as deaf.
+func (l *link) settle() error {
+	if l.sent == 0 {
+		return nil
+	}
+	if l.owner.dead.Load() {
+		l.sent = 0 // its connection is gone, and with it the question
+		return nil
+	}
+	if heard := l.owner.canary.Load(); heard >= l.sent {
+		l.store.delay(time.Duration(heard - l.sent))
+		l.sent = 0
+		return nil
+	}
+	age := l.store.now() - l.sent
+	l.store.delay(time.Duration(age))
+	if age < l.store.linkTimeout {
+		return nil
+	}
+	l.sent = 0
+	l.store.lost.Add(1)
+	l.store.bury(l.owner)
+	return fmt.Errorf("%s: %w", l.name, errSilent)
+}
+
+// proveAll runs one round on all links at once and returns what failed.
+func proveAll(ctx context.Context, links []*link, round time.Duration) error {
+	errs := make([]error, len(links))
+	var all sync.WaitGroup
+	for i, l := range links {
+		all.Go(func() { errs[i] = l.prove(ctx, round) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// slotTag returns text whose hash slot lies in [first, last], so that a key
+// with it in braces lives on the node that serves those slots.
+func slotTag(first, last uint16) string {
+	for i := 0; ; i++ {
+		tag := fmt.Sprint(i)
+		if slot := slotOf(tag); slot >= first && slot <= last {
+			return tag
+		}
+	}
+}
+
+// slotOf is the hash slot of a key without braces: CRC16 (XMODEM) modulo
+// 16384, as the Redis Cluster specification has it.
+func slotOf(key string) uint16 {
+	var crc uint16
+	for i := range len(key) {
+		crc ^= uint16(key[i]) << 8
+		for range 8 {
+			if crc&0x8000 != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return crc & 16383
+}

@@ -1,0 +1,253 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"hearth/internal/source"
+)
+
+// Read is the slow way: memory did not have a fresh entry when Hit looked. It
+// asks the shared tier, tracked, and behind that the source under a lease.
+// key is kept.
+func (c *Cache) Read(ctx context.Context, r *Resource, key string, args source.Args) (Answer, error) {
+	q := query{Cache: c, ctx: ctx, r: r, key: key, args: args, began: c.store.now()}
+	return q.run(nil)
+}
+
+// run goes through the tiers until there is an answer. first is what the
+// shared tier was already seen to hold, if it was asked.
+func (q *query) run(first *sighting) (Answer, error) {
+	for {
+		if first == nil {
+			if a, ok := q.fromMemory(); ok {
+				return a, nil
+			}
+		}
+		if q.writes.has(q.key) {
+			return q.loadPast(false)
+		}
+		seen := first
+		if first = nil; seen == nil {
+			seen = q.readShared()
+		}
+		a, again, err := q.settle(*seen)
+		if !again {
+			return a, err
+		}
+	}
+}
+
+// query is one read on its way through the tiers.
+type query struct {
+	*Cache
+	ctx   context.Context
+	r     *Resource
+	key   string
+	args  source.Args
+	began int64 // clock time of arrival
+
+	waited time.Duration // for somebody else's placeholder, so far
+}
+
+// sighting is what one read of the shared tier found, and when it was sent.
+type sighting struct {
+	result
+	sent int64
+}
+
+// fromMemory answers from a fresh entry that came since Hit looked, or from
+// an untracked one while nobody could say better.
+func (q *query) fromMemory() (Answer, bool) {
+	e := q.store.find(q.r, []byte(q.key))
+	if e == nil {
+		return Answer{}, false
+	}
+	t := time.Now()
+	now := q.store.at(t)
+	if now >= q.store.freshUntil(e) || q.store.overslept(t, now) {
+		return Answer{}, false
+	}
+	a := q.answer(e, TierMemory)
+	a.TTL = time.Duration(e.expiry - now)
+	if e.flags&flagUntracked != 0 {
+		if e.owner == q.local.id && q.tier.up() == nil {
+			return Answer{}, false
+		}
+		a.Detail = "untracked"
+	}
+	return a, true
+}
+
+func (q *query) answer(e *Entry, t Tier) Answer {
+	return Answer{Entry: e, Tier: t, Shared: q.tier.name(), resource: q.r}
+}
+
+// readShared reads the key once: alone, or with those who read it already.
+func (q *query) readShared() *sighting {
+	f, lead, plain := q.store.join(q.r, q.key)
+	switch {
+	case plain:
+		sent := q.store.now()
+		rep, err := q.tier.get(q.ctx, q.key)
+		res := result{reply: rep, err: err}
+		q.finished(q.r, q.key, &res, 0)
+		return &sighting{result: res, sent: sent}
+	case lead:
+		q.lead(q.ctx, []*flight{f})
+		return &sighting{result: f.result, sent: q.began}
+	}
+	_, sent := q.store.boundTo(f)
+	return &sighting{result: f.wait(q.ctx), sent: sent}
+}
+
+// lead reads flights in one round trip and ends them, whatever happens.
+func (c *Cache) lead(ctx context.Context, flights []*flight) {
+	ended := 0
+	defer func() {
+		for _, f := range flights[ended:] { // a panic must not strand those who wait
+			c.store.finish(f, result{err: fmt.Errorf("%w: read was cut short", ErrUnavailable)}, 0)
+		}
+	}()
+	for i, got := range c.tier.track(ctx, flights) {
+		res := result{reply: got.reply, err: got.err}
+		c.finished(flights[i].res, flights[i].key, &res, got.flags)
+		c.store.finish(flights[i], res, got.expiry)
+		ended++
+	}
+}
+
+// finished makes the answer's body, on the reader's own time: the connection
+// goes on delivering invalidations meanwhile.
+func (c *Cache) finished(r *Resource, key string, res *result, flags uint8) {
+	switch {
+	case res.err != nil:
+	case res.kind == kindValue:
+		res.entry = newEntry(r, key, res.data, flags)
+	case res.kind == kindNull, res.kind == kindNone && r.Records == nil:
+		res.entry = newEntry(r, key, nil, flags|flagMissing)
+	}
+}
+
+// settle turns what the shared tier holds into an answer, or says that the
+// key has to be read again.
+func (q *query) settle(seen sighting) (a Answer, again bool, err error) {
+	switch {
+	case errors.Is(seen.err, ErrTimeout):
+		return Answer{}, false, seen.err
+	case seen.err != nil:
+		a, err = q.withoutShared(seen.err)
+		return a, false, err
+	case seen.entry != nil:
+		return q.found(seen.result), false, nil
+	case seen.kind == kindLease:
+		return q.meetLease(seen)
+	case seen.kind == kindGuard:
+		return q.meetGuard(seen)
+	case seen.kind == kindBad:
+		q.numbers.notJSON.Add(1)
+		if q.r.Records == nil {
+			return Answer{}, false, fmt.Errorf("%w: key %q", ErrNotJSON, q.key)
+		}
+		instead := seen.data
+		if instead == nil {
+			instead = []byte{}
+		}
+		return q.loadLeased(instead)
+	}
+	return q.loadLeased(nil)
+}
+
+// found answers with a value of the shared tier.
+func (q *query) found(res result) Answer {
+	a := q.answer(res.entry, q.tier.name())
+	a.TTL, a.Stored, a.absent = res.ttl, res.stored, res.kind == kindNone
+	if res.entry.flags&flagUntracked != 0 {
+		a.Detail = "untracked"
+	}
+	return a
+}
+
+// meetLease waits for somebody else's load, or joins it when it runs in this
+// process and its lease was seen standing after this reader came: then the
+// load began after every write that this reader may have heard of was
+// guarded.
+func (q *query) meetLease(seen sighting) (Answer, bool, error) {
+	if q.waited > q.cfg.Wait {
+		if seen.ttl == 0 { // somebody took its expiry away (PERSIST): nobody will ever fill it
+			return q.loadLeased([]byte(seen.text))
+		}
+		return Answer{}, false, fmt.Errorf("%w: key %q is being loaded elsewhere for longer than load.wait", ErrTimeout, q.key)
+	}
+	if seen.sent >= q.began {
+		if l := q.store.loadOf(q.r, q.key, seen.text[len(leasePrefix):]); l != nil {
+			return l.wait(q.ctx)
+		}
+	}
+	return q.wait(seen)
+}
+
+// meetGuard waits while the record is being written; past a bounded wait it
+// loads without storing anything.
+func (q *query) meetGuard(seen sighting) (Answer, bool, error) {
+	if q.waited > q.cfg.Wait/3 {
+		if seen.ttl == 0 && q.waited > q.cfg.Wait {
+			return q.loadLeased([]byte(seen.text))
+		}
+		if q.r.Records != nil && seen.ttl != 0 {
+			a, err := q.loadPast(false)
+			return a, false, err
+		}
+	}
+	return q.wait(seen)
+}
+
+// recheck is the longest a waiter relies on being told.
+const recheck = 250 * time.Millisecond
+
+// wait waits for a change of the key, with a jittered timer for the case that
+// nobody tells, and says to read again.
+func (q *query) wait(seen sighting) (Answer, bool, error) {
+	q.numbers.leaseWaits.Add(1)
+	d := recheck/2 + rand.N(recheck/2)
+	w := seen.changed
+	if w == nil || w == firedWatch {
+		w, d = &watch{}, 2*time.Millisecond+rand.N(8*time.Millisecond) // not tracked: look again soon
+	}
+	before := q.store.now()
+	err := q.store.await(q.ctx, q.key, w, d)
+	q.waited += time.Duration(q.store.now() - before)
+	return Answer{}, err == nil, err
+}
+
+// withoutShared answers while the shared tier cannot be asked: from memory,
+// marked, or from the source, kept for a moment and marked.
+func (q *query) withoutShared(cause error) (Answer, error) {
+	if a, ok := q.stale(); ok {
+		return a, nil
+	}
+	if q.r.Records == nil {
+		return Answer{}, fmt.Errorf("%w: %w", ErrUnavailable, cause)
+	}
+	return q.loadPast(true)
+}
+
+// stale answers from an entry that nobody vouches for any more.
+func (q *query) stale() (Answer, bool) {
+	e := q.store.find(q.r, []byte(q.key))
+	if e == nil || e.flags&flagUntracked != 0 {
+		return Answer{}, false
+	}
+	now := q.store.now()
+	if now >= q.store.staleUntil(e, q.r.TTL.Stale) {
+		return Answer{}, false
+	}
+	q.numbers.stale.Add(1)
+	a := q.answer(e, TierStale)
+	a.Detail = "stale"
+	a.TTL = min(time.Duration(q.store.freshUntil(e)-now), -1)
+	return a, true
+}

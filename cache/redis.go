@@ -1,0 +1,387 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// RedisConfig describes the shared tier when it is Redis.
+type RedisConfig struct {
+	URL          string // redis://, rediss://, unix://; ?addr= for Cluster, ?master_set= for Sentinel
+	Password     string // replaces the URL's when not empty
+	WaitReplicas int    // replicas that must confirm guards and unguards
+}
+
+// redisTier is the shared tier in Redis. Tracked reads have a client of their
+// own, with one connection per node: all of its replies and invalidations
+// come in one order. Everything else goes through a second client, whose
+// traffic cannot delay an invalidation.
+type redisTier struct {
+	cfg     RedisConfig
+	store   *store
+	log     *slog.Logger
+	lease   time.Duration
+	trust   time.Duration // memory.revalidate
+	doubt   time.Duration // memory.untracked_ttl
+	timeout time.Duration // of one command
+	scripts scripts
+
+	clients atomic.Pointer[clients] // nil until Redis has been reached once
+	trouble atomic.Pointer[trouble] // nil while Redis can be asked
+	probe   chan struct{}           // wakes the link's keeper at once
+	stop    context.CancelCauseFunc
+	done    sync.WaitGroup
+}
+
+type clients struct{ reads, writes rueidis.Client }
+
+// trouble is why Redis is not asked, and since when.
+type trouble struct {
+	err   error
+	since time.Time
+}
+
+var errNotYet = errors.New("not connected yet")
+
+type scripts struct{ fill, swap, release, guard, renew, unguard *rueidis.Lua }
+
+func newRedisTier(cfg RedisConfig, c Config, s *store, log *slog.Logger) (*redisTier, error) {
+	t := &redisTier{
+		cfg: cfg, store: s, log: log, lease: c.Lease, trust: c.Revalidate, doubt: c.UntrackedTTL,
+		timeout: c.LinkTimeout / 2, probe: make(chan struct{}, 1),
+		scripts: scripts{
+			fill: rueidis.NewLuaScriptRetryable(fillScript), swap: rueidis.NewLuaScriptRetryable(swapScript),
+			release: rueidis.NewLuaScriptRetryable(releaseScript), guard: rueidis.NewLuaScriptRetryable(guardScript),
+			renew: rueidis.NewLuaScriptRetryable(renewScript), unguard: rueidis.NewLuaScriptRetryable(unguardScript),
+		},
+	}
+	if _, err := t.options(nil); err != nil {
+		return nil, err
+	}
+	t.trouble.Store(&trouble{err: errNotYet, since: time.Now()})
+	ctx, cancel := context.WithCancelCause(context.Background())
+	t.stop = cancel
+	t.done.Add(1)
+	go func() {
+		defer t.done.Done()
+		t.keepLinks(ctx)
+	}()
+	return t, nil
+}
+
+func (t *redisTier) name() Tier { return TierRedis }
+
+func (t *redisTier) up() error {
+	if bad := t.trouble.Load(); bad != nil {
+		return bad.err
+	}
+	return nil
+}
+
+func (t *redisTier) close() {
+	t.stop(errDown)
+	t.done.Wait()
+	if c := t.clients.Load(); c != nil {
+		c.reads.Close()
+		c.writes.Close()
+	}
+}
+
+// options returns what both clients share. With newStore they are the tracked
+// reader's.
+func (t *redisTier) options(newStore rueidis.NewCacheStoreFn) (rueidis.ClientOption, error) {
+	o, err := rueidis.ParseURL(t.cfg.URL)
+	if err != nil {
+		return o, errors.New("redis.url is no Redis URL; write redis://host:port, rediss:// or unix:///path")
+	}
+	if t.cfg.Password != "" {
+		o.Password = t.cfg.Password
+	}
+	o.ForceSingleClient = o.Sentinel.MasterSet == "" && len(o.InitAddress) == 1
+	o.PipelineMultiplex = -1 // one connection per node: one order of replies and pushes
+	o.MaxFlushDelay = 20 * time.Microsecond
+	o.ReadBufferEachConn, o.WriteBufferEachConn = 64<<10, 64<<10
+	o.Dialer.Timeout = min(t.timeout, 500*time.Millisecond)
+	o.Dialer.KeepAlive = time.Second
+	o.ConnWriteTimeout = max(t.timeout, 500*time.Millisecond)
+	o.Sentinel.TopologyRefreshInterval = 5 * time.Second
+	o.ClusterOption.ShardsRefreshInterval = 5 * time.Second
+	o.DisableRetry = true // deadlines and retries are decided here
+	o.BlockingPoolSize = 8
+	o.ClientName = "hearth"
+	o.OnInvalidations = func([]rueidis.RedisMessage) {} // makes rueidis read pushes on an idle connection, too
+	if newStore == nil {
+		o.DisableCache = true
+		o.OnInvalidations = nil
+	}
+	o.NewCacheStoreFn = newStore
+	return o, nil
+}
+
+// ask returns the clients, or why Redis must not be asked now: while it is
+// known to be away nobody waits out a deadline to find that out again.
+func (t *redisTier) ask() (*clients, error) {
+	if bad := t.trouble.Load(); bad != nil {
+		return nil, fmt.Errorf("%w: %w", errDown, bad.err)
+	}
+	return t.clients.Load(), nil
+}
+
+// failed looks at an error of a command. Errors that Redis itself answered
+// are returned as they are; a broken link stops everybody from asking until
+// the keeper has reached Redis again.
+func (t *redisTier) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, answered := rueidis.IsRedisErr(err); answered {
+		return err
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		// One slow answer is no outage; the keeper's own reads decide that.
+		t.wake()
+		return fmt.Errorf("%w: %w", errDown, err)
+	}
+	t.trip(err)
+	t.wake()
+	return fmt.Errorf("%w: %w", errDown, err)
+}
+
+func (t *redisTier) wake() {
+	select {
+	case t.probe <- struct{}{}:
+	default:
+	}
+}
+
+// trip stops everybody from asking. It is logged once an outage.
+func (t *redisTier) trip(err error) {
+	was := t.trouble.Load()
+	if was != nil && was.err != errNotYet {
+		return
+	}
+	if t.trouble.CompareAndSwap(was, &trouble{err: err, since: time.Now()}) {
+		t.log.Warn("redis cannot be asked", "error", err)
+	}
+}
+
+func (t *redisTier) mend() {
+	if was := t.trouble.Swap(nil); was != nil {
+		t.log.Info("redis answers", "after", time.Since(was.since).Round(time.Millisecond))
+	}
+}
+
+// do runs f against the write client, once more if the connection broke under
+// it; f must be harmless when repeated.
+func (t *redisTier) do(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
+	c, err := t.ask()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	err = f(ctx, c.writes)
+	if err != nil && broken(err) && ctx.Err() == nil {
+		err = f(ctx, c.writes)
+	}
+	return t.failed(err)
+}
+
+// broken tells a lost connection from an answer and from a deadline.
+func broken(err error) bool {
+	_, answered := rueidis.IsRedisErr(err)
+	return !answered && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
+}
+
+func (t *redisTier) get(ctx context.Context, key string) (reply, error) {
+	var r reply
+	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) error {
+		// The value first: only a key that still stands after it, without
+		// expiry, may be taken for a placeholder that nobody will ever fill.
+		answers := c.DoMulti(ctx, c.B().Get().Key(key).Build(), c.B().Pttl().Key(key).Build())
+		pttl, err := answers[1].AsInt64()
+		if err == nil {
+			ttl := time.Duration(pttl) * time.Millisecond
+			if pttl == -1 {
+				ttl = 0
+			} else if pttl <= 0 {
+				ttl = time.Millisecond
+			}
+			r, err = classifyReply(answers[0], ttl)
+		}
+		return err
+	})
+	return r, err
+}
+
+// classifyReply turns the reply to a GET, or to a SET with GET, into ours.
+func classifyReply(answer rueidis.RedisResult, ttl time.Duration) (reply, error) {
+	raw, err := answer.AsBytes()
+	switch {
+	case rueidis.IsRedisNil(err):
+		return reply{kind: kindNone}, nil
+	case isWrongType(err):
+		return reply{kind: kindBad}, nil
+	case err != nil:
+		return reply{}, err
+	}
+	return classify(raw, ttl), nil
+}
+
+func isWrongType(err error) bool {
+	answer, ok := rueidis.IsRedisErr(err)
+	return ok && strings.HasPrefix(answer.Error(), "WRONGTYPE")
+}
+
+func (t *redisTier) acquire(ctx context.Context, key, token string, instead []byte) (reply, error) {
+	var r reply
+	ms := strconv.FormatInt(t.lease.Milliseconds(), 10)
+	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) error {
+		var answer rueidis.RedisResult
+		if instead == nil {
+			answer = c.Do(ctx, c.B().Set().Key(key).Value(leasePrefix+token).Nx().Get().Px(t.lease).Build())
+		} else {
+			answer = t.scripts.swap.Exec(ctx, c, []string{key}, []string{string(instead), leasePrefix + token, ms})
+		}
+		var err error
+		r, err = classifyReply(answer, 0)
+		return err
+	})
+	if r.kind == kindLease && r.text == leasePrefix+token {
+		r = reply{} // the first try did it, and its answer got lost
+	}
+	return r, err
+}
+
+func (t *redisTier) fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
+	return t.script(ctx, t.scripts.fill, key, leasePrefix+token, rueidis.BinaryString(value), strconv.FormatInt(ttl.Milliseconds(), 10))
+}
+
+func (t *redisTier) release(ctx context.Context, key, token string) error {
+	_, err := t.script(ctx, t.scripts.release, key, leasePrefix+token)
+	return err
+}
+
+func (t *redisTier) guard(ctx context.Context, key, token string) error {
+	_, err := t.script(ctx, t.scripts.guard, key, token, strconv.FormatInt(t.lease.Milliseconds(), 10))
+	if err == nil {
+		err = t.replicated(ctx)
+	}
+	return err
+}
+
+func (t *redisTier) renew(ctx context.Context, key, token string) (bool, error) {
+	return t.script(ctx, t.scripts.renew, key, token, strconv.FormatInt(t.lease.Milliseconds(), 10))
+}
+
+func (t *redisTier) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+	_, err := t.script(ctx, t.scripts.unguard, key, token, rueidis.BinaryString(value), strconv.FormatInt(ttl.Milliseconds(), 10))
+	if err == nil {
+		err = t.replicated(ctx)
+	}
+	return err
+}
+
+// script runs one of ours on one key and tells whether it answered 1.
+func (t *redisTier) script(ctx context.Context, s *rueidis.Lua, key string, args ...string) (bool, error) {
+	var n int64
+	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
+		n, err = s.Exec(ctx, c, []string{key}, args).AsInt64()
+		return err
+	})
+	return n != 0, err
+}
+
+// replicated waits until enough replicas have what this connection wrote. The
+// write client has one connection per node, so WAIT follows the write.
+func (t *redisTier) replicated(ctx context.Context) error {
+	if t.cfg.WaitReplicas == 0 {
+		return nil
+	}
+	var n int64
+	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
+		n, err = c.Do(ctx, c.B().Wait().Numreplicas(int64(t.cfg.WaitReplicas)).Timeout(t.timeout.Milliseconds()/2).Build()).AsInt64()
+		return err
+	})
+	if err == nil && n < int64(t.cfg.WaitReplicas) {
+		err = fmt.Errorf("%w: %d of redis.wait_replicas = %d confirmed", errDown, n, t.cfg.WaitReplicas)
+	}
+	return err
+}
+
+func (t *redisTier) set(ctx context.Context, items []Item) []error {
+	c, err := t.ask()
+	if err != nil {
+		return repeat(err, len(items))
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	cmds := make([]rueidis.Completed, len(items))
+	for i, it := range items {
+		cmds[i] = c.writes.B().Set().Key(it.Key).Value(rueidis.BinaryString(it.Value)).Build()
+	}
+	var errs []error
+	for i, answer := range c.writes.DoMulti(ctx, cmds...) {
+		if err := t.failed(answer.Error()); err != nil {
+			if errs == nil {
+				errs = make([]error, len(items))
+			}
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+func repeat(err error, n int) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+func (t *redisTier) remove(ctx context.Context, keys []string) error {
+	return t.do(ctx, func(ctx context.Context, c rueidis.Client) error {
+		cmds := make([]rueidis.Completed, len(keys)) // one each: in Cluster they live in different slots
+		for i, key := range keys {
+			cmds[i] = c.B().Del().Key(key).Build()
+		}
+		var errs []error
+		for _, answer := range c.DoMulti(ctx, cmds...) {
+			errs = append(errs, answer.Error())
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// increment is not repeated when the connection breaks: it may have counted.
+func (t *redisTier) increment(ctx context.Context, key string) (int64, error) {
+	c, err := t.ask()
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	n, err := c.writes.Do(ctx, c.writes.B().Incr().Key(key).Build()).AsInt64()
+	return n, t.failed(err)
+}
+
+func (t *redisTier) count(ctx context.Context, key string) (n int64, err error) {
+	err = t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
+		n, err = c.Do(ctx, c.B().Get().Key(key).Build()).AsInt64()
+		if rueidis.IsRedisNil(err) {
+			n, err = 0, nil
+		}
+		return err
+	})
+	return n, err
+}

@@ -1,0 +1,89 @@
+package cache
+
+// The scripts that Redis runs for leases and guards. Each is one atomic step
+// of the protocol; the placeholder's text is the whole state, so that any
+// program which DELs or SETs the key voids it without knowing us.
+//
+// A guard's text is "guard:" or, once it was shared, "guard+:", followed by
+// token@deadline pairs joined by commas; deadlines are milliseconds of Redis'
+// clock. Scripts drop pairs whose deadline has passed.
+
+// fillScript: KEYS key; ARGV lease, value, lifetime in ms. 1 if stored.
+const fillScript = `
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1`
+
+// swapScript: KEYS key; ARGV expected bytes (” for something that is no
+// string), replacement, lifetime in ms. Returns nothing if swapped, else what
+// stands there.
+const swapScript = `
+local now = redis.pcall('GET', KEYS[1])
+if type(now) == 'table' then now = '' end
+if now and now ~= ARGV[1] then return now end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return false`
+
+// releaseScript: KEYS key; ARGV lease.
+const releaseScript = `
+if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0`
+
+// guardParts is the beginning of the guard scripts: ARGV[1] is the caller's
+// token. It leaves now (ms), mine (our pair stood there), plus (the guard was
+// shared), others (the other living pairs) and latest (their last deadline).
+const guardParts = `
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local text = redis.pcall('GET', KEYS[1])
+if type(text) ~= 'string' then text = '' end
+local plus = string.sub(text, 1, 7) == 'guard+:'
+local others, mine, latest = {}, false, 0
+if plus or string.sub(text, 1, 6) == 'guard:' then
+  for token, deadline in string.gmatch(string.match(text, ':(.*)'), '([^@,]+)@(%d+)') do
+    deadline = tonumber(deadline)
+    if token == ARGV[1] then
+      mine = true
+    elseif deadline > now then
+      others[#others + 1] = token .. '@' .. string.format('%.0f', deadline)
+      if deadline > latest then latest = deadline end
+    end
+  end
+end
+local function put(prefix)
+  redis.call('SET', KEYS[1], prefix .. table.concat(others, ','), 'PXAT', string.format('%.0f', latest))
+end
+`
+
+// guardScript: ARGV token, lifetime in ms. Joins a guard that stands there and
+// replaces anything else.
+const guardScript = guardParts + `
+local prefix = #others > 0 and 'guard+:' or 'guard:'
+local deadline = now + tonumber(ARGV[2])
+others[#others + 1] = ARGV[1] .. '@' .. string.format('%.0f', deadline)
+if deadline > latest then latest = deadline end
+put(prefix)
+return 1`
+
+// renewScript: ARGV token, lifetime in ms. 0 if the guard is gone.
+const renewScript = guardParts + `
+if not mine then return 0 end
+local deadline = now + tonumber(ARGV[2])
+others[#others + 1] = ARGV[1] .. '@' .. string.format('%.0f', deadline)
+if deadline > latest then latest = deadline end
+put(plus and 'guard+:' or 'guard:')
+return 1`
+
+// unguardScript: ARGV token, value or ”, lifetime in ms. A writer that finds
+// only others' guards lost its own: it tells them that they were not alone, so
+// that none of them puts a value there. One that finds no guard deletes
+// whatever stands there, for it may have been filled from before the commit.
+const unguardScript = guardParts + `
+if #others > 0 then
+  put((plus or not mine) and 'guard+:' or 'guard:')
+elseif mine and not plus and ARGV[2] ~= '' then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+else
+  redis.call('DEL', KEYS[1])
+end
+return 1`

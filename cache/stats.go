@@ -1,0 +1,115 @@
+package cache
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Stats is a snapshot of the cache's numbers. Counters only grow.
+type Stats struct {
+	MemoryBytes    int64 `json:"memory_bytes"`
+	MemoryEntries  int64 `json:"memory_entries"`
+	MissingEntries int64 `json:"missing_entries"` // of MemoryEntries, the missing records
+	Invalidations  int64 `json:"invalidations"`
+	LostCanaries   int64 `json:"lost_canaries"` // whose invalidation never came
+	LeaseWaits     int64 `json:"lease_waits"`
+	Stale          int64 `json:"stale_served"`       // answers served marked stale
+	NotJSON        int64 `json:"values_not_json"`    // values of the shared tier that were no JSON
+	Unconfirmed    int64 `json:"writes_unconfirmed"` // guards not confirmed removed, now
+	Queued         int64 `json:"loads_queued"`       // loads waiting for a slot, now
+}
+
+// Stats returns the numbers as they are now.
+func (c *Cache) Stats() Stats {
+	s := c.store
+	return Stats{
+		MemoryBytes: s.entries.bytes.Load() + s.missing.bytes.Load(), MemoryEntries: s.entries.count.Load() + s.missing.count.Load(),
+		MissingEntries: s.missing.count.Load(), Invalidations: s.invalidations.Load(), LostCanaries: s.lost.Load(),
+		LeaseWaits: c.numbers.leaseWaits.Load(), Stale: c.numbers.stale.Load(), NotJSON: c.numbers.notJSON.Load(),
+		Unconfirmed: c.writes.count.Load(), Queued: c.queued.Load(),
+	}
+}
+
+// numbers are what the cache counts beside the store.
+type numbers struct {
+	leaseWaits, stale, notJSON atomic.Int64
+	loads                      sync.Map // resource name → *[loadResults]atomic.Int64
+}
+
+// LoadResults are the values of the label result of hearth_loads_total.
+var LoadResults = [...]string{"ok", "missing", "error"}
+
+func (n *numbers) loaded(r *Resource, err error) {
+	counts, ok := n.loads.Load(r.Name)
+	if !ok {
+		counts, _ = n.loads.LoadOrStore(r.Name, new([len(LoadResults)]atomic.Int64))
+	}
+	at := 0
+	switch {
+	case missed(err):
+		at = 1
+	case err != nil:
+		at = 2
+	}
+	counts.(*[len(LoadResults)]atomic.Int64)[at].Add(1)
+}
+
+// Loads tells how many loads of a resource ended with LoadResults[result].
+func (c *Cache) Loads(resource string, result int) int64 {
+	counts, ok := c.numbers.loads.Load(resource)
+	if !ok {
+		return 0
+	}
+	return counts.(*[len(LoadResults)]atomic.Int64)[result].Load()
+}
+
+// AppendStatus appends the Cache-Status field (RFC 9211), which lists the
+// caches from the origin's side to the client's.
+func (a Answer) AppendStatus(dst []byte) []byte {
+	switch a.Tier {
+	case TierMemory, TierStale:
+		dst = append(dst, "Hearth-Memory; hit; ttl="...)
+		dst = strconv.AppendInt(dst, seconds(a.TTL), 10)
+	case TierRedis, TierEmbedded:
+		dst = append(dst, a.Tier.title()...)
+		if a.absent {
+			dst = append(dst, "; fwd=miss"...)
+		} else {
+			dst = append(dst, "; hit"...)
+		}
+		if a.TTL != 0 {
+			dst = strconv.AppendInt(append(dst, "; ttl="...), seconds(a.TTL), 10)
+		}
+		dst = appendForward(append(dst, ", "...), "Hearth-Memory", a.Stored)
+	case TierSource:
+		if a.Detail == "untracked" { // the shared tier was not asked
+			dst = appendForward(dst, "Hearth-Memory", a.Stored)
+			break
+		}
+		dst = appendForward(dst, a.Shared.title(), a.Stored)
+		dst = append(dst, ", Hearth-Memory; fwd=miss"...)
+	}
+	if a.Detail != "" {
+		dst = append(append(dst, "; detail="...), a.Detail...)
+	}
+	return dst
+}
+
+func appendForward(dst []byte, cache string, stored bool) []byte {
+	dst = append(append(dst, cache...), "; fwd=miss"...)
+	if stored {
+		dst = append(dst, "; stored"...)
+	}
+	return dst
+}
+
+// seconds rounds towards minus infinity: what expired is never shown fresh.
+func seconds(d time.Duration) int64 {
+	s := int64(d / time.Second)
+	if d < 0 && d%time.Second != 0 {
+		s--
+	}
+	return s
+}

@@ -1,0 +1,134 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// tier is the shared tier as the rest of the package sees it: plain keys and
+// JSON values, with placeholders (leases and guards) that stand in a key's
+// place while its value is on the way. Redis and the embedded file implement
+// it; one contract suite runs against both.
+//
+// Every method keeps the deadline of ctx and is safe for concurrent use. An
+// error that wraps errDown says that the tier could not be asked.
+type tier interface {
+	reader
+	leaser
+	guarder
+	keeper
+	name() Tier
+	up() error // why it cannot be asked, nil if it can
+	close()
+}
+
+// reader reads keys. track is the only way into memory.
+type reader interface {
+	// get reads untracked: what it returns may be answered, not stored.
+	get(ctx context.Context, key string) (reply, error)
+	// track reads the keys of flights in one round trip and binds them to
+	// the connection that will report changes. Replies and errors are per flight.
+	track(ctx context.Context, flights []*flight) []tracked
+}
+
+// tracked is what became of one tracked read.
+type tracked struct {
+	reply
+	expiry int64 // clock time until which the copy may be trusted; lifetimes count from the send time
+	flags  uint8
+	err    error
+}
+
+// leaser hands out the right to fill a key.
+type leaser interface {
+	// acquire puts a lease in the place of nothing or, with instead, of
+	// exactly those bytes. Otherwise it returns what stands there.
+	acquire(ctx context.Context, key, token string, instead []byte) (reply, error)
+	// fill replaces the lease by value; false: the lease is gone, and so is
+	// the right to store what was loaded under it.
+	fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error)
+	// release removes the lease if it still stands.
+	release(ctx context.Context, key, token string) error
+}
+
+// guarder keeps readers from filling a key while its record is being written.
+type guarder interface {
+	guard(ctx context.Context, key, token string) error
+	// renew prolongs the guard; false: it is gone, the writer must abort.
+	renew(ctx context.Context, key, token string) (bool, error)
+	// unguard takes token out. The last one deletes the key, or puts value
+	// there (nil: nothing) if the guard never had company.
+	unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error
+}
+
+// keeper writes plain values.
+type keeper interface {
+	// set stores items without expiry in one pipeline; errs is nil when all
+	// were acknowledged, else errs[i] belongs to items[i].
+	set(ctx context.Context, items []Item) (errs []error)
+	remove(ctx context.Context, keys []string) error
+	increment(ctx context.Context, key string) (int64, error)
+	count(ctx context.Context, key string) (int64, error)
+}
+
+// kind says what stands in a key.
+type kind uint8
+
+const (
+	kindNone  kind = iota // no such key
+	kindValue             // JSON
+	kindNull              // JSON null: there is no such record
+	kindLease
+	kindGuard
+	kindBad // neither JSON nor a placeholder, or no string at all
+)
+
+// reply is the content of one key.
+type reply struct {
+	kind kind
+	data []byte        // value, or the raw bytes of what is bad; immutable
+	text string        // the placeholder
+	ttl  time.Duration // remaining; 0: none known
+}
+
+func (r reply) isPlaceholder() bool { return r.kind == kindLease || r.kind == kindGuard }
+
+const (
+	leasePrefix  = "lease:"
+	guardPrefix  = "guard:"
+	sharedPrefix = "guard+:"
+)
+
+// classify reads what a key holds. It is the one place where a value of the
+// shared tier is checked to be JSON: other programs write the same keys.
+func classify(raw []byte, ttl time.Duration) reply {
+	switch {
+	case bytes.HasPrefix(raw, []byte(leasePrefix)):
+		return reply{kind: kindLease, text: string(raw), ttl: ttl}
+	case bytes.HasPrefix(raw, []byte(guardPrefix)), bytes.HasPrefix(raw, []byte(sharedPrefix)):
+		return reply{kind: kindGuard, text: string(raw), ttl: ttl}
+	case bytes.Equal(raw, null):
+		return reply{kind: kindNull, data: null, ttl: ttl}
+	case !json.Valid(raw):
+		return reply{kind: kindBad, data: raw, ttl: ttl}
+	}
+	return reply{kind: kindValue, data: raw, ttl: ttl}
+}
+
+// newToken returns 96 random bits: a token is one attempt's alone, or a fill
+// could be taken for another's.
+func newToken() string {
+	var raw [12]byte
+	if _, err := rand.Read(raw[:]); err != nil {
+		panic("BUG: crypto/rand never fails: " + err.Error())
+	}
+	return hex.EncodeToString(raw[:])
+}
+
+// errDown is the cause of every refusal to ask a tier known to be away.
+var errDown = errors.New("shared tier is away")

@@ -1,0 +1,180 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"hearth/internal/source"
+)
+
+// Put stores body as the record and answers with the record as the database
+// has it. When it returns without error, no read on this instance is ever
+// answered with anything older (promise C2).
+func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Args, body []byte) (Answer, error) {
+	w := writer{Cache: c, r: r, key: key, token: newToken()}
+	record, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Put(ctx, args, body) })
+	if err != nil {
+		return Answer{}, err
+	}
+	e := newEntry(r, key, nil, flagMissing)
+	if record != nil {
+		e = newEntry(r, key, record, 0)
+	}
+	return Answer{Entry: e, FromDB: true, Tier: TierSource, Shared: c.tier.name(), resource: r}, nil
+}
+
+// Delete removes the record; source.ErrNoRecord tells that there was none.
+func (c *Cache) Delete(ctx context.Context, r *Resource, key string, args source.Args) error {
+	w := writer{Cache: c, r: r, key: key, token: newToken()}
+	_, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Delete(ctx, args) })
+	return err
+}
+
+// writer is one write on its way: guard, transaction, commit, unguard. The
+// guard comes before the transaction reads anything, so that two writers who
+// overlap see each other's guards and neither puts a record in the shared
+// tier that the other has just replaced.
+type writer struct {
+	*Cache
+	r     *Resource
+	key   string
+	token string
+}
+
+func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Change, error)) ([]byte, error) {
+	if w.writes.full() {
+		return nil, fmt.Errorf("%w: too many writes wait to be confirmed", ErrUnavailable)
+	}
+	if err := w.tier.guard(ctx, w.key, w.token); err != nil {
+		// It may stand all the same; then it expires.
+		return nil, fmt.Errorf("%w: write refused, setting the guard: %w", ErrUnavailable, err)
+	}
+	guarded, lost := context.WithCancelCause(ctx)
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		w.renew(guarded, lost)
+	}()
+	stopRenewing := func() { lost(nil); <-renewed }
+	defer stopRenewing() // in case the source panics
+
+	change, err := begin(guarded)
+	if err != nil {
+		stopRenewing()
+		w.unguard(nil)
+		return nil, w.refused(ctx, err)
+	}
+	if cause := context.Cause(guarded); cause != nil {
+		stopRenewing()
+		change.Rollback()
+		w.unguard(nil)
+		return nil, w.refused(ctx, cause)
+	}
+	// From here the reader's deadline counts no more: a commit cut short
+	// leaves its outcome open.
+	committing, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Lease/2)
+	defer cancel()
+	err = change.Commit(committing)
+	stopRenewing()
+	switch {
+	case errors.Is(err, source.ErrUnknownOutcome):
+		w.writes.add(w.key, w.token, time.Now().Add(2*w.cfg.Lease))
+		w.store.changed(w.key)
+		return nil, fmt.Errorf("%w: %w", ErrUnconfirmed, err)
+	case err != nil:
+		w.unguard(nil)
+		return nil, w.refused(ctx, err)
+	}
+	if err := w.unguard(change.Record()); err != nil {
+		return nil, fmt.Errorf("%w: removing the guard: %w", ErrUnconfirmed, err)
+	}
+	return change.Record(), nil
+}
+
+// refused tells a client's mistake from a source that is away.
+func (w *writer) refused(ctx context.Context, err error) error {
+	var body *source.BodyError
+	switch {
+	case errors.As(err, &body), errors.Is(err, source.ErrNoRecord), errors.Is(err, source.ErrReadOnly), errors.Is(err, source.ErrConflict):
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: writing to the source: %w", ErrTimeout, err)
+	}
+	return fmt.Errorf("%w: writing to the source: %w", ErrUnavailable, err)
+}
+
+var errGuardLost = errors.New("the guard was lost while the transaction ran")
+
+// renew keeps the guard while the transaction runs, and ends the transaction
+// when it cannot.
+func (w *writer) renew(ctx context.Context, lost context.CancelCauseFunc) {
+	tick := time.NewTicker(w.cfg.Lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if stands, err := w.tier.renew(ctx, w.key, w.token); ctx.Err() == nil && (err != nil || !stands) {
+			lost(errors.Join(errGuardLost, err))
+			return
+		}
+	}
+}
+
+// unguard takes the guard out and then forgets the local copy, in this order:
+// a read that began before could bring the old value back in between. If the
+// shared tier does not confirm, the key is read past it until it does.
+func (w *writer) unguard(record []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := w.tier.unguard(ctx, w.key, w.token, record, w.r.lifetime(false))
+	if err != nil {
+		w.writes.add(w.key, w.token, time.Time{})
+	}
+	w.store.changed(w.key)
+	return err
+}
+
+// Item is one value of a batch. Value is a JSON object.
+type Item struct {
+	Key   string
+	Value []byte
+}
+
+// Store writes items to the shared tier in one pipeline, without expiry, and
+// returns when every one is acknowledged. errs is nil when all were stored,
+// else errs[i] belongs to items[i] and wraps ErrUnavailable.
+func (c *Cache) Store(ctx context.Context, items []Item) (errs []error) {
+	errs = c.tier.set(ctx, items)
+	for _, it := range items {
+		c.store.changed(it.Key)
+	}
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("%w: storing an item: %w", ErrUnavailable, err)
+		}
+	}
+	return errs
+}
+
+// Increment adds one to the number at key and returns it.
+func (c *Cache) Increment(ctx context.Context, key string) (int64, error) {
+	n, err := c.tier.increment(ctx, key)
+	if err != nil {
+		err = fmt.Errorf("%w: counting: %w", ErrUnavailable, err)
+	}
+	return n, err
+}
+
+// Count returns the number at key, 0 if there is none.
+func (c *Cache) Count(ctx context.Context, key string) (int64, error) {
+	n, err := c.tier.count(ctx, key)
+	if err != nil {
+		err = fmt.Errorf("%w: counting: %w", ErrUnavailable, err)
+	}
+	return n, err
+}
