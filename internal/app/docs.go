@@ -1,0 +1,87 @@
+package app
+
+import (
+	"encoding/json"
+
+	"hearth/handlers"
+	"hearth/internal/config"
+	"hearth/internal/openapi"
+	"hearth/internal/source"
+)
+
+// docs makes the OpenAPI document and the page that shows it.
+func (a *App) docs() (handlers.Docs, error) {
+	api := openapi.API{
+		Title: "Hearth", Version: a.version,
+		Description: "Hot JSON reads from memory, kept coherent with the shared tier and with the source behind it. " +
+			"HEAD works wherever GET does, the counters excepted.",
+		TokensRequired: !a.keeper.Open(),
+		MaxMany:        a.cfg.Server.MaxMany, MaxItems: a.cfg.Server.MaxItems, MaxBody: a.cfg.Server.MaxBody,
+	}
+	for _, k := range a.kinds {
+		api.Resources = append(api.Resources, a.describe(k))
+	}
+	for _, c := range a.cfg.Counters {
+		api.Counters = append(api.Counters, openapi.Counter{Path: c.Path})
+	}
+	for _, b := range a.cfg.Batches {
+		api.Batches = append(api.Batches, openapi.Batch{Path: b.Path, Resource: b.Resource, Example: demoItems})
+	}
+	document, err := openapi.Document(api)
+	if err != nil {
+		return handlers.Docs{}, err
+	}
+	return handlers.Docs{Page: openapi.DocsPage(api.Title), CSP: openapi.ContentSecurityPolicy(), OpenAPI: document}, nil
+}
+
+func (a *App) describe(k kind) openapi.Resource {
+	r := openapi.Resource{
+		Name: k.Name, Path: plainPath(k.Path), Envelope: k.Envelope, Many: k.Rows == "many",
+		Readable: true, CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: manyRead(k),
+		HasSource: k.cached.Records != nil,
+	}
+	for _, p := range k.Path.Params() {
+		r.Params = append(r.Params, openapi.Param{Name: p.Param, Type: p.Type})
+	}
+	for _, m := range source.BodyMembers(k.cached.Records) {
+		r.PutMembers = append(r.PutMembers, openapi.Member{Name: m.Name, Required: m.Required})
+	}
+	if k.cached.Records == nil {
+		if len(r.Params) == 1 && r.Params[0].Type != "uuid" {
+			r.Example, r.ExampleArgs = demoItem, []string{"1"}
+		}
+		return r
+	}
+	if a.isDemo(k) {
+		r.Example, r.ExampleArgs, r.MissingArgs = source.DemoRecord(), []string{"1"}, []string{"1000000"}
+		r.PutExample = demoBody
+	}
+	return r
+}
+
+// isDemo tells whether k is the resource that the demo's config.toml ships
+// with. Only of its records is it known that anybody may see them: a document
+// with examples out of somebody's database would publish them.
+func (a *App) isDemo(k kind) bool {
+	return a.cfg.Database.Demo && k.Select == source.DemoSelect
+}
+
+var (
+	demoItem  = json.RawMessage(`{"id":1,"name":"lamp","price":12.5}`)
+	demoItems = json.RawMessage(`[{"id":1,"name":"lamp","price":12.5},{"id":2,"name":"desk","price":140}]`)
+	demoBody  = json.RawMessage(`{"name":"张三","city":"北京"}`)
+)
+
+// plainPath is a path template without the types of its parameters.
+func plainPath(p config.Path) string {
+	text := ""
+	for _, s := range p.Segments {
+		text += "/"
+		if s.Param != "" {
+			text += "{" + s.Param + "}"
+		} else {
+			text += s.Literal
+		}
+	}
+	return text
+}

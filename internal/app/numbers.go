@@ -1,0 +1,50 @@
+package app
+
+import (
+	"hearth/cache"
+	"hearth/internal/metrics"
+)
+
+// registerMetrics exports the numbers that the packages own.
+func (a *App) registerMetrics() {
+	gauge := func(name, help string, read func() float64) { a.metrics.GaugeFunc(name, help, read) }
+	counter := func(name, help string, read func(cache.Stats) int64) {
+		a.metrics.CounterFunc(name, help, func() float64 { return float64(read(a.cache.Stats())) })
+	}
+	gauge("hearth_memory_bytes", "Bytes of the memory tier, overhead included.",
+		func() float64 { return float64(a.cache.Stats().MemoryBytes) })
+	gauge("hearth_memory_entries", "Entries of the memory tier, missing records included.",
+		func() float64 { return float64(a.cache.Stats().MemoryEntries) })
+	gauge("hearth_redis_up", "1 if the shared tier can be asked; the embedded one always can.",
+		func() float64 { return truth(a.cache.Up() == nil) })
+	gauge("hearth_source_up", "1 if the database answers, or none is configured.",
+		func() float64 { return truth(a.db == nil || a.db.Up()) })
+	gauge("hearth_writes_unconfirmed", "Guards of writes that the shared tier has not confirmed to have removed.",
+		func() float64 { return float64(a.cache.Stats().Unconfirmed) })
+	gauge("hearth_loads_queued", "Loads that wait for one of load.max_concurrent.",
+		func() float64 { return float64(a.cache.Stats().Queued) })
+	counter("hearth_invalidations_total", "Changes of keys reported by the shared tier.",
+		func(s cache.Stats) int64 { return s.Invalidations })
+	counter("hearth_canaries_lost_total", "Canaries whose invalidation did not arrive within memory.link_timeout.",
+		func(s cache.Stats) int64 { return s.LostCanaries })
+	counter("hearth_lease_waits_total", "Waits for a load or a write that somebody else had begun.",
+		func(s cache.Stats) int64 { return s.LeaseWaits })
+	counter("hearth_stale_served_total", "Answers served from memory that nobody vouched for, marked stale.",
+		func(s cache.Stats) int64 { return s.Stale })
+	counter("hearth_values_not_json_total", "Values of the shared tier that were no JSON.",
+		func(s cache.Stats) int64 { return s.NotJSON })
+	for _, k := range a.kinds {
+		for i, result := range cache.LoadResults {
+			a.metrics.CounterFunc("hearth_loads_total", "Loads from the source, by resource and result.",
+				func() float64 { return float64(a.cache.Loads(k.Name, i)) },
+				metrics.Label{Name: "resource", Value: k.Name}, metrics.Label{Name: "result", Value: result})
+		}
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

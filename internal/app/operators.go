@@ -1,0 +1,75 @@
+package app
+
+import (
+	"context"
+	"io"
+
+	"hearth/cache"
+	"hearth/handlers"
+	"hearth/internal/admin"
+)
+
+func (a *App) adminConfig() admin.Config {
+	return admin.Config{Hosts: a.cfg.Server.AdminHosts}
+}
+
+func (a *App) adminDeps(front *handlers.Server) admin.Deps {
+	return admin.Deps{
+		Keeper:   a.keeper,
+		Ready:    a.checks,
+		Draining: func() bool { return handlers.State(a.state.Load()) == handlers.Draining },
+		Metrics:  func(w io.Writer) error { return a.metrics.WritePrometheus(w) },
+		Stats:    a.stats,
+		Invalidate: func(ctx context.Context, paths, keys []string) (int, error) {
+			return a.invalidate(ctx, front, paths, keys)
+		},
+		Log: a.log,
+	}
+}
+
+// invalidate removes what paths and keys name from the shared tier, and so
+// from the memory of every instance.
+func (a *App) invalidate(ctx context.Context, front *handlers.Server, paths, keys []string) (int, error) {
+	all := make([]string, 0, len(paths)+len(keys))
+	for _, path := range paths {
+		key, ok := front.KeyOfPath(path)
+		if !ok {
+			return 0, &admin.InvalidateError{Target: path, Reason: "is the path of no record"}
+		}
+		all = append(all, key)
+	}
+	for _, key := range keys {
+		if !front.IsKey(key) {
+			return 0, &admin.InvalidateError{Target: key, Reason: "matches the key template of no resource"}
+		}
+		all = append(all, key)
+	}
+	if err := a.cache.Invalidate(ctx, all); err != nil {
+		return 0, err
+	}
+	return len(all), nil
+}
+
+// statistics is what /api/stats shows.
+type statistics struct {
+	Version  string                      `json:"version"`
+	Shared   string                      `json:"shared_tier"`
+	SharedUp bool                        `json:"shared_tier_up"`
+	SourceUp bool                        `json:"source_up"`
+	Cache    cache.Stats                 `json:"cache"`
+	Loads    map[string]map[string]int64 `json:"loads"` // by resource and result
+}
+
+func (a *App) stats() any {
+	loads := map[string]map[string]int64{}
+	for _, k := range a.kinds {
+		loads[k.Name] = map[string]int64{}
+		for i, result := range cache.LoadResults {
+			loads[k.Name][result] = a.cache.Loads(k.Name, i)
+		}
+	}
+	return statistics{
+		Version: a.version, Shared: a.cache.SharedTier().String(), SharedUp: a.cache.Up() == nil,
+		SourceUp: a.db == nil || a.db.Up(), Cache: a.cache.Stats(), Loads: loads,
+	}
+}
