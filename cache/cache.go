@@ -53,6 +53,7 @@ type Config struct {
 
 	MaxLoads int           // loads at a time
 	Wait     time.Duration // for somebody else's load
+	HotRate  float64       // reads per second, on this instance, that make a key hot
 	Lease    time.Duration // lifetime of leases and guards; longer than any load
 
 	Log     *slog.Logger
@@ -142,6 +143,9 @@ func (c *Cache) Hit(r *Resource, key []byte, now time.Time) (e *Entry, ttl time.
 	if at >= c.store.freshUntil(e) || c.store.overslept(now, at) {
 		return nil, 0
 	}
+	if sampled(at) {
+		c.store.reads.add(e.hash, at, sketchSample)
+	}
 	return e, time.Duration(e.expiry - at)
 }
 
@@ -206,9 +210,12 @@ func jitter(d time.Duration) time.Duration {
 }
 
 // lifetime is how long a loaded record lives in the shared tier.
-func (r *Resource) lifetime(missing bool) time.Duration {
-	if missing {
+func (c *Cache) lifetime(r *Resource, key string, missing bool) time.Duration {
+	switch {
+	case missing:
 		return jitter(r.TTL.Missing)
+	case c.store.reads.rate(hashString(key)) > c.cfg.HotRate:
+		return jitter(r.TTL.Hot)
 	}
 	return jitter(r.TTL.Cold)
 }

@@ -263,7 +263,7 @@ func (e *embedded) release(_ context.Context, key, token string) error {
 		delete(sh.held, key)
 	}
 	sh.mu.Unlock()
-	e.store.changed(key)
+	e.store.wake(key) // the record is what it was: a copy may still be served stale
 	return nil
 }
 

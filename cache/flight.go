@@ -222,6 +222,14 @@ func (s *store) changed(key string) {
 	sh.fire(key)
 }
 
+// wake tells those who wait for key to look again.
+func (s *store) wake(key string) {
+	sh := s.flightShard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.fire(key)
+}
+
 // flush forgets all that was read on o; FLUSHALL reaches each connection.
 func (s *store) flush(o *owner) {
 	o.epoch.Add(1)

@@ -22,11 +22,12 @@ type linkReader interface {
 // invalidation has to come back on the connection. How long that takes is the
 // measure of promise C1.
 type link struct {
-	store *store
-	log   *slog.Logger
-	via   linkReader
-	key   string
-	name  string // of the node, for the log
+	store  *store
+	log    *slog.Logger
+	via    linkReader
+	prefix string // of keys that live on the node
+	key    string
+	name   string // of the node, for the log
 
 	owner *owner // connection that read the canary now out
 	sent  int64  // clock time its SET was sent; 0: none is out
@@ -49,7 +50,8 @@ func (l *link) prove(ctx context.Context, round time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*round)
 	defer cancel()
 	f, lead, _ := l.store.join(canaryResource, l.key)
-	if !lead {
+	if !lead { // its answer may never come, and while it is awaited nothing else may be asked
+		l.key = l.prefix + newToken()
 		return fmt.Errorf("reading the canary of %s: an earlier read has not been answered", l.name)
 	}
 	err := l.via.readTracked(ctx, f)

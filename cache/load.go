@@ -124,7 +124,7 @@ func (q *query) loadAndFill(token string, l *load) {
 		return
 	}
 	var fillErr error
-	if a.Stored, fillErr = q.tier.fill(ctx, q.key, token, e.Data(), q.r.lifetime(e.Missing())); fillErr != nil {
+	if a.Stored, fillErr = q.tier.fill(ctx, q.key, token, e.Data(), q.lifetime(q.r, q.key, e.Missing())); fillErr != nil {
 		q.cfg.Log.Warn("a loaded record was not stored", "resource", q.r.Name, "error", fillErr)
 	}
 }

@@ -15,6 +15,7 @@ import (
 // key is kept.
 func (c *Cache) Read(ctx context.Context, r *Resource, key string, args source.Args) (Answer, error) {
 	q := query{Cache: c, ctx: ctx, r: r, key: key, args: args, began: c.store.now()}
+	c.store.reads.add(hashString(key), q.began, 1)
 	return q.run(nil)
 }
 

@@ -37,7 +37,8 @@ type redisTier struct {
 
 	clients atomic.Pointer[clients] // nil until Redis has been reached once
 	trouble atomic.Pointer[trouble] // nil while Redis can be asked
-	probe   chan struct{}           // wakes the link's keeper at once
+	moment  atomic.Pointer[moment]
+	probe   chan struct{} // wakes the link's keeper at once
 	stop    context.CancelCauseFunc
 	done    sync.WaitGroup
 }
@@ -187,13 +188,38 @@ func (t *redisTier) do(ctx context.Context, f func(context.Context, rueidis.Clie
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	ctx, cancel := t.bound(ctx)
 	defer cancel()
 	err = f(ctx, c.writes)
 	if err != nil && broken(err) && ctx.Err() == nil {
 		err = f(ctx, c.writes)
 	}
 	return t.failed(err)
+}
+
+// bound gives a command its deadline. Commands that begin within the same
+// moment share a context, for one timer each would cost as much as the rest
+// of a read. The caller's own deadline rules when it comes first; fasthttp's
+// requests are cancelled by nothing else.
+func (t *redisTier) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	now := time.Now()
+	if own, ok := ctx.Deadline(); ok && own.Before(now.Add(t.timeout)) {
+		return ctx, func() {}
+	}
+	if m := t.moment.Load(); m != nil && now.Before(m.until) {
+		return m.ctx, func() {}
+	}
+	until := now.Add(t.timeout / 16)
+	shared, cancel := context.WithDeadline(context.Background(), until.Add(t.timeout))
+	context.AfterFunc(shared, cancel) // nobody may cancel it before
+	t.moment.Store(&moment{ctx: shared, until: until})
+	return shared, func() {}
+}
+
+// moment is a deadline that commands begun before until may share.
+type moment struct {
+	ctx   context.Context
+	until time.Time
 }
 
 // broken tells a lost connection from an answer and from a deadline.

@@ -49,8 +49,8 @@ type rowJob struct {
 }
 
 const (
-	rowQueue     = 1024 // jobs waiting; callers beyond wait with their deadline
-	rowsAtOnce   = 4096 // of one commit
+	rowQueue     = 1 << 14 // jobs waiting; what comes beyond is refused
+	rowsAtOnce   = 4096    // of one commit
 	purgeEvery   = time.Second
 	purgeAtOnce  = 2000
 	embeddedSQL  = `CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID`
@@ -108,11 +108,16 @@ func (w *rowWriter) close() {
 	}
 }
 
-// queue hands rows to the writer. The writer takes no lock of its callers', so
-// queueing under one blocks for the time of a commit at worst.
+// queue hands rows to the writer, or refuses them at once when too much waits
+// already: it is called under locks and must not wait itself.
 func (w *rowWriter) queue(rows ...row) *rowJob {
 	job := &rowJob{rows: rows, done: make(chan struct{})}
-	w.jobs <- job
+	select {
+	case w.jobs <- job:
+	default:
+		job.err = fmt.Errorf("%w: %w: %d writes wait for the embedded tier", errDown, ErrOverload, rowQueue)
+		close(job.done)
+	}
 	return job
 }
 

@@ -25,6 +25,8 @@ type store struct {
 	lastID  atomic.Uint32
 	woke    atomic.Int64 // clock time of the last distrust: nothing sent before it verifies a link
 
+	reads sketch
+
 	invalidations atomic.Int64
 	lost          atomic.Int64        // canaries whose invalidation never came
 	delay         func(time.Duration) // takes the canary's delay

@@ -56,9 +56,16 @@ func (c *connection) Update(key, _ string, val rueidis.RedisMessage) int64 {
 	return max(val.CachePXAT(), 0)
 }
 
-// Cancel is called when a reader gave up or its transaction was refused.
-func (c *connection) Cancel(key, _ string, _ error) {
-	if o := c.owner.Load(); o != nil {
+// Cancel is called when a reader gave up or its transaction was refused; in
+// the latter case Redis has answered, and nothing is left on the wire.
+func (c *connection) Cancel(key, _ string, err error) {
+	o := c.owner.Load()
+	if o == nil {
+		return
+	}
+	if _, answered := rueidis.IsRedisErr(err); answered || errors.Is(err, rueidis.ErrDoCacheAborted) {
+		c.tier.store.arrived(o, key)
+	} else {
 		c.tier.store.abandon(o, key)
 	}
 }
@@ -104,7 +111,7 @@ func (t *redisTier) track(ctx context.Context, flights []*flight) []tracked {
 		}
 		return out
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	ctx, cancel := t.bound(ctx)
 	defer cancel()
 	if len(flights) == 1 {
 		answer := c.reads.DoCache(ctx, c.reads.B().Get().Key(flights[0].key).Cache(), t.trust)
@@ -269,8 +276,7 @@ func (t *redisTier) links(ctx context.Context, c *clients, before []*link) ([]*l
 		if len(before) == 1 {
 			return before, nil
 		}
-		key := canaryPrefix + newToken()
-		return []*link{{store: t.store, log: t.log, via: nodeReader{t, c.reads, c.writes}, key: key, name: "redis"}}, nil
+		return []*link{t.newLink("redis", canaryPrefix, nodeReader{t, c.reads, c.writes})}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
@@ -300,12 +306,16 @@ func (t *redisTier) links(ctx context.Context, c *clients, before []*link) ([]*l
 			known[addr].via = nodeReader{t, node, c.writes}
 			links = append(links, known[addr])
 		default:
-			key := canaryPrefix + "{" + slotTag(first, last) + "}:" + newToken()
-			links = append(links, &link{store: t.store, log: t.log, via: nodeReader{t, node, c.writes}, key: key, name: addr})
+			prefix := canaryPrefix + "{" + slotTag(first, last) + "}:"
+			links = append(links, t.newLink(addr, prefix, nodeReader{t, node, c.writes}))
 		}
 		listed[addr] = true
 	}
 	return links, nil
+}
+
+func (t *redisTier) newLink(name, prefix string, via linkReader) *link {
+	return &link{store: t.store, log: t.log, via: via, name: name, prefix: prefix, key: prefix + newToken()}
 }
 
 // slotRange reads one element of CLUSTER SLOTS: first, last, master, ….

@@ -131,7 +131,7 @@ func (w *writer) renew(ctx context.Context, lost context.CancelCauseFunc) {
 func (w *writer) unguard(record []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	err := w.tier.unguard(ctx, w.key, w.token, record, w.r.lifetime(false))
+	err := w.tier.unguard(ctx, w.key, w.token, record, w.lifetime(w.r, w.key, false))
 	if err != nil {
 		w.writes.add(w.key, w.token, time.Time{})
 	}

@@ -11,14 +11,15 @@ import (
 )
 
 // hot answers a GET or HEAD from memory if it can do so without allocating.
-// false means that nothing was written and the slow path has to look again.
+// With done false nothing was written and the slow path has to answer; m then
+// says which record is asked for, if that much is clear already.
 //
 // It reads the request line as it came: fasthttp's own path is normalised,
 // and a normalised path may name another record than the client meant.
-func (s *Server) hot(ctx *fasthttp.RequestCtx) bool {
+func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 	req := &ctx.Request.Header
 	if !req.IsGet() && !req.IsHead() {
-		return false
+		return miss{}, false
 	}
 	target := req.RequestURI()
 	if i := bytes.IndexByte(target, '?'); i >= 0 {
@@ -27,11 +28,11 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) bool {
 	cut := bytes.LastIndexByte(target, '/') + 1
 	route := s.hots[string(target[:cut])]
 	if route == nil {
-		return false
+		return miss{}, false
 	}
 	raw := target[cut:]
 	if !route.kind.isCanonical(raw) || route.shadowed(raw) {
-		return false
+		return miss{}, false
 	}
 	sc := s.scratch.Get().(*scratch)
 	sc.buf = route.key.one(sc.buf[:0], raw)
@@ -40,11 +41,18 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) bool {
 	entry, ttl := s.memory.Hit(route.Resource, sc.buf, ctx.Time())
 	if entry == nil {
 		s.scratch.Put(sc)
-		return false
+		return miss{route, raw}, false
 	}
 	s.answerHit(ctx, route.record, sc, entry, ttl)
 	s.scratch.Put(sc)
-	return true
+	return miss{}, true
+}
+
+// miss is a record that memory does not have: its route, and the parameter,
+// which aliases the request and is canonical.
+type miss struct {
+	*hotRoute
+	raw []byte
 }
 
 // answerHit writes a fresh entry of memory and counts it.

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"hearth/cache"
@@ -12,13 +13,20 @@ import (
 // the resource's name out of the configuration, the tiers, and the status
 // codes that this package writes. The series of memory hits exist from the
 // start, so that the fast path only adds; the others appear with the first
-// answer of their kind.
+// answer of their kind, and are found without a look at their labels from then
+// on.
 type meter struct {
 	set      *metrics.Set
 	resource string
 	memory   [3]*metrics.Counter // by hitCode
 	seconds  *metrics.Histogram  // of memory hits
+
+	answers [len(cache.Tiers)][maxStatus]atomic.Pointer[metrics.Counter]
+	times   [len(cache.Tiers)]atomic.Pointer[metrics.Histogram]
 }
+
+// maxStatus is above every status code that is answered.
+const maxStatus = 600
 
 // hitCode is what the fast path may answer.
 type hitCode int
@@ -58,14 +66,25 @@ func (m *meter) count(tier cache.Tier, status int, took time.Duration) {
 }
 
 func (m *meter) counter(tier cache.Tier, status int) *metrics.Counter {
-	return m.set.Counter("hearth_requests_total", "Requests answered, by resource, the tier that answered and the status code.",
+	known := &m.answers[tier][status]
+	if c := known.Load(); c != nil {
+		return c
+	}
+	c := m.set.Counter("hearth_requests_total", "Requests answered, by resource, the tier that answered and the status code.",
 		metrics.Label{Name: "resource", Value: m.resource},
 		metrics.Label{Name: "tier", Value: tier.String()},
 		metrics.Label{Name: "code", Value: strconv.Itoa(status)})
+	known.Store(c) // whoever else asks the set gets the same one
+	return c
 }
 
 func (m *meter) histogram(tier cache.Tier) *metrics.Histogram {
-	return m.set.Histogram("hearth_request_seconds", "Time from the whole request to the finished answer, without sending it.",
+	if h := m.times[tier].Load(); h != nil {
+		return h
+	}
+	h := m.set.Histogram("hearth_request_seconds", "Time from the whole request to the finished answer, without sending it.",
 		metrics.Label{Name: "resource", Value: m.resource},
 		metrics.Label{Name: "tier", Value: tier.String()})
+	m.times[tier].Store(h)
+	return h
 }

@@ -26,18 +26,36 @@ func (s *Server) read(rec *record) operation {
 			s.answerHit(c.RequestCtx, rec, sc, entry, ttl)
 			return nil
 		}
-		ctx, done, err := c.work(0)
-		if err != nil {
-			return err
-		}
-		defer done()
-		answer, err := s.reads.Read(ctx, rec.Resource, key, args)
-		if err != nil {
-			return err
-		}
-		s.writeAnswer(c, rec, sc, answer)
-		return nil
+		return s.readThrough(c, rec, sc, key, args)
 	}
+}
+
+// readMiss reads a record for which the fast path found no entry.
+func (s *Server) readMiss(c *call, m miss) error {
+	c.meter = m.meter
+	v, reason := m.params[0].parse(string(m.raw))
+	if reason != "" {
+		panic("BUG: a canonical parameter " + reason)
+	}
+	sc := s.scratch.Get().(*scratch)
+	defer s.scratch.Put(sc)
+	sc.buf = m.key.one(sc.buf[:0], m.raw)
+	return s.readThrough(c, m.record, sc, string(sc.buf), source.Args{v.arg})
+}
+
+// readThrough asks the tiers behind memory. key and args alias no request.
+func (s *Server) readThrough(c *call, rec *record, sc *scratch, key string, args source.Args) error {
+	ctx, done, err := c.work(0)
+	if err != nil {
+		return err
+	}
+	defer done()
+	answer, err := s.reads.Read(ctx, rec.Resource, key, args)
+	if err != nil {
+		return err
+	}
+	s.writeAnswer(c, rec, sc, answer)
+	return nil
 }
 
 // writeAnswer shapes what the tiers found.

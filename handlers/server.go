@@ -108,16 +108,21 @@ func (s *Server) Handler() fasthttp.RequestHandler { return s.serve }
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	// fasthttp recovers nothing: without this one bad request ends the process.
 	defer s.rescue(ctx)
-	if !s.hot(ctx) {
-		s.slow(ctx)
+	if m, done := s.hot(ctx); !done {
+		s.slow(ctx, m)
 	}
 }
 
-// slow answers what memory cannot, or not cheaply.
-func (s *Server) slow(ctx *fasthttp.RequestCtx) {
+// slow answers what memory cannot, or not cheaply. A record that the fast path
+// has found already need not go through the router again.
+func (s *Server) slow(ctx *fasthttp.RequestCtx, m miss) {
 	c := &call{RequestCtx: ctx, server: s, meter: s.other}
 	ctx.SetUserValue(callKey{}, c)
-	if isPath(ctx) {
+	if m.hotRoute != nil {
+		if err := s.readMiss(c, m); err != nil {
+			c.fail(err)
+		}
+	} else if isPath(ctx) {
 		s.route(ctx)
 	} else {
 		c.fail(notFound())

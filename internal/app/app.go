@@ -58,6 +58,9 @@ func New(cfg *config.Config, version string, log *slog.Logger) (*App, error) {
 	if err := refuse(cfg); err != nil {
 		return nil, err
 	}
+	for _, w := range withoutEffect(cfg) {
+		log.Warn(w)
+	}
 	a := &App{cfg: cfg, version: version, log: log, metrics: metrics.New(version)}
 	a.stopped, a.stop = context.WithCancelCause(context.Background())
 	a.state.Store(uint32(handlers.Starting))

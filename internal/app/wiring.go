@@ -3,10 +3,6 @@ package app
 import (
 	"errors"
 	"fmt"
-	"math"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"hearth/cache"
@@ -41,6 +37,21 @@ func refuse(cfg *config.Config) error {
 	}
 	faults = append(faults, auth.RefuseOpenWrites(cfg.Server.Listen, len(cfg.Auth.Tokens) > 0, cfg.Auth.OpenWrites, writes(cfg)))
 	return errors.Join(faults...)
+}
+
+// withoutEffect names settings that do no harm and, in this version, nothing
+// else either.
+func withoutEffect(cfg *config.Config) []string {
+	var notes []string
+	if len(cfg.Server.TrustedProxy) > 0 {
+		notes = append(notes, "server.trusted_proxies has no effect in this version: there are no limits by client yet")
+	}
+	for _, r := range cfg.Resources {
+		if r.SelectMany != "" {
+			notes = append(notes, fmt.Sprintf("resource %q: select_many is not used in this version: records are loaded one by one", r.Name))
+		}
+	}
+	return notes
 }
 
 func writes(cfg *config.Config) bool {
@@ -118,7 +129,7 @@ func (a *App) cacheConfig() cache.Config {
 	m, l := a.cfg.Memory, a.cfg.Load
 	budget := m.Budget
 	if budget == 0 {
-		budget = autoBudget()
+		budget = autoBudget("/")
 	}
 	delay := a.metrics.Histogram("hearth_invalidation_delay_seconds", "Time from a change in Redis to its effect in memory (upper bound, by canary).")
 	return cache.Config{
@@ -126,36 +137,9 @@ func (a *App) cacheConfig() cache.Config {
 		Embedded: a.cfg.Embedded.Path,
 		Budget:   budget, MissingShare: m.MissingShare, MissingRate: m.MissingRate,
 		Revalidate: m.Revalidate, LinkTimeout: m.LinkTimeout, UntrackedTTL: m.UntrackedTTL,
-		MaxLoads: l.MaxConcurrent, Wait: l.Wait, Lease: l.Lease,
+		MaxLoads: l.MaxConcurrent, Wait: l.Wait, Lease: l.Lease, HotRate: l.HotRate,
 		Log: a.log, OnDelay: delay.Observe,
 	}
-}
-
-// autoBudget is 45 % of the memory limit of the control group or, where there
-// is none, 25 % of the machine's memory.
-func autoBudget() int64 {
-	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-		if err == nil && n > 0 && n < math.MaxInt64/4096*4096/2 {
-			return n / 100 * 45
-		}
-	}
-	text, err := os.ReadFile("/proc/meminfo")
-	if err == nil {
-		for line := range strings.Lines(string(text)) {
-			fields := strings.Fields(line)
-			if len(fields) >= 2 && fields[0] == "MemTotal:" {
-				if kb, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
-					return kb * 1024 / 4
-				}
-			}
-		}
-	}
-	return 256 << 20
 }
 
 // requestTimeout is what one request may take: it may wait for somebody
