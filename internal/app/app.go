@@ -58,7 +58,7 @@ func New(cfg *config.Config, version string, log *slog.Logger) (*App, error) {
 	if err := refuse(cfg); err != nil {
 		return nil, err
 	}
-	for _, w := range withoutEffect(cfg) {
+	for _, w := range notes(cfg) {
 		log.Warn(w)
 	}
 	a := &App{cfg: cfg, version: version, log: log, metrics: metrics.New(version)}

@@ -35,23 +35,29 @@ func refuse(cfg *config.Config) error {
 	if longest := longestLoad(cfg); cfg.Load.Lease < longest*10/9 {
 		faults = append(faults, fmt.Errorf("load.lease (%v) must exceed the longest load (%v, from database.timeout and resource.timeout) by a ninth", cfg.Load.Lease, longest))
 	}
+	if !auth.Loopback(cfg.Server.Admin) && len(cfg.Auth.Tokens) == 0 {
+		faults = append(faults, fmt.Errorf("server.admin %q is not loopback and no auth.token is set: anybody could invalidate and profile; set a token with scope admin or listen on 127.0.0.1", cfg.Server.Admin))
+	}
 	faults = append(faults, auth.RefuseOpenWrites(cfg.Server.Listen, len(cfg.Auth.Tokens) > 0, cfg.Auth.OpenWrites, writes(cfg)))
 	return errors.Join(faults...)
 }
 
-// withoutEffect names settings that do no harm and, in this version, nothing
-// else either.
-func withoutEffect(cfg *config.Config) []string {
-	var notes []string
+// notes are for the log at the start: settings that work but may surprise, and
+// settings without effect in this version.
+func notes(cfg *config.Config) []string {
+	var list []string
 	if len(cfg.Server.TrustedProxy) > 0 {
-		notes = append(notes, "server.trusted_proxies has no effect in this version: there are no limits by client yet")
+		list = append(list, "server.trusted_proxies has no effect in this version: there are no limits by client yet")
+	}
+	if cfg.Redis.URL.Empty() && !auth.Loopback(cfg.Server.Listen) {
+		list = append(list, "the embedded tier serves beyond loopback: a second instance would not see this one's items, counters and writes; set redis.url for more than one")
 	}
 	for _, r := range cfg.Resources {
 		if r.SelectMany != "" {
-			notes = append(notes, fmt.Sprintf("resource %q: select_many is not used in this version: records are loaded one by one", r.Name))
+			list = append(list, fmt.Sprintf("resource %q: select_many is not used in this version: records are loaded one by one", r.Name))
 		}
 	}
-	return notes
+	return list
 }
 
 func writes(cfg *config.Config) bool {
