@@ -83,6 +83,10 @@ func New(config Config, deps Deps) *Server {
 	return s
 }
 
+// writeBuffer holds the answers to 16 small pipelined requests, so that they
+// leave in one write.
+const writeBuffer = 8 << 10
+
 // Configure sets the limits, timeouts and the error handler that Handler
 // relies on. Call it before srv serves; it leaves Handler itself to the
 // caller, who may swap Servers at a reload.
@@ -94,6 +98,7 @@ func (s *Server) Configure(srv *fasthttp.Server) {
 	srv.WriteTimeout = s.config.WriteTimeout
 	srv.IdleTimeout = s.config.IdleTimeout
 	srv.Concurrency = s.config.MaxConnections
+	srv.WriteBufferSize = writeBuffer
 	srv.NoDefaultServerHeader = true
 	srv.NoDefaultContentType = true
 	srv.DisablePreParseMultipartForm = true
@@ -108,9 +113,23 @@ func (s *Server) Handler() fasthttp.RequestHandler { return s.serve }
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	// fasthttp recovers nothing: without this one bad request ends the process.
 	defer s.rescue(ctx)
+	conn, watched := ctx.Conn().(watchedConn)
+	if watched {
+		conn.Handling()
+	}
 	if m, done := s.hot(ctx); !done {
 		s.slow(ctx, m)
 	}
+	if watched {
+		conn.Writing()
+	}
+}
+
+// watchedConn is a connection on which somebody looks out for slow peers and
+// wants to know when it is not the peer that is slow.
+type watchedConn interface {
+	Handling()
+	Writing()
 }
 
 // slow answers what memory cannot, or not cheaply. A record that the fast path

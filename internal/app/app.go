@@ -97,6 +97,7 @@ func (a *App) buildServers() error {
 	})
 	a.public = &fasthttp.Server{Handler: front.Handler()}
 	front.Configure(a.public)
+	a.public.ConnState = listen.ConnState
 	a.admin = admin.New(a.adminConfig(), a.adminDeps(front)).Server()
 	return nil
 }
@@ -134,17 +135,20 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, public.Close())
 	}
+	s := a.cfg.Server
+	watched := listen.Watch(listen.Patient(public, a.log), listen.Timeouts{Read: s.ReadTimeout, Write: s.WriteTimeout, Idle: s.IdleTimeout})
+	patient := listen.Patient(operators, a.log)
 	failed := make(chan error, 2)
 	var parts sync.WaitGroup
 	serve := func(name string, s *fasthttp.Server, l net.Listener) {
 		parts.Go(func() {
-			if err := s.Serve(listen.Patient(l, a.log)); err != nil {
+			if err := s.Serve(l); err != nil {
 				failed <- fmt.Errorf("serving %s: %w", name, err)
 			}
 		})
 	}
-	serve("the public listener", a.public, public)
-	serve("the admin listener", a.admin, operators)
+	serve("the public listener", a.public, watched)
+	serve("the admin listener", a.admin, patient)
 	parts.Go(a.watch)
 	a.log.Info("serving", "version", a.version, "listen", public.Addr().String(), "admin", operators.Addr().String())
 	a.notify("READY=1")
@@ -154,7 +158,7 @@ func (a *App) Run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	a.drain(context.Cause(ctx))
-	for _, l := range []net.Listener{public, operators} {
+	for _, l := range []net.Listener{watched, patient} {
 		// fasthttp's Shutdown overlooks a listener whose Serve has only just
 		// begun; closed twice does no harm.
 		if closeErr := l.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {

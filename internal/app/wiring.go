@@ -161,7 +161,7 @@ func (a *App) handlersConfig(docs handlers.Docs) handlers.Config {
 		Docs:      docs,
 		MaxHeader: s.MaxHeader, MaxBody: s.MaxBody, MaxItems: s.MaxItems, MaxMany: s.MaxMany,
 		MaxInFlight: s.MaxInFlight, MaxConnections: max(4*s.MaxInFlight, 1024),
-		ReadTimeout: s.ReadTimeout, WriteTimeout: s.WriteTimeout, IdleTimeout: s.IdleTimeout,
+		// Read, write and idle timeouts are the listener's; see Run.
 		RequestTimeout: a.requestTimeout(), Slow: a.cfg.Log.Slow, AccessSample: a.cfg.Log.AccessSample,
 	}
 	for _, k := range a.kinds {
