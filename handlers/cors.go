@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -9,12 +10,12 @@ import (
 
 // origins is the compiled form of CORS.
 //
-// With "*" the headers are on every answer, also those to requests without an
-// Origin: a shared cache may keep an answer to one and give it to a browser,
-// and as nothing then depends on Origin no Vary is needed. With a list the
-// headers depend on Origin, so Vary names it on every answer. Credentials are
-// never allowed: with them every page a user visits could read with the
-// user's rights.
+// With "*" the headers are on every answer to a request with an Origin, and on
+// every answer that a shared cache may give to somebody else without asking:
+// it may have come by it through a request without one. Then nothing depends
+// on Origin and no Vary is needed. With a list the headers depend on Origin,
+// so Vary names it on every answer. Credentials are never allowed: with them
+// every page a user visits could read with the user's rights.
 type origins struct {
 	all     bool
 	listed  map[string]struct{}
@@ -49,18 +50,32 @@ func newOrigins(c CORS) origins {
 	return o
 }
 
+// storable tells whether a shared cache may answer others with a response of
+// this Cache-Control without asking first (RFC 9111, 3 and 4).
+func storable(cacheControl []byte) bool {
+	for _, directive := range []string{"no-cache", "no-store", "private"} {
+		if bytes.Contains(bytes.ToLower(cacheControl), []byte(directive)) {
+			return false
+		}
+	}
+	return true
+}
+
 // varies tells whether answers depend on Origin.
 func (o *origins) varies() bool { return o.listed != nil }
 
-// mark puts the headers of every answer but Vary on ctx. It tells whether the
+// mark puts the headers of an answer but Vary on ctx. It tells whether the
 // request's origin may read the answer.
 func (o *origins) mark(ctx *fasthttp.RequestCtx) bool {
+	origin := ctx.Request.Header.PeekCanonical(headerOrigin)
+	if len(origin) == 0 {
+		return false
+	}
 	h := &ctx.Response.Header
 	switch {
 	case o.all:
 		h.SetCanonical(headerAllowOrigin, valueStar)
 	case o.listed != nil:
-		origin := ctx.Request.Header.PeekCanonical(headerOrigin)
 		if _, ok := o.listed[string(origin)]; !ok {
 			return false
 		}

@@ -61,9 +61,7 @@ func (s *Server) answerHit(ctx *fasthttp.RequestCtx, rec *record, sc *scratch, e
 	sc.buf = append(sc.buf[:0], valueMemoryHit...)
 	sc.buf = strconv.AppendInt(sc.buf, int64(ttl/time.Second), 10)
 	ctx.Response.Header.SetCanonical(headerCacheStatus, sc.buf)
-	if s.origins.varies() {
-		s.origins.mark(ctx)
-	}
+	s.origins.mark(ctx)
 	s.markRequest(ctx)
 	took := time.Since(ctx.Time())
 	rec.meter.hit(sc.stripe, code, took)

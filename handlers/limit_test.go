@@ -128,7 +128,7 @@ func (panicking) Read(context.Context, *cache.Resource, string, source.Args) (ca
 func TestPanicBecomes500(t *testing.T) {
 	f := newFixture(t)
 	f.reads = panicking{}
-	a := f.send(t, "GET", "/user/1?token=hidden", "", "X-Request-Id: req-1")
+	a := f.send(t, "GET", "/user/1?token=hidden", "", "X-Request-Id: req-1", "Origin: https://app.test")
 	a.wantProblem(t, 500, "its log has the cause")
 	a.wantHeader(t, "X-Request-Id", "req-1")
 	a.wantHeader(t, "Access-Control-Allow-Origin", "*")

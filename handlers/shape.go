@@ -19,7 +19,7 @@ func (t *shapes) init(o *origins, cacheControl []byte) {
 		h.SetNoDefaultContentType(true)
 		h.SetContentTypeBytes(valueJSON)
 		h.SetCanonical(headerCacheControl, cacheControl)
-		if o.all {
+		if o.all && h != &t.missing && storable(cacheControl) {
 			h.SetCanonical(headerAllowOrigin, valueStar)
 			h.SetCanonical(headerExposeHeaders, valueExposed)
 		}
