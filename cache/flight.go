@@ -120,6 +120,29 @@ func (s *store) arrived(o *owner, key string) {
 	}
 }
 
+// refused is called when Redis answered a tracked read with an error, so that
+// nothing of it is left on the wire. The read may go on at another node: after
+// MOVED it is bound to that connection, after ASK to none, because that node
+// answers without tracking; then what it brings is not stored.
+func (s *store) refused(o *owner, key string) {
+	sh := s.flightShard(key)
+	sh.mu.Lock()
+	f := sh.flights[key]
+	mine := f != nil && f.owner == o && !f.replied
+	var sent int64
+	if mine {
+		sent = f.sent
+		f.owner, f.sent = nil, 0
+		if f.poisoned {
+			delete(sh.flights, key)
+		}
+	}
+	sh.mu.Unlock()
+	if mine {
+		s.stamp(o, sent)
+	}
+}
+
 // abandon is called when the reader of a tracked read gave up. The reply may
 // still come: until then, or until a later command is answered, the flight
 // keeps its place, poisoned.
@@ -234,6 +257,11 @@ func (s *store) wake(key string) {
 func (s *store) flush(o *owner) {
 	o.epoch.Add(1)
 	s.invalidations.Add(1)
+	s.wakeAll()
+}
+
+// wakeAll tells everybody who waits for any key to look again.
+func (s *store) wakeAll() {
 	for i := range s.flights {
 		sh := &s.flights[i]
 		sh.mu.Lock()

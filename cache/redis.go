@@ -152,7 +152,9 @@ func (t *redisTier) failed(err error) error {
 		t.wake()
 		return fmt.Errorf("%w: %w", errDown, err)
 	}
-	t.trip(err)
+	if !errors.Is(err, rueidis.ErrClosing) { // that one means that the keeper has just replaced the client
+		t.trip(err)
+	}
 	t.wake()
 	return fmt.Errorf("%w: %w", errDown, err)
 }

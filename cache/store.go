@@ -222,7 +222,8 @@ func (s *store) stamp(o *owner, sent int64) {
 	}
 }
 
-// bury ends an owner: its connection is gone. O(1) but for the strays.
+// bury ends an owner: its connection is gone. The cost does not depend on how
+// many entries it owns.
 func (s *store) bury(o *owner) {
 	o.dead.Store(true)
 	o.mu.Lock()
@@ -232,4 +233,5 @@ func (s *store) bury(o *owner) {
 	for _, st := range over {
 		s.forget(st.f)
 	}
+	s.wakeAll() // nobody will tell those who wait for what this connection was to report
 }

@@ -64,7 +64,7 @@ func (c *connection) Cancel(key, _ string, err error) {
 		return
 	}
 	if _, answered := rueidis.IsRedisErr(err); answered || errors.Is(err, rueidis.ErrDoCacheAborted) {
-		c.tier.store.arrived(o, key)
+		c.tier.store.refused(o, key)
 	} else {
 		c.tier.store.abandon(o, key)
 	}
@@ -142,7 +142,7 @@ func (t *redisTier) judge(f *flight, answer rueidis.RedisResult) tracked {
 	o, sent := t.store.boundTo(f)
 	life := t.trust
 	var flags uint8
-	if o == nil || !o.proven.Load() {
+	if o != nil && !o.proven.Load() { // without a connection it is not stored at all
 		life, flags = min(life, t.doubt), flagUntracked
 	}
 	if ttl > 0 {

@@ -1,0 +1,252 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"hearth/internal/source"
+	"hearth/internal/testkit"
+)
+
+func TestMain(m *testing.M) {
+	if runDurabilityChild() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// patience bounds every wait of these tests; it is long because a loaded
+// machine is no fault of the code under test.
+const patience = 20 * time.Second
+
+// testConfig has short waits where tests wait for them, long ones elsewhere.
+func testConfig() Config {
+	return Config{
+		Budget: 16 << 20, MissingShare: 0.1, MissingRate: 1000,
+		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, UntrackedTTL: 200 * time.Millisecond,
+		MaxLoads: 64, HotRate: 1000, Wait: 10 * time.Second, Lease: 10 * time.Second,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+}
+
+// openRedis returns a Cache whose connection to srv has proved itself.
+func openRedis(t testing.TB, srv *testkit.RedisServer, change ...func(*Config)) *Cache {
+	t.Helper()
+	c := openUnproven(t, srv, change...)
+	testkit.Eventually(t, patience, "the connection has proved itself", func() bool { return c.Up() == nil && proven(c) })
+	return c
+}
+
+func openUnproven(t testing.TB, srv *testkit.RedisServer, change ...func(*Config)) *Cache {
+	t.Helper()
+	cfg := testConfig()
+	cfg.Redis.URL = srv.URL()
+	return open(t, cfg, change...)
+}
+
+func openFile(t *testing.T, change ...func(*Config)) *Cache {
+	t.Helper()
+	cfg := testConfig()
+	cfg.Embedded = filepath.Join(t.TempDir(), "tier.db")
+	return open(t, cfg, change...)
+}
+
+func open(t testing.TB, cfg Config, change ...func(*Config)) *Cache {
+	t.Helper()
+	for _, f := range change {
+		f(&cfg)
+	}
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// proven tells whether a living connection has delivered an invalidation.
+func proven(c *Cache) bool {
+	for i := range c.store.owners {
+		if o := c.store.owners[i].Load(); o != nil && !o.local && !o.dead.Load() && o.proven.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// bothTiers runs f against the embedded tier and against Redis.
+func bothTiers(t *testing.T, f func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache)) {
+	t.Run("embedded", func(t *testing.T) { f(t, openFile) })
+	t.Run("redis", func(t *testing.T) {
+		srv := testkit.Redis(t)
+		f(t, func(t *testing.T, change ...func(*Config)) *Cache { return openRedis(t, srv, change...) })
+	})
+}
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+var testLives = Lifetimes{Cold: time.Hour, Hot: 5 * time.Minute, Missing: 30 * time.Second, Stale: 10 * time.Minute}
+
+// keyOf makes keys that no two tests share.
+func keyOf(t *testing.T, id any) string { return fmt.Sprintf("%s:%v", t.Name(), id) }
+
+// ledger is a system of record in memory. Its hooks run between the steps that
+// a test wants to come between.
+type ledger struct {
+	mu   sync.Mutex
+	rows map[string]string
+
+	loads  atomic.Int64
+	loaded func(ctx context.Context, id string) error // after the row was read, before Load returns
+	begun  func() error                               // after a change was made, before Put or Delete returns
+	commit func(apply func()) error                   // instead of committing
+	undone atomic.Int64                               // rollbacks
+}
+
+func newLedger(rows ...string) *ledger {
+	l := &ledger{rows: map[string]string{}}
+	for i := 0; i < len(rows); i += 2 {
+		l.rows[rows[i]] = rows[i+1]
+	}
+	return l
+}
+
+func (l *ledger) write(id, row string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if row == "" {
+		delete(l.rows, id)
+		return
+	}
+	l.rows[id] = row
+}
+
+func (l *ledger) row(id string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rows[id]
+}
+
+func (l *ledger) Load(ctx context.Context, args source.Args) ([]byte, error) {
+	l.loads.Add(1)
+	id := fmt.Sprint(args...)
+	row := l.row(id)
+	if l.loaded != nil {
+		if err := l.loaded(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	if row == "" {
+		return nil, source.ErrNoRecord
+	}
+	return []byte(row), nil
+}
+
+func (l *ledger) Put(_ context.Context, args source.Args, body []byte) (source.Change, error) {
+	if l.begun != nil {
+		if err := l.begun(); err != nil {
+			return nil, err
+		}
+	}
+	return &change{ledger: l, id: fmt.Sprint(args...), row: string(body)}, nil
+}
+
+func (l *ledger) Delete(_ context.Context, args source.Args) (source.Change, error) {
+	if l.row(fmt.Sprint(args...)) == "" {
+		return nil, source.ErrNoRecord
+	}
+	return &change{ledger: l, id: fmt.Sprint(args...)}, nil
+}
+
+type change struct {
+	*ledger
+	id, row string
+}
+
+func (c *change) Record() []byte {
+	if c.row == "" {
+		return nil
+	}
+	return []byte(c.row)
+}
+
+func (c *change) Commit(context.Context) error {
+	apply := func() { c.write(c.id, c.row) }
+	if c.ledger.commit != nil {
+		return c.ledger.commit(apply)
+	}
+	apply()
+	return nil
+}
+
+func (c *change) Rollback() { c.undone.Add(1) }
+
+// desk is one resource on one Cache, as handlers use them.
+type desk struct {
+	*Cache
+	t    *testing.T
+	r    *Resource
+	book *ledger
+}
+
+func newDesk(t *testing.T, c *Cache, book *ledger) *desk {
+	d := &desk{Cache: c, t: t, book: book}
+	var records source.Records
+	if book != nil {
+		records = book
+	}
+	d.r = NewResource("user", "user", testLives, records)
+	return d
+}
+
+func (d *desk) key(id string) string { return keyOf(d.t, id) }
+
+// read goes the whole way: memory, then Read.
+func (d *desk) read(id string) (Answer, error) {
+	return d.readWithin(within(d.t), id)
+}
+
+func (d *desk) readWithin(ctx context.Context, id string) (Answer, error) {
+	if e, ttl := d.Hit(d.r, []byte(d.key(id)), time.Now()); e != nil {
+		return Answer{Entry: e, Tier: TierMemory, TTL: ttl, resource: d.r}, nil
+	}
+	return d.Cache.Read(ctx, d.r, d.key(id), source.Args{id})
+}
+
+func (d *desk) put(id, row string) (Answer, error) {
+	return d.Put(within(d.t), d.r, d.key(id), source.Args{id}, []byte(row))
+}
+
+// wantRead reads and compares the data and the tier that answered.
+func (d *desk) wantRead(id, data string, tier Tier) Answer {
+	d.t.Helper()
+	a, err := d.read(id)
+	if err != nil {
+		d.t.Fatalf("reading %s: %v", id, err)
+	}
+	if got := string(a.Data()); got != data || a.Tier != tier {
+		d.t.Fatalf("reading %s: got %s from %v (%s), want %s from %v", id, got, a.Tier, a.Detail, data, tier)
+	}
+	return a
+}
+
+func (d *desk) mustPut(id, row string) {
+	d.t.Helper()
+	if _, err := d.put(id, row); err != nil {
+		d.t.Fatalf("putting %s: %v", id, err)
+	}
+}
