@@ -17,7 +17,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install test servers check race prove fuzz bench benchcmp cover lint clean
+.PHONY: help build run install test servers check race prove fuzz bench benchcmp compare chaos cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,13 @@ bench: ## Go benchmarks matching BENCH, COUNT times (10), into bench.out
 
 benchcmp: ## compare two such outputs: make benchcmp OLD=a NEW=b
 	$(GO) run $(BENCHSTAT) $(OLD) $(NEW)
+
+compare: build ## Hearth beside its peers, COMPARE='-rounds 5 -rows REGEXP' (about eight minutes)
+	@./scripts/install-test-servers bench
+	$(GO) run ./bench/compare -hearth ./hearth $(COMPARE)
+
+chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptied (10 minutes at most; CHAOS='-minutes 2')
+	$(GO) run ./bench/chaos -reads 10000000 -minutes 10 $(CHAOS)
 
 cover: servers ## coverage of all packages by all tests: coverage.html
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out -timeout 10m ./...

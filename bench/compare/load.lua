@@ -1,0 +1,66 @@
+-- What wrk sends. Arguments: kind, pipelining depth, path, number of keys, seed. In
+-- the path * stands for the key.
+--   one     always key 1
+--   spread  a key at random
+--   mix     nine of ten requests for one of ten hot keys, the rest at random
+--   batch   POST of 100 items to the path
+-- Requests are text that is put together here, since wrk.format costs more.
+
+local kind, depth, path, keys
+local prefix, tail
+local constant
+local batches, turn = {}, 0
+
+local function get(key)
+  return "GET " .. prefix .. key .. tail
+end
+
+local pick = {
+  one = function() return 1 end,
+  spread = function() return math.random(keys) end,
+  mix = function()
+    if math.random(10) > 1 then return math.random(10) end
+    return math.random(keys)
+  end,
+}
+
+local function batch(n)
+  local items = {}
+  for i = 1, 100 do
+    local id = n * 100 + i
+    items[i] = string.format('{"id":%d,"name":"item number %d","price":%d.50,"tags":["a","b"]}', id, id, i)
+  end
+  local body = "[" .. table.concat(items, ",") .. "]"
+  return "POST " .. path .. " HTTP/1.1\r\nHost: compare\r\nContent-Type: application/json\r\nContent-Length: "
+    .. #body .. "\r\n\r\n" .. body
+end
+
+function init(args)
+  kind, depth, path, keys = args[1], tonumber(args[2]), args[3], tonumber(args[4])
+  prefix, tail = path:match("^(.-)%*(.*)$")
+  tail = (tail or "") .. " HTTP/1.1\r\nHost: compare\r\n\r\n"
+  math.randomseed(tonumber(args[5]))
+  if kind == "batch" then
+    for n = 0, 31 do batches[n] = batch(n) end
+  elseif kind == "one" then
+    constant = string.rep(get(1), depth)
+  end
+end
+
+function request()
+  if constant then return constant end
+  if kind == "batch" then
+    turn = (turn + 1) % 32
+    return batches[turn]
+  end
+  local all = {}
+  for i = 1, depth do all[i] = get(pick[kind]()) end
+  return table.concat(all)
+end
+
+-- One line for the runner; everything else that wrk prints is for people.
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format("\nresult %d %d %d %d %d %d %d %d\n", summary.requests, summary.duration,
+    latency:percentile(99), e.connect, e.read, e.write, e.status, e.timeout))
+end
