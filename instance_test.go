@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -50,7 +51,9 @@ func startInstance(tb testing.TB, redis *testkit.RedisServer, env ...string) *in
 		_ = in.cmd.Process.Kill()
 		_ = in.cmd.Wait()
 	})
-	ready := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", in.admin) }}, Timeout: 5 * time.Second}
+	ready := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", in.admin)
+	}}, Timeout: 5 * time.Second}
 	testkit.Eventually(tb, 20*time.Second, "the instance is ready", func() bool {
 		resp, err := ready.Get("http://localhost/readyz")
 		if err != nil {

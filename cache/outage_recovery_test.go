@@ -163,29 +163,31 @@ func (w *crowd) wantEqual(srv *testkit.RedisServer) {
 	}
 }
 
+// outages are the ways in which Redis goes and comes back.
+var outages = []struct {
+	name    string
+	data    string // what Redis has for each bare key afterwards
+	loading bool   // kept keys have to be loaded again
+	begin   func(srv *testkit.RedisServer, change func())
+	end     func(srv *testkit.RedisServer)
+}{
+	{name: "killed and back empty", data: "null", loading: true,
+		begin: func(srv *testkit.RedisServer, change func()) { change(); srv.Kill() },
+		end:   (*testkit.RedisServer).StartEmpty},
+	{name: "frozen", data: `"changed"`,
+		begin: func(srv *testkit.RedisServer, change func()) { change(); srv.Pause() },
+		end:   (*testkit.RedisServer).Resume},
+	{name: "stopped in good order", data: `"changed"`,
+		begin: func(srv *testkit.RedisServer, change func()) { change(); srv.Stop() },
+		end:   (*testkit.RedisServer).Start},
+	{name: "back with old data", data: `"first"`,
+		begin: func(srv *testkit.RedisServer, change func()) { srv.Do("SAVE"); change(); srv.Kill() },
+		end:   (*testkit.RedisServer).Start},
+}
+
 // TestOutages lets readers meet each kind of outage of Redis, twice.
 func TestOutages(t *testing.T) {
-	kinds := []struct {
-		name    string
-		data    string // what Redis has for each bare key afterwards
-		loading bool   // kept keys have to be loaded again
-		begin   func(srv *testkit.RedisServer, change func())
-		end     func(srv *testkit.RedisServer)
-	}{
-		{name: "killed and back empty", data: "null", loading: true,
-			begin: func(srv *testkit.RedisServer, change func()) { change(); srv.Kill() },
-			end:   (*testkit.RedisServer).StartEmpty},
-		{name: "frozen", data: `"changed"`,
-			begin: func(srv *testkit.RedisServer, change func()) { change(); srv.Pause() },
-			end:   (*testkit.RedisServer).Resume},
-		{name: "stopped in good order", data: `"changed"`,
-			begin: func(srv *testkit.RedisServer, change func()) { change(); srv.Stop() },
-			end:   (*testkit.RedisServer).Start},
-		{name: "back with old data", data: `"first"`,
-			begin: func(srv *testkit.RedisServer, change func()) { srv.Do("SAVE"); change(); srv.Kill() },
-			end:   (*testkit.RedisServer).Start},
-	}
-	for _, kind := range kinds {
+	for _, kind := range outages {
 		t.Run(kind.name, func(t *testing.T) {
 			srv := testkit.Redis(t)
 			w := newCrowd(t, openRedis(t, srv, quickLink))

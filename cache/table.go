@@ -206,15 +206,3 @@ func (t *table) evictOne(sh *shard) {
 		sh.hand++
 	}
 }
-
-// each calls f for every entry until it returns false.
-func (t *table) each(f func(*Entry) bool) {
-	for i := range t.shards {
-		s := t.shards[i].slots.Load()
-		for j := range s.entries {
-			if e := s.entries[j].Load(); e != nil && !f(e) {
-				return
-			}
-		}
-	}
-}

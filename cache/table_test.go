@@ -227,3 +227,15 @@ func TestEvictionPrefersWhatIsNotRead(t *testing.T) {
 		t.Errorf("%d of 200 entries that were read all the time are left", left)
 	}
 }
+
+// each calls f for every entry until it returns false.
+func (t *table) each(f func(*Entry) bool) {
+	for i := range t.shards {
+		s := t.shards[i].slots.Load()
+		for j := range s.entries {
+			if e := s.entries[j].Load(); e != nil && !f(e) {
+				return
+			}
+		}
+	}
+}

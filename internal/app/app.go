@@ -176,8 +176,8 @@ func (a *App) notify(state string) {
 	}
 }
 
-// ErrNow, as the cause of Run's context, ends the server without the delay
-// that load balancers need: nobody routes to a server run by hand.
+// ErrNow as the cause of Run's context ends the server without the delay that
+// load balancers need: nobody routes to a server run by hand.
 var ErrNow = errors.New("asked to stop at once")
 
 // drain is the end of a process, from top to bottom: turn balancers away, give

@@ -81,7 +81,7 @@ func FuzzBody(f *testing.F) {
 			if err == nil && !json.Valid(body) {
 				t.Errorf("%q is taken for JSON", body)
 			}
-			if errors.Is(err, ErrMalformed) && json.Valid(body) && !strings.ContainsAny(string(body), "\\\xff") && isUTF8(body) {
+			if errors.Is(err, ErrMalformed) && json.Valid(body) && !strings.ContainsAny(string(body), "\\") && isUTF8(body) {
 				t.Errorf("%q is not taken for JSON: %v", body, err)
 			}
 		}
