@@ -56,8 +56,9 @@ type Server struct {
 	origins origins
 	other   *meter // requests that concern no resource
 
-	scratch  sync.Pool    // of *scratch
-	inFlight atomic.Int64 // requests at work beyond memory
+	scratch   sync.Pool    // of *scratch
+	inFlight  atomic.Int64 // requests at work beyond memory
+	deadlines deadlines
 }
 
 // scratch is what one hit needs besides the request. As the pool keeps one
