@@ -94,6 +94,7 @@ func New(cfg Config) (*Cache, error) {
 		slots: make(chan struct{}, cfg.MaxLoads),
 	}
 	c.life, c.stop = context.WithCancel(context.Background())
+	c.store.reads.distinguish(cfg.HotRate)
 	c.local = c.store.newOwner(true)
 	c.missing.limit = int64(cfg.MissingRate)
 	c.past.lines = map[pastKey]*pastLine{}

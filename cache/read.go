@@ -139,6 +139,8 @@ func (q *query) settle(seen sighting) (a Answer, again bool, err error) {
 	switch {
 	case errors.Is(seen.err, ErrTimeout):
 		return Answer{}, false, seen.err
+	case seen.err != nil && q.ctx.Err() != nil:
+		return Answer{}, false, fmt.Errorf("%w: %w", ErrTimeout, seen.err)
 	case seen.err != nil:
 		a, err = q.withoutShared(seen.err)
 		return a, false, err

@@ -38,7 +38,8 @@ type redisTier struct {
 	clients atomic.Pointer[clients] // nil until Redis has been reached once
 	trouble atomic.Pointer[trouble] // nil while Redis can be asked
 	moment  atomic.Pointer[moment]
-	probe   chan struct{} // wakes the link's keeper at once
+	blind   atomic.Pointer[owner] // set while Redis refuses tracking
+	probe   chan struct{}         // wakes the link's keeper at once
 	stop    context.CancelCauseFunc
 	done    sync.WaitGroup
 }
@@ -231,24 +232,42 @@ func broken(err error) bool {
 }
 
 func (t *redisTier) get(ctx context.Context, key string) (reply, error) {
-	var r reply
+	replies, err := t.getMany(ctx, []string{key})
+	if err != nil {
+		return reply{}, err
+	}
+	return replies[0], nil
+}
+
+// getMany reads keys in one round trip.
+func (t *redisTier) getMany(ctx context.Context, keys []string) ([]reply, error) {
+	replies := make([]reply, len(keys))
 	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) error {
-		// The value first: only a key that still stands after it, without
-		// expiry, may be taken for a placeholder that nobody will ever fill.
-		answers := c.DoMulti(ctx, c.B().Get().Key(key).Build(), c.B().Pttl().Key(key).Build())
-		pttl, err := answers[1].AsInt64()
-		if err == nil {
+		cmds := make([]rueidis.Completed, 0, 2*len(keys))
+		for _, key := range keys {
+			// The value first: only a key that still stands after it, without
+			// expiry, may be taken for a placeholder that nobody will ever fill.
+			cmds = append(cmds, c.B().Get().Key(key).Build(), c.B().Pttl().Key(key).Build())
+		}
+		answers := c.DoMulti(ctx, cmds...)
+		for i := range keys {
+			pttl, err := answers[2*i+1].AsInt64()
+			if err != nil {
+				return err
+			}
 			ttl := time.Duration(pttl) * time.Millisecond
 			if pttl == -1 {
 				ttl = 0
 			} else if pttl <= 0 {
 				ttl = time.Millisecond
 			}
-			r, err = classifyReply(answers[0], ttl)
+			if replies[i], err = classifyReply(answers[2*i], ttl); err != nil {
+				return err
+			}
 		}
-		return err
+		return nil
 	})
-	return r, err
+	return replies, err
 }
 
 // classifyReply turns the reply to a GET, or to a SET with GET, into ours.

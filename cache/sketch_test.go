@@ -8,6 +8,7 @@ import (
 
 func TestSketchFindsHotKeys(t *testing.T) {
 	var s sketch
+	s.distinguish(10)
 	hot, warm := hashString("hot"), hashString("warm")
 	at := func(second, read int) int64 { return int64(second)*int64(time.Second) + int64(read) }
 	for second := range 3 {
@@ -36,6 +37,7 @@ func TestSketchFindsHotKeys(t *testing.T) {
 func TestHotKeysLiveShorter(t *testing.T) {
 	c := &Cache{cfg: Config{HotRate: 10}, store: newStore(newClock(), 1<<20, 0.05, time.Second)}
 	r := NewResource("user", "user", Lifetimes{Cold: time.Hour, Hot: 5 * time.Minute, Missing: 30 * time.Second}, nil)
+	c.store.reads.distinguish(10)
 	for range 50 {
 		c.store.reads.add(hashString("user:1"), c.store.now(), 1)
 	}

@@ -96,6 +96,13 @@ func (s *store) newOwner(local bool) *owner {
 	return o
 }
 
+// newBlindOwner stands for reads of which no change will be reported.
+func (s *store) newBlindOwner() *owner {
+	o := s.newOwner(true)
+	o.proven.Store(false)
+	return o
+}
+
 // hear notes that the canary's invalidation was applied at clock time at: this
 // connection does report changes.
 func (o *owner) hear(at int64) {

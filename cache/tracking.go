@@ -111,6 +111,9 @@ func (t *redisTier) track(ctx context.Context, flights []*flight) []tracked {
 		}
 		return out
 	}
+	if o := t.blind.Load(); o != nil {
+		return t.trackBlind(ctx, o, flights)
+	}
 	ctx, cancel := t.bound(ctx)
 	defer cancel()
 	if len(flights) == 1 {
@@ -124,6 +127,31 @@ func (t *redisTier) track(ctx context.Context, flights []*flight) []tracked {
 	}
 	for i, answer := range c.reads.DoMultiCache(ctx, cmds...) {
 		out[i] = t.judge(flights[i], answer)
+	}
+	return out
+}
+
+// trackBlind reads where nobody will tell of changes. The owner stands for the
+// absence of a connection: what is read belongs to it, marked, for a moment.
+func (t *redisTier) trackBlind(ctx context.Context, o *owner, flights []*flight) []tracked {
+	keys := make([]string, len(flights))
+	sent := t.store.now()
+	for i, f := range flights {
+		keys[i] = f.key
+		t.store.bind(o, f.key, sent)
+	}
+	replies, err := t.getMany(ctx, keys)
+	out := make([]tracked, len(flights))
+	for i, f := range flights {
+		t.store.arrived(o, f.key)
+		out[i] = tracked{err: err}
+		if err == nil {
+			life := t.doubt
+			if replies[i].ttl > 0 {
+				life = min(life, replies[i].ttl)
+			}
+			out[i] = tracked{reply: replies[i], expiry: sent + int64(life), flags: flagUntracked}
+		}
 	}
 	return out
 }
@@ -166,12 +194,16 @@ func (t *redisTier) keepLinks(ctx context.Context) {
 		if t.clients.Load() == nil {
 			err = t.connect(ctx)
 		}
-		if c := t.clients.Load(); c != nil && (err == nil && len(links) == 0 || time.Since(looked) > 5*time.Second) {
+		if t.blind.Load() != nil && time.Since(looked) > retrackEvery {
+			t.replaceReader()
+			looked, links = time.Now(), nil
+		}
+		if c := t.clients.Load(); c != nil && t.blind.Load() == nil && (err == nil && len(links) == 0 || time.Since(looked) > 5*time.Second) {
 			links, err = t.links(ctx, c, links)
 			looked = time.Now()
 		}
 		if err == nil {
-			err = proveAll(ctx, links, round/2)
+			err = t.proveLinks(ctx, links, round/2)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -192,27 +224,63 @@ func (t *redisTier) keepLinks(ctx context.Context) {
 	}
 }
 
+// proveLinks runs one round of proofs.
+func (t *redisTier) proveLinks(ctx context.Context, links []*link, round time.Duration) error {
+	if t.blind.Load() == nil {
+		return proveAll(ctx, links, round)
+	}
+	c := t.clients.Load()
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	return c.writes.Do(ctx, c.writes.B().Ping().Build()).Error()
+}
+
 // deaf replaces the tracked reader: it answers, so Redis is up, and what it
 // reads may be answered; until a connection proves itself nothing read on it
 // lives longer than memory.untracked_ttl.
 func (t *redisTier) deaf(err error) {
 	t.log.Error("invalidations do not arrive; memory keeps nothing longer than memory.untracked_ttl until they do", "error", err)
+	t.replaceReader()
+}
+
+// replaceReader dials a new tracked reader in place of the present one.
+func (t *redisTier) replaceReader() {
 	c := t.clients.Load()
-	fresh, dialErr := t.reader()
-	if dialErr != nil {
-		t.trip(dialErr)
+	fresh, err := t.reader()
+	if err != nil {
+		t.trip(err)
 		return
 	}
 	t.clients.Store(&clients{reads: fresh, writes: c.writes})
 	c.reads.Close()
 }
 
+// retrackEvery is how often a Redis that refuses tracking is asked again.
+const retrackEvery = 30 * time.Second
+
+// reader dials the tracked reader. Where Redis refuses CLIENT TRACKING (some
+// managed services, an ACL) it is a plain one: everything works, and memory
+// keeps nothing longer than memory.untracked_ttl.
 func (t *redisTier) reader() (rueidis.Client, error) {
 	o, err := t.options(t.newConnection)
 	if err != nil {
 		return nil, err
 	}
-	return dial(o)
+	c, err := dial(o)
+	if !errors.Is(err, rueidis.ErrNoCache) {
+		if err == nil {
+			t.blind.Store(nil)
+		}
+		return c, err
+	}
+	t.log.Error("redis refuses CLIENT TRACKING; memory keeps nothing longer than memory.untracked_ttl; allow client|tracking and client|caching", "error", err)
+	if o, err = t.options(nil); err != nil {
+		return nil, err
+	}
+	if c, err = dial(o); err == nil && t.blind.Load() == nil {
+		t.blind.Store(t.store.newBlindOwner())
+	}
+	return c, err
 }
 
 // dial returns a usable client or an error, never both: rueidis returns both
