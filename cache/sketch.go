@@ -16,7 +16,7 @@ import (
 // every hit.
 type sketch struct {
 	second atomic.Int64
-	enough uint32 // counts of a second beyond which a key is not counted further
+	enough uint32                                    // counts of a second beyond which a key is not counted further
 	counts [2][sketchRows][sketchWidth]atomic.Uint32 // by second's parity
 }
 
