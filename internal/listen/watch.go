@@ -27,7 +27,7 @@ type Timeouts struct {
 type WatchedListener struct {
 	net.Listener
 	timeouts Timeouts
-	now      atomic.Int64 // ms since the listener was made, as of the last sweep
+	now      atomic.Int64 // ms of running since the listener was made, as of the last sweep
 	done     chan struct{}
 	swept    sync.WaitGroup
 	close    sync.Once
@@ -116,7 +116,7 @@ func ConnState(c net.Conn, s fasthttp.ConnState) {
 }
 
 func (w *WatchedListener) run() {
-	began := time.Now()
+	last := time.Now()
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -124,7 +124,9 @@ func (w *WatchedListener) run() {
 		case <-w.done:
 			return
 		case <-tick.C:
-			w.sweep(time.Since(began).Milliseconds())
+			now := time.Now()
+			w.sweep(now.Sub(last))
+			last = now
 		}
 	}
 }
@@ -132,8 +134,13 @@ func (w *WatchedListener) run() {
 // sweep makes the read or write that an expired connection waits in fail. What
 // fasthttp makes of it is the same as with a deadline: 408 for half a request,
 // the end for an idle connection.
-func (w *WatchedListener) sweep(now int64) {
-	w.now.Store(now)
+//
+// The clock advances by elapsed, the time since the last sweep, but never by
+// much more than a sweep's distance: while this process stood still (SIGSTOP, a
+// paused machine) no peer was late, and what has just been accepted carries
+// the time from before.
+func (w *WatchedListener) sweep(elapsed time.Duration) {
+	now := w.now.Add(min(elapsed, 2*sweepEvery).Milliseconds())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.conns {
