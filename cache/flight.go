@@ -103,21 +103,7 @@ func (s *store) boundTo(f *flight) (*owner, int64) {
 // each reply to a tracked read. Only a read bound to this very connection
 // counts: replies after ASK, and to connections long replaced, are not its.
 func (s *store) arrived(o *owner, key string) {
-	sh := s.flightShard(key)
-	sh.mu.Lock()
-	f := sh.flights[key]
-	mine := f != nil && f.owner == o && !f.replied
-	var sent int64
-	if mine {
-		f.replied, sent = true, f.sent
-		if f.poisoned {
-			delete(sh.flights, key)
-		}
-	}
-	sh.mu.Unlock()
-	if mine {
-		s.stamp(o, sent)
-	}
+	s.answered(o, key, func(f *flight) { f.replied = true })
 }
 
 // refused is called when Redis answered a tracked read with an error, so that
@@ -125,6 +111,12 @@ func (s *store) arrived(o *owner, key string) {
 // MOVED it is bound to that connection, after ASK to none, because that node
 // answers without tracking; then what it brings is not stored.
 func (s *store) refused(o *owner, key string) {
+	s.answered(o, key, func(f *flight) { f.owner, f.sent = nil, 0 })
+}
+
+// answered notes that the read of key bound to o is off the wire, which
+// verifies the link.
+func (s *store) answered(o *owner, key string, note func(*flight)) {
 	sh := s.flightShard(key)
 	sh.mu.Lock()
 	f := sh.flights[key]
@@ -132,7 +124,7 @@ func (s *store) refused(o *owner, key string) {
 	var sent int64
 	if mine {
 		sent = f.sent
-		f.owner, f.sent = nil, 0
+		note(f)
 		if f.poisoned {
 			delete(sh.flights, key)
 		}

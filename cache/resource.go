@@ -3,11 +3,12 @@ package cache
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/goccy/go-json"
 
 	"hearth/internal/source"
 )

@@ -1,9 +1,9 @@
 package admin
 
 import (
-	"encoding/json"
 	"fmt"
 
+	"github.com/goccy/go-json"
 	"github.com/valyala/fasthttp"
 )
 
