@@ -40,7 +40,7 @@ var arrows = map[string][]string{
 	"internal/openapi": {},
 	"internal/source":  {},
 	"internal/testkit": {},
-	"bench":            {},
+	"bench":            {"bench/process", "bench/resp"},
 }
 
 // keeper says where an import that is not ours may be named, because all that

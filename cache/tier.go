@@ -112,7 +112,7 @@ func classify(raw []byte, ttl time.Duration) reply {
 		return reply{kind: kindLease, text: string(raw), ttl: ttl}
 	case bytes.HasPrefix(raw, []byte(guardPrefix)), bytes.HasPrefix(raw, []byte(sharedPrefix)):
 		return reply{kind: kindGuard, text: string(raw), ttl: ttl}
-	case bytes.Equal(raw, null):
+	case bytes.Equal(bytes.TrimSpace(raw), null): // other programs may write it with spaces
 		return reply{kind: kindNull, data: null, ttl: ttl}
 	case !json.Valid(raw):
 		return reply{kind: kindBad, data: raw, ttl: ttl}

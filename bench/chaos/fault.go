@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"hearth/bench/resp"
 )
 
 // forever is the time of what has not ended.
@@ -39,7 +41,7 @@ var faults = []fault{
 	{"redis asleep", func(t *tormentor) error {
 		return t.redis("DEBUG", "SLEEP", fmt.Sprintf("%.2f", t.between(50, 1000).Seconds()))
 	}},
-	{"redis frozen", func(t *tormentor) error { t.fleet.redis.freeze(t.between(100, 3000)); return nil }},
+	{"redis frozen", func(t *tormentor) error { t.fleet.redis.proc.Freeze(t.between(100, 3000)); return nil }},
 	{"redis emptied", (*tormentor).flush},
 	{"redis killed, back empty", (*tormentor).restartEmpty},
 	{"redis killed, back with old data", (*tormentor).restartOld},
@@ -71,7 +73,7 @@ func (t *tormentor) between(least, most int) time.Duration {
 // freezeInstance stops an instance while keys change. When it wakes, what it
 // remembers is as old as the stop was long.
 func (t *tormentor) freezeInstance(i int) error {
-	t.fleet.hearths[i].freeze(t.between(100, int(t.freeze.Milliseconds())))
+	t.fleet.hearths[i].proc.Freeze(t.between(100, int(t.freeze.Milliseconds())))
 	return nil
 }
 
@@ -81,12 +83,12 @@ func (t *tormentor) redis(args ...string) error {
 }
 
 func (t *tormentor) ask(args ...string) (string, error) {
-	c, err := dialRedis(t.fleet.redis.addr)
+	c, err := resp.Dial(t.fleet.redis.addr, answerWithin)
 	if err != nil {
 		return "", err
 	}
-	defer c.close()
-	return c.do(args...)
+	defer c.Close()
+	return c.Do(args...)
 }
 
 // killConnections cuts the instances off, and nobody else.
@@ -115,7 +117,9 @@ func (t *tormentor) flush() error {
 func (t *tormentor) restartEmpty() error {
 	t.book.wiping()
 	defer t.book.wiped()
-	t.fleet.redis.kill()
+	if err := t.fleet.redis.proc.Kill(); err != nil {
+		return err
+	}
 	if err := os.Remove(filepath.Join(t.fleet.dir, "dump.rdb")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -134,7 +138,9 @@ func (t *tormentor) restartOld() error {
 	t.fleet.gate.Lock()
 	defer t.fleet.gate.Unlock()
 	t.book.giveUpAll()
-	t.fleet.redis.kill()
+	if err := t.fleet.redis.proc.Kill(); err != nil {
+		return err
+	}
 	time.Sleep(t.between(0, 1500))
 	return t.fleet.startRedis()
 }

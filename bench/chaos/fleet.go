@@ -11,14 +11,25 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"hearth/bench/process"
 )
+
+// server is a process of the fleet and where it is served.
+type server struct {
+	addr string           // host:port
+	proc *process.Process // nil until started
+}
+
+// stopWithin is how long a server may take to end when it is asked to.
+const stopWithin = 15 * time.Second
 
 // fleet is what is tormented: one Redis and two instances over it and over one
 // database file.
 type fleet struct {
 	dir     string
-	redis   process
-	hearths [instances]process
+	redis   server
+	hearths [instances]server
 	gate    sync.RWMutex // held by writers while they write; closed to give up all keys
 }
 
@@ -74,8 +85,7 @@ func (f *fleet) start(ctx context.Context, p plan) (err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building hearth in %q: %w\n%s", p.repo, err, out)
 	}
-	f.redis.name = "redis"
-	if f.redis.addr, err = freeAddr(); err != nil {
+	if f.redis.addr, err = process.FreeAddr(); err != nil {
 		return err
 	}
 	if err := f.startRedis(); err != nil {
@@ -83,20 +93,20 @@ func (f *fleet) start(ctx context.Context, p plan) (err error) {
 	}
 	for i := range f.hearths {
 		h := &f.hearths[i]
-		h.name = fmt.Sprintf("hearth%d", i+1)
-		if h.addr, err = freeAddr(); err != nil {
+		name := fmt.Sprintf("hearth%d", i+1)
+		if h.addr, err = process.FreeAddr(); err != nil {
 			return err
 		}
-		admin, err := freeAddr()
+		admin, err := process.FreeAddr()
 		if err != nil {
 			return err
 		}
-		file := filepath.Join(f.dir, h.name+".toml")
+		file := filepath.Join(f.dir, name+".toml")
 		text := fmt.Sprintf(configuration, h.addr, admin, "redis://"+f.redis.addr, p.link.String())
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return err
 		}
-		if err := h.start(f.dir, binary, "-config", file); err != nil {
+		if err := f.launch(h, name, binary, "-config", file); err != nil {
 			return err
 		}
 	}
@@ -104,25 +114,46 @@ func (f *fleet) start(ctx context.Context, p plan) (err error) {
 }
 
 func (f *fleet) startRedis() error {
-	path, err := exec.LookPath("redis-server")
+	path, err := process.Find("redis-server", "redis-server")
 	if err != nil {
-		return fmt.Errorf("looking for redis-server (apt-get install redis-server): %w", err)
+		return err
 	}
 	_, port, err := net.SplitHostPort(f.redis.addr)
 	if err != nil {
 		return err
 	}
-	return f.redis.start(f.dir, path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+	return f.launch(&f.redis, "redis", path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
 		"--enable-debug-command", "local", "--dir", f.dir)
 }
 
-// stop ends everything. A process that has ended by itself is an error.
+// launch starts a server, or starts it again, and waits until it listens. It is not
+// cut short by the end of the run: others wait for answers that need this server.
+func (f *fleet) launch(s *server, name string, argv ...string) (err error) {
+	s.proc, err = process.Start(process.Command{Name: name, Dir: f.dir, Logs: f.dir, CPU: process.AnyCPU, Argv: argv})
+	if err != nil {
+		return err
+	}
+	return s.proc.Await(context.Background(), func() error {
+		conn, err := net.DialTimeout("tcp", s.addr, time.Second)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+}
+
+// stop ends everything that was started. An instance that has ended by itself is
+// an error.
 func (f *fleet) stop() error {
 	var errs []error
-	for i := range f.hearths {
-		errs = append(errs, f.hearths[i].stop())
+	for _, h := range f.hearths {
+		if h.proc != nil {
+			errs = append(errs, h.proc.Stop(stopWithin))
+		}
 	}
-	f.redis.kill()
+	if f.redis.proc != nil {
+		errs = append(errs, f.redis.proc.Kill())
+	}
 	return errors.Join(append(errs, os.RemoveAll(f.dir))...)
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"hearth/bench/resp"
 )
 
 // writer writes the records of its own places, in one of the ways there are:
@@ -19,7 +21,7 @@ type writer struct {
 	first   int // its places: first, first+step, …
 	step    int
 	rand    *rand.Rand
-	redis   *redisConn // nil until needed, and after an error
+	redis   *resp.Conn // nil until needed, and after an error
 	links   [instances]*link
 	written *atomic.Int64
 }
@@ -41,7 +43,9 @@ func (w *writer) run(ctx context.Context) error {
 }
 
 func (w *writer) close() {
-	w.redis.close()
+	if w.redis != nil {
+		w.redis.Close()
+	}
 	for _, l := range w.links {
 		if l != nil {
 			_ = l.conn.Close()
@@ -155,17 +159,19 @@ func (w *writer) remove(rec *record) error {
 	return err
 }
 
-func (w *writer) do(args ...string) (string, error) {
+// do asks Redis. It waits for the answer longer than any fault lasts: Redis may be
+// frozen, and a command that was given up could still take effect later.
+func (w *writer) do(args ...string) (answer string, err error) {
 	if w.redis == nil {
-		c, err := dialRedis(w.fleet.redis.addr)
-		if err != nil {
-			return "", err
-		}
-		w.redis = c
+		w.redis, err = resp.Dial(w.fleet.redis.addr, answerWithin)
+	} else {
+		err = w.redis.Renew()
 	}
-	answer, err := w.redis.do(args...)
-	if err != nil {
-		w.redis.close()
+	if err == nil {
+		answer, err = w.redis.Do(args...)
+	}
+	if err != nil && w.redis != nil {
+		w.redis.Close()
 		w.redis = nil
 	}
 	return answer, err

@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"hearth/bench/process"
+	"hearth/bench/resp"
 )
 
 var client = &http.Client{
@@ -58,12 +61,12 @@ func memoryHit(status string) bool {
 
 // verifyBatch stores two items and looks for them in Redis.
 func (c *cast) verifyBatch(ctx context.Context, p *peer) error {
-	conn, err := dialRedis(c.redisAddr())
+	conn, err := resp.Dial(c.redisAddr, redisWithin)
 	if err != nil {
 		return err
 	}
-	defer conn.close()
-	if _, err := conn.do("DEL", "item:a", "item:b"); err != nil {
+	defer conn.Close()
+	if _, err := conn.Do("DEL", "item:a", "item:b"); err != nil {
 		return err
 	}
 	resp, body, err := ask(ctx, "POST", p.url(p.path), `[{"id":"a","v":1},{"id":"b","v":2}]`)
@@ -74,15 +77,15 @@ func (c *cast) verifyBatch(ctx context.Context, p *peer) error {
 		return fmt.Errorf("%s answers a batch with %d %q", p.name, resp.StatusCode, body)
 	}
 	for key, want := range map[string]string{"item:a": `{"id":"a","v":1}`, "item:b": `{"id":"b","v":2}`} {
-		if got, err := conn.do("GET", key); err != nil || got != want {
+		if got, err := conn.Do("GET", key); err != nil || got != want {
 			return fmt.Errorf("%s stored %q under %s, want %q (error %v)", p.name, got, key, want, err)
 		}
-		ttl, err := conn.do("TTL", key)
+		ttl, err := conn.Do("TTL", key)
 		if err != nil {
 			return err
 		}
 		if expires := ttl != "-1"; expires != c.ttl {
-			return wrongError{fmt.Errorf("%s stores items with a lifetime of %s s (-1 is none); this row is about items with one: %v", p.name, ttl, c.ttl)}
+			return process.FinalError{Err: fmt.Errorf("%s stores items with a lifetime of %s s (-1 is none); this row is about items with one: %v", p.name, ttl, c.ttl)}
 		}
 	}
 	return nil

@@ -2,11 +2,9 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"hearth/bench/process"
 	"hearth/internal/testkit"
 )
 
@@ -149,31 +148,21 @@ func TestTiersAreChecked(t *testing.T) {
 
 // TestProcessorTimeCountsChildren looks at a shell whose child does the work.
 func TestProcessorTimeCountsChildren(t *testing.T) {
-	p, err := start(command{name: "busy", dir: t.TempDir(), logs: t.TempDir(), cpu: -1,
-		argv: []string{"sh", "-c", "sh -c 'while :; do :; done' & wait"}})
+	p, err := process.Start(process.Command{Name: "busy", Dir: t.TempDir(), Logs: t.TempDir(), CPU: process.AnyCPU,
+		Argv: []string{"sh", "-c", "sh -c 'while :; do :; done' & wait"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.stop()
+	defer func() { _ = p.Kill() }()
 	testkit.Eventually(t, 30*time.Second, "the child's processor time is seen", func() bool {
-		used, err := p.cpuTime()
+		used, err := cpuTime(p.PID())
 		return err == nil && used >= 5*tick
 	})
-	p.stop()
-	if _, err := p.cpuTime(); err == nil {
+	if err := p.Stop(stopWithin); err != nil {
+		t.Error(err)
+	}
+	if _, err := cpuTime(p.PID()); err == nil {
 		t.Error("a process that has ended has processor time")
-	}
-}
-
-func TestStartReportsWhatEnded(t *testing.T) {
-	p, err := start(command{name: "short", dir: t.TempDir(), logs: t.TempDir(), cpu: -1,
-		argv: []string{"sh", "-c", "echo no such port >&2; exit 3"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	never := func() error { return exec.ErrNotFound }
-	if err := p.await(context.Background(), never); err == nil || !strings.Contains(err.Error(), "no such port") {
-		t.Errorf("got %v, want its log", err)
 	}
 }
 

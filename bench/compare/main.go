@@ -36,6 +36,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"hearth/bench/process"
 )
 
 func main() {
@@ -172,7 +174,7 @@ func repository() (string, error) {
 func processors() cpus {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil || set.Count() < 2 {
-		return cpus{server: -1, load: -1}
+		return cpus{server: process.AnyCPU, load: process.AnyCPU}
 	}
 	var found []int
 	for i := 0; len(found) < 2; i++ {

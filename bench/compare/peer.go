@@ -10,7 +10,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"text/template"
+	"time"
+
+	"hearth/bench/process"
+	"hearth/bench/resp"
+)
+
+const (
+	stopWithin  = 10 * time.Second
+	redisWithin = time.Minute // for all that is asked on one connection
 )
 
 //go:embed load.lua nginx.conf webdis.json
@@ -19,7 +29,7 @@ var files embed.FS
 // peer is a running server under load.
 type peer struct {
 	name  string
-	proc  *process
+	proc  *process.Process
 	addr  string // host:port
 	path  string // of a request; * stands for the record's number
 	body  string // the right answer for record 1
@@ -31,52 +41,52 @@ func (p *peer) url(path string) string { return "http://" + p.addr + path }
 // cast is what one group runs on: a Redis, and the servers that ask it.
 type cast struct {
 	group
-	cpus   cpus
-	root   string // of the repository
-	dir    string // for files of this group
-	hearth string // path of the binary
-	redis  *process
-	port   int // of redis
-	peers  []*peer
+	cpus      cpus
+	root      string // of the repository
+	dir       string // for files of this group
+	hearth    string // path of the binary
+	redis     *process.Process
+	redisAddr string // host:port
+	peers     []*peer
 }
 
-// cpus are the processors of the servers, and of the load and Redis; -1 is any.
+// cpus are the processors of the servers, and of the load and Redis; or process.AnyCPU.
 type cpus struct{ server, load int }
 
-// end stops all servers, the last one first.
+// end stops all servers, the last one first. One that has ended before was missed
+// when it was asked something, and reported then.
 func (c *cast) end() {
 	for i := len(c.peers) - 1; i >= 0; i-- {
-		c.peers[i].proc.stop()
+		_ = c.peers[i].proc.Stop(stopWithin)
 	}
 	if c.redis != nil {
-		c.redis.stop()
+		_ = c.redis.Stop(stopWithin)
 	}
 }
 
-func (c *cast) redisAddr() string { return fmt.Sprint("127.0.0.1:", c.port) }
-
 func (c *cast) startRedis(ctx context.Context) error {
-	bin, err := find("redis-server", "redis-server")
+	bin, err := process.Find("redis-server", "redis-server")
 	if err != nil {
 		return err
 	}
-	if c.port, err = freePort(); err != nil {
+	if c.redisAddr, err = process.FreeAddr(); err != nil {
 		return err
 	}
-	c.redis, err = start(command{
-		name: "redis-server", dir: c.dir, logs: c.dir, cpu: c.cpus.load,
-		argv: []string{bin, "--port", fmt.Sprint(c.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", c.dir},
+	_, port, _ := strings.Cut(c.redisAddr, ":")
+	c.redis, err = process.Start(process.Command{
+		Name: "redis-server", Dir: c.dir, Logs: c.dir, CPU: c.cpus.load, Last: syscall.SIGTERM,
+		Argv: []string{bin, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", c.dir},
 	})
 	if err != nil {
 		return err
 	}
-	return c.redis.await(ctx, func() error {
-		conn, err := dialRedis(c.redisAddr())
+	return c.redis.Await(ctx, func() error {
+		conn, err := resp.Dial(c.redisAddr, redisWithin)
 		if err != nil {
 			return err
 		}
-		defer conn.close()
-		return conn.fill(c.load.keys)
+		defer conn.Close()
+		return fill(conn, c.load.keys)
 	})
 }
 
@@ -93,24 +103,26 @@ func (c *cast) starter(name string) func(context.Context) error {
 }
 
 // launch starts a peer and waits until it gives the right answer.
-func (c *cast) launch(ctx context.Context, p *peer, cmd command) error {
-	cmd.name, cmd.logs, cmd.cpu = p.name, c.dir, c.cpus.server
-	if cmd.dir == "" {
-		cmd.dir = c.dir
+func (c *cast) launch(ctx context.Context, p *peer, cmd process.Command) error {
+	cmd.Name, cmd.Logs, cmd.CPU = p.name, c.dir, c.cpus.server
+	// Not SIGKILL: a killed nginx would leave its worker behind.
+	cmd.Last = syscall.SIGTERM
+	if cmd.Dir == "" {
+		cmd.Dir = c.dir
 	}
 	var err error
-	if p.proc, err = start(cmd); err != nil {
+	if p.proc, err = process.Start(cmd); err != nil {
 		return err
 	}
 	c.peers = append(c.peers, p)
-	return p.proc.await(ctx, func() error { return c.verify(ctx, p) })
+	return p.proc.Await(ctx, func() error { return c.verify(ctx, p) })
 }
 
 // newPeer reserves a port. The path and body are those of the recipe.
 func (c *cast) newPeer(name string) (*peer, error) {
-	port, err := freePort()
+	addr, err := process.FreeAddr()
 	p := &peer{
-		name: name, addr: fmt.Sprint("127.0.0.1:", port),
+		name: name, addr: addr,
 		path: "/user/*", body: `{"user":` + record(1) + `,"source":"cache"}`,
 	}
 	if c.load.kind == "batch" {
@@ -125,11 +137,9 @@ func (c *cast) startHearth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	port, err := freePort()
-	if err != nil {
+	if p.admin, err = process.FreeAddr(); err != nil {
 		return err
 	}
-	p.admin = fmt.Sprint("127.0.0.1:", port)
 	config, err := os.ReadFile(filepath.Join(c.root, "config.toml"))
 	if err != nil {
 		return err
@@ -144,9 +154,9 @@ func (c *cast) startHearth(ctx context.Context) error {
 	env := append([]string{
 		"GOMAXPROCS=1",
 		"HEARTH_SERVER_LISTEN=" + p.addr, "HEARTH_SERVER_ADMIN=" + p.admin, "HEARTH_SERVER_DRAIN=0s",
-		"HEARTH_REDIS_URL=redis://" + c.redisAddr(),
+		"HEARTH_REDIS_URL=redis://" + c.redisAddr,
 	}, c.config...)
-	return c.launch(ctx, p, command{env: env, argv: []string{c.hearth, "-config", file}})
+	return c.launch(ctx, p, process.Command{Env: env, Argv: []string{c.hearth, "-config", file}})
 }
 
 // startBare starts this program once more, to repeat what Hearth answers.
@@ -171,12 +181,12 @@ func (c *cast) startBare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.launch(ctx, p, command{env: []string{"GOMAXPROCS=1"}, argv: []string{self, "bare", p.addr, file}})
+	return c.launch(ctx, p, process.Command{Env: []string{"GOMAXPROCS=1"}, Argv: []string{self, "bare", p.addr, file}})
 }
 
 // startNginx starts nginx with a constant answer, or one from a shared dictionary.
 func (c *cast) startNginx(ctx context.Context, name string) error {
-	bin, err := find("nginx", "nginx-light")
+	bin, err := process.Find("nginx", "nginx-light")
 	if err != nil {
 		return err
 	}
@@ -202,11 +212,11 @@ func (c *cast) startNginx(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return c.launch(ctx, p, command{argv: []string{bin, "-p", dir, "-e", "stderr", "-c", file}})
+	return c.launch(ctx, p, process.Command{Argv: []string{bin, "-p", dir, "-e", "stderr", "-c", file}})
 }
 
 func (c *cast) startWebdis(ctx context.Context) error {
-	bin, err := find("webdis", "webdis")
+	bin, err := process.Find("webdis", "webdis")
 	if err != nil {
 		return err
 	}
@@ -217,15 +227,15 @@ func (c *cast) startWebdis(ctx context.Context) error {
 	// .txt is the value as it is; without it the JSON would come quoted in JSON.
 	p.path, p.body = "/GET/user:*.txt", record(1)
 	_, port, _ := strings.Cut(p.addr, ":")
+	_, redisPort, _ := strings.Cut(c.redisAddr, ":")
 	dir := filepath.Join(c.dir, "webdis")
 	file, err := c.render("webdis.json", dir, struct {
-		RedisPort int
-		Port, Dir string
-	}{c.port, port, dir})
+		RedisPort, Port, Dir string
+	}{redisPort, port, dir})
 	if err != nil {
 		return err
 	}
-	return c.launch(ctx, p, command{argv: []string{bin, file}})
+	return c.launch(ctx, p, process.Command{Argv: []string{bin, file}})
 }
 
 // startRecipe runs the recipe with one worker and no access log. uvicorn takes
@@ -240,13 +250,13 @@ func (c *cast) startRecipe(ctx context.Context) error {
 		return err
 	}
 	_, port, _ := strings.Cut(p.addr, ":")
-	env := []string{"PYTHONDONTWRITEBYTECODE=1", "REDIS_URL=redis://" + c.redisAddr()}
+	env := []string{"PYTHONDONTWRITEBYTECODE=1", "REDIS_URL=redis://" + c.redisAddr}
 	if c.ttl {
 		env = append(env, fmt.Sprint("ITEM_TTL=", expiry))
 	}
-	return c.launch(ctx, p, command{
-		dir: filepath.Join(c.root, "bench", "recipe"), env: env,
-		argv: []string{python, "-m", "uvicorn", "app:app", "--port", port, "--no-access-log", "--log-level", "warning"},
+	return c.launch(ctx, p, process.Command{
+		Dir: filepath.Join(c.root, "bench", "recipe"), Env: env,
+		Argv: []string{python, "-m", "uvicorn", "app:app", "--port", port, "--no-access-log", "--log-level", "warning"},
 	})
 }
 

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"hearth/bench/process"
 )
 
 // report is what a run leaves behind.
@@ -57,7 +59,7 @@ type means struct {
 func (r *report) describe(ctx context.Context, hearth string) {
 	r.collected = time.Now().UTC()
 	r.Date = r.collected.Format(time.RFC3339)
-	r.Go, r.Pinned = runtime.Version(), processors().server >= 0
+	r.Go, r.Pinned = runtime.Version(), processors().server != process.AnyCPU
 	r.Unit = "processor microseconds of the server for one request, or for one item of a batch"
 	r.Hearth = output(ctx, hearth, "version")
 	r.Kernel = output(ctx, "uname", "-r")
@@ -195,6 +197,9 @@ func (r *report) write(o options) error {
 	}
 	if !o.all {
 		return nil
+	}
+	if err := os.WriteFile(filepath.Join(o.out, "latest.svg"), []byte(r.plot()), 0o644); err != nil {
+		return err
 	}
 	return os.WriteFile(filepath.Join(o.out, "latest.md"), []byte(r.table()), 0o644)
 }

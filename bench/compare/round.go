@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"hearth/bench/process"
+	"hearth/bench/resp"
 )
 
 // sample is one round of one server.
@@ -35,12 +38,12 @@ type gauges struct {
 }
 
 func (c *cast) read(ctx context.Context, p *peer) (g gauges, err error) {
-	conn, err := dialRedis(c.redisAddr())
+	conn, err := resp.Dial(c.redisAddr, redisWithin)
 	if err != nil {
 		return g, err
 	}
-	defer conn.close()
-	if g.gets, err = conn.gets(); err != nil {
+	defer conn.Close()
+	if g.gets, err = gets(conn); err != nil {
 		return g, err
 	}
 	if p.admin != "" {
@@ -48,10 +51,10 @@ func (c *cast) read(ctx context.Context, p *peer) (g gauges, err error) {
 			return g, err
 		}
 	}
-	if g.redisCPU, err = c.redis.cpuTime(); err != nil {
+	if g.redisCPU, err = cpuTime(c.redis.PID()); err != nil {
 		return g, err
 	}
-	g.cpu, err = p.proc.cpuTime()
+	g.cpu, err = cpuTime(p.proc.PID())
 	return g, err
 }
 
@@ -100,7 +103,7 @@ func (c *cast) settle(ctx context.Context, p *peer) error {
 	const within = 3 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	return p.proc.await(ctx, func() error { return c.verify(ctx, p) })
+	return p.proc.Await(ctx, func() error { return c.verify(ctx, p) })
 }
 
 // parts is what each tier gave between two readings, as parts of the whole.
@@ -143,7 +146,7 @@ type result struct {
 
 // wrk runs the load. Any error that it saw fails the round.
 func (c *cast) wrk(ctx context.Context, p *peer, seconds, seed int) (result, error) {
-	bin, err := find("wrk", "wrk")
+	bin, err := process.Find("wrk", "wrk")
 	if err != nil {
 		return result{}, err
 	}
@@ -160,7 +163,7 @@ func (c *cast) wrk(ctx context.Context, p *peer, seconds, seed int) (result, err
 		bin, "-t", "1", "-c", fmt.Sprint(l.connections), "-d", fmt.Sprint(seconds, "s"), "--timeout", "5s", "-s", script,
 		p.url("/"), "--", l.kind, fmt.Sprint(l.depth), p.path, fmt.Sprint(l.keys), fmt.Sprint(seed),
 	}
-	if c.cpus.load >= 0 {
+	if c.cpus.load != process.AnyCPU {
 		argv = append([]string{"taskset", "-c", fmt.Sprint(c.cpus.load)}, argv...)
 	}
 	const grace = 20 * time.Second // to connect, and for the last answers
