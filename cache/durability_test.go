@@ -64,7 +64,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tier.db")
 	rounds := 5
 	if testkit.Long() {
-		rounds = 100
+		rounds = 30
 	}
 	for round := range rounds {
 		acked := runAndKill(t, path, 1+rand.IntN(40))

@@ -47,7 +47,9 @@ func (l *link) prove(ctx context.Context, round time.Duration) error {
 	if err := l.settle(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*round)
+	// As long as any command may take: a Redis that stalls for a moment is slow,
+	// not away. Freshness does not wait for this; it ends by itself.
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(l.store.linkTimeout/2))
 	defer cancel()
 	if l.sent != 0 { // the canary is out still; that the link answers is to be shown all the same
 		_, err := l.read(ctx, l.prefix+"ping:"+newToken())
