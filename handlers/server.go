@@ -115,10 +115,10 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	// fasthttp recovers nothing: without this one bad request ends the process.
 	defer s.rescue(ctx)
 	conn, watched := ctx.Conn().(watchedConn)
-	if watched {
-		conn.Handling()
-	}
 	if m, done := s.hot(ctx); !done {
+		if watched {
+			conn.Handling()
+		}
 		s.slow(ctx, m)
 	}
 	if watched {
