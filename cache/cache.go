@@ -132,8 +132,8 @@ func (c *Cache) Up() error { return c.tier.up() }
 func (c *Cache) SharedTier() Tier { return c.tier.name() }
 
 // Hit looks a key up in memory: the fast path of every read. nil means that
-// the read has to go the slow way. ttl is how long the entry is fresh as far
-// as is known now. Hit does not allocate, takes no lock, and keeps nothing of
+// the read has to go the slow way. ttl is what is left of the entry's lifetime,
+// should its link go on proving itself. Hit does not allocate, takes no lock, and keeps nothing of
 // key. now must have been read after the request arrived.
 func (c *Cache) Hit(r *Resource, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
 	e = c.store.find(r, key)

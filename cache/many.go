@@ -16,7 +16,7 @@ func (c *Cache) ReadMany(ctx context.Context, r *Resource, keys []string, args [
 	for i, key := range keys {
 		if _, twice := m.first[key]; !twice {
 			m.first[key] = i
-			m.add(i, &query{Cache: c, ctx: ctx, r: r, key: key, args: args[i], began: c.store.now()})
+			m.add(i, c.newQuery(ctx, r, key, args[i]))
 		}
 	}
 	if len(m.flights) > 0 {

@@ -14,9 +14,14 @@ import (
 // asks the shared tier, tracked, and behind that the source under a lease.
 // key is kept.
 func (c *Cache) Read(ctx context.Context, r *Resource, key string, args source.Args) (Answer, error) {
-	q := query{Cache: c, ctx: ctx, r: r, key: key, args: args, began: c.store.now()}
+	return c.newQuery(ctx, r, key, args).run(nil)
+}
+
+// newQuery begins a read, and counts it for the key's rate.
+func (c *Cache) newQuery(ctx context.Context, r *Resource, key string, args source.Args) *query {
+	q := &query{Cache: c, ctx: ctx, r: r, key: key, args: args, began: c.store.now()}
 	c.store.reads.add(hashString(key), q.began, 1)
-	return q.run(nil)
+	return q
 }
 
 // run goes through the tiers until there is an answer. first is what the
