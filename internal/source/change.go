@@ -12,20 +12,21 @@ var errChangeOver = errors.New("the change is over already")
 // change is an open transaction. It lives longer than the call that began it,
 // so it holds no context: each step has a deadline of its own.
 type change struct {
-	table  *table
-	tx     transaction
-	record []byte
-	over   bool
+	table   *table
+	tx      transaction
+	record  []byte
+	ended   bool // by Commit or Rollback
+	unknown bool // how it ended
 }
 
 func (c *change) Record() []byte { return c.record }
 
 // Commit may return a *BodyError: deferred constraints speak up only here.
 func (c *change) Commit(ctx context.Context) error {
-	if c.over {
+	if c.ended {
 		return errChangeOver
 	}
-	c.over = true
+	c.ended = true
 	ctx, cancel := c.table.deadline(ctx)
 	defer cancel()
 	err := c.tx.commit(ctx)
@@ -33,16 +34,40 @@ func (c *change) Commit(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if fault := c.table.db.engine.fault(err); fault.kind >= faultData && !errors.Is(err, ErrUnknownOutcome) {
+	c.unknown = errors.Is(err, ErrUnknownOutcome)
+	if fault := c.table.db.engine.fault(err); fault.kind >= faultData && !c.unknown {
 		return &BodyError{Reason: fault.reason}
 	}
-	return fmt.Errorf("committing a change of resource %q: %w", c.table.name, err)
+	return fmt.Errorf("committing a change of resource %q: %w", c.table.name, c.table.db.blame(ctx, err))
+}
+
+// Over asks only until it has heard that the transaction is over: what a
+// database says of one may change back, when a crash made it forget that the
+// transaction's id was ever given.
+func (c *change) Over(ctx context.Context) (bool, error) {
+	if !c.unknown {
+		return c.ended, nil
+	}
+	ctx, cancel := c.table.deadline(ctx)
+	defer cancel()
+	over, err := c.tx.over(ctx)
+	if !errors.Is(err, ErrNoOutcome) { // which is an answer
+		c.table.db.observe(err)
+		if err != nil {
+			err = c.table.db.blame(ctx, err)
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("asking whether a change of resource %q is over: %w", c.table.name, err)
+	}
+	c.unknown = !over
+	return over, nil
 }
 
 func (c *change) Rollback() {
-	if c.over {
+	if c.ended {
 		return
 	}
-	c.over = true
+	c.ended = true
 	c.tx.rollback()
 }

@@ -102,9 +102,10 @@ func (db *DB) Close() error {
 func (db *DB) Up() bool { return db.up.Load() }
 
 // Ping finishes the set-up if it is undone, and asks the database for a sign
-// of life. It keeps the deadline of ctx and the configured timeout.
+// of life. It keeps the deadline of ctx and the configured timeout. Its errors
+// wrap ErrDown as those of Records do.
 func (db *DB) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, db.cfg.Timeout)
+	ctx, cancel := withTimeout(ctx, db.cfg.Timeout)
 	defer cancel()
 	if err := db.wait(ctx); err != nil {
 		return err
@@ -112,13 +113,13 @@ func (db *DB) Ping(ctx context.Context) error {
 	err := db.engine.ping(ctx)
 	db.up.Store(err == nil)
 	if err != nil {
-		return fmt.Errorf("asking the database for a sign of life: %w", err)
+		return fmt.Errorf("asking the database for a sign of life: %w", db.blame(ctx, err))
 	}
 	return nil
 }
 
 // wait returns nil once the set-up is done. It joins the attempt in progress
-// or begins one.
+// or begins one. Its errors are marked already.
 func (db *DB) wait(ctx context.Context) error {
 	if db.ready.Load() {
 		return nil
@@ -131,7 +132,7 @@ func (db *DB) wait(ctx context.Context) error {
 	case <-a.done:
 		return a.err
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for the database's set-up: %w", ctx.Err())
+		return db.blame(ctx, fmt.Errorf("waiting for the database's set-up: %w", ctx.Err()))
 	}
 }
 
@@ -164,6 +165,9 @@ func (db *DB) try(a *attempt) {
 		if p := recover(); p != nil {
 			a.err = fmt.Errorf("setting the database up: panic: %v", p)
 		}
+		if a.err != nil {
+			a.err = markedError{a.err, db.gone()}
+		}
 		db.up.Store(a.err == nil)
 		db.mu.Lock()
 		defer db.mu.Unlock()
@@ -173,6 +177,26 @@ func (db *DB) try(a *attempt) {
 	if err := db.engine.setUp(ctx, db.cfg.Init, db.cfg.Demo); err != nil {
 		a.err = fmt.Errorf("setting the database up: %w", err)
 	}
+}
+
+// gone is the sentinel for a database that is away: ErrDown, or ErrClosed when
+// that is our own doing.
+func (db *DB) gone() error {
+	if db.ctx.Err() != nil {
+		return ErrClosed
+	}
+	return ErrDown
+}
+
+// blame marks an engine's error if the fault is the database's as a whole. ctx
+// is the call's, bounded by withTimeout. Errors that no engine returned must
+// not come here: an engine takes what it does not know for a lost connection.
+func (db *DB) blame(ctx context.Context, err error) error {
+	if db.ctx.Err() != nil {
+		return markedError{err, ErrClosed}
+	}
+	kind := db.engine.fault(err).kind
+	return blame(ctx, err, kind == faultLost || kind == faultBusy)
 }
 
 // observe keeps up in step with what calls meet.

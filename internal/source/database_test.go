@@ -17,10 +17,10 @@ func testFailingInit(t *testing.T, newURL func(testing.TB) string) {
 	r := records(t, db, person())
 	for range 2 {
 		_, err := r.Load(t.Context(), source.Args{int64(1)})
-		if err == nil || errors.Is(err, source.ErrNoRecord) || db.Up() {
-			t.Errorf("Load: got %v, up %t", err, db.Up())
+		if !errors.Is(err, source.ErrDown) || errors.Is(err, source.ErrNoRecord) || db.Up() {
+			t.Errorf("Load: got %v, up %t, want ErrDown", err, db.Up())
 		}
-		if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "database.init[") {
+		if err := db.Ping(t.Context()); !errors.Is(err, source.ErrDown) || !strings.Contains(err.Error(), "database.init[") {
 			t.Errorf("Ping: got %v", err)
 		}
 	}
@@ -54,10 +54,28 @@ func testClosed(t *testing.T, newURL func(testing.TB) string) {
 			t.Errorf("Close: %v", err)
 		}
 	}
-	if _, err := r.Load(t.Context(), source.Args{int64(1)}); !errors.Is(err, source.ErrClosed) {
-		t.Errorf("Load: got %v, want ErrClosed", err)
+	f := func(call string, err error) {
+		t.Helper()
+		if !errors.Is(err, source.ErrClosed) || errors.Is(err, source.ErrDown) {
+			t.Errorf("%s: got %v, want ErrClosed alone", call, err)
+		}
 	}
-	if err := db.Ping(t.Context()); !errors.Is(err, source.ErrClosed) {
-		t.Errorf("Ping: got %v, want ErrClosed", err)
+	_, err = r.Load(t.Context(), source.Args{int64(1)})
+	f("Load", err)
+	f("Ping", db.Ping(t.Context()))
+
+	// And once more after it had been in use.
+	if db, err = source.Open(source.Config{URL: newURL(t), Init: schema}); err != nil {
+		t.Fatal(err)
 	}
+	r = records(t, db, person())
+	load(t, r, int64(1))
+	if err := db.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	_, err = r.Load(t.Context(), source.Args{int64(1)})
+	f("Load after use", err)
+	_, err = r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"a"}`))
+	f("Put after use", err)
+	f("Ping after use", db.Ping(t.Context()))
 }

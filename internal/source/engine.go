@@ -21,14 +21,16 @@ type engine interface {
 	close() error
 }
 
-// transaction is for one goroutine. commit and rollback end it and give its
-// connection back, whatever their outcome.
+// transaction is for one goroutine at a time. commit and rollback end it and
+// give its connection back, whatever their outcome.
 type transaction interface {
 	query(ctx context.Context, q query) (*result, error)
 	// exec returns how many rows were changed.
 	exec(ctx context.Context, q query) (int64, error)
 	// commit returns ErrUnknownOutcome, wrapped, when its answer was lost.
 	commit(ctx context.Context) error
+	// over is Change.Over after such a commit. It asks on another connection.
+	over(ctx context.Context) (bool, error)
 	rollback()
 }
 
@@ -38,13 +40,14 @@ type faultKind int
 const (
 	faultOther     faultKind = iota // the statement's, or the database's
 	faultLost                       // the database was not reached, or lost on the way
+	faultBusy                       // the database was reached, and kept waiting for too long
 	faultData                       // a value's: wrong type, out of range
 	faultRule                       // a value's: a constraint refuses it
 	faultReference                  // a record's: others refer to it, or it refers to none
 )
 
 // fault is what an engine makes of an error. The reason is for clients, and
-// empty for the first two kinds.
+// empty for the kinds before faultData.
 type fault struct {
 	kind   faultKind
 	reason string

@@ -115,7 +115,7 @@ func (m manyTable) find(ctx context.Context, values []any, first Args) (manyFoun
 			return manyFound{}, nil
 		}
 		if err != nil {
-			return manyFound{}, err
+			return manyFound{}, m.db.blame(ctx, err)
 		}
 		skip, ok := s.manySkip(res.names)
 		if ok {

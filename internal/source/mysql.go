@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"slices"
@@ -29,7 +30,7 @@ func openMySQL(cfg Config) (engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing MySQL's settings: %w", err)
 	}
-	db := sql.OpenDB(connector)
+	db := sql.OpenDB(mysqlConnector{connector})
 	db.SetMaxOpenConns(cfg.MaxConns)
 	db.SetMaxIdleConns(cfg.MaxConns)
 	// The server drops idle connections after its wait_timeout; ours end first.
@@ -106,13 +107,21 @@ var (
 	mysqlReference = []uint16{1216, 1217, 1451, 1452}
 	mysqlCheck     = []uint16{1644, 3819, 4025}
 	mysqlData      = []uint16{1264, 1265, 1292, 1366, 1367, 1406, 1690, 3140, 3141, 3156, 3903}
-	mysqlLost      = []uint16{1040, 1053, 1203, 1317}
+	mysqlLost      = []uint16{1040, 1053, 1203, 1927, 3169, 4031}
 )
 
+// mysqlInterrupted says that somebody ended a statement, or that the server is
+// ending.
+const mysqlInterrupted = 1317
+
 func mysqlFault(err error) fault {
+	var refusal *connectError
+	if errors.As(err, &refusal) {
+		return fault{kind: faultLost}
+	}
 	var e *mysql.MySQLError
 	if !errors.As(err, &e) {
-		return fault{kind: faultLost}
+		return mysqlSilence(err)
 	}
 	switch {
 	case slices.Contains(mysqlNull, e.Number):
@@ -131,14 +140,25 @@ func mysqlFault(err error) fault {
 	return fault{}
 }
 
-// commitMySQL knows the outcome only from an answer of the server, and not
-// from one that says that the server was interrupted.
-func commitMySQL(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, "COMMIT")
-	if err != nil && mysqlFault(err).kind == faultLost {
-		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+// mysqlBroken are the errors of a connection that is of no use any more.
+var mysqlBroken = []error{
+	driver.ErrBadConn, sql.ErrConnDone, mysql.ErrInvalidConn, mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul,
+	mysql.ErrBusyBuffer, io.EOF, io.ErrUnexpectedEOF, context.Canceled, context.DeadlineExceeded,
+}
+
+// mysqlSilence judges an error that is no answer of the server. The driver has
+// some about values, too, such as a time that it cannot read.
+func mysqlSilence(err error) fault {
+	var network net.Error
+	if errors.As(err, &network) {
+		return fault{kind: faultLost}
 	}
-	return err
+	for _, broken := range mysqlBroken {
+		if errors.Is(err, broken) {
+			return fault{kind: faultLost}
+		}
+	}
+	return fault{}
 }
 
 // appendMySQL writes a value of the binary protocol. BOOLEAN is TINYINT to

@@ -3,7 +3,10 @@ package source
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,11 +71,53 @@ func TestMySQLFaults(t *testing.T) {
 	f(driver.ErrBadConn, faultLost)
 	f(mysql.ErrInvalidConn, faultLost)
 	f(context.DeadlineExceeded, faultLost)
+	f(&net.OpError{Op: "read", Err: syscall.ECONNRESET}, faultLost)
 	f(&mysql.MySQLError{Number: 1053}, faultLost)
+	f(&connectError{&mysql.MySQLError{Number: 1049}}, faultLost)
+	f(&connectError{mysql.ErrNoTLS}, faultLost)
 	f(&mysql.MySQLError{Number: 1048}, faultRule)
 	f(&mysql.MySQLError{Number: 1062}, faultRule)
 	f(&mysql.MySQLError{Number: 3819}, faultRule)
 	f(&mysql.MySQLError{Number: 1452}, faultReference)
 	f(&mysql.MySQLError{Number: 1264}, faultData)
 	f(&mysql.MySQLError{Number: 1064}, faultOther)
+	f(&mysql.MySQLError{Number: 1049}, faultOther) // in a statement
+	f(&mysql.MySQLError{Number: 1317}, faultOther)
+	f(mysql.ErrPktTooLarge, faultOther)
+	f(errors.New("bad value for field"), faultOther)
+}
+
+func TestMySQLConnector(t *testing.T) {
+	e, err := openMySQL(Config{URL: "mysql://u@127.0.0.1:1/db", Timeout: time.Second, MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.close()
+	var refusal *connectError
+	if err := e.ping(t.Context()); !errors.As(err, &refusal) || e.fault(err).kind != faultLost {
+		t.Errorf("ping of a port that nobody listens on: got %v, want a refusal", err)
+	}
+}
+
+func TestMySQLThread(t *testing.T) {
+	thread := &mysqlThread{id: 7, server: "a:3306"}
+	f := func(s mysqlSight, ago time.Duration, over bool, want error) {
+		t.Helper()
+		if got, err := thread.judge(s, ago); got != over || !errors.Is(err, want) {
+			t.Errorf("%+v, %v after the last rest: got %t, %v, want %t, %v", s, ago, got, err, over, want)
+		}
+	}
+	const second = time.Second
+	here := mysqlSight{server: "a:3306", self: true}
+	f(here, second, true, nil)
+	f(mysqlSight{server: "a:3307", self: true}, second, false, ErrNoOutcome)
+	f(mysqlSight{server: "a:3306"}, second, false, ErrNoOutcome)
+	here.shown = true
+	f(here, time.Hour, false, nil) // it works
+	here.rests = true
+	f(here, second, false, nil)
+	here.since = 60 * second
+	f(here, 60*second, false, nil) // as long as before COMMIT, which has not arrived
+	f(here, 61*second, false, nil)
+	f(here, 63*second, true, nil)
 }

@@ -3,8 +3,10 @@ package source
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"strconv"
@@ -188,7 +190,8 @@ func (o *Origin) Put(context.Context, Args, []byte) (Change, error) { return nil
 func (o *Origin) Delete(context.Context, Args) (Change, error) { return nil, ErrReadOnly }
 
 // Load implements Records. A context that ends without a deadline is noticed
-// before each request, not during one.
+// before each request, not during one. An answer with a status of 5xx or 429 is
+// ErrDown, another that is no record is not.
 func (o *Origin) Load(ctx context.Context, args Args) ([]byte, error) {
 	if len(args) != len(o.cfg.Params) {
 		panic(fmt.Sprintf("BUG: resource %q has %d path parameters and got %d", o.cfg.Name, len(o.cfg.Params), len(args)))
@@ -197,7 +200,7 @@ func (o *Origin) Load(ctx context.Context, args Args) ([]byte, error) {
 	if !ok {
 		return nil, ErrNoRecord
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.cfg.Timeout)
+	ctx, cancel := withTimeout(ctx, o.cfg.Timeout)
 	defer cancel()
 	record, err := o.get(ctx, target)
 	if err != nil && !errors.Is(err, ErrNoRecord) {
@@ -213,7 +216,7 @@ func (o *Origin) get(ctx context.Context, target string) ([]byte, error) {
 	defer fasthttp.ReleaseResponse(resp)
 	for range 1 + maxRedirects {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, blame(ctx, err, true)
 		}
 		req.Reset()
 		resp.Reset()
@@ -223,7 +226,7 @@ func (o *Origin) get(ctx context.Context, target string) ([]byte, error) {
 		req.Header.Set(fasthttp.HeaderAccept, "application/json")
 		deadline, _ := ctx.Deadline()
 		if err := o.client.DoDeadline(req, resp, deadline); err != nil {
-			return nil, fmt.Errorf("asking the origin: %w", err)
+			return nil, blame(ctx, fmt.Errorf("asking the origin: %w", err), originLost(err))
 		}
 		if !fasthttp.StatusCodeIsRedirect(resp.StatusCode()) {
 			return originRecord(resp)
@@ -235,6 +238,26 @@ func (o *Origin) get(ctx context.Context, target string) ([]byte, error) {
 		target = next
 	}
 	return nil, fmt.Errorf("the origin redirects more than %d times", maxRedirects)
+}
+
+// originLost tells an origin that is away, or has no time, from one that
+// answers too much or no HTTP.
+func originLost(err error) bool {
+	var network net.Error
+	var certificate *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	if errors.As(err, &network) || errors.As(err, &certificate) || errors.As(err, &alert) || errors.As(err, &record) {
+		return true
+	}
+	for _, lost := range []error{
+		io.EOF, io.ErrUnexpectedEOF, fasthttp.ErrConnectionClosed, fasthttp.ErrTimeout, fasthttp.ErrTLSHandshakeTimeout, fasthttp.ErrNoFreeConns,
+	} {
+		if errors.Is(err, lost) {
+			return true
+		}
+	}
+	return false
 }
 
 // redirect resolves location against from. Another host or scheme is refused:
@@ -262,7 +285,11 @@ func originRecord(resp *fasthttp.Response) ([]byte, error) {
 	case fasthttp.StatusNotFound, fasthttp.StatusGone:
 		return nil, ErrNoRecord
 	default:
-		return nil, errors.New("the origin answers with status " + strconv.Itoa(code))
+		err := errors.New("the origin answers with status " + strconv.Itoa(code))
+		if code >= fasthttp.StatusInternalServerError || code == fasthttp.StatusTooManyRequests {
+			err = markedError{err, ErrDown}
+		}
+		return nil, err
 	}
 	if coding := resp.Header.ContentEncoding(); len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")) {
 		return nil, fmt.Errorf("the origin answers with the coding %q, which was not asked for", coding)

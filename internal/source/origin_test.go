@@ -1,12 +1,15 @@
 package source_test
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,21 +124,79 @@ func TestOriginTime(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(release)
-	cfg := source.OriginConfig{URL: server.URL + "/{id}", Params: []source.Param{{Name: "id", Type: "int"}}}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if got, err := origin(t, cfg).Load(ctx, source.Args{int64(1)}); err == nil {
-		t.Errorf("Load past the deadline: got %s", got)
+	load := func(o *source.Origin, callers time.Duration) error {
+		_, err := o.Load(within(t, callers), source.Args{int64(1)})
+		return err
 	}
-	cfg.Timeout = 50 * time.Millisecond
-	if got, err := origin(t, cfg).Load(t.Context(), source.Args{int64(1)}); err == nil {
-		t.Errorf("Load past the timeout: got %s", got)
+	for _, w := range waits {
+		cfg := source.OriginConfig{URL: server.URL + "/{id}", Params: []source.Param{{Name: "id", Type: "int"}}, Timeout: w.own}
+		if err := load(origin(t, cfg), w.callers); whose(err) != w.want {
+			t.Errorf("own timeout %v, caller's %v: got %v, which blames the %s, want the %s", w.own, w.callers, err, whose(err), w.want)
+		}
+		cfg.MaxConns = 1
+		o := origin(t, cfg)
+		var wg sync.WaitGroup
+		for range 3 { // two have no connection
+			wg.Go(func() {
+				if err := load(o, w.callers); whose(err) != w.want {
+					t.Errorf("own timeout %v, caller's %v, one connection for three: got %v, want to blame the %s", w.own, w.callers, err, w.want)
+				}
+			})
+		}
+		wg.Wait()
 	}
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := origin(t, cfg).Load(over, source.Args{int64(1)}); !errors.Is(err, context.Canceled) {
-		t.Errorf("Load on a context that is over: got %v", err)
+}
+
+func TestOriginDown(t *testing.T) {
+	mux := http.NewServeMux()
+	for path, status := range map[string]int{"/500": 500, "/503": 503, "/429": 429, "/400": 400, "/401": 401, "/403": 403, "/408": 408, "/404": 404, "/204": 204} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	}
+	mux.HandleFunc("/text", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) })
+	mux.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(bytes.Repeat([]byte("1"), 5000)) })
+	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) })
+	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = w.Write([]byte(`{"a":`))
+		panic(http.ErrAbortHandler)
+	})
+	mux.HandleFunc("/gone", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	mux.HandleFunc("/garbage", func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_, _ = conn.Write([]byte("220 mail.example.org ESMTP\r\n\r\n"))
+			_ = conn.Close()
+		}
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	secure := httptest.NewUnstartedServer(mux)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	closed := httptest.NewServer(mux)
+	closed.Close()
+	f := func(address, path string, down bool) {
+		t.Helper()
+		o := origin(t, source.OriginConfig{URL: address + "/{p}", Params: []source.Param{{Name: "p", Type: "string"}}, MaxBody: 4096})
+		_, err := o.Load(t.Context(), source.Args{path})
+		if err == nil || errors.Is(err, source.ErrDown) != down {
+			t.Errorf("%s/%s: got %v, want ErrDown %t", address, path, err, down)
+		}
+		if down && !strings.HasPrefix(err.Error(), `loading a record of resource "thing": `) {
+			t.Errorf("%s/%s: got the text %q", address, path, err)
+		}
+	}
+	for _, path := range []string{"500", "503", "429", "cut", "gone"} {
+		f(server.URL, path, true)
+	}
+	for _, path := range []string{"400", "401", "403", "404", "408", "204", "text", "large", "loop", "garbage"} {
+		f(server.URL, path, false)
+	}
+	f(closed.URL, "text", true)
+	f(secure.URL, "text", true) // nobody vouches for its certificate
+	f(strings.Replace(server.URL, "http:", "https:", 1), "text", true)
+	f("http://nowhere.invalid", "text", true)
 }
 
 func TestNewOriginRefuses(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,6 +23,9 @@ const setUpLock = 0x686561727468
 type postgresEngine struct {
 	pool  *pgxpool.Pool
 	types sync.Map // uint32 (an OID) → postgresType, of types that are not built in
+
+	pipelines bool        // the connections' mode of execution allows it
+	tells     atomic.Bool // the database says what became of a transaction
 }
 
 // openPostgres opens postgres://user:password@host:port/name?settings, with
@@ -46,7 +50,7 @@ func openPostgres(cfg Config) (engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing connections to PostgreSQL: %w", err)
 	}
-	return &postgresEngine{pool: pool}, nil
+	return &postgresEngine{pool: pool, pipelines: c.ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol}, nil
 }
 
 func (e *postgresEngine) dialect() dialect { return postgresDialect }
@@ -58,11 +62,17 @@ func (e *postgresEngine) close() error {
 	return nil
 }
 
-// setUp holds a lock: CREATE … IF NOT EXISTS fails when two run it at once.
 func (e *postgresEngine) setUp(ctx context.Context, init []string, demo bool) error {
-	if len(init) == 0 && !demo {
-		return e.pool.Ping(ctx)
+	if len(init) > 0 || demo {
+		if err := e.create(ctx, init, demo); err != nil {
+			return err
+		}
 	}
+	return e.learn(ctx)
+}
+
+// create holds a lock: CREATE … IF NOT EXISTS fails when two run it at once.
+func (e *postgresEngine) create(ctx context.Context, init []string, demo bool) error {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -238,8 +248,11 @@ func (e *postgresEngine) fault(err error) fault {
 	if err == nil || errors.As(err, &value) || errors.Is(err, pgx.ErrTxCommitRollback) {
 		return fault{}
 	}
+	// A refused connection may come with any SQLSTATE, such as that of a name
+	// which is no database.
+	var refusal *pgconn.ConnectError
 	var answer *pgconn.PgError
-	if !errors.As(err, &answer) {
+	if errors.As(err, &refusal) || !errors.As(err, &answer) {
 		return fault{kind: faultLost}
 	}
 	// SQLSTATE: PostgreSQL, appendix A.
@@ -275,52 +288,4 @@ func (e *postgresEngine) begin(ctx context.Context) (transaction, error) {
 		return nil, err
 	}
 	return &postgresTransaction{engine: e, tx: tx}, nil
-}
-
-type postgresTransaction struct {
-	engine *postgresEngine
-	tx     pgx.Tx
-}
-
-func (t *postgresTransaction) query(ctx context.Context, q query) (*result, error) {
-	return t.engine.queryOn(ctx, t.tx.Conn(), q)
-}
-
-func (t *postgresTransaction) exec(ctx context.Context, q query) (int64, error) {
-	tag, err := t.tx.Exec(ctx, q.sql, q.args...)
-	return tag.RowsAffected(), err
-}
-
-// errDead is the refusal of a commit whose connection is known to be dead.
-var errDead = errors.New("the connection was lost before the commit")
-
-// commit knows the outcome from an answer of the server, or if nothing was
-// sent. A server that is being shut down may answer although it committed.
-// pgconn.SafeToRetry is of no use here: it also holds for the "conn closed"
-// that pgx reports when the connection breaks after COMMIT was sent.
-func (t *postgresTransaction) commit(ctx context.Context) error {
-	defer t.rollback()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if t.tx.Conn().IsClosed() {
-		return errDead
-	}
-	err := t.tx.Commit(ctx)
-	if err == nil || errors.Is(err, pgx.ErrTxCommitRollback) {
-		return err
-	}
-	var answer *pgconn.PgError
-	if errors.As(err, &answer) && !strings.HasPrefix(answer.Code, "57P") && answer.Code != "40003" && answer.Code != "08007" {
-		return err
-	}
-	return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
-}
-
-// rollback gives the connection back; pgx closes one that does not answer.
-// After a commit it does nothing.
-func (t *postgresTransaction) rollback() {
-	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
-	defer cancel()
-	_ = t.tx.Rollback(ctx)
 }

@@ -1,7 +1,6 @@
 package source_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -215,8 +214,8 @@ func TestPostgresOutage(t *testing.T) {
 	spec := byID(`SELECT id, name FROM users WHERE id = {id}`)
 	spec.Upsert = `UPDATE users SET name = {body.name} WHERE id = {id}`
 	r := records(t, db, spec)
-	if _, err := r.Load(t.Context(), source.Args{int64(1)}); err == nil || errors.Is(err, source.ErrNoRecord) || db.Up() {
-		t.Errorf("Load without a server: got %v, up %t", err, db.Up())
+	if _, err := r.Load(t.Context(), source.Args{int64(1)}); !errors.Is(err, source.ErrDown) || db.Up() {
+		t.Errorf("Load without a server: got %v, up %t, want ErrDown", err, db.Up())
 	}
 	pg.Start()
 	want := `{"id":1,"name":"张三"}`
@@ -224,8 +223,11 @@ func TestPostgresOutage(t *testing.T) {
 		t.Errorf("the first Load after the server came: got %s, up %t", got, db.Up())
 	}
 	pg.Stop()
-	if _, err := r.Load(t.Context(), source.Args{int64(1)}); err == nil || db.Up() {
-		t.Errorf("Load after the server went: got %v, up %t", err, db.Up())
+	if _, err := r.Load(t.Context(), source.Args{int64(1)}); !errors.Is(err, source.ErrDown) || db.Up() {
+		t.Errorf("Load after the server went: got %v, up %t, want ErrDown", err, db.Up())
+	}
+	if _, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"x"}`)); !errors.Is(err, source.ErrDown) {
+		t.Errorf("Put after the server went: got %v, want ErrDown", err)
 	}
 	pg.Start()
 	if got := load(t, r, int64(1)); got != want || !db.Up() {
@@ -246,40 +248,34 @@ func TestPostgresOutage(t *testing.T) {
 func TestPostgresUnknownOutcome(t *testing.T) {
 	pg := testkit.Postgres(t, testkit.OwnServer())
 	db := open(t, source.Config{URL: pg.URL(), Demo: true, MaxConns: 1})
-	spec := byID(`SELECT name FROM users WHERE id = {id}`)
-	spec.Upsert = `UPDATE users SET name = {body.name} WHERE id = {id}`
-	r := records(t, db, spec)
-	begin := func() source.Change {
-		t.Helper()
-		c, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"x"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
+	r := renamed(t, db)
 
-	c := begin()
+	frozen := rename(t, r, 1, "x")
 	pg.Pause()
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if err := c.Commit(ctx); !errors.Is(err, source.ErrUnknownOutcome) {
-		t.Errorf("Commit to a frozen server: got %v, want ErrUnknownOutcome", err)
+	if err := frozen.Commit(within(t, 200*time.Millisecond)); !errors.Is(err, source.ErrUnknownOutcome) || errors.Is(err, source.ErrDown) {
+		t.Errorf("Commit to a frozen server: got %v, want ErrUnknownOutcome by the caller's deadline", err)
 	}
-	ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if err := db.Ping(ctx); err == nil || db.Up() {
+	if over, err := frozen.Over(within(t, 200*time.Millisecond)); over || err == nil || errors.Is(err, source.ErrNoOutcome) {
+		t.Errorf("Over on a frozen server: got %t, %v, want an error", over, err)
+	}
+	if err := db.Ping(within(t, 200*time.Millisecond)); err == nil || db.Up() {
 		t.Errorf("Ping of a frozen server: got %v, up %t", err, db.Up())
 	}
 	pg.Resume()
+	becomesOver(t, frozen)
 
 	pg.Exec("CHECKPOINT") // testkit's servers do not sync
-	c = begin()
+	killed := rename(t, r, 1, "y")
 	pg.Kill()
-	if err := c.Commit(t.Context()); !errors.Is(err, source.ErrUnknownOutcome) {
-		t.Errorf("Commit to a killed server: got %v, want ErrUnknownOutcome", err)
+	if err := killed.Commit(t.Context()); !errors.Is(err, source.ErrUnknownOutcome) || !errors.Is(err, source.ErrDown) {
+		t.Errorf("Commit to a killed server: got %v, want ErrUnknownOutcome and ErrDown", err)
+	}
+	if over, err := killed.Over(t.Context()); over || !errors.Is(err, source.ErrDown) {
+		t.Errorf("Over on a killed server: got %t, %v, want ErrDown", over, err)
 	}
 	pg.Start()
-	begin().Rollback() // the one connection is free again
+	becomesOver(t, killed)
+	rename(t, r, 1, "z").Rollback() // the one connection is free again
 }
 
 func TestPostgresURL(t *testing.T) {

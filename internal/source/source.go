@@ -13,14 +13,27 @@ import (
 	"fmt"
 )
 
-// Errors that callers tell apart with errors.Is. Any other error means that
-// the source could not be asked; its text is for the log, never for a client.
+// Errors that callers tell apart with errors.Is. Any other error says that this
+// one call failed, by its statement or by what it met in the data. Texts of all
+// but a *BodyError are for the log, never for a client.
 var (
+	// ErrDown says that the source could not be reached, or did not answer in
+	// time: it cannot be connected to, the connection broke, its set-up fails,
+	// it has no connection left, the timeout configured for it passed, an
+	// origin answers 5xx or 429. A circuit breaker may count these errors,
+	// and these alone: one statement that fails, or one record that cannot be
+	// rendered, must not take a whole database away. A caller who gives up
+	// earlier, by the end of its context, is no sign of the source's health
+	// either.
+	ErrDown = errors.New("the source could not be reached, or did not answer in time")
 	// ErrNoRecord says that the record does not exist.
 	ErrNoRecord = errors.New("no such record")
 	// ErrUnknownOutcome says that a commit was sent and its answer lost: the
-	// change may stand or not.
+	// change may stand or not. Change.Over tells when that is settled.
 	ErrUnknownOutcome = errors.New("outcome of the commit is unknown")
+	// ErrNoOutcome says that this database, or this account on it, has no
+	// means to tell whether a transaction is over.
+	ErrNoOutcome = errors.New("the database does not tell whether a transaction is over")
 	// ErrReadOnly says that the resource has no statement for the write.
 	ErrReadOnly = errors.New("the resource is read-only")
 	// ErrConflict marks the *BodyError of a deletion that other records stand
@@ -50,15 +63,15 @@ func (e *BodyError) Error() string {
 	return fmt.Sprintf("member %q: %s", e.Member, e.Reason)
 }
 
-// markedError is a *BodyError and a sentinel at once: callers that do not
-// care for the difference see the first.
+// markedError is an error and a sentinel at once: callers that do not care for
+// the difference see the first, and its text alone.
 type markedError struct {
-	fault *BodyError
-	mark  error
+	err  error
+	mark error
 }
 
-func (e markedError) Error() string   { return e.fault.Error() }
-func (e markedError) Unwrap() []error { return []error{e.fault, e.mark} }
+func (e markedError) Error() string   { return e.err.Error() }
+func (e markedError) Unwrap() []error { return []error{e.err, e.mark} }
 
 // Args are the values of a resource's path parameters in the order of its
 // path: int64 for int, string for string and uuid. They are never aliases of
@@ -66,7 +79,9 @@ func (e markedError) Unwrap() []error { return []error{e.fault, e.mark} }
 type Args []any
 
 // Records is one resource's view of its system of record. Methods are safe for
-// concurrent use and keep the deadline of ctx.
+// concurrent use and keep the deadline of ctx, and the source's own timeout.
+// Their errors, and those of a Change, wrap ErrDown exactly if the source as a
+// whole is at fault.
 type Records interface {
 	// Load returns the record as JSON, or ErrNoRecord. The caller owns the bytes.
 	Load(ctx context.Context, args Args) ([]byte, error)
@@ -89,7 +104,7 @@ type ManyRecords interface {
 }
 
 // Change is a write that is not committed yet. Exactly one of Commit and
-// Rollback ends it; both are for one goroutine.
+// Rollback ends it. Its methods are for one goroutine at a time.
 type Change interface {
 	// Record is the record as the transaction leaves it, read by the
 	// resource's select inside it; nil after a deletion, or when the select
@@ -98,6 +113,14 @@ type Change interface {
 	// Commit makes the change durable. ErrUnknownOutcome (wrapped) tells a
 	// lost answer from a refusal.
 	Commit(ctx context.Context) error
+	// Over tells, after a Commit whose outcome is unknown, whether the
+	// database has finished with the transaction one way or the other: from
+	// then on it can no longer take effect later than now. It may be called
+	// many times, and holds nothing that needs to be released. An error means
+	// that the database could not be asked (ask again), or, as ErrNoOutcome
+	// (wrapped), that there is no means to tell. A change that was ended in
+	// any other way is over.
+	Over(ctx context.Context) (bool, error)
 	// Rollback abandons the change. Its failure leaves nothing to do.
 	Rollback()
 }

@@ -143,7 +143,7 @@ func (t *table) newBodyReader() bodyReader {
 
 // deadline bounds one call.
 func (t *table) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, t.timeout)
+	return withTimeout(ctx, t.timeout)
 }
 
 // ready checks args and waits for the database's set-up.
@@ -167,7 +167,7 @@ func (t *table) Load(ctx context.Context, args Args) ([]byte, error) {
 		if t.db.engine.fault(err).kind == faultData && !t.db.engine.fits(ctx, q) {
 			return nil, ErrNoRecord
 		}
-		return nil, t.failed("loading", err)
+		return nil, t.failed("loading", t.db.blame(ctx, err))
 	}
 	record, err := t.record(res)
 	if err != nil && !errors.Is(err, ErrNoRecord) {
@@ -236,7 +236,7 @@ func (t *table) Put(ctx context.Context, args Args, body []byte) (Change, error)
 			if fault := t.db.engine.fault(err); fault.kind >= faultData {
 				return nil, &BodyError{Reason: fault.reason}
 			}
-			return nil, t.failed("storing", err)
+			return nil, t.failed("storing", t.db.blame(ctx, err))
 		}
 		return t.stored(ctx, tx, args)
 	})
@@ -247,7 +247,7 @@ func (t *table) stored(ctx context.Context, tx transaction, args Args) ([]byte, 
 	res, err := tx.query(ctx, t.selectQuery(args))
 	t.db.observe(err)
 	if err != nil {
-		return nil, t.failed("reading back", err)
+		return nil, t.failed("reading back", t.db.blame(ctx, err))
 	}
 	record, err := t.record(res)
 	if errors.Is(err, ErrNoRecord) {
@@ -280,7 +280,7 @@ func (t *table) Delete(ctx context.Context, args Args) (Change, error) {
 			return nil, markedError{&BodyError{Reason: ErrConflict.Error()}, ErrConflict}
 		default:
 			unfit = fault.kind == faultData
-			return nil, t.failed("deleting", err)
+			return nil, t.failed("deleting", t.db.blame(ctx, err))
 		}
 	})
 	if unfit && !t.db.engine.fits(ctx, q) {
@@ -298,7 +298,7 @@ func (t *table) change(ctx context.Context, args Args, write func(transaction) (
 	tx, err := t.db.engine.begin(ctx)
 	t.db.observe(err)
 	if err != nil {
-		return nil, t.failed("beginning to change", err)
+		return nil, t.failed("beginning to change", t.db.blame(ctx, err))
 	}
 	kept := false
 	defer func() { // a panic must not keep the connection

@@ -77,9 +77,9 @@ func sqliteFlavour() flavour {
 
 // commitSQLite lets COMMIT run to its end whatever becomes of ctx: it is
 // local, bounded by the busy timeout, and so its outcome is always known.
-func commitSQLite(ctx context.Context, conn *sql.Conn) error {
+func commitSQLite(ctx context.Context, conn *sql.Conn) (outcome, error) {
 	_, err := conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
-	return err
+	return nil, err
 }
 
 func sqliteFault(err error) fault {
@@ -102,8 +102,10 @@ func sqliteFault(err error) fault {
 		return fault{faultRule, reasonCheck}
 	case sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
 		return fault{faultData, reasonType}
-	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOTADB:
 		return fault{kind: faultLost}
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
+		return fault{kind: faultBusy}
 	}
 	return fault{}
 }

@@ -25,10 +25,15 @@ type flavour struct {
 	// document writes a value that is JSON itself.
 	document func(dst []byte, declared string, value any) ([]byte, error)
 	fault    func(error) fault
-	// commit sends COMMIT, and tells a lost answer from a refusal.
-	commit func(ctx context.Context, conn *sql.Conn) error
+	// commit sends COMMIT, and tells a lost answer from a refusal. It returns
+	// an outcome if the answer was lost.
+	commit func(ctx context.Context, conn *sql.Conn) (outcome, error)
 	setUp  func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error
 }
+
+// outcome asks, over db, whether a transaction is over whose COMMIT had no
+// answer; see Change.Over.
+type outcome func(ctx context.Context, db *sql.DB) (bool, error)
 
 // stdEngine is a database behind database/sql. Reading and writing may have
 // pools of their own.
@@ -206,8 +211,9 @@ func (e *stdEngine) begin(ctx context.Context) (transaction, error) {
 }
 
 type stdTransaction struct {
-	engine *stdEngine
-	conn   *sql.Conn
+	engine  *stdEngine
+	conn    *sql.Conn
+	outcome outcome // of a lost COMMIT
 }
 
 func (t *stdTransaction) query(ctx context.Context, q query) (*result, error) {
@@ -231,12 +237,21 @@ func (t *stdTransaction) commit(ctx context.Context) error {
 		t.rollback()
 		return err
 	}
-	err := t.engine.commit(ctx, t.conn)
-	if err != nil {
+	var err error
+	if t.outcome, err = t.engine.commit(ctx, t.conn); err != nil {
 		t.rollback()
 		return err
 	}
 	return t.conn.Close()
+}
+
+// over has nobody to ask where COMMIT always has an answer: what did not
+// commit was rolled back, or ended with its connection.
+func (t *stdTransaction) over(ctx context.Context) (bool, error) {
+	if t.outcome == nil {
+		return true, nil
+	}
+	return t.outcome(ctx, t.engine.writes)
 }
 
 // rollback ends the transaction, or the connection when that fails: one with

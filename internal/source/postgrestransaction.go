@@ -1,0 +1,134 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// postgresTransaction knows its id once it has changed something, so that
+// another connection can ask what became of it (PostgreSQL 10 and later).
+type postgresTransaction struct {
+	engine *postgresEngine
+	tx     pgx.Tx
+	id     *int64 // nil: none was given yet
+}
+
+// postgresID returns the id of the transaction it runs in, or NULL while
+// nothing was changed.
+const postgresID = "SELECT txid_current_if_assigned()::bigint"
+
+// learn finds out whether the server tells what became of a transaction: its
+// relatives may not, and an account may lack the right. It runs outside of a
+// transaction, which a refusal would end.
+func (e *postgresEngine) learn(ctx context.Context) error {
+	const anything = "SELECT txid_current_if_assigned()::bigint, txid_status(1)::text" // there always was a transaction 1
+	err := e.pool.QueryRow(ctx, anything).Scan(nil, nil)
+	e.tells.Store(err == nil)
+	if e.fault(err).kind == faultLost {
+		return err
+	}
+	return nil
+}
+
+func (t *postgresTransaction) query(ctx context.Context, q query) (*result, error) {
+	return t.engine.queryOn(ctx, t.tx.Conn(), q)
+}
+
+// exec asks for the transaction's id in the same round trip. A statement
+// without arguments goes as simple text, where two may stand in one.
+func (t *postgresTransaction) exec(ctx context.Context, q query) (int64, error) {
+	if !t.engine.tells.Load() || !t.engine.pipelines || len(q.args) == 0 {
+		tag, err := t.tx.Exec(ctx, q.sql, q.args...)
+		return tag.RowsAffected(), err
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(q.sql, q.args...)
+	batch.Queue(postgresID)
+	answers := t.tx.SendBatch(ctx, batch)
+	tag, err := answers.Exec()
+	if err == nil {
+		err = answers.QueryRow().Scan(&t.id)
+	}
+	if closing := answers.Close(); err == nil {
+		err = closing
+	}
+	return tag.RowsAffected(), err
+}
+
+// errDead is the refusal of a commit whose connection is known to be dead.
+var errDead = errors.New("the connection was lost before the commit")
+
+// commit knows the outcome from an answer of the server, or if nothing was
+// sent. A server that is being shut down may answer although it committed.
+// pgconn.SafeToRetry is of no use here: it also holds for the "conn closed"
+// that pgx reports when the connection breaks after COMMIT was sent.
+func (t *postgresTransaction) commit(ctx context.Context) error {
+	defer t.rollback()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if t.tx.Conn().IsClosed() {
+		return errDead
+	}
+	if t.engine.tells.Load() && t.id == nil {
+		// Only rarely: a write that changed nothing, unless the select did.
+		if err := t.tx.QueryRow(ctx, postgresID).Scan(&t.id); err != nil {
+			return err
+		}
+	}
+	err := t.tx.Commit(ctx)
+	if err == nil || errors.Is(err, pgx.ErrTxCommitRollback) {
+		return err
+	}
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && !strings.HasPrefix(answer.Code, "57P") && answer.Code != "40003" && answer.Code != "08007" {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+}
+
+// over asks for the transaction by its id. NULL is the status of one that
+// ended so long ago that the server has forgotten how.
+func (t *postgresTransaction) over(ctx context.Context) (bool, error) {
+	if !t.engine.tells.Load() {
+		return false, ErrNoOutcome
+	}
+	if t.id == nil {
+		return true, nil // it changed nothing
+	}
+	var status *string
+	err := t.engine.pool.QueryRow(ctx, "SELECT txid_status($1)", *t.id).Scan(&status)
+	var answer *pgconn.PgError
+	switch {
+	case err == nil:
+		return status == nil || *status != "in progress", nil
+	case errors.As(err, &answer) && answer.Code == "22023":
+		return t.forgotten(ctx)
+	case errors.As(err, &answer) && strings.HasPrefix(answer.Code, "42"): // the right was taken away
+		return false, fmt.Errorf("%w: %w", ErrNoOutcome, err)
+	}
+	return false, err
+}
+
+// forgotten settles a status refused because the id was never given. A server
+// that crashed, or took over from one that did, knows nothing of transactions
+// that had left no trace on disk: they are gone, and their ids are given
+// again. A standby may only be late.
+func (t *postgresTransaction) forgotten(ctx context.Context) (bool, error) {
+	var standby bool
+	err := t.engine.pool.QueryRow(ctx, "SELECT pg_is_in_recovery()").Scan(&standby)
+	return err == nil && !standby, err
+}
+
+// rollback gives the connection back; pgx closes one that does not answer.
+// After a commit it does nothing.
+func (t *postgresTransaction) rollback() {
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+	defer cancel()
+	_ = t.tx.Rollback(ctx)
+}
