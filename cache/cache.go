@@ -16,8 +16,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"hearth/internal/source"
 )
 
 // Errors, for errors.Is. Their causes are wrapped for the log; a client is
@@ -51,10 +49,11 @@ type Config struct {
 	LinkTimeout  time.Duration
 	UntrackedTTL time.Duration
 
-	MaxLoads int           // loads at a time
-	Wait     time.Duration // for somebody else's load
-	HotRate  float64       // reads per second, on this instance, that make a key hot
-	Lease    time.Duration // lifetime of leases and guards; longer than any load
+	MaxLoads   int           // loads from one source at a time
+	MaxWaiting int           // readers that wait for somebody else's load or write at a time
+	Wait       time.Duration // for somebody else's load
+	HotRate    float64       // reads per second, on this instance, that make a key hot
+	Lease      time.Duration // lifetime of leases and guards; longer than any load
 
 	Log     *slog.Logger
 	OnDelay func(time.Duration) // takes each invalidation delay measured (C1); may be nil
@@ -68,9 +67,9 @@ type Cache struct {
 	tier  tier
 	local *owner // of what was loaded while nobody could report changes
 
-	slots   chan struct{} // one token per running load
-	queued  atomic.Int64  // loads waiting for a slot
-	missing pace          // of missing records written
+	gates   sync.Map     // by Resource.Source: *gate
+	waiting atomic.Int64 // readers that wait for a load or a write
+	missing pace         // of missing records written
 
 	past struct {
 		sync.Mutex
@@ -80,7 +79,7 @@ type Cache struct {
 
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
-	running sync.WaitGroup // loads under a lease
+	running sync.WaitGroup // loads under a lease, and refreshes
 
 	numbers numbers
 }
@@ -91,7 +90,6 @@ func New(cfg Config) (*Cache, error) {
 	c := &Cache{
 		cfg:   cfg,
 		store: newStore(newClock(), cfg.Budget, cfg.MissingShare, cfg.LinkTimeout),
-		slots: make(chan struct{}, cfg.MaxLoads),
 	}
 	c.life, c.stop = context.WithCancel(context.Background())
 	c.store.reads.distinguish(cfg.HotRate)
@@ -235,9 +233,6 @@ func (p *pace) allow(now int64) bool {
 	}
 	return p.count.Add(1) <= p.limit
 }
-
-// missed makes the answer for a record that the source does not have.
-func missed(err error) bool { return errors.Is(err, source.ErrNoRecord) }
 
 // Invalidate removes keys from the shared tier and so from every memory.
 func (c *Cache) Invalidate(ctx context.Context, keys []string) error {

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -43,16 +42,9 @@ const placeholderShards = 64
 // and a row of the same key queues the row's change under the lock, so that
 // rows change in the order of the placeholders.
 type placeholderShard struct {
-	mu   sync.Mutex
-	held map[string]*placeholder
-}
-
-// placeholder is a lease (lease != "") or a guard.
-type placeholder struct {
-	lease    string
-	deadline time.Time            // of the lease
-	guards   map[string]time.Time // token → deadline
-	shared   bool                 // the guard was shared once, and stays so
+	mu     sync.Mutex
+	held   map[string]*placeholder
+	claims map[string]refreshLease // beside values that stand
 }
 
 func openEmbedded(path string, lease, trust time.Duration, s *store, log *slog.Logger) (*embedded, error) {
@@ -65,6 +57,7 @@ func openEmbedded(path string, lease, trust time.Duration, s *store, log *slog.L
 	e := &embedded{store: s, owner: s.newOwner(true), log: log, lease: lease, trust: trust, lock: lock}
 	for i := range e.shards {
 		e.shards[i].held = map[string]*placeholder{}
+		e.shards[i].claims = map[string]refreshLease{}
 	}
 	if e.work, err = newRowWriter(dsn, log); err == nil {
 		e.db, err = sql.Open("sqlite", dsn)
@@ -116,40 +109,6 @@ func (e *embedded) shard(key string) *placeholderShard {
 	return &e.shards[hashString(key)%placeholderShards]
 }
 
-// standing returns the key's placeholder if it still counts. The shard is locked.
-func (sh *placeholderShard) standing(key string, now time.Time) *placeholder {
-	p := sh.held[key]
-	if p == nil {
-		return nil
-	}
-	for token, deadline := range p.guards {
-		if !now.Before(deadline) {
-			delete(p.guards, token)
-		}
-	}
-	if len(p.guards) == 0 && (p.lease == "" || !now.Before(p.deadline)) {
-		delete(sh.held, key)
-		return nil
-	}
-	return p
-}
-
-// reply shows the placeholder as other tiers would.
-func (p *placeholder) reply(now time.Time) reply {
-	if p.lease != "" {
-		return reply{kind: kindLease, text: leasePrefix + p.lease, ttl: p.deadline.Sub(now)}
-	}
-	var last time.Time
-	tokens := make([]string, 0, len(p.guards))
-	for token, deadline := range p.guards {
-		tokens = append(tokens, token)
-		if deadline.After(last) {
-			last = deadline
-		}
-	}
-	return reply{kind: kindGuard, text: guardPrefix + strings.Join(tokens, ","), ttl: last.Sub(now)}
-}
-
 func (e *embedded) get(ctx context.Context, key string) (reply, error) {
 	sh := e.shard(key)
 	now := time.Now()
@@ -164,14 +123,9 @@ func (e *embedded) get(ctx context.Context, key string) (reply, error) {
 }
 
 func (e *embedded) row(ctx context.Context, key string) (reply, error) {
-	var value []byte
-	var expires int64
-	err := e.read.QueryRowContext(ctx, key).Scan(&value, &expires)
-	if errors.Is(err, sql.ErrNoRows) {
-		return reply{}, nil
-	}
-	if err != nil {
-		return reply{}, fmt.Errorf("%w: reading the embedded tier: %w", errDown, err)
+	value, expires, err := e.stored(ctx, key)
+	if err != nil || value == nil {
+		return reply{}, err
 	}
 	if expires == 0 {
 		return classify(value, 0), nil
@@ -181,6 +135,21 @@ func (e *embedded) row(ctx context.Context, key string) (reply, error) {
 		return reply{}, nil
 	}
 	return classify(value, ttl), nil
+}
+
+// stored returns the key's row as it lies in the file; value is nil if there
+// is none, expires is unix ms, 0 for never.
+func (e *embedded) stored(ctx context.Context, key string) (value []byte, expires int64, err error) {
+	err = e.read.QueryRowContext(ctx, key).Scan(&value, &expires)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, 0, nil
+	case err != nil:
+		return nil, 0, fmt.Errorf("%w: reading the embedded tier: %w", errDown, err)
+	case value == nil:
+		value = []byte{}
+	}
+	return value, expires, nil
 }
 
 func (e *embedded) track(ctx context.Context, flights []*flight) []tracked {
@@ -197,133 +166,6 @@ func (e *embedded) track(ctx context.Context, flights []*flight) []tracked {
 		out[i] = tracked{reply: r, err: err, expiry: sent + life}
 	}
 	return out
-}
-
-func (e *embedded) acquire(ctx context.Context, key, token string, instead []byte) (reply, error) {
-	sh := e.shard(key)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	now := time.Now()
-	if p := sh.standing(key, now); p != nil {
-		return p.reply(now), nil
-	}
-	r, err := e.row(ctx, key)
-	if err != nil {
-		return reply{}, err
-	}
-	if r.kind != kindNone && (instead == nil || string(instead) != string(r.data)) {
-		return r, nil
-	}
-	sh.held[key] = &placeholder{lease: token, deadline: now.Add(e.lease)}
-	return reply{}, nil
-}
-
-func (e *embedded) fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
-	sh := e.shard(key)
-	sh.mu.Lock()
-	p := sh.standing(key, time.Now())
-	if p == nil || p.lease != token {
-		sh.mu.Unlock()
-		return false, nil
-	}
-	job := e.work.queue(row{key: key, value: value, expires: expiryOf(ttl)})
-	sh.mu.Unlock()
-	err := job.wait(ctx)
-	e.settle(key, p, token)
-	return err == nil, err
-}
-
-// settle takes token out of the placeholder whose row has been written, unless
-// another has taken its place, and tells memory and those who wait. Of a guard
-// the tokens that joined meanwhile stay.
-func (e *embedded) settle(key string, p *placeholder, token string) {
-	sh := e.shard(key)
-	sh.mu.Lock()
-	if p != nil && sh.held[key] == p {
-		delete(p.guards, token)
-		if len(p.guards) == 0 {
-			delete(sh.held, key)
-		}
-	}
-	sh.mu.Unlock()
-	e.store.changed(key)
-}
-
-func expiryOf(ttl time.Duration) int64 {
-	if ttl <= 0 {
-		return 0
-	}
-	return time.Now().Add(ttl).UnixMilli()
-}
-
-func (e *embedded) release(_ context.Context, key, token string) error {
-	sh := e.shard(key)
-	sh.mu.Lock()
-	if p := sh.held[key]; p != nil && p.lease == token {
-		delete(sh.held, key)
-	}
-	sh.mu.Unlock()
-	e.store.wake(key) // the record is what it was: a copy may still be served stale
-	return nil
-}
-
-func (e *embedded) guard(ctx context.Context, key, token string) error {
-	sh := e.shard(key)
-	sh.mu.Lock()
-	now := time.Now()
-	p := sh.standing(key, now)
-	if p == nil || p.lease != "" {
-		p = &placeholder{guards: map[string]time.Time{}}
-		sh.held[key] = p
-	} else {
-		p.shared = true
-	}
-	p.guards[token] = now.Add(e.lease)
-	job := e.work.queue(row{key: key, gone: true})
-	sh.mu.Unlock()
-	err := job.wait(ctx)
-	e.store.changed(key)
-	return err
-}
-
-func (e *embedded) renew(_ context.Context, key, token string) (bool, error) {
-	sh := e.shard(key)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	p := sh.standing(key, time.Now())
-	if p == nil || p.guards[token].IsZero() {
-		return false, nil
-	}
-	p.guards[token] = time.Now().Add(e.lease)
-	return true, nil
-}
-
-func (e *embedded) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
-	sh := e.shard(key)
-	sh.mu.Lock()
-	p := sh.standing(key, time.Now())
-	mine := p != nil && !p.guards[token].IsZero()
-	if p != nil && p.lease != "" {
-		delete(sh.held, key) // void: it may have been loaded under before the commit
-		p = nil
-	}
-	if p != nil && (len(p.guards) > 1 || len(p.guards) == 1 && !mine) {
-		p.shared = true // the others were not alone, whether they saw us or not
-		delete(p.guards, token)
-		sh.mu.Unlock()
-		return nil
-	}
-	change := row{key: key, gone: true}
-	if mine && !p.shared && len(value) > 0 {
-		change = row{key: key, value: value, expires: expiryOf(ttl)}
-	}
-	job := e.work.queue(change)
-	sh.mu.Unlock()
-	err := job.wait(ctx)
-	if err == nil {
-		e.settle(key, p, token)
-	}
-	return err
 }
 
 func (e *embedded) set(ctx context.Context, items []Item) []error {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/maphash"
+	"math"
 	"strconv"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
@@ -21,8 +23,10 @@ import (
 // Gzip may be handed to a connection (fasthttp's SetBodyRaw) and outlive the
 // entry's place in the table.
 type Entry struct {
-	hash     uint64 // of the key, by the table's seed
-	expiry   int64  // clock ns from which on the entry is not fresh
+	hash     uint64       // of the key, by the table's seed
+	expiry   int64        // clock ns from which on the entry is not fresh
+	ends     int64        // clock ns at which the shared tier's copy expires; never
+	due      atomic.Int64 // clock ns from which on a hot record is loaded anew; see refresh.go
 	etag     uint64
 	bodyLen  uint32
 	gzipLen  uint32
@@ -30,7 +34,7 @@ type Entry struct {
 	owner    uint32        // id of the connection it was read on
 	epoch    uint32        // the owner's epoch at that time
 	resource uint32        // id of the Resource it was made for
-	used     atomic.Uint32 // reference bit of the eviction clock, the one field that changes
+	used     atomic.Uint32 // reference bit of the eviction clock; it and due are all that changes
 	keyLen   uint16
 	dataOff  uint16 // where the bare data begins in the body
 	dataEnd  uint16 // how many bytes of the body follow the data
@@ -41,6 +45,9 @@ const (
 	flagMissing   = 1 << iota // "no such record"
 	flagUntracked             // read while nobody would have told of a change
 )
+
+// never is a clock time that does not come.
+const never int64 = math.MaxInt64
 
 const entryHead = int(unsafe.Sizeof(Entry{}))
 
@@ -130,6 +137,10 @@ func (e *Entry) Gzip() []byte {
 	}
 	return e.bytesAt(int(e.keyLen)+int(e.bodyLen), int(e.gzipLen))
 }
+
+// Due tells whether a read that found ttl left of the entry's life came late
+// enough for Refresh. It costs one comparison.
+func (e *Entry) Due(ttl time.Duration) bool { return e.expiry-int64(ttl) >= e.due.Load() }
 
 // Missing tells that the record does not exist.
 func (e *Entry) Missing() bool { return e.flags&flagMissing != 0 }

@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"sync"
-	"time"
 )
 
 // flight is one tracked read of one key, from the decision to read until its
@@ -35,10 +34,11 @@ type result struct {
 }
 
 type flightShard struct {
-	mu      sync.Mutex
-	flights map[string]*flight
-	watches map[string]*watch
-	loads   map[string]*load // loads under a lease, by token; see load.go
+	mu       sync.Mutex
+	flights  map[string]*flight
+	watches  map[string]*watch
+	loads    map[string]*load    // loads under a lease, by token; see load.go
+	attempts map[string]*attempt // at leases, by key; see load.go
 }
 
 func (s *store) flightShard(key string) *flightShard {
@@ -176,7 +176,13 @@ func (s *store) finish(f *flight, res result, expiry int64) {
 	current := sh.flights[f.key] == f
 	if current && f.replied && !f.poisoned && f.owner.epoch.Load() == f.epoch && !f.owner.dead.Load() {
 		if res.entry != nil && !s.open(f.key) {
-			res.stored = s.keep(res.entry, f.owner, f.epoch, expiry)
+			ends := never
+			if res.ttl > 0 {
+				ends = f.sent + int64(res.ttl)
+			}
+			if res.stored = s.keep(res.entry, f.owner, f.epoch, expiry, ends); res.stored && ends != never && f.res.Records != nil {
+				res.entry.due.Store(ends - int64(f.res.lead(res.entry.Missing())))
+			}
 		}
 		if res.isPlaceholder() {
 			res.changed = sh.watch(f.key)
@@ -203,7 +209,13 @@ func (s *store) invalidate(o *owner, key string) {
 	if f := sh.flights[key]; f != nil && f.owner == o && f.replied {
 		delete(sh.flights, key)
 	}
+	now := s.now()
 	s.drop(key, func(e *Entry) bool {
+		if now >= e.ends {
+			// It has told of the end of the copy's lifetime, not of a change. What
+			// is not fresh any more may be all there is if the source is away.
+			return true
+		}
 		if e.owner == o.id {
 			return false
 		}
@@ -293,25 +305,19 @@ func (sh *flightShard) fire(key string) {
 	}
 }
 
-// await blocks until w fires, d passes or ctx ends; only the last is an error.
-func (s *store) await(ctx context.Context, key string, w *watch, d time.Duration) error {
+// watching and unwatch count who waits on w; without anybody it is forgotten.
+func (s *store) watching(key string, w *watch) {
 	sh := s.flightShard(key)
 	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	w.waiting++
-	sh.mu.Unlock()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	var err error
-	select {
-	case <-w.fired:
-	case <-timer.C:
-	case <-ctx.Done():
-		err = ErrTimeout
-	}
+}
+
+func (s *store) unwatch(key string, w *watch) {
+	sh := s.flightShard(key)
 	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	if w.waiting--; w.waiting == 0 && sh.watches[key] == w {
 		delete(sh.watches, key)
 	}
-	sh.mu.Unlock()
-	return err
 }

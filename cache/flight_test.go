@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"time"
 )
 
 func TestAnInvalidationAfterTheReplyForbidsStoring(t *testing.T) {
@@ -196,6 +195,19 @@ func TestABrokenOrFlushedReadIsNotJoined(t *testing.T) {
 	f("invalidated", func(s *store, o *owner) { s.invalidate(o, "k") })
 }
 
+// awaitChange waits for w, the watch of the key "k", as a reader does.
+func awaitChange(ctx context.Context, s *store, w *watch) error {
+	cfg := testConfig()
+	q := &query{Cache: &Cache{cfg: cfg, store: s}, ctx: ctx, key: "k"}
+	s.watching("k", w)
+	defer s.unwatch("k", w)
+	_, again, err := q.await(w.fired, patience)
+	if err == nil && (!again || q.waited >= patience) {
+		return errors.New("the watch did not fire")
+	}
+	return err
+}
+
 func TestWatchesFireAndDoNotLeak(t *testing.T) {
 	f := func(what string, fire func(s *store, o *owner)) {
 		t.Helper()
@@ -206,7 +218,7 @@ func TestWatchesFireAndDoNotLeak(t *testing.T) {
 		var all sync.WaitGroup
 		for range 3 {
 			all.Go(func() {
-				if err := s.await(context.Background(), "k", fl.result.changed, patience); err != nil {
+				if err := awaitChange(context.Background(), s, fl.result.changed); err != nil {
 					t.Errorf("%s: %v", what, err)
 				}
 			})
@@ -227,7 +239,7 @@ func TestWatchesFireAndDoNotLeak(t *testing.T) {
 	s.finish(fl, result{reply: reply{kind: kindGuard, text: "guard:x"}}, 0)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := s.await(ctx, "k", fl.result.changed, time.Hour); !errors.Is(err, ErrTimeout) {
+	if err := awaitChange(ctx, s, fl.result.changed); !errors.Is(err, ErrTimeout) {
 		t.Errorf("waiting with a dead context: got %v, want ErrTimeout", err)
 	}
 	if n := watches(s); n != 0 {
@@ -242,7 +254,7 @@ func TestAPlaceholderChangedBeforeItWasSeen(t *testing.T) {
 	s.arrived(o, "k")
 	s.invalidate(o, "k")
 	s.finish(fl, result{reply: reply{kind: kindLease, text: "lease:x"}}, 0)
-	if err := s.await(context.Background(), "k", fl.result.changed, patience); err != nil {
+	if err := awaitChange(context.Background(), s, fl.result.changed); err != nil {
 		t.Error(err)
 	}
 	if fl.result.changed != firedWatch {

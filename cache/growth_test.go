@@ -40,7 +40,7 @@ func benchGrowth(b *testing.B, n int) {
 	value := []byte(`{"v":"` + strings.Repeat("x", 92) + `"}`)
 	put := func(i int) {
 		e := newEntry(r, "user:"+strconv.Itoa(i), value, 0)
-		c.store.keep(e, c.local, 0, c.store.now()+int64(time.Hour))
+		c.store.keep(e, c.local, 0, c.store.now()+int64(time.Hour), never)
 	}
 	for i := range n {
 		put(i)

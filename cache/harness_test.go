@@ -33,7 +33,7 @@ func testConfig() Config {
 	return Config{
 		Budget: 16 << 20, MissingShare: 0.1, MissingRate: 1000,
 		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, UntrackedTTL: 200 * time.Millisecond,
-		MaxLoads: 64, HotRate: 1000, Wait: 10 * time.Second, Lease: 10 * time.Second,
+		MaxLoads: 64, MaxWaiting: 10000, HotRate: 1000, Wait: 10 * time.Second, Lease: 10 * time.Second,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }
@@ -114,6 +114,7 @@ type ledger struct {
 	loaded func(ctx context.Context, id string) error // after the row was read, before Load returns
 	begun  func() error                               // after a change was made, before Put or Delete returns
 	commit func(apply func()) error                   // instead of committing
+	over   func() (bool, error)                       // whether a commit of unknown outcome is over; nil: at once
 	undone atomic.Int64                               // rollbacks
 }
 
@@ -191,6 +192,13 @@ func (c *change) Commit(context.Context) error {
 	}
 	apply()
 	return nil
+}
+
+func (c *change) Over(context.Context) (bool, error) {
+	if c.ledger.over != nil {
+		return c.ledger.over()
+	}
+	return true, nil
 }
 
 func (c *change) Rollback() { c.undone.Add(1) }

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
+	"sync"
 	"time"
+
+	"hearth/internal/source"
 )
 
 // load is one load under a lease that others in this process may wait for.
@@ -17,14 +21,11 @@ type load struct {
 	err    error
 }
 
-func (l *load) wait(ctx context.Context) (Answer, bool, error) {
-	select {
-	case <-l.done:
-	case <-ctx.Done():
-		return Answer{}, false, ErrTimeout
-	}
+// result tells what came of a load to one who has waited for it. again means
+// that it ended without an answer, or only its own reader was out of time.
+func (l *load) result(ctx context.Context) (a Answer, again bool, err error) {
 	if l.answer.Entry == nil && (l.err == nil || errors.Is(l.err, ErrTimeout) && ctx.Err() == nil) {
-		return Answer{}, true, nil // it ended without an answer, or only its own reader was out of time
+		return Answer{}, true, nil
 	}
 	return l.answer, false, l.err
 }
@@ -62,6 +63,45 @@ func (s *store) conclude(token string, l *load, a Answer, err error) {
 	close(l.done)
 }
 
+// attempt is one try, in this process, at the lease of a key. Without it a
+// thousand readers of one cold key would each ask Redis for the lease that one
+// of them gets. It lasts until the lease is somebody's; the others then read
+// the key again, and may join the load only after they have seen its token
+// there (see meetLease).
+type attempt struct{ over chan struct{} }
+
+// try returns the attempt at key that is under way, or makes one that is the
+// caller's to end.
+func (s *store) try(key string) (t *attempt, mine bool) {
+	sh := s.flightShard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if t := sh.attempts[key]; t != nil {
+		return t, false
+	}
+	if sh.attempts == nil {
+		sh.attempts = map[string]*attempt{}
+	}
+	t = &attempt{over: make(chan struct{})}
+	sh.attempts[key] = t
+	return t, true
+}
+
+func (s *store) tried(key string, t *attempt) {
+	sh := s.flightShard(key)
+	sh.mu.Lock()
+	delete(sh.attempts, key)
+	sh.mu.Unlock()
+	close(t.over)
+}
+
+// leased is a key whose lease this process has just taken.
+type leased struct {
+	q     *query
+	token string
+	load  *load
+}
+
 // loadLeased takes the lease on the key and loads it. instead is nil for a key
 // that is empty, else the bytes that the lease shall replace. Finding
 // something else there, it settles that.
@@ -69,6 +109,80 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 	if q.r.Records == nil {
 		return Answer{}, false, fmt.Errorf("%w: placeholder in key %q of a resource without a source", ErrUnavailable, q.key)
 	}
+	g := q.gateOf(q.r)
+	if err := g.refuses(); err != nil {
+		q.numbers.refused(q.r)
+		return Answer{}, false, err
+	}
+	t, mine := q.store.try(q.key)
+	if !mine {
+		return q.await(t.over, q.cfg.Wait)
+	}
+	got, seen, err := q.takeLease(g, instead)
+	q.store.tried(q.key, t)
+	switch {
+	case err != nil:
+		return Answer{}, false, err
+	case got == nil && seen.err != nil:
+		a, err = q.withoutShared(seen.err)
+		return a, false, err
+	case got == nil && seen.kind == kindBad:
+		return q.wait(seen)
+	case got == nil:
+		return q.settle(seen)
+	}
+	// On its own goroutine: it goes on when its reader is out of time, because
+	// others wait for it.
+	q.running.Go(func() { q.loadAndFill(g, []*leased{got}) })
+	a, err = got.wait()
+	return a, false, err
+}
+
+// wait returns what the load has brought.
+func (k *leased) wait() (Answer, error) {
+	select {
+	case <-k.load.done:
+		return k.load.answer, k.load.err
+	case <-k.q.ctx.Done():
+		return Answer{}, fmt.Errorf("%w: loading from the source", ErrTimeout)
+	}
+}
+
+// takeLease enters the gate and takes the lease. Without one it has left the
+// gate, and seen is what stands in the key, or why it could not be asked. err
+// is the gate's refusal.
+func (q *query) takeLease(g *gate, instead []byte) (got *leased, seen sighting, err error) {
+	if err := q.pause(); err != nil {
+		return nil, seen, err
+	}
+	if err := g.enter(q.ctx); err != nil {
+		q.numbers.refused(q.r)
+		return nil, seen, err
+	}
+	if got, seen = q.acquire(instead); got == nil {
+		g.leave(errNotLoaded)
+	}
+	return got, seen, nil
+}
+
+// pause spreads those who were released by the end of one load, one in each
+// process, and found nothing: the load had failed, or a write has voided it.
+func (q *query) pause() error {
+	if q.released == 0 {
+		return nil
+	}
+	timer := time.NewTimer(rand.N(min(5*time.Millisecond<<min(q.released, 5), q.cfg.Wait/20)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-q.ctx.Done():
+		return fmt.Errorf("%w: waiting to load", ErrTimeout)
+	}
+}
+
+// acquire asks for the lease. Without it, seen says what else stands there.
+func (q *query) acquire(instead []byte) (got *leased, seen sighting) {
 	token := newToken()
 	// Announced before it stands in Redis: whoever sees the token may join.
 	l := &load{key: q.key, res: q.r, done: make(chan struct{})}
@@ -76,65 +190,82 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 	began := q.store.now()
 	found, err := q.tier.acquire(q.ctx, q.key, token, instead)
 	if err == nil && found.kind == kindNone {
-		// On its own goroutine: it goes on when its reader is out of time,
-		// because others wait for it.
-		q.running.Go(func() { q.loadAndFill(token, l) })
-		select {
-		case <-l.done:
-			return l.answer, false, l.err
-		case <-q.ctx.Done():
-			return Answer{}, false, fmt.Errorf("%w: loading from the source", ErrTimeout)
-		}
+		return &leased{q: q, token: token, load: l}, sighting{}
 	}
 	q.store.conclude(token, l, Answer{}, nil)
 	if err != nil {
-		a, err = q.withoutShared(err)
-		return a, false, err
+		return nil, sighting{result: result{err: err}}
 	}
 	// What SET NX found was not read tracked: answered, never kept.
 	if found.isPlaceholder() && found.ttl == 0 {
 		found.ttl = q.cfg.Lease // SET does not tell; without expiry it is to whom a GET says so
 	}
-	seen := sighting{result: result{reply: found}, sent: began}
+	seen = sighting{result: result{reply: found}, sent: began}
 	q.finished(q.r, q.key, &seen.result, 0)
-	if found.kind == kindBad {
-		return q.wait(seen)
-	}
-	return q.settle(seen)
+	return nil, seen
 }
 
-// loadAndFill runs the load and stores the record if the lease still stands.
-func (q *query) loadAndFill(token string, l *load) {
-	a, err := Answer{}, fmt.Errorf("%w: load was cut short", ErrUnavailable)
-	defer func() { q.store.conclude(token, l, a, err) }()
-	// Nobody waits for a load past its lease.
-	ctx, cancel := context.WithTimeout(q.life, q.cfg.Lease*9/10)
-	defer cancel()
-	var e *Entry
-	if e, err = q.load(ctx); err != nil {
-		q.release(ctx, token)
-		if stale, ok := q.stale(); ok {
-			a, err = stale, nil
+// loadAndFill loads the keys of one resource with one call to the source, and
+// stores each record whose lease still stands. It leaves the gate.
+func (c *Cache) loadAndFill(g *gate, group []*leased) {
+	cut := fmt.Errorf("%w: load was cut short", ErrUnavailable)
+	open := group
+	defer func() { // a panic must not strand those who wait
+		for _, k := range open {
+			c.store.conclude(k.token, k.load, Answer{}, cut)
 		}
+	}()
+	// Nobody waits for a load past its lease.
+	ctx, cancel := context.WithTimeout(c.life, c.cfg.Lease*9/10)
+	defer cancel()
+	r, args := group[0].q.r, make([]source.Args, len(group))
+	for i, k := range group {
+		args[i] = k.q.args
+	}
+	records, err := c.ask(ctx, g, r, args)
+	open = nil
+	var all sync.WaitGroup
+	for i, k := range group[1:] { // side by side, so that the connection carries them in one piece
+		all.Go(func() { k.settle(ctx, records, i+1, err) })
+	}
+	group[0].settle(ctx, records, 0, err)
+	all.Wait()
+}
+
+// settle stores the record, or gives the lease back, and tells those who wait.
+func (k *leased) settle(ctx context.Context, records [][]byte, at int, err error) {
+	q, a := k.q, Answer{}
+	defer func() { q.store.conclude(k.token, k.load, a, err) }()
+	if err != nil {
+		k.release(ctx)
 		return
 	}
+	e := q.entryOf(records[at])
 	a = q.loaded(e)
 	if e.Missing() && !q.missing.allow(q.store.now()) {
-		q.release(ctx, token) // served, not written: absent ids must not flood the shared tier
+		k.release(ctx) // served, not written: absent ids must not flood the shared tier
 		return
 	}
-	var fillErr error
-	if a.Stored, fillErr = q.tier.fill(ctx, q.key, token, e.Data(), q.lifetime(q.r, q.key, e.Missing())); fillErr != nil {
+	stored, fillErr := q.tier.fill(ctx, q.key, k.token, e.Data(), q.lifetime(q.r, q.key, e.Missing()))
+	if a.Stored = stored; fillErr != nil {
 		q.cfg.Log.Warn("a loaded record was not stored", "resource", q.r.Name, "error", fillErr)
 	}
 }
 
-func (q *query) release(ctx context.Context, token string) {
+func (k *leased) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := q.tier.release(ctx, q.key, token); err != nil {
-		q.cfg.Log.Debug("a lease was left to expire", "resource", q.r.Name, "error", err)
+	if err := k.q.tier.release(ctx, k.q.key, k.token); err != nil {
+		k.q.cfg.Log.Debug("a lease was left to expire", "resource", k.q.r.Name, "error", err)
 	}
+}
+
+// entryOf makes the entry of a loaded record, nil for a missing one.
+func (q *query) entryOf(record []byte) *Entry {
+	if record == nil {
+		return newEntry(q.r, q.key, nil, flagMissing)
+	}
+	return newEntry(q.r, q.key, record, 0)
 }
 
 func (q *query) loaded(e *Entry) Answer {
@@ -143,171 +274,41 @@ func (q *query) loaded(e *Entry) Answer {
 	return a
 }
 
-// load asks the source, one of at most load.max_concurrent at a time.
-func (q *query) load(ctx context.Context) (*Entry, error) {
-	if err := q.slot(ctx); err != nil {
-		return nil, err
+// ask loads the records that args name, nil for a missing one, and leaves the
+// gate, which the caller has entered.
+func (c *Cache) ask(ctx context.Context, g *gate, r *Resource, args []source.Args) ([][]byte, error) {
+	began := c.store.now()
+	records, err := fetch(ctx, r, args)
+	if err == nil {
+		r.took(time.Duration(c.store.now() - began))
 	}
-	defer func() { <-q.slots }()
-	data, err := q.fetch(ctx)
-	q.numbers.loaded(q.r, err)
+	c.numbers.loaded(r, records, err)
 	switch {
-	case missed(err):
-		return newEntry(q.r, q.key, nil, flagMissing), nil
-	case err != nil && ctx.Err() != nil:
+	case err == nil:
+		g.leave(nil)
+		return records, nil
+	case ctx.Err() != nil && !errors.Is(err, source.ErrDown): // our own time was over, not the source's
+		g.leave(errNotLoaded)
 		return nil, fmt.Errorf("%w: loading from the source: %w", ErrTimeout, err)
-	case err != nil:
-		return nil, fmt.Errorf("%w: loading from the source: %w", ErrUnavailable, err)
 	}
-	return newEntry(q.r, q.key, data, 0), nil
+	g.leave(err)
+	return nil, fmt.Errorf("%w: loading from the source: %w", ErrUnavailable, err)
 }
 
 // fetch calls the source. A panic in it is this load's failure and nobody
 // else's: others wait for its end, and the goroutine may have no other guard.
-func (q *query) fetch(ctx context.Context) (data []byte, err error) {
+func fetch(ctx context.Context, r *Resource, args []source.Args) (records [][]byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in the source: %v\n%s", p, debug.Stack())
+			records, err = nil, fmt.Errorf("panic in the source: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return q.r.Records.Load(ctx, q.args)
-}
-
-// queuePerSlot bounds how many loads may wait for each running one.
-const queuePerSlot = 16
-
-// slot takes the right to load, waiting load.wait at most.
-func (q *query) slot(ctx context.Context) error {
-	select {
-	case q.slots <- struct{}{}:
-		return nil
-	default:
+	if len(args) > 1 {
+		return r.Records.(source.ManyRecords).LoadMany(ctx, args)
 	}
-	if q.queued.Add(1) > int64(queuePerSlot*cap(q.slots)) {
-		q.queued.Add(-1)
-		return fmt.Errorf("%w: %d loads wait already (load.max_concurrent = %d)", ErrOverload, queuePerSlot*cap(q.slots), cap(q.slots))
+	record, err := r.Records.Load(ctx, args[0])
+	if errors.Is(err, source.ErrNoRecord) {
+		return [][]byte{nil}, nil
 	}
-	defer q.queued.Add(-1)
-	timer := time.NewTimer(q.cfg.Wait)
-	defer timer.Stop()
-	select {
-	case q.slots <- struct{}{}:
-		return nil
-	case <-timer.C:
-		return fmt.Errorf("%w: no load finished within load.wait", ErrOverload)
-	case <-ctx.Done():
-		return fmt.Errorf("%w: waiting to load", ErrTimeout)
-	}
-}
-
-// pastLine is the queue of one key's loads that no lease covers: one runs,
-// one forms. A reader may join only the one that has not begun, because what
-// the running one has read may be older than this reader's request.
-type pastLine struct{ running, forming *load }
-
-// pastKey names a line. Answers have a resource's shape, so resources do not share one.
-type pastKey struct {
-	resource uint32
-	key      string
-}
-
-func (q *query) pastKey() pastKey { return pastKey{q.r.id, q.key} }
-
-// loadPast loads without a lease and stores nothing in the shared tier: past
-// a guard, while a write is unconfirmed, or (untracked) with the shared tier
-// away; then memory keeps the answer for memory.untracked_ttl.
-func (q *query) loadPast(untracked bool) (Answer, error) {
-	l, mine, before := q.joinPast()
-	if !mine {
-		a, again, err := l.wait(q.ctx)
-		if again {
-			return q.loadPast(untracked)
-		}
-		return a, err
-	}
-	a, err := Answer{}, fmt.Errorf("%w: load was cut short", ErrUnavailable)
-	defer func() { q.endPast(l, a, err) }()
-	if before != nil {
-		if _, _, waitErr := before.wait(q.ctx); errors.Is(waitErr, ErrTimeout) && q.ctx.Err() != nil {
-			err = waitErr
-			return a, err
-		}
-	}
-	q.beginPast(l)
-	var e *Entry
-	if e, err = q.load(q.ctx); err != nil {
-		if stale, ok := q.stale(); ok {
-			a, err = stale, nil
-		}
-		return a, err
-	}
-	a = q.loaded(e)
-	if untracked {
-		a.Detail = "untracked"
-		a.Stored = q.keepUntracked(e)
-	}
-	return a, nil
-}
-
-func (q *query) joinPast() (l *load, mine bool, before *load) {
-	q.past.Lock()
-	defer q.past.Unlock()
-	line := q.past.lines[q.pastKey()]
-	if line == nil {
-		line = &pastLine{}
-		q.past.lines[q.pastKey()] = line
-	}
-	if line.forming != nil {
-		return line.forming, false, nil
-	}
-	line.forming = &load{key: q.key, res: q.r, done: make(chan struct{})}
-	return line.forming, true, line.running
-}
-
-// beginPast closes the batch: from here on readers form the next one.
-func (q *query) beginPast(l *load) {
-	q.past.Lock()
-	defer q.past.Unlock()
-	line := q.past.lines[q.pastKey()]
-	line.running, line.forming = l, nil
-}
-
-func (q *query) endPast(l *load, a Answer, err error) {
-	q.past.Lock()
-	line := q.past.lines[q.pastKey()]
-	if line.running == l {
-		line.running = nil
-	}
-	if line.forming == l { // ended before it began
-		line.forming = nil
-	}
-	if line.running == nil && line.forming == nil {
-		delete(q.past.lines, q.pastKey())
-	}
-	q.past.Unlock()
-	l.answer, l.err = a, err
-	close(l.done)
-}
-
-// keepUntracked keeps a loaded record for a moment: nobody will report a
-// change, so it is marked in every answer.
-func (q *query) keepUntracked(e *Entry) bool {
-	if q.cfg.UntrackedTTL <= 0 || q.tier.up() == nil {
-		return false
-	}
-	var data []byte
-	flags := uint8(flagUntracked)
-	if e.Missing() {
-		flags |= flagMissing
-	} else {
-		data = e.Data()
-	}
-	kept := newEntry(q.r, q.key, data, flags)
-	sh := q.store.flightShard(q.key)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if old := q.store.find(q.r, []byte(q.key)); old != nil && q.store.now() < q.store.staleUntil(old, q.r.TTL.Stale) && old.flags&flagUntracked == 0 {
-		return false
-	}
-	return q.store.keep(kept, q.local, 0, q.store.now()+int64(q.cfg.UntrackedTTL))
+	return [][]byte{record}, err
 }

@@ -20,7 +20,7 @@ func TestLoadsAreBounded(t *testing.T) {
 		d := newDesk(t, open(t, func(c *Config) { c.MaxLoads = slots; c.Wait = patience; c.Lease = 2 * patience }), newLedger())
 		gate := make(chan struct{})
 		d.book.loaded = func(context.Context, string) error { <-gate; return nil }
-		all := slots * (1 + queuePerSlot)
+		all := slots * (1 + queuePerPlace)
 		results := make(chan error, all+10)
 		var readers sync.WaitGroup
 		read := func(id string) {
@@ -29,7 +29,7 @@ func TestLoadsAreBounded(t *testing.T) {
 		for i := range all {
 			read(fmt.Sprint(i))
 		}
-		testkit.Eventually(t, patience, "the queue is full", func() bool { return d.Stats().Queued == slots*queuePerSlot })
+		testkit.Eventually(t, patience, "the queue is full", func() bool { return d.Stats().Queued == slots*queuePerPlace })
 		if n := d.book.loads.Load(); n != slots {
 			t.Errorf("%d loads run at a time, want %d", n, slots)
 		}
@@ -91,7 +91,7 @@ func TestStaleIfTheSourceFails(t *testing.T) {
 		d.wantRead("1", "1", d.SharedTier())
 		d.store.find(d.r, []byte(q.key)).expiry = d.store.now() - int64(1500*time.Millisecond)
 		d.book.loaded = func(context.Context, string) error { return errBroken }
-		a, err := q.loadPast(false)
+		a, err := q.orStale(q.loadPast(false))
 		if err != nil || a.Tier != TierStale || a.Detail != "stale" || a.TTL >= 0 {
 			t.Errorf("got %+v, %v, want a stale answer", a, err)
 		}
@@ -99,7 +99,7 @@ func TestStaleIfTheSourceFails(t *testing.T) {
 			t.Errorf("counted %d stale answers, want 1", n)
 		}
 		d.store.find(d.r, []byte(q.key)).expiry = d.store.now() - int64(testLives.Stale)
-		if _, err := q.loadPast(false); !errors.Is(err, ErrUnavailable) {
+		if _, err := q.orStale(q.loadPast(false)); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("past ttl.stale: got %v, want ErrUnavailable", err)
 		}
 	})

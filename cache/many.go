@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 
 	"hearth/internal/source"
@@ -63,23 +65,102 @@ func (m *many) add(at int, q *query) {
 	m.rest = append(m.rest, open)
 }
 
-// settle answers the rest: hits of the shared tier at once, and what has to
-// be loaded or waited for side by side. The cap on loads bounds the work
-// behind it, the cap on ids the number of goroutines.
+// settle answers the rest: hits of the shared tier at once, keys that nobody
+// has loaded yet with one call of the source where it takes many, and what else
+// has to be loaded or waited for side by side. The gate bounds the work behind
+// it, the cap on ids the number of goroutines.
 func (m *many) settle() error {
 	errs := make([]error, len(m.rest))
 	var all sync.WaitGroup
+	one := func(n int, seen *sighting) {
+		all.Go(func() { m.answers[m.rest[n].at], errs[n] = m.rest[n].q.run(seen) })
+	}
+	var empty []int // places in rest
 	for n, open := range m.rest {
-		var seen *sighting
-		if open.flight != nil {
-			seen = &sighting{result: open.flight.result, sent: open.q.began}
-			if seen.err == nil && seen.entry != nil {
-				m.answers[open.at] = open.q.found(seen.result)
-				continue
-			}
+		if open.flight == nil {
+			one(n, nil)
+			continue
 		}
-		all.Go(func() { m.answers[open.at], errs[n] = open.q.run(seen) })
+		seen := sighting{result: open.flight.result, sent: open.q.began}
+		_, takesMany := open.q.r.Records.(source.ManyRecords)
+		switch {
+		case seen.err == nil && seen.entry != nil:
+			m.answers[open.at] = open.q.found(seen.result)
+		case seen.err == nil && seen.kind == kindNone && takesMany:
+			empty = append(empty, n)
+		default:
+			one(n, &seen)
+		}
+	}
+	if len(empty) > 0 {
+		all.Go(func() { m.loadEmpty(empty, errs, one) })
 	}
 	all.Wait()
 	return errors.Join(errs...)
+}
+
+// loadEmpty takes the leases of the keys at those places in rest and loads
+// what it got in one call. A key that somebody else is at goes its own way.
+func (m *many) loadEmpty(empty []int, errs []error, one func(int, *sighting)) {
+	first := m.rest[empty[0]].q
+	g := m.gateOf(first.r)
+	tries := make(map[int]*attempt, len(empty))
+	for _, n := range empty {
+		if t, mine := m.store.try(m.rest[n].q.key); mine {
+			tries[n] = t
+		} else {
+			one(n, nil)
+		}
+	}
+	if len(tries) == 0 {
+		return
+	}
+	err := g.enter(first.ctx)
+	got := make(map[int]*leased, len(tries))
+	if err == nil {
+		got = m.acquire(tries, one)
+	}
+	for n, t := range tries {
+		q := m.rest[n].q
+		m.store.tried(q.key, t)
+		if err != nil {
+			m.numbers.refused(q.r)
+			m.answers[m.rest[n].at], errs[n] = q.orStale(Answer{}, err)
+		}
+	}
+	if err != nil {
+		return
+	}
+	if len(got) == 0 {
+		g.leave(errNotLoaded)
+		return
+	}
+	group := slices.Collect(maps.Values(got))
+	m.running.Go(func() { m.loadAndFill(g, group) })
+	for n, k := range got {
+		a, err := k.wait()
+		m.answers[m.rest[n].at], errs[n] = k.q.orStale(a, err)
+	}
+}
+
+// acquire asks for the leases side by side, so that the connection carries
+// them in one piece, and returns those it got.
+func (m *many) acquire(tries map[int]*attempt, one func(int, *sighting)) map[int]*leased {
+	got := make(map[int]*leased, len(tries))
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for n := range tries {
+		all.Go(func() {
+			k, seen := m.rest[n].q.acquire(nil)
+			if k == nil {
+				one(n, &seen)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			got[n] = k
+		})
+	}
+	all.Wait()
+	return got
 }

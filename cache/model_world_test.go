@@ -171,6 +171,8 @@ func (c *modelChange) Commit(ctx context.Context) error {
 	return nil
 }
 
+func (c *modelChange) Over(context.Context) (bool, error) { return true, nil }
+
 func (c *modelChange) Rollback() { c.key.unlock() }
 
 // raise lifts n to v, never down.

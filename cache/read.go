@@ -25,8 +25,25 @@ func (c *Cache) newQuery(ctx context.Context, r *Resource, key string, args sour
 }
 
 // run goes through the tiers until there is an answer. first is what the
-// shared tier was already seen to hold, if it was asked.
+// shared tier was already seen to hold, if it was asked. Where nobody can
+// answer in time, a copy that is no longer fresh is better than none; it is
+// marked.
 func (q *query) run(first *sighting) (Answer, error) {
+	a, err := q.walk(first)
+	return q.orStale(a, err)
+}
+
+func (q *query) orStale(a Answer, err error) (Answer, error) {
+	if err == nil || q.r.Records == nil || !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrOverload) && !errors.Is(err, ErrTimeout) {
+		return a, err
+	}
+	if stale, ok := q.stale(); ok {
+		return stale, nil
+	}
+	return a, err
+}
+
+func (q *query) walk(first *sighting) (Answer, error) {
 	for {
 		if first == nil {
 			if a, ok := q.fromMemory(); ok {
@@ -56,7 +73,8 @@ type query struct {
 	args  source.Args
 	began int64 // clock time of arrival
 
-	waited time.Duration // for somebody else's placeholder, so far
+	waited   time.Duration // for somebody else's placeholder, so far
+	released int           // how often such a wait has ended
 }
 
 // sighting is what one read of the shared tier found, and when it was sent.
@@ -84,6 +102,9 @@ func (q *query) fromMemory() (Answer, bool) {
 			return Answer{}, false
 		}
 		a.Detail = "untracked"
+	}
+	if e.Due(a.TTL) && q.TakeRefresh(q.r, e) {
+		q.Refresh(q.r, q.key, q.args, e)
 	}
 	return a, true
 }
@@ -176,6 +197,9 @@ func (q *query) found(res result) Answer {
 	if res.entry.flags&flagUntracked != 0 {
 		a.Detail = "untracked"
 	}
+	if !res.stored && res.ttl > 0 && res.ttl < q.r.lead(res.entry.Missing()) && q.TakeRefresh(q.r, res.entry) {
+		q.Refresh(q.r, q.key, q.args, res.entry) // what memory does not keep is due by what the shared tier says
+	}
 	return a
 }
 
@@ -192,7 +216,7 @@ func (q *query) meetLease(seen sighting) (Answer, bool, error) {
 	}
 	if seen.sent >= q.began {
 		if l := q.store.loadOf(q.r, q.key, seen.text[len(leasePrefix):]); l != nil {
-			return l.wait(q.ctx)
+			return q.join(l)
 		}
 	}
 	return q.wait(seen)
@@ -219,23 +243,71 @@ const recheck = 250 * time.Millisecond
 // wait waits for a change of the key, with a jittered timer for the case that
 // nobody tells, and says to read again.
 func (q *query) wait(seen sighting) (Answer, bool, error) {
-	q.numbers.leaseWaits.Add(1)
 	d := recheck/2 + rand.N(recheck/2)
 	w := seen.changed
-	if w == nil || w == firedWatch {
-		w, d = &watch{}, 2*time.Millisecond+rand.N(8*time.Millisecond) // not tracked: look again soon
+	if w == nil || w == firedWatch { // not tracked: look again soon
+		return q.await(nil, 2*time.Millisecond+rand.N(8*time.Millisecond))
 	}
+	q.store.watching(q.key, w)
+	defer q.store.unwatch(q.key, w)
+	return q.await(w.fired, d)
+}
+
+// await waits until over is closed, d passes or the read is out of time, as
+// one of at most load.max_waiting, and says to read again.
+func (q *query) await(over <-chan struct{}, d time.Duration) (Answer, bool, error) {
+	if err := q.beginWaiting(); err != nil {
+		return Answer{}, false, err
+	}
+	defer q.waiting.Add(-1)
 	before := q.store.now()
-	err := q.store.await(q.ctx, q.key, w, d)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-over:
+	case <-timer.C:
+	case <-q.ctx.Done():
+		err = fmt.Errorf("%w: waiting for somebody else's load or write", ErrTimeout)
+	}
 	q.waited += time.Duration(q.store.now() - before)
+	q.released++
 	return Answer{}, err == nil, err
 }
 
+// join waits for a load of this process and shares its answer.
+func (q *query) join(l *load) (Answer, bool, error) {
+	if err := q.beginWaiting(); err != nil {
+		return Answer{}, false, err
+	}
+	defer q.waiting.Add(-1)
+	select {
+	case <-l.done:
+		q.released++
+		return l.result(q.ctx)
+	case <-q.ctx.Done():
+		return Answer{}, false, fmt.Errorf("%w: waiting for a load", ErrTimeout)
+	}
+}
+
+// beginWaiting counts one reader more that waits, unless too many do.
+func (q *query) beginWaiting() error {
+	q.numbers.leaseWaits.Add(1)
+	if q.waiting.Add(1) > int64(q.cfg.MaxWaiting) {
+		q.waiting.Add(-1)
+		return fmt.Errorf("%w: %d readers wait already for loads and writes (load.max_waiting)", ErrOverload, q.cfg.MaxWaiting)
+	}
+	return nil
+}
+
 // withoutShared answers while the shared tier cannot be asked: from memory,
-// marked, or from the source, kept for a moment and marked.
+// marked, or from the source, kept for a moment and marked. A copy whose
+// lifetime was over is not worth more than the source's word.
 func (q *query) withoutShared(cause error) (Answer, error) {
-	if a, ok := q.stale(); ok {
-		return a, nil
+	if e := q.store.find(q.r, []byte(q.key)); e != nil && e.flags&flagUntracked == 0 && q.store.now() < e.ends {
+		if a, ok := q.stale(); ok {
+			return a, nil
+		}
 	}
 	if q.r.Records == nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrUnavailable, cause)
@@ -246,7 +318,7 @@ func (q *query) withoutShared(cause error) (Answer, error) {
 // stale answers from an entry that nobody vouches for any more.
 func (q *query) stale() (Answer, bool) {
 	e := q.store.find(q.r, []byte(q.key))
-	if e == nil || e.flags&flagUntracked != 0 {
+	if e == nil {
 		return Answer{}, false
 	}
 	now := q.store.now()

@@ -36,6 +36,7 @@ type redisTier struct {
 	scripts scripts
 
 	clients atomic.Pointer[clients] // nil until Redis has been reached once
+	tried   chan struct{}           // closed when it was tried to reach Redis for the first time
 	trouble atomic.Pointer[trouble] // nil while Redis can be asked
 	moment  atomic.Pointer[moment]
 	blind   atomic.Pointer[owner] // set while Redis refuses tracking
@@ -54,16 +55,17 @@ type trouble struct {
 
 var errNotYet = errors.New("not connected yet")
 
-type scripts struct{ fill, swap, release, guard, renew, unguard *rueidis.Lua }
+type scripts struct{ fill, swap, release, guard, renew, unguard, claim, refresh *rueidis.Lua }
 
 func newRedisTier(cfg RedisConfig, c Config, s *store, log *slog.Logger) (*redisTier, error) {
 	t := &redisTier{
 		cfg: cfg, store: s, log: log, lease: c.Lease, trust: c.Revalidate, doubt: c.UntrackedTTL,
-		timeout: c.LinkTimeout / 2, probe: make(chan struct{}, 1),
+		timeout: c.LinkTimeout / 2, probe: make(chan struct{}, 1), tried: make(chan struct{}),
 		scripts: scripts{
 			fill: rueidis.NewLuaScriptRetryable(fillScript), swap: rueidis.NewLuaScriptRetryable(swapScript),
 			release: rueidis.NewLuaScriptRetryable(releaseScript), guard: rueidis.NewLuaScriptRetryable(guardScript),
 			renew: rueidis.NewLuaScriptRetryable(renewScript), unguard: rueidis.NewLuaScriptRetryable(unguardScript),
+			claim: rueidis.NewLuaScriptRetryable(claimScript), refresh: rueidis.NewLuaScriptRetryable(refreshScript),
 		},
 	}
 	if _, err := t.options(nil); err != nil {
@@ -130,9 +132,19 @@ func (t *redisTier) options(newStore rueidis.NewCacheStoreFn) (rueidis.ClientOpt
 }
 
 // ask returns the clients, or why Redis must not be asked now: while it is
-// known to be away nobody waits out a deadline to find that out again.
-func (t *redisTier) ask() (*clients, error) {
-	if bad := t.trouble.Load(); bad != nil {
+// known to be away nobody waits out a deadline to find that out again. In the
+// first moments of a process nothing is known yet: then the first attempt to
+// reach it is waited for, or a fleet that starts would load past it.
+func (t *redisTier) ask(ctx context.Context) (*clients, error) {
+	bad := t.trouble.Load()
+	if bad != nil && bad.err == errNotYet {
+		select {
+		case <-t.tried:
+		case <-ctx.Done():
+		}
+		bad = t.trouble.Load()
+	}
+	if bad != nil {
 		return nil, fmt.Errorf("%w: %w", errDown, bad.err)
 	}
 	return t.clients.Load(), nil
@@ -187,7 +199,7 @@ func (t *redisTier) mend() {
 // do runs f against the write client, once more if the connection broke under
 // it; f must be harmless when repeated.
 func (t *redisTier) do(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
-	c, err := t.ask()
+	c, err := t.ask(ctx)
 	if err != nil {
 		return err
 	}
@@ -309,44 +321,17 @@ func (t *redisTier) acquire(ctx context.Context, key, token string, instead []by
 	return r, err
 }
 
-func (t *redisTier) fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
-	return t.script(ctx, t.scripts.fill, key, leasePrefix+token, rueidis.BinaryString(value), strconv.FormatInt(ttl.Milliseconds(), 10))
-}
-
-func (t *redisTier) release(ctx context.Context, key, token string) error {
-	_, err := t.script(ctx, t.scripts.release, key, leasePrefix+token)
-	return err
-}
-
-func (t *redisTier) guard(ctx context.Context, key, token string) error {
-	_, err := t.script(ctx, t.scripts.guard, key, token, strconv.FormatInt(t.lease.Milliseconds(), 10))
-	if err == nil {
-		err = t.replicated(ctx)
-	}
-	return err
-}
-
-func (t *redisTier) renew(ctx context.Context, key, token string) (bool, error) {
-	return t.script(ctx, t.scripts.renew, key, token, strconv.FormatInt(t.lease.Milliseconds(), 10))
-}
-
-func (t *redisTier) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
-	_, err := t.script(ctx, t.scripts.unguard, key, token, rueidis.BinaryString(value), strconv.FormatInt(ttl.Milliseconds(), 10))
-	if err == nil {
-		err = t.replicated(ctx)
-	}
-	return err
-}
-
-// script runs one of ours on one key and tells whether it answered 1.
-func (t *redisTier) script(ctx context.Context, s *rueidis.Lua, key string, args ...string) (bool, error) {
-	var n int64
-	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
-		n, err = s.Exec(ctx, c, []string{key}, args).AsInt64()
+// script runs one of ours and returns the number it answers.
+func (t *redisTier) script(ctx context.Context, s *rueidis.Lua, keys []string, args ...string) (n int64, err error) {
+	err = t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
+		n, err = s.Exec(ctx, c, keys, args).AsInt64()
 		return err
 	})
-	return n != 0, err
+	return n, err
 }
+
+// textOf is a value as an argument of a script; it is not copied.
+func textOf(value []byte) string { return rueidis.BinaryString(value) }
 
 // replicated waits until enough replicas have what this connection wrote. The
 // write client has one connection per node, so WAIT follows the write.
@@ -366,7 +351,7 @@ func (t *redisTier) replicated(ctx context.Context) error {
 }
 
 func (t *redisTier) set(ctx context.Context, items []Item) []error {
-	c, err := t.ask()
+	c, err := t.ask(ctx)
 	if err != nil {
 		return repeat(err, len(items))
 	}
@@ -412,7 +397,7 @@ func (t *redisTier) remove(ctx context.Context, keys []string) error {
 
 // increment is not repeated when the connection breaks: it may have counted.
 func (t *redisTier) increment(ctx context.Context, key string) (int64, error) {
-	c, err := t.ask()
+	c, err := t.ask(ctx)
 	if err != nil {
 		return 0, err
 	}

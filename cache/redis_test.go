@@ -180,3 +180,16 @@ func TestADeafConnection(t *testing.T) {
 		return err == nil && a.Tier == TierMemory && a.Detail == ""
 	})
 }
+
+// TestTheFirstReadsWaitForTheFirstConnection: an instance that has only just
+// started does not know yet whether Redis is there. It must not load past it.
+func TestTheFirstReadsWaitForTheFirstConnection(t *testing.T) {
+	srv := testkit.Redis(t)
+	for range 10 {
+		d := newDesk(t, openUnproven(t, srv), newLedger("1", "1"))
+		srv.Do("SET", d.key("1"), "2")
+		if a := d.wantRead("1", "2", TierRedis); a.Detail != "" {
+			t.Errorf("the first read is marked %q", a.Detail)
+		}
+	}
+}

@@ -29,9 +29,13 @@ type Resource struct {
 	Envelope string // member that wraps the data; "" = the bare data
 	TTL      Lifetimes
 	Records  source.Records // nil: the record lives in the shared tier only
+	// Source names what Records loads from. Resources of one source share its
+	// cap on loads and its circuit breaker. Set before the first use.
+	Source string
 
-	id   uint32
-	head string
+	id       uint32
+	head     string
+	loadTime atomic.Int64 // of one record, as took has noted; ns, 0 until one was loaded here
 }
 
 var resources atomic.Uint32

@@ -25,9 +25,11 @@ type rowWriter struct {
 	jobs chan *rowJob
 	done sync.WaitGroup
 
-	put, drop, read *sql.Stmt
-	synced          bool // the connection syncs on each commit
+	statements
+	synced bool // the connection syncs on each commit
 }
+
+type statements struct{ put, swap, drop, read *sql.Stmt }
 
 // row is one change of the file.
 type row struct {
@@ -37,6 +39,9 @@ type row struct {
 	gone    bool  // delete it
 	add     int64 // not 0: add to the number there
 	durable bool  // sync before acknowledging
+
+	was        []byte // not nil: only if exactly this stands there …
+	wasExpires int64  // … with this expiry
 }
 
 // rowJob is what one caller wants changed, all or nothing.
@@ -46,6 +51,8 @@ type rowJob struct {
 	sum   int64 // the number after add
 	done  chan struct{}
 	err   error
+
+	changed bool // the row with a condition was written
 }
 
 const (
@@ -87,6 +94,8 @@ func (w *rowWriter) prepare() (err error) {
 	for text, to := range map[string]**sql.Stmt{
 		`INSERT INTO entries (key, value, expires) VALUES (?, ?, ?)
 		 ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires`: &w.put,
+		`UPDATE entries SET value = ?, expires = ? WHERE key = ? AND value = ? AND expires = ?`: &w.swap,
+
 		`DELETE FROM entries WHERE key = ?`:                &w.drop,
 		`SELECT value, expires FROM entries WHERE key = ?`: &w.read,
 	} {
@@ -100,7 +109,7 @@ func (w *rowWriter) prepare() (err error) {
 func (w *rowWriter) close() {
 	close(w.jobs)
 	w.done.Wait()
-	for _, s := range []*sql.Stmt{w.put, w.drop, w.read} {
+	for _, s := range []*sql.Stmt{w.put, w.swap, w.drop, w.read} {
 		_ = s.Close()
 	}
 	if err := errors.Join(w.conn.Close(), w.db.Close()); err != nil {
@@ -192,7 +201,7 @@ func (w *rowWriter) commit(jobs []*rowJob) (err error) {
 			_ = tx.Rollback()
 		}
 	}()
-	put, drop, read := tx.Stmt(w.put), tx.Stmt(w.drop), tx.Stmt(w.read)
+	on := statements{put: tx.Stmt(w.put), swap: tx.Stmt(w.swap), drop: tx.Stmt(w.drop), read: tx.Stmt(w.read)}
 	for _, job := range jobs {
 		if job.purge != 0 {
 			if _, err := tx.Exec(`DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires > 0 AND expires <= ? LIMIT ?)`, job.purge, purgeAtOnce); err != nil {
@@ -200,23 +209,36 @@ func (w *rowWriter) commit(jobs []*rowJob) (err error) {
 			}
 		}
 		for _, r := range job.rows {
-			switch {
-			case r.gone:
-				_, err = drop.Exec(r.key)
-			case r.add != 0:
-				job.sum, job.err = addTo(read, r)
-				if job.err == nil {
-					_, err = put.Exec(r.key, []byte(strconv.FormatInt(job.sum, 10)), 0)
-				}
-			default:
-				_, err = put.Exec(r.key, r.value, r.expires)
-			}
-			if err != nil {
+			if err := on.apply(job, r); err != nil {
 				return err
 			}
 		}
 	}
 	return tx.Commit()
+}
+
+// apply makes one change. What is wrong with the change itself is the job's
+// error; one that is returned fails the whole transaction.
+func (on statements) apply(job *rowJob, r row) (err error) {
+	switch {
+	case r.gone:
+		_, err = on.drop.Exec(r.key)
+	case r.add != 0:
+		job.sum, job.err = addTo(on.read, r)
+		if job.err == nil {
+			_, err = on.put.Exec(r.key, []byte(strconv.FormatInt(job.sum, 10)), 0)
+		}
+	case r.was != nil:
+		var done sql.Result
+		if done, err = on.swap.Exec(r.value, r.expires, r.key, r.was, r.wasExpires); err == nil {
+			var n int64
+			n, err = done.RowsAffected()
+			job.changed = n == 1
+		}
+	default:
+		_, err = on.put.Exec(r.key, r.value, r.expires)
+	}
+	return err
 }
 
 func addTo(read *sql.Stmt, r row) (int64, error) {

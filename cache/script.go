@@ -7,11 +7,45 @@ package cache
 // A guard's text is "guard:" or, once it was shared, "guard+:", followed by
 // token@deadline pairs joined by commas; deadlines are milliseconds of Redis'
 // clock. Scripts drop pairs whose deadline has passed.
+//
+// The lease of a refresh cannot stand in the key, where the value still
+// stands. It stands beside it, in the sibling key, whose text is the token.
+// Scripts whose step makes a refresh under way void delete the sibling: else a
+// refresh that had seen the same bytes before a write could store, after it,
+// what it had loaded before it.
 
-// fillScript: KEYS key; ARGV lease, value, lifetime in ms. 1 if stored.
+// forget ends a refresh under way. KEYS[2] is absent for a key that has no
+// sibling.
+const forget = `
+if KEYS[2] then redis.call('DEL', KEYS[2]) end
+`
+
+// fillScript: KEYS key, sibling; ARGV lease, value, lifetime in ms. 1 if stored.
 const fillScript = `
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])` + forget + `return 1`
+
+// claimScript: KEYS key, sibling; ARGV expected bytes, token, lifetime of the
+// refresh's lease in ms. Returns when the key expires (unix ms), or 0 if other
+// bytes stand there, or none that expire, or another refresh is under way. The
+// bytes are compared here and not on the word of anybody's memory: with a
+// write in between, that word is old.
+const claimScript = `
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local expires = redis.call('PEXPIRETIME', KEYS[1])
+local other = redis.pcall('GET', KEYS[2])
+if expires < 0 or other and other ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+return expires`
+
+// refreshScript: KEYS key, sibling; ARGV token, expected bytes, expected
+// expiry (unix ms), value, lifetime in ms. 1 if stored. The expiry tells equal
+// bytes of before from those that a foreign SET has brought back since.
+const refreshScript = `
+if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
+if redis.pcall('GET', KEYS[1]) ~= ARGV[2] or redis.call('PEXPIRETIME', KEYS[1]) ~= tonumber(ARGV[3]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
 return 1`
 
 // swapScript: KEYS key; ARGV expected bytes (” for something that is no
@@ -24,7 +58,7 @@ if now and now ~= ARGV[1] then return now end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return false`
 
-// releaseScript: KEYS key; ARGV lease.
+// releaseScript: KEYS key; ARGV text of the lease. It serves the sibling, too.
 const releaseScript = `
 if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`
@@ -55,9 +89,9 @@ local function put(prefix)
 end
 `
 
-// guardScript: ARGV token, lifetime in ms. Joins a guard that stands there and
+// guardScript: KEYS key, sibling; ARGV token, lifetime in ms. Joins a guard that stands there and
 // replaces anything else.
-const guardScript = guardParts + `
+const guardScript = guardParts + forget + `
 local prefix = #others > 0 and 'guard+:' or 'guard:'
 local deadline = now + tonumber(ARGV[2])
 others[#others + 1] = ARGV[1] .. '@' .. string.format('%.0f', deadline)
@@ -65,7 +99,7 @@ if deadline > latest then latest = deadline end
 put(prefix)
 return 1`
 
-// renewScript: ARGV token, lifetime in ms. 0 if the guard is gone.
+// renewScript: KEYS key; ARGV token, lifetime in ms. 0 if the guard is gone.
 const renewScript = guardParts + `
 if not mine then return 0 end
 local deadline = now + tonumber(ARGV[2])
@@ -74,11 +108,11 @@ if deadline > latest then latest = deadline end
 put(plus and 'guard+:' or 'guard:')
 return 1`
 
-// unguardScript: ARGV token, value or ”, lifetime in ms. A writer that finds
+// unguardScript: KEYS key, sibling; ARGV token, value or ”, lifetime in ms. A writer that finds
 // only others' guards lost its own: it tells them that they were not alone, so
 // that none of them puts a value there. One that finds no guard deletes
 // whatever stands there, for it may have been filled from before the commit.
-const unguardScript = guardParts + `
+const unguardScript = guardParts + forget + `
 if #others > 0 then
   put((plus or not mine) and 'guard+:' or 'guard:')
 elseif mine and not plus and ARGV[2] ~= '' then

@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -188,7 +189,11 @@ func (s *stage) plain(c *testkit.Conn, name string, cmd []string) string {
 		}
 		return simpleOK
 	case "EVALSHA":
-		return s.script(cmd[1], cmd[3], cmd[4:])
+		keys, err := strconv.Atoi(cmd[2])
+		if err != nil {
+			return testkit.Encode(testkit.Error("ERR value is not an integer or out of range"))
+		}
+		return s.script(cmd[1], cmd[3], cmd[3+keys:])
 	}
 	return testkit.Encode(testkit.Error("ERR unknown command " + cmd[0]))
 }

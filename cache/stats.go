@@ -18,7 +18,9 @@ type Stats struct {
 	Stale          int64 `json:"stale_served"`       // answers served marked stale
 	NotJSON        int64 `json:"values_not_json"`    // values of the shared tier that were no JSON
 	Unconfirmed    int64 `json:"writes_unconfirmed"` // guards not confirmed removed, now
-	Queued         int64 `json:"loads_queued"`       // loads waiting for a slot, now
+	Queued         int64 `json:"loads_queued"`       // loads waiting for a place, now
+	Waiting        int64 `json:"readers_waiting"`    // readers waiting for somebody else's load or write, now
+	MissingBytes   int64 `json:"missing_bytes"`      // of MemoryBytes, those of missing records
 }
 
 // Stats returns the numbers as they are now.
@@ -28,33 +30,68 @@ func (c *Cache) Stats() Stats {
 		MemoryBytes: s.entries.bytes.Load() + s.missing.bytes.Load(), MemoryEntries: s.entries.count.Load() + s.missing.count.Load(),
 		MissingEntries: s.missing.count.Load(), Invalidations: s.invalidations.Load(), LostCanaries: s.lost.Load(),
 		LeaseWaits: c.numbers.leaseWaits.Load(), Stale: c.numbers.stale.Load(), NotJSON: c.numbers.notJSON.Load(),
-		Unconfirmed: c.writes.count.Load(), Queued: c.queued.Load(),
+		Unconfirmed: c.writes.count.Load(), Queued: c.queued(), Waiting: c.waiting.Load(), MissingBytes: s.missing.bytes.Load(),
 	}
+}
+
+// queued counts the loads that wait for a place, over all sources.
+func (c *Cache) queued() (n int64) {
+	c.gates.Range(func(_, g any) bool {
+		n += g.(*gate).queued.Load()
+		return true
+	})
+	return n
+}
+
+// BreakerOpen tells whether loads from a source are refused for the moment,
+// because it kept failing.
+func (c *Cache) BreakerOpen(source string) bool {
+	g, ok := c.gates.Load(source)
+	return ok && g.(*gate).refuses() != nil
 }
 
 // numbers are what the cache counts beside the store.
 type numbers struct {
 	leaseWaits, stale, notJSON atomic.Int64
+	refreshes                  [len(RefreshResults)]atomic.Int64
 	loads                      sync.Map // resource name → *[loadResults]atomic.Int64
 }
 
-// LoadResults are the values of the label result of hearth_loads_total.
-var LoadResults = [...]string{"ok", "missing", "error"}
+// LoadResults are the values of the label result of hearth_loads_total. A load
+// that was refused never reached its source.
+var LoadResults = [...]string{"ok", "missing", "error", "refused"}
 
-func (n *numbers) loaded(r *Resource, err error) {
+const (
+	loadOK = iota
+	loadMissing
+	loadError
+	loadRefused
+)
+
+func (n *numbers) of(r *Resource) *[len(LoadResults)]atomic.Int64 {
 	counts, ok := n.loads.Load(r.Name)
 	if !ok {
 		counts, _ = n.loads.LoadOrStore(r.Name, new([len(LoadResults)]atomic.Int64))
 	}
-	at := 0
-	switch {
-	case missed(err):
-		at = 1
-	case err != nil:
-		at = 2
-	}
-	counts.(*[len(LoadResults)]atomic.Int64)[at].Add(1)
+	return counts.(*[len(LoadResults)]atomic.Int64)
 }
+
+// loaded counts what one call of the source has brought.
+func (n *numbers) loaded(r *Resource, records [][]byte, err error) {
+	counts := n.of(r)
+	if err != nil {
+		counts[loadError].Add(1)
+	}
+	for _, record := range records {
+		if record == nil {
+			counts[loadMissing].Add(1)
+		} else {
+			counts[loadOK].Add(1)
+		}
+	}
+}
+
+func (n *numbers) refused(r *Resource) { n.of(r)[loadRefused].Add(1) }
 
 // Loads tells how many loads of a resource ended with LoadResults[result].
 func (c *Cache) Loads(resource string, result int) int64 {
@@ -64,6 +101,9 @@ func (c *Cache) Loads(resource string, result int) int64 {
 	}
 	return counts.(*[len(LoadResults)]atomic.Int64)[result].Load()
 }
+
+// Refreshes tells how many refreshes ended with RefreshResults[result].
+func (c *Cache) Refreshes(result int) int64 { return c.numbers.refreshes[result].Load() }
 
 // AppendStatus appends the Cache-Status field (RFC 9211), which lists the
 // caches from the origin's side to the client's.

@@ -158,7 +158,7 @@ func (s *store) staleUntil(e *Entry, stale time.Duration) int64 {
 
 // keep stores e, or nothing if it is too large for the budget; what it would
 // have replaced goes either way. The flight shard is locked.
-func (s *store) keep(e *Entry, o *owner, epoch uint32, expiry int64) bool {
+func (s *store) keep(e *Entry, o *owner, epoch uint32, expiry, ends int64) bool {
 	if e.keyLen == 0 {
 		return false
 	}
@@ -166,7 +166,8 @@ func (s *store) keep(e *Entry, o *owner, epoch uint32, expiry int64) bool {
 		s.drop(e.key(), nil)
 		return false
 	}
-	e.owner, e.epoch, e.expiry = o.id, epoch, expiry
+	e.owner, e.epoch, e.expiry, e.ends = o.id, epoch, expiry, ends
+	e.due.Store(never)
 	in, other := s.entries, s.missing
 	if e.Missing() {
 		in, other = other, in

@@ -184,7 +184,7 @@ func TestMissingRecordsHaveTheirOwnShare(t *testing.T) {
 	s, r, o := newTestStore(t)
 	keep := func(key string, flags uint8) {
 		e := newEntry(r, key, []byte(`{"a":1}`), flags)
-		s.keep(e, o, o.epoch.Load(), s.now()+int64(time.Hour))
+		s.keep(e, o, o.epoch.Load(), s.now()+int64(time.Hour), never)
 	}
 	for i := range 1000 {
 		keep("there:"+string(rune('a'+i%26))+time.Duration(i).String(), 0)

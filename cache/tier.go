@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,7 @@ type tier interface {
 	reader
 	leaser
 	guarder
+	refresher
 	keeper
 	name() Tier
 	up() error // why it cannot be asked, nil if it can
@@ -66,6 +68,20 @@ type guarder interface {
 	unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error
 }
 
+// refresher renews values that stand, ahead of their expiry. The lease of a
+// refresh stands beside the value, so readers go on being answered.
+type refresher interface {
+	// claim takes the refresh lease of key while exactly the bytes was stand
+	// there, with an expiry, which it returns (unix ms). ok is false when they
+	// do not, or another refresh of the key is under way.
+	claim(ctx context.Context, key, token string, was []byte) (expires int64, ok bool, err error)
+	// refresh stores value if the refresh lease still stands, and bytes and
+	// expiry are what claim saw; else it stores nothing and returns false.
+	refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error)
+	// disclaim gives the refresh lease back if it still stands.
+	disclaim(ctx context.Context, key, token string) error
+}
+
 // keeper writes plain values.
 type keeper interface {
 	// set stores items without expiry in one pipeline; errs is nil when all
@@ -99,10 +115,21 @@ type reply struct {
 func (r reply) isPlaceholder() bool { return r.kind == kindLease || r.kind == kindGuard }
 
 const (
-	leasePrefix  = "lease:"
-	guardPrefix  = "guard:"
-	sharedPrefix = "guard+:"
+	leasePrefix   = "lease:"
+	guardPrefix   = "guard:"
+	sharedPrefix  = "guard+:"
+	refreshPrefix = "hearth:refresh:" // of sibling keys
 )
+
+// siblingOf is the key in which a refresh of key stands, "" if there can be
+// none: in a Cluster both must live in one slot, and the slot of a key with
+// braces of its own is that of what stands between them.
+func siblingOf(key string) string {
+	if strings.ContainsAny(key, "{}") {
+		return ""
+	}
+	return refreshPrefix + "{" + key + "}"
+}
 
 // classify reads what a key holds. It is the one place where a value of the
 // shared tier is checked to be JSON: other programs write the same keys.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -104,7 +105,7 @@ func (c *connection) Close(error) {
 // one transaction, announced to Redis as tracked.
 func (t *redisTier) track(ctx context.Context, flights []*flight) []tracked {
 	out := make([]tracked, len(flights))
-	c, err := t.ask()
+	c, err := t.ask(ctx)
 	if err != nil {
 		for i := range out {
 			out[i].err = err
@@ -188,6 +189,9 @@ func (t *redisTier) keepLinks(ctx context.Context) {
 	tick := time.NewTicker(round)
 	defer tick.Stop()
 	var looked time.Time // when the cluster's masters were last listed
+	tried := sync.OnceFunc(func() { close(t.tried) })
+	defer tried()
+	defer time.AfterFunc(t.timeout, tried).Stop() // a Redis that says nothing holds nobody up for longer
 	for ctx.Err() == nil {
 		t.store.wakeUp()
 		var err error
@@ -216,6 +220,7 @@ func (t *redisTier) keepLinks(ctx context.Context) {
 		default:
 			t.trip(err)
 		}
+		tried()
 		select {
 		case <-ctx.Done():
 		case <-tick.C:

@@ -2,9 +2,12 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hearth/internal/source"
 )
 
 // unconfirmed is what writes left undone: guards which the shared tier did not
@@ -21,11 +24,14 @@ type unconfirmed struct {
 	todo []openGuard
 }
 
-// openGuard is one guard to remove. While notBefore is ahead the outcome of
-// its commit is not known, and the guard is renewed instead.
+// openGuard is one guard to remove. While the outcome of its commit is not
+// known (change is set) the guard is renewed instead: until the database has
+// finished with the transaction, a load may still bring the record of before.
 type openGuard struct {
 	key, token string
-	notBefore  time.Time
+	change     source.Change // nil once the outcome is known
+	renewed    time.Time
+	blind      time.Time // when to stop waiting for a database that cannot tell
 }
 
 // maxUnconfirmed bounds the open guards; beyond it writes are refused.
@@ -70,41 +76,78 @@ func (u *unconfirmed) has(key string) bool {
 	return u.keys[key] > 0
 }
 
-func (u *unconfirmed) add(key, token string, notBefore time.Time) {
+func (u *unconfirmed) add(g openGuard) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.keys[key]++
-	u.todo = append(u.todo, openGuard{key, token, notBefore})
+	u.keys[g.key]++
+	u.todo = append(u.todo, g)
 	u.count.Add(1)
 }
 
-// retry goes once through the open guards.
+// retry goes once through the open guards, some side by side: each may have to
+// wait for a database that does not answer, and those behind it must not lose
+// their guards over that.
 func (u *unconfirmed) retry(ctx context.Context, c *Cache) {
 	u.mu.Lock()
 	todo := u.todo
 	u.todo = nil
 	u.mu.Unlock()
 	var left []openGuard
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	places := make(chan struct{}, 32)
 	for _, g := range todo {
-		if time.Now().Before(g.notBefore) {
-			// A failure to renew changes nothing: the key is read past.
-			_, _ = c.tier.renew(ctx, g.key, g.token)
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			if u.remove(ctx, c, &g) {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
 			left = append(left, g)
-			continue
-		}
-		if err := c.tier.unguard(ctx, g.key, g.token, nil, 0); err != nil {
-			left = append(left, g)
-			continue
-		}
-		c.store.changed(g.key)
-		u.mu.Lock()
-		if u.keys[g.key]--; u.keys[g.key] == 0 {
-			delete(u.keys, g.key)
-		}
-		u.count.Add(-1)
-		u.mu.Unlock()
+		})
 	}
+	all.Wait()
 	u.mu.Lock()
 	u.todo = append(u.todo, left...)
 	u.mu.Unlock()
+}
+
+// remove takes one guard out if that is right by now, and tells whether it is
+// gone.
+func (u *unconfirmed) remove(ctx context.Context, c *Cache, g *openGuard) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if g.change != nil && !g.known(ctx, c) {
+		return false
+	}
+	g.change = nil
+	if err := c.tier.unguard(ctx, g.key, g.token, nil, 0); err != nil {
+		return false
+	}
+	c.store.changed(g.key)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.keys[g.key]--; u.keys[g.key] == 0 {
+		delete(u.keys, g.key)
+	}
+	u.count.Add(-1)
+	return true
+}
+
+// known renews the guard and asks for the outcome of the commit: committed or
+// not, it is enough that it cannot take effect any more.
+func (g *openGuard) known(ctx context.Context, c *Cache) bool {
+	if now := time.Now(); now.Sub(g.renewed) > c.cfg.Lease/3 {
+		// A failure to renew changes nothing: the key is read past.
+		if _, err := c.tier.renew(ctx, g.key, g.token); err == nil {
+			g.renewed = now
+		}
+	}
+	over, err := g.change.Over(ctx)
+	if errors.Is(err, source.ErrNoOutcome) {
+		return time.Now().After(g.blind)
+	}
+	return err == nil && over
 }

@@ -47,10 +47,17 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	if w.writes.full() {
 		return nil, fmt.Errorf("%w: too many writes wait to be confirmed", ErrUnavailable)
 	}
+	// A source that is known to be away is not written to: the guard would take
+	// the place of a copy that can still be served.
+	g := w.gateOf(w.r)
+	if err := g.refuses(); err != nil {
+		return nil, fmt.Errorf("write refused: %w", err)
+	}
 	if err := w.tier.guard(ctx, w.key, w.token); err != nil {
 		// It may stand all the same; then it expires.
 		return nil, fmt.Errorf("%w: write refused, setting the guard: %w", ErrUnavailable, err)
 	}
+	w.store.changed(w.key)
 	guarded, lost := context.WithCancelCause(ctx)
 	renewed := make(chan struct{})
 	go func() {
@@ -61,6 +68,9 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	defer stopRenewing() // in case the source panics
 
 	change, err := begin(guarded)
+	if err == nil || errors.Is(err, source.ErrDown) { // other errors may come before the source is asked
+		g.report(err)
+	}
 	if err != nil {
 		stopRenewing()
 		w.unguard(nil)
@@ -80,7 +90,7 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	stopRenewing()
 	switch {
 	case errors.Is(err, source.ErrUnknownOutcome):
-		w.writes.add(w.key, w.token, time.Now().Add(2*w.cfg.Lease))
+		w.writes.add(openGuard{key: w.key, token: w.token, change: change, renewed: time.Now(), blind: time.Now().Add(2 * w.cfg.Lease)})
 		w.store.changed(w.key)
 		return nil, fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	case err != nil:
@@ -133,7 +143,7 @@ func (w *writer) unguard(record []byte) error {
 	defer cancel()
 	err := w.tier.unguard(ctx, w.key, w.token, record, w.lifetime(w.r, w.key, false))
 	if err != nil {
-		w.writes.add(w.key, w.token, time.Time{})
+		w.writes.add(openGuard{key: w.key, token: w.token})
 	}
 	w.store.changed(w.key)
 	return err

@@ -185,33 +185,73 @@ func (s stubborn) Put(ctx context.Context, args source.Args, body []byte) (sourc
 	return s.ledger.Put(ctx, args, body)
 }
 
+// TestACommitOfUnknownOutcome: the guard stands, and is renewed, until the
+// database has finished with the transaction; before that a load could still
+// bring the record of before, and store it behind the commit.
 func TestACommitOfUnknownOutcome(t *testing.T) {
-	for _, applied := range []bool{true, false} {
-		t.Run(fmt.Sprintf("applied %v", applied), func(t *testing.T) {
-			bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
-				d := newDesk(t, open(t, func(c *Config) { c.Lease = 500 * time.Millisecond }), newLedger("1", "1"))
-				d.book.commit = func(apply func()) error {
-					if applied {
-						apply()
+	const lease = 400 * time.Millisecond
+	f := func(name string, open func(*testing.T, ...func(*Config)) *Cache, t *testing.T, applies bool, tell func(asked int64) (bool, error)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, open(t, func(c *Config) { c.Lease = lease }), newLedger("1", "1"))
+			var asked atomic.Int64
+			d.book.over = func() (bool, error) { return tell(asked.Add(1)) }
+			d.book.commit = func(apply func()) error { return fmt.Errorf("sending COMMIT: %w", source.ErrUnknownOutcome) }
+			if _, err := d.put("1", "2"); !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, source.ErrUnknownOutcome) {
+				t.Errorf("got %v, want ErrUnconfirmed with its cause", err)
+			}
+			x, want := fixture{d.Cache, t, d.key("1")}, "1"
+			testkit.Eventually(t, patience, "the guard has outlived its lease", func() bool {
+				if d.Stats().Unconfirmed == 1 { // read past both tiers
+					if a, err := d.read("1"); err != nil || a.Stored || a.Tier != TierSource {
+						t.Fatalf("got %v from %v, %v", a.Stored, a.Tier, err)
 					}
-					return fmt.Errorf("sending COMMIT: %w", source.ErrUnknownOutcome)
 				}
-				if _, err := d.put("1", "2"); !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, source.ErrUnknownOutcome) {
-					t.Errorf("got %v, want ErrUnconfirmed with its cause", err)
+				if asked.Load() == 6 && applies { // retryEvery apart: 1.2 s, three leases
+					want = "2"
+					d.book.write("1", want)
 				}
-				want := map[bool]string{true: "2", false: "1"}[applied]
-				for range 2 {
-					d.wantRead("1", want, TierSource) // past both tiers
-				}
-				if d.store.find(d.r, []byte(d.key("1"))) != nil {
-					t.Error("a read past both tiers was stored in memory")
-				}
-				testkit.Eventually(t, patience, "the guard is removed in the end", func() bool { return d.Stats().Unconfirmed == 0 })
-				d.wantRead("1", want, TierSource)
-				d.wantRead("1", want, d.SharedTier())
+				return asked.Load() > 6
 			})
+			if d.Stats().Unconfirmed == 1 {
+				x.want("guard")
+			}
+			testkit.Eventually(t, patience, "the guard is removed in the end", func() bool { return d.Stats().Unconfirmed == 0 })
+			d.wantRead("1", want, TierSource)
+			d.wantRead("1", want, d.SharedTier())
 		})
 	}
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		later := func(asked int64) (bool, error) { return asked > 10, nil }
+		f("it takes effect later", open, t, true, later)
+		f("it is rolled back", open, t, false, later)
+		f("the database cannot be asked for a while", open, t, true, func(asked int64) (bool, error) {
+			if asked < 10 {
+				return false, errBroken
+			}
+			return true, nil
+		})
+	})
+}
+
+// TestADatabaseThatCannotTell: then time has to.
+func TestADatabaseThatCannotTell(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		const lease = 300 * time.Millisecond
+		d := newDesk(t, open(t, func(c *Config) { c.Lease = lease }), newLedger("1", "1"))
+		var asked atomic.Int64
+		d.book.over = func() (bool, error) { asked.Add(1); return false, source.ErrNoOutcome }
+		d.book.commit = func(apply func()) error { apply(); return source.ErrUnknownOutcome }
+		before := d.store.now()
+		if _, err := d.put("1", "2"); !errors.Is(err, ErrUnconfirmed) {
+			t.Errorf("got %v, want ErrUnconfirmed", err)
+		}
+		testkit.Eventually(t, patience, "the guard is removed in the end", func() bool { return d.Stats().Unconfirmed == 0 })
+		if past := time.Duration(d.store.now() - before); past < 2*lease {
+			t.Errorf("it was removed after %v, before any lease of the time could have ended", past)
+		}
+		d.wantRead("1", "2", TierSource)
+	})
 }
 
 // TestAKilledWriter leaves its guard standing before or after its commit.

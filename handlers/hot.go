@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/source"
 )
 
 // hot answers a GET or HEAD from memory if it can do so without allocating.
@@ -43,6 +44,9 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 		s.scratch.Put(sc)
 		return miss{route, raw}, false
 	}
+	if entry.Due(ttl) && s.memory.TakeRefresh(route.Resource, entry) {
+		s.memory.Refresh(route.Resource, string(sc.buf), miss{route, raw}.args(), entry)
+	}
 	s.answerHit(ctx, route.record, sc, entry, ttl)
 	s.scratch.Put(sc)
 	return miss{}, true
@@ -53,6 +57,15 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 type miss struct {
 	*hotRoute
 	raw []byte
+}
+
+// args are the record's parameters. They alias no request.
+func (m miss) args() source.Args {
+	v, reason := m.params[0].parse(string(m.raw))
+	if reason != "" {
+		panic("BUG: a canonical parameter " + reason)
+	}
+	return source.Args{v.arg}
 }
 
 // answerHit writes a fresh entry of memory and counts it.

@@ -23,6 +23,9 @@ func (s *Server) read(rec *record) operation {
 		sc.buf = append(sc.buf[:0], key...)
 		if entry, ttl := s.memory.Hit(rec.Resource, sc.buf, c.Time()); entry != nil {
 			c.counted = true
+			if entry.Due(ttl) && s.memory.TakeRefresh(rec.Resource, entry) {
+				s.memory.Refresh(rec.Resource, key, args, entry)
+			}
 			s.answerHit(c.RequestCtx, rec, sc, entry, ttl)
 			return nil
 		}
@@ -33,14 +36,10 @@ func (s *Server) read(rec *record) operation {
 // readMiss reads a record for which the fast path found no entry.
 func (s *Server) readMiss(c *call, m miss) error {
 	c.meter = m.meter
-	v, reason := m.params[0].parse(string(m.raw))
-	if reason != "" {
-		panic("BUG: a canonical parameter " + reason)
-	}
 	sc := s.scratch.Get().(*scratch)
 	defer s.scratch.Put(sc)
 	sc.buf = m.key.one(sc.buf[:0], m.raw)
-	return s.readThrough(c, m.record, sc, string(sc.buf), source.Args{v.arg})
+	return s.readThrough(c, m.record, sc, string(sc.buf), m.args())
 }
 
 // readThrough asks the tiers behind memory. key and args alias no request.

@@ -5,6 +5,9 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
+
+	"hearth/cache"
 )
 
 func TestReadFromSourceThenCache(t *testing.T) {
@@ -196,4 +199,32 @@ func TestManyRead(t *testing.T) {
 	f.send(t, "GET", "/user/?user_id=1", "").wantProblem(t, 404, "nothing is served")
 	f.send(t, "GET", "/bare?bare_id=123e4567-e89b-12d3-a456-42661417400b", "").want(t, 200, `[null]`)
 	f.send(t, "GET", "/pair", "").wantProblem(t, 404, "nothing is served")
+}
+
+// TestHotRecordsAreLoadedAheadOfTheirExpiry reads one record until a change of
+// the source shows. No reader is ever answered by the load itself.
+func TestHotRecordsAreLoadedAheadOfTheirExpiry(t *testing.T) {
+	for name, target := range map[string]string{"the fast path": "/user/1", "the slow path": "/user/%31", "many": "/user?user_id=1"} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, func(c *Config, _ *Deps) {
+				c.Resources[0].Cache.TTL = cache.Lifetimes{Cold: time.Second, Hot: time.Second, Missing: time.Second}
+			})
+			warm(t, f, "/user/1")
+			f.people.mu.Lock()
+			f.people.rows["1"] = `{"id":1,"name":"new"}`
+			f.people.mu.Unlock()
+			for deadline := time.Now().Add(20 * time.Second); ; {
+				a := f.send(t, "GET", target, "")
+				if a.StatusCode != 200 || !strings.Contains(a.body, `"source":"cache"`) {
+					t.Fatalf("a reader waited for the load: %d %s (%s)", a.StatusCode, a.body, a.Header.Get("Cache-Status"))
+				}
+				if strings.Contains(a.body, "new") {
+					return
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("the change never showed")
+				}
+			}
+		})
+	}
 }

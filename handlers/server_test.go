@@ -80,6 +80,8 @@ type change struct {
 func (c *change) Record() []byte { return c.row }
 func (c *change) Rollback()      {}
 
+func (c *change) Over(context.Context) (bool, error) { return true, nil }
+
 func (c *change) Commit(context.Context) error {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
@@ -126,7 +128,7 @@ func openCache(tb testing.TB) *cache.Cache {
 		Embedded: filepath.Join(tb.TempDir(), "hearth.db"),
 		Budget:   16 << 20, MissingShare: 0.1, MissingRate: 1000,
 		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, UntrackedTTL: time.Second,
-		MaxLoads: 8, Wait: 2 * time.Second, Lease: 5 * time.Second,
+		MaxLoads: 8, MaxWaiting: 100, Wait: 2 * time.Second, Lease: 5 * time.Second,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

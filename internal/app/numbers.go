@@ -1,6 +1,8 @@
 package app
 
 import (
+	"slices"
+
 	"hearth/cache"
 	"hearth/internal/metrics"
 )
@@ -33,6 +35,18 @@ func (a *App) registerMetrics() {
 		func(s cache.Stats) int64 { return s.Stale })
 	counter("hearth_values_not_json_total", "Values of the shared tier that were no JSON.",
 		func(s cache.Stats) int64 { return s.NotJSON })
+	gauge("hearth_readers_waiting", "Readers that wait for a load or a write that somebody else has begun.",
+		func() float64 { return float64(a.cache.Stats().Waiting) })
+	gauge("hearth_missing_bytes", "Bytes of the memory tier that missing records take, of the share they have.",
+		func() float64 { return float64(a.cache.Stats().MissingBytes) })
+	for i, result := range cache.RefreshResults {
+		a.metrics.CounterFunc("hearth_refreshes_total", "Hot records loaded anew before their copy expired, by result.",
+			func() float64 { return float64(a.cache.Refreshes(i)) }, metrics.Label{Name: "result", Value: result})
+	}
+	for _, name := range a.sources() {
+		a.metrics.GaugeFunc("hearth_breaker_open", "1 while loads from a source are refused because it kept failing.",
+			func() float64 { return truth(a.cache.BreakerOpen(name)) }, metrics.Label{Name: "source", Value: name})
+	}
 	for _, k := range a.kinds {
 		for i, result := range cache.LoadResults {
 			a.metrics.CounterFunc("hearth_loads_total", "Loads from the source, by resource and result.",
@@ -40,6 +54,16 @@ func (a *App) registerMetrics() {
 				metrics.Label{Name: "resource", Value: k.Name}, metrics.Label{Name: "result", Value: result})
 		}
 	}
+}
+
+// sources names what the resources load from, each once.
+func (a *App) sources() (names []string) {
+	for _, k := range a.kinds {
+		if name := k.cached.Source; name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func truth(b bool) float64 {

@@ -58,6 +58,9 @@ type statistics struct {
 	SourceUp bool                        `json:"source_up"`
 	Cache    cache.Stats                 `json:"cache"`
 	Loads    map[string]map[string]int64 `json:"loads"` // by resource and result
+
+	Refreshes map[string]int64 `json:"refreshes"`     // by result
+	Breakers  map[string]bool  `json:"breakers_open"` // by source
 }
 
 func (a *App) stats() any {
@@ -68,8 +71,17 @@ func (a *App) stats() any {
 			loads[k.Name][result] = a.cache.Loads(k.Name, i)
 		}
 	}
+	refreshes := map[string]int64{}
+	for i, result := range cache.RefreshResults {
+		refreshes[result] = a.cache.Refreshes(i)
+	}
+	breakers := map[string]bool{}
+	for _, name := range a.sources() {
+		breakers[name] = a.cache.BreakerOpen(name)
+	}
 	return statistics{
 		Version: a.version, Shared: a.cache.SharedTier().String(), SharedUp: a.cache.Up() == nil,
 		SourceUp: a.db == nil || a.db.Up(), Cache: a.cache.Stats(), Loads: loads,
+		Refreshes: refreshes, Breakers: breakers,
 	}
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"hearth/cache"
@@ -52,11 +53,6 @@ func notes(cfg *config.Config) []string {
 	if cfg.Redis.URL.Empty() && !auth.Loopback(cfg.Server.Listen) {
 		list = append(list, "the embedded tier serves beyond loopback: a second instance would not see this one's items, counters and writes; set redis.url for more than one")
 	}
-	for _, r := range cfg.Resources {
-		if r.SelectMany != "" {
-			list = append(list, fmt.Sprintf("resource %q: select_many is not used in this version: records are loaded one by one", r.Name))
-		}
-	}
 	return list
 }
 
@@ -104,9 +100,27 @@ func (a *App) openSources() (err error) {
 		records, err := a.records(r)
 		faults = append(faults, err)
 		ttl := cache.Lifetimes{Cold: r.TTL.Cold, Hot: r.TTL.Hot, Missing: r.TTL.Missing, Stale: r.TTL.Stale}
-		a.kinds = append(a.kinds, kind{r, cache.NewResource(r.Name, r.Envelope, ttl, records)})
+		cached := cache.NewResource(r.Name, r.Envelope, ttl, records)
+		cached.Source = sourceName(r)
+		a.kinds = append(a.kinds, kind{r, cached})
 	}
 	return errors.Join(faults...)
+}
+
+// sourceName names what a resource's records come from, "" if from nowhere:
+// what fails as a whole, and is spared as a whole.
+func sourceName(r config.Resource) string {
+	switch {
+	case r.Select != "":
+		return "database"
+	case r.Origin != "":
+		_, rest, _ := strings.Cut(r.Origin, "://")
+		if end := strings.IndexAny(rest, "/?"); end >= 0 {
+			rest = rest[:end]
+		}
+		return rest
+	}
+	return ""
 }
 
 func (a *App) records(r config.Resource) (source.Records, error) {
@@ -143,7 +157,7 @@ func (a *App) cacheConfig() cache.Config {
 		Embedded: a.cfg.Embedded.Path,
 		Budget:   budget, MissingShare: m.MissingShare, MissingRate: m.MissingRate,
 		Revalidate: m.Revalidate, LinkTimeout: m.LinkTimeout, UntrackedTTL: m.UntrackedTTL,
-		MaxLoads: l.MaxConcurrent, Wait: l.Wait, Lease: l.Lease, HotRate: l.HotRate,
+		MaxLoads: l.MaxConcurrent, MaxWaiting: l.MaxWaiting, Wait: l.Wait, Lease: l.Lease, HotRate: l.HotRate,
 		Log: a.log, OnDelay: delay.Observe,
 	}
 }

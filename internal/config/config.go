@@ -85,6 +85,7 @@ type Memory struct {
 // LoadLimits is [load].
 type LoadLimits struct {
 	MaxConcurrent int
+	MaxWaiting    int
 	Wait          time.Duration // how long a reader waits for somebody else's load
 	Lease         time.Duration
 	HotRate       float64 // reads per second that make a key hot

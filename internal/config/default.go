@@ -31,7 +31,7 @@ func defaults() *Config {
 			MissingShare: 0.05,
 			MissingRate:  1000,
 		},
-		Load: LoadLimits{MaxConcurrent: 64, Wait: 3 * time.Second, Lease: 5 * time.Second, HotRate: 10},
+		Load: LoadLimits{MaxConcurrent: 64, MaxWaiting: 10000, Wait: 3 * time.Second, Lease: 5 * time.Second, HotRate: 10},
 		CORS: CORS{
 			Origins: []string{"*"},
 			Methods: []string{"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"},

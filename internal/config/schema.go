@@ -167,6 +167,7 @@ func loadTable(l *LoadLimits) table {
 		name: "load",
 		fields: []field{
 			{name: "max_concurrent", read: whole(&l.MaxConcurrent, 1, 100_000)},
+			{name: "max_waiting", read: whole(&l.MaxWaiting, 1, 1_000_000)},
 			{name: "wait", read: span(&l.Wait, 10*time.Millisecond, time.Minute)},
 			{name: "lease", read: span(&l.Lease, 100*time.Millisecond, 5*time.Minute)},
 			{name: "hot_rate", read: number(&l.HotRate, 0.01, 1_000_000)},

@@ -1,0 +1,212 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"hearth/internal/source"
+	"hearth/internal/testkit"
+)
+
+// runBreaker plays loads against a breaker: o one that succeeds, x one that
+// fails, . a second that passes. It returns what became of each load: the
+// letter, or - for one that was refused.
+func runBreaker(b *breaker, script string) (got string, now int64) {
+	now = int64(time.Hour)
+	for _, c := range script {
+		switch {
+		case c == '.':
+			now += int64(time.Second)
+			continue
+		case !b.allow(now):
+			got += "-"
+			continue
+		case c == 'o':
+			b.succeeded(now)
+		case c == 'x':
+			b.failed(now)
+		}
+		got += string(c)
+	}
+	return got, now
+}
+
+func TestBreaker(t *testing.T) {
+	f := func(name, script, want string) {
+		t.Helper()
+		if got, _ := runBreaker(new(breaker), script); got != want {
+			t.Errorf("%s: of %s came %s, want %s", name, script, got, want)
+		}
+	}
+	f("five failures and nothing else", "xxxxxo", "xxxxx-")
+	f("every third fails", "ooxooxooxooxooxooxooxooxooxoox", "ooxooxooxooxooxooxooxooxooxoox")
+	f("half fail", "oxoxoxoxoxo", "oxoxoxoxox-")
+	f("sixteen in a row after many successes", "oooooooooooooooooooooooooooooooooooooooo"+"xxxxxxxxxxxxxxxxx", "oooooooooooooooooooooooooooooooooooooooo"+"xxxxxxxxxxxxxxxx-")
+	f("failures of long ago are forgotten", "xxxx...........xxxxo", "xxxxxxxxo")
+	f("one is let through after the pause, and closes it", "xxxxx..ooo", "xxxxxooo")
+	f("it fails: the pause doubles", "xxxxx..xo.o..ooo", "xxxxxx--ooo")
+	f("a few failures after it has closed do not open it", "xxxxx..oxxxxo", "xxxxxoxxxxo")
+}
+
+func TestBreakerLetsOneProbeThrough(t *testing.T) {
+	b := new(breaker)
+	_, now := runBreaker(b, "xxxxx..")
+	if b.open(now) {
+		t.Error("past the pause it says that all is refused")
+	}
+	if !b.allow(now) || b.allow(now) || !b.open(now) {
+		t.Error("past the pause not exactly one load is let through")
+	}
+	b.skip() // the probe did not ask after all
+	if b.open(now) || !b.allow(now) {
+		t.Error("the next is not let through")
+	}
+	if open := b.succeeded(now); open <= 0 || b.until.Load() != 0 {
+		t.Errorf("closed after %v, until %d", open, b.until.Load())
+	}
+}
+
+func TestBreakerOpensOnceAnOutage(t *testing.T) {
+	b := new(breaker)
+	opened := 0
+	for i := range 100 { // all had begun before it opened
+		if b.failed(int64(i)) > 0 {
+			opened++
+		}
+	}
+	if opened != 1 {
+		t.Errorf("opened %d times, want once", opened)
+	}
+}
+
+// errAway is what a source that cannot be reached answers.
+var errAway = fmt.Errorf("nobody at home: %w", source.ErrDown)
+
+// TestASourceThatIsAway: after a few failures nobody asks it; what there is a
+// copy of is answered from that, and when it is back it is asked again.
+func TestASourceThatIsAway(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		d := newDesk(t, open(t), newLedger("1", "1", "2", "2", "3", "3"))
+		d.warm("1", "1")
+		d.wantRead("2", "2", TierSource)
+		d.book.loaded = func(context.Context, string) error { return errAway }
+		var failed int64
+		for i := 0; !d.BreakerOpen(""); i++ {
+			if _, err := d.read(fmt.Sprint("absent", i)); !errors.Is(err, ErrUnavailable) {
+				t.Fatalf("got %v, want ErrUnavailable", err)
+			}
+			failed++
+		}
+		if failed > breakerRow {
+			t.Errorf("it was asked %d times", failed)
+		}
+		before := d.book.loads.Load()
+		for range 100 {
+			if _, err := d.read("3"); !errors.Is(err, ErrUnavailable) || !errors.Is(err, errBreakerOpen) {
+				t.Fatalf("got %v, want the breaker's refusal", err)
+			}
+		}
+		if n := d.book.loads.Load() - before; n != 0 {
+			t.Errorf("it was asked %d times although it is known to be away", n)
+		}
+		if n := d.Loads("user", loadRefused); n < 100 {
+			t.Errorf("%d loads were counted as refused, want 100", n)
+		}
+		d.wantRead("1", "1", TierMemory)
+		if _, err := d.put("2", "5"); !errors.Is(err, ErrUnavailable) || d.book.row("2") != "2" {
+			t.Errorf("a write: got %v, want it refused", err)
+		}
+		d.wantRead("2", "2", d.SharedTier()) // the refused write has not taken the copy away
+		d.book.loaded = nil
+		testkit.Eventually(t, patience, "it is asked again", func() bool {
+			a, err := d.read("3")
+			return err == nil && string(a.Data()) == "3"
+		})
+		if d.BreakerOpen("") {
+			t.Error("the breaker is open still")
+		}
+	})
+}
+
+// TestOneBadRecordClosesNothing: what is wrong with a record or a statement is
+// no reason to refuse the others.
+func TestOneBadRecordClosesNothing(t *testing.T) {
+	d := newDesk(t, openFile(t), newLedger("1", "1", "bad", "1"))
+	d.book.loaded = func(_ context.Context, id string) error {
+		if id == "bad" {
+			return errBroken
+		}
+		return nil
+	}
+	for range 3 * breakerRow {
+		if _, err := d.read("bad"); !errors.Is(err, ErrUnavailable) || errors.Is(err, errBreakerOpen) {
+			t.Fatalf("got %v, want the record's own failure", err)
+		}
+	}
+	d.wantRead("1", "1", TierSource)
+}
+
+// TestSourcesFailByThemselves: each has a cap and a breaker of its own.
+func TestSourcesFailByThemselves(t *testing.T) {
+	c := openFile(t)
+	away, well := newDesk(t, c, newLedger()), newDesk(t, c, newLedger("1", "1"))
+	away.r.Source, well.r.Source = "away", "well"
+	away.book.loaded = func(context.Context, string) error { return errAway }
+	for i := 0; !c.BreakerOpen("away"); i++ {
+		_, _ = away.read(fmt.Sprint(i))
+	}
+	well.wantRead("1", "1", TierSource)
+	if c.BreakerOpen("well") {
+		t.Error("a source is refused for what another one does")
+	}
+}
+
+// TestAFailingSourceMeetsNoStorm: many readers of one key, and the source fails
+// every time: it is asked once for all who wait by then. A few may come late to
+// the first load, and share another.
+func TestAFailingSourceMeetsNoStorm(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		d := newDesk(t, open(t), newLedger())
+		gate := make(chan struct{})
+		d.book.loaded = func(context.Context, string) error { <-gate; return errBroken }
+		const readers = 200
+		var all sync.WaitGroup
+		for range readers {
+			all.Go(func() {
+				if _, err := d.read("1"); !errors.Is(err, ErrUnavailable) {
+					t.Errorf("got %v, want ErrUnavailable", err)
+				}
+			})
+		}
+		testkit.Eventually(t, patience, "all others wait", func() bool { return d.Stats().Waiting == readers-1 })
+		close(gate)
+		all.Wait()
+		if n := d.book.loads.Load(); n > readers/10 {
+			t.Errorf("the source was asked %d times by %d readers", n, readers)
+		}
+	})
+}
+
+// TestStaleWhileTheSourceIsAway: the copy's lifetime is over, which Redis
+// reports like a change. It is no change: the copy is served, marked, if
+// nobody else can answer.
+func TestStaleWhileTheSourceIsAway(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		d := newDesk(t, open(t), newLedger("1", "1"))
+		d.r = NewResource("user", "user", Lifetimes{Cold: 400 * time.Millisecond, Hot: time.Hour, Missing: time.Hour, Stale: time.Hour}, d.book)
+		d.warm("1", "1")
+		d.book.loaded = func(context.Context, string) error { return errAway }
+		testkit.Eventually(t, patience, "the copy has expired, and is served marked", func() bool {
+			a, err := d.read("1")
+			if err != nil || string(a.Data()) != "1" {
+				t.Fatalf("got %v, %v", a, err)
+			}
+			return a.Tier == TierStale && a.Detail == "stale" && a.TTL < 0
+		})
+		fixture{d.Cache, t, d.key("1")}.want("nothing")
+	})
+}

@@ -1,0 +1,131 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+
+	"hearth/internal/source"
+)
+
+// pastLine is the queue of one key's loads that no lease covers: one runs,
+// one forms. A reader may join only the one that has not begun, because what
+// the running one has read may be older than this reader's request.
+type pastLine struct{ running, forming *load }
+
+// pastKey names a line. Answers have a resource's shape, so resources do not share one.
+type pastKey struct {
+	resource uint32
+	key      string
+}
+
+func (q *query) pastKey() pastKey { return pastKey{q.r.id, q.key} }
+
+// loadPast loads without a lease and stores nothing in the shared tier: past
+// a guard, while a write is unconfirmed, or (untracked) with the shared tier
+// away; then memory keeps the answer for memory.untracked_ttl.
+func (q *query) loadPast(untracked bool) (Answer, error) {
+	for {
+		l, mine, before := q.joinPast()
+		if mine {
+			return q.runPast(l, before, untracked)
+		}
+		if a, again, err := q.join(l); !again {
+			return a, err
+		}
+	}
+}
+
+// runPast waits for the load before it to end, closes the batch and loads.
+func (q *query) runPast(l, before *load, untracked bool) (a Answer, err error) {
+	err = fmt.Errorf("%w: load was cut short", ErrUnavailable)
+	defer func() { q.endPast(l, a, err) }()
+	if before != nil {
+		if _, _, waitErr := q.join(before); errors.Is(waitErr, ErrOverload) || errors.Is(waitErr, ErrTimeout) && q.ctx.Err() != nil {
+			err = waitErr
+			return a, err
+		}
+	}
+	g := q.gateOf(q.r)
+	if err = g.enter(q.ctx); err != nil {
+		q.numbers.refused(q.r)
+		return a, err
+	}
+	q.beginPast(l)
+	var records [][]byte
+	if records, err = q.ask(q.ctx, g, q.r, []source.Args{q.args}); err != nil {
+		return a, err
+	}
+	e := q.entryOf(records[0])
+	a = q.loaded(e)
+	if untracked {
+		a.Detail = "untracked"
+		a.Stored = q.keepUntracked(e)
+	}
+	return a, nil
+}
+
+func (q *query) joinPast() (l *load, mine bool, before *load) {
+	q.past.Lock()
+	defer q.past.Unlock()
+	line := q.past.lines[q.pastKey()]
+	if line == nil {
+		line = &pastLine{}
+		q.past.lines[q.pastKey()] = line
+	}
+	if line.forming != nil {
+		return line.forming, false, nil
+	}
+	line.forming = &load{key: q.key, res: q.r, done: make(chan struct{})}
+	return line.forming, true, line.running
+}
+
+// beginPast closes the batch: from here on readers form the next one. That is
+// after the wait for a place, so who comes during it is still served by this
+// load.
+func (q *query) beginPast(l *load) {
+	q.past.Lock()
+	defer q.past.Unlock()
+	line := q.past.lines[q.pastKey()]
+	line.running, line.forming = l, nil
+}
+
+func (q *query) endPast(l *load, a Answer, err error) {
+	q.past.Lock()
+	line := q.past.lines[q.pastKey()]
+	if line.running == l {
+		line.running = nil
+	}
+	if line.forming == l { // ended before it began
+		line.forming = nil
+	}
+	if line.running == nil && line.forming == nil {
+		delete(q.past.lines, q.pastKey())
+	}
+	q.past.Unlock()
+	l.answer, l.err = a, err
+	close(l.done)
+}
+
+// keepUntracked keeps a loaded record for a moment: nobody will report a
+// change, so it is marked in every answer.
+func (q *query) keepUntracked(e *Entry) bool {
+	if q.cfg.UntrackedTTL <= 0 || q.tier.up() == nil {
+		return false
+	}
+	var data []byte
+	flags := uint8(flagUntracked)
+	if e.Missing() {
+		flags |= flagMissing
+	} else {
+		data = e.Data()
+	}
+	kept := newEntry(q.r, q.key, data, flags)
+	sh := q.store.flightShard(q.key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	now := q.store.now()
+	if old := q.store.find(q.r, []byte(q.key)); old != nil && old.flags&flagUntracked == 0 && now < min(old.ends, q.store.staleUntil(old, q.r.TTL.Stale)) {
+		return false // that one can be verified when the shared tier is back
+	}
+	return q.store.keep(kept, q.local, 0, now+int64(q.cfg.UntrackedTTL), never)
+}

@@ -1,0 +1,70 @@
+package cache
+
+import (
+	"context"
+	"strconv"
+	"time"
+)
+
+// The steps of the protocol on Redis: each is one script, so one atomic step.
+// The scripts and what they promise are in script.go.
+
+// withSibling returns the keys of a script that ends a refresh under way.
+func withSibling(key string) []string {
+	if sibling := siblingOf(key); sibling != "" {
+		return []string{key, sibling}
+	}
+	return []string{key}
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func (t *redisTier) fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
+	n, err := t.script(ctx, t.scripts.fill, withSibling(key), leasePrefix+token, textOf(value), milliseconds(ttl))
+	return n == 1, err
+}
+
+func (t *redisTier) release(ctx context.Context, key, token string) error {
+	_, err := t.script(ctx, t.scripts.release, []string{key}, leasePrefix+token)
+	return err
+}
+
+func (t *redisTier) guard(ctx context.Context, key, token string) error {
+	_, err := t.script(ctx, t.scripts.guard, withSibling(key), token, milliseconds(t.lease))
+	if err == nil {
+		err = t.replicated(ctx)
+	}
+	return err
+}
+
+func (t *redisTier) renew(ctx context.Context, key, token string) (bool, error) {
+	n, err := t.script(ctx, t.scripts.renew, []string{key}, token, milliseconds(t.lease))
+	return n == 1, err
+}
+
+func (t *redisTier) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+	_, err := t.script(ctx, t.scripts.unguard, withSibling(key), token, textOf(value), milliseconds(ttl))
+	if err == nil {
+		err = t.replicated(ctx)
+	}
+	return err
+}
+
+func (t *redisTier) claim(ctx context.Context, key, token string, was []byte) (expires int64, ok bool, err error) {
+	keys := withSibling(key)
+	if len(keys) < 2 {
+		return 0, false, nil
+	}
+	expires, err = t.script(ctx, t.scripts.claim, keys, textOf(was), token, milliseconds(t.lease))
+	return expires, expires > 0, err
+}
+
+func (t *redisTier) refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error) {
+	n, err := t.script(ctx, t.scripts.refresh, withSibling(key), token, textOf(was), strconv.FormatInt(expires, 10), textOf(value), milliseconds(ttl))
+	return n == 1, err
+}
+
+func (t *redisTier) disclaim(ctx context.Context, key, token string) error {
+	_, err := t.script(ctx, t.scripts.release, []string{siblingOf(key)}, token)
+	return err
+}

@@ -1,0 +1,350 @@
+package cache
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hearth/internal/source"
+	"hearth/internal/testkit"
+)
+
+// allHot makes every key that is read at all a hot one.
+func allHot(c *Config) { c.HotRate = 0 }
+
+// dueNow makes the copy of id in memory due, as if its time had come.
+func (d *desk) dueNow(id string) *Entry {
+	d.t.Helper()
+	e := d.store.find(d.r, []byte(d.key(id)))
+	if e == nil {
+		d.t.Fatalf("%s is not in memory", id)
+	}
+	e.due.Store(d.store.now())
+	return e
+}
+
+// warm brings id into memory.
+func (d *desk) warm(id, data string) {
+	d.t.Helper()
+	testkit.Eventually(d.t, patience, "the record is in memory", func() bool {
+		a, err := d.read(id)
+		return err == nil && a.Tier == TierMemory && string(a.Data()) == data
+	})
+}
+
+// refresh runs one refresh of what memory holds, or of was, to its end.
+func (d *desk) refresh(id string, was string) {
+	d.refreshNow(within(d.t), d.r, d.key(id), source.Args{id}, []byte(was))
+}
+
+func (d *desk) wantRefreshes(result refreshResult, want int64) {
+	d.t.Helper()
+	if got := d.Refreshes(int(result)); got != want {
+		d.t.Errorf("%d refreshes ended as %q, want %d", got, RefreshResults[result], want)
+	}
+}
+
+func TestAHotRecordIsLoadedAnewWhileReadersAreAnswered(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		d := newDesk(t, open(t, allHot), newLedger("1", "1"))
+		d.warm("1", "1")
+		d.book.write("1", "2")
+		gate := make(chan struct{})
+		d.book.loaded = func(context.Context, string) error { <-gate; return nil }
+		before := d.book.loads.Load()
+		e := d.dueNow("1")
+		for range 50 { // as handlers do it: the first takes the task, none waits
+			hit, ttl := d.Hit(d.r, []byte(d.key("1")), time.Now())
+			if hit == nil {
+				t.Fatal("a reader was not answered from memory")
+			}
+			if hit.Due(ttl) && d.TakeRefresh(d.r, hit) {
+				d.Refresh(d.r, d.key("1"), source.Args{"1"}, hit)
+			}
+		}
+		testkit.Eventually(t, patience, "the record is loaded anew", func() bool { return d.book.loads.Load() == before+1 })
+		if hit, ttl := d.Hit(d.r, []byte(d.key("1")), time.Now()); hit != e || hit.Due(ttl) {
+			t.Errorf("while it is loaded: got %v, due %v, want the copy, not due", hit, hit.Due(ttl))
+		}
+		close(gate)
+		d.running.Wait()
+		d.wantRefreshes(refreshStored, 1)
+		d.warm("1", "2")
+		if n := d.book.loads.Load() - before; n != 1 {
+			t.Errorf("the source was asked %d times, want once", n)
+		}
+	})
+}
+
+// TestOneRefreshInTheFleet: copies of several instances come due at once.
+func TestOneRefreshInTheFleet(t *testing.T) {
+	srv := testkit.Redis(t)
+	book := newLedger("1", "1")
+	var fleet []*desk
+	for range 4 {
+		d := newDesk(t, openRedis(t, srv, allHot), book)
+		d.warm("1", "1")
+		fleet = append(fleet, d)
+	}
+	book.write("1", "2")
+	before := book.loads.Load()
+	gate := make(chan struct{})
+	book.loaded = func(context.Context, string) error { <-gate; return nil }
+	var all sync.WaitGroup
+	for _, d := range fleet {
+		all.Go(func() { d.refresh("1", "1") })
+	}
+	testkit.Eventually(t, patience, "three have seen that one is at it", func() bool {
+		var skipped int64
+		for _, d := range fleet {
+			skipped += d.Refreshes(int(refreshSkipped))
+		}
+		return skipped == 3
+	})
+	close(gate)
+	all.Wait()
+	if n := book.loads.Load() - before; n != 1 {
+		t.Errorf("the source was asked %d times, want once", n)
+	}
+	for _, d := range fleet {
+		d.warm("1", "2")
+	}
+}
+
+// TestARefreshNeverStoresOverAWrite comes between the load of a refresh and
+// its storing, in all the ways there are. An equal value is no alibi: the bytes
+// may have come back.
+func TestARefreshNeverStoresOverAWrite(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		c := open(t, allHot)
+		f := func(what, left string, between func(x fixture)) {
+			t.Helper()
+			d := newDesk(t, c, newLedger(what, `"old"`))
+			d.r = NewResource("user", "user", testLives, d.book)
+			x := fixture{c, t, d.key(what)}
+			if x.acquire("t", ""); !x.fill("t", `"old"`) {
+				t.Fatal("the first value was not stored")
+			}
+			superseded, stored := c.Refreshes(int(refreshSuperseded)), c.Refreshes(int(refreshStored))
+			d.book.loaded = func(context.Context, string) error { between(x); return nil }
+			d.refresh(what, `"old"`)
+			if got := c.Refreshes(int(refreshSuperseded)) - superseded; got != 1 {
+				t.Errorf("%s: %d refreshes were superseded, %d stored", what, got, c.Refreshes(int(refreshStored))-stored)
+			}
+			x.want(left)
+		}
+		f("a DEL", "nothing", func(x fixture) { x.remove() })
+		f("a SET", `"new"`, func(x fixture) { x.set(`"new"`) })
+		f("a SET of the same bytes", `"old"`, func(x fixture) { x.set(`"old"`) })
+		f("a guard", "guard", func(x fixture) { x.guard("w") })
+		f("a whole write of the same bytes", `"old"`, func(x fixture) { x.guard("w"); x.unguard("w", `"old"`) })
+		f("a write that has lost its guard", "nothing", func(x fixture) { x.unguard("w", `"new"`) })
+		f("a DEL and a fill of the same bytes", `"old"`, func(x fixture) { x.remove(); x.acquire("r", ""); x.fill("r", `"old"`) })
+		f("its lease was given back", `"old"`, func(x fixture) {
+			// Another's would take its place the same way.
+			for token := range claimsOf(x) {
+				x.must(x.tier.disclaim(within(x.t), x.key, token))
+			}
+		})
+	})
+}
+
+// claimsOf yields the token of the refresh that is under way.
+func claimsOf(x fixture) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		switch tier := x.tier.(type) {
+		case *embedded:
+			sh := tier.shard(x.key)
+			sh.mu.Lock()
+			token := sh.claims[x.key].token
+			sh.mu.Unlock()
+			yield(token)
+		case *redisTier:
+			r, err := tier.clients.Load().writes.Do(within(x.t), tier.clients.Load().writes.B().Get().Key(siblingOf(x.key)).Build()).ToString()
+			x.must(err)
+			yield(r)
+		}
+	}
+}
+
+func TestWhatIsNotRefreshed(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		c := open(t, allHot)
+		f := func(what, was string, prepare func(x fixture)) {
+			t.Helper()
+			d := newDesk(t, c, newLedger(what, `"new"`))
+			x := fixture{c, t, d.key(what)}
+			prepare(x)
+			before, skipped := x.holds(), c.Refreshes(int(refreshSkipped))
+			d.refresh(what, was)
+			if n := d.book.loads.Load(); n != 0 || c.Refreshes(int(refreshSkipped)) != skipped+1 {
+				t.Errorf("%s: the source was asked %d times", what, n)
+			}
+			x.want(before)
+		}
+		f("nothing", `"old"`, func(fixture) {})
+		f("a lease", `"old"`, func(x fixture) { x.acquire("t", "") })
+		f("a guard", `"old"`, func(x fixture) { x.guard("w") })
+		f("another value", `"old"`, func(x fixture) { x.acquire("t", ""); x.fill("t", `"other"`) })
+		f("a value without expiry", `"old"`, func(x fixture) { x.set(`"old"`) })
+		f("what another is refreshing", `"old"`, func(x fixture) {
+			x.acquire("t", "")
+			x.fill("t", `"old"`)
+			if _, ok, err := x.tier.claim(within(x.t), x.key, "other", []byte(`"old"`)); !ok || err != nil {
+				t.Fatalf("claiming: %v, %v", ok, err)
+			}
+		})
+	})
+}
+
+func TestARefreshThatFails(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		d := newDesk(t, open(t, allHot), newLedger("1", "1"))
+		d.warm("1", "1")
+		d.book.loaded = func(context.Context, string) error { return errBroken }
+		d.refresh("1", "1")
+		d.wantRefreshes(refreshFailed, 1)
+		d.wantRead("1", "1", TierMemory) // what stands is served on
+		d.book.loaded = func(context.Context, string) error { panic("boom") }
+		d.refresh("1", "1")
+		d.wantRefreshes(refreshFailed, 2)
+		d.book.loaded = nil
+		d.book.write("1", "2")
+		d.refresh("1", "1") // the failed ones have given their leases back
+		d.wantRefreshes(refreshStored, 1)
+		d.warm("1", "2")
+		d.book.write("1", "")
+		d.refresh("1", "2")
+		d.wantRefreshes(refreshStored, 2)
+		fixture{d.Cache, t, d.key("1")}.want("null")
+	})
+}
+
+func TestABusySourceIsNotRefreshedFrom(t *testing.T) {
+	d := newDesk(t, openFile(t, allHot, func(c *Config) { c.MaxLoads = 1 }), newLedger("1", "1", "2", "2"))
+	d.warm("1", "1")
+	gate := make(chan struct{})
+	d.book.loaded = func(_ context.Context, id string) error {
+		if id == "2" {
+			<-gate
+		}
+		return nil
+	}
+	slow := d.readBeside("2")
+	testkit.Eventually(t, patience, "the only place is taken", func() bool { return d.book.loads.Load() == 2 })
+	d.refresh("1", "1")
+	d.wantRefreshes(refreshSkipped, 1)
+	close(gate)
+	slow.want(t, "2")
+	d.refresh("1", "1")
+	d.wantRefreshes(refreshStored, 1)
+}
+
+// TestColdRecordsExpire: only hot ones are worth a load that nobody asked for.
+func TestColdRecordsExpire(t *testing.T) {
+	d := newDesk(t, openFile(t, func(c *Config) { c.HotRate = 1e9 }), newLedger("1", "1"))
+	d.warm("1", "1")
+	if e := d.dueNow("1"); d.TakeRefresh(d.r, e) {
+		t.Error("a cold record is to be refreshed")
+	}
+	bare := newDesk(t, openFile(t, allHot), nil)
+	fixture{bare.Cache, t, bare.key("1")}.set("1")
+	bare.warm("1", "1")
+	if e := bare.dueNow("1"); bare.TakeRefresh(bare.r, e) {
+		t.Error("a record without a source is to be refreshed")
+	}
+}
+
+// TestCopiesComeDueBeforeTheirEnd draws many times: early enough for two loads,
+// and not before half the lifetime.
+func TestCopiesComeDueBeforeTheirEnd(t *testing.T) {
+	r := NewResource("user", "user", Lifetimes{Hot: 100 * time.Second, Missing: 10 * time.Second}, newLedger())
+	f := func(name string, missing bool, least, most time.Duration) {
+		t.Helper()
+		distinct := map[time.Duration]bool{}
+		for range 1000 {
+			lead := r.lead(missing)
+			distinct[lead] = true
+			if lead < least || lead > most {
+				t.Errorf("%s: due %v before the end, want between %v and %v", name, lead, least, most)
+			}
+		}
+		if len(distinct) < 500 {
+			t.Errorf("%s: %d different times out of 1000: a fleet would load at once", name, len(distinct))
+		}
+	}
+	f("nothing loaded yet", false, 4*time.Second, 50*time.Second)
+	f("missing", true, 400*time.Millisecond, 5*time.Second)
+	for range 100 {
+		r.took(8 * time.Second)
+	}
+	f("slow loads", false, 15*time.Second, 50*time.Second)
+	for range 100 {
+		r.took(time.Millisecond)
+	}
+	f("fast loads again", false, 4*time.Second, 50*time.Second)
+}
+
+func TestCopiesKnowWhenTheyAreDue(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		d := newDesk(t, open(t), newLedger("1", "1"))
+		d.warm("1", "1")
+		e, now := d.store.find(d.r, []byte(d.key("1"))), d.store.now()
+		if left := time.Duration(e.ends - now); left < 50*time.Minute || left > 66*time.Minute {
+			t.Errorf("the copy ends in %v, want an hour ± 10 %%", left)
+		}
+		if lead := time.Duration(e.ends - e.due.Load()); lead < 2*testLives.Hot/50 || lead > testLives.Hot/2 {
+			t.Errorf("it is due %v before that", lead)
+		}
+		fixture{d.Cache, t, d.key("2")}.set(`"forever"`)
+		d.warm("2", `"forever"`)
+		if e := d.store.find(d.r, []byte(d.key("2"))); e.ends != never || e.due.Load() != never {
+			t.Errorf("a value without expiry ends at %d and is due at %d", e.ends, e.due.Load())
+		}
+	})
+}
+
+// TestLargeRecordsAreRefreshedToo: memory does not keep them, so that what the
+// shared tier says decides.
+func TestLargeRecordsAreRefreshedToo(t *testing.T) {
+	large := `"` + strings.Repeat("x", 1<<20) + `"`
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		d := newDesk(t, open(t, allHot), newLedger("1", large))
+		d.r = NewResource("user", "user", Lifetimes{Cold: time.Hour, Hot: 100 * time.Hour, Missing: time.Hour}, d.book)
+		d.r.loadTime.Store(int64(2 * time.Hour))
+		x := fixture{d.Cache, t, d.key("1")}
+		if x.acquire("t", ""); !x.fill("t", large) { // for an hour, and a load takes two
+			t.Fatal("the value was not stored")
+		}
+		for range 3 {
+			if a := d.wantRead("1", large, d.SharedTier()); a.Stored {
+				t.Error("memory keeps a value over 1 % of its budget")
+			}
+			d.running.Wait()
+		}
+		d.wantRefreshes(refreshStored, 1)
+		if n := d.book.loads.Load(); n != 1 {
+			t.Errorf("the source was asked %d times, want once", n)
+		}
+	})
+}
+
+func TestSiblingKeys(t *testing.T) {
+	f := func(key, want string) {
+		t.Helper()
+		got := siblingOf(key)
+		if got != want {
+			t.Errorf("the sibling of %q is %q, want %q", key, got, want)
+		}
+		if got != "" && slotOf(got[len(refreshPrefix)+1:len(got)-1]) != slotOf(key) {
+			t.Errorf("%q and %q are in different slots", key, got)
+		}
+	}
+	f("user:1", "hearth:refresh:{user:1}")
+	f("a%7Bb", "hearth:refresh:{a%7Bb}")
+	f("{a}:1", "")
+	f("a}b", "")
+	f("a{b", "")
+}
