@@ -17,7 +17,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install test servers check race prove fuzz bench benchcmp compare chaos cover lint clean
+.PHONY: help build run install test servers check race prove fuzz bench benchcmp compare chaos fleet cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ compare: build ## Hearth beside its peers, COMPARE='-rounds 5 -rows REGEXP' (abo
 
 chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptied (10 minutes at most; CHAOS='-minutes 2')
 	$(GO) run ./bench/chaos -reads 10000000 -minutes 10 $(CHAOS)
+
+fleet: servers ## what reaches PostgreSQL behind four instances, counted there (five minutes; FLEET='-short')
+	$(GO) run ./bench/fleet $(FLEET)
 
 cover: servers ## coverage of all packages by all tests: coverage.html
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out -timeout 10m ./...

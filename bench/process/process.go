@@ -31,13 +31,14 @@ const AnyCPU = -1
 
 // Command says what to start.
 type Command struct {
-	Name string         // in errors, and of the log: Name.log
-	Dir  string         // working directory
-	Logs string         // directory of the log, to whose end the output goes
-	CPU  int            // the only processor that it may use, or AnyCPU
-	Env  []string       // beside the variables of this program, which it replaces
-	Argv []string       // program and arguments
-	Last syscall.Signal // what the kernel sends when this program dies; 0: SIGKILL
+	Name  string              // in errors, and of the log: Name.log
+	Dir   string              // working directory
+	Logs  string              // directory of the log, to whose end the output goes
+	CPU   int                 // the only processor that it may use, or AnyCPU
+	Env   []string            // beside the variables of this program, which it replaces
+	Argv  []string            // program and arguments
+	Owner *syscall.Credential // as whom it runs, where we may choose; nil: as this program
+	Last  syscall.Signal      // what the kernel sends when this program dies; 0: SIGKILL
 }
 
 // Process is a server that Start has started. Its methods may be called at the same
@@ -64,7 +65,7 @@ func Start(c Command) (*Process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.Dir, log, log
 	cmd.Env = append(os.Environ(), c.Env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: c.Last}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: c.Last, Credential: c.Owner}
 	if c.Last == 0 {
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	}
@@ -134,12 +135,15 @@ func (p *Process) Freeze(d time.Duration) {
 
 // Stop asks the process to end, and kills it when it has not within so long; that
 // is an error, and so is a process that had ended before.
-func (p *Process) Stop(within time.Duration) error {
+func (p *Process) Stop(within time.Duration) error { return p.end(syscall.SIGTERM, within) }
+
+// end is Stop with the signal by which this process is asked to end.
+func (p *Process) end(s syscall.Signal, within time.Duration) error {
 	if p.hasEnded() {
 		return fmt.Errorf("stopping %s: it had ended before; its log:\n%s", p.name, p.tail())
 	}
 	p.signal(syscall.SIGCONT) // a frozen one would not notice
-	p.signal(syscall.SIGTERM)
+	p.signal(s)
 	select {
 	case <-p.ended:
 		return nil

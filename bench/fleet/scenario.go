@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// scenario is one thing that a database is to be protected from.
+type scenario struct {
+	name  string
+	about string
+	run   func(ctx context.Context, t *trial) error
+}
+
+var scenarios = []scenario{
+	{"one-load", "all clients ask for one cold key at once", oneLoad},
+	{"hot-expiry", "a hot key's lifetime ends again and again under load", hotExpiry},
+	{"spread", "many keys are loaded at once, with one lifetime", spread},
+	{"missing", "random ids that do not exist are asked for, as fast as possible", missing},
+	{"cold-restart", "all instances are killed and Redis is emptied, at full load", coldRestart},
+	{"puts", "records are written through all instances, and read from all", puts},
+	{"many", "many cold records are asked for in one request", manyRead},
+}
+
+// size is how much of everything a run does.
+type size struct {
+	clients    int           // of one-load, over all instances
+	rounds     int           // of one-load, and of many
+	hot        time.Duration // how long hot-expiry lasts
+	hotClients int           // of it, on each instance
+	spreadKeys int
+	absent     int   // ids of missing
+	budget     int64 // of missing, MiB
+	calm       time.Duration
+	coldKeys   int
+	puts       int
+}
+
+var (
+	full = size{
+		clients: 2000, rounds: 20, hot: 30 * time.Second, hotClients: 16, spreadKeys: 10_000, absent: 100_000, budget: 16,
+		calm: 3 * time.Second, coldKeys: 2000, puts: 100_000,
+	}
+	short = size{
+		clients: 200, rounds: 5, hot: 6 * time.Second, hotClients: 4, spreadKeys: 2000, absent: 10_000, budget: 2,
+		calm: 500 * time.Millisecond, coldKeys: 500, puts: 1000,
+	}
+)
+
+// playWithin is the longest that a scenario may take.
+const playWithin = 10 * time.Minute
+
+// trial is one scenario under way.
+type trial struct {
+	*ground
+	plan
+	*section
+}
+
+// play runs the scenario. An error is a bound that was missed: what a scenario is about
+// could not be shown.
+func (s scenario) play(ctx context.Context, p plan, g *ground) *section {
+	ctx, cancel := context.WithTimeout(ctx, playWithin)
+	defer cancel()
+	sec := &section{title: fmt.Sprintf("%s: %s", s.name, s.about)}
+	began := time.Now()
+	if err := s.run(ctx, &trial{ground: g, plan: p, section: sec}); err != nil {
+		sec.bound(false, "it was cut short: %v", err)
+	}
+	sec.figure("took", "%v", time.Since(began).Round(100*time.Millisecond))
+	return sec
+}

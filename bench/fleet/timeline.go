@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	slotLasts = 100 * time.Millisecond
+	slotLeast = 20 // answers; of fewer, a part says nothing
+)
+
+// timeline counts answers by the time at which they came, for as long as a scenario
+// may last.
+type timeline struct {
+	began time.Time
+	slots [playWithin / slotLasts]struct{ all, memory atomic.Int64 }
+}
+
+func newTimeline() *timeline { return &timeline{began: time.Now()} }
+
+func (l *timeline) now() time.Duration { return time.Since(l.began) }
+
+func (l *timeline) note(fromMemory bool) { l.noteAt(l.now(), fromMemory) }
+
+func (l *timeline) noteAt(at time.Duration, fromMemory bool) {
+	slot := &l.slots[min(int(at/slotLasts), len(l.slots)-1)]
+	slot.all.Add(1)
+	if fromMemory {
+		slot.memory.Add(1)
+	}
+}
+
+// warmAfter is how long after since the first slot ended, if one has by now, in which
+// 99 of 100 answers came from memory.
+func (l *timeline) warmAfter(since, now time.Duration) (time.Duration, bool) {
+	for i := int((since + slotLasts - 1) / slotLasts); i < len(l.slots) && time.Duration(i+1)*slotLasts <= now; i++ {
+		all, memory := l.slots[i].all.Load(), l.slots[i].memory.Load()
+		if all >= slotLeast && memory*100 >= all*99 {
+			return time.Duration(i+1)*slotLasts - since, true
+		}
+	}
+	return 0, false
+}
+
+// awaitWarm waits for that.
+func (l *timeline) awaitWarm(ctx context.Context, since time.Duration) (time.Duration, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, coldWithin, errors.New("answers still do not come from memory"))
+	defer cancel()
+	for {
+		if d, ok := l.warmAfter(since, l.now()); ok {
+			return d.Round(time.Millisecond), nil
+		}
+		if !pause(ctx, slotLasts/4) {
+			return 0, context.Cause(ctx)
+		}
+	}
+}
