@@ -12,6 +12,8 @@ type engine interface {
 	// the demo's table.
 	setUp(ctx context.Context, init []string, demo bool) error
 	query(ctx context.Context, q query) (*result, error)
+	// columns names what q would return, without reading a record.
+	columns(ctx context.Context, q query) ([]string, error)
 	begin(ctx context.Context) (transaction, error)
 	// fits tells whether the database takes the arguments of a query that
 	// failed with faultData: if it does not, no record can have that key.

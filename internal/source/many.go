@@ -95,13 +95,13 @@ func (m manyTable) pick(ctx context.Context, found manyFound, a Args) ([]byte, e
 }
 
 // find runs the select_many. What a record looks like only the select can
-// tell, so the first time it takes a load; and one more when the columns do
+// tell, so the first time its columns are asked for; and once more when they do
 // not match, since somebody may have altered the table.
 func (m manyTable) find(ctx context.Context, values []any, first Args) (manyFound, error) {
 	for again := false; ; again = true {
 		s := m.shape.Load()
 		if s == nil || again {
-			if _, err := m.Load(ctx, first); err != nil && !errors.Is(err, ErrNoRecord) {
+			if err := m.learn(ctx, first); err != nil {
 				return manyFound{}, err
 			}
 			if s = m.shape.Load(); s == nil {
@@ -125,6 +125,19 @@ func (m manyTable) find(ctx context.Context, values []any, first Args) (manyFoun
 			return manyFound{}, fmt.Errorf("select_many: it selects %q; write what select does, %q, with the parameter's column first", res.names, s.names)
 		}
 	}
+}
+
+// learn finds out what the select's columns are. Where the database will not
+// say, a load does.
+func (m manyTable) learn(ctx context.Context, first Args) error {
+	if names, err := m.db.engine.columns(ctx, m.selectQuery(first)); err == nil {
+		_, err = m.shapeOf(names)
+		return err
+	}
+	if _, err := m.Load(ctx, first); err != nil && !errors.Is(err, ErrNoRecord) {
+		return err
+	}
+	return nil
 }
 
 // manySkip tells how many columns of a select_many stand before the record's

@@ -216,6 +216,23 @@ func (e *postgresEngine) typeOf(ctx context.Context, conn *pgx.Conn, oid uint32)
 	return t, nil
 }
 
+func (e *postgresEngine) columns(ctx context.Context, q query) ([]string, error) {
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	description, err := conn.Conn().PgConn().Prepare(ctx, "", q.sql, nil)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, f := range description.Fields {
+		names = append(names, f.Name)
+	}
+	return names, nil
+}
+
 // fits lets PostgreSQL read each argument as the type it inferred for it, and
 // nothing else. It tells a key that no record can have from a statement that
 // fails on the data.

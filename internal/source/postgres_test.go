@@ -132,6 +132,25 @@ func TestPostgresMany(t *testing.T) {
 	f("uuid", "id", "b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "c0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")
 }
 
+// TestManyIsOneQueryFromTheFirst: a fresh process does not know the columns of
+// the select, and does not load a record to learn them.
+func TestManyIsOneQueryFromTheFirst(t *testing.T) {
+	pg := testkit.Postgres(t)
+	pg.Exec(`CREATE SEQUENCE asked; CREATE TABLE k (id integer, n integer); INSERT INTO k VALUES (1, 10), (2, 20)`)
+	r := records(t, open(t, source.Config{URL: pg.URL()}), source.Spec{
+		Name: "k", Params: []source.Param{{Name: "id", Type: "int"}},
+		Select:     `SELECT n FROM k, nextval('asked') WHERE id = {id} -- one`,
+		SelectMany: `SELECT id, n FROM k, (SELECT nextval('asked') OFFSET 0) AS once WHERE id IN ({id})`,
+	})
+	got, err := r.(source.ManyRecords).LoadMany(t.Context(), []source.Args{{int64(1)}, {int64(2)}})
+	if text := fmt.Sprintf("%s", got); err != nil || text != `[{"n":10} {"n":20}]` {
+		t.Errorf("got %s, %v", text, err)
+	}
+	if n := pg.Int(`SELECT last_value FROM asked`); n != 1 {
+		t.Errorf("PostgreSQL was asked %d times, want once", n)
+	}
+}
+
 func TestPostgresBodies(t *testing.T) {
 	db := open(t, source.Config{URL: testkit.Postgres(t).URL(), Init: []string{
 		`CREATE TABLE b (id integer PRIMARY KEY, n integer, d jsonb, on_day date, tags text[], yes boolean)`}})

@@ -321,15 +321,15 @@ func testMany(t *testing.T, newURL func(testing.TB) string) {
 		var want []string
 		for _, id := range ids {
 			args = append(args, source.Args{id})
-			want = append(want, strings.Replace(load(t, r, id), "none", "", 1))
 		}
-		records, err := r.(source.ManyRecords).LoadMany(t.Context(), args)
+		records, err := r.(source.ManyRecords).LoadMany(t.Context(), args) // before any load
 		if err != nil {
 			t.Fatalf("LoadMany: %v", err)
 		}
 		var got []string
-		for _, record := range records {
+		for i, record := range records {
 			got = append(got, string(record))
+			want = append(want, strings.Replace(load(t, r, ids[i]), "none", "", 1))
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("LoadMany(%v), -want +got:\n%s", ids, diff)

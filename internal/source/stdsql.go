@@ -120,6 +120,17 @@ func (e *stdEngine) query(ctx context.Context, q query) (*result, error) {
 	return e.collect(rows, q)
 }
 
+// columns asks for no row of the query: neither driver describes a statement
+// that it has not run.
+func (e *stdEngine) columns(ctx context.Context, q query) ([]string, error) {
+	rows, err := e.reads.QueryContext(ctx, "SELECT * FROM (\n"+q.sql+"\n) AS described LIMIT 0", q.args...)
+	if err != nil {
+		return nil, err
+	}
+	names, err := rows.Columns()
+	return names, errors.Join(err, rows.Close())
+}
+
 // stmt returns the prepared form of text. There are as many as the
 // configuration has statements.
 func (e *stdEngine) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
