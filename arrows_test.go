@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	},
 	"handlers":         {"cache", "internal/auth", "internal/limit", "internal/metrics", "internal/openapi", "internal/source"},
 	"cache":            {"internal/limit", "internal/metrics", "internal/source"},
+	"cache/protocol":   {},
 	"internal/admin":   {"internal/auth", "internal/metrics"},
 	"internal/auth":    {},
 	"internal/config":  {},
@@ -88,8 +89,8 @@ var keepers = []keeper{
 		because: "what is for tests stays out of the binary",
 	},
 	{
-		imports: []string{module + "/internal/testkit"},
-		because: "it is for tests",
+		imports: []string{module + "/internal/testkit", module + "/cache/protocol"},
+		because: "they are for tests",
 	},
 }
 

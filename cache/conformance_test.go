@@ -1,0 +1,215 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"hearth/cache/protocol"
+	"hearth/internal/testkit"
+)
+
+// repertoire is what is played: casts and accidents that the model shows to be
+// survived.
+var repertoire = []protocol.Setup{
+	{Cast: "W0 W1 R0 R1", Faults: protocol.Faults{Expire: true}},
+	{Cast: "W0 W1 R0 R0 R1 D", Faults: protocol.Faults{Expire: true}, Start: protocol.Filled},
+	{Cast: "W0 W1 W0 R0 R1", Faults: protocol.Faults{Crash: true}, Start: protocol.Warm},
+	{Cast: "W0 W1 R1 X0", Faults: protocol.Faults{Expire: true}, Start: protocol.Warm},
+	{Cast: "W0 D R0 R1 K", Faults: protocol.Faults{Expire: true}},
+	{Cast: "W0 S R0 R1 X0 X1", Faults: protocol.Faults{Expire: true}, Start: protocol.Warm},
+	{Cast: "W0 R0 R0 R1", Faults: protocol.Faults{Expire: true, Links: true}, Start: protocol.Warm},
+	{Cast: "W0 W0 R0 R0 R1 R1", Faults: protocol.Faults{Expire: true}, Start: protocol.Filled},
+	{Cast: "W0 W1 R0 R1", Faults: protocol.Faults{Commit: protocol.CommitInDoubt}},
+	{Cast: "W0 W1 R0 R1 X1", Rules: protocol.Rules{Unguard: protocol.UnguardDeletes}, Faults: protocol.Faults{Expire: true}, Start: protocol.Warm},
+	{Cast: "W0 W1 R0 R1 X0", Faults: protocol.Faults{Crash: true}, Start: protocol.Warm},
+	{Cast: "S D R0 R1 X1 K", Faults: protocol.Faults{Expire: true}, Start: protocol.Warm},
+	{Cast: "R0 R1 K K X0", Faults: protocol.Faults{Expire: true}, Start: protocol.Filled},
+}
+
+// unplayable are acts of variants, and of accidents that are not staged.
+var unplayable = map[protocol.Act]bool{
+	protocol.DropsCopy: true, protocol.FailsToRemoveGuard: true, protocol.TakesArmed: true,
+	protocol.ReplicaCatchesUp: true, protocol.FailsOver: true,
+}
+
+// traceOf walks the model. The seed says everything about the trace.
+func traceOf(t *testing.T, seed uint64) (protocol.Trace, *rand.Rand) {
+	m, err := protocol.New(repertoire[seed%uint64(len(repertoire))])
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(seed, 0))
+	return m.Walk(rng, 100, func(at protocol.State, st *protocol.Step) int { return weigh(m, at, st) }), rng
+}
+
+// weigh says how often a step is taken, and leaves out those which the real
+// code does not take in that state. It takes them later: it is stricter.
+func weigh(m *protocol.Model, at protocol.State, st *protocol.Step) int {
+	// A refresh that is refused gives its lease back in the same step.
+	if n := at.Refresher; n != protocol.Nobody && at.Processes[n].Phase == protocol.Done && st.Act != protocol.RefreshLeaseExpires {
+		return 0
+	}
+	switch st.Act {
+	case protocol.TakesReply: // one reader of an instance at a time tries to get the lease
+		if st.After.Processes[st.Process].Phase == protocol.Acquiring && another(m, at, st, protocol.Acquiring) {
+			return 0
+		}
+	case protocol.LoadsPastGuard: // and one at a time loads past a guard
+		if another(m, at, st, protocol.PastGuard) {
+			return 0
+		}
+	case protocol.Dies, protocol.DiesInCommit, protocol.LinkBreaks: // which end what is under way
+		return 1
+	case protocol.Expires, protocol.RefreshLeaseExpires:
+		return 3
+	}
+	return 8
+}
+
+// another tells whether another reader of the instance is in that phase.
+func another(m *protocol.Model, at protocol.State, st *protocol.Step, phase protocol.Phase) bool {
+	for n, p := range m.Processes {
+		if n != int(st.Process) && p.Instance == m.Processes[st.Process].Instance && at.Processes[n].Phase == phase {
+			return true
+		}
+	}
+	return false
+}
+
+// TestConformance plays traces of the model with the real code and a real Redis,
+// step by step, and demands after each step that Redis, the messages under way
+// and both memories are what the model says. So neither of the two can
+// be changed without the other.
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	least, lasts := 10*len(repertoire), 8*time.Second
+	if testkit.Long() {
+		lasts = 3 * time.Minute
+	}
+	seed := modelSeed(t)
+	co := newCompany(t, nil)
+	for end := now().Add(lasts); co.plays < least || now().Before(end); {
+		n := uint64(co.plays) // fixed ones and new ones in turn
+		of := seed + n/2
+		if n%2 == 0 {
+			of = n / 2
+		}
+		trace, rng := traceOf(t, of)
+		if err := co.play(trace, rng); err != nil {
+			t.Fatalf("HEARTH_SEED=%d: the real code departs from the model: %v", of, err)
+		}
+	}
+	co.checkCounts()
+}
+
+// checkCounts fails when the plays cannot have shown anything.
+func (co *company) checkCounts() {
+	t := co.t
+	for act, n := range co.acts {
+		if n == 0 && !unplayable[protocol.Act(act)] {
+			t.Errorf("no play had the act %q", protocol.Act(act))
+		}
+	}
+	for what, n := range map[string]int{
+		"memory never held what it had to": co.memories, "no read went beside a poisoned one": co.plain,
+		"no fill or refresh was refused": co.refused, "no record was missing": co.nulls,
+		"no guard was renewed": co.renewals, "no refresh was refused its lease": co.unclaimed,
+	} {
+		if n == 0 {
+			t.Error(what)
+		}
+	}
+	if co.exact < co.looks*95/100 {
+		t.Errorf("only %d of %d looks found all that the model has", co.exact, co.looks)
+	}
+	t.Logf("%d plays, %d steps; %d of %d looks found all that the model has, %d a value in memory; %d plain reads, %d refusals",
+		co.plays, co.steps, co.exact, co.looks, co.memories, co.plain, co.refused)
+}
+
+// TestConformanceNotices replaces a step of the tier by a wrong one. The plays
+// have to find that.
+func TestConformanceNotices(t *testing.T) {
+	f := func(name string, replace func(c *Cache, whole tier) tier) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			co := newCompany(t, replace)
+			for seed := range uint64(300) {
+				trace, rng := traceOf(t, seed)
+				if err := co.play(trace, rng); err != nil {
+					t.Logf("noticed in play %d: %v", co.plays, err)
+					return
+				}
+			}
+			t.Errorf("%d plays do not notice it", co.plays)
+		})
+	}
+	f("a blind fill", func(_ *Cache, whole tier) tier { return blindFill{whole} })
+	f("a guard removed only if own", func(_ *Cache, whole tier) tier { return ownUnguard{whole} })
+	f("guards that are not joined", func(_ *Cache, whole tier) tier { return loneGuard{whole} })
+	f("a refresh that does not compare", func(_ *Cache, whole tier) tier { return blindRefresh{whole} })
+	f("memory keeps what it filled", func(c *Cache, whole tier) tier { return keptFill{whole, c} })
+}
+
+// blindFill SETs what it has loaded whatever stands there.
+type blindFill struct{ tier }
+
+func (b blindFill) fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
+	if stored, err := b.tier.fill(ctx, key, token, value, ttl); stored || err != nil {
+		return stored, err
+	}
+	return false, errors.Join(b.set(ctx, []Item{{Key: key, Value: value}})...)
+}
+
+// ownUnguard leaves alone what is not its own guard.
+type ownUnguard struct{ tier }
+
+func (o ownUnguard) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+	if mine, err := o.renew(ctx, key, token); !mine {
+		return err
+	}
+	return o.tier.unguard(ctx, key, token, value, ttl)
+}
+
+// loneGuard takes the place of others' guards.
+type loneGuard struct{ tier }
+
+func (l loneGuard) guard(ctx context.Context, key, token string) error {
+	if r, err := l.get(ctx, key); err == nil && r.kind == kindGuard {
+		if err := l.remove(ctx, []string{key}); err != nil {
+			return err
+		}
+	}
+	return l.tier.guard(ctx, key, token)
+}
+
+// blindRefresh stores over whatever has come meanwhile.
+type blindRefresh struct{ tier }
+
+func (b blindRefresh) refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error) {
+	if stored, err := b.tier.refresh(ctx, key, token, was, expires, value, ttl); stored || err != nil {
+		return stored, err
+	}
+	return false, errors.Join(b.set(ctx, []Item{{Key: key, Value: value}})...)
+}
+
+// keptFill puts what it fills in memory, too, although nobody has read it
+// tracked.
+type keptFill struct {
+	tier
+	cache *Cache
+}
+
+func (k keptFill) fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
+	stored, err := k.tier.fill(ctx, key, token, value, ttl)
+	a := k.cache.tier.(*prompter).of(token)
+	if s := k.cache.store; stored && a != nil {
+		sh := s.flightShard(key)
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		s.keep(newEntry(a.play.res, key, value, 0), livingOwners(k.cache)[0], 0, never, never)
+	}
+	return stored, err
+}

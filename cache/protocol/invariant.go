@@ -1,0 +1,142 @@
+package protocol
+
+import "fmt"
+
+// Invariant is one of the promises that every state has to keep.
+type Invariant uint8
+
+// The invariants, in the order in which they are looked at.
+const (
+	// Agreement (I1): with nothing under way and no placeholder left, Redis
+	// holds nothing, the database's value, or what a foreign SET put there.
+	Agreement Invariant = iota + 1
+	// SharedTier (I2): a value in Redis is never older than the last
+	// acknowledged write.
+	SharedTier
+	// ReadYourWrites (I3): on the instance that acknowledged a write neither
+	// memory nor a flight that a reader may join offers anything older.
+	ReadYourWrites
+	// OnTheWire (I4): on any other instance the same, except while an
+	// invalidation is on its way there.
+	OnTheWire
+	// Rest (I5): with nothing under way and empty channels, memory holds
+	// nothing or what Redis holds.
+	Rest
+)
+
+func (i Invariant) String() string { return fmt.Sprintf("I%d", uint8(i)) }
+
+// Violation is an invariant that a state breaks.
+type Violation struct {
+	Invariant Invariant
+	Text      string
+}
+
+func (v *Violation) Error() string { return fmt.Sprintf("%v: %s", v.Invariant, v.Text) }
+
+// Check returns the first invariant that s breaks, nil if there is none.
+func (m *Model) Check(s State) *Violation {
+	calm := true
+	for n := range m.Processes {
+		calm = calm && s.Processes[n].Phase.resting()
+	}
+	if v := s.Redis.Version; s.Redis.Kind == Value {
+		if v < s.Acked {
+			return &Violation{SharedTier, fmt.Sprintf("Redis answers %d after %d was acknowledged", v, s.Acked)}
+		}
+		if calm && v != s.DB {
+			return &Violation{Agreement, fmt.Sprintf("Redis keeps %d, the database has %d", v, s.DB)}
+		}
+	}
+	for i := range s.Instances {
+		if v := m.checkOffers(s, i); v != nil {
+			return v
+		}
+		in := s.Instances[i]
+		if !calm || in.queued > 0 || in.Memory == NoVersion {
+			continue
+		}
+		if r := s.Redis; r.Kind == Nothing || r.IsValue() && in.Memory != r.memory() {
+			return &Violation{Rest, fmt.Sprintf("memory of instance %d keeps %s, Redis holds %s", i, describeMemory(in.Memory), m.Describe(r))}
+		}
+	}
+	return nil
+}
+
+// checkOffers looks at all that a read which began now could be answered with
+// on instance i without asking Redis for the value.
+func (m *Model) checkOffers(s State, i int) *Violation {
+	in := s.Instances[i]
+	o := offers{here: in.Here, acked: s.Acked, excused: s.Acked}
+	for _, msg := range in.channel {
+		if msg.Kind == Invalidation {
+			o.excused = msg.Content.Version
+			break
+		}
+	}
+	if in.Memory >= 0 || in.Memory == NilVersion {
+		if v := o.judge(i, "memory", in.Memory, o.excused); v != nil {
+			return v
+		}
+	}
+	always := m.Rules.Join == JoinAlways
+	for _, msg := range in.channel {
+		open := msg.Kind == Replied && msg.Content.Kind == Value && (s.Processes[msg.Process].Flight == Open || always)
+		if !open {
+			continue
+		}
+		if v := o.judge(i, "a read in flight", msg.Content.Version, o.excused); v != nil {
+			return v
+		}
+	}
+	for n := range m.Processes {
+		if m.Processes[n].Instance != i {
+			continue
+		}
+		p := s.Processes[n]
+		if m.joinable(s, n) {
+			least := o.excused
+			if m.Rules.Join == JoinByToken { // who joins has asked Redis since he began: nothing excuses
+				least = o.acked
+			}
+			if v := o.judge(i, "a load in flight", p.Value, least); v != nil {
+				return v
+			}
+		}
+		if p.Phase == PastGuard && m.Rules.Past == PastSameGuard && s.Redis == p.Saw {
+			if v := o.judge(i, "a load past the guard", p.Value, o.acked); v != nil {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// joinable tells whether a reader may wait for what process n has loaded.
+func (m *Model) joinable(s State, n int) bool {
+	p := s.Processes[n]
+	if m.Processes[n].Kind != Reader || p.Phase != Filling {
+		return false
+	}
+	switch m.Rules.Join {
+	case JoinByToken:
+		return s.Redis == LeaseOf(n)
+	case JoinAlways:
+		return true
+	}
+	return p.Flight == Open
+}
+
+// offers are judged by what had been acknowledged when the oldest invalidation
+// under way was sent: until it arrives, this instance cannot know better.
+type offers struct{ here, acked, excused Version }
+
+func (o offers) judge(i int, what string, v, least Version) *Violation {
+	if v < o.here {
+		return &Violation{ReadYourWrites, fmt.Sprintf("instance %d: %s offers %d after %d was acknowledged there", i, what, v, o.here)}
+	}
+	if v < least {
+		return &Violation{OnTheWire, fmt.Sprintf("instance %d: %s offers %d after %d was acknowledged, no invalidation on the way", i, what, v, o.acked)}
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+// Package protocol is the coherence protocol as an executable specification:
+// leases, guards, refreshes and two memories over one key. Explore walks
+// through every order in which its processes can take their steps and tells
+// the shortest way to a state that breaks a promise; Walk takes one way at
+// random, for tests that play it against the real code.
+//
+// A rule that nobody can do without has a variant here that breaks when it is
+// left out, because a rule whose need cannot be shown is soon "simplified".
+// That is why the choices are data (Rules) and not code: the tests hold a
+// table of what has to break, and how.
+//
+// Values are versions: version v is the record after the v-th commit, and has
+// the bytes v % 2, so that bytes come back (ABA). A missing record is a version
+// like any other. A read of memory needs no process: what it would be
+// answered if it began now is checked in every state. Not modelled: lifetimes of values,
+// answers marked stale or untracked, several keys, ASK, sources that lag
+// behind their own commits.
+//
+// Only tests import this package.
+package protocol
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Setup is what a model consists of. The zero Rules are the design.
+type Setup struct {
+	// Cast names the processes: a kind and, for all but foreign programs, the
+	// number of its instance, such as "W0 R1 D".
+	Cast   string
+	Rules  Rules
+	Faults Faults
+	Start  Start
+}
+
+// Limits of a State, which has a fixed size so that it can be a map's key.
+const (
+	Instances    = 2
+	MaxProcesses = 6
+	maxReaders   = 2 // of one instance
+	maxMessages  = 5 // that they can have under way: a reply each, and an invalidation around each
+)
+
+// Kind is what a process does.
+type Kind uint8
+
+// The kinds of processes.
+const (
+	// Writer sets its guard, commits, removes the guard, acknowledges.
+	Writer Kind = iota + 1
+	// Reader reads tracked; at nothing it takes the lease, loads and fills; at
+	// a lease it waits; at a guard it waits, or loads past it.
+	Reader
+	// Refresher takes the lease in the sibling key, loads, and renews the value.
+	Refresher
+	// Deleter is a foreign program that writes the database, then DELs the key.
+	Deleter
+	// Setter is one that writes the database, then SETs the key.
+	Setter
+	// Killer is one that DELs the key for no reason.
+	Killer
+)
+
+const kindLetters = " WRXDSK"
+
+// Process is one member of the cast.
+type Process struct {
+	Kind     Kind
+	Instance int    // where it runs; 0 for foreign programs, which run nowhere
+	Name     string // unique in the cast
+}
+
+// Model is a Setup ready to be walked through. It is immutable.
+type Model struct {
+	Setup
+	Processes []Process
+
+	numbered bool // writes of the key are numbered, which only a Refresher looks at
+}
+
+// New returns the model of a setup, or what is wrong with its cast.
+func New(s Setup) (*Model, error) {
+	m := &Model{Setup: s}
+	readers := [Instances]int{}
+	names := map[string]int{}
+	for word := range strings.FieldsSeq(s.Cast) {
+		kind := Kind(max(strings.IndexByte(kindLetters, word[0]), 0))
+		p := Process{Kind: kind, Name: word}
+		switch at := word[1:]; {
+		case kind == 0:
+			return nil, fmt.Errorf("cast %q: %q is no process", s.Cast, word)
+		case kind >= Deleter && at == "":
+		case kind < Deleter && (at == "0" || at == "1"):
+			p.Instance = int(at[0] - '0')
+		default:
+			return nil, fmt.Errorf("cast %q: %q is on no instance", s.Cast, word)
+		}
+		if names[word]++; names[word] > 1 {
+			p.Name = fmt.Sprintf("%s(%d)", word, names[word])
+		}
+		if kind == Reader {
+			readers[p.Instance]++
+		}
+		m.numbered = m.numbered || kind == Refresher
+		m.Processes = append(m.Processes, p)
+	}
+	if len(m.Processes) > MaxProcesses || readers[0] > maxReaders || readers[1] > maxReaders {
+		return nil, fmt.Errorf("cast %q: at most %d processes and %d readers an instance fit a state", s.Cast, MaxProcesses, maxReaders)
+	}
+	return m, nil
+}
+
+// Initial returns the state in which nobody has done anything.
+func (m *Model) Initial() State {
+	s := State{Refresher: Nobody}
+	for i := range s.Instances {
+		s.Instances[i].Memory = NoVersion
+	}
+	for n := range m.Processes {
+		s.Processes[n].Value = NoVersion
+	}
+	if m.Start != Cold {
+		s.Redis.Kind = Value
+	}
+	if m.Start == Warm {
+		for i := range s.Instances {
+			s.Instances[i].Memory, s.Instances[i].Tracked = 0, true
+		}
+	}
+	if m.Faults.Failover {
+		s.Replica = s.Redis
+	}
+	return s
+}

@@ -1,0 +1,97 @@
+package protocol
+
+// reader emits the steps of a reader.
+func (x expansion) reader(n int) {
+	p, r, i := x.s.Processes[n], x.s.Redis, x.m.Processes[n].Instance
+	switch p.Phase {
+	case Idle:
+		if x.s.Instances[i].Memory == NoVersion {
+			x.readTracked(n, i)
+		}
+	case Waiting:
+		switch {
+		case r.Kind == Nothing || r.IsValue():
+			x.readTracked(n, i)
+		case r.IsGuard():
+			st := x.advance(LoadsPastGuard, n, PastGuard)
+			st.Version = x.s.DB
+			st.After.Processes[n].Value, st.After.Processes[n].Saw = x.s.DB, r
+			x.emit(st)
+		}
+	case Acquiring:
+		x.acquire(n, i)
+	case Loading:
+		st := x.advance(Loads, n, Filling)
+		st.Version = x.s.DB
+		st.After.Processes[n].Value, st.After.Processes[n].Flight = x.s.DB, p.Flight
+		x.emit(st)
+	case Filling:
+		x.fill(n, i)
+	case PastGuard:
+		st := x.advance(AnswersPastGuard, n, Done)
+		st.Version = p.Value
+		x.emit(st)
+	}
+}
+
+// readTracked begins a flight, unless there is one to be joined.
+func (x expansion) readTracked(n, i int) {
+	for _, msg := range x.s.Instances[i].channel {
+		if msg.Kind == Replied && x.s.Processes[msg.Process].Flight == Open {
+			return
+		}
+	}
+	st := x.advance(ReadsTracked, n, Reading)
+	st.After.Processes[n].Flight = Open
+	st.After.Instances[i].Tracked = true
+	st.After.Instances[i].send(Message{Kind: Replied, Process: uint8(n), Content: x.s.Redis})
+	x.emit(st)
+}
+
+// acquire is SET NX GET: the lease, or what stands there instead. That was not
+// read tracked, so it may be answered and not kept.
+func (x expansion) acquire(n, i int) {
+	r := x.s.Redis
+	if r.Kind == Nothing {
+		st := x.advance(TakesLease, n, Loading)
+		st.After.write(LeaseOf(n))
+		switch x.m.Rules.Join {
+		case JoinUntilWritten, JoinUntilTold:
+			st.After.Processes[n].Flight = Open
+		case JoinRearmed: // SET NX and a tracked read of the lease in one pipeline
+			st.After.Instances[i].Tracked = true
+			st.After.Instances[i].send(Message{Kind: Armed, Process: uint8(n)})
+		}
+		x.emit(st)
+		return
+	}
+	to := Waiting
+	if r.IsValue() {
+		to = Done
+	}
+	st := x.advance(MeetsContent, n, to)
+	st.Content = r
+	if x.m.Rules.Keep == KeepFound && r.IsValue() {
+		st.After.Instances[i].Memory = r.Version
+	}
+	x.emit(st)
+}
+
+// fill stores what was loaded if the lease still stands: whoever has written
+// or deleted the key since has taken it away.
+func (x expansion) fill(n, i int) {
+	v := x.s.Processes[n].Value
+	st := x.advance(Fills, n, Done)
+	st.Version = v
+	if x.m.Rules.Fill != FillBlind && x.s.Redis != LeaseOf(n) {
+		st.Refused = true
+		x.emit(st)
+		return
+	}
+	st.After.write(x.value(v))
+	st.After.Refresher = Nobody
+	if x.m.Rules.Keep == KeepFilled {
+		st.After.Instances[i].Memory = v
+	}
+	x.emit(st)
+}

@@ -1,0 +1,240 @@
+package protocol
+
+// Rules are the choices that the protocol makes. The zero value of each is the
+// design's; the others are what one might have done instead. The tests' table
+// of failures has for each of them the shortest order of events that it does
+// not survive.
+type Rules struct {
+	Unguard   Unguard
+	Fill      Fill
+	Keep      Keep
+	Reply     Reply
+	Poison    Poison
+	Drop      Drop
+	Join      Join
+	Past      Past
+	Refresh   Refresh
+	Sibling   Sibling
+	Unchanged Unchanged
+	Confirm   Confirm
+	Break     Break
+	Replicate Replicate
+}
+
+// Unguard is what a writer does to the key after its commit.
+type Unguard uint8
+
+const (
+	// UnguardFills takes the writer's token out. Alone all the time, it puts its
+	// record there; the last of several deletes the key, for none knows
+	// whose commit was last; one that finds no guard deletes what it finds.
+	UnguardFills Unguard = iota
+	// UnguardDeletes is the same without ever putting a record: what a
+	// deletion does. It holds as well.
+	UnguardDeletes
+	// UnguardOwn deletes the key if the guard is still its own. If it is not,
+	// somebody may have filled the key from before the commit.
+	UnguardOwn
+	// UnguardAlways deletes the key whatever stands there, and writers do not
+	// join guards. Of two writers the first to end removes the other's
+	// protection.
+	UnguardAlways
+)
+
+// Fill is when a reader may put what it has loaded into the key.
+type Fill uint8
+
+const (
+	// FillUnderLease fills only while its lease still stands.
+	FillUnderLease Fill = iota
+	// FillBlind is the recipe: SET, whatever stands there. A slow load then
+	// overwrites a newer value, or a guard.
+	FillBlind
+)
+
+// Keep is what memory keeps.
+type Keep uint8
+
+const (
+	// KeepTracked keeps values in replies to tracked reads, and nothing else:
+	// only for those has Redis promised to tell of changes.
+	KeepTracked Keep = iota
+	// KeepFilled keeps also what was filled from here.
+	KeepFilled
+	// KeepFound keeps also what SET NX GET found.
+	KeepFound
+	// KeepNil keeps also "no such key", as a missing record.
+	KeepNil
+)
+
+// Reply is which read a reply resolves.
+type Reply uint8
+
+const (
+	// ReplyOfOwn resolves the read that it answers.
+	ReplyOfOwn Reply = iota
+	// ReplyOfNewest resolves the latest pending read of the key, which may have
+	// been sent after a write that the reply knows nothing of.
+	ReplyOfNewest
+)
+
+// Poison is what an own write does to reads in flight.
+type Poison uint8
+
+const (
+	// PoisonReads delivers them to who waits already, but lets nobody store or
+	// join them.
+	PoisonReads Poison = iota
+	// PoisonNothing lets a reply from before the write be stored after it.
+	PoisonNothing
+)
+
+// Drop is when an own write drops the local copy and poisons flights.
+type Drop uint8
+
+const (
+	// DropAfter does it when the guard stands, and again after the unguard's
+	// reply.
+	DropAfter Drop = iota
+	// DropBefore does it before the unguard is sent: a read may begin in between.
+	DropBefore
+	// DropAtGuard does it when the guard stands and never again. The guard may
+	// have been lost before the commit.
+	DropAtGuard
+)
+
+// Join is who may wait for a load that runs.
+type Join uint8
+
+const (
+	// JoinByToken lets those join who have seen its lease stand in Redis since
+	// they began.
+	JoinByToken Join = iota
+	// JoinRearmed lets everybody join until an own write, a broken link or an
+	// invalidation, the key having been read tracked under the lease. It
+	// holds as well, at the price of a tracked read per load.
+	JoinRearmed
+	// JoinUntilTold is the same without that read: the invalidation has come
+	// and gone before the lease was taken, and there will not be another.
+	JoinUntilTold
+	// JoinUntilWritten lets everybody join until an own write. Other
+	// instances write, too.
+	JoinUntilWritten
+	// JoinAlways lets everybody join whatever happens, tracked reads included.
+	JoinAlways
+)
+
+// Past is who may wait for a load past a guard.
+type Past uint8
+
+const (
+	// PastAlone is nobody once it has begun.
+	PastAlone Past = iota
+	// PastSameGuard is who sees the same guard as the load did. The guard of a
+	// writer that has acknowledged may still look the same, because another
+	// writer's took its place.
+	PastSameGuard
+)
+
+// Refresh is when a refresh may begin.
+type Refresh uint8
+
+const (
+	// RefreshStanding takes the lease only while the value to be renewed stands
+	// in Redis, in one step.
+	RefreshStanding Refresh = iota
+	// RefreshRemembered believes memory that it stands there.
+	RefreshRemembered
+)
+
+// Sibling is who deletes the refresh lease of somebody else.
+type Sibling uint8
+
+const (
+	// SiblingAtUnguard is guards, fills and unguards.
+	SiblingAtUnguard Sibling = iota
+	// SiblingAtGuard is guards and fills. A refresh lease taken while the guard
+	// stood outlives the write then.
+	SiblingAtGuard
+)
+
+// Unchanged is when a refresh takes the value for the one it has seen.
+type Unchanged uint8
+
+const (
+	// UnchangedExpiry compares bytes and the time of expiry.
+	UnchangedExpiry Unchanged = iota
+	// UnchangedBytes compares bytes, which come back (ABA).
+	UnchangedBytes
+)
+
+// Confirm is when a write may be acknowledged.
+type Confirm uint8
+
+const (
+	// ConfirmUnguard is after the unguard's reply.
+	ConfirmUnguard Confirm = iota
+	// ConfirmCommit is after the commit, also when Redis could not be reached
+	// to remove the guard: nobody drops then what was filled meanwhile.
+	ConfirmCommit
+)
+
+// Break is what a broken link ends.
+type Break uint8
+
+const (
+	// BreakAll ends the trust in memory, and all joins.
+	BreakAll Break = iota
+	// BreakMemory leaves flights joinable, which relied on being told of changes.
+	BreakMemory
+	// BreakFlights leaves memory trusted, which nobody tells of changes.
+	BreakFlights
+)
+
+// Replicate is what waits for the replica.
+type Replicate uint8
+
+const (
+	// ReplicateWaits lets guards and unguards reach the replica before the next
+	// step.
+	ReplicateWaits Replicate = iota
+	// ReplicateLater does not, so that the replica may be promoted without
+	// the guard.
+	ReplicateLater
+)
+
+// Faults are the accidents that may happen. Without any, processes end their
+// work, and placeholders of the dead expire.
+type Faults struct {
+	Crash    bool   // processes die at any step
+	Expire   bool   // placeholders of living processes expire, too
+	Links    bool   // tracked connections break
+	Failover bool   // a replica is promoted
+	Commit   Commit // how a writer may die under its COMMIT
+}
+
+// Commit is what can happen between COMMIT and its answer.
+type Commit uint8
+
+const (
+	// CommitAtOnce: nothing.
+	CommitAtOnce Commit = iota
+	// CommitInDoubt: the writer dies, the database commits later, and the guard
+	// stands until then.
+	CommitInDoubt
+	// CommitOutlivesGuard: the same, and the guard expires before. This is a
+	// gap: the design does not survive it.
+	CommitOutlivesGuard
+)
+
+// Start is what there is at the beginning.
+type Start uint8
+
+const (
+	// Cold is nothing.
+	Cold Start = iota
+	// Filled is Redis holding the value.
+	Filled
+	// Warm is both memories holding it, too.
+	Warm
+)

@@ -1,0 +1,301 @@
+package protocol
+
+import (
+	"fmt"
+	"math/bits"
+	"strings"
+)
+
+// Version is a version of the record, or what memory keeps of it: versions that
+// a foreign SET brought are kept as -1-v, for nothing is promised of them.
+type Version int8
+
+const (
+	// NoVersion is the absence of one.
+	NoVersion Version = -128
+	// NilVersion is "no such key" taken for a missing record (KeepNil).
+	NilVersion Version = -100
+)
+
+// Nobody is no process.
+const Nobody = -1
+
+// State is the whole world at one moment. Its fields have no pointers and no
+// padding: it is compared and hashed as the bytes it consists of, some
+// millions of times.
+type State struct {
+	DB        Version // latest commit
+	Acked     Version // latest acknowledged write, by whomever
+	Refresher int8    // whose lease stands in the sibling key, or Nobody
+	Redis     Content
+	Replica   Content
+	Instances [Instances]Instance
+	Processes [MaxProcesses]Progress
+}
+
+// Content is what a key of Redis holds.
+type Content struct {
+	Kind    ContentKind
+	Version Version // of a value
+	// Tag is the number of the write for a value (it stands for the time of
+	// expiry, and is zero where nobody looks at that), the process for a
+	// lease, a set of processes for a guard.
+	Tag uint8
+}
+
+// ContentKind is what kind of thing stands in the key.
+type ContentKind uint8
+
+// The kinds of contents.
+const (
+	Nothing ContentKind = iota
+	Value
+	ForeignValue // put there by a foreign SET
+	Lease
+	Guard
+	SharedGuard // the plus: it was shared once, and stays so
+)
+
+// IsValue tells values from placeholders and nothing.
+func (c Content) IsValue() bool { return c.Kind == Value || c.Kind == ForeignValue }
+
+// IsGuard tells whether somebody writes.
+func (c Content) IsGuard() bool { return c.Kind == Guard || c.Kind == SharedGuard }
+
+// LeaseOf is the lease of process n.
+func LeaseOf(n int) Content { return Content{Kind: Lease, Tag: uint8(n)} }
+
+// GuardOf is the guard of some processes.
+func GuardOf(shared bool, processes ...int) Content {
+	c := Content{Kind: Guard}
+	if shared {
+		c.Kind = SharedGuard
+	}
+	for _, n := range processes {
+		c.Tag |= 1 << n
+	}
+	return c
+}
+
+// holders is the set of processes whose tokens stand there.
+func (c Content) holders() uint8 {
+	switch c.Kind {
+	case Lease:
+		return 1 << c.Tag
+	case Guard, SharedGuard:
+		return c.Tag
+	}
+	return 0
+}
+
+// Holders are the processes whose tokens stand there.
+func (c Content) Holders() []int {
+	var all []int
+	for set := c.holders(); set != 0; set &= set - 1 {
+		all = append(all, bits.TrailingZeros8(set))
+	}
+	return all
+}
+
+// without is a placeholder from which one token is gone.
+func (c Content) without(n int) Content {
+	if c.Tag &^= 1 << n; c.Kind == Lease || c.Tag == 0 {
+		return Content{}
+	}
+	return c
+}
+
+// memory is the value as memory keeps it.
+func (c Content) memory() Version {
+	if c.Kind == ForeignValue {
+		return -1 - c.Version
+	}
+	return c.Version
+}
+
+// Instance is one process of the server with its memory and the connection it
+// reads tracked on.
+type Instance struct {
+	Here    Version // latest write acknowledged here
+	Memory  Version
+	Tracked bool // Redis will tell of the next change of the key
+	queued  uint8
+	channel [maxMessages]Message // what Redis has sent and the instance has not taken yet
+}
+
+// Channel is what Redis has sent and the instance has not taken yet, in the
+// order of the wire.
+func (i *Instance) Channel() []Message { return i.channel[:i.queued] }
+
+// SetChannel replaces the messages under way, for tests that describe what
+// they have seen.
+func (i *Instance) SetChannel(all []Message) {
+	i.channel = [maxMessages]Message{}
+	i.queued = uint8(copy(i.channel[:], all))
+}
+
+func (i *Instance) send(m Message) {
+	i.channel[i.queued] = m
+	i.queued++
+}
+
+// take removes the first message; those behind it move up, so that equal
+// channels are equal bytes.
+func (i *Instance) take() {
+	i.queued--
+	copy(i.channel[:], i.channel[1:i.queued+1])
+	i.channel[i.queued] = Message{}
+}
+
+// Message is one message on a tracked connection.
+type Message struct {
+	Kind    MessageKind
+	Process uint8   // who asked
+	Content Content // what a Replied says; of an Invalidation, the Version acknowledged when it was sent
+}
+
+// MessageKind is what kind of message it is.
+type MessageKind uint8
+
+// The kinds of messages.
+const (
+	Invalidation MessageKind = iota + 1
+	Replied                  // to a tracked read
+	Armed                    // to a tracked read under an own lease (JoinRearmed)
+)
+
+// Progress is how far a process has come.
+type Progress struct {
+	Phase  Phase
+	Flight Flight
+	Value  Version // what it has loaded or committed
+	Saw    Content // what a refresh shall renew; what guard a load goes past
+}
+
+// Phase is what a process does next.
+type Phase uint8
+
+// The phases, in the order in which each kind goes through its own.
+const (
+	Idle Phase = iota
+
+	Guarded   // writer: to commit
+	Doubt     // writer: dead, its COMMIT under way
+	Committed // writer: to remove its guard
+	Dropped   // writer: the same, with its local copy dropped before (DropBefore)
+	Clean     // writer: to acknowledge
+
+	Reading   // reader: its tracked read is out
+	Acquiring // reader: to take the lease
+	Waiting   // reader: for a change of a placeholder
+	Loading   // reader, refresher: to load
+	Filling   // reader: to fill
+	PastGuard // reader: to answer what it loaded past a guard
+
+	Storing // refresher: to renew the value
+
+	Wrote // foreign program: to touch the key
+
+	Done
+	Dead
+)
+
+var phaseNames = [...]string{
+	"idle", "guarded", "in doubt", "committed", "dropped", "clean", "reading", "acquiring", "waiting",
+	"loading", "filling", "past the guard", "storing", "wrote", "done", "dead",
+}
+
+func (p Phase) String() string { return phaseNames[p] }
+
+// resting tells that the process changes nothing more unless it begins.
+func (p Phase) resting() bool { return p == Idle || p >= Done }
+
+// ended tells that the process does nothing more.
+func (p Phase) ended() bool { return p >= Done }
+
+// Flight is what may happen with what a reader has under way.
+type Flight uint8
+
+// Flights begin to be open with the read and end to be so.
+const (
+	NoFlight Flight = iota
+	Open            // may be stored and joined
+	Poisoned        // never again
+)
+
+// write changes the key, which sends an invalidation to whom it was promised.
+func (s *State) write(c Content) {
+	for i := range s.Instances {
+		if in := &s.Instances[i]; in.Tracked {
+			in.Tracked = false
+			in.send(Message{Kind: Invalidation, Content: Content{Version: s.Acked}})
+		}
+	}
+	s.Redis = c
+}
+
+// Describe prints a content with the names of the cast.
+func (m *Model) Describe(c Content) string {
+	var names []string
+	for _, n := range c.Holders() {
+		names = append(names, m.Processes[n].Name)
+	}
+	who := strings.Join(names, ",")
+	switch c.Kind {
+	case Value:
+		return fmt.Sprintf("value %d", c.Version)
+	case ForeignValue:
+		return fmt.Sprintf("foreign value %d", c.Version)
+	case Lease:
+		return "lease of " + who
+	case Guard:
+		return "guard of " + who
+	case SharedGuard:
+		return "guard+ of " + who
+	}
+	return "nothing"
+}
+
+// DescribeState prints what one line of a trace says of a state.
+func (m *Model) DescribeState(s *State) string {
+	var parts []string
+	for i := range s.Instances {
+		in := &s.Instances[i]
+		parts = append(parts, describeMemory(in.Memory)+m.describeChannel(in.Channel()))
+	}
+	sibling := ""
+	if s.Refresher != Nobody {
+		sibling = ", refresh lease of " + m.Processes[s.Refresher].Name
+	}
+	return fmt.Sprintf("db=%d redis=%s%s memories=%s", s.DB, m.Describe(s.Redis), sibling, strings.Join(parts, " | "))
+}
+
+func describeMemory(v Version) string {
+	switch {
+	case v == NoVersion:
+		return "-"
+	case v == NilVersion:
+		return "nil"
+	case v < 0:
+		return fmt.Sprintf("foreign %d", -1-v)
+	}
+	return fmt.Sprint(v)
+}
+
+func (m *Model) describeChannel(all []Message) string {
+	if len(all) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, msg := range all {
+		switch msg.Kind {
+		case Invalidation:
+			parts = append(parts, "invalidation")
+		case Replied:
+			parts = append(parts, fmt.Sprintf("%s to %s", m.Describe(msg.Content), m.Processes[msg.Process].Name))
+		case Armed:
+			parts = append(parts, "armed for "+m.Processes[msg.Process].Name)
+		}
+	}
+	return " <- " + strings.Join(parts, ", ")
+}

@@ -1,0 +1,192 @@
+package protocol
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Act is what happens in a step.
+type Act uint8
+
+// The acts, by who takes them.
+const (
+	// Writers.
+	SetsGuard Act = iota
+	Commits
+	Aborts // its guard is lost, the transaction is rolled back
+	DiesInCommit
+	CommitsLate // the database does, of a writer that is dead
+	DropsCopy
+	RemovesGuard
+	FailsToRemoveGuard
+	Acknowledges // or says that the write was refused
+
+	// Readers.
+	ReadsTracked
+	TakesLease
+	MeetsContent // instead of taking the lease
+	Loads
+	Fills // unless Refused
+	LoadsPastGuard
+	AnswersPastGuard
+
+	// Refreshers.
+	TakesRefreshLease
+	LoadsToRefresh
+	Refreshes // unless Refused
+
+	// Foreign programs.
+	CommitsForeign
+	SetsForeign
+	DeletesForeign
+
+	// The rest of the world.
+	Dies
+	TakesInvalidation
+	TakesReply
+	TakesArmed
+	LinkBreaks
+	Expires // the token of Process
+	RefreshLeaseExpires
+	ReplicaCatchesUp
+	FailsOver
+
+	Acts int = iota // how many there are
+)
+
+// Step is one atomic step and the state after it.
+type Step struct {
+	Act      Act
+	Refused  bool    // a fill or a refresh came too late
+	Process  int8    // who takes it, whose token expires, whose reply is taken; or Nobody
+	Instance int8    // of messages and links
+	Version  Version // committed, loaded, stored or acknowledged
+	Content  Content // met, replied, or of which a token expires
+	After    State
+}
+
+// actFormats say what happens; they take the version.
+var actFormats = [Acts]string{
+	MeetsContent: "meets something", TakesReply: "takes the reply", LinkBreaks: "its link breaks", Expires: "a placeholder expires",
+	SetsGuard: "sets its guard", Commits: "commits %d", Aborts: "cannot renew its guard, aborts",
+	DiesInCommit: "sends COMMIT and dies", CommitsLate: "is dead, but the database commits %d", DropsCopy: "drops its copy",
+	RemovesGuard: "removes its guard", FailsToRemoveGuard: "cannot reach Redis", Acknowledges: "acknowledges %d",
+	ReadsTracked: "reads tracked", TakesLease: "takes the lease", Loads: "loads %d", Fills: "fills %d",
+	LoadsPastGuard: "loads %d past the guard", AnswersPastGuard: "answers %d, stores nothing",
+	TakesRefreshLease: "takes the refresh lease", LoadsToRefresh: "loads %d to refresh", Refreshes: "stores %d",
+	CommitsForeign: "(foreign) commits %d", SetsForeign: "(foreign) SETs %d", DeletesForeign: "(foreign) DELs",
+	Dies: "dies", TakesInvalidation: "takes the invalidation", TakesArmed: "has read its lease tracked",
+	RefreshLeaseExpires: "the refresh lease expires", ReplicaCatchesUp: "the replica catches up", FailsOver: "the replica is promoted",
+}
+
+func (a Act) String() string { return strings.ReplaceAll(actFormats[a], " %d", "") }
+
+// DescribeStep prints what happens in a step, with the names of the cast.
+func (m *Model) DescribeStep(s *Step) string {
+	name := ""
+	if s.Process != Nobody {
+		name = m.Processes[s.Process].Name
+	}
+	switch s.Act {
+	case MeetsContent:
+		return fmt.Sprintf("%s meets %s", name, m.Describe(s.Content))
+	case TakesReply:
+		return fmt.Sprintf("instance %d takes the reply to %s: %s", s.Instance, name, m.Describe(s.Content))
+	case TakesInvalidation, TakesArmed:
+		return fmt.Sprintf("instance %d %s", s.Instance, actFormats[s.Act])
+	case LinkBreaks:
+		return fmt.Sprintf("the link of instance %d breaks", s.Instance)
+	case Expires:
+		return fmt.Sprintf("%s: that of %s expires", m.Describe(s.Content), name)
+	case Acknowledges:
+		if s.Version == NoVersion {
+			return name + " says that the write was refused"
+		}
+	}
+	what := actFormats[s.Act]
+	if s.Version != NoVersion {
+		what = fmt.Sprintf(what, s.Version)
+	}
+	if s.Refused {
+		what += " (refused)"
+	}
+	if name == "" {
+		return what
+	}
+	return name + " " + what
+}
+
+// Next appends to buf the steps that are possible in s, in a fixed order.
+func (m *Model) Next(s State, buf []Step) []Step {
+	m.expand(s, func(st Step) { buf = append(buf, st) })
+	return buf
+}
+
+// expand hands the steps that are possible in s to emit, in a fixed order.
+func (m *Model) expand(s State, emit func(Step)) {
+	x := expansion{m: m, s: s, emit: emit}
+	for n := range m.Processes {
+		switch m.Processes[n].Kind {
+		case Writer:
+			x.writer(n)
+		case Reader:
+			x.reader(n)
+		case Refresher:
+			x.refresher(n)
+		default:
+			x.foreign(n)
+		}
+		if m.Faults.Crash {
+			x.crash(n)
+		}
+	}
+	for i := range s.Instances {
+		x.connection(i)
+	}
+	x.expiry()
+	x.replica()
+}
+
+// expansion is one state whose steps are wanted. It is passed by value, and so
+// are steps: on the stack they cost the race detector, under which all states are
+// explored with every run of the tests, nothing.
+type expansion struct {
+	m    *Model
+	s    State
+	emit func(Step)
+}
+
+// step begins a step. Its After is still the state before: the caller changes
+// it and emits the step.
+func (x expansion) step(a Act, n int) Step {
+	return Step{Act: a, Process: int8(n), Version: NoVersion, After: x.s}
+}
+
+// advance begins a step that brings process n into another phase, with nothing
+// in its hands.
+func (x expansion) advance(a Act, n int, to Phase) Step {
+	st := x.step(a, n)
+	st.After.Processes[n] = Progress{Phase: to, Value: NoVersion}
+	return st
+}
+
+// value is what stands in the key after v was put there.
+func (x expansion) value(v Version) Content {
+	if !x.m.numbered {
+		return Content{Kind: Value, Version: v}
+	}
+	number := uint8(v)
+	if x.s.Redis.IsValue() {
+		number = x.s.Redis.Tag
+	}
+	return Content{Kind: Value, Version: v, Tag: number + 1}
+}
+
+// crash: a process may die wherever it has begun something that somebody else
+// must be able to end.
+func (x expansion) crash(n int) {
+	switch x.s.Processes[n].Phase {
+	case Guarded, Committed, Dropped, Clean, Loading, Filling, Storing:
+		x.emit(x.advance(Dies, n, Dead))
+	}
+}

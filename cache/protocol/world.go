@@ -1,0 +1,204 @@
+package protocol
+
+// foreignTag numbers the writes of foreign programs apart from ours.
+const foreignTag = 128
+
+// foreign emits the steps of programs that know nothing of the protocol.
+func (x expansion) foreign(n int) {
+	p, kind := x.s.Processes[n], x.m.Processes[n].Kind
+	switch {
+	case p.Phase == Idle && kind != Killer:
+		st := x.advance(CommitsForeign, n, Wrote)
+		st.Version = x.s.DB + 1
+		st.After.DB = st.Version
+		st.After.Processes[n].Value = st.Version
+		x.emit(st)
+	case p.Phase.ended():
+	case kind == Setter:
+		st := x.advance(SetsForeign, n, Done)
+		st.Version = p.Value
+		st.After.write(Content{Kind: ForeignValue, Version: p.Value, Tag: uint8(foreignTag + n)})
+		x.emit(st)
+	default:
+		st := x.advance(DeletesForeign, n, Done)
+		st.After.write(Content{})
+		st.After.Acked = max(st.After.Acked, p.Value) // behind a commit, the DEL acknowledges it
+		x.emit(st)
+	}
+}
+
+// connection emits what can happen on the tracked connection of instance i: its
+// next message arrives, or it breaks.
+func (x expansion) connection(i int) {
+	in := x.s.Instances[i]
+	if in.queued > 0 {
+		switch in.channel[0].Kind {
+		case Invalidation:
+			x.takeInvalidation(i)
+		case Replied:
+			x.takeReply(i)
+		case Armed:
+			x.takeArmed(i)
+		}
+	}
+	if x.m.Faults.Links && (in.Tracked || in.queued > 0) {
+		x.breakLink(i)
+	}
+}
+
+// message begins the step in which instance i takes its next message.
+func (x expansion) message(a Act, n, i int) Step {
+	st := x.step(a, n)
+	st.Instance = int8(i)
+	st.After.Instances[i].take()
+	return st
+}
+
+// takeInvalidation drops the copy. Reads still in flight are not concerned: by
+// the order of the wire their replies are newer than this message.
+func (x expansion) takeInvalidation(i int) {
+	st := x.message(TakesInvalidation, Nobody, i)
+	st.After.Instances[i].Memory = NoVersion
+	if x.m.Rules.Join == JoinUntilTold || x.m.Rules.Join == JoinRearmed {
+		for n := range x.m.Processes {
+			p := &st.After.Processes[n]
+			if x.isReaderAt(n, i) && p.Phase != Reading && p.Flight == Open {
+				p.Flight = NoFlight
+			}
+		}
+	}
+	x.emit(st)
+}
+
+func (x expansion) isReaderAt(n, i int) bool {
+	return x.m.Processes[n].Kind == Reader && x.m.Processes[n].Instance == i
+}
+
+// takeReply hands a reply to its reader, and to memory unless an own write
+// came since the read was sent.
+func (x expansion) takeReply(i int) {
+	first := x.s.Instances[i].channel[0]
+	n := int(first.Process)
+	st := x.message(TakesReply, n, i)
+	st.Content = first.Content
+	if x.m.Rules.Reply == ReplyOfNewest {
+		n = newestReply(x.s.Instances[i])
+		st.Process = int8(n)
+		for k, msg := range st.After.Instances[i].channel {
+			if msg.Kind == Replied && int(msg.Process) == n {
+				st.After.Instances[i].channel[k].Process = first.Process
+			}
+		}
+	}
+	memory, to := NoVersion, Waiting
+	switch {
+	case st.Content.IsValue():
+		memory, to = st.Content.memory(), Done
+	case st.Content.Kind == Nothing:
+		to = Acquiring
+		if x.m.Rules.Keep == KeepNil {
+			memory = NilVersion
+		}
+	}
+	if memory != NoVersion && x.s.Processes[n].Flight == Open {
+		st.After.Instances[i].Memory = memory
+	}
+	st.After.Processes[n] = Progress{Phase: to, Value: NoVersion}
+	x.emit(st)
+}
+
+// newestReply is the process of the last reply under way.
+func newestReply(in Instance) int {
+	n := 0
+	for _, msg := range in.channel {
+		if msg.Kind == Replied {
+			n = int(msg.Process)
+		}
+	}
+	return n
+}
+
+// takeArmed: from here on the connection tells of the end of the lease.
+func (x expansion) takeArmed(i int) {
+	n := int(x.s.Instances[i].channel[0].Process)
+	st := x.message(TakesArmed, n, i)
+	if p := &st.After.Processes[n]; p.Flight != Poisoned {
+		p.Flight = NoFlight
+		if p.Phase == Loading || p.Phase == Filling {
+			p.Flight = Open
+		}
+	}
+	x.emit(st)
+}
+
+// breakLink: nobody tells this instance of changes any more. Its tracked reads
+// fail; its loads go on.
+func (x expansion) breakLink(i int) {
+	st := x.step(LinkBreaks, Nobody)
+	st.Instance = int8(i)
+	in := &st.After.Instances[i]
+	if x.m.Rules.Break != BreakFlights {
+		in.Memory = NoVersion
+	}
+	in.Tracked = false
+	in.SetChannel(nil)
+	for n := range x.m.Processes {
+		if !x.isReaderAt(n, i) {
+			continue
+		}
+		p := &st.After.Processes[n]
+		switch {
+		case p.Phase == Reading:
+			*p = Progress{Value: NoVersion}
+		case x.m.Rules.Break != BreakMemory:
+			p.Flight = Poisoned
+		}
+	}
+	x.emit(st)
+}
+
+// expiry: each token of a placeholder has its own deadline. Those of the dead
+// pass, unless the database may still commit what they guard.
+func (x expansion) expiry() {
+	r := x.s.Redis
+	for n := range x.m.Processes {
+		if r.holders()&(1<<n) == 0 {
+			continue
+		}
+		phase := x.s.Processes[n].Phase
+		if phase.ended() || x.m.Faults.Expire || phase == Doubt && x.m.Faults.Commit == CommitOutlivesGuard {
+			st := x.step(Expires, n)
+			st.Content = r
+			st.After.write(r.without(n))
+			x.emit(st)
+		}
+	}
+	if n := x.s.Refresher; n != Nobody && (x.m.Faults.Expire || x.s.Processes[n].Phase.resting()) {
+		st := x.step(RefreshLeaseExpires, Nobody)
+		st.After.Refresher = Nobody
+		x.emit(st)
+	}
+}
+
+// replica emits what a replica that lags behind can do: catch up, or be
+// promoted as it is. The tracked connections end with the old master.
+func (x expansion) replica() {
+	if !x.m.Faults.Failover || x.s.Replica == x.s.Redis {
+		return
+	}
+	st := x.step(ReplicaCatchesUp, Nobody)
+	st.After.Replica = x.s.Redis
+	x.emit(st)
+
+	st = x.step(FailsOver, Nobody)
+	st.After.Redis, st.After.Refresher = x.s.Replica, Nobody
+	for i, in := range x.s.Instances {
+		st.After.Instances[i] = Instance{Here: in.Here, Memory: NoVersion}
+	}
+	for n := range x.m.Processes {
+		if p := &st.After.Processes[n]; p.Phase == Reading {
+			*p = Progress{Value: NoVersion}
+		}
+	}
+	x.emit(st)
+}

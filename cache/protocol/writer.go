@@ -1,0 +1,138 @@
+package protocol
+
+// writer emits the steps of a writer: guard, commit, unguard, acknowledgement.
+func (x expansion) writer(n int) {
+	p := x.s.Processes[n]
+	switch p.Phase {
+	case Idle:
+		x.setGuard(n)
+	case Guarded:
+		x.commit(n)
+	case Doubt:
+		st := x.advance(CommitsLate, n, Dead)
+		st.Version = x.s.DB + 1
+		st.After.DB = st.Version
+		x.emit(st)
+	case Committed:
+		if x.m.Rules.Drop == DropBefore {
+			st := x.advance(DropsCopy, n, Dropped)
+			st.After.Processes[n].Value = p.Value
+			x.m.forget(&st.After, x.m.Processes[n].Instance)
+			x.emit(st)
+			return
+		}
+		x.removeGuard(n)
+	case Dropped:
+		x.removeGuard(n)
+	case Clean:
+		x.acknowledge(n)
+	}
+}
+
+// setGuard: a writer joins a guard it finds and replaces anything else. What
+// its own instance has in memory or in flight is from before.
+func (x expansion) setGuard(n int) {
+	var others uint8
+	if x.s.Redis.IsGuard() && x.m.Rules.Unguard <= UnguardDeletes {
+		others = x.s.Redis.Tag
+	}
+	guard := GuardOf(others != 0, n)
+	guard.Tag |= others
+	st := x.advance(SetsGuard, n, Guarded)
+	if x.m.Rules.Drop != DropBefore {
+		x.m.forget(&st.After, x.m.Processes[n].Instance)
+	}
+	st.After.write(guard)
+	st.After.Refresher = Nobody
+	if x.replicates() {
+		st.After.Replica = guard
+	}
+	x.emit(st)
+}
+
+// replicates tells that guards and unguards reach the replica at once.
+func (x expansion) replicates() bool {
+	return x.m.Faults.Failover && x.m.Rules.Replicate == ReplicateWaits
+}
+
+// commit: it commits, or finds that its guard is gone and rolls back, or dies
+// with the COMMIT under way.
+func (x expansion) commit(n int) {
+	st := x.advance(Commits, n, Committed)
+	st.Version = x.s.DB + 1
+	st.After.DB = st.Version
+	st.After.Processes[n].Value = st.Version
+	x.emit(st)
+	if r := x.s.Redis; !r.IsGuard() || r.Tag&(1<<n) == 0 {
+		x.emit(x.advance(Aborts, n, Committed))
+	}
+	if x.m.Faults.Commit != CommitAtOnce {
+		x.emit(x.advance(DiesInCommit, n, Doubt))
+	}
+}
+
+// removeGuard: the committed record may be put into the key only by a writer
+// that never had company, since of several nobody knows whose commit was last.
+func (x expansion) removeGuard(n int) {
+	p, r := x.s.Processes[n], x.s.Redis
+	rule := x.m.Rules.Unguard
+	alone := r == GuardOf(false, n)
+	content, writes := Content{}, true
+	switch {
+	case rule == UnguardFills && p.Value != NoVersion && alone:
+		content = x.value(p.Value)
+	case rule == UnguardOwn && !alone:
+		writes = false
+	case rule <= UnguardDeletes && r.IsGuard() && r.Tag&^(1<<n) != 0:
+		content = r.without(n)
+		if r.Tag&(1<<n) == 0 { // ours was lost: the others must know that they were not alone
+			content.Kind = SharedGuard
+		}
+	}
+	st := x.advance(RemovesGuard, n, Clean)
+	st.After.Processes[n].Value = p.Value
+	if writes {
+		st.After.write(content)
+	}
+	if x.m.Rules.Sibling == SiblingAtUnguard {
+		st.After.Refresher = Nobody
+	}
+	if x.replicates() {
+		st.After.Replica = st.After.Redis
+	}
+	x.emit(st)
+	if x.m.Rules.Confirm == ConfirmCommit {
+		st := x.advance(FailsToRemoveGuard, n, Clean)
+		st.After.Processes[n].Value = p.Value
+		x.emit(st)
+	}
+}
+
+// acknowledge answers. A read that began before the unguard could have brought
+// the old value back since the copy was dropped for the first time.
+func (x expansion) acknowledge(n int) {
+	v, i := x.s.Processes[n].Value, x.m.Processes[n].Instance
+	st := x.advance(Acknowledges, n, Done)
+	st.Version = v
+	st.After.Processes[n].Value = v
+	if x.m.Rules.Drop == DropAfter {
+		x.m.forget(&st.After, i)
+	}
+	st.After.Acked = max(st.After.Acked, v)
+	st.After.Instances[i].Here = max(st.After.Instances[i].Here, v)
+	x.emit(st)
+}
+
+// forget is what an own write does to its instance: the copy goes, and what
+// readers have in flight is neither stored nor joined any more.
+func (m *Model) forget(s *State, i int) {
+	s.Instances[i].Memory = NoVersion
+	if m.Rules.Poison == PoisonNothing {
+		return
+	}
+	for n := range m.Processes {
+		if m.Processes[n].Kind == Reader && m.Processes[n].Instance == i {
+			s.Processes[n].Flight = Poisoned
+		}
+	}
+}
