@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -19,51 +20,151 @@ import (
 	"hearth/internal/testkit"
 )
 
-// instance is the program itself, run as an operator runs it, with the demo's
-// configuration and a Redis.
+// instance is the program itself, run as an operator runs it, in a process of
+// its own.
 type instance struct {
 	tb     testing.TB
 	cmd    *exec.Cmd
 	public string // socket
 	admin  string
+	http   *http.Client // the host in a URL, public or admin, names the socket
 }
 
-// startInstance starts one and returns when it is ready. env overrides keys.
+// startInstance starts one with the demo's configuration and a Redis, and
+// returns when it is ready. env overrides keys.
 func startInstance(tb testing.TB, redis *testkit.RedisServer, env ...string) *instance {
 	tb.Helper()
-	dir := tb.TempDir()
 	manual, err := os.ReadFile("config.toml")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "config.toml"), manual, 0o600); err != nil {
+	in := launch(tb, string(manual), append([]string{"HEARTH_REDIS_URL=" + redis.URL()}, env...)...)
+	in.awaitReady()
+	return in
+}
+
+// launch starts one with a configuration of the test's own and does not wait
+// for it. env overrides keys; where it listens is set here.
+func launch(tb testing.TB, config string, env ...string) *instance {
+	tb.Helper()
+	dir := tb.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(dir, "hearth.log"))
+	if err != nil {
 		tb.Fatal(err)
 	}
 	in := &instance{tb: tb, public: filepath.Join(dir, "public.sock"), admin: filepath.Join(dir, "admin.sock")}
+	in.http = &http.Client{
+		Timeout: patience,
+		Transport: &http.Transport{
+			DisableCompression:  true,
+			MaxIdleConnsPerHost: 64,
+			DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+				socket := in.public
+				if strings.HasPrefix(addr, "admin:") {
+					socket = in.admin
+				}
+				return new(net.Dialer).DialContext(ctx, "unix", socket)
+			},
+		},
+	}
 	in.cmd = exec.Command("hearth", "-config", filepath.Join(dir, "config.toml")) // TestMain puts it into PATH
-	in.cmd.Env = append(os.Environ(), "HEARTH_REDIS_URL="+redis.URL(), "HEARTH_SERVER_LISTEN=unix:"+in.public, "HEARTH_SERVER_ADMIN=unix:"+in.admin)
+	in.cmd.Env = append(os.Environ(), "HEARTH_SERVER_LISTEN=unix:"+in.public, "HEARTH_SERVER_ADMIN=unix:"+in.admin)
 	in.cmd.Env = append(in.cmd.Env, env...)
+	in.cmd.Stdout, in.cmd.Stderr = log, log
 	in.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := in.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		_ = in.cmd.Process.Kill()
-		_ = in.cmd.Wait()
-	})
-	ready := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", in.admin)
-	}}, Timeout: 5 * time.Second}
-	testkit.Eventually(tb, 20*time.Second, "the instance is ready", func() bool {
-		resp, err := ready.Get("http://localhost/readyz")
-		if err != nil {
-			return false
+		in.http.CloseIdleConnections()
+		in.kill()
+		_ = log.Close()
+		if tb.Failed() {
+			out, _ := os.ReadFile(log.Name())
+			tb.Logf("an instance printed:\n%s", out[max(0, len(out)-4<<10):])
 		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
 	})
-	ready.CloseIdleConnections()
 	return in
+}
+
+// patience bounds every wait for a process; it is long because a loaded
+// machine is no fault of the code under test.
+const patience = 30 * time.Second
+
+// awaitReady returns when the instance has reached all that it needs.
+func (in *instance) awaitReady() {
+	in.tb.Helper()
+	testkit.Eventually(in.tb, patience, "the instance is ready", func() bool {
+		return in.send("admin", http.MethodGet, "/readyz", "").code == http.StatusOK
+	})
+}
+
+// reply is what an instance said to one request.
+type reply struct {
+	code   int
+	body   string
+	tiers  string // Cache-Status
+	header http.Header
+	err    error // instead of all that: nobody answered
+}
+
+func (r reply) String() string {
+	if r.err != nil {
+		return "by nobody: " + r.err.Error()
+	}
+	return fmt.Sprintf("%d %s (Cache-Status %q)", r.code, r.body, r.tiers)
+}
+
+// unmarked tells whether the answer claims to be true now.
+func (r reply) unmarked() bool { return unmarked(r.tiers) }
+
+// fromMemory tells whether it is a copy in the instance's own memory that
+// claims to be true now.
+func (r reply) fromMemory() bool {
+	return strings.HasPrefix(r.tiers, "Hearth-Memory; hit") && r.unmarked()
+}
+
+func (in *instance) get(path string) reply { return in.ask(http.MethodGet, path, "") }
+
+// ask sends one request to the public listener and waits for the answer. It
+// may be called from any goroutine.
+func (in *instance) ask(method, path, body string) reply {
+	return in.send("public", method, path, body)
+}
+
+// begin is ask that does not wait.
+func (in *instance) begin(method, path, body string) <-chan reply {
+	said := make(chan reply, 1)
+	go func() { said <- in.ask(method, path, body) }()
+	return said
+}
+
+func (in *instance) send(listener, method, path, body string) reply {
+	req, err := http.NewRequest(method, "http://"+listener+path, strings.NewReader(body))
+	if err != nil {
+		return reply{err: err}
+	}
+	req.Host = "localhost"
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := in.http.Do(req)
+	if err != nil {
+		return reply{err: err}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	return reply{code: resp.StatusCode, body: string(text), tiers: resp.Header.Get("Cache-Status"), header: resp.Header, err: err}
+}
+
+// kill ends the process at once, as a power cut would, and waits until it is
+// gone. A second time it does nothing.
+func (in *instance) kill() {
+	_ = in.cmd.Process.Kill()
+	_ = in.cmd.Wait()
 }
 
 // client is one keep-alive connection to an instance.

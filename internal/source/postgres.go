@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -116,6 +117,7 @@ func (e *postgresEngine) query(ctx context.Context, q query) (*result, error) {
 		return nil, err
 	}
 	defer conn.Release()
+	defer awaitEnd(conn.Conn())
 	res, err := e.queryOn(ctx, conn.Conn(), q)
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == "0A000" {
@@ -124,6 +126,22 @@ func (e *postgresEngine) query(ctx context.Context, q query) (*result, error) {
 		res, err = e.queryOn(ctx, conn.Conn(), q)
 	}
 	return res, err
+}
+
+// awaitEnd waits until PostgreSQL has ended a query that was given up: pgx
+// returns at once, closes the connection and cancels beside it. Who asked must
+// not pass for one that asks no more while its query still runs, or more run
+// than the caller's cap allows.
+func awaitEnd(conn *pgx.Conn) {
+	if !conn.IsClosed() {
+		return
+	}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-conn.PgConn().CleanupDone():
+	case <-timer.C:
+	}
 }
 
 // queryOn reads all rows before it writes any as JSON, since unknown types
