@@ -75,7 +75,8 @@ type Cache struct {
 		sync.Mutex
 		lines map[pastKey]*pastLine
 	}
-	writes unconfirmed
+	writes  unconfirmed
+	tallies tallies
 
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
@@ -96,6 +97,7 @@ func New(cfg Config) (*Cache, error) {
 	c.local = c.store.newOwner(true)
 	c.missing.limit = int64(cfg.MissingRate)
 	c.past.lines = map[pastKey]*pastLine{}
+	c.tallies.rounds = map[tallyKey]*round{}
 	c.store.open = c.writes.has
 	if cfg.OnDelay != nil {
 		c.store.delay = cfg.OnDelay
@@ -119,6 +121,7 @@ func New(cfg Config) (*Cache, error) {
 func (c *Cache) Close() {
 	c.stop()
 	c.running.Wait()
+	c.tallies.close()
 	c.writes.close()
 	c.tier.close()
 }

@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/url"
 	"os"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
+
+	"hearth/internal/limit"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -23,6 +24,8 @@ import (
 // process is gone. What a guard must outlive the process for, it does by
 // removing the row before the write begins.
 type embedded struct {
+	*limit.Memory // one process uses the file, so one process counts
+
 	store *store
 	owner *owner
 	log   *slog.Logger
@@ -54,7 +57,7 @@ func openEmbedded(path string, lease, trust time.Duration, s *store, log *slog.L
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
 	s.alone = true
-	e := &embedded{store: s, owner: s.newOwner(true), log: log, lease: lease, trust: trust, lock: lock}
+	e := &embedded{Memory: limit.NewMemory(), store: s, owner: s.newOwner(true), log: log, lease: lease, trust: trust, lock: lock}
 	for i := range e.shards {
 		e.shards[i].held = map[string]*placeholder{}
 		e.shards[i].claims = map[string]refreshLease{}
@@ -231,8 +234,8 @@ func (e *embedded) unlockShards(which *[placeholderShards]bool) {
 	}
 }
 
-func (e *embedded) increment(ctx context.Context, key string) (int64, error) {
-	job, err := e.replace(ctx, []row{{key: key, add: 1}})
+func (e *embedded) add(ctx context.Context, key string, n int64) (int64, error) {
+	job, err := e.replace(ctx, []row{{key: key, add: n}})
 	if err != nil {
 		return 0, err
 	}
@@ -249,7 +252,7 @@ func (e *embedded) count(ctx context.Context, key string) (int64, error) {
 
 func parseCount(key string, text []byte) (int64, error) {
 	n, err := strconv.ParseInt(string(text), 10, 64)
-	if err != nil || n == math.MaxInt64 {
+	if err != nil {
 		return 0, fmt.Errorf("key %q holds no counter", key)
 	}
 	return n, nil

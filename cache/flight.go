@@ -181,7 +181,7 @@ func (s *store) finish(f *flight, res result, expiry int64) {
 				ends = f.sent + int64(res.ttl)
 			}
 			if res.stored = s.keep(res.entry, f.owner, f.epoch, expiry, ends); res.stored && ends != never && f.res.Records != nil {
-				res.entry.due.Store(ends - int64(f.res.lead(res.entry.Missing())))
+				res.entry.due.Store(f.res.dueAt(f.sent, ends, res.entry.Missing()))
 			}
 		}
 		if res.isPlaceholder() {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"hearth/internal/source"
@@ -19,14 +18,10 @@ type gate struct {
 	name    string
 	log     *slog.Logger
 	clock   *clock
-	wait    time.Duration // for a place
-	places  chan struct{} // one token per running load
-	queued  atomic.Int64
+	loads   *line
+	writes  *line // reads and writes do not take each other's places
 	breaker breaker
 }
-
-// queuePerPlace bounds how many loads may wait for each running one.
-const queuePerPlace = 16
 
 // gateOf returns the gate of r's source.
 func (c *Cache) gateOf(r *Resource) *gate {
@@ -34,7 +29,8 @@ func (c *Cache) gateOf(r *Resource) *gate {
 		return g.(*gate)
 	}
 	g, _ := c.gates.LoadOrStore(r.Source, &gate{
-		name: r.Source, log: c.cfg.Log, clock: c.store.clock, wait: c.cfg.Wait, places: make(chan struct{}, c.cfg.MaxLoads),
+		name: r.Source, log: c.cfg.Log, clock: c.store.clock,
+		loads: newLine(c.cfg.MaxLoads, c.cfg.Wait, c.store.clock), writes: newLine(c.cfg.MaxLoads, c.cfg.Wait, c.store.clock),
 	})
 	return g.(*gate)
 }
@@ -56,13 +52,13 @@ func (g *gate) enter(ctx context.Context) error {
 	if err := g.refuses(); err != nil {
 		return err
 	}
-	if err := g.place(ctx); err != nil {
+	if err := g.loads.enter(ctx); err != nil {
 		return err
 	}
 	// The source may have died while this load waited: it would be one more
 	// that waits out a timeout.
 	if !g.breaker.allow(g.clock.now()) {
-		<-g.places
+		g.loads.leave()
 		return fmt.Errorf("%w: %w", ErrUnavailable, errBreakerOpen)
 	}
 	return nil
@@ -70,13 +66,11 @@ func (g *gate) enter(ctx context.Context) error {
 
 // enterAtOnce is enter for work that nobody waits for.
 func (g *gate) enterAtOnce() bool {
-	select {
-	case g.places <- struct{}{}:
-	default:
+	if !g.loads.enterAtOnce() {
 		return false
 	}
 	if !g.breaker.allow(g.clock.now()) {
-		<-g.places
+		g.loads.leave()
 		return false
 	}
 	return true
@@ -85,7 +79,7 @@ func (g *gate) enterAtOnce() bool {
 // leave gives the place back. err is how the load ended, errNotLoaded if the
 // source was not asked after all.
 func (g *gate) leave(err error) {
-	<-g.places
+	g.loads.leave()
 	g.report(err)
 }
 
@@ -108,26 +102,3 @@ func (g *gate) report(err error) {
 
 // errNotLoaded: somebody else was first, or there is no time left.
 var errNotLoaded = errors.New("not loaded")
-
-func (g *gate) place(ctx context.Context) error {
-	select {
-	case g.places <- struct{}{}:
-		return nil
-	default:
-	}
-	if most := int64(queuePerPlace * cap(g.places)); g.queued.Add(1) > most {
-		g.queued.Add(-1)
-		return fmt.Errorf("%w: %d loads wait already (load.max_concurrent = %d)", ErrOverload, most, cap(g.places))
-	}
-	defer g.queued.Add(-1)
-	timer := time.NewTimer(g.wait)
-	defer timer.Stop()
-	select {
-	case g.places <- struct{}{}:
-		return nil
-	case <-timer.C:
-		return fmt.Errorf("%w: no load finished within load.wait", ErrOverload)
-	case <-ctx.Done():
-		return fmt.Errorf("%w: waiting to load", ErrTimeout)
-	}
-}

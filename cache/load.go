@@ -310,5 +310,8 @@ func fetch(ctx context.Context, r *Resource, args []source.Args) (records [][]by
 	if errors.Is(err, source.ErrNoRecord) {
 		return [][]byte{nil}, nil
 	}
-	return [][]byte{record}, err
+	if err != nil {
+		return nil, err
+	}
+	return [][]byte{record}, nil
 }

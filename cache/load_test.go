@@ -30,6 +30,7 @@ func TestLoadsAreBounded(t *testing.T) {
 			read(fmt.Sprint(i))
 		}
 		testkit.Eventually(t, patience, "the queue is full", func() bool { return d.Stats().Queued == slots*queuePerPlace })
+		testkit.Eventually(t, patience, "as many load as may", func() bool { return d.book.loads.Load() >= slots })
 		if n := d.book.loads.Load(); n != slots {
 			t.Errorf("%d loads run at a time, want %d", n, slots)
 		}

@@ -55,7 +55,7 @@ type trouble struct {
 
 var errNotYet = errors.New("not connected yet")
 
-type scripts struct{ fill, swap, release, guard, renew, unguard, claim, refresh *rueidis.Lua }
+type scripts struct{ fill, swap, release, guard, renew, unguard, claim, refresh, take, giveBack *rueidis.Lua }
 
 func newRedisTier(cfg RedisConfig, c Config, s *store, log *slog.Logger) (*redisTier, error) {
 	t := &redisTier{
@@ -65,6 +65,7 @@ func newRedisTier(cfg RedisConfig, c Config, s *store, log *slog.Logger) (*redis
 			fill: rueidis.NewLuaScriptRetryable(fillScript), swap: rueidis.NewLuaScriptRetryable(swapScript),
 			release: rueidis.NewLuaScriptRetryable(releaseScript), guard: rueidis.NewLuaScriptRetryable(guardScript),
 			renew: rueidis.NewLuaScriptRetryable(renewScript), unguard: rueidis.NewLuaScriptRetryable(unguardScript),
+			take: rueidis.NewLuaScriptRetryable(takeScript), giveBack: rueidis.NewLuaScript(returnScript),
 			claim: rueidis.NewLuaScriptRetryable(claimScript), refresh: rueidis.NewLuaScriptRetryable(refreshScript),
 		},
 	}
@@ -330,6 +331,26 @@ func (t *redisTier) script(ctx context.Context, s *rueidis.Lua, keys []string, a
 	return n, err
 }
 
+// numbers is script for an answer of several numbers.
+func (t *redisTier) numbers(ctx context.Context, s *rueidis.Lua, key string, args ...string) (n []int64, err error) {
+	err = t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
+		n, err = s.Exec(ctx, c, []string{key}, args).AsIntSlice()
+		return err
+	})
+	return n, err
+}
+
+// once runs a script that must not be repeated when the connection breaks.
+func (t *redisTier) once(ctx context.Context, s *rueidis.Lua, key string, args ...string) error {
+	c, err := t.ask(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := t.bound(ctx)
+	defer cancel()
+	return t.failed(s.Exec(ctx, c.writes, []string{key}, args).Error())
+}
+
 // textOf is a value as an argument of a script; it is not copied.
 func textOf(value []byte) string { return rueidis.BinaryString(value) }
 
@@ -395,16 +416,16 @@ func (t *redisTier) remove(ctx context.Context, keys []string) error {
 	})
 }
 
-// increment is not repeated when the connection breaks: it may have counted.
-func (t *redisTier) increment(ctx context.Context, key string) (int64, error) {
+// add is not repeated when the connection breaks: it may have counted.
+func (t *redisTier) add(ctx context.Context, key string, n int64) (sum int64, err error) {
 	c, err := t.ask(ctx)
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	n, err := c.writes.Do(ctx, c.writes.B().Incr().Key(key).Build()).AsInt64()
-	return n, t.failed(err)
+	sum, err = c.writes.Do(ctx, c.writes.B().Incrby().Key(key).Increment(n).Build()).AsInt64()
+	return sum, t.failed(err)
 }
 
 func (t *redisTier) count(ctx context.Context, key string) (n int64, err error) {

@@ -39,6 +39,14 @@ func (r *Resource) lead(missing bool) time.Duration {
 	return min(2*d+time.Duration(rand.ExpFloat64()*float64(d)), life/2)
 }
 
+// dueAt draws when a copy that was read at sent and ends at ends is due. It is
+// left alone for half of what it had left, if that leaves time for a load: its
+// lifetime may be another program's choice, and much shorter than ours.
+func (r *Resource) dueAt(sent, ends int64, missing bool) int64 {
+	half := min(sent+(ends-sent)/2, ends-2*r.loadTime.Load())
+	return max(half, ends-int64(r.lead(missing)))
+}
+
 // TakeRefresh tells whether the caller, who found its entry due, is to call
 // Refresh: the record is hot, and nobody in this process has been told so just
 // now. It does not allocate.

@@ -287,6 +287,25 @@ func TestCopiesComeDueBeforeTheirEnd(t *testing.T) {
 	f("fast loads again", false, 4*time.Second, 50*time.Second)
 }
 
+// TestShortLivesAreLivedHalf: a copy with little left is not loaded anew at
+// once, unless a load would come too late.
+func TestShortLivesAreLivedHalf(t *testing.T) {
+	r := NewResource("user", "user", Lifetimes{Hot: time.Hour, Missing: time.Hour}, newLedger())
+	const sent = int64(time.Hour)
+	f := func(ttl, load, least, most time.Duration) {
+		t.Helper()
+		r.loadTime.Store(int64(load))
+		for range 100 {
+			if due := time.Duration(r.dueAt(sent, sent+int64(ttl), false) - sent); due < least || due > most {
+				t.Errorf("%v left, a load takes %v: due after %v, want %v to %v", ttl, load, due, least, most)
+			}
+		}
+	}
+	f(time.Hour, time.Millisecond, 30*time.Minute, time.Hour-2*time.Hour/50)
+	f(time.Minute, time.Millisecond, 30*time.Second, 30*time.Second)
+	f(time.Second, 400*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond)
+}
+
 func TestCopiesKnowWhenTheyAreDue(t *testing.T) {
 	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1"))

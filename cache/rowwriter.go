@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -251,6 +252,9 @@ func addTo(read *sql.Stmt, r row) (int64, error) {
 		return 0, err
 	}
 	n, err := parseCount(r.key, text)
+	if err == nil && n > math.MaxInt64-r.add {
+		err = fmt.Errorf("key %q cannot count %d more than %d", r.key, r.add, n)
+	}
 	return n + r.add, err
 }
 

@@ -58,6 +58,48 @@ if now and now ~= ARGV[1] then return now end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return false`
 
+// takeScript: KEYS a limit's key; ARGV window in ms, count, burst, tokens
+// wanted. Returns tokens, window, milliseconds left of it, tokens left in it,
+// and, without any, after how many milliseconds there may be one: what
+// limit.Share computes. The count of each window is a field of its own, kept for
+// two windows more: a clock that steps back finds what it has handed out.
+const takeScript = `
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local size, count, burst, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local window = math.floor(now / size)
+local into = now - window * size
+local used = redis.pcall('HGET', KEYS[1], window)
+if type(used) == 'table' then
+  redis.call('DEL', KEYS[1])
+  used = false
+end
+used = tonumber(used or 0)
+local free = math.min(count, burst + math.floor(count * into / size)) - used
+if free <= 0 then
+  local wait = size - into
+  if used < count then wait = math.max(1, math.min(wait, math.ceil((used + 1 - burst) * size / count) - into)) end
+  return {0, window, size - into, math.max(0, count - used), wait}
+end
+local tokens = math.min(want, math.max(1, math.floor(free / 2)))
+if tokens > 0 then
+  redis.call('HINCRBY', KEYS[1], window, tokens)
+  redis.call('PEXPIRE', KEYS[1], 3 * size)
+  if redis.call('HLEN', KEYS[1]) > 4 then
+    for _, old in ipairs(redis.call('HKEYS', KEYS[1])) do
+      if tonumber(old) < window - 2 then redis.call('HDEL', KEYS[1], old) end
+    end
+  end
+end
+return {tokens, window, size - into, count - used - tokens, 0}`
+
+// returnScript: KEYS a limit's key; ARGV window, tokens. Only what is counted
+// can be given back.
+const returnScript = `
+local used = tonumber(redis.pcall('HGET', KEYS[1], ARGV[1]) or 0)
+if used and used >= tonumber(ARGV[2]) then return redis.call('HINCRBY', KEYS[1], ARGV[1], -ARGV[2]) end
+return 0`
+
 // releaseScript: KEYS key; ARGV text of the lease. It serves the sibling, too.
 const releaseScript = `
 if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end

@@ -18,7 +18,7 @@ type Stats struct {
 	Stale          int64 `json:"stale_served"`       // answers served marked stale
 	NotJSON        int64 `json:"values_not_json"`    // values of the shared tier that were no JSON
 	Unconfirmed    int64 `json:"writes_unconfirmed"` // guards not confirmed removed, now
-	Queued         int64 `json:"loads_queued"`       // loads waiting for a place, now
+	Queued         int64 `json:"loads_queued"`       // loads and writes waiting for a place, now
 	Waiting        int64 `json:"readers_waiting"`    // readers waiting for somebody else's load or write, now
 	MissingBytes   int64 `json:"missing_bytes"`      // of MemoryBytes, those of missing records
 }
@@ -34,10 +34,10 @@ func (c *Cache) Stats() Stats {
 	}
 }
 
-// queued counts the loads that wait for a place, over all sources.
+// queued counts the loads and writes that wait for a place, over all sources.
 func (c *Cache) queued() (n int64) {
 	c.gates.Range(func(_, g any) bool {
-		n += g.(*gate).queued.Load()
+		n += g.(*gate).loads.queued.Load() + g.(*gate).writes.queued.Load()
 		return true
 	})
 	return n

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"hearth/internal/limit"
 )
 
 // tier is the shared tier as the rest of the package sees it: plain keys and
@@ -24,6 +26,7 @@ type tier interface {
 	guarder
 	refresher
 	keeper
+	limit.Store
 	name() Tier
 	up() error // why it cannot be asked, nil if it can
 	close()
@@ -88,7 +91,9 @@ type keeper interface {
 	// were acknowledged, else errs[i] belongs to items[i].
 	set(ctx context.Context, items []Item) (errs []error)
 	remove(ctx context.Context, keys []string) error
-	increment(ctx context.Context, key string) (int64, error)
+	// add adds n to the number at key and returns the sum. It is done at most
+	// once; an error leaves open whether it was.
+	add(ctx context.Context, key string, n int64) (int64, error)
 	count(ctx context.Context, key string) (int64, error)
 }
 

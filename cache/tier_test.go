@@ -304,14 +304,14 @@ func tierItems(t *testing.T, c *Cache) {
 		t.Errorf("counting nothing: got %d, %v", n, err)
 	}
 	for want := range int64(5) {
-		if n, err := c.tier.increment(within(t), key); n != want+1 || err != nil {
+		if n, err := c.tier.add(within(t), key, 1); n != want+1 || err != nil {
 			t.Errorf("incrementing: got %d, %v, want %d", n, err, want+1)
 		}
 	}
 	if n, err := c.tier.count(within(t), key); n != 5 || err != nil {
 		t.Errorf("counting: got %d, %v, want 5", n, err)
 	}
-	if _, err := c.tier.increment(within(t), keyOf(t, 2)); err == nil || errors.Is(err, errDown) {
+	if _, err := c.tier.add(within(t), keyOf(t, 2), 1); err == nil || errors.Is(err, errDown) {
 		t.Errorf("incrementing an object: got %v, want an error that is no outage", err)
 	}
 	fixture{c, t, keyOf(t, 2)}.want(`{"id":2}`)
@@ -334,7 +334,7 @@ func tierInvalidates(t *testing.T, c *Cache) {
 	f("remove", func(x fixture) { x.remove() })
 	f("guard", func(x fixture) { x.guard("w") })
 	f("unguard", func(x fixture) { x.unguard("w", "3") })
-	f("increment", func(x fixture) { _, err := c.tier.increment(within(t), x.key); x.must(err) })
+	f("increment", func(x fixture) { _, err := c.tier.add(within(t), x.key, 1); x.must(err) })
 	f("acquire and fill", func(x fixture) { x.acquire("r", "1"); x.fill("r", "4") })
 }
 

@@ -53,6 +53,11 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	if err := g.refuses(); err != nil {
 		return nil, fmt.Errorf("write refused: %w", err)
 	}
+	// A place first: a guard keeps readers waiting from the moment it stands.
+	if err := g.writes.enter(ctx); err != nil {
+		return nil, fmt.Errorf("write refused: %w", err)
+	}
+	defer g.writes.leave()
 	if err := w.tier.guard(ctx, w.key, w.token); err != nil {
 		// It may stand all the same; then it expires.
 		return nil, fmt.Errorf("%w: write refused, setting the guard: %w", ErrUnavailable, err)
@@ -82,11 +87,15 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 		w.unguard(nil)
 		return nil, w.refused(ctx, cause)
 	}
-	// From here the reader's deadline counts no more: a commit cut short
-	// leaves its outcome open.
+	return w.commit(ctx, change, stopRenewing)
+}
+
+// commit ends the transaction and takes the guard out. The reader's deadline
+// counts no more: a commit cut short leaves its outcome open.
+func (w *writer) commit(ctx context.Context, change source.Change, stopRenewing func()) ([]byte, error) {
 	committing, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Lease/2)
 	defer cancel()
-	err = change.Commit(committing)
+	err := change.Commit(committing)
 	stopRenewing()
 	switch {
 	case errors.Is(err, source.ErrUnknownOutcome):
@@ -169,22 +178,4 @@ func (c *Cache) Store(ctx context.Context, items []Item) (errs []error) {
 		}
 	}
 	return errs
-}
-
-// Increment adds one to the number at key and returns it.
-func (c *Cache) Increment(ctx context.Context, key string) (int64, error) {
-	n, err := c.tier.increment(ctx, key)
-	if err != nil {
-		err = fmt.Errorf("%w: counting: %w", ErrUnavailable, err)
-	}
-	return n, err
-}
-
-// Count returns the number at key, 0 if there is none.
-func (c *Cache) Count(ctx context.Context, key string) (int64, error) {
-	n, err := c.tier.count(ctx, key)
-	if err != nil {
-		err = fmt.Errorf("%w: counting: %w", ErrUnavailable, err)
-	}
-	return n, err
 }

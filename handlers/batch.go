@@ -27,9 +27,13 @@ func (s *Server) batch(rec *record) operation {
 		if !lines && !isJSON(media) {
 			return refuse(fasthttp.StatusUnsupportedMediaType, "the body must be sent as application/json or application/x-ndjson")
 		}
-		// The items alias this copy. The cache may go on reading it after a
-		// timeout, when the request's own buffer serves the next request.
-		b := batchBody{body: bytes.Clone(c.PostBody()), param: rec.params[0], key: rec.key, limit: s.config.MaxItems}
+		body, err := c.readBody()
+		if err != nil {
+			return err
+		}
+		// The items alias the body, which the cache may go on reading after a
+		// timeout.
+		b := batchBody{body: body, param: rec.params[0], key: rec.key, limit: s.config.MaxItems}
 		if err := b.read(lines); err != nil {
 			return err
 		}
@@ -39,7 +43,7 @@ func (s *Server) batch(rec *record) operation {
 
 func (s *Server) store(c *call, b *batchBody) error {
 	if len(b.items) > 0 {
-		ctx, done, err := c.work(0)
+		ctx, done, err := c.work()
 		if err != nil {
 			return err
 		}

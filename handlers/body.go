@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -47,7 +49,10 @@ func objectBody(c *call) ([]byte, error) {
 	if err := refuseCoding(&c.Request.Header); err != nil {
 		return nil, err
 	}
-	body := bytes.Clone(c.PostBody())
+	body, err := c.readBody()
+	if err != nil {
+		return nil, err
+	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(body))
 	kind := dec.PeekKind()
 	value, err := dec.ReadValue()
@@ -65,6 +70,64 @@ func objectBody(c *call) ([]byte, error) {
 		return nil, refuse(fasthttp.StatusUnprocessableEntity, "the body must be a JSON object")
 	}
 	return body, nil
+}
+
+// firstRoom is how much room is made for a body before any of it has come.
+const firstRoom = 16 << 10
+
+// readBody returns the request's body in bytes of its own.
+//
+// fasthttp would make room for all that Content-Length announces before the
+// first byte is there, and keep it with the connection: a few hundred peers that
+// announce megabytes and send none would take all memory. So bodies are streams,
+// and room is made for what has come.
+func (c *call) readBody() ([]byte, error) {
+	stream := c.RequestBodyStream()
+	if stream == nil {
+		return bytes.Clone(c.PostBody()), nil // none, or one that no server has read
+	}
+	limit := c.server.config.MaxBody
+	if c.Request.Header.ContentLength() > limit {
+		return nil, tooLarge(limit)
+	}
+	if conn, ok := c.Conn().(watchedConn); ok {
+		conn.Reading() // the peer's turn again
+		defer conn.Handling()
+	}
+	body := make([]byte, 0, min(max(c.Request.Header.ContentLength(), 512), firstRoom)+1)
+	for {
+		n, err := stream.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case len(body) > limit:
+			c.SetConnectionClose()
+			return nil, tooLarge(limit)
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			c.SetConnectionClose()
+			return nil, unread(err)
+		case len(body) == cap(body):
+			body = slices.Grow(body, min(len(body), limit+1-len(body)))
+		}
+	}
+}
+
+func tooLarge(limit int) *problem {
+	return refuse(fasthttp.StatusRequestEntityTooLarge,
+		"the body must not exceed "+strconv.Itoa(limit)+" bytes (server.max_body); send it in parts")
+}
+
+// unread is the problem of a request that could not be read to its end.
+func unread(err error) *problem {
+	var wait interface {
+		error
+		Timeout() bool
+	}
+	if errors.As(err, &wait) && wait.Timeout() {
+		return refuse(fasthttp.StatusRequestTimeout, "the request did not arrive in time; send it again")
+	}
+	return refuse(fasthttp.StatusBadRequest, "the request is not valid HTTP/1.1")
 }
 
 // syntaxFault says in a client's terms why a value was not read.

@@ -19,7 +19,8 @@ type call struct {
 	meter  *meter
 	tier   cache.Tier
 	id     string // X-Request-Id; "" until one is needed
-	cause  error  // of a problem answered, for the log
+	rates  rates
+	cause  error // of a problem answered, for the log
 	// counted says that the answer is complete and counted: memory gave it.
 	counted bool
 	// expected says that a status of 500 or more is no fault: a health check.
@@ -39,22 +40,15 @@ func callOf(ctx *fasthttp.RequestCtx) *call {
 
 // work admits the request to the tiers and gives it a deadline; done must be
 // called when the work is over. fasthttp's own context neither has a deadline
-// nor notices a client that is gone. extra is time that the request spends
-// waiting by design.
-func (c *call) work(extra time.Duration) (ctx context.Context, done func(), err error) {
+// nor notices a client that is gone.
+func (c *call) work() (ctx context.Context, done func(), err error) {
 	s := c.server
 	if s.inFlight.Add(1) > int64(s.config.MaxInFlight) {
 		s.inFlight.Add(-1)
 		return nil, nil, overloaded()
 	}
-	if extra == 0 {
-		return s.deadlines.context(s.deps.Context, s.config.RequestTimeout), s.release, nil
-	}
-	ctx, cancel := context.WithTimeout(s.deps.Context, s.config.RequestTimeout+extra)
-	return ctx, func() {
-		cancel()
-		s.inFlight.Add(-1)
-	}, nil
+	d := s.config.RequestTimeout
+	return s.deadlines.context(s.deps.Context, d, d/32), s.release, nil
 }
 
 func (s *Server) release() { s.inFlight.Add(-1) }
@@ -69,13 +63,14 @@ type moment struct {
 	until time.Time // requests that begin later get the next
 }
 
-// context returns one that ends after d, or up to a thirty-second of d later.
-func (s *deadlines) context(parent context.Context, d time.Duration) context.Context {
+// context returns one that ends after d, or up to grain later, or with parent.
+// All calls have to name the same ones.
+func (s *deadlines) context(parent context.Context, d, grain time.Duration) context.Context {
 	now := time.Now()
 	if m := s.present.Load(); m != nil && now.Before(m.until) {
 		return m.Context
 	}
-	until := now.Add(d / 32)
+	until := now.Add(grain)
 	shared, cancel := context.WithDeadline(parent, until.Add(d))
 	context.AfterFunc(shared, cancel) // nobody may cancel it before
 	s.present.Store(&moment{shared, until})

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"hearth/cache"
@@ -19,6 +20,10 @@ type Config struct {
 	Batches   []Batch
 	CORS      CORS
 	Docs      Docs
+	Limits    []Limit // at most 64; all that cover a request have to admit it
+	// TrustedProxies are the networks of load balancers whose word on the
+	// client's address is believed.
+	TrustedProxies []netip.Prefix
 
 	MaxHeader      int // bytes of request line and headers; 0: 8 KiB
 	MaxBody        int // bytes of a request body; 0: 1 MiB

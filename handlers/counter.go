@@ -12,8 +12,10 @@ import (
 // answers with the count as it is then: the figure is the load on the whole
 // fleet. It serves no HEAD, which by its meaning must not count.
 func (s *Server) counter(c Counter) operation {
+	var work, reads deadlines
+	lasting := context.WithoutCancel(s.deps.Context)
 	return func(call *call) error {
-		ctx, done, err := call.work(c.Work)
+		ctx, done, err := call.work()
 		if err != nil {
 			return err
 		}
@@ -21,12 +23,13 @@ func (s *Server) counter(c Counter) operation {
 		if _, err := s.tallies.Increment(ctx, c.Key); err != nil {
 			return err
 		}
-		pause(ctx, c.Work)
-		// The wait may have ended because the process stops. What remains is
+		if c.Work > 0 {
+			<-work.context(s.deps.Context, c.Work, workGrain).Done()
+		}
+		// The work may have ended because the process stops. What remains is
 		// one short read, and the answer is worth waiting for.
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.RequestTimeout)
-		defer cancel()
-		n, err := s.tallies.Count(last, c.Key)
+		d := s.config.RequestTimeout
+		n, err := s.tallies.Count(reads.context(lasting, d, d/32), c.Key)
 		if err != nil {
 			return err
 		}
@@ -36,15 +39,7 @@ func (s *Server) counter(c Counter) operation {
 	}
 }
 
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
+// workGrain is how much longer than its work a request may take: those which
+// begin within so long are done together. A timer for each would cost more
+// than all that a request asks of the tiers.
+const workGrain = 2 * time.Millisecond

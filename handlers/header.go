@@ -11,6 +11,8 @@ var (
 	headerExposeHeaders        = []byte("Access-Control-Expose-Headers")
 	headerIfNoneMatch          = []byte("If-None-Match")
 	headerOrigin               = []byte("Origin")
+	headerRateLimit            = []byte("RateLimit")
+	headerRateLimitPolicy      = []byte("RateLimit-Policy")
 	headerRequestID            = []byte("X-Request-Id")
 	headerVary                 = []byte("Vary")
 	valueExposed               = []byte(exposed)

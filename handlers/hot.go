@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/limit"
 	"hearth/internal/source"
 )
 
@@ -36,18 +37,30 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 		return miss{}, false
 	}
 	sc := s.scratch.Get().(*scratch)
+	limited := len(route.quotas) > 0
+	if limited && s.tryQuotas(ctx, route.quotas, target, sc) != limit.Admitted {
+		s.scratch.Put(sc)
+		return miss{hotRoute: route, raw: raw}, false
+	}
 	sc.buf = route.key.one(sc.buf[:0], raw)
 	// The clock was read after the last byte of the request came in. So a
 	// process that was stopped and wakes up serves nothing on an old reading.
 	entry, ttl := s.memory.Hit(route.Resource, sc.buf, ctx.Time())
 	if entry == nil {
+		m = miss{hotRoute: route, raw: raw, admitted: true}
+		if limited {
+			m.rates = rates{bytes.Clone(sc.rates.state), bytes.Clone(sc.rates.policy)}
+		}
 		s.scratch.Put(sc)
-		return miss{route, raw}, false
+		return m, false
 	}
 	if entry.Due(ttl) && s.memory.TakeRefresh(route.Resource, entry) {
-		s.memory.Refresh(route.Resource, string(sc.buf), miss{route, raw}.args(), entry)
+		s.memory.Refresh(route.Resource, string(sc.buf), miss{hotRoute: route, raw: raw}.args(), entry)
 	}
 	s.answerHit(ctx, route.record, sc, entry, ttl)
+	if limited {
+		sc.rates.write(&ctx.Response.Header)
+	}
 	s.scratch.Put(sc)
 	return miss{}, true
 }
@@ -56,7 +69,9 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 // which aliases the request and is canonical.
 type miss struct {
 	*hotRoute
-	raw []byte
+	raw      []byte
+	admitted bool  // the limits that cover it have admitted it …
+	rates    rates // … and say this
 }
 
 // args are the record's parameters. They alias no request.

@@ -39,6 +39,7 @@ func (s *Server) finishHeaders(c *call, status int) {
 	}
 	s.origins.mark(c.RequestCtx)
 	s.markRequest(c.RequestCtx)
+	c.rates.write(h)
 	if status < fasthttp.StatusInternalServerError || c.expected {
 		return
 	}

@@ -19,7 +19,7 @@ func (s *Server) many(rec *record) operation {
 		if err != nil {
 			return err
 		}
-		ctx, done, err := c.work(0)
+		ctx, done, err := c.work()
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/valyala/fasthttp"
@@ -20,9 +21,10 @@ type problem struct {
 	status    int
 	title     string // "": the phrase of the status
 	detail    string
-	retry     bool   // add a jittered Retry-After
-	challenge string // WWW-Authenticate
-	allow     string // Allow
+	retry     bool          // add a jittered Retry-After
+	after     time.Duration // add this Retry-After
+	challenge string        // WWW-Authenticate
+	allow     string        // Allow
 	cause     error
 }
 
@@ -78,6 +80,9 @@ func (p *problem) write(resp *fasthttp.Response) {
 	}
 	if p.retry {
 		resp.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(1+rand.IntN(3)))
+	}
+	if p.after > 0 {
+		resp.Header.Set(fasthttp.HeaderRetryAfter, retryAfter(p.after))
 	}
 	resp.SetBodyRaw(p.appendJSON(nil))
 }

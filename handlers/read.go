@@ -27,6 +27,7 @@ func (s *Server) read(rec *record) operation {
 				s.memory.Refresh(rec.Resource, key, args, entry)
 			}
 			s.answerHit(c.RequestCtx, rec, sc, entry, ttl)
+			c.rates.write(&c.Response.Header)
 			return nil
 		}
 		return s.readThrough(c, rec, sc, key, args)
@@ -44,7 +45,7 @@ func (s *Server) readMiss(c *call, m miss) error {
 
 // readThrough asks the tiers behind memory. key and args alias no request.
 func (s *Server) readThrough(c *call, rec *record, sc *scratch, key string, args source.Args) error {
-	ctx, done, err := c.work(0)
+	ctx, done, err := c.work()
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type hotRoute struct {
 	// shadows are values of the parameter which a literal path of its own
 	// takes: /user/count beside /user/{name}.
 	shadows []string
+	quotas  []*quota // that may cover its requests
 }
 
 func (r *hotRoute) shadowed(raw []byte) bool {
@@ -157,7 +158,7 @@ func (s *Server) routeRecord(r routes, c Resource, rec *record, path string) {
 	}
 	last := len(c.Path) - 1
 	if len(rec.params) == 1 && c.Path[last].Param != "" {
-		s.hots[path[:strings.LastIndexByte(path, '/')+1]] = &hotRoute{record: rec, kind: rec.params[0].kind}
+		s.hots[path[:strings.LastIndexByte(path, '/')+1]] = &hotRoute{record: rec, kind: rec.params[0].kind, quotas: s.quotasOf(c.Path)}
 	}
 }
 

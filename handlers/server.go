@@ -50,6 +50,9 @@ type Server struct {
 	writes  writer
 	tallies tally
 
+	quotas  []*quota
+	proxies *proxies
+	foreign *foreignLog
 	hots    map[string]*hotRoute // by the path up to its last slash, that included
 	route   fasthttp.RequestHandler
 	targets []target // every record, for operators
@@ -64,8 +67,10 @@ type Server struct {
 // scratch is what one hit needs besides the request. As the pool keeps one
 // per processor, so does the stripe kept in it.
 type scratch struct {
-	buf    []byte
-	stripe metrics.Stripe
+	buf     []byte
+	subject []byte // what a limit counts
+	rates   rates
+	stripe  metrics.Stripe
 }
 
 // New returns a Server. It panics on a Config that contradicts itself, which
@@ -76,9 +81,16 @@ func New(config Config, deps Deps) *Server {
 		memory: deps.Cache, reads: deps.Cache, writes: deps.Cache, tallies: deps.Cache,
 		origins: newOrigins(config.CORS),
 		other:   newBareMeter(deps.Metrics, ""),
+		proxies: newProxies(config.TrustedProxies), foreign: newForeignLog(deps.Log),
 	}
 	s.scratch.New = func() any {
 		return &scratch{buf: make([]byte, 0, 1024), stripe: deps.Metrics.Stripe()}
+	}
+	if len(config.Limits) > maxQuotas {
+		panic("BUG: more limits than one request may be covered by")
+	}
+	for _, l := range config.Limits {
+		s.quotas = append(s.quotas, newQuota(l))
 	}
 	s.buildRoutes()
 	return s
@@ -95,6 +107,7 @@ func (s *Server) Configure(srv *fasthttp.Server) {
 	srv.ErrorHandler = s.refuseUnread
 	srv.ReadBufferSize = s.config.MaxHeader
 	srv.MaxRequestBodySize = s.config.MaxBody
+	srv.StreamRequestBody = true // see readBody
 	srv.ReadTimeout = s.config.ReadTimeout
 	srv.WriteTimeout = s.config.WriteTimeout
 	srv.IdleTimeout = s.config.IdleTimeout
@@ -129,6 +142,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 // watchedConn is a connection on which somebody looks out for slow peers and
 // wants to know when it is not the peer that is slow.
 type watchedConn interface {
+	Reading()
 	Handling()
 	Writing()
 }
@@ -136,8 +150,18 @@ type watchedConn interface {
 // slow answers what memory cannot, or not cheaply. A record that the fast path
 // has found already need not go through the router again.
 func (s *Server) slow(ctx *fasthttp.RequestCtx, m miss) {
-	c := &call{RequestCtx: ctx, server: s, meter: s.other}
+	c := &call{RequestCtx: ctx, server: s, meter: s.other, rates: m.rates}
 	ctx.SetUserValue(callKey{}, c)
+	if !m.admitted && len(s.quotas) > 0 {
+		if err := s.admit(c); err != nil {
+			if m.hotRoute != nil {
+				c.meter = m.meter
+			}
+			c.fail(err)
+			c.finish()
+			return
+		}
+	}
 	if m.hotRoute != nil {
 		if err := s.readMiss(c, m); err != nil {
 			c.fail(err)

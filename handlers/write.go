@@ -42,7 +42,7 @@ func (s *Server) put(rec *record) operation {
 		if err != nil {
 			return err
 		}
-		ctx, done, err := c.work(0)
+		ctx, done, err := c.work()
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func (s *Server) remove(rec *record) operation {
 		if err != nil {
 			return err
 		}
-		ctx, done, err := c.work(0)
+		ctx, done, err := c.work()
 		if err != nil {
 			return err
 		}

@@ -35,6 +35,7 @@ type settings struct {
 	Listen, Admin string        // of one instance
 	Redis, DB     string
 	MaxConns      int
+	Extra         string // tables of a scenario's own
 }
 
 // normal is the configuration of the scenarios but for what each is about: no key is
@@ -88,7 +89,7 @@ path = "/page/{id:int}"
 key = "page:{id}"
 select = "SELECT id, v FROM pages WHERE id = {id}"
 upsert = "INSERT INTO pages (id, v) VALUES ({id}, {body.v}) ON CONFLICT (id) DO UPDATE SET v = excluded.v"
-`))
+{{.Extra}}`))
 
 // fleet is the instances of one scenario.
 type fleet struct {

@@ -20,6 +20,8 @@ var scenarios = []scenario{
 	{"missing", "random ids that do not exist are asked for, as fast as possible", missing},
 	{"cold-restart", "all instances are killed and Redis is emptied, at full load", coldRestart},
 	{"puts", "records are written through all instances, and read from all", puts},
+	{"overload", "three times what the fleet can load is asked for", overload},
+	{"limit", "four times what a global limit admits is offered", limited},
 	{"many", "many cold records are asked for in one request", manyRead},
 }
 
@@ -35,16 +37,23 @@ type size struct {
 	calm       time.Duration
 	coldKeys   int
 	puts       int
+	rate       int           // of limit, per second
+	limited    time.Duration // how long it lasts
+	used       float64       // the least part of the rate that it is to admit
+	overloaded time.Duration // how long each turn of overload lasts
+	kept       float64       // the least part of their throughput that hits are to keep in it
+	shedWithin time.Duration // the longest that a refusal may take in it; 0: any
 }
 
 var (
 	full = size{
 		clients: 2000, rounds: 20, hot: 30 * time.Second, hotClients: 16, spreadKeys: 10_000, absent: 100_000, budget: 16,
-		calm: 3 * time.Second, coldKeys: 2000, puts: 100_000,
+		calm: 3 * time.Second, coldKeys: 2000, puts: 100_000, rate: 5000, limited: 30 * time.Second, used: 0.98,
+		overloaded: 3 * time.Second, kept: 0.8, shedWithin: 50 * time.Millisecond,
 	}
 	short = size{
 		clients: 200, rounds: 5, hot: 6 * time.Second, hotClients: 4, spreadKeys: 2000, absent: 10_000, budget: 2,
-		calm: 500 * time.Millisecond, coldKeys: 500, puts: 1000,
+		calm: 500 * time.Millisecond, coldKeys: 500, puts: 1000, rate: 500, limited: 4 * time.Second, used: 0.9, overloaded: 500 * time.Millisecond,
 	}
 )
 

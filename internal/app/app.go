@@ -24,6 +24,7 @@ import (
 	"hearth/internal/admin"
 	"hearth/internal/auth"
 	"hearth/internal/config"
+	"hearth/internal/limit"
 	"hearth/internal/listen"
 	"hearth/internal/metrics"
 	"hearth/internal/source"
@@ -38,6 +39,8 @@ type App struct {
 	db      *source.DB // nil without a database
 	origins []*source.Origin
 	cache   *cache.Cache
+	front   *handlers.Server
+	limits  []*limit.Limiter // in the order of the configuration
 	keeper  *auth.Keeper
 	metrics *metrics.Set
 	public  *fasthttp.Server
@@ -77,6 +80,7 @@ func New(cfg *config.Config, version string, log *slog.Logger) (*App, error) {
 		a.Close()
 		return nil, err
 	}
+	a.openLimits()
 	a.registerMetrics()
 	if err := a.buildServers(); err != nil {
 		a.Close()
@@ -91,14 +95,14 @@ func (a *App) buildServers() error {
 	if err != nil {
 		return err
 	}
-	front := handlers.New(a.handlersConfig(docs), handlers.Deps{
+	a.front = handlers.New(a.handlersConfig(docs), handlers.Deps{
 		Cache: a.cache, Keeper: a.keeper, Metrics: a.metrics, Log: a.log, Context: a.stopped,
 		State: func() handlers.State { return handlers.State(a.state.Load()) },
 	})
-	a.public = &fasthttp.Server{Handler: front.Handler()}
-	front.Configure(a.public)
+	a.public = &fasthttp.Server{Handler: a.front.Handler()}
+	a.front.Configure(a.public)
 	a.public.ConnState = listen.ConnState
-	a.admin = admin.New(a.adminConfig(), a.adminDeps(front)).Server()
+	a.admin = admin.New(a.adminConfig(), a.adminDeps(a.front)).Server()
 	return nil
 }
 
@@ -106,6 +110,9 @@ func (a *App) buildServers() error {
 // so that nothing is asked after it is gone.
 func (a *App) Close() {
 	a.stop(errStopping)
+	for _, l := range a.limits {
+		l.Close()
+	}
 	if a.cache != nil {
 		a.cache.Close()
 	}
@@ -137,6 +144,10 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	s := a.cfg.Server
 	watched := listen.Watch(listen.Patient(public, a.log), listen.Timeouts{Read: s.ReadTimeout, Write: s.WriteTimeout, Idle: s.IdleTimeout})
+	watched.Limit(listen.Limit{Conns: a.maxConnections(), Refusals: a.front.Refusals(), Log: a.log})
+	a.metrics.GaugeFunc("hearth_connections_open", "Public connections that are open.", func() float64 { return float64(watched.Open()) })
+	a.metrics.CounterFunc("hearth_connections_refused_total", "Public connections refused because as many were open as may be.",
+		func() float64 { return float64(watched.Refused()) })
 	patient := listen.Patient(operators, a.log)
 	failed := make(chan error, 2)
 	var parts sync.WaitGroup

@@ -23,7 +23,7 @@ func (a *App) registerMetrics() {
 		func() float64 { return truth(a.db == nil || a.db.Up()) })
 	gauge("hearth_writes_unconfirmed", "Guards of writes that the shared tier has not confirmed to have removed.",
 		func() float64 { return float64(a.cache.Stats().Unconfirmed) })
-	gauge("hearth_loads_queued", "Loads that wait for one of load.max_concurrent.",
+	gauge("hearth_loads_queued", "Loads and writes that wait for one of load.max_concurrent places.",
 		func() float64 { return float64(a.cache.Stats().Queued) })
 	counter("hearth_invalidations_total", "Changes of keys reported by the shared tier.",
 		func(s cache.Stats) int64 { return s.Invalidations })
@@ -39,6 +39,10 @@ func (a *App) registerMetrics() {
 		func() float64 { return float64(a.cache.Stats().Waiting) })
 	gauge("hearth_missing_bytes", "Bytes of the memory tier that missing records take, of the share they have.",
 		func() float64 { return float64(a.cache.Stats().MissingBytes) })
+	for _, l := range a.limits {
+		a.metrics.CounterFunc("hearth_limited_total", "Requests refused by a limit.",
+			func() float64 { return float64(l.Denied()) }, metrics.Label{Name: "limit", Value: l.Name()})
+	}
 	for i, result := range cache.RefreshResults {
 		a.metrics.CounterFunc("hearth_refreshes_total", "Hot records loaded anew before their copy expired, by result.",
 			func() float64 { return float64(a.cache.Refreshes(i)) }, metrics.Label{Name: "result", Value: result})

@@ -24,9 +24,6 @@ type kind struct {
 // believe in a protection that is not there.
 func refuse(cfg *config.Config) error {
 	var faults []error
-	if len(cfg.Limits) > 0 {
-		faults = append(faults, errors.New("[[limit]] is not carried out by this version; remove it and limit at the load balancer"))
-	}
 	if cfg.Server.TLS.Cert != "" {
 		faults = append(faults, errors.New("[server.tls] is not carried out by this version; remove it and end TLS at the load balancer"))
 	}
@@ -47,9 +44,6 @@ func refuse(cfg *config.Config) error {
 // settings without effect in this version.
 func notes(cfg *config.Config) []string {
 	var list []string
-	if len(cfg.Server.TrustedProxy) > 0 {
-		list = append(list, "server.trusted_proxies has no effect in this version: there are no limits by client yet")
-	}
 	if cfg.Redis.URL.Empty() && !auth.Loopback(cfg.Server.Listen) {
 		list = append(list, "the embedded tier serves beyond loopback: a second instance would not see this one's items, counters and writes; set redis.url for more than one")
 	}
@@ -174,8 +168,9 @@ func (a *App) handlersConfig(docs handlers.Docs) handlers.Config {
 		CORS:      handlers.CORS{Origins: c.Origins, Methods: c.Methods, Headers: c.Headers, OpenWrites: c.OpenWrites},
 		Docs:      docs,
 		MaxHeader: s.MaxHeader, MaxBody: s.MaxBody, MaxItems: s.MaxItems, MaxMany: s.MaxMany,
-		MaxInFlight: s.MaxInFlight, MaxConnections: max(4*s.MaxInFlight, 1024),
+		MaxInFlight: s.MaxInFlight, MaxConnections: 2 * a.maxConnections(), // never reached: the listener's limit comes first
 		// Read, write and idle timeouts are the listener's; see Run.
+		Limits: a.quotas(), TrustedProxies: networks(a.cfg.Server.TrustedProxy),
 		RequestTimeout: a.requestTimeout(), Slow: a.cfg.Log.Slow, AccessSample: a.cfg.Log.AccessSample,
 	}
 	for _, k := range a.kinds {
@@ -225,3 +220,6 @@ func Check(cfg *config.Config) error {
 	}
 	return errors.Join(faults...)
 }
+
+// maxConnections is how many public connections may be open.
+func (a *App) maxConnections() int { return max(4*a.cfg.Server.MaxInFlight, 1024) }

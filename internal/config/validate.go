@@ -143,7 +143,11 @@ func (l *loader) validateCORS() {
 }
 
 func (l *loader) validateLimits() {
+	const most = 64
 	names := map[string]string{}
+	if n := len(l.config.Limits); n > most {
+		l.fault(fmt.Sprintf("limit.[%d]", most), "is one too many of %d limits; keep %d or fewer", n, most)
+	}
 	for i, m := range l.config.Limits {
 		at := fmt.Sprintf("limit.[%d]", i)
 		l.require(at+".name", `such as "api"`)

@@ -30,9 +30,24 @@ type PatientListener struct {
 	closing sync.Once
 	closed  chan struct{} // closed when Close is called
 	waits   atomic.Uint64
+	reports throttle
+}
 
-	mu       sync.Mutex
-	reported time.Time // when the log last heard of a failure
+// throttle lets one log line through per reportEvery. Its zero value is ready,
+// and it is safe for concurrent use.
+type throttle struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (t *throttle) due() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.last.IsZero() && time.Since(t.last) < reportEvery {
+		return false
+	}
+	t.last = time.Now()
+	return true
 }
 
 // Patient wraps inner so that Accept returns only with a connection or when
@@ -76,13 +91,7 @@ func (l *PatientListener) wait(d time.Duration) bool {
 }
 
 func (l *PatientListener) report(err error) {
-	l.mu.Lock()
-	due := l.reported.IsZero() || time.Since(l.reported) >= reportEvery
-	if due {
-		l.reported = time.Now()
-	}
-	l.mu.Unlock()
-	if due {
+	if l.reports.due() {
 		l.log.Warn("cannot accept connections, waiting; raise LimitNOFILE or lower server.max_in_flight if this stays",
 			"listener", l.inner.Addr().String(), "error", err, "times", l.waits.Load())
 	}

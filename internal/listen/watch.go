@@ -27,13 +27,17 @@ type Timeouts struct {
 type WatchedListener struct {
 	net.Listener
 	timeouts Timeouts
+	bound    Limit
 	now      atomic.Int64 // ms of running since the listener was made, as of the last sweep
 	done     chan struct{}
-	swept    sync.WaitGroup
-	close    sync.Once
+	running  sync.WaitGroup // the sweeper, and refusals under way
+	refused  atomic.Uint64
+	reports  throttle
 
-	mu    sync.Mutex
-	conns map[*Conn]struct{}
+	mu       sync.Mutex
+	closed   bool
+	conns    map[*Conn]struct{}
+	refusing map[net.Conn]struct{}
 }
 
 // Conn is a connection of a WatchedListener. fasthttp does not know it, so an
@@ -44,13 +48,15 @@ type Conn struct {
 	state atomic.Int64 // ms << phaseBits | phase
 }
 
-// What a connection is at. Whatever has the bit expired set has been ended.
+// What a connection is at.
 const (
-	reading   = 0
-	handling  = 1
-	writing   = 2
-	idle      = 3
-	expired   = 4
+	reading  = iota
+	handling // a request is worked on; the peer is not to blame
+	writing
+	idle
+	late // was reading or idle too long: it reads nothing more, and may write its last answer
+	cut  // was late or writing too long: it neither reads nor writes
+
 	phaseBits = 3
 )
 
@@ -59,32 +65,64 @@ const sweepEvery = 250 * time.Millisecond
 // Watch wraps l. Close the result, which closes l and joins the sweeper; the
 // connections stay watched only until then.
 func Watch(l net.Listener, t Timeouts) *WatchedListener {
-	w := &WatchedListener{Listener: l, timeouts: t, done: make(chan struct{}), conns: map[*Conn]struct{}{}}
-	w.swept.Go(w.run)
+	w := newWatched(l, t)
+	w.running.Go(w.run)
 	return w
 }
 
-// Accept waits for the next connection.
-func (w *WatchedListener) Accept() (net.Conn, error) {
-	c, err := w.Listener.Accept()
-	if err != nil {
-		return nil, err
+// newWatched leaves the sweeping to the caller.
+func newWatched(l net.Listener, t Timeouts) *WatchedListener {
+	return &WatchedListener{
+		Listener: l, timeouts: t, done: make(chan struct{}),
+		conns: map[*Conn]struct{}{}, refusing: map[net.Conn]struct{}{},
 	}
+}
+
+// Accept waits for the next connection that there is room for.
+func (w *WatchedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := w.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if watched := w.admit(c); watched != nil {
+			return watched, nil
+		}
+		w.refuse(c)
+	}
+}
+
+// admit makes c one of the open connections; nil says that there is no room.
+func (w *WatchedListener) admit(c net.Conn) *Conn {
 	watched := &Conn{Conn: c, from: w}
 	watched.enter(reading)
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.bound.Conns > 0 && len(w.conns) >= w.bound.Conns {
+		return nil
+	}
 	w.conns[watched] = struct{}{}
-	w.mu.Unlock()
-	return watched, nil
+	return watched
 }
 
-// Close stops accepting and watching.
+// Close stops accepting and watching, and cuts refusals under way short.
 func (w *WatchedListener) Close() error {
 	err := w.Listener.Close()
-	w.close.Do(func() { close(w.done) })
-	w.swept.Wait()
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.done)
+	}
+	for c := range w.refusing {
+		_ = c.SetDeadline(past)
+	}
+	w.mu.Unlock()
+	w.running.Wait()
 	return err
 }
+
+// past as a deadline ends what waits for it at once.
+var past = time.Unix(1, 0)
 
 // Close closes the connection and forgets it.
 func (c *Conn) Close() error {
@@ -95,6 +133,10 @@ func (c *Conn) Close() error {
 }
 
 func (c *Conn) enter(phase int64) { c.state.Store(c.from.now.Load()<<phaseBits | phase) }
+
+// Reading notes that more of the request is awaited: after Handling, for a body
+// that is read by the handler.
+func (c *Conn) Reading() { c.enter(reading) }
 
 // Handling notes that a request has arrived and is being worked on, for which
 // the peer is not to blame.
@@ -131,9 +173,12 @@ func (w *WatchedListener) run() {
 	}
 }
 
-// sweep makes the read or write that an expired connection waits in fail. What
-// fasthttp makes of it is the same as with a deadline: 408 for half a request,
-// the end for an idle connection.
+// sweep ends what peers have delayed too long. A connection that does not get
+// its request, or has none, reads nothing more, and fasthttp makes of that what
+// it makes of a deadline: 408 for half a request, the end for an idle
+// connection. It can then still hang on its peer, which need not read the 408,
+// nor the answers to pipelined requests that go out before; so it is given the
+// time of one answer.
 //
 // The clock advances by elapsed, the time since the last sweep, but never by
 // much more than a sweep's distance: while this process stood still (SIGSTOP, a
@@ -145,25 +190,42 @@ func (w *WatchedListener) sweep(elapsed time.Duration) {
 	defer w.mu.Unlock()
 	for c := range w.conns {
 		state := c.state.Load()
-		limit, expire := w.limit(c, state&(1<<phaseBits-1))
+		limit, next := w.limit(state & (1<<phaseBits - 1))
 		if limit == 0 || now-state>>phaseBits < limit.Milliseconds() {
 			continue
 		}
 		// If it moved on in this moment, it has proved itself in time.
-		if c.state.CompareAndSwap(state, state|expired) {
-			_ = expire(time.Unix(1, 0)) // a connection that is gone needs no end
+		if c.state.CompareAndSwap(state, now<<phaseBits|next) {
+			c.end(next)
 		}
 	}
 }
 
-func (w *WatchedListener) limit(c *Conn, phase int64) (time.Duration, func(time.Time) error) {
+// limit is how long a connection may be in a phase, 0 for ever, and the phase
+// that comes after.
+func (w *WatchedListener) limit(phase int64) (limit time.Duration, next int64) {
 	switch phase {
 	case reading:
-		return w.timeouts.Read, c.SetReadDeadline
+		return w.timeouts.Read, late
 	case idle:
-		return w.timeouts.Idle, c.SetReadDeadline
-	case writing:
-		return w.timeouts.Write, c.SetWriteDeadline
+		return w.timeouts.Idle, late
+	case writing, late:
+		return w.timeouts.Write, cut
 	}
-	return 0, nil
+	return 0, 0
+}
+
+// end makes what the connection waits for fail. If it is gone already, that
+// does no harm.
+func (c *Conn) end(phase int64) {
+	if phase == late {
+		_ = c.SetReadDeadline(past)
+		return
+	}
+	// The kernel would keep what the peer does not read, megabytes of it, and
+	// offer it for minutes after the connection is closed.
+	if l, ok := c.Conn.(interface{ SetLinger(seconds int) error }); ok {
+		_ = l.SetLinger(0)
+	}
+	_ = c.SetDeadline(past)
 }

@@ -2,6 +2,7 @@ package listen_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/listen"
+	"hearth/internal/testkit"
 )
 
 // serveWatched serves with timeouts that expire during the test, and returns
@@ -140,4 +142,57 @@ func TestWatchBlamesNoPeerForOurWork(t *testing.T) {
 	if err := resp.Read(bufio.NewReader(c)); err != nil || string(resp.Body()) != "late" {
 		t.Errorf("answered %q, error %v", resp.Body(), err)
 	}
+}
+
+// pipes is a listener whose connections have no buffer: a write waits until the
+// peer reads, as it does on a socket whose buffer the peer has let run full.
+type pipes struct {
+	server chan net.Conn
+	closed chan struct{}
+}
+
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
+
+func (p pipes) Close() error {
+	close(p.closed)
+	return nil
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.server:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// TestWatchEndsPeersThatDoNotReadTheirEnd: what is said to a peer that was late,
+// or sent no HTTP, must not wait for it either.
+func TestWatchEndsPeersThatDoNotReadTheirEnd(t *testing.T) {
+	f := func(name, request string) {
+		t.Helper()
+		inner := pipes{make(chan net.Conn), make(chan struct{})}
+		short := 300 * time.Millisecond
+		l := listen.Watch(inner, listen.Timeouts{Read: short, Write: short, Idle: short})
+		server := &fasthttp.Server{
+			ConnState: listen.ConnState, MaxIdleWorkerDuration: time.Millisecond,
+			Handler: func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("hello") },
+		}
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(l) }()
+		end, peer := net.Pipe()
+		inner.server <- end
+		if _, err := io.WriteString(peer, request); err != nil {
+			t.Fatal(err)
+		}
+		testkit.Eventually(t, 20*time.Second, "a peer that "+name+" is gone", func() bool { return l.Open() == 0 })
+		if err := errors.Join(server.Shutdown(), <-served, peer.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	f("sent half a request", "GET / HTTP/1.1\r\nHost: x\r\n")
+	f("sent no HTTP", "no HTTP\r\n\r\n")
+	// fasthttp puts off the first answer until it needs more of the second request.
+	f("sent one request and a half", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n")
 }

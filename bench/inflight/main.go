@@ -1,0 +1,186 @@
+// Command inflight measures Hearth with ten thousand requests in flight: the counter
+// of the recipe, GET /concurrent_test, whose requests are counted in Redis, wait for
+// 100 ms and read the count. Beside it runs a bare fasthttp handler that does nothing but
+// wait for 100 ms, which is the most that can be had on this machine.
+//
+//	go run ./bench/inflight [-rounds N] [-seconds N] [-connections N] [-hearth FILE] [-record]
+//
+// Both servers, Redis and wrk share the same two processors, and the servers take turns
+// in every round: what disturbs a machine for half a minute disturbs both. The ratio
+// is formed within a round and never across.
+//
+// wrk opens its connections first, and then all of them ask at once. That belongs to wrk
+// and not to the servers, so requests per second are counted by the servers themselves,
+// from a second after every connection has been answered until the end of the
+// turn. Latencies are wrk's own and include its first second.
+//
+// Every request has to be counted exactly once: after each turn the number in Redis must
+// have grown by as many as Hearth has answered, and by what wrk has been answered but for
+// the requests that it had left behind. Any error that wrk sees, or a wrong number, fails
+// the turn, which is then made once more; a second failure ends the run with exit status 1.
+//
+// Memory is what the kernel says is resident: with no connection, with that many idle
+// ones, with a request held on each of them, and the most under wrk's load.
+//
+// With -record the results go to bench/results/DATE-inflight.json, every turn of them.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "inflight:", err)
+		os.Exit(1)
+	}
+}
+
+// options are what the command line says.
+type options struct {
+	rounds, connections int
+	seconds             int
+	hearth, repo        string
+	record              bool
+	command             string // as the results quote it
+}
+
+func parseOptions(args []string, diagnosis io.Writer) (options, error) {
+	var o options
+	f := flag.NewFlagSet("inflight", flag.ContinueOnError)
+	f.SetOutput(diagnosis)
+	f.IntVar(&o.rounds, "rounds", 5, "rounds, `N`; 1 to 100")
+	f.IntVar(&o.seconds, "seconds", 5, "length `N` of what is measured in each turn; 1 to 60")
+	f.IntVar(&o.connections, "connections", 10_000, "keep-alive connections, `N`, each with one request at a time; 100 to 20,000")
+	f.StringVar(&o.hearth, "hearth", "", "the binary `FILE` to measure; empty: build it")
+	f.StringVar(&o.repo, "repo", ".", "directory of the module")
+	f.BoolVar(&o.record, "record", false, "write the results to bench/results")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 || o.rounds < 1 || o.rounds > 100 || o.seconds < 1 || o.seconds > 60 || o.connections < 100 || o.connections > 20_000 {
+		return o, fmt.Errorf("reading the arguments %q: out of range, or unknown; see -help", args)
+	}
+	o.command = fmt.Sprintf("go run ./bench/inflight -rounds %d -seconds %d -connections %d", o.rounds, o.seconds, o.connections)
+	return o, nil
+}
+
+// run is the program without its exit.
+func run(args []string, stdout io.Writer) (err error) {
+	if len(args) == 2 && args[0] == "bare" {
+		return serveBare(args[1])
+	}
+	o, err := parseOptions(args, stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := raiseLimit(o.connections); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	s := &stage{connections: o.connections}
+	if s.dir, err = os.MkdirTemp("", "hearth-inflight-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(s.dir)
+	if err := o.find(ctx, s.dir); err != nil {
+		return err
+	}
+	defer s.end()
+	if err := s.start(ctx, o.hearth, filepath.Join(o.repo, "config.toml")); err != nil {
+		return err
+	}
+	r := newReport(ctx, o)
+	if r.Memory, err = s.weigh(ctx, stdout); err != nil {
+		return err
+	}
+	if r.Turns, err = s.perform(ctx, o, stdout); err != nil {
+		return err
+	}
+	fmt.Fprint(stdout, "\n", r.table())
+	if o.record {
+		return r.write(filepath.Join(o.repo, "bench", "results"))
+	}
+	return nil
+}
+
+// find builds Hearth unless there is a binary.
+func (o *options) find(ctx context.Context, dir string) (err error) {
+	if o.hearth != "" {
+		o.hearth, err = filepath.Abs(o.hearth)
+		return err
+	}
+	o.hearth = filepath.Join(dir, "hearth")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", o.hearth, ".")
+	build.Dir, build.Env = o.repo, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building hearth in %q: %w: %s", o.repo, err, out)
+	}
+	return nil
+}
+
+// raiseLimit lets this process, and all that it starts, have so many connections
+// open. It has to be said even where the limit is high enough for this process: Go
+// raises its own, and gives the former one to what it starts.
+func raiseLimit(connections int) error {
+	const others = 500 // files that are no connections under load
+	need := uint64(connections + others)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("reading the limit of open files: %w", err)
+	}
+	limit.Cur, limit.Max = max(limit.Max, need), max(limit.Max, need)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("raising the limit of open files to %d: %w; raise it with ulimit -n, or ask for fewer -connections", need, err)
+	}
+	return nil
+}
+
+// perform lets the servers take turns. Round 0 warms up and is not counted.
+func (s *stage) perform(ctx context.Context, o options, stdout io.Writer) (turns []turn, err error) {
+	for round := range o.rounds + 1 {
+		seconds := o.seconds
+		if round == 0 {
+			seconds = 1
+		}
+		for i := range s.servers {
+			srv := s.servers[(i+round)%len(s.servers)] // nobody is always the first
+			t, err := s.turn(ctx, srv, time.Duration(seconds)*time.Second, stdout)
+			if err != nil {
+				return turns, fmt.Errorf("round %d, %s: %w", round, srv.name, err)
+			}
+			t.Round = round
+			fmt.Fprintf(stdout, "round %d  %-6s %8.0f requests/s  p50 %7.2f ms  p99 %7.2f ms  %6.2f µs of processor time  %4d MB\n",
+				round, srv.name, t.Rate, t.P50, t.P99, t.CPU, t.Resident>>20)
+			if round > 0 {
+				turns = append(turns, t)
+			}
+		}
+	}
+	return turns, nil
+}
+
+// turn is one server's part of a round. What disturbs a machine may spoil a
+// measurement, so there is a second try.
+func (s *stage) turn(ctx context.Context, srv *server, d time.Duration, stdout io.Writer) (turn, error) {
+	t, err := s.measure(ctx, srv, d)
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintf(stdout, "once more: %s: %v\n", srv.name, err)
+		t, err = s.measure(ctx, srv, d)
+	}
+	return t, err
+}

@@ -1,0 +1,209 @@
+package handlers
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/internal/limit"
+)
+
+// Limit is a rate limit and the requests it covers.
+type Limit struct {
+	Limiter *limit.Limiter
+	Rate    limit.Rate // for the texts of refusals
+	By      By
+	Header  string // with ByHeader: whose value is counted apart
+	Paths   []LimitPath
+}
+
+// By says what a limit counts apart.
+type By uint8
+
+// What a limit may count by.
+const (
+	ByClient By = iota // the address of the client; see proxies
+	ByGlobal           // nothing: one count for all
+	ByHeader           // the value of a header; requests without it share a count
+)
+
+// LimitPath is a path that a limit covers; a parameter stands for any segment.
+type LimitPath struct {
+	Segments []Segment
+	Below    bool // and all paths below it
+}
+
+// quota is a Limit as requests need it.
+type quota struct {
+	Limit
+	header []byte
+	detail string // of a refusal
+}
+
+func newQuota(l Limit) *quota {
+	q := &quota{Limit: l}
+	if l.By == ByHeader {
+		var h fasthttp.RequestHeader
+		h.Set(l.Header, "x") // fasthttp knows how it writes names
+		for name := range h.All() {
+			q.header = bytes.Clone(name)
+		}
+	}
+	q.detail = "the limit " + strconv.Quote(l.Limiter.Name()) + " admits " + strconv.Itoa(l.Rate.Count) + " requests in " +
+		l.Rate.Window.String() + "; try again after the time in Retry-After"
+	return q
+}
+
+// covers tells whether the quota counts requests for path, as it came.
+func (q *quota) covers(path []byte) bool {
+	for i := range q.Paths {
+		if q.Paths[i].matches(path) {
+			return true
+		}
+	}
+	return false
+}
+
+// matches compares segment by segment.
+func (p *LimitPath) matches(path []byte) bool {
+	for _, seg := range p.Segments {
+		if len(path) < 2 || path[0] != '/' {
+			return false
+		}
+		path = path[1:]
+		end := bytes.IndexByte(path, '/')
+		if end < 0 {
+			end = len(path)
+		}
+		if seg.Param == "" && seg.Literal != string(path[:end]) {
+			return false
+		}
+		path = path[end:]
+	}
+	return p.Below || len(path) == 0 || len(p.Segments) == 0 && string(path) == "/"
+}
+
+// quotasOf are the quotas that may cover requests for a path template.
+func (s *Server) quotasOf(path []Segment) (all []*quota) {
+	for _, q := range s.quotas {
+		if slices.ContainsFunc(q.Paths, func(p LimitPath) bool { return p.meets(path) }) {
+			all = append(all, q)
+		}
+	}
+	return all
+}
+
+// meets tells whether some request for the template may match.
+func (p *LimitPath) meets(path []Segment) bool {
+	if len(p.Segments) > len(path) || len(p.Segments) < len(path) && !p.Below {
+		return false
+	}
+	for i, seg := range p.Segments {
+		if seg.Param == "" && path[i].Param == "" && seg.Literal != path[i].Literal {
+			return false
+		}
+	}
+	return true
+}
+
+// rates is what limits have to say in an answer's headers. The zero value is
+// what requests have that no limit covers.
+type rates struct {
+	state, policy []byte
+}
+
+func (r *rates) add(l *limit.Limiter, d limit.Decision) {
+	if len(r.state) > 0 {
+		r.state, r.policy = append(r.state, ", "...), append(r.policy, ", "...)
+	}
+	r.state = l.AppendState(r.state, d)
+	r.policy = append(r.policy, l.Policy()...)
+}
+
+func (r *rates) reset() { r.state, r.policy = r.state[:0], r.policy[:0] }
+
+// write puts the headers on an answer.
+func (r *rates) write(h *fasthttp.ResponseHeader) {
+	if len(r.state) > 0 {
+		h.SetCanonical(headerRateLimit, r.state)
+		h.SetCanonical(headerRateLimitPolicy, r.policy)
+	}
+}
+
+// maxQuotas bounds the limits that may cover one request.
+const maxQuotas = 64
+
+// tryQuotas decides from what this instance knows, for the fast path. Unless it
+// admits, nothing was taken from any limit, and the slow path decides: it can
+// ask the shared tier, and knows how to refuse.
+func (s *Server) tryQuotas(ctx *fasthttp.RequestCtx, quotas []*quota, path []byte, sc *scratch) limit.Verdict {
+	sc.rates.reset()
+	var taken [maxQuotas]limit.Decision
+	for i, q := range quotas {
+		if !q.covers(path) {
+			continue
+		}
+		d := q.Limiter.Try(s.subject(ctx, q, sc))
+		if d.Verdict != limit.Admitted {
+			for _, before := range taken[:i] {
+				before.Undo()
+			}
+			return d.Verdict
+		}
+		taken[i] = d
+		sc.rates.add(q.Limiter, d)
+	}
+	return limit.Admitted
+}
+
+// admit decides for the slow path, asking the shared tier if need be.
+func (s *Server) admit(c *call) error {
+	path, timeout := c.URI().PathOriginal(), s.config.RequestTimeout
+	if c.IsOptions() || string(path) == "/healthz" {
+		return nil // preflights and load balancers' questions are not the client's work
+	}
+	sc := s.scratch.Get().(*scratch)
+	defer s.scratch.Put(sc)
+	var taken [maxQuotas]limit.Decision
+	for i, q := range s.quotas {
+		if !q.covers(path) {
+			continue
+		}
+		subject := s.subject(c.RequestCtx, q, sc)
+		d := q.Limiter.Take(s.deadlines.context(s.deps.Context, timeout, timeout/32), subject)
+		c.rates.add(q.Limiter, d)
+		if d.Verdict == limit.Admitted {
+			taken[i] = d
+			continue
+		}
+		for _, before := range taken[:i] {
+			before.Undo()
+		}
+		return &problem{status: fasthttp.StatusTooManyRequests, detail: q.detail, after: d.Retry}
+	}
+	return nil
+}
+
+// subject is what the quota counts this request as. It lives in sc.
+func (s *Server) subject(ctx *fasthttp.RequestCtx, q *quota, sc *scratch) []byte {
+	switch q.By {
+	case ByClient:
+		client, foreign := s.proxies.clientOf(ctx)
+		if foreign {
+			s.foreign.warn(ctx.RemoteAddr())
+		}
+		raw := client.As16()
+		sc.subject = append(sc.subject[:0], raw[:]...)
+	case ByHeader:
+		sc.subject = append(sc.subject[:0], ctx.Request.Header.PeekCanonical(q.header)...)
+	default:
+		return nil
+	}
+	return sc.subject
+}
+
+// retryAfter is the value of Retry-After for a wait known to be d.
+func retryAfter(d time.Duration) string { return strconv.FormatInt(limit.Seconds(d), 10) }

@@ -1,0 +1,68 @@
+package app
+
+import (
+	"net/netip"
+	"strings"
+
+	"hearth/handlers"
+	"hearth/internal/config"
+	"hearth/internal/limit"
+)
+
+// openLimits makes the limiters. They count in the shared tier.
+func (a *App) openLimits() {
+	for _, c := range a.cfg.Limits {
+		a.limits = append(a.limits, limit.New(limit.Config{
+			Name: c.Name, Rate: rateOf(c.Rate), Burst: c.Burst, LocalRate: rateOf(c.LocalRate), Store: a.cache, Log: a.log,
+		}))
+	}
+}
+
+func rateOf(r config.Rate) limit.Rate { return limit.Rate{Count: r.Count, Window: r.Window} }
+
+// quotas are the limits as the handlers know them.
+func (a *App) quotas() []handlers.Limit {
+	var all []handlers.Limit
+	for i, c := range a.cfg.Limits {
+		l := handlers.Limit{Limiter: a.limits[i], Rate: rateOf(c.Rate)}
+		header, byHeader := strings.CutPrefix(c.By, "header:")
+		switch {
+		case byHeader:
+			l.By, l.Header = handlers.ByHeader, header
+		case c.By == "global":
+			l.By = handlers.ByGlobal
+		}
+		for _, p := range c.Paths {
+			l.Paths = append(l.Paths, limitPath(p))
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// limitPath reads a path of a limit: a route as it is written in the
+// configuration, or the beginning of paths and /*, which covers that beginning,
+// too.
+func limitPath(text string) handlers.LimitPath {
+	text, below := strings.CutSuffix(text, "/*")
+	p := handlers.LimitPath{Below: below}
+	for _, part := range strings.Split(strings.TrimPrefix(text, "/"), "/") {
+		switch {
+		case part == "":
+		case part[0] == '{':
+			p.Segments = append(p.Segments, handlers.Segment{Param: part})
+		default:
+			p.Segments = append(p.Segments, handlers.Segment{Literal: part})
+		}
+	}
+	return p
+}
+
+// networks reads what the configuration has checked.
+func networks(texts []string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
+}

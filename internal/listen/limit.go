@@ -1,0 +1,92 @@
+package listen
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// Limit is how many connections a WatchedListener may hold open at a time, and
+// what the others are told.
+//
+// fasthttp has a bound of its own, which answers in plain text, from the
+// goroutine that accepts. Set it above this one, so that it is never reached:
+// between a connection's end and that of its worker there is a moment.
+type Limit struct {
+	// Conns is the number; 0 means any.
+	Conns int
+	// Refusals are whole HTTP responses with Content-Length and Connection:
+	// close. They are sent in turn, so that their Retry-After can differ and
+	// those refused together do not come back together. None: connections beyond
+	// Conns are just closed. The bytes must not change.
+	Refusals [][]byte
+	// Log hears of refusals now and then, if it is there.
+	Log *slog.Logger
+}
+
+const (
+	// refusalPlaces bounds the refusals under way, and with them the goroutines
+	// and descriptors that connections beyond the limit can take.
+	refusalPlaces = 128
+	// refusalTime is what a refusal may take, so that each place is free again
+	// soon however slow its peer is.
+	refusalTime = time.Second
+	// refusalRead is how many bytes of a request are read only to be dropped.
+	refusalRead = 64 << 10
+)
+
+// Limit bounds the open connections. Call it before the first Accept.
+//
+// A connection beyond the bound is not handed out: it is answered at once,
+// without waiting for its request, and closed. Accept waits for none of this.
+// When too many refusals are under way already, the connection is closed
+// without a word.
+func (w *WatchedListener) Limit(l Limit) { w.bound = l }
+
+// Refused is how many connections were refused so far, for metrics.
+func (w *WatchedListener) Refused() uint64 { return w.refused.Load() }
+
+// Open is how many connections are open, for metrics. Those being refused do
+// not count.
+func (w *WatchedListener) Open() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.conns)
+}
+
+// refuse turns away a connection that was just accepted.
+func (w *WatchedListener) refuse(c net.Conn) {
+	n := w.refused.Add(1)
+	w.mu.Lock()
+	place := len(w.bound.Refusals) > 0 && !w.closed && len(w.refusing) < refusalPlaces
+	if place {
+		// Set here, where Close cannot have shortened it yet.
+		_ = c.SetDeadline(time.Now().Add(refusalTime))
+		w.refusing[c] = struct{}{}
+		w.running.Go(func() { w.tell(c, w.bound.Refusals[n%uint64(len(w.bound.Refusals))]) })
+	}
+	w.mu.Unlock()
+	if !place {
+		_ = c.Close()
+	}
+	if w.bound.Log != nil && w.reports.due() {
+		w.bound.Log.Warn("refusing connections, as many as may be are open; raise server.max_in_flight, or find out who opens them",
+			"listener", w.Addr().String(), "open", w.bound.Conns, "refused", n)
+	}
+}
+
+// tell sends a refusal and closes the connection. A socket that is closed while
+// bytes of the request lie unread in it is reset, and the reset overtakes the
+// answer; so it is closed in two steps, and what comes in between is dropped
+// (RFC 9112, 9.6).
+func (w *WatchedListener) tell(c net.Conn, refusal []byte) {
+	half, ok := c.(interface{ CloseWrite() error })
+	if _, err := c.Write(refusal); err == nil && ok && half.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c, refusalRead))
+	}
+	w.mu.Lock()
+	delete(w.refusing, c)
+	w.mu.Unlock()
+	_ = c.Close()
+}
