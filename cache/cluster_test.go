@@ -16,12 +16,19 @@ import (
 func startCluster(t *testing.T) []*testkit.RedisServer {
 	t.Helper()
 	nodes := make([]*testkit.RedisServer, 3)
+	var first string // where the first node talks to the others
 	for i := range nodes {
-		nodes[i] = testkit.Redis(t, testkit.WithConfig("cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000"))
+		// Left to itself Redis takes its port and 10,000, among those that the
+		// kernel gives to clients.
+		bus := fmt.Sprint(testkit.FreePort(t))
+		if i == 0 {
+			first = bus
+		}
+		nodes[i] = testkit.Redis(t, testkit.WithConfig("cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000", "cluster-port "+bus))
 	}
 	for i, n := range nodes {
 		n.Do("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(16384*i/3), fmt.Sprint(16384*(i+1)/3-1))
-		n.Do("CLUSTER", "MEET", "127.0.0.1", fmt.Sprint(nodes[0].Port()))
+		n.Do("CLUSTER", "MEET", "127.0.0.1", fmt.Sprint(nodes[0].Port()), first)
 	}
 	for _, n := range nodes {
 		testkit.Eventually(t, 20*time.Second, "the cluster agrees on its slots", func() bool {

@@ -21,7 +21,9 @@ func TestMain(m *testing.M) {
 	if runDurabilityChild() {
 		return
 	}
-	goleak.VerifyTestMain(m)
+	// rueidis closes what a cluster's new topology needs no more five seconds
+	// later, and tells nobody.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
 }
 
 // patience bounds every wait of these tests; it is long because a loaded

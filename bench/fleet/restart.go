@@ -146,6 +146,7 @@ func (r *restart) report(ctx context.Context) error {
 	r.bound(a.begun <= int64(r.coldKeys)+after.unstored+after.ok[marked],
 		"at most 1 query for each key, but for loads that were not stored: %d for %d", a.begun, r.coldKeys)
 	r.bound(after.refused+after.failed == 0, "every client gets 200 once connected: %d do not", after.refused+after.failed)
-	r.bound(r.broken.Load() == int64(len(r.all)), "each connection breaks once: %d of %d", r.broken.Load(), len(r.all))
+	// One may meet the dying process a second time, in its backlog.
+	r.bound(r.broken.Load() >= int64(len(r.all)), "every connection breaks: %d of %d", r.broken.Load(), len(r.all))
 	return nil
 }
