@@ -31,6 +31,7 @@ type grant struct {
 	until  int64        // tokens are worthless from here on
 	ends   int64        // of the window, as far as is known here
 	denied int64        // asking the store is useless before that; 0: it is not
+	rest   int64        // tokens of the window that nobody else can take
 	low    int64        // with so many left, more are asked for ahead; 0: never
 	window int64
 	store  Store // who has granted; nil: nobody yet
@@ -88,6 +89,9 @@ func (b *bucket) accept(g Grant, store Store, rate Rate, chunk int, sent int64) 
 	tokens := int64(g.Tokens)
 	if g.Tokens == 0 {
 		next.denied = sent + int64(min(g.Wait, g.Left))
+	}
+	if g.Alone {
+		next.rest = int64(g.Rest)
 	}
 	if g.Rest > 0 && chunk >= prefetchFrom {
 		next.low = int64(chunk / 2)

@@ -42,6 +42,7 @@ type Grant struct {
 	Left   time.Duration // of the window, when the store counted
 	Rest   int           // tokens that the window still has for others
 	Wait   time.Duration // when Tokens is 0: until asking again is worth it
+	Alone  bool          // nobody else asks this store, so that Rest stays true
 }
 
 // Config describes a limit. Name and Rate are required.
@@ -168,7 +169,7 @@ func (l *Limiter) try(b *bucket) Decision {
 			if left <= g.low && g.low > 0 {
 				l.prefetch(b, g)
 			}
-			return Decision{Verdict: Admitted, Left: left, Reset: time.Duration(g.ends - now), grant: g}
+			return Decision{Verdict: Admitted, Left: left + g.rest, Reset: time.Duration(g.ends - now), grant: g}
 		}
 	}
 	if now < g.denied {

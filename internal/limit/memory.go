@@ -48,7 +48,7 @@ func (m *Memory) TakeTokens(_ context.Context, key string, rate Rate, burst, wan
 	t.used += tokens
 	return Grant{
 		Tokens: tokens, Window: window, Left: time.Duration(t.ends-now) * time.Millisecond,
-		Rest: rest, Wait: time.Duration(wait) * time.Millisecond,
+		Rest: rest, Wait: time.Duration(wait) * time.Millisecond, Alone: true,
 	}, nil
 }
 

@@ -103,7 +103,8 @@ func (l *Limiter) ask(b *bucket, f *fetch) {
 		f.grant = b.deny(l.fall.lost(l.now(), err))
 		return
 	}
-	f.grant, f.rest = b.accept(g, store, rate, want, sent), int64(g.Rest)
+	f.grant = b.accept(g, store, rate, want, sent)
+	f.rest = int64(g.Rest) - f.grant.rest
 	if g.Tokens > 1 {
 		l.hold(b)
 	}
@@ -136,7 +137,7 @@ func (b *bucket) want(now, horizon int64, most int) int {
 // deny makes the bucket refuse until the given time, but for tokens it holds.
 func (b *bucket) deny(until int64) *grant {
 	old := b.grant.Load()
-	next := &grant{until: old.until, ends: max(old.ends, until), denied: until, window: old.window, store: old.store, rate: old.rate}
+	next := &grant{until: old.until, ends: max(old.ends, until), denied: until, window: old.window, store: old.store, rate: old.rate, rest: old.rest}
 	next.tokens.Store(max(0, old.tokens.Swap(0)))
 	b.grant.Store(next)
 	return next
