@@ -61,6 +61,7 @@ type Server struct {
 
 	scratch   sync.Pool    // of *scratch
 	inFlight  atomic.Int64 // requests at work beyond memory
+	failures  failureLog
 	deadlines deadlines
 }
 
