@@ -17,7 +17,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install test servers check race prove fuzz bench benchcmp compare chaos fleet cover lint clean
+.PHONY: help build run install test servers check race prove fuzz bench benchcmp compare inflight chaos fleet cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ benchcmp: ## compare two such outputs: make benchcmp OLD=a NEW=b
 compare: build ## Hearth beside its peers, COMPARE='-rounds 5 -rows REGEXP' (about eight minutes)
 	@./scripts/install-test-servers bench
 	$(GO) run ./bench/compare -hearth ./hearth $(COMPARE)
+
+inflight: servers ## 10,000 requests in flight, beside a bare handler (three minutes; INFLIGHT='-rounds 9 -record')
+	$(GO) run ./bench/inflight $(INFLIGHT)
 
 chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptied (10 minutes at most; CHAOS='-minutes 2')
 	$(GO) run ./bench/chaos -reads 10000000 -minutes 10 $(CHAOS)

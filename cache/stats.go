@@ -21,6 +21,7 @@ type Stats struct {
 	Queued         int64 `json:"loads_queued"`       // loads and writes waiting for a place, now
 	Waiting        int64 `json:"readers_waiting"`    // readers waiting for somebody else's load or write, now
 	MissingBytes   int64 `json:"missing_bytes"`      // of MemoryBytes, those of missing records
+	Counting       int64 `json:"counters_waiting"`   // callers waiting for a counter's command, now
 }
 
 // Stats returns the numbers as they are now.
@@ -31,6 +32,7 @@ func (c *Cache) Stats() Stats {
 		MissingEntries: s.missing.count.Load(), Invalidations: s.invalidations.Load(), LostCanaries: s.lost.Load(),
 		LeaseWaits: c.numbers.leaseWaits.Load(), Stale: c.numbers.stale.Load(), NotJSON: c.numbers.notJSON.Load(),
 		Unconfirmed: c.writes.count.Load(), Queued: c.queued(), Waiting: c.waiting.Load(), MissingBytes: s.missing.bytes.Load(),
+		Counting: c.tallies.waiting.Load(),
 	}
 }
 

@@ -59,7 +59,7 @@ func tolled(c *Cache) *toll {
 // gathered waits until n callers wait for counters.
 func gathered(t *testing.T, c *Cache, n int64) {
 	t.Helper()
-	testkit.Eventually(t, patience, strconv.FormatInt(n, 10)+" callers wait", func() bool { return c.tallies.waiting.Load() == n })
+	testkit.Eventually(t, patience, strconv.FormatInt(n, 10)+" callers wait", func() bool { return c.Stats().Counting == n })
 }
 
 // called is what some callers were answered.

@@ -3,17 +3,19 @@ package handlers
 import (
 	"context"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"hearth/cache"
 )
 
 // counter counts the request, works for a while as the recipe does, and
 // answers with the count as it is then: the figure is the load on the whole
 // fleet. It serves no HEAD, which by its meaning must not count.
 func (s *Server) counter(c Counter) operation {
-	var work, reads deadlines
-	lasting := context.WithoutCancel(s.deps.Context)
+	all := &shifts{Counter: c, server: s}
 	return func(call *call) error {
 		ctx, done, err := call.work()
 		if err != nil {
@@ -23,23 +25,70 @@ func (s *Server) counter(c Counter) operation {
 		if _, err := s.tallies.Increment(ctx, c.Key); err != nil {
 			return err
 		}
-		if c.Work > 0 {
-			<-work.context(s.deps.Context, c.Work, workGrain).Done()
-		}
-		// The work may have ended because the process stops. What remains is
-		// one short read, and the answer is worth waiting for.
-		d := s.config.RequestTimeout
-		n, err := s.tallies.Count(reads.context(lasting, d, d/32), c.Key)
+		body, err := all.work()
 		if err != nil {
 			return err
 		}
-		body := strconv.AppendInt([]byte(`{"current_requests":`), n, 10)
-		call.json(fasthttp.StatusOK, valueNoStore, append(body, '}'))
+		call.json(fasthttp.StatusOK, valueNoStore, body)
 		return nil
 	}
 }
 
 // workGrain is how much longer than its work a request may take: those which
-// begin within so long are done together. A timer for each would cost more
-// than all that a request asks of the tiers.
+// begin within so long work together. With a timer and a read for each, waking
+// and waiting would cost more than all the rest of a request.
 const workGrain = 2 * time.Millisecond
+
+// shifts are the requests of one counter at work.
+type shifts struct {
+	Counter
+	server  *Server
+	present atomic.Pointer[shift]
+}
+
+// shift is the requests that were counted within one moment. They work together,
+// and the count is read once for all of them.
+type shift struct {
+	until time.Time     // who comes later is of another one
+	over  chan struct{} // closed when body and err are set
+	body  []byte        // the answer to all of them
+	err   error
+}
+
+// work does the work of a request that has been counted, and returns its answer.
+func (all *shifts) work() ([]byte, error) {
+	now := time.Now()
+	sh := all.present.Load()
+	if sh != nil && now.Before(sh.until) {
+		<-sh.over // within the work's time and that of one read
+		return sh.body, sh.err
+	}
+	grain := min(workGrain, all.Work)
+	sh = &shift{until: now.Add(grain), over: make(chan struct{}), err: cache.ErrUnavailable}
+	all.present.Store(sh)
+	all.lead(sh, grain)
+	return sh.body, sh.err
+}
+
+// lead is the part of the one who began the shift: he watches the time, and asks for
+// the count when the last who joined has worked for long enough.
+func (all *shifts) lead(sh *shift, grain time.Duration) {
+	defer close(sh.over)
+	timer := time.NewTimer(grain + all.Work)
+	defer timer.Stop()
+	process := all.server.deps.Context
+	select {
+	case <-timer.C:
+	case <-process.Done():
+		// Work ends early when the process stops; what remains is one short
+		// read, and the answers are worth waiting for.
+	}
+	// Whoever is counted from here on might not be in the count that is read now.
+	all.present.CompareAndSwap(sh, nil)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(process), all.server.config.RequestTimeout)
+	defer cancel()
+	n, err := all.server.tallies.Count(ctx, all.Key)
+	if sh.err = err; err == nil {
+		sh.body = append(strconv.AppendInt([]byte(`{"current_requests":`), n, 10), '}')
+	}
+}

@@ -10,15 +10,18 @@ import (
 
 const (
 	work     = 100 * time.Millisecond
-	held     = 10 * time.Second // how long a request is held while memory is weighed
-	heldPath = "/held"
 	workPath = "/concurrent_test"
+	heldPath = "/held" // whose requests are held while memory is weighed
 )
 
 // serveBare answers every request with one constant after a wait, as cheaply as
 // fasthttp allows. It runs as a process of its own. GET /count tells how many
 // requests have come, that one not included.
-func serveBare(addr string) error {
+func serveBare(addr, hold string) error {
+	held, err := time.ParseDuration(hold)
+	if err != nil {
+		return err
+	}
 	var count atomic.Int64
 	body := []byte(`{"current_requests":1000000}`)
 	server := &fasthttp.Server{

@@ -84,7 +84,7 @@ func (all crowd) ask(path string) ([]int64, error) {
 }
 
 func (m *member) ask(request []byte) (int64, error) {
-	if err := m.conn.SetDeadline(time.Now().Add(held + answerWithin)); err != nil {
+	if err := m.conn.SetDeadline(time.Now().Add(answerWithin)); err != nil {
 		return 0, err
 	}
 	if _, err := m.conn.Write(request); err != nil {

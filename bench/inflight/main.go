@@ -3,7 +3,7 @@
 // 100 ms and read the count. Beside it runs a bare fasthttp handler that does nothing but
 // wait for 100 ms, which is the most that can be had on this machine.
 //
-//	go run ./bench/inflight [-rounds N] [-seconds N] [-connections N] [-hearth FILE] [-record]
+//	go run ./bench/inflight [-rounds N] [-seconds N] [-connections N] [-held D] [-hearth FILE] [-record]
 //
 // Both servers, Redis and wrk share the same two processors, and the servers take turns
 // in every round: what disturbs a machine for half a minute disturbs both. The ratio
@@ -50,6 +50,7 @@ func main() {
 type options struct {
 	rounds, connections int
 	seconds             int
+	held                time.Duration
 	hearth, repo        string
 	record              bool
 	command             string // as the results quote it
@@ -62,23 +63,28 @@ func parseOptions(args []string, diagnosis io.Writer) (options, error) {
 	f.IntVar(&o.rounds, "rounds", 5, "rounds, `N`; 1 to 100")
 	f.IntVar(&o.seconds, "seconds", 5, "length `N` of what is measured in each turn; 1 to 60")
 	f.IntVar(&o.connections, "connections", 10_000, "keep-alive connections, `N`, each with one request at a time; 100 to 20,000")
+	f.DurationVar(&o.held, "held", 10*time.Second, "how long a request is held on each connection to weigh memory, `D`; 1s to 10s")
 	f.StringVar(&o.hearth, "hearth", "", "the binary `FILE` to measure; empty: build it")
 	f.StringVar(&o.repo, "repo", ".", "directory of the module")
 	f.BoolVar(&o.record, "record", false, "write the results to bench/results")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	if f.NArg() > 0 || o.rounds < 1 || o.rounds > 100 || o.seconds < 1 || o.seconds > 60 || o.connections < 100 || o.connections > 20_000 {
+	if f.NArg() > 0 || o.rounds < 1 || o.rounds > 100 || o.seconds < 1 || o.seconds > 60 ||
+		o.connections < 100 || o.connections > 20_000 || o.held < time.Second || o.held > 10*time.Second {
 		return o, fmt.Errorf("reading the arguments %q: out of range, or unknown; see -help", args)
 	}
 	o.command = fmt.Sprintf("go run ./bench/inflight -rounds %d -seconds %d -connections %d", o.rounds, o.seconds, o.connections)
+	if o.record {
+		o.command += " -record"
+	}
 	return o, nil
 }
 
 // run is the program without its exit.
 func run(args []string, stdout io.Writer) (err error) {
-	if len(args) == 2 && args[0] == "bare" {
-		return serveBare(args[1])
+	if len(args) == 3 && args[0] == "bare" {
+		return serveBare(args[1], args[2])
 	}
 	o, err := parseOptions(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
@@ -92,7 +98,7 @@ func run(args []string, stdout io.Writer) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	s := &stage{connections: o.connections}
+	s := &stage{connections: o.connections, held: o.held}
 	if s.dir, err = os.MkdirTemp("", "hearth-inflight-"); err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ const (
 // stage is what a run starts: a Redis, and the two servers.
 type stage struct {
 	connections int
+	held        time.Duration // how long a request to heldPath is
 	dir         string
 	redis       *process.Process
 	asking      *resp.Conn // to Redis; for one goroutine at a time
@@ -99,7 +100,7 @@ func (s *stage) startHearth(ctx context.Context, bin, config, redisAddr string) 
 	if err != nil {
 		return fmt.Errorf("reading the demo's configuration: %w", err)
 	}
-	text = fmt.Appendf(text, "\n[[counter]]\npath = %q\nkey = \"held_count\"\nwork = %q\n", heldPath, held)
+	text = fmt.Appendf(text, "\n[[counter]]\npath = %q\nkey = \"held_count\"\nwork = %q\n", heldPath, s.held)
 	file := filepath.Join(s.dir, "hearth.toml")
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return err
@@ -152,7 +153,7 @@ func (s *stage) startBare(ctx context.Context) error {
 		return strconv.ParseInt(text, 10, 64)
 	}
 	b.held = b.begun
-	return s.launch(ctx, b, process.Command{Argv: onTwo(self, "bare", addr)})
+	return s.launch(ctx, b, process.Command{Argv: onTwo(self, "bare", addr, s.held.String())})
 }
 
 // launch starts a server and waits until it answers.

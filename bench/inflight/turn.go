@@ -44,7 +44,7 @@ type turn struct {
 // measure puts a server under load, counts for d, and checks the numbers.
 func (s *stage) measure(ctx context.Context, srv *server, d time.Duration) (turn, error) {
 	t := turn{Server: srv.name}
-	before, err := s.gauge(ctx, srv)
+	before, err := s.quiet(ctx, srv) // a turn that failed may have left requests behind
 	if err != nil {
 		return t, err
 	}

@@ -93,13 +93,13 @@ func (s *stage) weighInFlight(ctx context.Context, srv *server, all crowd) (int6
 		if err != nil || !pause(ctx, pollEvery) {
 			return 0, errors.Join(err, context.Cause(ctx), <-answers)
 		}
-		if n-before < int64(s.connections) && time.Since(begun) < held {
+		if n-before < int64(s.connections) && time.Since(begun) < s.held {
 			continue
 		}
 		memory, err = resident(srv.proc.PID())
-		late := time.Since(begun) >= held
+		late := time.Since(begun) >= s.held
 		if err = errors.Join(err, <-answers); err == nil && late {
-			err = fmt.Errorf("only %d of %d requests were in flight within %v", n-before, s.connections, held)
+			err = fmt.Errorf("only %d of %d requests were in flight within %v", n-before, s.connections, s.held)
 		}
 		return memory, err
 	}
