@@ -67,8 +67,29 @@ func (s *store) conclude(token string, l *load, a Answer, err error) {
 // thousand readers of one cold key would each ask Redis for the lease that one
 // of them gets. It lasts until the lease is somebody's; the others then read
 // the key again, and may join the load only after they have seen its token
-// there (see meetLease).
-type attempt struct{ over chan struct{} }
+// there (see meetLease). They may share its failure, though: it began after they
+// came, and a failure is not older than anything.
+type attempt struct {
+	over chan struct{} // closed when the others are set
+	load *load         // nil if it got no lease
+	err  error         // why it did not even ask for one
+}
+
+// failure is why whoever waited for the attempt need not try the same again.
+func (t *attempt) failure() error {
+	err := t.err
+	if t.load != nil {
+		select {
+		case <-t.load.done:
+			err = t.load.err
+		default:
+		}
+	}
+	if errors.Is(err, ErrTimeout) { // of the one who tried
+		return nil
+	}
+	return err
+}
 
 // try returns the attempt at key that is under way, or makes one that is the
 // caller's to end.
@@ -87,7 +108,11 @@ func (s *store) try(key string) (t *attempt, mine bool) {
 	return t, true
 }
 
-func (s *store) tried(key string, t *attempt) {
+// tried ends an attempt: with the load that has begun, or why none has.
+func (s *store) tried(key string, t *attempt, got *leased, err error) {
+	if t.err = err; got != nil {
+		t.load = got.load
+	}
 	sh := s.flightShard(key)
 	sh.mu.Lock()
 	delete(sh.attempts, key)
@@ -114,12 +139,18 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 		q.numbers.refused(q.r)
 		return Answer{}, false, err
 	}
+	if q.followed != nil {
+		err := q.followed.failure()
+		if q.followed = nil; err != nil {
+			return Answer{}, false, err
+		}
+	}
 	t, mine := q.store.try(q.key)
 	if !mine {
-		return q.await(t.over, q.cfg.Wait)
+		return q.follow(t)
 	}
 	got, seen, err := q.takeLease(g, instead)
-	q.store.tried(q.key, t)
+	q.store.tried(q.key, t, got, err)
 	switch {
 	case err != nil:
 		return Answer{}, false, err
@@ -136,6 +167,17 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 	q.running.Go(func() { q.loadAndFill(g, []*leased{got}) })
 	a, err = got.wait()
 	return a, false, err
+}
+
+// follow waits for somebody else's attempt, and says to read again.
+func (q *query) follow(t *attempt) (Answer, bool, error) {
+	a, again, err := q.await(t.over, q.cfg.Wait)
+	select {
+	case <-t.over:
+		q.followed = t
+	default:
+	}
+	return a, again, err
 }
 
 // wait returns what the load has brought.

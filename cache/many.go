@@ -122,7 +122,7 @@ func (m *many) loadEmpty(empty []int, errs []error, one func(int, *sighting)) {
 	}
 	for n, t := range tries {
 		q := m.rest[n].q
-		m.store.tried(q.key, t)
+		m.store.tried(q.key, t, got[n], err)
 		if err != nil {
 			m.numbers.refused(q.r)
 			m.answers[m.rest[n].at], errs[n] = q.orStale(Answer{}, err)

@@ -75,6 +75,7 @@ type query struct {
 
 	waited   time.Duration // for somebody else's placeholder, so far
 	released int           // how often such a wait has ended
+	followed *attempt      // the last one it was for
 }
 
 // sighting is what one read of the shared tier found, and when it was sent.

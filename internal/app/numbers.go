@@ -37,6 +37,8 @@ func (a *App) registerMetrics() {
 		func(s cache.Stats) int64 { return s.NotJSON })
 	gauge("hearth_readers_waiting", "Readers that wait for a load or a write that somebody else has begun.",
 		func() float64 { return float64(a.cache.Stats().Waiting) })
+	gauge("hearth_counters_waiting", "Callers that wait for a counter's command.",
+		func() float64 { return float64(a.cache.Stats().Counting) })
 	gauge("hearth_missing_bytes", "Bytes of the memory tier that missing records take, of the share they have.",
 		func() float64 { return float64(a.cache.Stats().MissingBytes) })
 	for _, l := range a.limits {

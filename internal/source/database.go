@@ -174,8 +174,27 @@ func (db *DB) try(a *attempt) {
 		db.ready.Store(a.err == nil)
 		db.attempt = nil
 	}()
-	if err := db.engine.setUp(ctx, db.cfg.Init, db.cfg.Demo); err != nil {
+	if err := db.setUp(ctx); err != nil {
 		a.err = fmt.Errorf("setting the database up: %w", err)
+	}
+}
+
+// setUp tries again while another process is at it: SQLite does not wait for a
+// lock where it sees a deadlock coming, as when several turn a new file's
+// write-ahead log on.
+func (db *DB) setUp(ctx context.Context) error {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(db.cfg.Timeout); ; {
+		err := db.engine.setUp(ctx, db.cfg.Init, db.cfg.Demo)
+		if err == nil || db.engine.fault(err).kind != faultBusy || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return err
+		}
 	}
 }
 
