@@ -203,6 +203,7 @@ func newFixture(tb testing.TB, change ...func(*Config, *Deps)) *fixture {
 		if err := srv.Shutdown(); err != nil {
 			tb.Errorf("shutting the server down: %v", err)
 		}
+		_ = f.network.Close() // Shutdown overlooks a Serve that has not begun yet
 		if err := <-served; err != nil {
 			tb.Errorf("serving: %v", err)
 		}
