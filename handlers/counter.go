@@ -57,17 +57,19 @@ type shift struct {
 
 // work does the work of a request that has been counted, and returns its answer.
 func (all *shifts) work() ([]byte, error) {
-	now := time.Now()
-	sh := all.present.Load()
-	if sh != nil && now.Before(sh.until) {
-		<-sh.over // within the work's time and that of one read
-		return sh.body, sh.err
+	for {
+		now, sh := time.Now(), all.present.Load()
+		if sh != nil && now.Before(sh.until) {
+			<-sh.over // within the work's time and that of one read
+			return sh.body, sh.err
+		}
+		grain := min(workGrain, all.Work)
+		fresh := &shift{until: now.Add(grain), over: make(chan struct{}), err: cache.ErrUnavailable}
+		if all.present.CompareAndSwap(sh, fresh) { // else another one was first, and can be joined
+			all.lead(fresh, grain)
+			return fresh.body, fresh.err
+		}
 	}
-	grain := min(workGrain, all.Work)
-	sh = &shift{until: now.Add(grain), over: make(chan struct{}), err: cache.ErrUnavailable}
-	all.present.Store(sh)
-	all.lead(sh, grain)
-	return sh.body, sh.err
 }
 
 // lead is the part of the one who began the shift: he watches the time, and asks for
