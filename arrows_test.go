@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 	"internal/openapi": {},
 	"internal/source":  {},
 	"internal/testkit": {},
-	"bench":            {"bench/process", "bench/resp"},
+	"bench":            {"bench/process", "bench/resp", "bench/figure"},
 }
 
 // keeper says where an import that is not ours may be named, because all that

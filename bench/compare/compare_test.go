@@ -86,23 +86,6 @@ func checkSmoke(t *testing.T, dir string) bool {
 	return measured
 }
 
-func TestSpread(t *testing.T) {
-	f := func(bound float64, values []float64, want spread, verdict string) {
-		t.Helper()
-		got := spreadOf(values)
-		if got != want {
-			t.Errorf("%v: got %v, want %v", values, got, want)
-		}
-		if v := got.verdict(bound); v != verdict {
-			t.Errorf("%v against %v: %q, want %q", values, bound, v, verdict)
-		}
-	}
-	f(1, []float64{0.9}, spread{0.9, 0.9, 0.9}, "met")
-	f(1, []float64{1.2, 0.9, 1}, spread{1, 0.9, 1.2}, "met")
-	f(1, []float64{1.2, 0.9, 1.1}, spread{1.1, 0.9, 1.2}, "met within the spread")
-	f(1, []float64{1.4, 1.2, 1.1, 1.3}, spread{1.25, 1.1, 1.4}, "missed")
-}
-
 func TestParseResult(t *testing.T) {
 	f := func(out string, want result, wantErr string) {
 		t.Helper()
@@ -155,13 +138,13 @@ func TestProcessorTimeCountsChildren(t *testing.T) {
 	}
 	defer func() { _ = p.Kill() }()
 	testkit.Eventually(t, 30*time.Second, "the child's processor time is seen", func() bool {
-		used, err := cpuTime(p.PID())
-		return err == nil && used >= 5*tick
+		used, err := process.CPUTime(p.PID())
+		return err == nil && used >= 5*process.Tick
 	})
 	if err := p.Stop(stopWithin); err != nil {
 		t.Error(err)
 	}
-	if _, err := cpuTime(p.PID()); err == nil {
+	if _, err := process.CPUTime(p.PID()); err == nil {
 		t.Error("a process that has ended has processor time")
 	}
 }

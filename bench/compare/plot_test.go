@@ -6,12 +6,14 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"hearth/bench/figure"
 )
 
 func TestPlotDrawsEveryMeasuredRow(t *testing.T) {
 	r := report{Rows: []finding{
-		{Work: "a hit < nothing", Ratio: spread{Min: 0.9, Median: 1, Max: 1.1}, Bound: 1.05, Verdict: "met"},
-		{Work: "off the axis", Ratio: spread{Min: 0.001, Median: 0.002, Max: 90}, Bound: 0.5, Verdict: "missed"},
+		{Work: "a hit < nothing", Ratio: figure.Spread{Min: 0.9, Median: 1, Max: 1.1}, Bound: 1.05, Verdict: "met"},
+		{Work: "off the axis", Ratio: figure.Spread{Min: 0.001, Median: 0.002, Max: 90}, Bound: 0.5, Verdict: "missed"},
 		{Work: "not there", Problem: "it did not start"},
 	}}
 	got := r.plot()

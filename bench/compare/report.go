@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"hearth/bench/figure"
 	"hearth/bench/process"
 )
 
@@ -40,7 +41,7 @@ type report struct {
 type finding struct {
 	Name    string
 	Work    string
-	Ratio   spread // of Hearth's processor time to the peer's, round by round
+	Ratio   figure.Spread // of Hearth's processor time to the peer's, round by round
 	Bound   float64
 	Verdict string
 	Problem string `json:",omitempty"` // why it was not measured
@@ -114,8 +115,8 @@ func (r *report) add(g group, samples []sample, problems map[string]error) {
 				ratios = append(ratios, h.CPU/peer[i].CPU)
 			}
 		}
-		f.Ratio = spreadOf(ratios)
-		f.Verdict = f.Ratio.verdict(w.bound)
+		f.Ratio = figure.SpreadOf(ratios)
+		f.Verdict = f.Ratio.AtMost(w.bound)
 		if err := errors.Join(problems["hearth"], problems[w.peer]); err != nil || len(ratios) == 0 {
 			f.Verdict, f.Problem = "not measured", "no round is complete"
 			if err != nil {
@@ -132,7 +133,7 @@ func meansOf(samples []sample) means {
 		for _, s := range samples {
 			all = append(all, value(s))
 		}
-		return spreadOf(all).Median
+		return figure.SpreadOf(all).Median
 	}
 	return means{
 		CPU:      median(func(s sample) float64 { return s.CPU }),

@@ -51,10 +51,10 @@ func (c *cast) read(ctx context.Context, p *peer) (g gauges, err error) {
 			return g, err
 		}
 	}
-	if g.redisCPU, err = cpuTime(c.redis.PID()); err != nil {
+	if g.redisCPU, err = process.CPUTime(c.redis.PID()); err != nil {
 		return g, err
 	}
-	g.cpu, err = cpuTime(p.proc.PID())
+	g.cpu, err = process.CPUTime(p.proc.PID())
 	return g, err
 }
 

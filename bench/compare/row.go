@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 )
 
 // load is what wrk does to each server of a group; see load.lua.
@@ -96,32 +95,4 @@ func groups() []group {
 			rows: []row{{"recipe", "batch of 100, items without lifetimes, per item, against the recipe", 1.0 / 16}},
 		},
 	)
-}
-
-// spread is a median with its least and most.
-type spread struct{ Median, Min, Max float64 }
-
-func spreadOf(values []float64) spread {
-	if len(values) == 0 {
-		return spread{}
-	}
-	s := slices.Sorted(slices.Values(values))
-	middle := s[len(s)/2]
-	if len(s)%2 == 0 {
-		middle = (middle + s[len(s)/2-1]) / 2
-	}
-	return spread{Median: middle, Min: s[0], Max: s[len(s)-1]}
-}
-
-// verdict says whether a bound is kept. It is missed only when every round was
-// beyond it: a median just above it may be noise.
-func (s spread) verdict(bound float64) string {
-	switch {
-	case s.Median <= bound:
-		return "met"
-	case s.Min <= bound:
-		return "met within the spread"
-	default:
-		return "missed"
-	}
 }

@@ -209,6 +209,18 @@ func (f *fleet) greet(ctx context.Context, i int) error {
 	return nil
 }
 
+// used is the processor time that all instances have taken so far.
+func (f *fleet) used() (sum time.Duration, err error) {
+	for i := range f.all {
+		d, err := process.CPUTime(f.all[i].proc.PID())
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
+}
+
 // kill ends all instances as a power cut would.
 func (f *fleet) kill() error {
 	var errs []error

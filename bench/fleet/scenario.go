@@ -40,7 +40,7 @@ type size struct {
 	rate       int           // of limit, per second
 	limited    time.Duration // how long it lasts
 	used       float64       // the least part of the rate that it is to admit
-	overloaded time.Duration // how long each turn of overload lasts
+	overloaded time.Duration // how long each phase of overload lasts
 	kept       float64       // the least part of their throughput that hits are to keep in it
 	shedWithin time.Duration // the longest that a refusal may take in it; 0: any
 }
@@ -49,7 +49,7 @@ var (
 	full = size{
 		clients: 2000, rounds: 20, hot: 30 * time.Second, hotClients: 16, spreadKeys: 10_000, absent: 100_000, budget: 16,
 		calm: 3 * time.Second, coldKeys: 2000, puts: 100_000, rate: 5000, limited: 30 * time.Second, used: 0.98,
-		overloaded: 3 * time.Second, kept: 0.8, shedWithin: 50 * time.Millisecond,
+		overloaded: 2 * time.Second, kept: 0.8, shedWithin: 50 * time.Millisecond,
 	}
 	short = size{
 		clients: 200, rounds: 5, hot: 6 * time.Second, hotClients: 4, spreadKeys: 2000, absent: 10_000, budget: 2,

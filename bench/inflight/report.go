@@ -9,9 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
+
+	"hearth/bench/figure"
 )
 
 // least is the part of the bare handler's requests per second that Hearth shall reach.
@@ -27,7 +28,7 @@ type report struct {
 	Go          string
 	Redis       string
 	Connections int
-	Ratio       spread // of Hearth's requests per second to the bare handler's, round by round
+	Ratio       figure.Spread // of Hearth's requests per second to the bare handler's, round by round
 	Bound       float64
 	Verdict     string
 	Memory      []weight
@@ -67,30 +68,15 @@ func cpuModel() string {
 	return strings.Trim(line, "\t :")
 }
 
-// spread is a median with its least and most.
-type spread struct{ Median, Min, Max float64 }
-
-func spreadOf(values []float64) spread {
-	if len(values) == 0 {
-		return spread{}
-	}
-	s := slices.Sorted(slices.Values(values))
-	middle := s[len(s)/2]
-	if len(s)%2 == 0 {
-		middle = (middle + s[len(s)/2-1]) / 2
-	}
-	return spread{Median: middle, Min: s[0], Max: s[len(s)-1]}
-}
-
 // of is one figure of all turns of a server.
-func (r *report) of(server string, figure func(turn) float64) spread {
+func (r *report) of(server string, number func(turn) float64) figure.Spread {
 	var all []float64
 	for _, t := range r.Turns {
 		if t.Server == server {
-			all = append(all, figure(t))
+			all = append(all, number(t))
 		}
 	}
-	return spreadOf(all)
+	return figure.SpreadOf(all)
 }
 
 // judge forms the ratios. The bound is missed only when every round is below it: a
@@ -109,15 +95,8 @@ func (r *report) judge() {
 			ratios = append(ratios, of["hearth"]/of["bare"])
 		}
 	}
-	r.Ratio = spreadOf(ratios)
-	switch {
-	case r.Ratio.Median >= r.Bound:
-		r.Verdict = "met"
-	case r.Ratio.Max >= r.Bound:
-		r.Verdict = "met within the spread"
-	default:
-		r.Verdict = "missed"
-	}
+	r.Ratio = figure.SpreadOf(ratios)
+	r.Verdict = r.Ratio.AtLeast(r.Bound)
 }
 
 // table is the report for people, in Markdown.
@@ -130,11 +109,11 @@ func (r *report) table() string {
 	fmt.Fprintf(&b, "Ratio of requests per second: **%.3f** (%.3f–%.3f), bound %.2f: %s\n\n", r.Ratio.Median, r.Ratio.Min, r.Ratio.Max, r.Bound, r.Verdict)
 	b.WriteString("| | requests/s | least–most | p50 ms | p99 ms | processor µs per request | of Redis |\n|---|---|---|---|---|---|---|\n")
 	for _, w := range r.Memory {
-		figure := func(f func(turn) float64) spread { return r.of(w.Server, f) }
-		rate := figure(func(t turn) float64 { return t.Rate })
+		of := func(f func(turn) float64) figure.Spread { return r.of(w.Server, f) }
+		rate := of(func(t turn) float64 { return t.Rate })
 		fmt.Fprintf(&b, "| %s | %.0f | %.0f–%.0f | %.1f | %.1f | %.2f | %.2f |\n", w.Server, rate.Median, rate.Min, rate.Max,
-			figure(func(t turn) float64 { return t.P50 }).Median, figure(func(t turn) float64 { return t.P99 }).Median,
-			figure(func(t turn) float64 { return t.CPU }).Median, figure(func(t turn) float64 { return t.RedisCPU }).Median)
+			of(func(t turn) float64 { return t.P50 }).Median, of(func(t turn) float64 { return t.P99 }).Median,
+			of(func(t turn) float64 { return t.CPU }).Median, of(func(t turn) float64 { return t.RedisCPU }).Median)
 	}
 	b.WriteString("\n| resident | no connection | idle connections | each | requests in flight | each | most under load |\n|---|---|---|---|---|---|---|\n")
 	for _, w := range r.Memory {

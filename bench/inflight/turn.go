@@ -88,10 +88,10 @@ func (s *stage) gauge(ctx context.Context, srv *server) (g gauge, err error) {
 		return g, fmt.Errorf("asking %s for its count: %w", srv.name, err)
 	}
 	g.at = time.Now()
-	if g.cpu, err = cpuTime(srv.proc.PID()); err != nil {
+	if g.cpu, err = process.CPUTime(srv.proc.PID()); err != nil {
 		return g, err
 	}
-	if g.redisCPU, err = cpuTime(s.redis.PID()); err != nil || srv.answered == nil {
+	if g.redisCPU, err = process.CPUTime(s.redis.PID()); err != nil || srv.answered == nil {
 		return g, err
 	}
 	g.answered, err = srv.answered(ctx)

@@ -137,22 +137,3 @@ func resident(pid int) (int64, error) {
 	}
 	return 0, fmt.Errorf("reading the resident memory: no VmRSS in %q", text)
 }
-
-// tick is the unit of /proc/PID/stat; USER_HZ is 100 on all of Linux.
-const tick = 10 * time.Millisecond
-
-// cpuTime is the time, user and system, that a process has used so far.
-func cpuTime(pid int) (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, fmt.Errorf("reading the processor time: %w", err)
-	}
-	// The name in brackets may hold anything; user time is the 12th field after it.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("reading the processor time: %q is no line of stat", stat)
-	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * tick, errors.Join(err1, err2)
-}

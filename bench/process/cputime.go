@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"errors"
@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// tick is the unit of /proc/PID/stat; USER_HZ is 100 on all of Linux.
-const tick = 10 * time.Millisecond
+// Tick is the unit of /proc/PID/stat; USER_HZ is 100 on all of Linux.
+const Tick = 10 * time.Millisecond
 
-// cpuTime is the time, user and system, that a process and those it forked have
+// CPUTime is the time, user and system, that a process and those it forked have
 // used so far, all threads together.
-func cpuTime(pid int) (time.Duration, error) {
+func CPUTime(pid int) (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("reading the processor time: %w", err)
@@ -30,7 +30,7 @@ func cpuTime(pid int) (time.Duration, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return 0, fmt.Errorf("reading the processor time: %w", err)
 	}
-	sum := time.Duration(user+system) * tick
+	sum := time.Duration(user+system) * Tick
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, task := range tasks {
 		list, _ := os.ReadFile(task)
@@ -39,7 +39,7 @@ func cpuTime(pid int) (time.Duration, error) {
 			if err != nil {
 				continue
 			}
-			more, err := cpuTime(n)
+			more, err := CPUTime(n)
 			if err != nil {
 				return 0, err
 			}

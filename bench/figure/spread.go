@@ -1,0 +1,44 @@
+// Package figure sums up what several rounds of a measurement gave.
+//
+// It is a room of its own because all comparisons here have to judge alike: on a
+// machine whose speed changes from minute to minute, one number says little, and
+// which of several numbers is reported must not depend on who reports.
+package figure
+
+import "slices"
+
+// Spread is a median with its least and most.
+type Spread struct{ Median, Min, Max float64 }
+
+// SpreadOf sums values up. It leaves them as they are; of none all is 0.
+func SpreadOf(values []float64) Spread {
+	if len(values) == 0 {
+		return Spread{}
+	}
+	s := slices.Sorted(slices.Values(values))
+	middle := s[len(s)/2]
+	if len(s)%2 == 0 {
+		middle = (middle + s[len(s)/2-1]) / 2
+	}
+	return Spread{Median: middle, Min: s[0], Max: s[len(s)-1]}
+}
+
+// AtMost says whether an upper bound is kept. It is missed only when every round
+// was beyond it: a median just above it may be noise.
+func (s Spread) AtMost(bound float64) string { return verdict(s.Median <= bound, s.Min <= bound) }
+
+// AtLeast says whether a lower bound is kept, likewise.
+func (s Spread) AtLeast(bound float64) string { return verdict(s.Median >= bound, s.Max >= bound) }
+
+// Missed is the verdict on a bound that no round has kept.
+const Missed = "missed"
+
+func verdict(median, best bool) string {
+	switch {
+	case median:
+		return "met"
+	case best:
+		return "met within the spread"
+	}
+	return Missed
+}
