@@ -8,6 +8,8 @@ COUNT    ?= 10
 FUZZTIME ?= 30s
 BENCH    ?= .
 PREFIX   ?= /usr/local
+DIST     ?= dist
+DEB_ARCH ?= amd64 arm64
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
@@ -17,7 +19,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install test servers check race prove fuzz bench benchcmp compare inflight chaos fleet cover lint clean
+.PHONY: help build run install deb test servers check race prove fuzz bench benchcmp compare inflight chaos fleet cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ run: build ## build and serve the demo on http://127.0.0.1:8080 (needs only Go)
 
 install: build ## install the binary below PREFIX (/usr/local), DESTDIR in front of it
 	install -D -m 755 hearth $(DESTDIR)$(PREFIX)/bin/hearth
+
+deb: ## Debian packages, dist/hearth_VERSION_ARCH.deb (DEB_ARCH='amd64 arm64')
+	GO='$(GO)' ./deploy/deb/build '$(VERSION)' '$(DIST)' $(DEB_ARCH)
 
 test: servers check ## all tests in their short form, with the race detector
 	$(GO) test -race -shuffle=on -timeout 10m ./...

@@ -35,9 +35,11 @@ func newBenchServer(b *testing.B, redisURL string, revalidate time.Duration) *be
 	log := slog.New(slog.DiscardHandler)
 	c, err := cache.New(cache.Config{
 		Redis: cache.RedisConfig{URL: redisURL}, Embedded: filepath.Join(b.TempDir(), "bench.db"),
-		Budget: 256 << 20, MissingShare: 0.05, MissingRate: 1000,
-		Revalidate: revalidate, LinkTimeout: 2 * time.Second, UntrackedTTL: time.Second,
-		MaxLoads: 64, Wait: 3 * time.Second, Lease: 5 * time.Second, Log: log,
+		Revalidate: revalidate, LinkTimeout: 2 * time.Second, Lease: 5 * time.Second, Log: log,
+		Settings: cache.Settings{
+			Budget: 256 << 20, MissingShare: 0.05, MissingRate: 1000, UntrackedTTL: time.Second,
+			MaxLoads: 64, Wait: 3 * time.Second,
+		},
 	})
 	if err != nil {
 		b.Fatal(err)

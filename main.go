@@ -19,14 +19,16 @@
 //	         server.drain, close the listeners, let requests finish, end
 //	SIGINT   the same without waiting for server.drain
 //	a second SIGTERM or SIGINT ends the process at once
-//	SIGHUP   check the configuration file and say in the log whether a restart
-//	         would accept it; what is served stays as it is
+//	SIGHUP   reload: read the configuration file, the secrets it names and the
+//	         certificates again and serve them; on any error all stays as it is,
+//	         and the log says why (docs/configuration.md: what needs a restart)
 //
 // Exit status: 0 after a drain, a successful check or version; 1 when the
 // configuration is faulty or the server could not start or go on; 2 for
 // arguments it does not know.
 //
-// Started by systemd with Type=notify it reports READY=1 and STOPPING=1.
+// Started by systemd it takes passed sockets (named public and admin), reports
+// READY=1, RELOADING=1 and STOPPING=1, and feeds the watchdog while it works.
 package main
 
 import (
@@ -35,9 +37,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"hearth/internal/app"
@@ -104,60 +106,46 @@ func check(path string) error {
 }
 
 func serve(path string, stderr io.Writer) error {
-	cfg, err := config.Load(path, os.Environ())
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP) // first of all: until then a SIGHUP kills
+	defer signal.Stop(signals)
+	load := func() (*config.Config, error) { return config.Load(path, os.Environ()) }
+	cfg, err := load()
 	if err != nil {
 		return err
 	}
-	log := newLog(cfg.Log, stderr)
-	for _, w := range cfg.Warnings {
-		log.Warn(w)
-	}
-	a, err := app.New(cfg, version, log)
+	a, err := app.New(cfg, app.Process{Version: version, Log: app.NewLog(cfg.Log, stderr), Load: load})
 	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
-	defer stop(nil)
-	defer watchSignals(path, log, stop)()
-	return a.Run(ctx)
+	over := make(chan struct{})
+	var obeying sync.WaitGroup
+	obeying.Go(func() { obey(signals, over, a, stop) })
+	err = a.Run(ctx)
+	close(over)
+	obeying.Wait()
+	return err
 }
 
-// watchSignals ends the server on the first SIGTERM or SIGINT; the second one
-// finds the default action restored. It returns what ends the watching.
-func watchSignals(path string, log *slog.Logger, stop context.CancelCauseFunc) (end func()) {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for s := range signals {
-			if s == syscall.SIGHUP {
-				log.Warn("configuration checked on SIGHUP; restart to apply it", "faults", check(path))
+// obey does what signals ask for: the first SIGTERM or SIGINT ends the server, and
+// the second one finds the default action restored.
+func obey(signals <-chan os.Signal, over <-chan struct{}, a *app.App, stop context.CancelCauseFunc) {
+	for {
+		select {
+		case <-over:
+			return
+		case s := <-signals:
+			switch s {
+			case syscall.SIGHUP:
+				a.Reload()
 				continue
-			}
-			signal.Reset(syscall.SIGTERM, syscall.SIGINT)
-			if s == syscall.SIGINT {
+			case syscall.SIGINT:
 				stop(app.ErrNow)
-			} else {
+			default:
 				stop(errors.New("asked to stop (" + s.String() + ")"))
 			}
+			signal.Reset(syscall.SIGTERM, syscall.SIGINT)
 		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(signals)
-		<-done
 	}
-}
-
-func newLog(c config.Log, to io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo // config.Load accepts known levels only
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(to, options))
-	}
-	return slog.New(slog.NewTextHandler(to, options))
 }

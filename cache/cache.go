@@ -42,18 +42,11 @@ type Config struct {
 	Redis    RedisConfig // URL "" means Embedded
 	Embedded string      // file of the embedded tier
 
-	Budget       int64 // bytes of memory, overhead included
-	MissingShare float64
-	MissingRate  int // missing records written to the shared tier per second
-	Revalidate   time.Duration
-	LinkTimeout  time.Duration
-	UntrackedTTL time.Duration
+	Revalidate  time.Duration // how long memory trusts a copy without asking again
+	LinkTimeout time.Duration
+	Lease       time.Duration // lifetime of leases and guards; longer than any load
 
-	MaxLoads   int           // loads from one source at a time
-	MaxWaiting int           // readers that wait for somebody else's load or write at a time
-	Wait       time.Duration // for somebody else's load
-	HotRate    float64       // reads per second, on this instance, that make a key hot
-	Lease      time.Duration // lifetime of leases and guards; longer than any load
+	Settings // to begin with
 
 	Log     *slog.Logger
 	OnDelay func(time.Duration) // takes each invalidation delay measured (C1); may be nil
@@ -62,7 +55,10 @@ type Config struct {
 // Cache is the way of a request through the tiers. All methods are safe for
 // concurrent use and keep the deadline of their context.
 type Cache struct {
-	cfg   Config
+	cfg      Config // but for its Settings
+	settings atomic.Pointer[Settings]
+	retuning sync.Mutex // held while settings change, and while a gate is made by them
+
 	store *store
 	tier  tier
 	local *owner // of what was loaded while nobody could report changes
@@ -83,6 +79,7 @@ type Cache struct {
 	running sync.WaitGroup // loads under a lease, and refreshes
 
 	numbers numbers
+	pulses  atomic.Uint64 // see Pulse
 }
 
 // New opens the tiers. It needs no reachable Redis: until there is one,
@@ -93,9 +90,9 @@ func New(cfg Config) (*Cache, error) {
 		store: newStore(newClock(), cfg.Budget, cfg.MissingShare, cfg.LinkTimeout),
 	}
 	c.life, c.stop = context.WithCancel(context.Background())
-	c.store.reads.distinguish(cfg.HotRate)
+	c.settings.Store(&cfg.Settings)
+	c.apply(&cfg.Settings)
 	c.local = c.store.newOwner(true)
-	c.missing.limit = int64(cfg.MissingRate)
 	c.past.lines = map[pastKey]*pastLine{}
 	c.tallies.rounds = map[tallyKey]*round{}
 	c.store.open = c.writes.has
@@ -104,7 +101,7 @@ func New(cfg Config) (*Cache, error) {
 	}
 	var err error
 	if cfg.Redis.URL != "" {
-		c.tier, err = newRedisTier(cfg.Redis, cfg, c.store, cfg.Log)
+		c.tier, err = newRedisTier(cfg, c.store, &c.settings)
 	} else {
 		c.tier, err = openEmbedded(cfg.Embedded, cfg.Lease, cfg.Revalidate, c.store, cfg.Log)
 	}
@@ -216,7 +213,7 @@ func (c *Cache) lifetime(r *Resource, key string, missing bool) time.Duration {
 	switch {
 	case missing:
 		return jitter(r.TTL.Missing)
-	case c.store.reads.rate(hashString(key)) > c.cfg.HotRate:
+	case c.store.reads.rate(hashString(key)) > c.settings.Load().HotRate:
 		return jitter(r.TTL.Hot)
 	}
 	return jitter(r.TTL.Cold)
@@ -224,7 +221,7 @@ func (c *Cache) lifetime(r *Resource, key string, missing bool) time.Duration {
 
 // pace lets at most limit events pass in each second.
 type pace struct {
-	limit  int64
+	limit  atomic.Int64
 	second atomic.Int64
 	count  atomic.Int64
 }
@@ -234,7 +231,7 @@ func (p *pace) allow(now int64) bool {
 	if was := p.second.Load(); was != second && p.second.CompareAndSwap(was, second) {
 		p.count.Store(0)
 	}
-	return p.count.Add(1) <= p.limit
+	return p.count.Add(1) <= p.limit.Load()
 }
 
 // Invalidate removes keys from the shared tier and so from every memory.

@@ -45,10 +45,12 @@ func TestCluster(t *testing.T) {
 	nodes := startCluster(t)
 	var delays atomic.Int64
 	c, err := New(Config{
-		Redis:  RedisConfig{URL: fmt.Sprintf("redis://%s?addr=%s", nodes[0].Addr(), nodes[1].Addr())},
-		Budget: 64 << 20, MissingShare: 0.05, MissingRate: 1000,
-		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, UntrackedTTL: time.Second,
-		MaxLoads: 16, Wait: 3 * time.Second, Lease: 5 * time.Second,
+		Redis:      RedisConfig{URL: fmt.Sprintf("redis://%s?addr=%s", nodes[0].Addr(), nodes[1].Addr())},
+		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, Lease: 5 * time.Second,
+		Settings: Settings{
+			Budget: 64 << 20, MissingShare: 0.05, MissingRate: 1000, UntrackedTTL: time.Second,
+			MaxLoads: 16, Wait: 3 * time.Second,
+		},
 		Log: slog.New(slog.DiscardHandler), OnDelay: func(time.Duration) { delays.Add(1) },
 	})
 	if err != nil {

@@ -329,7 +329,7 @@ func (a *actor) readOvertaken(ctx context.Context) {
 func (a *actor) readPastGuard(ctx context.Context, guard string) {
 	r := a.play
 	q := a.cache.newQuery(ctx, r.res, r.key, r.args(a))
-	q.waited = q.cfg.Wait
+	q.waited = q.settings.Load().Wait
 	a.answer, _, a.err = q.meetGuard(sighting{result: result{reply: reply{kind: kindGuard, text: guard, ttl: time.Minute}}, sent: q.began})
 }
 

@@ -198,7 +198,9 @@ func TestABrokenOrFlushedReadIsNotJoined(t *testing.T) {
 // awaitChange waits for w, the watch of the key "k", as a reader does.
 func awaitChange(ctx context.Context, s *store, w *watch) error {
 	cfg := testConfig()
-	q := &query{Cache: &Cache{cfg: cfg, store: s}, ctx: ctx, key: "k"}
+	c := &Cache{cfg: cfg, store: s}
+	c.settings.Store(&cfg.Settings)
+	q := &query{Cache: c, ctx: ctx, key: "k"}
 	s.watching("k", w)
 	defer s.unwatch("k", w)
 	_, again, err := q.await(w.fired, patience)

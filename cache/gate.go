@@ -28,11 +28,23 @@ func (c *Cache) gateOf(r *Resource) *gate {
 	if g, ok := c.gates.Load(r.Source); ok {
 		return g.(*gate)
 	}
+	c.retuning.Lock()
+	defer c.retuning.Unlock()
+	s := c.settings.Load()
 	g, _ := c.gates.LoadOrStore(r.Source, &gate{
 		name: r.Source, log: c.cfg.Log, clock: c.store.clock,
-		loads: newLine(c.cfg.MaxLoads, c.cfg.Wait, c.store.clock), writes: newLine(c.cfg.MaxLoads, c.cfg.Wait, c.store.clock),
+		loads: newLine(s.MaxLoads, s.Wait, c.store.clock), writes: newLine(s.MaxLoads, s.Wait, c.store.clock),
 	})
 	return g.(*gate)
+}
+
+func (g *gate) resize(c *Cache, s *Settings) {
+	for _, l := range []*line{g.loads, g.writes} {
+		l.wait.Store(int64(s.Wait))
+		if less := l.resize(s.MaxLoads); less > 0 {
+			c.running.Go(func() { l.shrink(c.life, less) })
+		}
+	}
 }
 
 // errBreakerOpen: the source kept failing and is not asked for a moment.

@@ -33,9 +33,11 @@ const patience = 20 * time.Second
 // testConfig has short waits where tests wait for them, long ones elsewhere.
 func testConfig() Config {
 	return Config{
-		Budget: 16 << 20, MissingShare: 0.1, MissingRate: 1000,
-		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, UntrackedTTL: 200 * time.Millisecond,
-		MaxLoads: 64, MaxWaiting: 10000, HotRate: 1000, Wait: 10 * time.Second, Lease: 10 * time.Second,
+		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, Lease: 10 * time.Second,
+		Settings: Settings{
+			Budget: 16 << 20, MissingShare: 0.1, MissingRate: 1000, UntrackedTTL: 200 * time.Millisecond,
+			MaxLoads: 64, MaxWaiting: 10000, HotRate: 1000, Wait: 10 * time.Second,
+		},
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }

@@ -171,7 +171,7 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 
 // follow waits for somebody else's attempt, and says to read again.
 func (q *query) follow(t *attempt) (Answer, bool, error) {
-	a, again, err := q.await(t.over, q.cfg.Wait)
+	a, again, err := q.await(t.over, q.settings.Load().Wait)
 	select {
 	case <-t.over:
 		q.followed = t
@@ -213,7 +213,7 @@ func (q *query) pause() error {
 	if q.released == 0 {
 		return nil
 	}
-	timer := time.NewTimer(rand.N(min(5*time.Millisecond<<min(q.released, 5), q.cfg.Wait/20)))
+	timer := time.NewTimer(rand.N(min(5*time.Millisecond<<min(q.released, 5), q.settings.Load().Wait/20)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -257,8 +257,9 @@ func (c *Cache) loadAndFill(g *gate, group []*leased) {
 			c.store.conclude(k.token, k.load, Answer{}, cut)
 		}
 	}()
-	// Nobody waits for a load past its lease.
-	ctx, cancel := context.WithTimeout(c.life, c.cfg.Lease*9/10)
+	// Nobody waits for a load past its lease. It outlives the request that leads
+	// it, of which it keeps the name alone.
+	ctx, cancel := context.WithTimeout(source.CallerOf(group[0].q.ctx).In(c.life), c.cfg.Lease*9/10)
 	defer cancel()
 	r, args := group[0].q.r, make([]source.Args, len(group))
 	for i, k := range group {

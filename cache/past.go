@@ -109,7 +109,7 @@ func (q *query) endPast(l *load, a Answer, err error) {
 // keepUntracked keeps a loaded record for a moment: nobody will report a
 // change, so it is marked in every answer.
 func (q *query) keepUntracked(e *Entry) bool {
-	if q.cfg.UntrackedTTL <= 0 || q.tier.up() == nil {
+	if q.settings.Load().UntrackedTTL <= 0 || q.tier.up() == nil {
 		return false
 	}
 	var data []byte
@@ -127,5 +127,5 @@ func (q *query) keepUntracked(e *Entry) bool {
 	if old := q.store.find(q.r, []byte(q.key)); old != nil && old.flags&flagUntracked == 0 && now < min(old.ends, q.store.staleUntil(old, q.r.TTL.Stale)) {
 		return false // that one can be verified when the shared tier is back
 	}
-	return q.store.keep(kept, q.local, 0, now+int64(q.cfg.UntrackedTTL), never)
+	return q.store.keep(kept, q.local, 0, now+int64(q.settings.Load().UntrackedTTL), never)
 }

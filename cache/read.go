@@ -209,7 +209,7 @@ func (q *query) found(res result) Answer {
 // load began after every write that this reader may have heard of was
 // guarded.
 func (q *query) meetLease(seen sighting) (Answer, bool, error) {
-	if q.waited > q.cfg.Wait {
+	if q.waited > q.settings.Load().Wait {
 		if seen.ttl == 0 { // somebody took its expiry away (PERSIST): nobody will ever fill it
 			return q.loadLeased([]byte(seen.text))
 		}
@@ -226,8 +226,8 @@ func (q *query) meetLease(seen sighting) (Answer, bool, error) {
 // meetGuard waits while the record is being written; past a bounded wait it
 // loads without storing anything.
 func (q *query) meetGuard(seen sighting) (Answer, bool, error) {
-	if q.waited > q.cfg.Wait/3 {
-		if seen.ttl == 0 && q.waited > q.cfg.Wait {
+	if q.waited > q.settings.Load().Wait/3 {
+		if seen.ttl == 0 && q.waited > q.settings.Load().Wait {
 			return q.loadLeased([]byte(seen.text))
 		}
 		if q.r.Records != nil && seen.ttl != 0 {
@@ -294,9 +294,9 @@ func (q *query) join(l *load) (Answer, bool, error) {
 // beginWaiting counts one reader more that waits, unless too many do.
 func (q *query) beginWaiting() error {
 	q.numbers.leaseWaits.Add(1)
-	if q.waiting.Add(1) > int64(q.cfg.MaxWaiting) {
+	if q.waiting.Add(1) > int64(q.settings.Load().MaxWaiting) {
 		q.waiting.Add(-1)
-		return fmt.Errorf("%w: %d readers wait already for loads and writes (load.max_waiting)", ErrOverload, q.cfg.MaxWaiting)
+		return fmt.Errorf("%w: %d readers wait already for loads and writes (load.max_waiting)", ErrOverload, q.settings.Load().MaxWaiting)
 	}
 	return nil
 }

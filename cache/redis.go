@@ -31,7 +31,7 @@ type redisTier struct {
 	log     *slog.Logger
 	lease   time.Duration
 	trust   time.Duration // memory.revalidate
-	doubt   time.Duration // memory.untracked_ttl
+	tuned   *atomic.Pointer[Settings]
 	timeout time.Duration // of one command
 	scripts scripts
 
@@ -57,9 +57,9 @@ var errNotYet = errors.New("not connected yet")
 
 type scripts struct{ fill, swap, release, guard, renew, unguard, claim, refresh, take, giveBack *rueidis.Lua }
 
-func newRedisTier(cfg RedisConfig, c Config, s *store, log *slog.Logger) (*redisTier, error) {
+func newRedisTier(c Config, s *store, tuned *atomic.Pointer[Settings]) (*redisTier, error) {
 	t := &redisTier{
-		cfg: cfg, store: s, log: log, lease: c.Lease, trust: c.Revalidate, doubt: c.UntrackedTTL,
+		cfg: c.Redis, store: s, log: c.Log, lease: c.Lease, trust: c.Revalidate, tuned: tuned,
 		timeout: c.LinkTimeout / 2, probe: make(chan struct{}, 1), tried: make(chan struct{}),
 		scripts: scripts{
 			fill: rueidis.NewLuaScriptRetryable(fillScript), swap: rueidis.NewLuaScriptRetryable(swapScript),

@@ -51,7 +51,7 @@ func (r *Resource) dueAt(sent, ends int64, missing bool) int64 {
 // Refresh: the record is hot, and nobody in this process has been told so just
 // now. It does not allocate.
 func (c *Cache) TakeRefresh(r *Resource, e *Entry) bool {
-	if r.Records == nil || c.store.reads.rate(e.hash) <= c.cfg.HotRate {
+	if r.Records == nil || c.store.reads.rate(e.hash) <= c.settings.Load().HotRate {
 		return false
 	}
 	// Who moves the time on has the task. Should it fail, here or on an

@@ -16,7 +16,7 @@ import (
 // every hit.
 type sketch struct {
 	second atomic.Int64
-	enough uint32                                    // counts of a second beyond which a key is not counted further
+	enough atomic.Uint32                             // counts of a second beyond which a key is not counted further
 	counts [2][sketchRows][sketchWidth]atomic.Uint32 // by second's parity
 }
 
@@ -28,7 +28,9 @@ const (
 
 // distinguish makes the sketch tell keys below rate reads a second from those
 // above, and count no further than that takes.
-func (s *sketch) distinguish(rate float64) { s.enough = uint32(min(2*rate, 1<<30)) + 1<<10 }
+func (s *sketch) distinguish(rate float64) {
+	s.enough.Store(uint32(min(2*rate, 1<<30)) + 1<<10)
+}
 
 // sampled picks the memory hits that are counted.
 func sampled(now int64) bool { return now>>4%sketchSample == 0 }
@@ -43,7 +45,7 @@ func (s *sketch) add(hash uint64, now int64, n uint32) {
 		}
 	}
 	rows := &s.counts[second&1]
-	if rows[0][column(hash, 0)].Load() >= s.enough {
+	if rows[0][column(hash, 0)].Load() >= s.enough.Load() {
 		return // hot for sure; reading the counter leaves its cache line shared
 	}
 	for i := range rows {

@@ -35,7 +35,8 @@ func TestSketchFindsHotKeys(t *testing.T) {
 // TestHotKeysLiveShorter reads one key often enough to be hot, and another
 // once; their lifetimes in the shared tier tell.
 func TestHotKeysLiveShorter(t *testing.T) {
-	c := &Cache{cfg: Config{HotRate: 10}, store: newStore(newClock(), 1<<20, 0.05, time.Second)}
+	c := &Cache{store: newStore(newClock(), 1<<20, 0.05, time.Second)}
+	c.settings.Store(&Settings{HotRate: 10})
 	r := NewResource("user", "user", Lifetimes{Cold: time.Hour, Hot: 5 * time.Minute, Missing: 30 * time.Second}, nil)
 	c.store.reads.distinguish(10)
 	for range 50 {

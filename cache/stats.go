@@ -22,12 +22,16 @@ type Stats struct {
 	Waiting        int64 `json:"readers_waiting"`    // readers waiting for somebody else's load or write, now
 	MissingBytes   int64 `json:"missing_bytes"`      // of MemoryBytes, those of missing records
 	Counting       int64 `json:"counters_waiting"`   // callers waiting for a counter's command, now
+
+	MemoryBudget int64 `json:"memory_budget"`       // bound of MemoryBytes
+	MaxWaiting   int64 `json:"readers_waiting_max"` // bound of Waiting
 }
 
 // Stats returns the numbers as they are now.
 func (c *Cache) Stats() Stats {
-	s := c.store
+	s, set := c.store, c.settings.Load()
 	return Stats{
+		MemoryBudget: set.Budget, MaxWaiting: int64(set.MaxWaiting),
 		MemoryBytes: s.entries.bytes.Load() + s.missing.bytes.Load(), MemoryEntries: s.entries.count.Load() + s.missing.count.Load(),
 		MissingEntries: s.missing.count.Load(), Invalidations: s.invalidations.Load(), LostCanaries: s.lost.Load(),
 		LeaseWaits: c.numbers.leaseWaits.Load(), Stale: c.numbers.stale.Load(), NotJSON: c.numbers.notJSON.Load(),

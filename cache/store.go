@@ -18,7 +18,7 @@ type store struct {
 	entries     *table // records
 	missing     *table // "no such record", in a share of its own (mass look-ups of absent ids displace nothing)
 	linkTimeout int64
-	maxValue    int // larger bodies are served and not kept
+	maxValue    atomic.Int64 // larger bodies are served and not kept
 
 	flights [flightShards]flightShard
 	owners  [ownerRing]atomic.Pointer[owner]
@@ -73,15 +73,15 @@ type stray struct {
 }
 
 func newStore(c *clock, budget int64, missingShare float64, linkTimeout time.Duration) *store {
-	forMissing := int64(float64(budget) * missingShare)
 	s := &store{
-		clock: c, entries: newTable(budget - forMissing), missing: newTable(forMissing),
-		linkTimeout: int64(linkTimeout), maxValue: int(budget / 100), delay: func(time.Duration) {}, open: func(string) bool { return false },
+		clock: c, entries: newTable(0), missing: newTable(0),
+		linkTimeout: int64(linkTimeout), delay: func(time.Duration) {}, open: func(string) bool { return false },
 	}
 	for i := range s.flights {
 		s.flights[i].flights = map[string]*flight{}
 		s.flights[i].watches = map[string]*watch{}
 	}
+	s.resize(budget, missingShare)
 	return s
 }
 
@@ -162,7 +162,7 @@ func (s *store) keep(e *Entry, o *owner, epoch uint32, expiry, ends int64) bool 
 	if e.keyLen == 0 {
 		return false
 	}
-	if int(e.size) > s.maxValue {
+	if int64(e.size) > s.maxValue.Load() {
 		s.drop(e.key(), nil)
 		return false
 	}

@@ -170,7 +170,7 @@ func TestTooLargeValuesAreServedNotKept(t *testing.T) {
 	fly(t, s, r, o, "k", "1")
 	s.bury(o)
 	next := s.newOwner(false)
-	large := `"` + string(make([]byte, s.maxValue)) + `"`
+	large := `"` + string(make([]byte, s.maxValue.Load())) + `"`
 	if fly(t, s, r, next, "k", large) {
 		t.Error("a value over 1 % of the budget was kept")
 	}
@@ -196,7 +196,7 @@ func TestMissingRecordsHaveTheirOwnShare(t *testing.T) {
 	if got := s.entries.count.Load(); got != records {
 		t.Errorf("absent ids displaced records: %d are left of %d", got, records)
 	}
-	if got, most := s.missing.bytes.Load(), s.missing.budget; got > most+most/20 {
+	if got, most := s.missing.bytes.Load(), s.missing.budget.Load(); got > most+most/20 {
 		t.Errorf("missing records take %d bytes of a share of %d", got, most)
 	}
 	keep("k", 0)

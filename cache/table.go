@@ -14,7 +14,7 @@ import (
 // of entries it does not want.
 type table struct {
 	shards [tableShards]shard
-	budget int64
+	budget atomic.Int64
 	bytes  atomic.Int64 // entries, slots and tags, as the allocator counts them
 	count  atomic.Int64
 	hand   atomic.Uint32 // next shard to evict from
@@ -43,7 +43,8 @@ type slots struct {
 }
 
 func newTable(budget int64) *table {
-	t := &table{budget: budget}
+	t := &table{}
+	t.budget.Store(budget)
 	for i := range t.shards {
 		t.shards[i].slots.Store(newSlots(firstSlots))
 	}
@@ -181,7 +182,7 @@ func (t *table) vacate(sh *shard, s *slots, i int, old *Entry) {
 // shards in turn and takes from each the first entry not read since the hand
 // last passed.
 func (t *table) evict() {
-	for tries := 0; t.bytes.Load() > t.budget && tries < 4*tableShards; {
+	for tries := 0; t.bytes.Load() > t.budget.Load() && tries < 4*tableShards; {
 		sh := &t.shards[t.hand.Add(1)%tableShards]
 		sh.mu.Lock()
 		if sh.count == 0 {

@@ -147,7 +147,7 @@ func (t *redisTier) trackBlind(ctx context.Context, o *owner, flights []*flight)
 		t.store.arrived(o, f.key)
 		out[i] = tracked{err: err}
 		if err == nil {
-			life := t.doubt
+			life := t.tuned.Load().UntrackedTTL
 			if replies[i].ttl > 0 {
 				life = min(life, replies[i].ttl)
 			}
@@ -172,7 +172,7 @@ func (t *redisTier) judge(f *flight, answer rueidis.RedisResult) tracked {
 	life := t.trust
 	var flags uint8
 	if o != nil && !o.proven.Load() { // without a connection it is not stored at all
-		life, flags = min(life, t.doubt), flagUntracked
+		life, flags = min(life, t.tuned.Load().UntrackedTTL), flagUntracked
 	}
 	if ttl > 0 {
 		life = min(life, ttl)

@@ -24,6 +24,10 @@ type Config struct {
 	// TrustedProxies are the networks of load balancers whose word on the
 	// client's address is believed.
 	TrustedProxies []netip.Prefix
+	// Hosts are the names besides localhost and addresses under which web pages
+	// may write to a server on their own machine while there is no token
+	// (server.admin_hosts).
+	Hosts []string
 
 	MaxHeader      int // bytes of request line and headers; 0: 8 KiB
 	MaxBody        int // bytes of a request body; 0: 1 MiB

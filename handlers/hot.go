@@ -25,6 +25,9 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 	}
 	target := req.RequestURI()
 	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		if bytes.IndexByte(target[i:], '#') >= 0 {
+			return miss{}, false
+		}
 		target = target[:i]
 	}
 	cut := bytes.LastIndexByte(target, '/') + 1
@@ -33,7 +36,7 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 		return miss{}, false
 	}
 	raw := target[cut:]
-	if !route.kind.isCanonical(raw) || route.shadowed(raw) {
+	if !route.kind.isCanonical(raw) || route.shadowed(raw) || !plain(req) {
 		return miss{}, false
 	}
 	sc := s.scratch.Get().(*scratch)

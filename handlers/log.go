@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +27,7 @@ func (c *call) finish() {
 		took := time.Since(c.Time())
 		c.meter.count(c.tier, status, took)
 		if status < fasthttp.StatusInternalServerError && s.watches(took) {
-			s.watch(c.RequestCtx, status, took)
+			s.logWatched(c.RequestCtx, c.tier, status, took)
 		}
 	}
 	if status < fasthttp.StatusInternalServerError || c.expected {
@@ -71,42 +73,78 @@ func (s *Server) finishHeaders(c *call, status int) {
 	}
 	s.origins.mark(c.RequestCtx)
 	s.markRequest(c.RequestCtx)
+	if c.id != "" { // the source was told of it
+		h.SetCanonical(headerRequestID, []byte(c.id))
+	}
 	c.rates.write(h)
 	if status < fasthttp.StatusInternalServerError || c.expected {
 		return
 	}
-	// Whoever looks for the cause needs a name for the request.
-	if c.id = string(h.PeekCanonical(headerRequestID)); c.id == "" {
-		c.id = newID()
-		h.SetCanonical(headerRequestID, []byte(c.id))
+	c.id = answerID(c.RequestCtx)
+}
+
+// answerID returns the id that the answer carries. One that carries none yet gets
+// one: whoever looks for the cause of an answer needs a name for it.
+func answerID(ctx *fasthttp.RequestCtx) string {
+	if id := ctx.Response.Header.PeekCanonical(headerRequestID); len(id) > 0 {
+		return string(id)
 	}
+	id := newID()
+	ctx.Response.Header.SetCanonical(headerRequestID, []byte(id))
+	return id
 }
 
 // log writes the one line of a request that went wrong.
 func (c *call) log(level slog.Level, message string, status int, more ...slog.Attr) {
-	attrs := append(requestAttrs(c.RequestCtx, status, time.Since(c.Time())), more...)
-	if c.id != "" {
-		attrs = append(attrs, slog.String("request_id", c.id))
-	}
+	attrs := append(c.server.requestAttrs(c.RequestCtx, c.tier, status, time.Since(c.Time())), more...)
 	if c.cause != nil {
 		attrs = append(attrs, slog.String("error", c.cause.Error()))
 	}
 	c.server.deps.Log.LogAttrs(context.Background(), level, message, attrs...)
 }
 
-// requestAttrs never include the query: it may carry what belongs in no log.
-func requestAttrs(ctx *fasthttp.RequestCtx, status int, took time.Duration) []slog.Attr {
+// requestAttrs are what every line about a request says. They never include the
+// query: it may carry what belongs in no log.
+func (s *Server) requestAttrs(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, took time.Duration) []slog.Attr {
 	path := ctx.URI().PathOriginal()
 	const longest = 512
 	if len(path) > longest {
 		path = path[:longest]
 	}
-	return []slog.Attr{
+	client, _ := s.proxies.clientOf(ctx)
+	attrs := append(make([]slog.Attr, 0, 12), // room for what else is to be said
 		slog.String("method", string(ctx.Method())),
 		slog.String("path", string(path)),
 		slog.Int("status", status),
 		slog.Duration("duration", took),
+		slog.String("tier", tier.String()),
+		slog.Int("bytes", bodyBytes(ctx, status)),
+		slog.String("client", clientText(client)),
+		slog.String("request_id", answerID(ctx)),
+	)
+	if _, id, ok := traceparentOf(&ctx.Request.Header); ok {
+		attrs = append(attrs, slog.String("trace_id", string(id)))
 	}
+	return attrs
+}
+
+// bodyBytes is how many bytes follow the header of the answer.
+func bodyBytes(ctx *fasthttp.RequestCtx, status int) int {
+	if ctx.IsHead() || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified {
+		return 0
+	}
+	return len(ctx.Response.Body())
+}
+
+// clientText names a client as limits tell clients apart.
+func clientText(client netip.Addr) string {
+	switch {
+	case !client.IsValid():
+		return "unix"
+	case client.Is6():
+		return netip.PrefixFrom(client, 64).String()
+	}
+	return client.String()
 }
 
 // watches tells whether a request without fault is logged all the same. It is
@@ -116,13 +154,17 @@ func (s *Server) watches(took time.Duration) bool {
 		s.config.AccessSample > 0 && rand.Float64() < s.config.AccessSample
 }
 
-// watch logs a slow or sampled request.
+// watch logs a slow or sampled hit of memory.
 func (s *Server) watch(ctx *fasthttp.RequestCtx, status int, took time.Duration) {
+	s.logWatched(ctx, cache.TierMemory, status, took)
+}
+
+func (s *Server) logWatched(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, took time.Duration) {
 	level, message := slog.LevelInfo, "request"
 	if s.config.Slow > 0 && took >= s.config.Slow {
 		level, message = slog.LevelWarn, "slow request"
 	}
-	s.deps.Log.LogAttrs(context.Background(), level, message, requestAttrs(ctx, status, took)...)
+	s.deps.Log.LogAttrs(context.Background(), level, message, s.requestAttrs(ctx, tier, status, took)...)
 }
 
 // rescue turns a panic into a 500. What the handler had written so far is
@@ -161,19 +203,26 @@ func (s *Server) refuseUnread(ctx *fasthttp.RequestCtx, err error) {
 	} else if errors.As(err, &wait) && wait.Timeout() {
 		p = refuse(fasthttp.StatusRequestTimeout, "the request did not arrive in time; send it again")
 	}
-	p.write(&ctx.Response)
-	if s.origins.varies() {
-		ctx.Response.Header.SetCanonical(headerVary, valueVaryOrigin)
-	}
-	s.origins.mark(ctx)
-	s.other.counter(cache.TierNone, p.status).Inc()
+	s.refuseEarly(ctx, p)
 }
 
 // wireLog takes what fasthttp has to say about connections. None of it is
 // about a fault of this server, hence the level.
 type wireLog struct{ *slog.Logger }
 
-// Printf implements fasthttp.Logger.
+// Printf implements fasthttp.Logger. An error about what is no HTTP quotes the
+// target, or the value of a header, that it is about; neither may be logged.
 func (l wireLog) Printf(format string, args ...any) {
-	l.Debug("connection", slog.String("event", fmt.Sprintf(format, args...)))
+	said := make([]any, len(args))
+	for i, arg := range args {
+		if err, ok := arg.(error); ok {
+			text, _, quotes := strings.Cut(err.Error(), `"`)
+			if quotes {
+				text += "…"
+			}
+			arg = text
+		}
+		said[i] = arg
+	}
+	l.Debug("connection", slog.String("event", fmt.Sprintf(format, said...)))
 }

@@ -24,7 +24,7 @@ func (s *Server) many(rec *record) operation {
 			return err
 		}
 		defer done()
-		answers, err := s.reads.ReadMany(ctx, rec.Resource, keys, args)
+		answers, err := s.reads.ReadMany(c.tell(ctx, rec), rec.Resource, keys, args)
 		if err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ type problem struct {
 	after     time.Duration // add this Retry-After
 	challenge string        // WWW-Authenticate
 	allow     string        // Allow
+	close     bool          // and nothing more is read from the connection
 	cause     error
 }
 
@@ -68,6 +69,7 @@ func appendQuoted(dst []byte, s string) []byte {
 // write puts the problem into resp, whatever was there before. Headers that
 // hold for every answer (CORS, request id) are added by the caller.
 func (p *problem) write(resp *fasthttp.Response) {
+	closing := p.close || resp.ConnectionClose()
 	resp.Reset()
 	resp.SetStatusCode(p.status)
 	resp.Header.SetContentType(mediaProblem)
@@ -83,6 +85,9 @@ func (p *problem) write(resp *fasthttp.Response) {
 	}
 	if p.after > 0 {
 		resp.Header.Set(fasthttp.HeaderRetryAfter, retryAfter(p.after))
+	}
+	if closing {
+		resp.SetConnectionClose()
 	}
 	resp.SetBodyRaw(p.appendJSON(nil))
 }

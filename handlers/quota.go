@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -207,3 +208,44 @@ func (s *Server) subject(ctx *fasthttp.RequestCtx, q *quota, sc *scratch) []byte
 
 // retryAfter is the value of Retry-After for a wait known to be d.
 func retryAfter(d time.Duration) string { return strconv.FormatInt(limit.Seconds(d), 10) }
+
+// IdleLimits names the paths of limits that no route is below: most likely they
+// are misspelt, and protect nothing.
+func (s *Server) IdleLimits() (idle []string) {
+	for _, q := range s.quotas {
+		for _, p := range q.Paths {
+			covers := func(r row) bool { return p.meets(segmentsOf(r.path)) }
+			if !slices.ContainsFunc(s.table, covers) {
+				idle = append(idle, "path "+strconv.Quote(p.String())+" of limit "+strconv.Quote(q.Limiter.Name())+" covers no route")
+			}
+		}
+	}
+	return idle
+}
+
+// segmentsOf takes a path apart as it is registered.
+func segmentsOf(path string) (all []Segment) {
+	for text := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		if strings.HasPrefix(text, "{") {
+			all = append(all, Segment{Param: text})
+		} else if text != "" {
+			all = append(all, Segment{Literal: text})
+		}
+	}
+	return all
+}
+
+// String is the path as it is written in the configuration.
+func (p *LimitPath) String() string {
+	var b strings.Builder
+	for _, seg := range p.Segments {
+		b.WriteString("/" + seg.Literal + seg.Param)
+	}
+	switch {
+	case p.Below:
+		b.WriteString("/*")
+	case b.Len() == 0:
+		return "/"
+	}
+	return b.String()
+}

@@ -50,7 +50,7 @@ func (s *Server) readThrough(c *call, rec *record, sc *scratch, key string, args
 		return err
 	}
 	defer done()
-	answer, err := s.reads.Read(ctx, rec.Resource, key, args)
+	answer, err := s.reads.Read(c.tell(ctx, rec), rec.Resource, key, args)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,8 @@ func TestReadFromSourceThenCache(t *testing.T) {
 	if got := hit.Header.Get("Cache-Status"); !strings.HasPrefix(got, "Hearth-Memory; hit; ttl=") {
 		t.Errorf("Cache-Status of a hit: got %q", got)
 	}
-	f.send(t, "GET", "http://elsewhere.test/user/1", "").want(t, 200, hit.body)
+	f.send(t, "GET", "http://HEARTH.test/user/1", "").want(t, 200, hit.body)
+	f.send(t, "GET", "http://elsewhere.test/user/1", "").wantProblem(t, 400, "must be the same")
 }
 
 func TestHeadHasTheHeadersOfGet(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/auth"
+	"hearth/internal/source"
 )
 
 // record is a resource as the requests for it need it.
@@ -21,6 +23,7 @@ type record struct {
 	head         []byte // what precedes the data in an answer
 	shapes       shapes
 	meter        *meter
+	called       bool // its source is told who asks; see call.tell
 }
 
 // hotRoute is a record reached by a literal prefix and one parameter.
@@ -42,16 +45,37 @@ func (r *hotRoute) shadowed(raw []byte) bool {
 	return false
 }
 
+// row is one route: what is served, and the scope of the token that it takes
+// where tokens are configured.
+type row struct {
+	method, path string
+	scope        auth.Scope
+}
+
 // routes collects what New registers.
 type routes struct {
 	*router.Router
-	get map[string]bool // paths with a GET, as registered
+	server *Server
+	get    map[string]bool // paths with a GET, as registered
+}
+
+// add registers a route. There is no other way to register one, so none can be
+// without a scope, or be served without its being checked.
+func (r routes) add(method, path string, scope auth.Scope, m *meter, op operation) {
+	s := r.server
+	s.table = append(s.table, row{method, path, scope})
+	r.Handle(method, path, handler(m, func(c *call) error {
+		if err := s.authorise(c, scope); err != nil {
+			return err
+		}
+		return op(c)
+	}))
 }
 
 // buildRoutes registers everything that is served, in one table. Paths found
 // in the configuration come first; a many-read gives way to any other path.
 func (s *Server) buildRoutes() {
-	r := routes{Router: router.New(), get: map[string]bool{}}
+	r := routes{Router: router.New(), server: s, get: map[string]bool{}}
 	// Redirects would turn //host/path into a redirect to that host.
 	r.RedirectTrailingSlash = false
 	r.RedirectFixedPath = false
@@ -69,14 +93,14 @@ func (s *Server) buildRoutes() {
 	}
 	for _, c := range s.config.Counters {
 		r.get[c.Path] = true
-		r.GET(c.Path, handler(s.other, s.counter(c)))
+		r.add(fasthttp.MethodGet, c.Path, open, s.other, s.counter(c))
 	}
 	for _, c := range s.config.Batches {
 		rec := records[c.Resource]
 		if rec == nil || len(rec.params) != 1 {
 			panic("BUG: batch " + strconv.Quote(c.Path) + " needs a resource with one path parameter")
 		}
-		r.POST(c.Path, handler(rec.meter, s.batch(rec)))
+		r.add(fasthttp.MethodPost, c.Path, auth.Write, rec.meter, s.batch(rec))
 	}
 	s.routeFixed(r)
 	for _, c := range s.config.Resources {
@@ -88,21 +112,21 @@ func (s *Server) buildRoutes() {
 
 // routeFixed registers what every configuration serves.
 func (s *Server) routeFixed(r routes) {
-	r.read("/", handler(s.other, root))
-	r.read("/healthz", handler(s.other, s.health))
+	r.read("/", s.other, root)
+	r.read("/healthz", s.other, s.health)
 	if len(s.config.Docs.Page) > 0 {
-		r.read("/docs", handler(s.other, s.docsPage))
+		r.read("/docs", s.other, s.docsPage)
 	}
 	if len(s.config.Docs.OpenAPI) > 0 {
-		r.read("/openapi.json", handler(s.other, s.openAPI))
+		r.read("/openapi.json", s.other, s.openAPI)
 	}
 }
 
-// read registers a GET and the HEAD that belongs to it.
-func (r routes) read(path string, h fasthttp.RequestHandler) {
+// read registers a GET and the HEAD that belongs to it. Reads are open.
+func (r routes) read(path string, m *meter, op operation) {
 	r.get[path] = true
-	r.GET(path, h)
-	r.HEAD(path, h)
+	r.add(fasthttp.MethodGet, path, open, m, op)
+	r.add(fasthttp.MethodHead, path, open, m, op)
 }
 
 func (s *Server) newRecord(c Resource) (*record, string) {
@@ -111,6 +135,7 @@ func (s *Server) newRecord(c Resource) (*record, string) {
 		cacheControl: valueNoCache,
 		meter:        newMeter(s.deps.Metrics, c.Cache.Name),
 	}
+	_, rec.called = c.Cache.Records.(source.Called)
 	if c.CacheControl != "" {
 		rec.cacheControl = []byte(c.CacheControl)
 	}
@@ -149,12 +174,12 @@ func checkLiteral(text string) {
 }
 
 func (s *Server) routeRecord(r routes, c Resource, rec *record, path string) {
-	r.read(path, handler(rec.meter, s.read(rec)))
+	r.read(path, rec.meter, s.read(rec))
 	if c.CanPut {
-		r.PUT(path, handler(rec.meter, s.put(rec)))
+		r.add(fasthttp.MethodPut, path, auth.Write, rec.meter, s.put(rec))
 	}
 	if c.CanDelete {
-		r.DELETE(path, handler(rec.meter, s.remove(rec)))
+		r.add(fasthttp.MethodDelete, path, auth.Write, rec.meter, s.remove(rec))
 	}
 	last := len(c.Path) - 1
 	if len(rec.params) == 1 && c.Path[last].Param != "" {
@@ -173,7 +198,7 @@ func (s *Server) routeMany(r routes, c Resource, rec *record) {
 		path.WriteString("/" + seg.Literal)
 	}
 	if !r.get[path.String()] {
-		r.read(path.String(), handler(rec.meter, s.many(rec)))
+		r.read(path.String(), rec.meter, s.many(rec))
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/auth"
 	"hearth/internal/metrics"
 	"hearth/internal/source"
 )
@@ -55,9 +56,14 @@ type Server struct {
 	foreign *foreignLog
 	hots    map[string]*hotRoute // by the path up to its last slash, that included
 	route   fasthttp.RequestHandler
+	table   []row    // every route, with who may call it
 	targets []target // every record, for operators
 	origins origins
-	other   *meter // requests that concern no resource
+	hosts   auth.Hosts // under which web pages may write to this machine
+	other   *meter     // requests that concern no resource
+
+	users atomic.Int64           // requests on the slow path; see Switch
+	next  atomic.Pointer[Server] // the one that a reload has put in this one's place
 
 	scratch   sync.Pool    // of *scratch
 	inFlight  atomic.Int64 // requests at work beyond memory
@@ -80,7 +86,7 @@ func New(config Config, deps Deps) *Server {
 	s := &Server{
 		config: config.withDefaults(), deps: deps,
 		memory: deps.Cache, reads: deps.Cache, writes: deps.Cache, tallies: deps.Cache,
-		origins: newOrigins(config.CORS),
+		origins: newOrigins(config.CORS), hosts: auth.NewHosts(config.Hosts),
 		other:   newBareMeter(deps.Metrics, ""),
 		proxies: newProxies(config.TrustedProxies), foreign: newForeignLog(deps.Log),
 	}
@@ -106,6 +112,7 @@ const writeBuffer = 8 << 10
 // caller, who may swap Servers at a reload.
 func (s *Server) Configure(srv *fasthttp.Server) {
 	srv.ErrorHandler = s.refuseUnread
+	srv.ExpectHandler = s.expect
 	srv.ReadBufferSize = s.config.MaxHeader
 	srv.MaxRequestBodySize = s.config.MaxBody
 	srv.StreamRequestBody = true // see readBody
@@ -151,8 +158,24 @@ type watchedConn interface {
 // slow answers what memory cannot, or not cheaply. A record that the fast path
 // has found already need not go through the router again.
 func (s *Server) slow(ctx *fasthttp.RequestCtx, m miss) {
+	if next := s.begin(); next != nil {
+		next.slow(ctx, miss{})
+		return
+	}
+	defer s.end()
 	c := &call{RequestCtx: ctx, server: s, meter: s.other, rates: m.rates}
 	ctx.SetUserValue(callKey{}, c)
+	chunked := false
+	if m.hotRoute == nil { // else the fast path has looked already
+		var err error
+		if chunked, err = inspect(&ctx.Request.Header); err != nil {
+			c.expected = true // 501 and 505 are no fault of this server
+			c.fail(err)
+			c.finish()
+			return
+		}
+	}
+	defer c.settle(chunked)
 	if !m.admitted && len(s.quotas) > 0 {
 		if err := s.admit(c); err != nil {
 			if m.hotRoute != nil {

@@ -125,10 +125,12 @@ func (l *lockedBuffer) String() string {
 func openCache(tb testing.TB) *cache.Cache {
 	tb.Helper()
 	c, err := cache.New(cache.Config{
-		Embedded: filepath.Join(tb.TempDir(), "hearth.db"),
-		Budget:   16 << 20, MissingShare: 0.1, MissingRate: 1000,
-		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, UntrackedTTL: time.Second,
-		MaxLoads: 8, MaxWaiting: 100, Wait: 2 * time.Second, Lease: 5 * time.Second,
+		Embedded:   filepath.Join(tb.TempDir(), "hearth.db"),
+		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, Lease: 5 * time.Second,
+		Settings: cache.Settings{
+			Budget: 16 << 20, MissingShare: 0.1, MissingRate: 1000, UntrackedTTL: time.Second,
+			MaxLoads: 8, MaxWaiting: 100, Wait: 2 * time.Second,
+		},
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -6,38 +6,18 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
-	"hearth/internal/auth"
 	"hearth/internal/source"
 )
-
-// authorise lets a write pass or says why not. Where no token is configured
-// nobody is known, and what is left to check is that no web page of another
-// origin makes its visitor's browser write here.
-func (s *Server) authorise(c *call) error {
-	req := &c.Request.Header
-	_, verdict := s.deps.Keeper.Check(req.Peek(fasthttp.HeaderAuthorization), auth.Write)
-	if verdict != auth.OK {
-		return &problem{status: verdict.Status(), detail: verdict.Detail(auth.Write), challenge: verdict.Challenge(auth.Write)}
-	}
-	if s.deps.Keeper.Open() && !s.config.CORS.OpenWrites &&
-		auth.ForeignOrigin(string(req.Peek(fasthttp.HeaderOrigin)), string(req.Host())) {
-		return refuse(fasthttp.StatusForbidden,
-			"pages of other origins may not write while no token is configured; add an [[auth.token]], or set cors.open_writes")
-	}
-	return nil
-}
 
 // put stores the body as the record and answers with what the database made
 // of it.
 func (s *Server) put(rec *record) operation {
 	return func(c *call) error {
-		if err := s.authorise(c); err != nil {
-			return err
-		}
 		key, args, err := rec.locate(c)
 		if err != nil {
 			return err
 		}
+		p := preconditionsOf(&c.Request.Header) // before the body: its trailers are no header
 		body, err := objectBody(c)
 		if err != nil {
 			return err
@@ -47,7 +27,7 @@ func (s *Server) put(rec *record) operation {
 			return err
 		}
 		defer done()
-		if err := s.meets(ctx, c, rec, key, args); err != nil {
+		if err := s.meets(ctx, rec, key, args, p); err != nil {
 			return err
 		}
 		answer, err := s.writes.Put(ctx, rec.Resource, key, args, body)
@@ -73,9 +53,6 @@ func (s *Server) writeStored(c *call, rec *record, a cache.Answer) {
 // remove deletes the record.
 func (s *Server) remove(rec *record) operation {
 	return func(c *call) error {
-		if err := s.authorise(c); err != nil {
-			return err
-		}
 		key, args, err := rec.locate(c)
 		if err != nil {
 			return err
@@ -85,7 +62,7 @@ func (s *Server) remove(rec *record) operation {
 			return err
 		}
 		defer done()
-		if err := s.meets(ctx, c, rec, key, args); err != nil {
+		if err := s.meets(ctx, rec, key, args, preconditionsOf(&c.Request.Header)); err != nil {
 			return err
 		}
 		if err := s.writes.Delete(ctx, rec.Resource, key, args); err != nil {
@@ -101,8 +78,7 @@ func (s *Server) remove(rec *record) operation {
 // meets checks the conditions of a write (RFC 9110, 13.1). Another writer may
 // come between the check and the write: conditions guard against forgotten
 // work, not against a race of two writers.
-func (s *Server) meets(ctx context.Context, c *call, rec *record, key string, args source.Args) error {
-	p := preconditionsOf(&c.Request.Header)
+func (s *Server) meets(ctx context.Context, rec *record, key string, args source.Args, p preconditions) error {
 	if !p.exist() {
 		return nil
 	}

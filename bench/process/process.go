@@ -37,6 +37,7 @@ type Command struct {
 	CPU   int                 // the only processor that it may use, or AnyCPU
 	Env   []string            // beside the variables of this program, which it replaces
 	Argv  []string            // program and arguments
+	Files []*os.File          // open files that it gets, from descriptor 3 on
 	Owner *syscall.Credential // as whom it runs, where we may choose; nil: as this program
 	Last  syscall.Signal      // what the kernel sends when this program dies; 0: SIGKILL
 }
@@ -65,6 +66,7 @@ func Start(c Command) (*Process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.Dir, log, log
 	cmd.Env = append(os.Environ(), c.Env...)
+	cmd.ExtraFiles = c.Files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: c.Last, Credential: c.Owner}
 	if c.Last == 0 {
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL

@@ -70,7 +70,7 @@ type Deps struct {
 type Admin struct {
 	config Config
 	deps   Deps
-	hosts  map[string]bool // lower-cased
+	hosts  auth.Hosts
 	routes []route
 	router *router.Router
 }
@@ -90,7 +90,7 @@ func New(config Config, deps Deps) *Admin {
 	if config.InvalidateTimeout <= 0 {
 		config.InvalidateTimeout = DefaultInvalidateTimeout
 	}
-	a := &Admin{config: config, deps: deps, hosts: hostSet(config.Hosts)}
+	a := &Admin{config: config, deps: deps, hosts: auth.NewHosts(config.Hosts)}
 	a.routes = a.table()
 	a.router = a.build()
 	return a
@@ -100,6 +100,9 @@ func New(config Config, deps Deps) *Admin {
 func (a *Admin) Handle(ctx *fasthttp.RequestCtx) {
 	defer a.recoverPanic(ctx)
 	setCommonHeaders(ctx)
+	if !inspect(ctx) {
+		return
+	}
 	if !a.allowHost(ctx) {
 		problem(ctx, fasthttp.StatusMisdirectedRequest,
 			"the Host header must be an IP address, localhost or one of server.admin_hosts")

@@ -2,8 +2,6 @@ package admin
 
 import (
 	"mime"
-	"net"
-	"net/netip"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -11,35 +9,10 @@ import (
 	"hearth/internal/auth"
 )
 
-func hostSet(names []string) map[string]bool {
-	set := map[string]bool{"localhost": true}
-	for _, n := range names {
-		set[strings.TrimSuffix(strings.ToLower(n), ".")] = true
-	}
-	return set
-}
-
-// allowHost reports whether the request's Host may be served. A page whose own
-// name an attacker has made to resolve to this machine (DNS rebinding) counts
-// as same-origin for the browser, but it cannot avoid sending that name. No
-// page can connect to a Unix socket, and clients put anything there.
+// allowHost reports whether the request's Host may be served. No page can
+// connect to a Unix socket, and clients put anything there.
 func (a *Admin) allowHost(ctx *fasthttp.RequestCtx) bool {
-	if ctx.LocalAddr().Network() == "unix" {
-		return true
-	}
-	host := strings.ToLower(string(ctx.Request.Header.Host()))
-	if a.hosts[host] {
-		return true
-	}
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	} else {
-		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
-	}
-	return a.hosts[strings.TrimSuffix(host, ".")]
+	return ctx.LocalAddr().Network() == "unix" || a.hosts.Allow(string(ctx.Host()))
 }
 
 // authorize answers 401 or 403 and reports false unless the request may use a
@@ -48,19 +21,7 @@ func (a *Admin) authorize(ctx *fasthttp.RequestCtx, scope auth.Scope) bool {
 	if scope == open {
 		return true
 	}
-	var verdict auth.Verdict
-	switch headers := ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization); len(headers) {
-	case 0:
-		_, verdict = a.deps.Keeper.Check(nil, scope)
-	case 1:
-		_, verdict = a.deps.Keeper.Check(headers[0], scope)
-	default:
-		// The field may occur once. Which of two a proxy in front looked at
-		// is not to be guessed.
-		if !a.deps.Keeper.Open() {
-			verdict = auth.Unknown
-		}
-	}
+	_, verdict := a.deps.Keeper.CheckLines(ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization), scope)
 	if verdict == auth.OK {
 		return true
 	}
@@ -73,18 +34,13 @@ func (a *Admin) authorize(ctx *fasthttp.RequestCtx, scope auth.Scope) bool {
 // behind the request. Sec-Fetch-Site says so by itself; Origin is for browsers
 // that do not send it.
 func refuseForeign(ctx *fasthttp.RequestCtx) bool {
-	host := string(ctx.Request.Header.Host())
-	for _, origin := range ctx.Request.Header.PeekAll(fasthttp.HeaderOrigin) {
-		if auth.ForeignOrigin(string(origin), host) {
-			problem(ctx, fasthttp.StatusForbidden, "pages of other origins may not do this")
-			return false
-		}
+	if auth.ForeignOrigins(ctx.Request.Header.PeekAll(fasthttp.HeaderOrigin), string(ctx.Host())) {
+		problem(ctx, fasthttp.StatusForbidden, "pages of other origins may not do this")
+		return false
 	}
-	for _, site := range ctx.Request.Header.PeekAll("Sec-Fetch-Site") {
-		if s := string(site); s != "same-origin" && s != "none" {
-			problem(ctx, fasthttp.StatusForbidden, "pages of other sites may not do this")
-			return false
-		}
+	if auth.ForeignSites(ctx.Request.Header.PeekAll("Sec-Fetch-Site")) {
+		problem(ctx, fasthttp.StatusForbidden, "pages of other sites may not do this")
+		return false
 	}
 	return true
 }

@@ -26,7 +26,11 @@ func problem(ctx *fasthttp.RequestCtx, status int, detail string) {
 			kept = append(kept, [2]string{name, string(v)})
 		}
 	}
+	closing := ctx.Response.ConnectionClose()
 	ctx.Response.Reset()
+	if closing {
+		ctx.SetConnectionClose()
+	}
 	setCommonHeaders(ctx)
 	for _, h := range kept {
 		ctx.Response.Header.Set(h[0], h[1])

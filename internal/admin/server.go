@@ -27,6 +27,7 @@ func (a *Admin) Server() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      a.Handle,
 		ErrorHandler:                 refuseUnread,
+		ExpectHandler:                a.expect,
 		NoDefaultServerHeader:        true,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout,

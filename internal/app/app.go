@@ -1,5 +1,6 @@
-// Package app puts the parts of a server together, runs them, and takes them
-// apart again in the right order.
+// Package app puts the parts of a server together, runs them, replaces at a
+// reload what the configuration has changed, and takes all apart again in the
+// right order.
 //
 // It is the one place that knows both the configuration and the packages it
 // configures. The order in which things start and end is written down here
@@ -21,109 +22,160 @@ import (
 
 	"hearth/cache"
 	"hearth/handlers"
-	"hearth/internal/admin"
 	"hearth/internal/auth"
 	"hearth/internal/config"
-	"hearth/internal/limit"
 	"hearth/internal/listen"
 	"hearth/internal/metrics"
-	"hearth/internal/source"
 )
 
 // App is one server: both listeners and all behind them.
 type App struct {
-	cfg     *config.Config
 	version string
+	load    func() (*config.Config, error)
+	output  *Log
 	log     *slog.Logger
 
-	db      *source.DB // nil without a database
-	origins []*source.Origin
+	// What lives as long as the process.
 	cache   *cache.Cache
-	front   *handlers.Server
-	limits  []*limit.Limiter // in the order of the configuration
-	keeper  *auth.Keeper
 	metrics *metrics.Set
-	public  *fasthttp.Server
+	numbers numbers
+	front   *handlers.Switch
+	passed  listen.Sockets // by the service manager
+	public  entrance
 	admin   *fasthttp.Server
-	kinds   []kind // resources as configured and as the cache knows them
+
+	// What a reload replaces.
+	current  atomic.Pointer[generation]
+	reloads  chan struct{}      // holds one wish at most
+	retiring chan struct{}      // a token for each generation that waits for its last requests
+	busy     []*handlers.Server // replaced, and maybe at work still; the reloader's
 
 	state   atomic.Uint32 // a handlers.State
 	stopped context.Context
 	stop    context.CancelCauseFunc
+	running sync.WaitGroup // retirements
 }
 
 var errStopping = errors.New("the server is stopping")
 
+// Process is what a server is told about the process it runs in.
+type Process struct {
+	Version string
+	Log     *Log
+	// Load reads the configuration again, for a reload; nil: there are none.
+	Load func() (*config.Config, error)
+}
+
 // New builds a server out of a valid configuration. It opens files, but no
 // socket, and needs neither Redis nor the database to be up. Close it if Run
 // is never called.
-func New(cfg *config.Config, version string, log *slog.Logger) (*App, error) {
-	if err := refuse(cfg); err != nil {
-		return nil, err
+func New(cfg *config.Config, p Process) (*App, error) {
+	a := &App{
+		version: p.Version, load: p.Load, output: p.Log, log: p.Log.Logger(), metrics: metrics.New(p.Version),
+		reloads: make(chan struct{}, 1), retiring: make(chan struct{}, maxRetiring),
 	}
-	for _, w := range notes(cfg) {
-		log.Warn(w)
-	}
-	a := &App{cfg: cfg, version: version, log: log, metrics: metrics.New(version)}
+	a.numbers.loaded.Store(time.Now().Unix())
 	a.stopped, a.stop = context.WithCancelCause(context.Background())
 	a.state.Store(uint32(handlers.Starting))
-	tokens, err := tokensOf(cfg.Auth.Tokens)
-	if err != nil {
-		return nil, err
-	}
-	a.keeper = auth.New(tokens)
-	if err := a.openSources(); err != nil {
-		a.Close()
-		return nil, err
-	}
-	if a.cache, err = cache.New(a.cacheConfig()); err != nil {
-		a.Close()
-		return nil, err
-	}
-	a.openLimits()
-	a.registerMetrics()
-	if err := a.buildServers(); err != nil {
+	if err := a.open(cfg); err != nil {
 		a.Close()
 		return nil, err
 	}
 	return a, nil
 }
 
-// buildServers makes both HTTP servers; they share nothing but this App.
-func (a *App) buildServers() error {
-	docs, err := a.docs()
+func (a *App) open(cfg *config.Config) (err error) {
+	if a.passed, err = listen.Inherited(); err != nil {
+		return err
+	}
+	cfg = a.effective(cfg)
+	if err := refuse(cfg); err != nil {
+		return err
+	}
+	if err := a.openCertificates(cfg); err != nil {
+		return err
+	}
+	if a.cache, err = cache.New(a.cacheConfig(cfg)); err != nil {
+		return err
+	}
+	g, err := a.assemble(cfg, nil)
 	if err != nil {
 		return err
 	}
-	a.front = handlers.New(a.handlersConfig(docs), handlers.Deps{
-		Cache: a.cache, Keeper: a.keeper, Metrics: a.metrics, Log: a.log, Context: a.stopped,
+	a.begin(g)
+	return nil
+}
+
+// begin makes both HTTP servers, which share nothing but this App, for the first
+// generation.
+func (a *App) begin(g *generation) {
+	a.warn(g)
+	a.current.Store(g)
+	a.registerMetrics()
+	a.registerGeneration(g)
+	a.front = handlers.NewSwitch(g.front)
+	a.public.server = &fasthttp.Server{ConnState: listen.ConnState}
+	a.front.Configure(a.public.server)
+	a.admin = g.admin.Server()
+	a.admin.Handler = func(ctx *fasthttp.RequestCtx) { a.current.Load().admin.Handle(ctx) }
+}
+
+// warn says what works and may surprise.
+func (a *App) warn(g *generation) {
+	all := append(g.cfg.Warnings[:len(g.cfg.Warnings):len(g.cfg.Warnings)], notes(g.cfg)...)
+	all = append(all, g.front.IdleLimits()...)
+	if a.public.certs != nil {
+		all = append(all, a.public.certs.Warnings()...)
+	}
+	for _, w := range all {
+		a.log.Warn(w)
+	}
+}
+
+// assemble makes a generation, and takes over from the one before it what has
+// not changed; before is nil at the start. After an error nothing of it is left.
+func (a *App) assemble(cfg *config.Config, before *generation) (*generation, error) {
+	g := &generation{cfg: cfg}
+	tokens, err := tokensOf(cfg.Auth.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	g.keeper = auth.New(tokens)
+	if err := g.openSources(before); err != nil {
+		g.close(before, a.log)
+		return nil, err
+	}
+	g.openLimits(before, a.cache, a.log)
+	docs, err := g.docs(a.version)
+	if err != nil {
+		g.close(before, a.log)
+		return nil, err
+	}
+	g.front = handlers.New(g.handlersConfig(docs), handlers.Deps{
+		Cache: a.cache, Keeper: g.keeper, Metrics: a.metrics, Log: a.log, Context: a.stopped,
 		State: func() handlers.State { return handlers.State(a.state.Load()) },
 	})
-	a.public = &fasthttp.Server{Handler: a.front.Handler()}
-	a.front.Configure(a.public)
-	a.public.ConnState = listen.ConnState
-	a.admin = admin.New(a.adminConfig(), a.adminDeps(a.front)).Server()
-	return nil
+	g.admin = a.newAdmin(g)
+	return g, nil
 }
 
 // Close releases what New opened: in the order in which a request needs them,
 // so that nothing is asked after it is gone.
 func (a *App) Close() {
 	a.stop(errStopping)
-	for _, l := range a.limits {
-		l.Close()
+	a.running.Wait()
+	g := a.current.Load()
+	if g == nil {
+		g = &generation{}
 	}
+	g.closeLimits(nil)
 	if a.cache != nil {
 		a.cache.Close()
 	}
-	for _, o := range a.origins {
-		if err := o.Close(); err != nil {
-			a.log.Warn("closing an origin", "error", err)
-		}
-	}
-	if a.db != nil {
-		if err := a.db.Close(); err != nil {
-			a.log.Warn("closing the database", "error", err)
+	g.closeSources(nil, a.log)
+	for _, l := range []net.Listener{a.passed.Public, a.passed.Admin} {
+		if l != nil {
+			_ = l.Close() // after Run it is closed already
 		}
 	}
 }
@@ -134,42 +186,41 @@ func (a *App) Close() {
 // failed.
 func (a *App) Run(ctx context.Context) error {
 	defer a.Close()
-	public, err := listen.Listen(a.cfg.Server.Listen, "server.listen")
+	watchdog, err := listen.WatchdogInterval()
 	if err != nil {
 		return err
 	}
-	operators, err := listen.Listen(a.cfg.Server.Admin, "server.admin")
+	operators, err := a.openListeners()
 	if err != nil {
-		return errors.Join(err, public.Close())
+		return err
 	}
-	s := a.cfg.Server
-	watched := listen.Watch(listen.Patient(public, a.log), listen.Timeouts{Read: s.ReadTimeout, Write: s.WriteTimeout, Idle: s.IdleTimeout})
-	watched.Limit(listen.Limit{Conns: a.maxConnections(), Refusals: a.front.Refusals(), Log: a.log})
-	a.metrics.GaugeFunc("hearth_connections_open", "Public connections that are open.", func() float64 { return float64(watched.Open()) })
-	a.metrics.CounterFunc("hearth_connections_refused_total", "Public connections refused because as many were open as may be.",
-		func() float64 { return float64(watched.Refused()) })
+	a.registerListeners()
 	patient := listen.Patient(operators, a.log)
 	failed := make(chan error, 2)
 	var parts sync.WaitGroup
 	serve := func(name string, s *fasthttp.Server, l net.Listener) {
 		parts.Go(func() {
-			if err := s.Serve(l); err != nil {
+			if err := s.Serve(l); err != nil && handlers.State(a.state.Load()) != handlers.Draining {
 				failed <- fmt.Errorf("serving %s: %w", name, err)
 			}
 		})
 	}
-	serve("the public listener", a.public, watched)
+	serve("the public listener", a.public.server, a.public.watched)
 	serve("the admin listener", a.admin, patient)
 	parts.Go(a.watch)
-	a.log.Info("serving", "version", a.version, "listen", public.Addr().String(), "admin", operators.Addr().String())
-	a.notify("READY=1")
+	parts.Go(a.reloader)
+	if watchdog > 0 {
+		parts.Go(func() { a.watchdog(watchdog, operators.Addr()) })
+	}
+	a.log.Info("serving", "version", a.version, "listen", a.public.watched.Addr().String(), "admin", operators.Addr().String())
+	a.notify(listen.Ready)
 
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
 	a.drain(context.Cause(ctx))
-	for _, l := range []net.Listener{watched, patient} {
+	for _, l := range []net.Listener{a.public.watched, patient} {
 		// fasthttp's Shutdown overlooks a listener whose Serve has only just
 		// begun; closed twice does no harm.
 		if closeErr := l.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {
@@ -192,86 +243,22 @@ func (a *App) notify(state string) {
 var ErrNow = errors.New("asked to stop at once")
 
 // drain is the end of a process, from top to bottom: turn balancers away, give
-// them time to notice, close the listeners, let requests finish.
+// them time to notice, close the listeners, let requests finish. Where the
+// service manager keeps the socket nobody has to be turned away: whoever connects
+// waits there for the next process.
 func (a *App) drain(cause error) {
 	a.log.Info("draining", "cause", cause)
 	a.state.Store(uint32(handlers.Draining))
-	a.notify("STOPPING=1")
-	if !errors.Is(cause, ErrNow) {
-		time.Sleep(a.cfg.Server.Drain)
+	a.notify(listen.Stopping)
+	g := a.current.Load()
+	if !a.public.activated && !errors.Is(cause, ErrNow) {
+		a.pause(g.cfg.Server.Drain)
 	}
-	finish, cancel := context.WithTimeout(context.Background(), a.requestTimeout()+time.Second)
+	finish, cancel := context.WithTimeoutCause(context.Background(), g.requestTimeout()+time.Second, errors.New("requests take too long"))
 	defer cancel()
-	if err := a.public.ShutdownWithContext(finish); err != nil {
-		a.log.Warn("requests were cut off", "error", err)
-	}
+	a.public.leave(finish, a)
 	a.stop(errStopping)
 	if err := a.admin.ShutdownWithContext(finish); err != nil {
 		a.log.Warn("closing the admin listener", "error", err)
 	}
-}
-
-// watch keeps asking whether the source can be reached, which also sets it up
-// when it comes late, and ends the state "starting".
-func (a *App) watch() {
-	started := time.Now()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		if a.db != nil {
-			a.pingSource()
-		}
-		if a.ready() || time.Since(started) >= a.cfg.Server.StartGrace {
-			a.state.CompareAndSwap(uint32(handlers.Starting), uint32(handlers.Serving))
-		}
-		wait := tick.C
-		if handlers.State(a.state.Load()) == handlers.Starting {
-			soon := time.NewTimer(20 * time.Millisecond)
-			wait = soon.C
-			defer soon.Stop()
-		}
-		select {
-		case <-a.stopped.Done():
-			return
-		case <-wait:
-		}
-	}
-}
-
-func (a *App) pingSource() {
-	before := a.db.Up()
-	ctx, cancel := context.WithTimeout(a.stopped, a.cfg.Database.Timeout)
-	defer cancel()
-	err := a.db.Ping(ctx)
-	switch {
-	case err == nil && !before:
-		a.log.Info("the database answers")
-	case err != nil && before && a.stopped.Err() == nil:
-		a.log.Warn("the database does not answer", "error", err)
-	}
-}
-
-// checks names what a ready server needs and why it is missing, nil if not.
-func (a *App) checks() map[string]error {
-	checks := map[string]error{a.cache.SharedTier().String(): nil}
-	if err := a.cache.Up(); err != nil {
-		a.log.Debug("not ready", "error", err)
-		checks[a.cache.SharedTier().String()] = admin.Reason("cannot be asked; the log says why")
-	}
-	if a.db != nil {
-		checks["source"] = nil
-		if !a.db.Up() {
-			checks["source"] = admin.Reason("the database does not answer")
-		}
-	}
-	return checks
-}
-
-func (a *App) ready() bool {
-	for _, err := range a.checks() {
-		if err != nil {
-			return false
-		}
-	}
-	return true
 }

@@ -10,21 +10,21 @@ import (
 )
 
 // docs makes the OpenAPI document and the page that shows it.
-func (a *App) docs() (handlers.Docs, error) {
+func (g *generation) docs(version string) (handlers.Docs, error) {
 	api := openapi.API{
-		Title: "Hearth", Version: a.version,
+		Title: "Hearth", Version: version,
 		Description: "Hot JSON reads from memory, kept coherent with the shared tier and with the source behind it. " +
 			"HEAD works wherever GET does, the counters excepted.",
-		TokensRequired: !a.keeper.Open(),
-		MaxMany:        a.cfg.Server.MaxMany, MaxItems: a.cfg.Server.MaxItems, MaxBody: a.cfg.Server.MaxBody,
+		TokensRequired: !g.keeper.Open(),
+		MaxMany:        g.cfg.Server.MaxMany, MaxItems: g.cfg.Server.MaxItems, MaxBody: g.cfg.Server.MaxBody,
 	}
-	for _, k := range a.kinds {
-		api.Resources = append(api.Resources, a.describe(k))
+	for _, k := range g.kinds {
+		api.Resources = append(api.Resources, g.describe(k))
 	}
-	for _, c := range a.cfg.Counters {
+	for _, c := range g.cfg.Counters {
 		api.Counters = append(api.Counters, openapi.Counter{Path: c.Path})
 	}
-	for _, b := range a.cfg.Batches {
+	for _, b := range g.cfg.Batches {
 		api.Batches = append(api.Batches, openapi.Batch{Path: b.Path, Resource: b.Resource, Example: demoItems})
 	}
 	document, err := openapi.Document(api)
@@ -34,7 +34,7 @@ func (a *App) docs() (handlers.Docs, error) {
 	return handlers.Docs{Page: openapi.DocsPage(api.Title), CSP: openapi.ContentSecurityPolicy(), OpenAPI: document}, nil
 }
 
-func (a *App) describe(k kind) openapi.Resource {
+func (g *generation) describe(k kind) openapi.Resource {
 	r := openapi.Resource{
 		Name: k.Name, Path: plainPath(k.Path), Envelope: k.Envelope, Many: k.Rows == "many",
 		Readable: true, CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: manyRead(k),
@@ -52,7 +52,7 @@ func (a *App) describe(k kind) openapi.Resource {
 		}
 		return r
 	}
-	if a.isDemo(k) {
+	if g.isDemo(k) {
 		r.Example, r.ExampleArgs, r.MissingArgs = source.DemoRecord(), []string{"1"}, []string{"1000000"}
 		r.PutExample = demoBody
 	}
@@ -62,8 +62,8 @@ func (a *App) describe(k kind) openapi.Resource {
 // isDemo tells whether k is the resource that the demo's config.toml ships
 // with. Only of its records is it known that anybody may see them: a document
 // with examples out of somebody's database would publish them.
-func (a *App) isDemo(k kind) bool {
-	return a.cfg.Database.Demo && k.Select == source.DemoSelect
+func (g *generation) isDemo(k kind) bool {
+	return g.cfg.Database.Demo && k.Select == source.DemoSelect
 }
 
 var (

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"log/slog"
 	"net/netip"
 	"strings"
 
@@ -9,22 +10,39 @@ import (
 	"hearth/internal/limit"
 )
 
-// openLimits makes the limiters. They count in the shared tier.
-func (a *App) openLimits() {
-	for _, c := range a.cfg.Limits {
-		a.limits = append(a.limits, limit.New(limit.Config{
-			Name: c.Name, Rate: rateOf(c.Rate), Burst: c.Burst, LocalRate: rateOf(c.LocalRate), Store: a.cache, Log: a.log,
-		}))
+// openLimits makes the limiters, which count in the shared tier, but for those
+// that before has with the same definition.
+func (g *generation) openLimits(before *generation, store limit.Store, log *slog.Logger) {
+	for _, c := range g.cfg.Limits {
+		cfg := limit.Config{Name: c.Name, Rate: rateOf(c.Rate), Burst: c.Burst, LocalRate: rateOf(c.LocalRate), Store: store, Log: log}
+		l := before.limiter(cfg)
+		if l == nil {
+			l = limit.New(cfg)
+		}
+		g.limits = append(g.limits, l)
 	}
+}
+
+// limiter finds the limiter that counts just as cfg says.
+func (g *generation) limiter(cfg limit.Config) *limit.Limiter {
+	if g == nil {
+		return nil
+	}
+	for i, c := range g.cfg.Limits {
+		if c.Name == cfg.Name && rateOf(c.Rate) == cfg.Rate && c.Burst == cfg.Burst && rateOf(c.LocalRate) == cfg.LocalRate {
+			return g.limits[i]
+		}
+	}
+	return nil
 }
 
 func rateOf(r config.Rate) limit.Rate { return limit.Rate{Count: r.Count, Window: r.Window} }
 
 // quotas are the limits as the handlers know them.
-func (a *App) quotas() []handlers.Limit {
+func (g *generation) quotas() []handlers.Limit {
 	var all []handlers.Limit
-	for i, c := range a.cfg.Limits {
-		l := handlers.Limit{Limiter: a.limits[i], Rate: rateOf(c.Rate)}
+	for i, c := range g.cfg.Limits {
+		l := handlers.Limit{Limiter: g.limits[i], Rate: rateOf(c.Rate)}
 		header, byHeader := strings.CutPrefix(c.By, "header:")
 		switch {
 		case byHeader:

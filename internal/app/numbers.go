@@ -2,8 +2,12 @@ package app
 
 import (
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"hearth/cache"
+	"hearth/handlers"
+	"hearth/internal/limit"
 	"hearth/internal/metrics"
 )
 
@@ -20,7 +24,7 @@ func (a *App) registerMetrics() {
 	gauge("hearth_redis_up", "1 if the shared tier can be asked; the embedded one always can.",
 		func() float64 { return truth(a.cache.Up() == nil) })
 	gauge("hearth_source_up", "1 if the database answers, or none is configured.",
-		func() float64 { return truth(a.db == nil || a.db.Up()) })
+		func() float64 { db := a.current.Load().db; return truth(db == nil || db.Up()) })
 	gauge("hearth_writes_unconfirmed", "Guards of writes that the shared tier has not confirmed to have removed.",
 		func() float64 { return float64(a.cache.Stats().Unconfirmed) })
 	gauge("hearth_loads_queued", "Loads and writes that wait for one of load.max_concurrent places.",
@@ -41,19 +45,47 @@ func (a *App) registerMetrics() {
 		func() float64 { return float64(a.cache.Stats().Counting) })
 	gauge("hearth_missing_bytes", "Bytes of the memory tier that missing records take, of the share they have.",
 		func() float64 { return float64(a.cache.Stats().MissingBytes) })
-	for _, l := range a.limits {
-		a.metrics.CounterFunc("hearth_limited_total", "Requests refused by a limit.",
-			func() float64 { return float64(l.Denied()) }, metrics.Label{Name: "limit", Value: l.Name()})
-	}
 	for i, result := range cache.RefreshResults {
 		a.metrics.CounterFunc("hearth_refreshes_total", "Hot records loaded anew before their copy expired, by result.",
 			func() float64 { return float64(a.cache.Refreshes(i)) }, metrics.Label{Name: "result", Value: result})
 	}
-	for _, name := range a.sources() {
+	a.registerBounds(gauge)
+	gauge("hearth_draining", "1 from the signal to stop on.",
+		func() float64 { return truth(handlers.State(a.state.Load()) == handlers.Draining) })
+	gauge("hearth_config_loaded_timestamp_seconds", "When the configuration that is served was read; Unix time.",
+		func() float64 { return float64(a.numbers.loaded.Load()) })
+	for result, n := range map[string]*atomic.Int64{"ok": &a.numbers.reloads, "failed": &a.numbers.reloadsFailed} {
+		a.metrics.CounterFunc("hearth_reloads_total", "Reloads of the configuration (SIGHUP), by result.",
+			func() float64 { return float64(n.Load()) }, metrics.Label{Name: "result", Value: result})
+	}
+}
+
+// registerListeners exports what the listeners count, once they are open.
+func (a *App) registerListeners() {
+	p := &a.public
+	a.metrics.GaugeFunc("hearth_connections_open", "Public connections that are open.", func() float64 { return float64(p.watched.Open()) })
+	a.metrics.CounterFunc("hearth_connections_refused_total", "Public connections refused because as many were open as may be.",
+		func() float64 { return float64(p.watched.Refused()) })
+	a.metrics.CounterFunc("hearth_accept_waits_total", "Pauses in accepting public connections for want of descriptors or memory.",
+		func() float64 { return float64(p.patient.Waits()) })
+	if p.certs != nil {
+		a.metrics.GaugeFunc("hearth_tls_certificate_expiry_timestamp_seconds", "When the certificate in use expires; Unix time.",
+			func() float64 { return float64(p.certs.Expiry().Unix()) })
+	}
+}
+
+// registerGeneration exports what a configuration brings about. What it has no
+// more keeps its last numbers.
+func (a *App) registerGeneration(g *generation) {
+	for _, l := range g.limits {
+		denied := a.numbers.limited.add(l)
+		a.metrics.CounterFunc("hearth_limited_total", "Requests refused by a limit.", denied, metrics.Label{Name: "limit", Value: l.Name()})
+	}
+	for _, name := range g.sources() {
 		a.metrics.GaugeFunc("hearth_breaker_open", "1 while loads from a source are refused because it kept failing.",
 			func() float64 { return truth(a.cache.BreakerOpen(name)) }, metrics.Label{Name: "source", Value: name})
 	}
-	for _, k := range a.kinds {
+	for _, k := range g.kinds {
 		for i, result := range cache.LoadResults {
 			a.metrics.CounterFunc("hearth_loads_total", "Loads from the source, by resource and result.",
 				func() float64 { return float64(a.cache.Loads(k.Name, i)) },
@@ -62,14 +94,59 @@ func (a *App) registerMetrics() {
 	}
 }
 
-// sources names what the resources load from, each once.
-func (a *App) sources() (names []string) {
-	for _, k := range a.kinds {
-		if name := k.cached.Source; name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
+// numbers are those that no package below owns.
+type numbers struct {
+	reloads, reloadsFailed atomic.Int64
+	loaded                 atomic.Int64 // Unix seconds
+	limited                denials
+}
+
+// denials add up what limiters of one name have refused, one after the other: a
+// limit that a reload has changed goes on counting.
+type denials struct {
+	mu  sync.Mutex
+	all map[string]*denial
+}
+
+type denial struct {
+	now    *limit.Limiter
+	before []*limit.Limiter // replaced, and maybe asked still
+	sum    int64            // of those that are forgotten
+}
+
+// rememberDenials is how many limiters before the present one are looked at: a
+// reload replaces one, and a second later nobody asks it any more.
+const rememberDenials = 8
+
+// add makes l the one that counts under its name, and returns the count.
+func (d *denials) add(l *limit.Limiter) func() float64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.all == nil {
+		d.all = map[string]*denial{}
 	}
-	return names
+	n := d.all[l.Name()]
+	switch {
+	case n == nil:
+		n = &denial{now: l}
+		d.all[l.Name()] = n
+	case n.now != l:
+		n.before = append(n.before, n.now)
+		n.now = l
+	}
+	if len(n.before) > rememberDenials {
+		n.sum += n.before[0].Denied()
+		n.before = slices.Delete(n.before, 0, 1)
+	}
+	return func() float64 {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		sum := n.sum + n.now.Denied()
+		for _, old := range n.before {
+			sum += old.Denied()
+		}
+		return float64(sum)
+	}
 }
 
 func truth(b bool) float64 {

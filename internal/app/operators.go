@@ -9,22 +9,18 @@ import (
 	"hearth/internal/admin"
 )
 
-func (a *App) adminConfig() admin.Config {
-	return admin.Config{Hosts: a.cfg.Server.AdminHosts}
-}
-
-func (a *App) adminDeps(front *handlers.Server) admin.Deps {
-	return admin.Deps{
-		Keeper:   a.keeper,
+func (a *App) newAdmin(g *generation) *admin.Admin {
+	return admin.New(admin.Config{Hosts: g.cfg.Server.AdminHosts}, admin.Deps{
+		Keeper:   g.keeper,
 		Ready:    a.checks,
 		Draining: func() bool { return handlers.State(a.state.Load()) == handlers.Draining },
 		Metrics:  func(w io.Writer) error { return a.metrics.WritePrometheus(w) },
 		Stats:    a.stats,
 		Invalidate: func(ctx context.Context, paths, keys []string) (int, error) {
-			return a.invalidate(ctx, front, paths, keys)
+			return a.invalidate(ctx, g.front, paths, keys)
 		},
 		Log: a.log,
-	}
+	})
 }
 
 // invalidate removes what paths and keys name from the shared tier, and so
@@ -64,8 +60,9 @@ type statistics struct {
 }
 
 func (a *App) stats() any {
+	g := a.current.Load()
 	loads := map[string]map[string]int64{}
-	for _, k := range a.kinds {
+	for _, k := range g.kinds {
 		loads[k.Name] = map[string]int64{}
 		for i, result := range cache.LoadResults {
 			loads[k.Name][result] = a.cache.Loads(k.Name, i)
@@ -76,12 +73,12 @@ func (a *App) stats() any {
 		refreshes[result] = a.cache.Refreshes(i)
 	}
 	breakers := map[string]bool{}
-	for _, name := range a.sources() {
+	for _, name := range g.sources() {
 		breakers[name] = a.cache.BreakerOpen(name)
 	}
 	return statistics{
 		Version: a.version, Shared: a.cache.SharedTier().String(), SharedUp: a.cache.Up() == nil,
-		SourceUp: a.db == nil || a.db.Up(), Cache: a.cache.Stats(), Loads: loads,
+		SourceUp: g.db == nil || g.db.Up(), Cache: a.cache.Stats(), Loads: loads,
 		Refreshes: refreshes, Breakers: breakers,
 	}
 }

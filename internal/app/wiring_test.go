@@ -47,7 +47,7 @@ func TestCheckRefusesWhatItCannotKeep(t *testing.T) {
 	f("server.admin", `[server]`, `admin = "0.0.0.0:81"`)
 	f("", `[server]`, `admin = "0.0.0.0:81"`, token)
 	f("", "[[limit]]\nname = \"api\"\npaths = [\"/*\"]\nrate = \"5/s\"")
-	f("server.proxy_protocol", `[server]`, `proxy_protocol = true`)
+	f("", `[server]`, `proxy_protocol = true`)
 	f("load.lease", `[load]`, `lease = "1s"`)
 	f("unknown placeholder", `[database]`, `url = "sqlite:x.db"`,
 		"[[resource]]\nname = \"u\"\npath = \"/u/{id:int}\"\nkey = \"u:{id}\"\nselect = \"SELECT {nobody} WHERE id = {id}\"")

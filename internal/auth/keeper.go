@@ -45,6 +45,18 @@ func New(tokens []Token) *Keeper {
 // and ForeignOrigin is what protects writes from web pages.
 func (k *Keeper) Open() bool { return len(k.entries) == 0 }
 
+// CheckLines is Check for all lines of an Authorization field. The field may
+// occur once: which of two a proxy in front has looked at is not to be guessed.
+func (k *Keeper) CheckLines(lines [][]byte, wanted Scope) (name string, v Verdict) {
+	switch {
+	case len(lines) == 0:
+		return k.Check(nil, wanted)
+	case len(lines) > 1 && !k.Open():
+		return "", Unknown
+	}
+	return k.Check(lines[0], wanted)
+}
+
 // Check decides on the value of an Authorization header, empty when the
 // request has none. Wanted lists the scopes of which one suffices. The name is
 // that of the token whenever it is a known one, also under WrongScope, so that

@@ -39,6 +39,28 @@ func ForeignOrigin(origin, host string) bool {
 	return !ok || from != to
 }
 
+// ForeignOrigins is ForeignOrigin for all lines of an Origin field: one foreign
+// line is enough.
+func ForeignOrigins(lines [][]byte, host string) bool {
+	for _, origin := range lines {
+		if ForeignOrigin(string(origin), host) {
+			return true
+		}
+	}
+	return false
+}
+
+// ForeignSites reports that a browser says, in Sec-Fetch-Site, that a page of
+// another origin is behind a request.
+func ForeignSites(lines [][]byte) bool {
+	for _, site := range lines {
+		if s := string(site); s != "same-origin" && s != "none" {
+			return true
+		}
+	}
+	return false
+}
+
 // authority is a host and port in a form that compares with ==.
 type authority struct {
 	host string

@@ -36,13 +36,27 @@ const (
 	refusalRead = 64 << 10
 )
 
-// Limit bounds the open connections. Call it before the first Accept.
+// Limit bounds the open connections, and says what the others are told. SetConns
+// changes the number alone.
 //
 // A connection beyond the bound is not handed out: it is answered at once,
 // without waiting for its request, and closed. Accept waits for none of this.
 // When too many refusals are under way already, the connection is closed
 // without a word.
-func (w *WatchedListener) Limit(l Limit) { w.bound = l }
+func (w *WatchedListener) Limit(l Limit) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bound = l
+}
+
+// SetConns changes how many connections may be open, 0 for any. Those that are
+// open stay, however many; new ones are refused until there are fewer. It may be
+// called from anywhere at any time.
+func (w *WatchedListener) SetConns(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bound.Conns = n
+}
 
 // Refused is how many connections were refused so far, for metrics.
 func (w *WatchedListener) Refused() uint64 { return w.refused.Load() }
@@ -59,34 +73,34 @@ func (w *WatchedListener) Open() int {
 func (w *WatchedListener) refuse(c net.Conn) {
 	n := w.refused.Add(1)
 	w.mu.Lock()
-	place := len(w.bound.Refusals) > 0 && !w.closed && len(w.refusing) < refusalPlaces
+	bound := w.bound
+	place := len(bound.Refusals) > 0 && !w.closed && len(w.refusing) < refusalPlaces
 	if place {
 		// Set here, where Close cannot have shortened it yet.
 		_ = c.SetDeadline(time.Now().Add(refusalTime))
 		w.refusing[c] = struct{}{}
-		w.running.Go(func() { w.tell(c, w.bound.Refusals[n%uint64(len(w.bound.Refusals))]) })
+		w.running.Go(func() { w.tell(c, bound.Refusals[n%uint64(len(bound.Refusals))]) })
 	}
 	w.mu.Unlock()
 	if !place {
-		_ = c.Close()
+		_ = part(c)
 	}
-	if w.bound.Log != nil && w.reports.due() {
-		w.bound.Log.Warn("refusing connections, as many as may be are open; raise server.max_in_flight, or find out who opens them",
-			"listener", w.Addr().String(), "open", w.bound.Conns, "refused", n)
+	if bound.Log != nil && w.reports.due() {
+		bound.Log.Warn("refusing connections, as many as may be are open; raise server.max_in_flight, or find out who opens them",
+			"listener", w.Addr().String(), "open", bound.Conns, "refused", n)
 	}
 }
 
 // tell sends a refusal and closes the connection. A socket that is closed while
 // bytes of the request lie unread in it is reset, and the reset overtakes the
 // answer; so it is closed in two steps, and what comes in between is dropped
-// (RFC 9112, 9.6).
+// (RFC 9112, 9.6). Over TLS a handshake comes first, within the same time.
 func (w *WatchedListener) tell(c net.Conn, refusal []byte) {
-	half, ok := c.(interface{ CloseWrite() error })
-	if _, err := c.Write(refusal); err == nil && ok && half.CloseWrite() == nil {
+	if _, err := c.Write(refusal); err == nil && closeWrite(c) == nil {
 		_, _ = io.Copy(io.Discard, io.LimitReader(c, refusalRead))
 	}
 	w.mu.Lock()
 	delete(w.refusing, c)
 	w.mu.Unlock()
-	_ = c.Close()
+	_ = part(c)
 }

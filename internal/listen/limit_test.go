@@ -63,6 +63,10 @@ func connect(t *testing.T, l net.Listener) *browser {
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
+	return newBrowser(t, conn)
+}
+
+func newBrowser(t *testing.T, conn net.Conn) *browser {
 	return &browser{t, conn, bufio.NewReader(conn)}
 }
 
@@ -72,6 +76,12 @@ func (b *browser) get() (*http.Response, string) {
 	if _, err := io.WriteString(b.conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		b.t.Fatal(err)
 	}
+	return b.receive()
+}
+
+// receive returns the next answer with the body read.
+func (b *browser) receive() (*http.Response, string) {
+	b.t.Helper()
 	resp, err := http.ReadResponse(b.in, nil)
 	if err != nil {
 		b.t.Fatal(err)

@@ -1,10 +1,17 @@
-// Package listen opens the sockets that the server answers on, keeps accepting
-// when the machine is short of descriptors, and talks to the service manager.
+// Package listen opens the sockets that the server answers on or takes them over
+// from the service manager, speaks TLS and the PROXY protocol on them, keeps
+// accepting when the machine is short of descriptors, ends connections when
+// their time is over, and talks to the service manager.
 //
 // It exists because fasthttp takes every failure to accept for the end of the
-// listener: one moment without a free descriptor would stop the whole server.
-// Connections are handed on as the net package made them, since a wrapper
-// around one would cost fasthttp its writev.
+// listener, and an idle connection for one that nobody is about to use. Layers
+// are listeners around listeners, each for one thing, so that what is not
+// configured is not there:
+//
+//	Watch(certificates.Listener(Proxied(Patient(Listen(…)))))
+//
+// None of them reads in Accept: whatever a peer can delay happens in its own
+// connection's goroutine.
 package listen
 
 import (
@@ -20,6 +27,10 @@ import (
 // lookupTimeout bounds the resolution of a host name in an address.
 const lookupTimeout = 5 * time.Second
 
+// keepAlive notices a peer that is gone after 30 + 3·10 seconds, also where no
+// request is under way and no timeout of HTTP is running.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
+
 // Listen opens a listener at addr: "host:port", or "unix:/path" for a socket
 // file with mode 0660 ("unix:@name" for an abstract one). The key is the one
 // in the configuration that holds addr, for errors. The listener is a
@@ -32,11 +43,7 @@ func Listen(addr, key string) (net.Listener, error) {
 	if path, found := strings.CutPrefix(addr, "unix:"); found {
 		return listenUnix(ctx, path, addr, key)
 	}
-	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
-		// A peer that is gone is noticed after 30 + 3·10 seconds, also where
-		// no request is under way and no timeout of HTTP is running.
-		Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3,
-	}}
+	config := net.ListenConfig{KeepAliveConfig: keepAlive}
 	// A listener for Multipath TCP would put one more layer of the kernel in
 	// the way of every connection, for peers that balancers are not.
 	config.SetMultipathTCP(false)

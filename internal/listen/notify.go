@@ -67,18 +67,30 @@ func hasLine(state, line string) bool {
 
 // WatchdogInterval is how often the service manager wants to hear Alive: half
 // of WATCHDOG_USEC, as sd_watchdog_enabled(3) advises. Zero means that it does
-// not ask this process.
+// not ask this process: WATCHDOG_USEC is not set, or WATCHDOG_PID names another.
+// The variables stay set, like NOTIFY_SOCKET, which is needed to the end; a
+// process that starts others without cleaning their environment has to see to it.
 func WatchdogInterval() (time.Duration, error) {
-	text := os.Getenv("WATCHDOG_USEC")
-	if text == "" {
+	return watchdogInterval(os.Getpid(), os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID"))
+}
+
+// watchdogInterval is WatchdogInterval for a process and an environment.
+func watchdogInterval(pid int, usecs, whose string) (time.Duration, error) {
+	if usecs == "" {
 		return 0, nil
 	}
-	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
-		return 0, nil
+	if whose != "" {
+		id, err := strconv.Atoi(whose)
+		if err != nil || id <= 0 {
+			return 0, fmt.Errorf("reading the watchdog's interval: WATCHDOG_PID is %q, want a process id", whose)
+		}
+		if id != pid {
+			return 0, nil
+		}
 	}
-	usec, err := strconv.ParseInt(text, 10, 64)
+	usec, err := strconv.ParseInt(usecs, 10, 64)
 	if err != nil || usec <= 0 || usec > int64(1<<63-1)/int64(time.Microsecond) {
-		return 0, fmt.Errorf("reading the watchdog's interval: WATCHDOG_USEC is %q, want microseconds", text)
+		return 0, fmt.Errorf("reading the watchdog's interval: WATCHDOG_USEC is %q, want microseconds", usecs)
 	}
 	return time.Duration(usec) * time.Microsecond / 2, nil
 }

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // Timeouts bound what a peer may make a connection wait for; 0 means for
@@ -26,39 +24,23 @@ type Timeouts struct {
 // second.
 type WatchedListener struct {
 	net.Listener
-	timeouts Timeouts
-	bound    Limit
-	now      atomic.Int64 // ms of running since the listener was made, as of the last sweep
-	done     chan struct{}
-	running  sync.WaitGroup // the sweeper, and refusals under way
-	refused  atomic.Uint64
-	reports  throttle
+	now     atomic.Int64 // ms of running since the listener was made, as of the last sweep
+	done    chan struct{}
+	running sync.WaitGroup // the sweeper, and refusals under way
+	refused atomic.Uint64
+	crossed atomic.Uint64
+	reports throttle
+
+	stopping sync.Once // guards stopped
+	stopped  error     // what closing the listener said
 
 	mu       sync.Mutex
+	timeouts Timeouts
+	bound    Limit
 	closed   bool
 	conns    map[*Conn]struct{}
 	refusing map[net.Conn]struct{}
 }
-
-// Conn is a connection of a WatchedListener. fasthttp does not know it, so an
-// answer larger than the write buffer takes two writes instead of one.
-type Conn struct {
-	net.Conn
-	from  *WatchedListener
-	state atomic.Int64 // ms << phaseBits | phase
-}
-
-// What a connection is at.
-const (
-	reading  = iota
-	handling // a request is worked on; the peer is not to blame
-	writing
-	idle
-	late // was reading or idle too long: it reads nothing more, and may write its last answer
-	cut  // was late or writing too long: it neither reads nor writes
-
-	phaseBits = 3
-)
 
 const sweepEvery = 250 * time.Millisecond
 
@@ -78,24 +60,40 @@ func newWatched(l net.Listener, t Timeouts) *WatchedListener {
 	}
 }
 
-// Accept waits for the next connection that there is room for.
+// SetTimeouts replaces the timeouts, from the next sweep on and for connections
+// that are open already, too. It may be called from anywhere at any time.
+func (w *WatchedListener) SetTimeouts(t Timeouts) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timeouts = t
+}
+
+// Accept waits for the next connection that there is room for. It does no
+// handshake and reads nothing, so no peer can hold up the others. A *Conn is
+// returned, or what embeds one and has the methods by which fasthttp knows TLS.
 func (w *WatchedListener) Accept() (net.Conn, error) {
 	for {
 		c, err := w.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		if watched := w.admit(c); watched != nil {
-			return watched, nil
+		watched := w.admit(c)
+		if watched == nil {
+			w.refuse(c)
+			continue
 		}
-		w.refuse(c)
+		if session, ok := c.(session); ok {
+			return &secureConn{Conn: watched, session: session}, nil
+		}
+		return watched, nil
 	}
 }
 
 // admit makes c one of the open connections; nil says that there is no room.
 func (w *WatchedListener) admit(c net.Conn) *Conn {
 	watched := &Conn{Conn: c, from: w}
-	watched.enter(reading)
+	watched.wire, _ = under[*wire](c)
+	watched.enter(fresh)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.bound.Conns > 0 && len(w.conns) >= w.bound.Conns {
@@ -105,9 +103,11 @@ func (w *WatchedListener) admit(c net.Conn) *Conn {
 	return watched
 }
 
-// Close stops accepting and watching, and cuts refusals under way short.
+// Close stops accepting and watching, and cuts refusals under way short. What it
+// returns is what closing the listener said, the first time: it may be called
+// again, and after StopAccepting.
 func (w *WatchedListener) Close() error {
-	err := w.Listener.Close()
+	err := w.StopAccepting()
 	w.mu.Lock()
 	if !w.closed {
 		w.closed = true
@@ -119,42 +119,6 @@ func (w *WatchedListener) Close() error {
 	w.mu.Unlock()
 	w.running.Wait()
 	return err
-}
-
-// past as a deadline ends what waits for it at once.
-var past = time.Unix(1, 0)
-
-// Close closes the connection and forgets it.
-func (c *Conn) Close() error {
-	c.from.mu.Lock()
-	delete(c.from.conns, c)
-	c.from.mu.Unlock()
-	return c.Conn.Close()
-}
-
-func (c *Conn) enter(phase int64) { c.state.Store(c.from.now.Load()<<phaseBits | phase) }
-
-// Reading notes that more of the request is awaited: after Handling, for a body
-// that is read by the handler.
-func (c *Conn) Reading() { c.enter(reading) }
-
-// Handling notes that a request has arrived and is being worked on, for which
-// the peer is not to blame.
-func (c *Conn) Handling() { c.enter(handling) }
-
-// Writing notes that the answer is on its way.
-func (c *Conn) Writing() { c.enter(writing) }
-
-// ConnState is for the field of that name in a fasthttp.Server.
-func ConnState(c net.Conn, s fasthttp.ConnState) {
-	watched, ok := c.(*Conn)
-	switch {
-	case !ok:
-	case s == fasthttp.StateActive:
-		watched.enter(reading)
-	case s == fasthttp.StateIdle:
-		watched.enter(idle)
-	}
 }
 
 func (w *WatchedListener) run() {
@@ -174,11 +138,10 @@ func (w *WatchedListener) run() {
 }
 
 // sweep ends what peers have delayed too long. A connection that does not get
-// its request, or has none, reads nothing more, and fasthttp makes of that what
-// it makes of a deadline: 408 for half a request, the end for an idle
-// connection. It can then still hang on its peer, which need not read the 408,
-// nor the answers to pipelined requests that go out before; so it is given the
-// time of one answer.
+// its request reads nothing more, and fasthttp makes of that what it makes of a
+// deadline: 408. It can then still hang on its peer, which need not read the
+// 408, nor the answers to pipelined requests that go out before; so it is given
+// the time of one answer. An idle connection is asked to go, as CloseIdle does.
 //
 // The clock advances by elapsed, the time since the last sweep, but never by
 // much more than a sweep's distance: while this process stood still (SIGSTOP, a
@@ -190,8 +153,13 @@ func (w *WatchedListener) sweep(elapsed time.Duration) {
 	defer w.mu.Unlock()
 	for c := range w.conns {
 		state := c.state.Load()
-		limit, next := w.limit(state & (1<<phaseBits - 1))
+		phase := state & (1<<phaseBits - 1)
+		limit, next := w.limitLocked(phase)
 		if limit == 0 || now-state>>phaseBits < limit.Milliseconds() {
+			continue
+		}
+		if phase == idle {
+			c.askLocked()
 			continue
 		}
 		// If it moved on in this moment, it has proved itself in time.
@@ -201,31 +169,16 @@ func (w *WatchedListener) sweep(elapsed time.Duration) {
 	}
 }
 
-// limit is how long a connection may be in a phase, 0 for ever, and the phase
-// that comes after.
-func (w *WatchedListener) limit(phase int64) (limit time.Duration, next int64) {
+// limitLocked is how long a connection may be in a phase, 0 for ever, and the
+// phase that comes after. The caller holds mu.
+func (w *WatchedListener) limitLocked(phase int64) (limit time.Duration, next int64) {
 	switch phase {
-	case reading:
+	case fresh, reading:
 		return w.timeouts.Read, late
 	case idle:
-		return w.timeouts.Idle, late
+		return w.timeouts.Idle, idle
 	case writing, late:
 		return w.timeouts.Write, cut
 	}
 	return 0, 0
-}
-
-// end makes what the connection waits for fail. If it is gone already, that
-// does no harm.
-func (c *Conn) end(phase int64) {
-	if phase == late {
-		_ = c.SetReadDeadline(past)
-		return
-	}
-	// The kernel would keep what the peer does not read, megabytes of it, and
-	// offer it for minutes after the connection is closed.
-	if l, ok := c.Conn.(interface{ SetLinger(seconds int) error }); ok {
-		_ = l.SetLinger(0)
-	}
-	_ = c.SetDeadline(past)
 }

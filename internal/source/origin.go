@@ -37,10 +37,10 @@ type OriginConfig struct {
 	MaxConns int           // to the origin's host; 0: DefaultMaxConns
 }
 
-// Origin is a resource behind HTTP (RFC 9110). It only reads: nothing of a
-// client's request but the path parameters ever reaches the origin, so what
-// comes back is fit to be shared between clients. It implements Records and
-// is safe for concurrent use.
+// Origin is a resource behind HTTP (RFC 9110). It only reads: of a client's
+// request nothing but the path parameters, and the names of the request in
+// Caller, ever reaches the origin, so what comes back is fit to be shared
+// between clients. It implements Called and is safe for concurrent use.
 type Origin struct {
 	cfg    OriginConfig
 	chunks []string // of the URL, around slots
@@ -176,6 +176,9 @@ func escape(b *strings.Builder, value string) {
 	}
 }
 
+// TellsCaller implements Called.
+func (o *Origin) TellsCaller() {}
+
 // Close closes idle connections. The client's own goroutine that looks for
 // them ends by itself when it next wakes, at most idleTime later.
 func (o *Origin) Close() error {
@@ -214,6 +217,7 @@ func (o *Origin) get(ctx context.Context, target string) ([]byte, error) {
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(resp)
+	caller := CallerOf(ctx)
 	for range 1 + maxRedirects {
 		if err := ctx.Err(); err != nil {
 			return nil, blame(ctx, err, true)
@@ -224,6 +228,7 @@ func (o *Origin) get(ctx context.Context, target string) ([]byte, error) {
 		req.URI().DisablePathNormalizing = true
 		req.Header.SetUserAgent(userAgent)
 		req.Header.Set(fasthttp.HeaderAccept, "application/json")
+		caller.write(&req.Header)
 		deadline, _ := ctx.Deadline()
 		if err := o.client.DoDeadline(req, resp, deadline); err != nil {
 			return nil, blame(ctx, fmt.Errorf("asking the origin: %w", err), originLost(err))
@@ -239,6 +244,21 @@ func (o *Origin) get(ctx context.Context, target string) ([]byte, error) {
 	}
 	return nil, fmt.Errorf("the origin redirects more than %d times", maxRedirects)
 }
+
+// write adds what the origin is told; the names of W3C headers are in lower
+// case on the wire, as the recommendation asks for.
+func (c Caller) write(h *fasthttp.RequestHeader) {
+	for _, field := range []struct {
+		name  []byte
+		value string
+	}{{nameRequestID, c.RequestID}, {nameTraceparent, c.Traceparent}, {nameTracestate, c.Tracestate}} {
+		if field.value != "" {
+			h.SetCanonical(field.name, []byte(field.value))
+		}
+	}
+}
+
+var nameRequestID, nameTraceparent, nameTracestate = []byte("X-Request-Id"), []byte("traceparent"), []byte("tracestate")
 
 // originLost tells an origin that is away, or has no time, from one that
 // answers too much or no HTTP.

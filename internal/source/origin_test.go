@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -111,6 +112,77 @@ func TestOriginRequest(t *testing.T) {
 	want := fmt.Sprintf(`["GET","/a%%20b/x-%s/-7?n=%s&fixed=1",2]`, name, name)
 	if err != nil || string(got) != want {
 		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+}
+
+// An origin hears the caller's names as they are, on every step of the way, and
+// those of no other load.
+func TestOriginHearsTheCaller(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	heard := make(chan string, 8)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := r.Header
+		heard <- fmt.Sprintf("%s %q %q %q", r.URL.Path, h["X-Request-Id"], h["Traceparent"], h["Tracestate"])
+		if r.URL.Path == "/moved" {
+			http.Redirect(w, r, "/here", http.StatusFound)
+			return
+		}
+		_, _ = w.Write([]byte("{}"))
+	}))
+	defer server.Close()
+	o := origin(t, source.OriginConfig{URL: server.URL + "/{p}", Params: []source.Param{{Name: "p", Type: "string"}}})
+	f := func(c source.Caller, path string, want ...string) {
+		t.Helper()
+		ctx := c.In(t.Context())
+		if got := source.CallerOf(ctx); got != c {
+			t.Errorf("the context holds %+v, want %+v", got, c)
+		}
+		if _, err := o.Load(ctx, source.Args{path}); err != nil {
+			t.Errorf("loading %s: %v", path, err)
+		}
+		for _, w := range want {
+			if got := <-heard; got != w {
+				t.Errorf("the origin heard %s, want %s", got, w)
+			}
+		}
+	}
+	all := source.Caller{RequestID: "a.b", Traceparent: parent, Tracestate: "a=1,b=2"}
+	f(all, "moved", `/moved ["a.b"] ["`+parent+`"] ["a=1,b=2"]`, `/here ["a.b"] ["`+parent+`"] ["a=1,b=2"]`)
+	f(source.Caller{}, "x", `/x [] [] []`)
+	f(source.Caller{RequestID: "only"}, "y", `/y ["only"] [] []`)
+	f(source.Caller{Traceparent: parent}, "z", `/z [] ["`+parent+`"] []`)
+}
+
+// The recommendation wants the names of its headers in lower case.
+func TestOriginHearsLowerCase(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	heard := make(chan string, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			heard <- err.Error()
+			return
+		}
+		defer conn.Close()
+		raw := make([]byte, 4096)
+		n, _ := conn.Read(raw)
+		heard <- string(raw[:n])
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+	}()
+	o := origin(t, source.OriginConfig{URL: "http://" + listener.Addr().String() + "/"})
+	c := source.Caller{RequestID: "a.b", Traceparent: "00-x", Tracestate: "a=1"}
+	if _, err := o.Load(c.In(t.Context()), source.Args{}); err != nil {
+		t.Fatal(err)
+	}
+	got := <-heard
+	for _, want := range []string{"\r\nX-Request-Id: a.b\r\n", "\r\ntraceparent: 00-x\r\n", "\r\ntracestate: a=1\r\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the origin heard %q, which lacks %q", got, want)
+		}
 	}
 }
 

@@ -1,0 +1,96 @@
+package cache
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What a key holds is a value only if it is JSON, and a lease or a guard only by
+// its first bytes, which no JSON begins with. Nothing is both.
+func FuzzClassify(f *testing.F) {
+	for _, seed := range []string{`{"id":1}`, "null", " null\n", "lease:abc", "guard:a,b", "guard+:a", "guard", "lease", `"lease:x"`, "", "nul", "\xff", "1"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		was := bytes.Clone(raw)
+		r := classify(raw, time.Second)
+		if !bytes.Equal(raw, was) || r.ttl != time.Second {
+			t.Fatalf("%q was changed, or its lifetime, %v", was, r.ttl)
+		}
+		valid, text := json.Valid(raw), string(raw)
+		lease := strings.HasPrefix(text, "lease:")
+		guard := strings.HasPrefix(text, "guard:") || strings.HasPrefix(text, "guard+:")
+		switch r.kind {
+		case kindLease:
+			if !lease || r.text != text || valid {
+				t.Errorf("%q is a lease, %q", raw, r.text)
+			}
+		case kindGuard:
+			if !guard || r.text != text || valid {
+				t.Errorf("%q is a guard, %q", raw, r.text)
+			}
+		case kindNull:
+			if strings.TrimSpace(text) != "null" || string(r.data) != "null" {
+				t.Errorf("%q is a missing record", raw)
+			}
+		case kindValue:
+			if !valid || lease || guard || string(r.data) != text {
+				t.Errorf("%q is a value, %q", raw, r.data)
+			}
+		case kindBad:
+			if valid || lease || guard {
+				t.Errorf("%q is no value", raw)
+			}
+		default:
+			t.Errorf("%q is of kind %v", raw, r.kind)
+		}
+	})
+}
+
+// The key of a refresh stands on its record's node, and is that of one record.
+func FuzzSibling(f *testing.F) {
+	f.Add("user:1", "user:2")
+	f.Add("a{b}c", "a")
+	f.Add("{}", "}")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		x, y := siblingOf(a), siblingOf(b)
+		if x != "" && a != b && x == y {
+			t.Errorf("%q and %q share %q", a, b, x)
+		}
+		if x == "" {
+			return
+		}
+		// A cluster hashes what is between the first brace and the next closing
+		// one, unless that is nothing.
+		_, tag, _ := strings.Cut(x, "{")
+		tag, _, closed := strings.Cut(tag, "}")
+		if a != "" && (!closed || tag != a) {
+			t.Errorf("%q hashes as %q, its record as %q", x, tag, a)
+		}
+	})
+}
+
+// A counter is read back as it was written, and nothing else is one.
+func FuzzCount(f *testing.F) {
+	f.Add("1")
+	f.Add("-9223372036854775808")
+	f.Add("9223372036854775808")
+	f.Add(" 1")
+	f.Add("1.0")
+	f.Fuzz(func(t *testing.T, text string) {
+		n, err := parseCount("k", []byte(text))
+		if err != nil {
+			return
+		}
+		if again, err := parseCount("k", []byte(strconv.FormatInt(n, 10))); err != nil || again != n {
+			t.Errorf("%q is %d, which reads back as %d, %v", text, n, again, err)
+		}
+		if strings.Trim(text, "+-0123456789") != "" {
+			t.Errorf("%q is the number %d", text, n)
+		}
+	})
+}

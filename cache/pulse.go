@@ -1,0 +1,39 @@
+package cache
+
+import (
+	"errors"
+	"strconv"
+)
+
+// pulseResource owns the values that Pulse puts into memory.
+var pulseResource = NewResource("", "", Lifetimes{}, nil)
+
+const pulsePrefix = "hearth:pulse:"
+
+// Pulse puts a value of its own into memory, takes it out the way a request
+// does, and removes it: proof for a watchdog that the tier is not stuck. Another
+// key each time, so that sooner or later every lock is asked for. It touches
+// neither the shared tier nor the source. If the tier is stuck, it hangs.
+func (c *Cache) Pulse() error {
+	now := c.store.now()
+	key := pulsePrefix + strconv.FormatUint(c.pulses.Add(1), 10)
+	sh := c.store.flightShard(key)
+	sh.mu.Lock()
+	kept := c.store.keep(newEntry(pulseResource, key, null, 0), c.local, 0, now+int64(c.cfg.LinkTimeout), never)
+	sh.mu.Unlock()
+	e := c.store.find(pulseResource, []byte(key))
+	sh.mu.Lock()
+	c.store.drop(key, nil)
+	sh.mu.Unlock()
+	switch {
+	case !kept:
+		return errors.New("the value is too large for memory.budget")
+	case e == nil: // evicted between, by a memory that is full: it works
+		return nil
+	case string(e.Data()) != string(null):
+		return errors.New("another value came out than was put in")
+	case c.store.find(pulseResource, []byte(key)) != nil:
+		return errors.New("the value was not removed")
+	}
+	return nil
+}

@@ -1,0 +1,38 @@
+package cache
+
+import "testing"
+
+// TestPulse leaves nothing behind, and is felt however full memory is.
+func TestPulse(t *testing.T) {
+	c := openFile(t, func(cfg *Config) { cfg.Budget = 1 << 20 })
+	before := c.Stats()
+	for range 10_000 {
+		if err := c.Pulse(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := c.Stats(); after != before {
+		t.Errorf("numbers before %+v, after %+v", before, after)
+	}
+}
+
+// TestNoPulseWhileAShardIsStuck: whoever holds a lock for good is noticed.
+func TestNoPulseWhileAShardIsStuck(t *testing.T) {
+	c := openFile(t)
+	for i := range c.store.flights {
+		c.store.flights[i].mu.Lock()
+	}
+	felt := make(chan error, 1)
+	go func() { felt <- c.Pulse() }()
+	select {
+	case err := <-felt:
+		t.Errorf("a pulse although every shard is locked: %v", err)
+	default:
+	}
+	for i := range c.store.flights {
+		c.store.flights[i].mu.Unlock()
+	}
+	if err := <-felt; err != nil {
+		t.Error(err)
+	}
+}

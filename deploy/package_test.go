@@ -1,0 +1,282 @@
+package deploy_test
+
+import (
+	"crypto/sha256"
+	"debug/elf"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"hearth/internal/testkit"
+)
+
+// built is where packages are built to, once for all tests: linking takes long.
+var built string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if built, err = os.MkdirTemp("", "hearth-deploy-"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = os.RemoveAll(built) }()
+		if err := os.Chmod(built, 0o755); err != nil { // for servers that run as another user
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// makeDeb is `make deb` of a version for some architectures, compressed quickly,
+// into a directory. Its environment must make no difference to the result.
+func makeDeb(version, dir, architectures string, env ...string) error {
+	cmd := exec.Command("make", "--no-print-directory", "-C", "..", "deb",
+		"VERSION="+version, "DIST="+dir, "DEB_ARCH="+architectures)
+	cmd.Env = append(append(os.Environ(), "DPKG_DEB_FLAGS=-Zgzip -z1"), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("make deb VERSION=%s: %w\n%s", version, err, out)
+	}
+	return nil
+}
+
+// Two versions, the older one for both architectures.
+var (
+	buildOlder = sync.OnceValue(func() error { return makeDeb("v1.0.0", built, "amd64 arm64") })
+	buildNewer = sync.OnceValue(func() error { return makeDeb("v1.0.0-7-gabc1234", built, "amd64") })
+)
+
+// older returns the path of the package of version 1.0.0.
+func older(tb testing.TB, architecture string) string {
+	tb.Helper()
+	testkit.Need(tb, "dpkg", []string{"dpkg-deb"})
+	testkit.Need(tb, "make", []string{"make"})
+	if err := buildOlder(); err != nil {
+		tb.Fatal(err)
+	}
+	return filepath.Join(built, "hearth_1.0.0_"+architecture+".deb")
+}
+
+// newer returns the path of the package of seven commits later, for amd64.
+func newer(tb testing.TB) string {
+	tb.Helper()
+	if err := buildNewer(); err != nil {
+		tb.Fatal(err)
+	}
+	return filepath.Join(built, "hearth_1.0.0+7.gabc1234_amd64.deb")
+}
+
+// unpack unpacks a package and returns the directory.
+func unpack(tb testing.TB, deb string) string {
+	tb.Helper()
+	dir := tb.TempDir()
+	output(tb, "dpkg-deb", "-R", deb, dir)
+	return dir
+}
+
+// output runs a program and returns what it prints; that it fails ends the test.
+func output(tb testing.TB, program string, args ...string) string {
+	tb.Helper()
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err != nil {
+		tb.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+var unpackOlder = sync.OnceValue(func() error {
+	return exec.Command("dpkg-deb", "-x", filepath.Join(built, "hearth_1.0.0_amd64.deb"), filepath.Join(built, "root")).Run()
+})
+
+// hearth returns the path of the packaged program.
+func hearth(tb testing.TB) string {
+	tb.Helper()
+	older(tb, "amd64")
+	if err := unpackOlder(); err != nil {
+		tb.Fatalf("unpacking the package: %v", err)
+	}
+	return filepath.Join(built, "root/usr/bin/hearth")
+}
+
+// contents are the files of the package, with their modes. A file more or less is a
+// decision, so the list is here.
+const contents = `
+drwxr-xr-x root/root ./
+drwxr-xr-x root/root ./etc/
+drwxr-xr-x root/root ./etc/hearth/
+-rw-r----- root/root ./etc/hearth/config.toml
+drwxr-xr-x root/root ./usr/
+drwxr-xr-x root/root ./usr/bin/
+-rwxr-xr-x root/root ./usr/bin/hearth
+drwxr-xr-x root/root ./usr/lib/
+drwxr-xr-x root/root ./usr/lib/systemd/
+drwxr-xr-x root/root ./usr/lib/systemd/system/
+-rw-r--r-- root/root ./usr/lib/systemd/system/hearth-admin.socket
+-rw-r--r-- root/root ./usr/lib/systemd/system/hearth.service
+-rw-r--r-- root/root ./usr/lib/systemd/system/hearth.socket
+drwxr-xr-x root/root ./usr/lib/sysusers.d/
+-rw-r--r-- root/root ./usr/lib/sysusers.d/hearth.conf
+drwxr-xr-x root/root ./usr/lib/tmpfiles.d/
+-rw-r--r-- root/root ./usr/lib/tmpfiles.d/hearth.conf
+drwxr-xr-x root/root ./usr/share/
+drwxr-xr-x root/root ./usr/share/doc/
+drwxr-xr-x root/root ./usr/share/doc/hearth/
+-rw-r--r-- root/root ./usr/share/doc/hearth/NEWS.md
+-rw-r--r-- root/root ./usr/share/doc/hearth/README.md
+-rw-r--r-- root/root ./usr/share/doc/hearth/changelog.gz
+-rw-r--r-- root/root ./usr/share/doc/hearth/copyright
+-rw-r--r-- root/root ./usr/share/doc/hearth/libraries.gz
+drwxr-xr-x root/root ./usr/share/lintian/
+drwxr-xr-x root/root ./usr/share/lintian/overrides/
+-rw-r--r-- root/root ./usr/share/lintian/overrides/hearth
+`
+
+// examples have to be among the documentation; there may be more.
+var examples = []string{"config.toml", "haproxy.cfg", "nginx.conf", "notify-reload.conf"}
+
+func TestPackageContents(t *testing.T) {
+	t.Parallel()
+	const fields = 6 // mode, owner, size, date, time, name
+	var lists [2][]string
+	for i, architecture := range []string{"amd64", "arm64"} {
+		for line := range strings.Lines(output(t, "dpkg-deb", "-c", older(t, architecture))) {
+			f := strings.Fields(line)
+			if len(f) != fields {
+				t.Fatalf("dpkg-deb -c says %q", line)
+			}
+			lists[i] = append(lists[i], f[0]+" "+f[1]+" "+f[fields-1])
+		}
+	}
+	if a, b := strings.Join(lists[0], "\n"), strings.Join(lists[1], "\n"); a != b {
+		t.Errorf("the packages hold different files:\n%s\n\n%s", a, b)
+	}
+	documents := regexp.MustCompile(`^(drwxr-xr-x|-rw-r--r--) root/root \./usr/share/doc/hearth/(docs|examples)/[A-Za-z.-]*$`)
+	var rest, found []string
+	for _, line := range lists[0] {
+		if documents.MatchString(line) {
+			found = append(found, filepath.Base(line))
+		} else {
+			rest = append(rest, line)
+		}
+	}
+	if got := "\n" + strings.Join(rest, "\n") + "\n"; got != contents {
+		t.Errorf("the package holds\n%s\nwant\n%s", got, contents)
+	}
+	for _, want := range append(examples, "operations.md") {
+		if !strings.Contains(" "+strings.Join(found, " ")+" ", " "+want+" ") {
+			t.Errorf("the documentation lacks %s; it has %q", want, found)
+		}
+	}
+}
+
+// TestPackageControl checks what dpkg is told, and that the program of either
+// architecture is static and for it.
+func TestPackageControl(t *testing.T) {
+	t.Parallel()
+	for architecture, want := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
+		deb := older(t, architecture)
+		control := output(t, "dpkg-deb", "-f", deb, "Package", "Version", "Architecture")
+		if want := "Package: hearth\nVersion: 1.0.0\nArchitecture: " + architecture + "\n"; control != want {
+			t.Errorf("the control file of %s says\n%s\nwant\n%s", deb, control, want)
+		}
+		if got := output(t, "dpkg-deb", "-I", deb, "conffiles"); got != "/etc/hearth/config.toml\n" {
+			t.Errorf("conffiles of %s are %q", deb, got)
+		}
+		if strings.Contains(output(t, "dpkg-deb", "-I", deb, "control"), "@") && !strings.Contains(output(t, "dpkg-deb", "-f", deb, "Maintainer"), "@") {
+			t.Errorf("the control file of %s has a place that was not filled", deb)
+		}
+		dir := unpack(t, deb)
+		program, err := elf.Open(filepath.Join(dir, "usr/bin/hearth"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer program.Close()
+		if program.Machine != want {
+			t.Errorf("the program in %s is for %v, want %v", deb, program.Machine, want)
+		}
+		if libraries, err := program.ImportedLibraries(); err != nil || len(libraries) > 0 {
+			t.Errorf("the program in %s needs %q (%v), want nothing", deb, libraries, err)
+		}
+		for _, p := range program.Progs {
+			if p.Type == elf.PT_INTERP {
+				t.Errorf("the program in %s needs an interpreter, so it is not static", deb)
+			}
+		}
+	}
+}
+
+// TestPackageIsReproducible builds the same version again, where everything that must
+// not matter differs.
+func TestPackageIsReproducible(t *testing.T) {
+	t.Parallel()
+	first := older(t, "amd64")
+	dir := t.TempDir()
+	if err := makeDeb("v1.0.0", dir, "amd64", "TZ=Asia/Shanghai", "LC_ALL=C.UTF-8", "TMPDIR="+t.TempDir(), "GOFLAGS=-buildvcs=true"); err != nil {
+		t.Fatal(err)
+	}
+	second := filepath.Join(dir, filepath.Base(first))
+	var sums [2][sha256.Size]byte
+	for i, path := range []string{first, second} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums[i] = sha256.Sum256(text)
+	}
+	if sums[0] != sums[1] {
+		t.Errorf("two builds of one version differ: %x and %x", sums[0], sums[1])
+	}
+}
+
+// TestDebianVersions checks that what `git describe` says becomes a version that
+// Debian accepts, and sorts as it should. The function is cut out of the script,
+// so that nothing has to be built.
+func TestDebianVersions(t *testing.T) {
+	t.Parallel()
+	script, err := os.ReadFile("deb/build")
+	if err != nil {
+		t.Fatal(err)
+	}
+	function := regexp.MustCompile(`(?ms)^debian_version\(\) \{.*?^\}`).Find(script)
+	if function == nil {
+		t.Fatal("deb/build has no function debian_version")
+	}
+	// Each is older than the next.
+	table := []struct{ described, want string }{
+		{"unknown-dirty", "0.0~20250101000000.unknown.dirty"},
+		{"a872b5b", "0.0~20251125013000.a872b5b"},
+		{"a872b5b-dirty", "0.0~20251125013000.a872b5b.dirty"},
+		{"1872b5b", "0.0~20251126013000.1872b5b"},
+		{"v1.0.0-rc.1", "1.0.0~rc.1"},
+		{"v1.0.0-rc.1-3-gabc1234", "1.0.0~rc.1+3.gabc1234"},
+		{"v1.0.0-rc.2", "1.0.0~rc.2"},
+		{"v1.0.0", "1.0.0"},
+		{"v1.0.0-dirty", "1.0.0+0.dirty"},
+		{"v1.0.0-2-gfff1234", "1.0.0+2.gfff1234"},
+		{"v1.0.0-10-gabc1234", "1.0.0+10.gabc1234"},
+		{"v1.0.0-10-gabc1234-dirty", "1.0.0+10.gabc1234.dirty"},
+		{"v1.0.1", "1.0.1"},
+	}
+	times := map[string]string{"unknown-dirty": "1735689600", "1872b5b": "1764120600"}
+	before := "0.0~"
+	for _, row := range table {
+		at := times[row.described]
+		if at == "" {
+			at = "1764034200"
+		}
+		got := strings.TrimSpace(output(t, "sh", "-euc", "SOURCE_DATE_EPOCH="+at+"\n"+string(function)+"\ndebian_version "+row.described))
+		if got != row.want {
+			t.Errorf("of %q it makes %q, want %q", row.described, got, row.want)
+		}
+		if err := exec.Command("dpkg", "--compare-versions", before, "lt", got).Run(); err != nil {
+			t.Errorf("%q does not sort before %q", before, got)
+		}
+		before = got
+	}
+}

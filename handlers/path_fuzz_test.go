@@ -1,0 +1,148 @@
+package handlers
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/cache"
+)
+
+// Whatever a path is, the fast path and the router find the same record behind
+// it, or the fast path none; operators who invalidate by path find it, too; and
+// its key is one that they may name.
+func FuzzPath(f *testing.F) {
+	for _, seed := range []string{"/user/1", "/user/01", "/item/a%2Fb", "/item/%61", "/item/é", "/item/..", "/pair/a/of/2", "/user/", "//user/1",
+		"/bare/123E4567-e89b-12d3-a456-426614174000", "/item/count", "/user/1?x#y", "/item/a b", "/user/+1", "/item/%zz"} {
+		f.Add(seed)
+	}
+	s := &Server{}
+	config := demoConfig(&people{})
+	s.hots = map[string]*hotRoute{}
+	for _, c := range config.Resources {
+		rec := &record{Resource: c.Cache}
+		for i, seg := range c.Path {
+			if seg.Param != "" {
+				rec.params = append(rec.params, parameter{seg.Param, seg.Kind})
+				rec.values = append(rec.values, "s"+string(rune('0'+i)))
+			}
+		}
+		rec.key = newKeyTemplate(c.Key, rec.params)
+		s.targets = append(s.targets, target{rec, c.Path})
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		key, ok := s.KeyOfPath(path)
+		if !ok {
+			return
+		}
+		if !s.IsKey(key) {
+			t.Fatalf("%q has the key %q, which is that of no record", path, key)
+		}
+		if strings.ContainsAny(key, "\r\n \x00{}/") || strings.HasPrefix(key, "hearth:") {
+			t.Fatalf("%q has the key %q", path, key)
+		}
+		steps := strings.Split(path[1:], "/")
+		if strings.Count(path, "/") != len(steps) {
+			t.Fatalf("%q has %d steps", path, len(steps))
+		}
+		s.sameKey(t, path, key)
+	})
+}
+
+// sameKey reads the last segment of a path as the fast path and as the slow one
+// do, and compares keys.
+func (s *Server) sameKey(t *testing.T, path, key string) {
+	t.Helper()
+	cut := strings.LastIndexByte(path, '/') + 1
+	for _, target := range s.targets {
+		if len(target.params) != 1 || "/"+target.path[0].Literal+"/" != path[:cut] {
+			continue
+		}
+		raw := []byte(path[cut:])
+		if target.params[0].kind.isCanonical(raw) {
+			if hot := string(target.key.one(nil, raw)); hot != key {
+				t.Fatalf("%q is the record %q to the fast path, %q to operators", path, hot, key)
+			}
+		}
+		ctx := &fasthttp.RequestCtx{}
+		ctx.SetUserValue(target.values[0], path[cut:])
+		slow, _, err := target.locate(&call{RequestCtx: ctx})
+		if err != nil || slow != key {
+			t.Fatalf("%q is the record %q to the router (%v), %q to operators", path, slow, err, key)
+		}
+	}
+}
+
+// LimitPath.matches compares segments as a split at slashes does.
+func FuzzLimitPath(f *testing.F) {
+	f.Add("/user/{id}", "/user/1", true)
+	f.Add("/user", "/user/1/2", true)
+	f.Add("/", "/", false)
+	f.Add("", "//", true)
+	f.Add("/a/b", "/a", false)
+	f.Fuzz(func(t *testing.T, template, path string, below bool) {
+		p := LimitPath{Below: below}
+		for _, part := range strings.Split(strings.TrimPrefix(template, "/"), "/") {
+			switch {
+			case part == "":
+			case part[0] == '{':
+				p.Segments = append(p.Segments, Segment{Param: part})
+			default:
+				p.Segments = append(p.Segments, Segment{Literal: part})
+			}
+		}
+		if got, want := p.matches([]byte(path)), modelMatches(p, path); got != want {
+			t.Errorf("%+v and %q: got %v, want %v", p, path, got, want)
+		}
+	})
+}
+
+func modelMatches(p LimitPath, path string) bool {
+	if len(p.Segments) == 0 {
+		return p.Below || path == "" || path == "/"
+	}
+	if !strings.HasPrefix(path, "/") {
+		return false
+	}
+	steps := strings.Split(path[1:], "/")
+	if len(steps) < len(p.Segments) || len(steps) > len(p.Segments) && !p.Below {
+		return false
+	}
+	for i, seg := range p.Segments {
+		// An empty last step is a slash at the end, which names nothing.
+		if seg.Param == "" && seg.Literal != steps[i] || steps[i] == "" && i == len(steps)-1 {
+			return false
+		}
+	}
+	return true
+}
+
+// A many-read asks for what net/url finds in the query, in that order.
+func FuzzMany(f *testing.F) {
+	for _, seed := range []string{"user_id=1&user_id=2", "user_id=1;user_id=2", "user%5Fid=1", "user_id=%31&x=%zz", "user_id", "user_id=+1", "&&user_id=1&", "user_id=1=2"} {
+		f.Add(seed)
+	}
+	params := []parameter{{"user_id", String}}
+	rec := &record{Resource: &cache.Resource{Name: "user"}, params: params, key: newKeyTemplate([]Part{{Literal: "user:"}, {Param: "user_id"}}, params)}
+	f.Fuzz(func(t *testing.T, query string) {
+		keys, args, err := rec.locateMany([]byte(query), 5)
+		if err != nil {
+			return
+		}
+		// net/url drops members with semicolons, which are text here.
+		values, _ := url.ParseQuery(strings.ReplaceAll(query, ";", "%3B"))
+		var texts []string
+		for i, a := range args {
+			texts = append(texts, a[0].(string))
+			if want := "user:" + encodeSegment(texts[i]); keys[i] != want {
+				t.Errorf("%q: the key of %q is %q, want %q", query, texts[i], keys[i], want)
+			}
+		}
+		if !slices.Equal(texts, values["user_id"]) {
+			t.Errorf("%q: got %q, net/url finds %q", query, texts, values["user_id"])
+		}
+	})
+}

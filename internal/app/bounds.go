@@ -1,0 +1,21 @@
+package app
+
+import (
+	"hearth/handlers"
+	"hearth/internal/metrics"
+)
+
+// registerBounds exports what alerts compare the other numbers with: an alert
+// that repeats a number of the configuration is wrong after the next change.
+func (a *App) registerBounds(gauge func(name, help string, read func() float64)) {
+	gauge("hearth_ready", "1 if /readyz says so: not draining, and Redis and the database answer.",
+		func() float64 { return truth(handlers.State(a.state.Load()) != handlers.Draining && a.ready()) })
+	gauge("hearth_memory_budget_bytes", "Bytes that the memory tier may have (memory.budget).",
+		func() float64 { return float64(a.cache.Stats().MemoryBudget) })
+	gauge("hearth_readers_waiting_max", "Readers that may wait at a time (load.max_waiting).",
+		func() float64 { return float64(a.cache.Stats().MaxWaiting) })
+	gauge("hearth_connections_max", "Public connections that may be open at a time.",
+		func() float64 { return float64(a.current.Load().maxConnections()) })
+	a.metrics.GaugeFunc("hearth_shared_tier_info", "The constant 1; its label says what the shared tier is.",
+		func() float64 { return 1 }, metrics.Label{Name: "tier", Value: a.cache.SharedTier().String()})
+}

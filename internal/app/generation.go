@@ -1,0 +1,159 @@
+package app
+
+import (
+	"errors"
+	"log/slog"
+	"reflect"
+	"slices"
+	"time"
+
+	"hearth/cache"
+	"hearth/handlers"
+	"hearth/internal/admin"
+	"hearth/internal/auth"
+	"hearth/internal/config"
+	"hearth/internal/limit"
+	"hearth/internal/source"
+)
+
+// generation is what is made out of one configuration, and gives way to the
+// next one at a reload. What two of them define alike the later one takes over
+// as it is: so a resource keeps its entries in memory, a limit the tokens it
+// holds, and the database its connections. It is immutable once it serves.
+type generation struct {
+	cfg    *config.Config
+	db     *source.DB       // nil without a database
+	kinds  []kind           // resources as configured and as the cache knows them
+	limits []*limit.Limiter // in the order of the configuration
+	keeper *auth.Keeper
+	front  *handlers.Server
+	admin  *admin.Admin
+}
+
+// kind is a resource as configured and as the cache knows it.
+type kind struct {
+	config.Resource
+	cached *cache.Resource
+	origin *source.Origin // nil if its records come from elsewhere
+}
+
+// openSources opens what records come from and prepares every resource; faults
+// in statements are reported all at once. before is the generation to take
+// over from, nil at the start.
+func (g *generation) openSources(before *generation) error {
+	if before == nil {
+		before = &generation{cfg: &config.Config{}}
+	}
+	same := before.db != nil && reflect.DeepEqual(before.cfg.Database, g.cfg.Database)
+	if c := g.cfg.Database; same {
+		g.db = before.db
+	} else if !c.URL.Empty() {
+		db, err := source.Open(source.Config{URL: c.URL.Reveal(), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout})
+		if err != nil {
+			return err
+		}
+		g.db = db
+	}
+	var faults []error
+	for _, r := range g.cfg.Resources {
+		i := slices.IndexFunc(before.kinds, func(k kind) bool { return reflect.DeepEqual(k.Resource, r) })
+		if i >= 0 && (r.Select == "" || same) {
+			g.kinds = append(g.kinds, before.kinds[i])
+			continue
+		}
+		k, err := g.newKind(r)
+		faults = append(faults, err)
+		g.kinds = append(g.kinds, k)
+	}
+	return errors.Join(faults...)
+}
+
+func (g *generation) newKind(r config.Resource) (kind, error) {
+	k := kind{Resource: r}
+	var params []source.Param
+	for _, p := range r.Path.Params() {
+		params = append(params, source.Param{Name: p.Param, Type: p.Type})
+	}
+	var records source.Records
+	var err error
+	switch {
+	case r.Select != "":
+		records, err = g.db.Records(source.Spec{
+			Name: r.Name, Params: params, Select: r.Select, SelectMany: r.SelectMany,
+			Upsert: r.Upsert, Delete: r.Delete, Many: r.Rows == "many", Timeout: r.Timeout,
+		})
+	case r.Origin != "":
+		if k.origin, err = source.NewOrigin(source.OriginConfig{Name: r.Name, Params: params, URL: r.Origin, Timeout: r.Timeout}); err == nil {
+			records = k.origin
+		}
+	}
+	ttl := cache.Lifetimes{Cold: r.TTL.Cold, Hot: r.TTL.Hot, Missing: r.TTL.Missing, Stale: r.TTL.Stale}
+	k.cached = cache.NewResource(r.Name, r.Envelope, ttl, records)
+	k.cached.Source = sourceName(r)
+	return k, err
+}
+
+// sources names what the resources load from, each once.
+func (g *generation) sources() (names []string) {
+	for _, k := range g.kinds {
+		if name := k.cached.Source; name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// close releases what g has opened and other has not taken over; other may be
+// nil.
+func (g *generation) close(other *generation, log *slog.Logger) {
+	g.closeLimits(other)
+	g.closeSources(other, log)
+}
+
+func (g *generation) closeLimits(other *generation) {
+	for _, l := range g.limits {
+		if other == nil || !slices.Contains(other.limits, l) {
+			l.Close()
+		}
+	}
+}
+
+func (g *generation) closeSources(other *generation, log *slog.Logger) {
+	for _, k := range g.kinds {
+		if k.origin == nil || other.has(k.origin) {
+			continue
+		}
+		if err := k.origin.Close(); err != nil {
+			log.Warn("closing an origin", "resource", k.Name, "error", err)
+		}
+	}
+	if g.db != nil && (other == nil || other.db != g.db) {
+		if err := g.db.Close(); err != nil {
+			log.Warn("closing the database", "error", err)
+		}
+	}
+}
+
+func (g *generation) has(o *source.Origin) bool {
+	return g != nil && slices.ContainsFunc(g.kinds, func(k kind) bool { return k.origin == o })
+}
+
+// leaves tells what close would release: limits, and sources.
+func (g *generation) leaves(other *generation) (limits, sources bool) {
+	for _, l := range g.limits {
+		limits = limits || !slices.Contains(other.limits, l)
+	}
+	for _, k := range g.kinds {
+		sources = sources || k.origin != nil && !other.has(k.origin)
+	}
+	return limits, sources || g.db != nil && g.db != other.db
+}
+
+// requestTimeout is what one request may take: it may wait for somebody else's
+// load and then have to load itself.
+func (g *generation) requestTimeout() time.Duration {
+	return g.cfg.Load.Wait + longestLoad(g.cfg) + time.Second
+}
+
+// maxConnections is how many public connections may be open.
+func (g *generation) maxConnections() int { return max(4*g.cfg.Server.MaxInFlight, 1024) }

@@ -1,0 +1,161 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"hearth/handlers"
+	"hearth/internal/config"
+)
+
+// maxRetiring bounds the generations that wait for their last requests: each
+// may hold connections to a database. A reload beyond it waits for a place.
+const maxRetiring = 64
+
+// Reload asks for the configuration to be read again. It returns at once;
+// requests that come while a reload is under way become one. It is what SIGHUP
+// means.
+func (a *App) Reload() {
+	select {
+	case a.reloads <- struct{}{}:
+	default: // one is asked for already, and will read what there is by then
+	}
+}
+
+// reloader does what Reload asks for.
+func (a *App) reloader() {
+	for {
+		select {
+		case <-a.stopped.Done():
+			return
+		case <-a.reloads:
+		}
+		a.notify("RELOADING=1") // the manager waits for READY=1, however this ends
+		status := "serving"
+		if err := a.reload(); err != nil {
+			a.numbers.reloadsFailed.Add(1)
+			a.log.Error("the configuration was not reloaded, the one before stays", "error", err)
+			status = "serving; the last reload failed, see the log"
+		} else {
+			a.numbers.reloads.Add(1)
+			a.numbers.loaded.Store(time.Now().Unix())
+			a.log.Info("configuration reloaded")
+		}
+		a.notify("READY=1\nSTATUS=" + status)
+	}
+}
+
+// reload replaces the generation that serves by one of the configuration as it
+// is now. All that can fail comes first; after an error nothing has changed.
+func (a *App) reload() error {
+	if a.load == nil {
+		return errors.New("there is no configuration file to read again")
+	}
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	cfg = a.effective(cfg)
+	old := a.current.Load()
+	if err := errors.Join(refuse(cfg), fixed(old.cfg, cfg)); err != nil {
+		return err
+	}
+	select {
+	case a.retiring <- struct{}{}:
+	case <-a.stopped.Done():
+		return errStopping
+	}
+	next, err := a.assemble(cfg, old)
+	if err == nil {
+		if err = a.reloadCertificates(cfg); err != nil {
+			next.close(old, a.log)
+		}
+	}
+	if err != nil {
+		<-a.retiring
+		return err
+	}
+	a.swap(next)
+	a.warn(next)
+	a.busy = append(slices.DeleteFunc(a.busy, func(s *handlers.Server) bool { return !s.Busy() }), old.front)
+	busy := slices.Clone(a.busy)
+	a.running.Go(func() {
+		a.retire(old, next, busy)
+		<-a.retiring
+	})
+	return nil
+}
+
+// swap makes next serve. Nothing in it can fail.
+func (a *App) swap(next *generation) {
+	a.output.Set(next.cfg.Log)
+	a.cache.Reconfigure(cacheSettings(next.cfg))
+	a.current.Store(next)
+	a.front.Swap(next.front)
+	a.registerGeneration(next)
+	a.public.adjust(next)
+}
+
+const (
+	retirePause = 20 * time.Millisecond
+	// retireGrace is for requests that memory answers: nobody counts those, and
+	// they may be about to ask an old limit.
+	retireGrace = time.Second
+)
+
+// retire closes what next has not taken over from old, once nobody works with
+// it any more: the servers before next, of which earlier ones may use what old
+// had taken over from them. Loads and refreshes that nobody waits for end within
+// load.lease.
+func (a *App) retire(old, next *generation, before []*handlers.Server) {
+	limits, sources := old.leaves(next)
+	if !limits && !sources {
+		return
+	}
+	a.pause(retireGrace)
+	for slices.ContainsFunc(before, (*handlers.Server).Busy) && a.pause(retirePause) {
+	}
+	old.closeLimits(next)
+	if sources {
+		a.pause(old.cfg.Load.Lease)
+		old.closeSources(next, a.log)
+	}
+}
+
+// pause waits for d, or until the server stops: then it tells false.
+func (a *App) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-a.stopped.Done():
+		return false
+	}
+}
+
+// fixed names what has changed and cannot without a restart: sockets, and what
+// connections, entries in memory and other instances go by already.
+func fixed(old, next *config.Config) error {
+	var faults []error
+	f := func(key string, of func(*config.Config) any) {
+		if !reflect.DeepEqual(of(old), of(next)) {
+			faults = append(faults, fmt.Errorf("%s cannot change while the server runs; restart it, or take the change back", key))
+		}
+	}
+	f("server.listen", func(c *config.Config) any { return c.Server.Listen })
+	f("server.admin", func(c *config.Config) any { return c.Server.Admin })
+	f("server.max_header", func(c *config.Config) any { return c.Server.MaxHeader })
+	f("server.max_body", func(c *config.Config) any { return c.Server.MaxBody })
+	f("server.proxy_protocol", func(c *config.Config) any { return c.Server.ProxyProtocol })
+	f("[server.tls], whether it is there,", func(c *config.Config) any { return c.Server.TLS.Cert != "" })
+	f("[redis]", func(c *config.Config) any { return c.Redis })
+	f("[embedded]", func(c *config.Config) any { return c.Embedded })
+	f("memory.revalidate", func(c *config.Config) any { return c.Memory.Revalidate })
+	f("memory.link_timeout", func(c *config.Config) any { return c.Memory.LinkTimeout })
+	f("load.lease", func(c *config.Config) any { return c.Load.Lease })
+	return errors.Join(faults...)
+}

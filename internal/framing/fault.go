@@ -1,0 +1,46 @@
+package framing
+
+// Fault is why a request is refused. The connection must be closed behind the
+// answer: what follows may not be what it seems.
+type Fault uint8
+
+// The faults.
+const (
+	None         Fault = iota
+	BareLineFeed       // a line that ends in LF without CR
+	Folded             // a line that continues the one before (RFC 9112, 5.2)
+	BadName            // a field name with a blank in it, or a line without a colon
+	Coding             // a Transfer-Encoding other than chunked
+	TwoLengths         // Transfer-Encoding beside Content-Length (RFC 9112, 6.3)
+	BadHost            // a Host that is none
+	TwoHosts           // a target with another host than Host
+	BadTarget          // a target of no form that a server serves
+	NoProxy            // CONNECT
+	Expectation        // an Expect other than 100-continue
+	BadVersion         // neither HTTP/1.1 nor HTTP/1.0
+	faults
+)
+
+var answers = [faults]struct {
+	status int
+	detail string
+}{
+	None:         {200, ""},
+	BareLineFeed: {400, "every line of the header must end in CR and LF"},
+	Folded:       {400, "a field must stand on one line: no line of the header may begin with a space or tab"},
+	BadName:      {400, "a field name must be followed by its colon and hold no space or tab"},
+	Coding:       {400, "transfer-encoding must be chunked and nothing else"},
+	TwoLengths:   {400, "send either transfer-encoding or content-length, not both"},
+	BadHost:      {400, "host must be a name or an address, with or without a port"},
+	TwoHosts:     {400, "the host in the request target and the host field must be the same"},
+	BadTarget:    {400, "the request target must be a path, or an http:// or https:// URL, without a fragment"},
+	NoProxy:      {501, "this server is no proxy"},
+	Expectation:  {417, "expect may only be 100-continue"},
+	BadVersion:   {505, "send the request as HTTP/1.1"},
+}
+
+// Status is the status code to refuse with; 200 for None.
+func (f Fault) Status() int { return answers[f].status }
+
+// Detail tells the client what to change; "" for None.
+func (f Fault) Detail() string { return answers[f].detail }

@@ -1,0 +1,179 @@
+// Package framing looks once more at the header of a request that an HTTP
+// library has read, and says where another program on the way may have read it
+// differently.
+//
+// What two programs take for the end of a request need only differ by a few
+// bytes, and the second one finds a request in what the first has passed on as
+// somebody's content (RFC 9112, 11.2). Libraries are lenient because each
+// leniency alone does no harm. So this is a package of its own that knows no
+// library: both listeners ask it, it takes the bytes as they came, and it
+// refuses whatever a strict reader would not have read in the same way.
+package framing
+
+import "bytes"
+
+// Header checks a header as it came: the lines behind the request line, up to
+// and with the empty one. It takes for granted what fasthttp has checked already:
+// that names consist of token characters and spaces and values hold no control
+// characters but tabs, that there is at most one Content-Length, a number, and
+// at most one Host and one Transfer-Encoding. It allocates nothing and looks at
+// each line once: the fast path pays for it.
+//
+// chunked says that the content comes in chunks. How those end fasthttp reads
+// leniently, too (a bare LF may end the trailers), and keeps no record of it, so
+// nothing behind such a request may be read: close the connection.
+func Header(header []byte) (chunked bool, fault Fault) {
+	sized := false
+	for len(header) > 0 {
+		end := bytes.IndexByte(header, '\n')
+		if end < 1 || header[end-1] != '\r' {
+			return chunked, BareLineFeed
+		}
+		line := header[:end-1]
+		header = header[end+1:]
+		if len(line) == 0 {
+			break
+		}
+		colon := 0
+		for colon < len(line) && line[colon] != ':' {
+			if line[colon] == ' ' || line[colon] == '\t' {
+				return chunked, blankFault(colon)
+			}
+			colon++
+		}
+		if colon == len(line) {
+			return chunked, BadName
+		}
+		if fault := field(line, colon, &chunked, &sized); fault != None {
+			return chunked, fault
+		}
+	}
+	if len(header) > 0 {
+		return chunked, BareLineFeed // an empty line that only some take for the end
+	}
+	if chunked && sized {
+		return chunked, TwoLengths
+	}
+	return chunked, None
+}
+
+// blankFault is the fault of a blank at this place of a field's name.
+func blankFault(at int) Fault {
+	if at == 0 {
+		return Folded
+	}
+	return BadName
+}
+
+// field checks the few fields that say where a request ends, or whom it is for.
+func field(line []byte, colon int, chunked, sized *bool) Fault {
+	switch line[0] | 0x20 {
+	case 'c':
+		if colon == len("content-length") && is(line[:colon], "content-length") {
+			*sized = true
+		}
+	case 'e':
+		if colon == len("expect") && is(line[:colon], "expect") && !is(blankless(line[colon+1:]), "100-continue") {
+			return Expectation
+		}
+	case 'h':
+		if colon == len("host") && is(line[:colon], "host") && !isHost(blankless(line[colon+1:])) {
+			return BadHost
+		}
+	case 't':
+		if colon == len("transfer-encoding") && is(line[:colon], "transfer-encoding") {
+			if *chunked = is(blankless(line[colon+1:]), "chunked"); !*chunked {
+				return Coding
+			}
+		}
+	}
+	return None
+}
+
+// Version checks the protocol version of the request line. Others of major
+// version 1 do not exist, and what would frame their requests is unknown.
+func Version(protocol []byte) Fault {
+	if string(protocol) == "HTTP/1.1" || string(protocol) == "HTTP/1.0" {
+		return None
+	}
+	return BadVersion
+}
+
+// Target checks the request target (RFC 9112, 3.2). In absolute-form it names a
+// host, which must be the one in Host, where there is one: which of two counts,
+// programs disagree about. Fragments are no part of a target; some take them for
+// part of the path, some drop them. host is the value of Host.
+func Target(method string, target, host []byte) Fault {
+	switch {
+	case bytes.IndexByte(target, '#') >= 0:
+		return BadTarget
+	case len(target) > 0 && target[0] == '/':
+		return None
+	case string(target) == "*" && method == "OPTIONS":
+		return None
+	case method == "CONNECT":
+		return NoProxy
+	}
+	rest, ok := cutScheme(target)
+	if !ok {
+		return BadTarget
+	}
+	authority := rest
+	if end := bytes.IndexAny(rest, "/?"); end >= 0 {
+		authority = rest[:end]
+	}
+	if len(authority) == 0 || !isHost(authority) {
+		return BadTarget
+	}
+	if len(host) > 0 && !bytes.EqualFold(authority, host) {
+		return TwoHosts
+	}
+	return None
+}
+
+// cutScheme cuts off the scheme of a target in absolute-form.
+func cutScheme(target []byte) (rest []byte, ok bool) {
+	for _, scheme := range []string{"http://", "https://"} {
+		if len(target) >= len(scheme) && is(target[:len(scheme)], scheme) {
+			return target[len(scheme):], true
+		}
+	}
+	return nil, false
+}
+
+// isHost admits what can stand in a host and port (RFC 9110, 7.2), escapes
+// excepted, which nobody sends and which hide other bytes.
+func isHost(host []byte) bool {
+	for _, c := range host {
+		if !hostBytes[c] {
+			return false
+		}
+	}
+	return true
+}
+
+var hostBytes = func() (all [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:[]") {
+		all[c] = true
+	}
+	return all
+}()
+
+// is compares without regard to the case of letters; lower is in lower case.
+func is(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i, c := range b {
+		if c-'A' < 26 {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// blankless is a value without the blanks around it.
+func blankless(b []byte) []byte { return bytes.Trim(b, " \t") }

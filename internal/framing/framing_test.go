@@ -1,0 +1,94 @@
+package framing_test
+
+import (
+	"testing"
+
+	"hearth/internal/framing"
+)
+
+func TestHeader(t *testing.T) {
+	f := func(header string, chunked bool, want framing.Fault) {
+		t.Helper()
+		gotChunked, got := framing.Header([]byte(header))
+		if got != want || gotChunked != chunked {
+			t.Errorf("%q: got %q, chunked %v, want %q, %v", header, got.Detail(), gotChunked, want.Detail(), chunked)
+		}
+	}
+	const end = "\r\n"
+	f("", false, framing.None)
+	f("A: b\r\n"+end, false, framing.None)
+	f("Host: a:80\r\nCOOKIE: c=d; e\r\n:x\r\n"+end, false, framing.None) // an empty name is fasthttp's to refuse
+	f("Content-Length: 5\r\n"+end, false, framing.None)
+	f("Transfer-Encoding: Chunked \t\r\n"+end, true, framing.None)
+	f("transfer-encoding:chunked\r\n"+end, true, framing.None)
+	f("TE: trailers\r\nTrailer: X\r\n"+end, false, framing.None)
+	f("Transfer-Encoding: identity\r\n"+end, false, framing.Coding)
+	f("Transfer-Encoding:\r\n"+end, false, framing.Coding)
+	f("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"+end, true, framing.TwoLengths)
+	f("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"+end, true, framing.TwoLengths)
+	f("A: b\nC: d\r\n"+end, false, framing.BareLineFeed)
+	f("A: b\r\n\n", false, framing.BareLineFeed)
+	f("\nA: b\r\n"+end, false, framing.BareLineFeed)
+	f("A: b\r\n", false, framing.None)
+	f("A: b\r\n"+end+"C: d\r\n", false, framing.BareLineFeed)
+	f("A: b", false, framing.BareLineFeed)
+	f("A: b\r\n c\r\n"+end, false, framing.Folded)
+	f("A: b\r\n\tc\r\n"+end, false, framing.Folded)
+	f("A B: c\r\n"+end, false, framing.BadName)
+	f("A : c\r\n"+end, false, framing.BadName)
+	f("A\r\n"+end, false, framing.BadName)
+	f("Host: a@b\r\n"+end, false, framing.BadHost)
+	f("Host: a b\r\n"+end, false, framing.BadHost)
+	f("Expect: 100-Continue\r\n"+end, false, framing.None)
+	f("Expect: x\r\n"+end, false, framing.Expectation)
+	f("Expect:\r\n"+end, false, framing.Expectation)
+}
+
+func TestTarget(t *testing.T) {
+	f := func(method, target, host string, want framing.Fault) {
+		t.Helper()
+		if got := framing.Target(method, []byte(target), []byte(host)); got != want {
+			t.Errorf("%s %s for %q: got %q, want %q", method, target, host, got.Detail(), want.Detail())
+		}
+	}
+	f("GET", "/", "a", framing.None)
+	f("GET", "//b/", "a", framing.None)
+	f("GET", "/x#y", "a", framing.BadTarget)
+	f("GET", "/x?#", "a", framing.BadTarget)
+	f("GET", "*", "a", framing.BadTarget)
+	f("OPTIONS", "*", "a", framing.None)
+	f("CONNECT", "a:1", "a:1", framing.NoProxy)
+	f("CONNECT", "/", "a", framing.None)
+	f("GET", "http://a/x", "a", framing.None)
+	f("GET", "HTTPS://A:1?x", "a:1", framing.None)
+	f("GET", "http://a", "", framing.None)
+	f("GET", "http://b/x", "a", framing.TwoHosts)
+	f("GET", "http://a:80/", "a", framing.TwoHosts) // the same to some only
+	f("GET", "http://x@a/", "a", framing.BadTarget)
+	f("GET", "http:///x", "a", framing.BadTarget)
+	f("GET", "ftp://a/", "a", framing.BadTarget)
+	f("GET", "", "a", framing.BadTarget)
+}
+
+// Every fault says what to do.
+func TestFaults(t *testing.T) {
+	for fault := framing.BareLineFeed; fault <= framing.BadVersion; fault++ {
+		if fault.Status() < 400 || fault.Detail() == "" {
+			t.Errorf("fault %d is answered with %d %q", fault, fault.Status(), fault.Detail())
+		}
+	}
+	for version, want := range map[string]framing.Fault{
+		"HTTP/1.1": framing.None, "HTTP/1.0": framing.None, "HTTP/1.2": framing.BadVersion, "HTTP/2.0": framing.BadVersion, "": framing.BadVersion,
+	} {
+		if got := framing.Version([]byte(version)); got != want {
+			t.Errorf("%q: got %v, want %v", version, got, want)
+		}
+	}
+}
+
+func TestAllocations(t *testing.T) {
+	header := []byte("Host: a.example:80\r\nUser-Agent: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
+	if n := testing.AllocsPerRun(100, func() { framing.Header(header) }); n != 0 {
+		t.Errorf("got %v allocations, want 0", n)
+	}
+}
