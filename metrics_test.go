@@ -29,6 +29,7 @@ import (
 const measured = `
 [server]
 max_in_flight = 100
+proxy_protocol = true
 [server.tls]
 cert = %q
 key  = %q
@@ -103,7 +104,11 @@ func scrape(t *testing.T) []*exposed {
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the certificate is nobody's
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", in.public)
+			conn, err := new(net.Dialer).DialContext(ctx, "unix", in.public)
+			if err == nil {
+				_, err = io.WriteString(conn, "PROXY UNKNOWN\r\n")
+			}
+			return conn, err
 		},
 	}}
 	defer client.CloseIdleConnections()

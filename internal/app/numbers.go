@@ -68,6 +68,12 @@ func (a *App) registerListeners() {
 		func() float64 { return float64(p.watched.Refused()) })
 	a.metrics.CounterFunc("hearth_accept_waits_total", "Pauses in accepting public connections for want of descriptors or memory.",
 		func() float64 { return float64(p.patient.Waits()) })
+	a.metrics.CounterFunc("hearth_requests_crossed_total", "Requests that crossed with the end of their connection, and were not executed.",
+		func() float64 { return float64(p.watched.Crossed()) })
+	if p.proxied != nil {
+		a.metrics.CounterFunc("hearth_proxy_refused_total", "Public connections closed for want of a PROXY header, or for a bad one.",
+			func() float64 { return float64(p.proxied.Refused()) })
+	}
 	if p.certs != nil {
 		a.metrics.GaugeFunc("hearth_tls_certificate_expiry_timestamp_seconds", "When the certificate in use expires; Unix time.",
 			func() float64 { return float64(p.certs.Expiry().Unix()) })
