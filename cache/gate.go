@@ -38,12 +38,10 @@ func (c *Cache) gateOf(r *Resource) *gate {
 	return g.(*gate)
 }
 
-func (g *gate) resize(c *Cache, s *Settings) {
+func (g *gate) resize(s *Settings) {
 	for _, l := range []*line{g.loads, g.writes} {
 		l.wait.Store(int64(s.Wait))
-		if less := l.resize(s.MaxLoads); less > 0 {
-			c.running.Go(func() { l.shrink(c.life, less) })
-		}
+		l.resize(s.MaxLoads)
 	}
 }
 

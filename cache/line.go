@@ -1,8 +1,10 @@
 package cache
 
 import (
+	"container/list"
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -11,56 +13,39 @@ import (
 // at the head of the queue have waited for half of what they may, newcomers are
 // refused as they come: their clients can ask elsewhere, and who stands in the
 // queue will be served. How long work takes need not be known for that (it is
-// what CoDel, Nichols and Jacobson, 2012, does to packets).
+// what CoDel, Nichols and Jacobson, 2012, does to packets). The number of places
+// may change while all of this goes on.
 type line struct {
 	clock  *clock
-	places chan struct{} // a token for each place that is taken, or that there is not; those who wait get in as they came
-	size   atomic.Int64  // places that there are
-	wait   atomic.Int64  // for a place, at most; ns
+	size   atomic.Int64 // places
+	wait   atomic.Int64 // for a place, at most; ns
 	queued atomic.Int64
 
 	waited atomic.Int64 // how long the last one from the queue had waited; ns
 	served atomic.Int64 // clock time when it got its place, or the queue began
+
+	mu    sync.Mutex
+	taken int64
+	queue list.List // of chan struct{}, closed when its owner has got a place; in the order they came
 }
 
 // queuePerPlace bounds how many may wait for each that is at work.
 const queuePerPlace = 16
 
-// MaxPlaces is the most places that a line can have. The tokens in a channel take
-// no room, so a line can be made for as many, and those that it does not have be
-// taken from the beginning: then their number can change while others wait.
-const MaxPlaces = 100_000
-
 func newLine(places int, wait time.Duration, c *clock) *line {
-	l := &line{clock: c, places: make(chan struct{}, MaxPlaces)}
+	l := &line{clock: c}
 	l.size.Store(int64(places))
 	l.wait.Store(int64(wait))
-	for range MaxPlaces - places {
-		l.places <- struct{}{}
-	}
 	return l
 }
 
-// resize changes the number of places. New ones are there at once; how many are
-// too much it returns, for shrink.
-func (l *line) resize(places int) (less int64) {
-	was := l.size.Swap(int64(places))
-	for range int64(places) - was {
-		<-l.places
-	}
-	return was - int64(places)
-}
-
-// shrink takes places away as soon as they are free, in turn with those who
-// wait for them, and ends early when ctx ends.
-func (l *line) shrink(ctx context.Context, places int64) {
-	for range places {
-		select {
-		case l.places <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-	}
+// resize changes the number of places. New ones go to those who wait; where there
+// are fewer, work under way is finished first.
+func (l *line) resize(places int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.size.Store(int64(places))
+	l.admitLocked()
 }
 
 // enter takes a place, waiting for it as long as the line and ctx allow. Who
@@ -85,26 +70,71 @@ func (l *line) enter(ctx context.Context) error {
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
+	place := l.queueUp()
+	mine := place.Value.(chan struct{})
+	var err error
 	select {
-	case l.places <- struct{}{}:
+	case <-mine:
 		now := l.clock.now()
 		l.waited.Store(now - came)
 		l.served.Store(now)
 		return nil
 	case <-timer.C:
-		return fmt.Errorf("%w: no place within load.wait (load.max_concurrent = %d)", ErrOverload, size)
+		err = fmt.Errorf("%w: no place within load.wait (load.max_concurrent = %d)", ErrOverload, size)
 	case <-ctx.Done():
-		return fmt.Errorf("%w: waiting for a place", ErrTimeout)
+		err = fmt.Errorf("%w: waiting for a place", ErrTimeout)
 	}
+	l.giveUp(place)
+	return err
 }
 
 func (l *line) enterAtOnce() bool {
-	select {
-	case l.places <- struct{}{}:
-		return true
-	default:
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.queue.Len() > 0 || l.taken >= l.size.Load() {
 		return false
+	}
+	l.taken++
+	return true
+}
+
+func (l *line) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taken--
+	l.admitLocked()
+}
+
+func (l *line) queueUp() *list.Element {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.queue.PushBack(make(chan struct{}))
+	l.admitLocked() // a place may have become free since it was asked for
+	return e
+}
+
+// giveUp takes one who waits out of the queue, or gives back the place that it
+// was given in this very moment.
+func (l *line) giveUp(e *list.Element) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-e.Value.(chan struct{}):
+		l.taken--
+		l.admitLocked()
+	default:
+		l.queue.Remove(e)
 	}
 }
 
-func (l *line) leave() { <-l.places }
+func (l *line) admitLocked() {
+	for l.taken < l.size.Load() {
+		first := l.queue.Front()
+		if first == nil {
+			return
+		}
+		l.queue.Remove(first)
+		l.taken++
+		close(first.Value.(chan struct{}))
+	}
+}

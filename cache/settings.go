@@ -10,7 +10,7 @@ type Settings struct {
 	MissingRate  int     // missing records written to the shared tier per second
 	UntrackedTTL time.Duration
 
-	MaxLoads   int           // loads from one source at a time, and as many writes; at most MaxPlaces
+	MaxLoads   int           // loads from one source at a time, and as many writes
 	MaxWaiting int           // readers that wait for somebody else's load or write at a time
 	Wait       time.Duration // for somebody else's load
 	HotRate    float64       // reads per second, on this instance, that make a key hot
@@ -25,7 +25,7 @@ func (c *Cache) Reconfigure(s Settings) {
 	c.settings.Store(&s)
 	c.apply(&s)
 	c.gates.Range(func(_, g any) bool {
-		g.(*gate).resize(c, &s)
+		g.(*gate).resize(&s)
 		return true
 	})
 }

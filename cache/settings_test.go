@@ -53,43 +53,55 @@ func TestALineChangesItsSize(t *testing.T) {
 		}
 	}
 	fill(2)
-	if less := l.resize(5); less > 0 {
-		t.Fatalf("growing takes %d away", less)
-	}
+	l.resize(5)
 	fill(3)
-	var shrinking sync.WaitGroup
-	if less := l.resize(1); less != 4 {
-		t.Fatalf("from 5 to 1 takes %d away, want 4", less)
-	}
-	shrinking.Go(func() { l.shrink(within(t), 4) })
+	entered := make(chan error)
+	go func() { entered <- l.enter(within(t)) }()
+	testkit.Eventually(t, patience, "one waits", func() bool { return l.queued.Load() == 1 })
+	l.resize(1)
 	for range 4 { // all but one of those at work end; nobody gets their places
 		l.leave()
 	}
-	shrinking.Wait()
-	fill(0)
-	l.leave()
-	fill(1)
-	if less := l.resize(3); less > 0 {
-		t.Fatalf("growing takes %d away", less)
+	select {
+	case err := <-entered:
+		t.Fatalf("the one who waits was let in beside another: %v", err)
+	default:
 	}
-	fill(2)
+	l.leave()
+	if err := <-entered; err != nil {
+		t.Fatal(err)
+	}
+	go func() { entered <- l.enter(within(t)) }()
+	testkit.Eventually(t, patience, "one waits", func() bool { return l.queued.Load() == 1 })
+	l.resize(3) // which is a place for it, and one more
+	if err := <-entered; err != nil {
+		t.Fatal(err)
+	}
+	fill(1)
 }
 
-// TestAShrinkingLineGivesUp when the cache is closed: its places may be held by
-// loads that last.
-func TestAShrinkingLineGivesUp(t *testing.T) {
-	l := newLine(1, patience, newClock())
-	if !l.enterAtOnce() {
-		t.Fatal("no place")
+// TestAPlaceIsNotLost when whoever waits for it gives up in the moment in which it
+// is given: many times over, and then all places are there.
+func TestAPlaceIsNotLost(t *testing.T) {
+	l := newLine(2, patience, newClock())
+	var all sync.WaitGroup
+	for n := range 8 {
+		all.Go(func() {
+			for i := range 2000 {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i%3*n)*time.Microsecond)
+				if l.enter(ctx) == nil {
+					l.leave()
+				}
+				cancel()
+			}
+		})
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	over := make(chan struct{})
-	go func() { defer close(over); l.shrink(ctx, 1) }()
-	cancel()
-	select {
-	case <-over:
-	case <-time.After(patience):
-		t.Fatal("it waits on")
+	all.Wait()
+	if !l.enterAtOnce() || !l.enterAtOnce() || l.enterAtOnce() {
+		t.Error("there are not just two places")
+	}
+	if l.queue.Len() != 0 || l.queued.Load() != 0 {
+		t.Error("somebody is left in the queue")
 	}
 }
 
@@ -144,9 +156,5 @@ func TestReconfigureBesideReads(t *testing.T) {
 				t.Errorf("the gate of %q has %d places, want %d", r.Source, got, s.MaxLoads)
 			}
 		}
-		testkit.Eventually(t, patience, "all surplus places are gone", func() bool {
-			l := c.gateOf(d.r).loads
-			return len(l.places) == MaxPlaces-s.MaxLoads
-		})
 	})
 }
