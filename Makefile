@@ -19,7 +19,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install deb test servers check race prove fuzz bench benchcmp compare inflight chaos fleet cover lint clean
+.PHONY: help build run install deb test servers check race prove fuzz bench benchcmp compare inflight chaos fleet rolling cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptie
 
 fleet: servers ## what reaches PostgreSQL behind four instances, counted there (five minutes; FLEET='-short')
 	$(GO) run ./bench/fleet $(FLEET)
+
+rolling: servers ## a million requests through HAProxy while every instance is restarted, both ways (three minutes)
+	$(GO) run ./bench/rolling $(ROLLING)
 
 cover: servers ## coverage of all packages by all tests: coverage.html
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out -timeout 10m ./...

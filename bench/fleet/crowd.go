@@ -87,15 +87,18 @@ func (c *client) ask(path string) error {
 type crowd []*client
 
 // gather connects per clients to each instance.
-func (f *fleet) gather(per int, seed uint64) (crowd, error) {
+func (f *fleet) gather(per int, seed uint64) (crowd, error) { return f.gatherOn(instances, per, seed) }
+
+// gatherOn connects per clients to each of the first of the instances.
+func (f *fleet) gatherOn(first, per int, seed uint64) (crowd, error) {
 	var all crowd
-	for n := range per * instances {
-		c, err := dial(f.all[n%instances].addr)
+	for n := range per * first {
+		c, err := dial(f.all[n%first].addr)
 		if err != nil {
 			all.close()
 			return nil, err
 		}
-		all = append(all, &client{conn: c, instance: n % instances, number: n, rand: rand.New(rand.NewPCG(seed, uint64(n)))})
+		all = append(all, &client{conn: c, instance: n % first, number: n, rand: rand.New(rand.NewPCG(seed, uint64(n)))})
 	}
 	return all, nil
 }
