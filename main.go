@@ -119,33 +119,32 @@ func serve(path string, stderr io.Writer) error {
 		return err
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
-	over := make(chan struct{})
 	var obeying sync.WaitGroup
-	obeying.Go(func() { obey(signals, over, a, stop) })
+	obeying.Go(func() { obey(ctx, signals, a, stop) })
 	err = a.Run(ctx)
-	close(over)
+	stop(nil)
 	obeying.Wait()
 	return err
 }
 
-// obey does what signals ask for: the first SIGTERM or SIGINT ends the server, and
-// the second one finds the default action restored.
-func obey(signals <-chan os.Signal, over <-chan struct{}, a *app.App, stop context.CancelCauseFunc) {
+// obey does what signals ask for until one of them ends the server. A second one
+// of these finds the default action restored.
+func obey(ctx context.Context, signals <-chan os.Signal, a *app.App, stop context.CancelCauseFunc) {
 	for {
 		select {
-		case <-over:
+		case <-ctx.Done():
 			return
 		case s := <-signals:
-			switch s {
-			case syscall.SIGHUP:
+			if s == syscall.SIGHUP {
 				a.Reload()
 				continue
-			case syscall.SIGINT:
-				stop(app.ErrNow)
-			default:
-				stop(errors.New("asked to stop (" + s.String() + ")"))
 			}
 			signal.Reset(syscall.SIGTERM, syscall.SIGINT)
+			if s == syscall.SIGINT {
+				stop(app.ErrNow)
+			} else {
+				stop(errors.New("asked to stop (" + s.String() + ")"))
+			}
 		}
 	}
 }
