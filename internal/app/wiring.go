@@ -34,9 +34,6 @@ func notes(cfg *config.Config) []string {
 	if cfg.Redis.URL.Empty() && !auth.Loopback(cfg.Server.Listen) {
 		list = append(list, "the embedded tier serves beyond loopback: a second instance would not see this one's items, counters and writes; set redis.url for more than one")
 	}
-	if cfg.Server.ProxyProtocol && len(cfg.Server.TrustedProxy) == 0 && !auth.Loopback(cfg.Server.Listen) {
-		list = append(list, "server.proxy_protocol without server.trusted_proxies: whoever can connect can pretend to be any client; name the load balancers' networks")
-	}
 	return list
 }
 
