@@ -235,6 +235,36 @@ func TestNoWatchdogIsFedForOthers(t *testing.T) {
 	}
 }
 
+// TestWatchdogIsFedWhateverOthersDo: who holds all connections of the admin
+// listener must not get the public one restarted.
+func TestWatchdogIsFedWhateverOthersDo(t *testing.T) {
+	m := newManager(t, unit)
+	m.start("WATCHDOG_USEC=200000")
+	for range 1100 {
+		conn, err := net.Dial("tcp", m.admin.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+	}
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	testkit.Eventually(t, patience, "the admin listener is full", func() bool {
+		res, err := client.Get("http://" + m.admin.Addr().String() + "/livez")
+		if err != nil {
+			return false
+		}
+		_ = res.Body.Close()
+		return res.StatusCode == http.StatusServiceUnavailable
+	})
+	for len(m.said) > 0 { // what was said before
+		<-m.said
+	}
+	for range 10 {
+		m.await("WATCHDOG=1")
+	}
+	m.stop()
+}
+
 // TestSocketOutlivesTheService restarts the service under load. Who connects while
 // nobody is there waits in the socket's queue; whoever is connected is told to
 // come again before the connection ends. No request is refused or lost.

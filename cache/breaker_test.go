@@ -95,7 +95,7 @@ func TestASourceThatIsAway(t *testing.T) {
 		d.wantRead("2", "2", TierSource)
 		d.book.loaded = func(context.Context, string) error { return errAway }
 		var failed int64
-		for i := 0; !d.BreakerOpen(""); i++ {
+		for i := 0; !d.BreakerOpen("", nil); i++ {
 			if _, err := d.read(fmt.Sprint("absent", i)); !errors.Is(err, ErrUnavailable) {
 				t.Fatalf("got %v, want ErrUnavailable", err)
 			}
@@ -126,7 +126,7 @@ func TestASourceThatIsAway(t *testing.T) {
 			a, err := d.read("3")
 			return err == nil && string(a.Data()) == "3"
 		})
-		if d.BreakerOpen("") {
+		if d.BreakerOpen("", nil) {
 			t.Error("the breaker is open still")
 		}
 	})
@@ -156,11 +156,11 @@ func TestSourcesFailByThemselves(t *testing.T) {
 	away, well := newDesk(t, c, newLedger()), newDesk(t, c, newLedger("1", "1"))
 	away.r.Source, well.r.Source = "away", "well"
 	away.book.loaded = func(context.Context, string) error { return errAway }
-	for i := 0; !c.BreakerOpen("away"); i++ {
+	for i := 0; !c.BreakerOpen("away", nil); i++ {
 		_, _ = away.read(fmt.Sprint(i))
 	}
 	well.wantRead("1", "1", TierSource)
-	if c.BreakerOpen("well") {
+	if c.BreakerOpen("well", nil) {
 		t.Error("a source is refused for what another one does")
 	}
 }
@@ -209,4 +209,33 @@ func TestStaleWhileTheSourceIsAway(t *testing.T) {
 		})
 		fixture{d.Cache, t, d.key("1")}.want("nothing")
 	})
+}
+
+// TestAnotherDatabaseOfTheName has a breaker and places of its own: a reload has
+// put it in the place of one that is away.
+func TestAnotherDatabaseOfTheName(t *testing.T) {
+	c := openFile(t)
+	old, next := NewResource("r", "", testLives, newLedger()), NewResource("r", "", testLives, newLedger())
+	first, second := new(int), new(int)
+	old.Source, old.Opened, next.Source, next.Opened = "database", first, "database", second
+	for i := 0; !c.BreakerOpen("database", first); i++ {
+		if i > 1000 {
+			t.Fatal("the breaker never opens")
+		}
+		g := c.gateOf(old)
+		if g.enter(within(t)) == nil {
+			g.leave(source.ErrDown)
+		}
+	}
+	if c.BreakerOpen("database", second) {
+		t.Error("what the old one suffers from is held against the new one")
+	}
+	if err := c.gateOf(next).enter(within(t)); err != nil {
+		t.Error(err)
+	}
+	c.gateOf(next).leave(nil)
+	c.Forget("database", first)
+	if c.BreakerOpen("database", first) {
+		t.Error("a source that is closed is remembered")
+	}
 }

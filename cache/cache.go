@@ -63,7 +63,7 @@ type Cache struct {
 	tier  tier
 	local *owner // of what was loaded while nobody could report changes
 
-	gates   sync.Map     // by Resource.Source: *gate
+	gates   sync.Map     // gateKey → *gate
 	waiting atomic.Int64 // readers that wait for a load or a write
 	missing pace         // of missing records written
 

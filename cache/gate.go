@@ -23,15 +23,25 @@ type gate struct {
 	breaker breaker
 }
 
+// gateKey is what a gate is kept by.
+type gateKey struct {
+	name   string
+	opened any
+}
+
+// Forget drops the gate of a source that is closed.
+func (c *Cache) Forget(source string, opened any) { c.gates.Delete(gateKey{source, opened}) }
+
 // gateOf returns the gate of r's source.
 func (c *Cache) gateOf(r *Resource) *gate {
-	if g, ok := c.gates.Load(r.Source); ok {
+	key := gateKey{r.Source, r.Opened}
+	if g, ok := c.gates.Load(key); ok {
 		return g.(*gate)
 	}
 	c.retuning.Lock()
 	defer c.retuning.Unlock()
 	s := c.settings.Load()
-	g, _ := c.gates.LoadOrStore(r.Source, &gate{
+	g, _ := c.gates.LoadOrStore(key, &gate{
 		name: r.Source, log: c.cfg.Log, clock: c.store.clock,
 		loads: newLine(s.MaxLoads, s.Wait, c.store.clock), writes: newLine(s.MaxLoads, s.Wait, c.store.clock),
 	})

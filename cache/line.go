@@ -19,14 +19,19 @@ type line struct {
 	clock  *clock
 	size   atomic.Int64 // places
 	wait   atomic.Int64 // for a place, at most; ns
-	queued atomic.Int64
+	queued atomic.Int64 // length of the queue, for metrics
 
-	waited atomic.Int64 // how long the last one from the queue had waited; ns
-	served atomic.Int64 // clock time when it got its place, or the queue began
+	mu     sync.Mutex
+	taken  int64
+	queue  list.List // of *waiter, in the order they came
+	waited int64     // how long the last one from the queue had waited; ns
+	served int64     // clock time when it got its place, or the queue began
+}
 
-	mu    sync.Mutex
-	taken int64
-	queue list.List // of chan struct{}, closed when its owner has got a place; in the order they came
+// waiter stands in the queue since it came.
+type waiter struct {
+	came  int64
+	place chan struct{} // closed when it has one
 }
 
 // queuePerPlace bounds how many may wait for each that is at work.
@@ -51,36 +56,17 @@ func (l *line) resize(places int) {
 // enter takes a place, waiting for it as long as the line and ctx allow. Who
 // has entered must leave.
 func (l *line) enter(ctx context.Context) error {
-	if l.enterAtOnce() {
-		return nil
+	place, err := l.queueUp()
+	if place == nil {
+		return err
 	}
-	came := l.clock.now()
-	queued := l.queued.Add(1)
-	defer l.queued.Add(-1)
-	if queued == 1 {
-		l.waited.Store(0)
-		l.served.Store(came)
-	}
-	size, wait := l.size.Load(), time.Duration(l.wait.Load())
-	if most := queuePerPlace * size; queued > most {
-		return fmt.Errorf("%w: %d wait already (load.max_concurrent = %d)", ErrOverload, most, size)
-	}
-	if head := time.Duration(max(l.waited.Load(), came-l.served.Load())); head > wait/2 {
-		return fmt.Errorf("%w: others have waited for %v already (load.wait = %v, load.max_concurrent = %d)", ErrOverload, head.Round(time.Millisecond), wait, size)
-	}
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(time.Duration(l.wait.Load()))
 	defer timer.Stop()
-	place := l.queueUp()
-	mine := place.Value.(chan struct{})
-	var err error
 	select {
-	case <-mine:
-		now := l.clock.now()
-		l.waited.Store(now - came)
-		l.served.Store(now)
+	case <-place.Value.(*waiter).place:
 		return nil
 	case <-timer.C:
-		err = fmt.Errorf("%w: no place within load.wait (load.max_concurrent = %d)", ErrOverload, size)
+		err = fmt.Errorf("%w: no place within load.wait (load.max_concurrent = %d)", ErrOverload, l.size.Load())
 	case <-ctx.Done():
 		err = fmt.Errorf("%w: waiting for a place", ErrTimeout)
 	}
@@ -88,9 +74,38 @@ func (l *line) enter(ctx context.Context) error {
 	return err
 }
 
+// queueUp takes a place if there is one, then it returns nil, or one in the queue,
+// unless that is too long or too slow. All of it is one step, or the first of a
+// new queue could be judged by how long the last one had taken.
+func (l *line) queueUp() (place *list.Element, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.enterLocked() {
+		return nil, nil
+	}
+	came := l.clock.now()
+	if l.queue.Len() == 0 {
+		l.waited, l.served = 0, came
+	}
+	size, wait := l.size.Load(), time.Duration(l.wait.Load())
+	if most := queuePerPlace * size; int64(l.queue.Len()) >= most {
+		return nil, fmt.Errorf("%w: %d wait already (load.max_concurrent = %d)", ErrOverload, most, size)
+	}
+	if head := time.Duration(max(l.waited, came-l.served)); head > wait/2 {
+		return nil, fmt.Errorf("%w: others have waited for %v already (load.wait = %v, load.max_concurrent = %d)", ErrOverload, head.Round(time.Millisecond), wait, size)
+	}
+	place = l.queue.PushBack(&waiter{came, make(chan struct{})})
+	l.queued.Store(int64(l.queue.Len()))
+	return place, nil
+}
+
 func (l *line) enterAtOnce() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.enterLocked()
+}
+
+func (l *line) enterLocked() bool {
 	if l.queue.Len() > 0 || l.taken >= l.size.Load() {
 		return false
 	}
@@ -105,36 +120,33 @@ func (l *line) leave() {
 	l.admitLocked()
 }
 
-func (l *line) queueUp() *list.Element {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.queue.PushBack(make(chan struct{}))
-	l.admitLocked() // a place may have become free since it was asked for
-	return e
-}
-
 // giveUp takes one who waits out of the queue, or gives back the place that it
 // was given in this very moment.
 func (l *line) giveUp(e *list.Element) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
-	case <-e.Value.(chan struct{}):
+	case <-e.Value.(*waiter).place:
 		l.taken--
 		l.admitLocked()
 	default:
 		l.queue.Remove(e)
+		l.queued.Store(int64(l.queue.Len()))
 	}
 }
 
+// admitLocked gives places to those who have waited longest.
 func (l *line) admitLocked() {
 	for l.taken < l.size.Load() {
 		first := l.queue.Front()
 		if first == nil {
 			return
 		}
-		l.queue.Remove(first)
+		w := l.queue.Remove(first).(*waiter)
+		l.queued.Store(int64(l.queue.Len()))
 		l.taken++
-		close(first.Value.(chan struct{}))
+		l.served = l.clock.now()
+		l.waited = l.served - w.came
+		close(w.place)
 	}
 }

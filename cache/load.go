@@ -70,6 +70,7 @@ func (s *store) conclude(token string, l *load, a Answer, err error) {
 // there (see meetLease). They may share its failure, though: it began after they
 // came, and a failure is not older than anything.
 type attempt struct {
+	res  *Resource     // for which it is: after a reload the same key may have another source
 	over chan struct{} // closed when the others are set
 	load *load         // nil if it got no lease
 	err  error         // why it did not even ask for one
@@ -93,7 +94,7 @@ func (t *attempt) failure() error {
 
 // try returns the attempt at key that is under way, or makes one that is the
 // caller's to end.
-func (s *store) try(key string) (t *attempt, mine bool) {
+func (s *store) try(r *Resource, key string) (t *attempt, mine bool) {
 	sh := s.flightShard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -103,7 +104,7 @@ func (s *store) try(key string) (t *attempt, mine bool) {
 	if sh.attempts == nil {
 		sh.attempts = map[string]*attempt{}
 	}
-	t = &attempt{over: make(chan struct{})}
+	t = &attempt{res: r, over: make(chan struct{})}
 	sh.attempts[key] = t
 	return t, true
 }
@@ -139,13 +140,13 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 		q.numbers.refused(q.r)
 		return Answer{}, false, err
 	}
-	if q.followed != nil {
-		err := q.followed.failure()
-		if q.followed = nil; err != nil {
+	if t := q.followed; t != nil && t.res == q.r {
+		if err := t.failure(); err != nil {
 			return Answer{}, false, err
 		}
 	}
-	t, mine := q.store.try(q.key)
+	q.followed = nil
+	t, mine := q.store.try(q.r, q.key)
 	if !mine {
 		return q.follow(t)
 	}

@@ -106,7 +106,7 @@ func (m *many) loadEmpty(empty []int, errs []error, one func(int, *sighting)) {
 	g := m.gateOf(first.r)
 	tries := make(map[int]*attempt, len(empty))
 	for _, n := range empty {
-		if t, mine := m.store.try(m.rest[n].q.key); mine {
+		if t, mine := m.store.try(m.rest[n].q.r, m.rest[n].q.key); mine {
 			tries[n] = t
 		} else {
 			one(n, nil)

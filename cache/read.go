@@ -51,6 +51,9 @@ func (q *query) walk(first *sighting) (Answer, error) {
 			}
 		}
 		if q.writes.has(q.key) {
+			if q.r.Records == nil { // a reload has given the key to a resource without a source
+				return Answer{}, fmt.Errorf("%w: a write of key %q is not confirmed", ErrUnavailable, q.key)
+			}
 			return q.loadPast(false)
 		}
 		seen := first

@@ -32,6 +32,10 @@ type Resource struct {
 	// Source names what Records loads from. Resources of one source share its
 	// cap on loads and its circuit breaker. Set before the first use.
 	Source string
+	// Opened tells sources of one name apart, such as a database and the one
+	// that a reload has put in its place: what the one suffers from says
+	// nothing about the other. Comparable; nil if the name is enough.
+	Opened any
 
 	id       uint32
 	head     string

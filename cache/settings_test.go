@@ -37,6 +37,41 @@ func TestASmallerBudgetIsKept(t *testing.T) {
 	}
 }
 
+// TestAMuchSmallerBudgetIsUsed: small entries in numbers need large arrays, which
+// must not be all that a small budget has room for afterwards.
+func TestAMuchSmallerBudgetIsUsed(t *testing.T) {
+	r := NewResource("r", "", testLives, nil)
+	tb := newTable(64 << 20)
+	put := func(n int) {
+		tb.insert(newEntry(r, "k"+strconv.Itoa(n), []byte("1"), 0))
+	}
+	for n := range 200_000 {
+		put(n)
+	}
+	const small = 4 << 20
+	tb.resize(small)
+	kept := tb.count.Load()
+	if tb.bytes.Load() > small || kept == 0 {
+		t.Errorf("%d bytes in %d entries", tb.bytes.Load(), kept)
+	}
+	fresh := newTable(small)
+	tb, old := fresh, tb
+	for n := range 100_000 {
+		put(n)
+	}
+	want := tb.count.Load()
+	tb = old
+	for n := range 100_000 {
+		put(1_000_000 + n)
+	}
+	if got := tb.count.Load(); got < want*9/10 || tb.bytes.Load() > small {
+		t.Errorf("there is room for %d entries, in a table that was never larger for %d", got, want)
+	}
+	if kept < want/3 {
+		t.Errorf("%d of %d were kept", kept, want)
+	}
+}
+
 // TestALineChangesItsSize: places come at once, and go when they are free, and
 // however often their number changes, just as many can be at work.
 func TestALineChangesItsSize(t *testing.T) {

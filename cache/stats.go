@@ -49,10 +49,10 @@ func (c *Cache) queued() (n int64) {
 	return n
 }
 
-// BreakerOpen tells whether loads from a source are refused for the moment,
+// BreakerOpen tells whether loads from a source, as it was opened, are refused for the moment,
 // because it kept failing.
-func (c *Cache) BreakerOpen(source string) bool {
-	g, ok := c.gates.Load(source)
+func (c *Cache) BreakerOpen(source string, opened any) bool {
+	g, ok := c.gates.Load(gateKey{source, opened})
 	return ok && g.(*gate).refuses() != nil
 }
 

@@ -141,8 +141,11 @@ func (s *slots) find(hash uint64, key string) (int, *Entry) {
 
 // grow doubles the array. Readers of the old one end their look-up there; what
 // is removed meanwhile was still there when they began.
-func (t *table) grow(sh *shard, old *slots) *slots {
-	s := newSlots(2 * len(old.tags))
+func (t *table) grow(sh *shard, old *slots) *slots { return t.rebuild(sh, old, 2*len(old.tags)) }
+
+// rebuild gives a shard an array of n slots.
+func (t *table) rebuild(sh *shard, old *slots, n int) *slots {
+	s := newSlots(n)
 	for i := range old.entries {
 		if e := old.entries[i].Load(); e != nil {
 			at, _ := s.find(e.hash, e.key())
@@ -152,7 +155,7 @@ func (t *table) grow(sh *shard, old *slots) *slots {
 	}
 	sh.slots.Store(s)
 	sh.hand = 0
-	t.bytes.Add(int64(len(old.tags)) * slotBytes)
+	t.bytes.Add(int64(n-len(old.tags)) * slotBytes)
 	return s
 }
 
@@ -195,15 +198,18 @@ func (t *table) evict() {
 	}
 }
 
-func (t *table) evictOne(sh *shard) {
+// evictOne takes one entry out of a shard, which has one and is locked, and
+// returns its size.
+func (t *table) evictOne(sh *shard) int64 {
 	s := sh.slots.Load()
 	for n := 0; n <= 2*len(s.tags); n++ {
 		i := sh.hand & (len(s.tags) - 1)
 		e := s.entries[i].Load()
 		if e != nil && !e.secondChance() {
 			t.vacate(sh, s, i, e)
-			return
+			return int64(e.size)
 		}
 		sh.hand++
 	}
+	return 0
 }

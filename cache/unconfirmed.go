@@ -146,7 +146,7 @@ func (g *openGuard) known(ctx context.Context, c *Cache) bool {
 		}
 	}
 	over, err := g.change.Over(ctx)
-	if errors.Is(err, source.ErrNoOutcome) {
+	if errors.Is(err, source.ErrNoOutcome) || errors.Is(err, source.ErrClosed) { // a reload has closed it
 		return time.Now().After(g.blind)
 	}
 	return err == nil && over

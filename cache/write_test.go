@@ -234,13 +234,20 @@ func TestACommitOfUnknownOutcome(t *testing.T) {
 	})
 }
 
-// TestADatabaseThatCannotTell: then time has to.
+// TestADatabaseThatCannotTell: then time has to. So it is with one that a reload
+// has closed meanwhile.
 func TestADatabaseThatCannotTell(t *testing.T) {
+	for _, why := range []error{source.ErrNoOutcome, source.ErrClosed} {
+		t.Run(why.Error(), func(t *testing.T) { timeTells(t, why) })
+	}
+}
+
+func timeTells(t *testing.T, why error) {
 	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
 		const lease = 300 * time.Millisecond
 		d := newDesk(t, open(t, func(c *Config) { c.Lease = lease }), newLedger("1", "1"))
 		var asked atomic.Int64
-		d.book.over = func() (bool, error) { asked.Add(1); return false, source.ErrNoOutcome }
+		d.book.over = func() (bool, error) { asked.Add(1); return false, why }
 		d.book.commit = func(apply func()) error { apply(); return source.ErrUnknownOutcome }
 		before := d.store.now()
 		if _, err := d.put("1", "2"); !errors.Is(err, ErrUnconfirmed) {

@@ -25,16 +25,16 @@ type balancer struct {
 	file   string
 	listen string // what it listens on, as it is shipped
 	drain  string // server.drain as the file's comments advise
-	start  func(tb testing.TB, config string) *testkit.Proxy
+	start  func(tb testing.TB, config string, files ...testkit.File) *testkit.Proxy
 	check  func(tb testing.TB, file string) *exec.Cmd
 }
 
 var balancers = []balancer{
 	{
 		name: "haproxy", file: "haproxy.cfg", listen: "bind :80\n", drain: "5s",
-		start: func(tb testing.TB, config string) *testkit.Proxy {
+		start: func(tb testing.TB, config string, files ...testkit.File) *testkit.Proxy {
 			tb.Helper()
-			return testkit.HAProxy(tb, config)
+			return testkit.HAProxy(tb, config, files...)
 		},
 		check: func(tb testing.TB, file string) *exec.Cmd {
 			tb.Helper()
@@ -43,9 +43,9 @@ var balancers = []balancer{
 	},
 	{
 		name: "nginx", file: "nginx.conf", listen: "listen 80;\n", drain: "0s",
-		start: func(tb testing.TB, config string) *testkit.Proxy {
+		start: func(tb testing.TB, config string, files ...testkit.File) *testkit.Proxy {
 			tb.Helper()
-			return testkit.Nginx(tb, config)
+			return testkit.Nginx(tb, config, files...)
 		},
 		check: func(tb testing.TB, file string) *exec.Cmd {
 			tb.Helper()

@@ -2,6 +2,8 @@ package deploy_test
 
 import (
 	"bufio"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -16,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"hearth/internal/testkit"
 )
@@ -119,44 +122,33 @@ func TestFiltersAllowWhatTheServerCalls(t *testing.T) {
 	families := strings.Fields(strings.Join(setting(t, "hearth.service", "RestrictAddressFamilies"), " "))
 	for _, row := range []struct {
 		name string
-		env  func(t *testing.T) []string
+		life func(t *testing.T) life
 	}{
-		{"embedded", func(*testing.T) []string { return nil }},
-		{"redis", func(t *testing.T) []string {
-			// By a name, so that it is looked up.
-			_, port, err := net.SplitHostPort(testkit.Redis(t).Addr())
-			if err != nil {
-				t.Fatal(err)
-			}
-			return []string{"HEARTH_REDIS_URL=redis://localhost:" + port}
+		{"embedded", func(*testing.T) life { return life{} }},
+		{"redis", func(t *testing.T) life {
+			return life{env: []string{"HEARTH_REDIS_URL=redis://" + byName(t, testkit.Redis(t).Addr())}}
 		}},
+		{"postgres", func(t *testing.T) life {
+			pg := testkit.Postgres(t)
+			return life{env: []string{"HEARTH_DATABASE_URL=" + strings.Replace(pg.URL(), pg.Addr(), byName(t, pg.Addr()), 1)}}
+		}},
+		{"TLS and PROXY", secureLife},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
+			l := row.life(t)
 			notify := newNotifySocket(t)
 			out := filepath.Join(t.TempDir(), "trace")
-			env := append(row.env(t), "HEARTH_SERVER_DRAIN=100ms", "NOTIFY_SOCKET="+notify, "WATCHDOG_USEC=500000")
+			env := append(l.env, "HEARTH_SERVER_DRAIN=100ms", "NOTIFY_SOCKET="+notify, "WATCHDOG_USEC=500000")
 			wrapper := []string{strace, "--follow-forks", "--quiet=all", "--output", out}
 			if os.Geteuid() == 0 { // the service is not: SQLite has calls for root only
 				wrapper = append(wrapper, "--user=nobody")
 			}
-			s := newServer(t, string(manual), env, wrapper...)
+			s := newServerBehind(t, l.door, string(manual), env, wrapper...)
 			s.pid = onlyChild(t, s.pid)
-			exercise(t, s)
+			exercise(t, s, l)
 			tr := readTrace(t, out)
-			for _, name := range slices.Sorted(maps.Keys(tr.calls)) {
-				if !allowed[name] {
-					t.Errorf("SystemCallFilter refuses %s: %s", name, tr.calls[name])
-				}
-			}
-			for _, name := range slices.Sorted(maps.Keys(tr.families)) {
-				if !slices.Contains(families, name) {
-					t.Errorf("RestrictAddressFamilies refuses %s: %s", name, tr.families[name])
-				}
-			}
-			for _, line := range tr.forbid {
-				t.Errorf("another setting refuses: %s", line)
-			}
+			tr.compare(t, allowed, families)
 			// That something was seen at all: these are in every life.
 			for _, name := range []string{"execve", "openat", "accept4", "fsync", "futex", "write"} {
 				if tr.calls[name] == "" && (name != "fsync" || row.name == "embedded") {
@@ -167,9 +159,78 @@ func TestFiltersAllowWhatTheServerCalls(t *testing.T) {
 	}
 }
 
+// compare reports what the unit's filters and other settings refuse.
+func (tr trace) compare(t *testing.T, allowed map[string]bool, families []string) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(tr.calls)) {
+		if !allowed[name] {
+			t.Errorf("SystemCallFilter refuses %s: %s", name, tr.calls[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(tr.families)) {
+		if !slices.Contains(families, name) {
+			t.Errorf("RestrictAddressFamilies refuses %s: %s", name, tr.families[name])
+		}
+	}
+	for _, line := range tr.forbid {
+		t.Errorf("another setting refuses: %s", line)
+	}
+}
+
+// life is what a server is given for its life under strace.
+type life struct {
+	env   []string
+	door  *door  // to its public listener
+	renew func() // what it reads again on SIGHUP; nil: nothing is new
+}
+
+// byName is an address of this machine by a name, so that it is looked up.
+func byName(t *testing.T, addr string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "localhost:" + port
+}
+
+// secureLife is one with mutual TLS behind the PROXY protocol, whose certificate
+// is renewed.
+func secureLife(t *testing.T) life {
+	t.Helper()
+	dir, err := os.MkdirTemp(built, "tls-") // which the user nobody can enter
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := testkit.NewAuthority(t, "everybody")
+	write := func(name, text string) {
+		err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)
+		if err = errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renew := func() {
+		cert, key := ca.Issue("hearth.internal", time.Hour)
+		write("cert.pem", cert)
+		write("key.pem", key)
+	}
+	renew()
+	write("clients.pem", ca.PEM())
+	return life{
+		env: []string{
+			"HEARTH_SERVER_PROXY_PROTOCOL=true", "HEARTH_SERVER_TLS_CERT=" + filepath.Join(dir, "cert.pem"),
+			"HEARTH_SERVER_TLS_KEY=" + filepath.Join(dir, "key.pem"), "HEARTH_SERVER_TLS_CLIENT_CA=" + filepath.Join(dir, "clients.pem"),
+		},
+		door: &door{header: "PROXY TCP4 192.0.2.7 192.0.2.1 40000 443\r\n", tls: &tls.Config{
+			RootCAs: ca.Pool(), ServerName: "hearth.internal", Certificates: []tls.Certificate{ca.Pair("client")},
+		}},
+		renew: renew,
+	}
+}
+
 // exercise makes a server do what it can: reads of all tiers, writes, a batch, the
 // counter, profiles, a reload and a drain.
-func exercise(t *testing.T, s *server) {
+func exercise(t *testing.T, s *server, l life) {
 	t.Helper()
 	ask := func(method, url, body string, want int) {
 		t.Helper()
@@ -180,7 +241,11 @@ func exercise(t *testing.T, s *server) {
 		if body != "" {
 			req.Header.Set("Content-Type", "application/json")
 		}
-		resp, err := http.DefaultClient.Do(req)
+		client := http.DefaultClient
+		if strings.HasPrefix(url, s.url) {
+			client = s.http
+		}
+		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,15 +255,8 @@ func exercise(t *testing.T, s *server) {
 			t.Errorf("%s %s is answered %d, want %d", method, url, resp.StatusCode, want)
 		}
 	}
-	public, admin := "http://"+s.addr, "http://"+s.admin
-	testkit.Eventually(t, patience, "the server is ready", func() bool {
-		resp, err := http.Get(admin + "/readyz")
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
+	public, admin := s.url, "http://"+s.admin
+	s.awaitReady()
 	for range 3 {
 		ask(http.MethodGet, public+"/user/1", "", http.StatusOK)
 		ask(http.MethodGet, public+"/user/100000", "", http.StatusNotFound)
@@ -214,11 +272,15 @@ func exercise(t *testing.T, s *server) {
 	ask(http.MethodGet, admin+"/api/stats", "", http.StatusOK)
 	ask(http.MethodGet, admin+"/debug/pprof/profile?seconds=1", "", http.StatusOK)
 	ask(http.MethodGet, admin+"/debug/pprof/trace?seconds=0.1", "", http.StatusOK)
+	if l.renew != nil {
+		l.renew()
+	}
 	s.signal(syscall.SIGHUP)
-	testkit.Eventually(t, patience, "the log says what came of SIGHUP", func() bool {
+	testkit.Eventually(t, patience, "the configuration is reloaded", func() bool {
 		text, err := os.ReadFile(s.log)
-		return err == nil && strings.Contains(string(text), "configuration")
+		return err == nil && strings.Contains(string(text), "configuration reloaded")
 	})
+	s.http.CloseIdleConnections() // so that what has been renewed is used
 	ask(http.MethodGet, public+"/user/2", "", http.StatusOK)
 	s.signal(syscall.SIGTERM)
 	<-s.ended

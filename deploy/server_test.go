@@ -1,7 +1,11 @@
 package deploy_test
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -36,10 +40,39 @@ func start(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
 	return done, <-started
 }
 
+// door is how a server's public listener is asked; nil is plain HTTP.
+type door struct {
+	header string // of the PROXY protocol
+	tls    *tls.Config
+}
+
+// client asks through the door, and scheme is what URLs begin with there.
+func (d *door) client() (scheme string, client *http.Client) {
+	if d == nil {
+		return "http://", http.DefaultClient
+	}
+	scheme = "http://"
+	if d.tls != nil {
+		scheme = "https://"
+	}
+	return scheme, &http.Client{Timeout: patience, Transport: &http.Transport{
+		TLSClientConfig: d.tls,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			if err == nil {
+				_, err = io.WriteString(conn, d.header)
+			}
+			return conn, err
+		},
+	}}
+}
+
 // server is the packaged program, serving from a directory of its own.
 type server struct {
 	tb    testing.TB
 	addr  string // public
+	url   string // likewise
+	http  *http.Client
 	admin string
 	pid   int // of the program, also where another one runs it
 	ended <-chan struct{}
@@ -50,6 +83,33 @@ type server struct {
 // own, and returns when it answers health checks; where it listens is set here. A
 // wrapper, if there is one, is the command that runs it.
 func newServer(tb testing.TB, config string, env []string, wrapper ...string) *server {
+	tb.Helper()
+	return newServerBehind(tb, nil, config, env, wrapper...)
+}
+
+// newServerBehind is newServer for one whose public listener is asked through d.
+func newServerBehind(tb testing.TB, d *door, config string, env []string, wrapper ...string) *server {
+	tb.Helper()
+	s := startServer(tb, config, env, wrapper...)
+	scheme, client := d.client()
+	s.url, s.http = scheme+s.addr, client
+	tb.Cleanup(client.CloseIdleConnections)
+	testkit.Eventually(tb, patience, "the server answers health checks", func() bool {
+		if !s.running() {
+			tb.Fatal("the server ended before it answered")
+		}
+		resp, err := s.http.Get(s.url + "/healthz")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	return s
+}
+
+// startServer starts the program and does not wait for it.
+func startServer(tb testing.TB, config string, env []string, wrapper ...string) *server {
 	tb.Helper()
 	dir, err := os.MkdirTemp(built, "server-") // which the user of a wrapper can enter
 	if err != nil {
@@ -93,18 +153,20 @@ func newServer(tb testing.TB, config string, env []string, wrapper ...string) *s
 		}
 		<-s.ended
 	})
-	testkit.Eventually(tb, patience, "the server answers health checks", func() bool {
-		if !s.running() {
-			tb.Fatal("the server ended before it answered")
-		}
-		resp, err := http.Get("http://" + s.addr + "/healthz")
+	return s
+}
+
+// awaitReady returns when the server has reached all that it needs.
+func (s *server) awaitReady() {
+	s.tb.Helper()
+	testkit.Eventually(s.tb, patience, "the server is ready", func() bool {
+		resp, err := http.Get("http://" + s.admin + "/readyz")
 		if err != nil {
 			return false
 		}
 		defer resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
-	return s
 }
 
 // running tells whether the process has not ended.

@@ -208,12 +208,12 @@ func (a *App) Run(ctx context.Context) error {
 	serve("the public listener", a.public.server, a.public.watched)
 	serve("the admin listener", a.admin, patient)
 	parts.Go(a.watch)
-	parts.Go(a.reloader)
-	if watchdog > 0 {
-		parts.Go(func() { a.watchdog(watchdog, operators.Addr()) })
-	}
 	a.log.Info("serving", "version", a.version, "listen", a.public.watched.Addr().String(), "admin", operators.Addr().String())
 	a.notify(listen.Ready)
+	parts.Go(a.reloader) // what it says of itself comes after that
+	if watchdog > 0 {
+		parts.Go(func() { a.watchdog(watchdog / 2) })
+	}
 
 	select {
 	case <-ctx.Done():

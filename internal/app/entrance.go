@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"time"
 
@@ -89,9 +90,9 @@ func (a *App) guard(public net.Listener) {
 }
 
 // adjust goes on as g says.
-func (p *entrance) adjust(g *generation) {
+func (p *entrance) adjust(g *generation, log *slog.Logger) {
 	p.watched.SetTimeouts(timeouts(g.cfg))
-	p.watched.SetConns(g.maxConnections())
+	p.watched.Limit(listen.Limit{Conns: g.maxConnections(), Refusals: g.front.Refusals(), Log: log})
 	if p.proxied != nil {
 		p.proxied.SetTrusted(networks(g.cfg.Server.TrustedProxy))
 	}

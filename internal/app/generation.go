@@ -90,6 +90,9 @@ func (g *generation) newKind(r config.Resource) (kind, error) {
 	ttl := cache.Lifetimes{Cold: r.TTL.Cold, Hot: r.TTL.Hot, Missing: r.TTL.Missing, Stale: r.TTL.Stale}
 	k.cached = cache.NewResource(r.Name, r.Envelope, ttl, records)
 	k.cached.Source = sourceName(r)
+	if r.Select != "" {
+		k.cached.Opened = g.db
+	}
 	return k, err
 }
 

@@ -89,15 +89,25 @@ func (a *App) registerGeneration(g *generation) {
 	}
 	for _, name := range g.sources() {
 		a.metrics.GaugeFunc("hearth_breaker_open", "1 while loads from a source are refused because it kept failing.",
-			func() float64 { return truth(a.cache.BreakerOpen(name)) }, metrics.Label{Name: "source", Value: name})
+			func() float64 { return truth(a.breakerOpen(a.current.Load(), name)) }, metrics.Label{Name: "source", Value: name})
 	}
 	for _, k := range g.kinds {
+		name := k.Name // all that these functions hold on to: the kind may go
 		for i, result := range cache.LoadResults {
 			a.metrics.CounterFunc("hearth_loads_total", "Loads from the source, by resource and result.",
-				func() float64 { return float64(a.cache.Loads(k.Name, i)) },
-				metrics.Label{Name: "resource", Value: k.Name}, metrics.Label{Name: "result", Value: result})
+				func() float64 { return float64(a.cache.Loads(name, i)) },
+				metrics.Label{Name: "resource", Value: name}, metrics.Label{Name: "result", Value: result})
 		}
 	}
+}
+
+// breakerOpen tells whether a source of that name, as g has it, is being spared.
+func (a *App) breakerOpen(g *generation, name string) bool {
+	var opened any
+	if i := slices.IndexFunc(g.kinds, func(k kind) bool { return k.cached.Source == name }); i >= 0 {
+		opened = g.kinds[i].cached.Opened
+	}
+	return a.cache.BreakerOpen(name, opened)
 }
 
 // numbers are those that no package below owns.

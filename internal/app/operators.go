@@ -74,7 +74,7 @@ func (a *App) stats() any {
 	}
 	breakers := map[string]bool{}
 	for _, name := range g.sources() {
-		breakers[name] = a.cache.BreakerOpen(name)
+		breakers[name] = a.breakerOpen(g, name)
 	}
 	return statistics{
 		Version: a.version, Shared: a.cache.SharedTier().String(), SharedUp: a.cache.Up() == nil,

@@ -1,14 +1,17 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"time"
 
 	"hearth/handlers"
 	"hearth/internal/config"
+	"hearth/internal/listen"
 )
 
 // maxRetiring bounds the generations that wait for their last requests: each
@@ -33,7 +36,10 @@ func (a *App) reloader() {
 			return
 		case <-a.reloads:
 		}
-		a.notify("RELOADING=1") // the manager waits for READY=1, however this ends
+		if handlers.State(a.state.Load()) == handlers.Draining {
+			continue // nobody is to believe that this is serving again
+		}
+		a.notify(listen.Reloading) // the manager waits for READY=1, however this ends
 		status := "serving"
 		if err := a.reload(); err != nil {
 			a.numbers.reloadsFailed.Add(1)
@@ -44,7 +50,7 @@ func (a *App) reloader() {
 			a.numbers.loaded.Store(time.Now().Unix())
 			a.log.Info("configuration reloaded")
 		}
-		a.notify("READY=1\nSTATUS=" + status)
+		a.notify(listen.Ready + "\nSTATUS=" + status)
 	}
 }
 
@@ -68,8 +74,9 @@ func (a *App) reload() error {
 	case <-a.stopped.Done():
 		return errStopping
 	}
-	next, err := a.assemble(cfg, old)
+	next, err := a.assembleSafely(cfg, old)
 	if err == nil {
+		a.greet(next, old)
 		if err = a.reloadCertificates(cfg); err != nil {
 			next.close(old, a.log)
 		}
@@ -89,6 +96,35 @@ func (a *App) reload() error {
 	return nil
 }
 
+// assembleSafely takes a panic for an error: a configuration that cannot be made
+// must not end what serves.
+func (a *App) assembleSafely(cfg *config.Config, before *generation) (g *generation, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			g, err = nil, fmt.Errorf("panic: %v", p)
+			a.log.Error("panic while a configuration was made", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	return a.assemble(cfg, before)
+}
+
+// greetWithin is how long a reload waits for a database that it is about to use.
+const greetWithin = time.Second
+
+// greet reaches a new database before anybody needs it, so that the server does
+// not stop being ready, and the first requests do not pay for its set-up. One that
+// is away does not keep a configuration from being served.
+func (a *App) greet(next, old *generation) {
+	if next.db == nil || next.db == old.db {
+		return
+	}
+	ctx, cancel := context.WithTimeout(a.stopped, greetWithin)
+	defer cancel()
+	if err := next.db.Ping(ctx); err != nil {
+		a.log.Warn("the database of the new configuration does not answer yet", "error", err)
+	}
+}
+
 // swap makes next serve. Nothing in it can fail.
 func (a *App) swap(next *generation) {
 	a.output.Set(next.cfg.Log)
@@ -96,7 +132,7 @@ func (a *App) swap(next *generation) {
 	a.current.Store(next)
 	a.front.Swap(next.front)
 	a.registerGeneration(next)
-	a.public.adjust(next)
+	a.public.adjust(next, a.log)
 }
 
 const (
@@ -122,6 +158,9 @@ func (a *App) retire(old, next *generation, before []*handlers.Server) {
 	if sources {
 		a.pause(old.cfg.Load.Lease)
 		old.closeSources(next, a.log)
+		if old.db != nil && old.db != next.db {
+			a.cache.Forget(sourceDatabase, old.db)
+		}
 	}
 }
 

@@ -177,17 +177,17 @@ func TestDenialsAddUp(t *testing.T) {
 // TestAPulseThatHangs is reported each time, and begun once only.
 func TestAPulseThatHangs(t *testing.T) {
 	p := pulse{stuck: make(chan error, 1)} // as a check leaves it that has not come back
-	if err := p.feel(nil, time.Millisecond); err == nil || !strings.Contains(err.Error(), "longer than") {
+	if err := p.feel(time.Millisecond); err == nil || !strings.Contains(err.Error(), "longer than") {
 		t.Errorf("got %v", err)
 	}
 	stuck := p.stuck
-	if err := p.feel(nil, time.Millisecond); err == nil || p.stuck != stuck {
+	if err := p.feel(time.Millisecond); err == nil || p.stuck != stuck {
 		t.Errorf("got %v", err)
 	}
 	p.stuck = make(chan error, 1)
 	done := p.stuck
 	done <- nil // it has come back after all
-	if err := p.feel(nil, patience); err != nil || p.stuck != nil {
+	if err := p.feel(patience); err != nil || p.stuck != nil {
 		t.Errorf("got %v", err)
 	}
 }

@@ -66,12 +66,15 @@ func tokensOf(tokens []config.Token) ([]auth.Token, error) {
 	return out, auth.Validate(out)
 }
 
+// sourceDatabase is the name of what [database] describes.
+const sourceDatabase = "database"
+
 // sourceName names what a resource's records come from, "" if from nowhere:
 // what fails as a whole, and is spared as a whole.
 func sourceName(r config.Resource) string {
 	switch {
 	case r.Select != "":
-		return "database"
+		return sourceDatabase
 	case r.Origin != "":
 		_, rest, _ := strings.Cut(r.Origin, "://")
 		if end := strings.IndexAny(rest, "/?"); end >= 0 {

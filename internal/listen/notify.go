@@ -28,12 +28,37 @@ const notifyTimeout = time.Second
 // not set) it does nothing. With Reloading it sends the time, which
 // Type=notify-reload needs to tell this reload from an earlier one.
 func Notify(state string) error {
+	n, err := OpenNotifier()
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.Notify(state), n.Close())
+}
+
+// Notifier is a connection to the service manager that is kept: whoever has one
+// can still say something when there are no descriptors left.
+type Notifier struct{ conn *net.UnixConn } // nil where no manager asked
+
+// OpenNotifier connects to the service manager.
+func OpenNotifier() (*Notifier, error) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
-		return nil
+		return &Notifier{}, nil
 	}
 	if path[0] != '/' && path[0] != '@' {
-		return fmt.Errorf("notifying the service manager: NOTIFY_SOCKET is %q, want a path or an abstract socket", path)
+		return nil, fmt.Errorf("notifying the service manager: NOTIFY_SOCKET is %q, want a path or an abstract socket", path)
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return nil, fmt.Errorf("notifying the service manager: %w", err)
+	}
+	return &Notifier{conn}, nil
+}
+
+// Notify is the function of that name.
+func (n *Notifier) Notify(state string) error {
+	if n.conn == nil {
+		return nil
 	}
 	if hasLine(state, Reloading) {
 		var now unix.Timespec
@@ -42,18 +67,22 @@ func Notify(state string) error {
 		}
 		state += "\nMONOTONIC_USEC=" + strconv.FormatInt(now.Nano()/1000, 10)
 	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	err := n.conn.SetWriteDeadline(time.Now().Add(notifyTimeout))
+	if err == nil {
+		_, err = n.conn.Write([]byte(state))
+	}
 	if err != nil {
 		return fmt.Errorf("notifying the service manager: %w", err)
 	}
-	err = conn.SetWriteDeadline(time.Now().Add(notifyTimeout))
-	if err == nil {
-		_, err = conn.Write([]byte(state))
-	}
-	if err = errors.Join(err, conn.Close()); err != nil {
-		return fmt.Errorf("notifying the service manager: %w", err)
-	}
 	return nil
+}
+
+// Close ends the connection.
+func (n *Notifier) Close() error {
+	if n.conn == nil {
+		return nil
+	}
+	return n.conn.Close()
 }
 
 func hasLine(state, line string) bool {
