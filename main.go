@@ -106,9 +106,9 @@ func check(path string) error {
 }
 
 func serve(path string, stderr io.Writer) error {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP) // first of all: until then a SIGHUP kills
-	defer signal.Stop(signals)
+	hups, ends := make(chan os.Signal, 1), make(chan os.Signal, 2)
+	signal.Notify(hups, syscall.SIGHUP) // first of all: until then it kills
+	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
 	load := func() (*config.Config, error) { return config.Load(path, os.Environ()) }
 	cfg, err := load()
 	if err != nil {
@@ -120,7 +120,7 @@ func serve(path string, stderr io.Writer) error {
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	var obeying sync.WaitGroup
-	obeying.Go(func() { obey(ctx, signals, a, stop) })
+	obeying.Go(func() { obey(ctx, hups, ends, a, stop) })
 	err = a.Run(ctx)
 	stop(nil)
 	obeying.Wait()
@@ -129,16 +129,14 @@ func serve(path string, stderr io.Writer) error {
 
 // obey does what signals ask for until one of them ends the server. A second one
 // of these finds the default action restored.
-func obey(ctx context.Context, signals <-chan os.Signal, a *app.App, stop context.CancelCauseFunc) {
+func obey(ctx context.Context, hups, ends <-chan os.Signal, a *app.App, stop context.CancelCauseFunc) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case s := <-signals:
-			if s == syscall.SIGHUP {
-				a.Reload()
-				continue
-			}
+		case <-hups:
+			a.Reload()
+		case s := <-ends:
 			signal.Reset(syscall.SIGTERM, syscall.SIGINT)
 			if s == syscall.SIGINT {
 				stop(app.ErrNow)
