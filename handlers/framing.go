@@ -27,13 +27,7 @@ func plain(req *fasthttp.RequestHeader) bool {
 // comes in chunks. Whoever refuses it must leave the content alone: where that
 // ends is what is in doubt.
 func inspect(req *fasthttp.RequestHeader) (chunked bool, err error) {
-	chunked, fault := framing.Header(req.RawHeaders())
-	if fault == framing.None {
-		fault = framing.Version(req.Protocol())
-	}
-	if fault == framing.None {
-		fault = framing.Target(string(req.Method()), req.RequestURI(), req.Host())
-	}
+	chunked, fault := framing.Request(string(req.Method()), req.RawHeaders(), req.Protocol(), req.RequestURI(), req.Host())
 	if fault == framing.None {
 		return chunked, nil
 	}

@@ -12,13 +12,7 @@ import (
 // of a method that has none.
 func inspect(ctx *fasthttp.RequestCtx) bool {
 	req := &ctx.Request.Header
-	chunked, fault := framing.Header(req.RawHeaders())
-	if fault == framing.None {
-		fault = framing.Version(req.Protocol())
-	}
-	if fault == framing.None {
-		fault = framing.Target(string(req.Method()), req.RequestURI(), req.Host())
-	}
+	chunked, fault := framing.Request(string(req.Method()), req.RawHeaders(), req.Protocol(), req.RequestURI(), req.Host())
 	if fault != framing.None || chunked || req.ContentLength() > 0 && (req.IsGet() || req.IsHead()) {
 		ctx.SetConnectionClose()
 	}

@@ -142,13 +142,13 @@ func (a *App) assemble(cfg *config.Config, before *generation) (*generation, err
 	}
 	g.keeper = auth.New(tokens)
 	if err := g.openSources(before); err != nil {
-		g.close(before, a.log)
+		g.beside(before).close(a.log)
 		return nil, err
 	}
-	g.openLimits(before, a.cache, a.log)
+	a.openLimits(g, before)
 	docs, err := g.docs(a.version)
 	if err != nil {
-		g.close(before, a.log)
+		g.beside(before).close(a.log)
 		return nil, err
 	}
 	g.front = handlers.New(g.handlersConfig(docs), handlers.Deps{
@@ -168,11 +168,12 @@ func (a *App) Close() {
 	if g == nil {
 		g = &generation{}
 	}
-	g.closeLimits(nil)
+	all := g.beside(nil)
+	all.closeLimits()
 	if a.cache != nil {
 		a.cache.Close()
 	}
-	g.closeSources(nil, a.log)
+	all.closeSources(a.log)
 	for _, l := range []net.Listener{a.passed.Public, a.passed.Admin} {
 		if l != nil {
 			_ = l.Close() // after Run it is closed already

@@ -106,50 +106,59 @@ func (g *generation) sources() (names []string) {
 	return names
 }
 
-// close releases what g has opened and other has not taken over; other may be
-// nil.
-func (g *generation) close(other *generation, log *slog.Logger) {
-	g.closeLimits(other)
-	g.closeSources(other, log)
+// leftovers is what one generation has opened and another has not taken over.
+type leftovers struct {
+	limits  []*limit.Limiter
+	origins []*source.Origin
+	db      *source.DB
 }
 
-func (g *generation) closeLimits(other *generation) {
-	for _, l := range g.limits {
-		if other == nil || !slices.Contains(other.limits, l) {
-			l.Close()
+// beside is what g has and other has not; all of it if other is nil.
+func (g *generation) beside(other *generation) (l leftovers) {
+	if other == nil {
+		other = &generation{}
+	}
+	for _, m := range g.limits {
+		if !slices.Contains(other.limits, m) {
+			l.limits = append(l.limits, m)
 		}
 	}
-}
-
-func (g *generation) closeSources(other *generation, log *slog.Logger) {
 	for _, k := range g.kinds {
-		if k.origin == nil || other.has(k.origin) {
-			continue
-		}
-		if err := k.origin.Close(); err != nil {
-			log.Warn("closing an origin", "resource", k.Name, "error", err)
+		if k.origin != nil && !slices.ContainsFunc(other.kinds, func(o kind) bool { return o.origin == k.origin }) {
+			l.origins = append(l.origins, k.origin)
 		}
 	}
-	if g.db != nil && (other == nil || other.db != g.db) {
-		if err := g.db.Close(); err != nil {
+	if g.db != other.db {
+		l.db = g.db
+	}
+	return l
+}
+
+// hasSources tells whether closeSources has anything to close.
+func (l leftovers) hasSources() bool { return l.db != nil || len(l.origins) > 0 }
+
+func (l leftovers) close(log *slog.Logger) {
+	l.closeLimits()
+	l.closeSources(log)
+}
+
+func (l leftovers) closeLimits() {
+	for _, m := range l.limits {
+		m.Close()
+	}
+}
+
+func (l leftovers) closeSources(log *slog.Logger) {
+	for _, o := range l.origins {
+		if err := o.Close(); err != nil {
+			log.Warn("closing an origin", "error", err)
+		}
+	}
+	if l.db != nil {
+		if err := l.db.Close(); err != nil {
 			log.Warn("closing the database", "error", err)
 		}
 	}
-}
-
-func (g *generation) has(o *source.Origin) bool {
-	return g != nil && slices.ContainsFunc(g.kinds, func(k kind) bool { return k.origin == o })
-}
-
-// leaves tells what close would release: limits, and sources.
-func (g *generation) leaves(other *generation) (limits, sources bool) {
-	for _, l := range g.limits {
-		limits = limits || !slices.Contains(other.limits, l)
-	}
-	for _, k := range g.kinds {
-		sources = sources || k.origin != nil && !other.has(k.origin)
-	}
-	return limits, sources || g.db != nil && g.db != other.db
 }
 
 // requestTimeout is what one request may take: it may wait for somebody else's

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"log/slog"
 	"net/netip"
 	"strings"
 
@@ -12,9 +11,11 @@ import (
 
 // openLimits makes the limiters, which count in the shared tier, but for those
 // that before has with the same definition.
-func (g *generation) openLimits(before *generation, store limit.Store, log *slog.Logger) {
+func (a *App) openLimits(g, before *generation) {
 	for _, c := range g.cfg.Limits {
-		cfg := limit.Config{Name: c.Name, Rate: rateOf(c.Rate), Burst: c.Burst, LocalRate: rateOf(c.LocalRate), Store: store, Log: log}
+		cfg := limit.Config{
+			Name: c.Name, Rate: rateOf(c.Rate), Burst: c.Burst, LocalRate: rateOf(c.LocalRate), Store: a.cache, Log: a.log, Denied: a.numbers.deniedBy(c.Name),
+		}
 		l := before.limiter(cfg)
 		if l == nil {
 			l = limit.New(cfg)

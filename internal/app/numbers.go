@@ -2,12 +2,10 @@ package app
 
 import (
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"hearth/cache"
 	"hearth/handlers"
-	"hearth/internal/limit"
 	"hearth/internal/metrics"
 )
 
@@ -54,10 +52,10 @@ func (a *App) registerMetrics() {
 		func() float64 { return truth(handlers.State(a.state.Load()) == handlers.Draining) })
 	gauge("hearth_config_loaded_timestamp_seconds", "When the configuration that is served was read; Unix time.",
 		func() float64 { return float64(a.numbers.loaded.Load()) })
-	for result, n := range map[string]*atomic.Int64{"ok": &a.numbers.reloads, "failed": &a.numbers.reloadsFailed} {
-		a.metrics.CounterFunc("hearth_reloads_total", "Reloads of the configuration (SIGHUP), by result.",
-			func() float64 { return float64(n.Load()) }, metrics.Label{Name: "result", Value: result})
+	reloads := func(result string) *metrics.Counter {
+		return a.metrics.Counter("hearth_reloads_total", "Reloads of the configuration (SIGHUP), by result.", metrics.Label{Name: "result", Value: result})
 	}
+	a.numbers.reloads, a.numbers.reloadsFailed = reloads("ok"), reloads("failed")
 }
 
 // registerListeners exports what the listeners count, once they are open.
@@ -84,8 +82,8 @@ func (a *App) registerListeners() {
 // more keeps its last numbers.
 func (a *App) registerGeneration(g *generation) {
 	for _, l := range g.limits {
-		denied := a.numbers.limited.add(l)
-		a.metrics.CounterFunc("hearth_limited_total", "Requests refused by a limit.", denied, metrics.Label{Name: "limit", Value: l.Name()})
+		a.metrics.CounterFunc("hearth_limited_total", "Requests refused by a limit.",
+			func() float64 { return float64(l.Denied()) }, metrics.Label{Name: "limit", Value: l.Name()})
 	}
 	for _, name := range g.sources() {
 		a.metrics.GaugeFunc("hearth_breaker_open", "1 while loads from a source are refused because it kept failing.",
@@ -112,57 +110,20 @@ func (a *App) breakerOpen(g *generation, name string) bool {
 
 // numbers are those that no package below owns.
 type numbers struct {
-	reloads, reloadsFailed atomic.Int64
-	loaded                 atomic.Int64 // Unix seconds
-	limited                denials
+	reloads, reloadsFailed *metrics.Counter
+	loaded                 atomic.Int64             // Unix seconds
+	denied                 map[string]*atomic.Int64 // by limit: one that a reload has changed goes on counting
 }
 
-// denials add up what limiters of one name have refused, one after the other: a
-// limit that a reload has changed goes on counting.
-type denials struct {
-	mu  sync.Mutex
-	all map[string]*denial
-}
-
-type denial struct {
-	now    *limit.Limiter
-	before []*limit.Limiter // replaced, and maybe asked still
-	sum    int64            // of those that are forgotten
-}
-
-// rememberDenials is how many limiters before the present one are looked at: a
-// reload replaces one, and a second later nobody asks it any more.
-const rememberDenials = 8
-
-// add makes l the one that counts under its name, and returns the count.
-func (d *denials) add(l *limit.Limiter) func() float64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.all == nil {
-		d.all = map[string]*denial{}
+// deniedBy is the count of a limit's refusals. Only for whoever makes a generation.
+func (n *numbers) deniedBy(name string) *atomic.Int64 {
+	if n.denied == nil {
+		n.denied = map[string]*atomic.Int64{}
 	}
-	n := d.all[l.Name()]
-	switch {
-	case n == nil:
-		n = &denial{now: l}
-		d.all[l.Name()] = n
-	case n.now != l:
-		n.before = append(n.before, n.now)
-		n.now = l
+	if n.denied[name] == nil {
+		n.denied[name] = new(atomic.Int64)
 	}
-	if len(n.before) > rememberDenials {
-		n.sum += n.before[0].Denied()
-		n.before = slices.Delete(n.before, 0, 1)
-	}
-	return func() float64 {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		sum := n.sum + n.now.Denied()
-		for _, old := range n.before {
-			sum += old.Denied()
-		}
-		return float64(sum)
-	}
+	return n.denied[name]
 }
 
 func truth(b bool) float64 {

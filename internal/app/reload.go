@@ -42,11 +42,11 @@ func (a *App) reloader() {
 		a.notify(listen.Reloading) // the manager waits for READY=1, however this ends
 		status := "serving"
 		if err := a.reload(); err != nil {
-			a.numbers.reloadsFailed.Add(1)
+			a.numbers.reloadsFailed.Inc()
 			a.log.Error("the configuration was not reloaded, the one before stays", "error", err)
 			status = "serving; the last reload failed, see the log"
 		} else {
-			a.numbers.reloads.Add(1)
+			a.numbers.reloads.Inc()
 			a.numbers.loaded.Store(time.Now().Unix())
 			a.log.Info("configuration reloaded")
 		}
@@ -78,7 +78,7 @@ func (a *App) reload() error {
 	if err == nil {
 		a.greet(next, old)
 		if err = a.reloadCertificates(cfg); err != nil {
-			next.close(old, a.log)
+			next.beside(old).close(a.log)
 		}
 	}
 	if err != nil {
@@ -90,7 +90,7 @@ func (a *App) reload() error {
 	a.busy = append(slices.DeleteFunc(a.busy, func(s *handlers.Server) bool { return !s.Busy() }), old.front)
 	busy := slices.Clone(a.busy)
 	a.running.Go(func() {
-		a.retire(old, next, busy)
+		a.retire(old.beside(next), busy)
 		<-a.retiring
 	})
 	return nil
@@ -142,25 +142,24 @@ const (
 	retireGrace = time.Second
 )
 
-// retire closes what next has not taken over from old, once nobody works with
-// it any more: the servers before next, of which earlier ones may use what old
-// had taken over from them. Loads and refreshes that nobody waits for end within
-// load.lease.
-func (a *App) retire(old, next *generation, before []*handlers.Server) {
-	limits, sources := old.leaves(next)
-	if !limits && !sources {
+// retire closes what a generation has left over, once nobody works with it any
+// more: the servers up to that generation's, of which earlier ones may use what
+// it had taken over from them. Loads and refreshes that nobody waits for end
+// within load.lease.
+func (a *App) retire(l leftovers, before []*handlers.Server) {
+	if len(l.limits) == 0 && !l.hasSources() {
 		return
 	}
 	a.pause(retireGrace)
 	for slices.ContainsFunc(before, (*handlers.Server).Busy) && a.pause(retirePause) {
 	}
-	old.closeLimits(next)
-	if sources {
-		a.pause(old.cfg.Load.Lease)
-		old.closeSources(next, a.log)
-		if old.db != nil && old.db != next.db {
-			a.cache.Forget(sourceDatabase, old.db)
-		}
+	l.closeLimits()
+	if l.hasSources() {
+		a.pause(a.current.Load().cfg.Load.Lease) // which no reload changes
+		l.closeSources(a.log)
+	}
+	if l.db != nil {
+		a.cache.Forget(sourceDatabase, l.db)
 	}
 }
 

@@ -79,8 +79,8 @@ func TestAGenerationTakesOver(t *testing.T) {
 	if second.kinds[1].cached == first.kinds[1].cached || second.limits[1] == first.limits[1] {
 		t.Error("what has changed was taken over")
 	}
-	if limits, sources := first.leaves(second); !limits || sources {
-		t.Errorf("the first leaves limits %v, sources %v; want only limits", limits, sources)
+	if l := first.beside(second); len(l.limits) == 0 || l.hasSources() {
+		t.Errorf("the first leaves %+v; want only limits", l)
 	}
 	third, err := a.assemble(load(t, lines(`max_conns = 4`, "2h", "http://other/{id}")...), second)
 	if err != nil {
@@ -89,11 +89,11 @@ func TestAGenerationTakesOver(t *testing.T) {
 	if third.db == second.db || third.kinds[0].cached == second.kinds[0].cached || third.kinds[2].origin == second.kinds[2].origin {
 		t.Error("another database, or origin, and the old one is used")
 	}
-	if limits, sources := second.leaves(third); limits || !sources {
-		t.Errorf("the second leaves limits %v, sources %v; want only sources", limits, sources)
+	if l := second.beside(third); len(l.limits) != 0 || !l.hasSources() {
+		t.Errorf("the second leaves %+v; want only sources", l)
 	}
-	third.close(second, a.log)
-	second.close(first, a.log)
+	third.beside(second).close(a.log)
+	second.beside(first).close(a.log)
 }
 
 // TestAFailedReloadChangesNothing, wherever it fails.
@@ -151,26 +151,27 @@ func TestLog(t *testing.T) {
 // TestDenialsAddUp: a limit that is replaced goes on counting, and what its
 // predecessors still refuse counts, too.
 func TestDenialsAddUp(t *testing.T) {
-	var d denials
-	var read func() float64
+	var n numbers
 	var all []*limit.Limiter
 	rate := limit.Rate{Count: 1, Window: 1000 * time.Hour}
-	for range rememberDenials + 3 {
-		l := limit.New(limit.Config{Name: "x", Rate: rate, Store: limit.NewMemory()})
+	for range 11 {
+		l := limit.New(limit.Config{Name: "x", Rate: rate, Store: limit.NewMemory(), Denied: n.deniedBy("x")})
 		t.Cleanup(l.Close)
 		all = append(all, l)
-		read = d.add(l)
-		d.add(l) // a reload that leaves it as it is
 		for range 3 {
 			l.Take(t.Context(), nil)
 		}
 	}
-	if got, want := read(), float64(2*len(all)); got != want {
+	last := all[len(all)-1]
+	if got, want := last.Denied(), int64(2*len(all)); got != want {
 		t.Errorf("%v refused, want %v", got, want)
 	}
 	all[len(all)-2].Take(t.Context(), nil)
-	if got, want := read(), float64(2*len(all)+1); got != want {
+	if got, want := last.Denied(), int64(2*len(all)+1); got != want {
 		t.Errorf("%v refused, want %v", got, want)
+	}
+	if got := n.deniedBy("y").Load(); got != 0 {
+		t.Errorf("another limit has refused %v", got)
 	}
 }
 

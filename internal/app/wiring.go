@@ -158,6 +158,6 @@ func Check(cfg *config.Config) error {
 	}
 	g := &generation{cfg: cfg}
 	faults = append(faults, g.openSources(nil))
-	g.close(nil, slog.New(slog.DiscardHandler))
+	g.beside(nil).close(slog.New(slog.DiscardHandler))
 	return errors.Join(faults...)
 }

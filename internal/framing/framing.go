@@ -12,6 +12,20 @@ package framing
 
 import "bytes"
 
+// Request checks all that there is to check before a request is answered: the
+// header as it came, the version, and the target with the value of Host. chunked
+// is as Header says.
+func Request(method string, header, protocol, target, host []byte) (chunked bool, fault Fault) {
+	chunked, fault = Header(header)
+	if fault == None {
+		fault = Version(protocol)
+	}
+	if fault == None {
+		fault = Target(method, target, host)
+	}
+	return chunked, fault
+}
+
 // Header checks a header as it came: the lines behind the request line, up to
 // and with the empty one. It takes for granted what fasthttp has checked already:
 // that names consist of token characters and spaces and values hold no control

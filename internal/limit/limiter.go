@@ -53,6 +53,9 @@ type Config struct {
 	LocalRate Rate // of this instance alone while the store is away; zero: Rate
 	Store     Store
 	Log       *slog.Logger
+	// Denied counts refusals; nil: a count of its own. Limiters that follow one
+	// another can have one in common.
+	Denied *atomic.Int64
 }
 
 // Limiter is one limit on one instance. It is safe for concurrent use.
@@ -63,7 +66,6 @@ type Limiter struct {
 	base   time.Time
 	seed   maphash.Seed
 	fall   fallback
-	denied atomic.Int64
 
 	shards [shards]shard
 
@@ -100,6 +102,9 @@ func New(cfg Config) *Limiter {
 	if cfg.LocalRate.Count == 0 {
 		cfg.LocalRate = cfg.Rate
 	}
+	if cfg.Denied == nil {
+		cfg.Denied = new(atomic.Int64)
+	}
 	l := &Limiter{
 		cfg: cfg, prefix: keyPrefix + "{" + cfg.Name + ":", policy: policyOf(cfg), base: time.Now(),
 		seed: maphash.MakeSeed(), holders: map[*bucket]struct{}{},
@@ -125,7 +130,7 @@ func (l *Limiter) Close() {
 func (l *Limiter) Name() string { return l.cfg.Name }
 
 // Denied is how many times Take has refused so far.
-func (l *Limiter) Denied() int64 { return l.denied.Load() }
+func (l *Limiter) Denied() int64 { return l.cfg.Denied.Load() }
 
 // now is the time since the limiter was made, by the monotonic clock.
 func (l *Limiter) now() int64 { return int64(time.Since(l.base)) }

@@ -52,7 +52,7 @@ func (l *Limiter) Take(ctx context.Context, subject []byte) Decision {
 
 func (l *Limiter) counted(d Decision) Decision {
 	if d.Verdict == Denied {
-		l.denied.Add(1)
+		l.cfg.Denied.Add(1)
 	}
 	return d
 }

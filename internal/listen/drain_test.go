@@ -115,7 +115,7 @@ func TestIdleConnectionsAreSeenOff(t *testing.T) {
 	}
 }
 
-func TestSetConns(t *testing.T) {
+func TestTheLimitChanges(t *testing.T) {
 	l := serveLimited(t, mustListen(t, "127.0.0.1:0"), listen.Limit{Conns: 2})
 	first, second := connect(t, l), connect(t, l)
 	first.wantHello()
@@ -127,14 +127,14 @@ func TestSetConns(t *testing.T) {
 		}
 	}
 	refused()
-	l.SetConns(1)
+	l.Limit(listen.Limit{Conns: 1})
 	first.wantHello() // who is in stays
 	second.wantHello()
 	refused()
-	l.SetConns(0)
+	l.Limit(listen.Limit{})
 	connect(t, l).wantHello()
 	connect(t, l).wantHello()
-	l.SetConns(3)
+	l.Limit(listen.Limit{Conns: 3})
 	refused()
 }
 

@@ -36,8 +36,9 @@ const (
 	refusalRead = 64 << 10
 )
 
-// Limit bounds the open connections, and says what the others are told. SetConns
-// changes the number alone.
+// Limit bounds the open connections, and says what the others are told. Those
+// that are open stay, however many; new ones are refused until there are fewer.
+// It may be called from anywhere at any time.
 //
 // A connection beyond the bound is not handed out: it is answered at once,
 // without waiting for its request, and closed. Accept waits for none of this.
@@ -47,15 +48,6 @@ func (w *WatchedListener) Limit(l Limit) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.bound = l
-}
-
-// SetConns changes how many connections may be open, 0 for any. Those that are
-// open stay, however many; new ones are refused until there are fewer. It may be
-// called from anywhere at any time.
-func (w *WatchedListener) SetConns(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.bound.Conns = n
 }
 
 // Refused is how many connections were refused so far, for metrics.
