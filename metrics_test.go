@@ -2,15 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -65,44 +59,24 @@ by    = "global"
 rate  = "1/h"
 `
 
-// certificate writes a certificate, made for this test, and its key.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(240 * time.Hour), DNSNames: []string{"hearth.test"}}
-	signed, err := x509.CreateCertificate(rand.Reader, template, template, &secret.PublicKey, secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	return write("cert.pem", "CERTIFICATE", signed), write("key.pem", "PRIVATE KEY", private)
-}
-
 // scrape starts an instance that has every metric, lets it answer requests of
 // all kinds, and returns its metrics.
 func scrape(t *testing.T) []*exposed {
 	t.Helper()
 	redis := testkit.Redis(t)
-	cert, key := certificate(t)
-	in := launch(t, fmt.Sprintf(measured, cert, key), "HEARTH_REDIS_URL="+redis.URL())
+	ca, dir := testkit.NewAuthority(t, "servers"), t.TempDir()
+	cert, key := ca.Issue("hearth.test", 240*time.Hour)
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	in := launch(t, fmt.Sprintf(measured, write("cert.pem", cert), write("key.pem", key)), "HEARTH_REDIS_URL="+redis.URL())
 	in.awaitReady()
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the certificate is nobody's
+		TLSClientConfig: &tls.Config{RootCAs: ca.Pool()},
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, "unix", in.public)
 			if err == nil {

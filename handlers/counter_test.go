@@ -49,7 +49,7 @@ func TestShifts(t *testing.T) {
 		var running sync.WaitGroup
 		request := func(after time.Duration, want string) {
 			running.Go(func() {
-				time.Sleep(after)
+				<-time.After(after) // by the bubble's clock
 				begun := time.Now()
 				_, _ = b.Increment(t.Context(), "n")
 				body, err := all.work()

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"time"
@@ -80,10 +79,8 @@ func startFleet(ctx context.Context, p plan) (*fleet, error) {
 
 func (f *fleet) start(ctx context.Context, p plan) (err error) {
 	binary := filepath.Join(f.dir, "hearth")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", binary, ".")
-	build.Dir = p.repo
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building hearth in %q: %w\n%s", p.repo, err, out)
+	if err := process.Build(ctx, p.repo, binary); err != nil {
+		return err
 	}
 	if f.redis.addr, err = process.FreeAddr(); err != nil {
 		return err

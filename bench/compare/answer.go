@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"hearth/bench/process"
-	"hearth/bench/resp"
 )
 
 var client = &http.Client{
@@ -61,7 +60,7 @@ func memoryHit(status string) bool {
 
 // verifyBatch stores two items and looks for them in Redis.
 func (c *cast) verifyBatch(ctx context.Context, p *peer) error {
-	conn, err := resp.Dial(c.redisAddr, redisWithin)
+	conn, err := c.redis.Dial()
 	if err != nil {
 		return err
 	}

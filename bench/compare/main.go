@@ -28,7 +28,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -145,12 +144,7 @@ func (o *options) find(ctx context.Context, root, dir string) (err error) {
 		return err
 	}
 	o.hearth = filepath.Join(dir, "hearth")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", o.hearth, ".")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building Hearth: %w: %s", err, out)
-	}
-	return nil
+	return process.Build(ctx, root, o.hearth)
 }
 
 // repository finds the module's root from the working directory.

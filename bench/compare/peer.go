@@ -15,12 +15,10 @@ import (
 	"time"
 
 	"hearth/bench/process"
-	"hearth/bench/resp"
 )
 
 const (
-	stopWithin  = 10 * time.Second
-	redisWithin = time.Minute // for all that is asked on one connection
+	stopWithin = 10 * time.Second
 )
 
 //go:embed load.lua nginx.conf webdis.json
@@ -41,13 +39,12 @@ func (p *peer) url(path string) string { return "http://" + p.addr + path }
 // cast is what one group runs on: a Redis, and the servers that ask it.
 type cast struct {
 	group
-	cpus      cpus
-	root      string // of the repository
-	dir       string // for files of this group
-	hearth    string // path of the binary
-	redis     *process.Process
-	redisAddr string // host:port
-	peers     []*peer
+	cpus   cpus
+	root   string // of the repository
+	dir    string // for files of this group
+	hearth string // path of the binary
+	redis  *process.Redis
+	peers  []*peer
 }
 
 // cpus are the processors of the servers, and of the load and Redis; or process.AnyCPU.
@@ -64,30 +61,16 @@ func (c *cast) end() {
 	}
 }
 
-func (c *cast) startRedis(ctx context.Context) error {
-	bin, err := process.Find("redis-server", "redis-server")
+func (c *cast) startRedis(ctx context.Context) (err error) {
+	if c.redis, err = process.StartRedis(ctx, c.dir, c.cpus.load); err != nil {
+		return err
+	}
+	conn, err := c.redis.Dial()
 	if err != nil {
 		return err
 	}
-	if c.redisAddr, err = process.FreeAddr(); err != nil {
-		return err
-	}
-	_, port, _ := strings.Cut(c.redisAddr, ":")
-	c.redis, err = process.Start(process.Command{
-		Name: "redis-server", Dir: c.dir, Logs: c.dir, CPU: c.cpus.load, Last: syscall.SIGTERM,
-		Argv: []string{bin, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", c.dir},
-	})
-	if err != nil {
-		return err
-	}
-	return c.redis.Await(ctx, func() error {
-		conn, err := resp.Dial(c.redisAddr, redisWithin)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		return fill(conn, c.load.keys)
-	})
+	defer conn.Close()
+	return fill(conn, c.load.keys)
 }
 
 // starters start the peers that rows name.
@@ -154,7 +137,7 @@ func (c *cast) startHearth(ctx context.Context) error {
 	env := append([]string{
 		"GOMAXPROCS=1",
 		"HEARTH_SERVER_LISTEN=" + p.addr, "HEARTH_SERVER_ADMIN=" + p.admin, "HEARTH_SERVER_DRAIN=0s",
-		"HEARTH_REDIS_URL=redis://" + c.redisAddr,
+		"HEARTH_REDIS_URL=redis://" + c.redis.Addr,
 	}, c.config...)
 	return c.launch(ctx, p, process.Command{Env: env, Argv: []string{c.hearth, "-config", file}})
 }
@@ -227,7 +210,7 @@ func (c *cast) startWebdis(ctx context.Context) error {
 	// .txt is the value as it is; without it the JSON would come quoted in JSON.
 	p.path, p.body = "/GET/user:*.txt", record(1)
 	_, port, _ := strings.Cut(p.addr, ":")
-	_, redisPort, _ := strings.Cut(c.redisAddr, ":")
+	_, redisPort, _ := strings.Cut(c.redis.Addr, ":")
 	dir := filepath.Join(c.dir, "webdis")
 	file, err := c.render("webdis.json", dir, struct {
 		RedisPort, Port, Dir string
@@ -250,7 +233,7 @@ func (c *cast) startRecipe(ctx context.Context) error {
 		return err
 	}
 	_, port, _ := strings.Cut(p.addr, ":")
-	env := []string{"PYTHONDONTWRITEBYTECODE=1", "REDIS_URL=redis://" + c.redisAddr}
+	env := []string{"PYTHONDONTWRITEBYTECODE=1", "REDIS_URL=redis://" + c.redis.Addr}
 	if c.ttl {
 		env = append(env, fmt.Sprint("ITEM_TTL=", expiry))
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"hearth/bench/process"
-	"hearth/bench/resp"
 )
 
 // sample is one round of one server.
@@ -38,7 +37,7 @@ type gauges struct {
 }
 
 func (c *cast) read(ctx context.Context, p *peer) (g gauges, err error) {
-	conn, err := resp.Dial(c.redisAddr, redisWithin)
+	conn, err := c.redis.Dial()
 	if err != nil {
 		return g, err
 	}

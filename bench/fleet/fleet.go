@@ -106,7 +106,7 @@ type instance struct {
 // assemble starts a fleet over an empty Redis and waits until every instance trusts
 // what it remembers. The witness has forgotten what that took.
 func (g *ground) assemble(ctx context.Context, s settings) (*fleet, error) {
-	if _, err := g.do("FLUSHALL"); err != nil {
+	if _, err := g.redis.Do("FLUSHALL"); err != nil {
 		return nil, err
 	}
 	if err := g.witness.reset(ctx, s.Query); err != nil {
@@ -141,7 +141,7 @@ func (f *fleet) configure(i int, s settings) (err error) {
 	if n.admin, err = f.ground.freeAddr(); err != nil {
 		return err
 	}
-	s.Listen, s.Admin, s.Redis, s.DB = n.addr, n.admin, f.ground.redisAddr, f.ground.postgres.URL()
+	s.Listen, s.Admin, s.Redis, s.DB = n.addr, n.admin, f.ground.redis.Addr, f.ground.postgres.URL()
 	s.MaxConns = 2 * s.MaxConcurrent
 	var text strings.Builder
 	if err := configuration.Execute(&text, s); err != nil {

@@ -3,30 +3,21 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"time"
 
 	"hearth/bench/process"
-	"hearth/bench/resp"
 )
-
-// redisWithin is how long Redis may take to answer.
-const redisWithin = time.Minute
 
 // ground is what a fleet stands on: one Redis, one PostgreSQL, and the program. It is
 // laid once; each scenario puts a fleet of its own on it.
 type ground struct {
-	dir       string
-	binary    string
-	redisAddr string
-	redis     *process.Process
-	postgres  *process.Postgres
-	witness   witness
-	taken     map[string]bool // addresses that were given to instances
+	dir      string
+	binary   string
+	redis    *process.Redis
+	postgres *process.Postgres
+	witness  witness
+	taken    map[string]bool // addresses that were given to instances
 }
 
 // layGround builds hearth and starts both servers in a directory of its own.
@@ -43,12 +34,10 @@ func layGround(ctx context.Context, repo string) (*ground, error) {
 }
 
 func (g *ground) lay(ctx context.Context, repo string) (err error) {
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", g.binary, ".")
-	build.Dir = repo
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building hearth in %q: %w\n%s", repo, err, out)
+	if err := process.Build(ctx, repo, g.binary); err != nil {
+		return err
 	}
-	if err := g.startRedis(ctx); err != nil {
+	if g.redis, err = process.StartRedis(ctx, g.dir, process.AnyCPU); err != nil {
 		return err
 	}
 	// Each instance may open more connections than it may load at a time, so that
@@ -59,41 +48,6 @@ func (g *ground) lay(ctx context.Context, repo string) (err error) {
 	}
 	g.witness = witness{g.postgres}
 	return g.witness.install(ctx)
-}
-
-func (g *ground) startRedis(ctx context.Context) error {
-	path, err := process.Find("redis-server", "redis-server")
-	if err != nil {
-		return err
-	}
-	if g.redisAddr, err = process.FreeAddr(); err != nil {
-		return err
-	}
-	host, port, err := net.SplitHostPort(g.redisAddr)
-	if err != nil {
-		return err
-	}
-	g.redis, err = process.Start(process.Command{
-		Name: "redis", Dir: g.dir, Logs: g.dir, CPU: process.AnyCPU,
-		Argv: []string{path, "--port", port, "--bind", host, "--save", "", "--appendonly", "no", "--dir", g.dir},
-	})
-	if err != nil {
-		return err
-	}
-	return g.redis.Await(ctx, func() error {
-		_, err := g.do("PING")
-		return err
-	})
-}
-
-// do sends one command to Redis.
-func (g *ground) do(args ...string) (string, error) {
-	c, err := resp.Dial(g.redisAddr, redisWithin)
-	if err != nil {
-		return "", err
-	}
-	defer c.Close()
-	return c.Do(args...)
 }
 
 // freeAddr is an address for an instance. Nothing listens there yet, so another look

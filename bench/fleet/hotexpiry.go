@@ -75,7 +75,7 @@ func hotExpiry(ctx context.Context, t *trial) (err error) {
 // loaded before anybody had read it lives for ttl.cold.
 func heat(ctx context.Context, t *trial, all crowd) error {
 	for range 2 {
-		if _, err := t.do("DEL", "row:1"); err != nil {
+		if _, err := t.redis.Do("DEL", "row:1"); err != nil {
 			return err
 		}
 		for range 20 {

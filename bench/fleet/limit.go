@@ -166,7 +166,7 @@ func (w *windows) report(t *trial, calls float64, counted int64) {
 
 // scriptCalls is how many scripts Redis has run.
 func (t *trial) scriptCalls() (n int64, err error) {
-	info, err := t.do("INFO", "commandstats")
+	info, err := t.redis.Do("INFO", "commandstats")
 	for line := range strings.Lines(info) {
 		if rest, ok := strings.CutPrefix(line, "cmdstat_evalsha:calls="); ok {
 			text, _, _ := strings.Cut(rest, ",")
@@ -190,7 +190,7 @@ func (t *trial) watchCount(ctx context.Context) <-chan highest {
 		var h highest
 		for pause(ctx, 300*time.Millisecond) && h.err == nil {
 			var text string
-			if text, h.err = t.do("EVAL", `
+			if text, h.err = t.redis.Do("EVAL", `
 				local most = 0
 				for _, n in ipairs(redis.call('HVALS', KEYS[1])) do most = math.max(most, tonumber(n)) end
 				return most`, "1", "hearth:limit:{rows:}"); h.err == nil {

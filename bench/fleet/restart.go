@@ -107,7 +107,7 @@ func (r *restart) play(ctx context.Context) (err error) {
 	if err := r.fleet.kill(); err != nil {
 		return err
 	}
-	if _, err := r.do("FLUSHALL"); err != nil {
+	if _, err := r.redis.Do("FLUSHALL"); err != nil {
 		return err
 	}
 	// It waits for queries of the dead, which go on to their end: they are not what

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"hearth/bench/resp"
 )
 
 const (
@@ -77,7 +75,7 @@ func manyPath(from, n int) string {
 // lifetimes asks Redis how long each key will live on; those without an expiry, or that
 // are not there, are left out.
 func (t *trial) lifetimes() ([]time.Duration, error) {
-	c, err := resp.Dial(t.redisAddr, redisWithin)
+	c, err := t.redis.Dial()
 	if err != nil {
 		return nil, err
 	}

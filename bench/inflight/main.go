@@ -32,11 +32,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"hearth/bench/process"
 )
 
 func main() {
@@ -131,12 +132,7 @@ func (o *options) find(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	o.hearth = filepath.Join(dir, "hearth")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", o.hearth, ".")
-	build.Dir, build.Env = o.repo, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building hearth in %q: %w: %s", o.repo, err, out)
-	}
-	return nil
+	return process.Build(ctx, o.repo, o.hearth)
 }
 
 // raiseLimit lets this process, and all that it starts, have so many connections

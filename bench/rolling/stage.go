@@ -8,13 +8,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"hearth/bench/process"
-	"hearth/bench/resp"
 )
 
 const (
@@ -29,8 +27,7 @@ const (
 // stage is what the fleets stand on: the program, Redis, PostgreSQL.
 type stage struct {
 	dir, repo, binary string
-	redisAddr         string
-	redis             *process.Process
+	redis             *process.Redis
 	postgres          *process.Postgres
 }
 
@@ -47,43 +44,13 @@ func lay(ctx context.Context, repo string) (*stage, error) {
 }
 
 func (s *stage) lay(ctx context.Context) (err error) {
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", s.binary, ".")
-	build.Dir = s.repo
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building hearth: %w\n%s", err, out)
-	}
-	if s.redisAddr, err = process.FreeAddr(); err != nil {
+	if err := process.Build(ctx, s.repo, s.binary); err != nil {
 		return err
 	}
-	path, err := process.Find("redis-server", "redis-server")
-	if err != nil {
-		return err
-	}
-	host, port, err := net.SplitHostPort(s.redisAddr)
-	if err != nil {
-		return err
-	}
-	s.redis, err = process.Start(process.Command{
-		Name: "redis", Dir: s.dir, Logs: s.dir, CPU: process.AnyCPU,
-		Argv: []string{path, "--port", port, "--bind", host, "--save", "", "--appendonly", "no", "--dir", s.dir},
-	})
-	if err != nil {
-		return err
-	}
-	if err := s.redis.Await(ctx, func() error { return s.do("PING") }); err != nil {
+	if s.redis, err = process.StartRedis(ctx, s.dir, process.AnyCPU); err != nil {
 		return err
 	}
 	s.postgres, err = process.StartPostgres(ctx, s.dir, "max_connections = 200", "shared_buffers = 32MB", "fsync = off")
-	return err
-}
-
-func (s *stage) do(args ...string) error {
-	c, err := resp.Dial(s.redisAddr, time.Minute)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	_, err = c.Do(args...)
 	return err
 }
 
@@ -132,7 +99,7 @@ func (s *stage) assemble(ctx context.Context, activated bool) (_ *fleet, err err
 			err = errors.Join(err, f.disband())
 		}
 	}()
-	if err := s.do("FLUSHALL"); err != nil {
+	if _, err := s.redis.Do("FLUSHALL"); err != nil {
 		return nil, err
 	}
 	for i := range f.all {
@@ -194,7 +161,7 @@ path = "/user/{user_id:int}"
 key = "user:{user_id}"
 select = "SELECT id, name FROM users WHERE id = {user_id}"
 upsert = "INSERT INTO users (id, name, city) VALUES ({user_id}, {body.name}, '') ON CONFLICT (id) DO UPDATE SET name = excluded.name"
-`, n.public, n.admin, drain, f.stage.redisAddr, f.stage.postgres.URL()), 0o600)
+`, n.public, n.admin, drain, f.stage.redis.Addr, f.stage.postgres.URL()), 0o600)
 }
 
 // start starts a process for the instance and waits until it is ready.

@@ -2,15 +2,9 @@ package listen_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,69 +12,25 @@ import (
 	"time"
 
 	"hearth/internal/listen"
+	"hearth/internal/testkit"
 )
 
-// authority signs certificates for a test.
+// authority signs certificates for the host that all servers here are.
 type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	text []byte // PEM
+	*testkit.Authority
+	t *testing.T
 }
 
 func newAuthority(t *testing.T, name string) *authority {
 	t.Helper()
-	a := &authority{t: t}
-	a.cert, a.key, a.text = a.make(&x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}, time.Hour)
-	return a
-}
-
-// make signs what it is given, or lets it sign itself.
-func (a *authority) make(want *x509.Certificate, life time.Duration) (*x509.Certificate, *ecdsa.PrivateKey, []byte) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	want.SerialNumber, _ = rand.Int(rand.Reader, big.NewInt(1<<62))
-	now := time.Now()
-	want.NotBefore, want.NotAfter = now.Add(-2*time.Hour), now.Add(life)
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = want, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, want, parent, &key.PublicKey, signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return &authority{testkit.NewAuthority(t, name), t}
 }
 
 // leaf is a certificate for server or client, with its key, both PEM.
 func (a *authority) leaf(name string, life time.Duration) (cert, key []byte) {
 	a.t.Helper()
-	_, private, text := a.make(&x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, DNSNames: []string{"hearth.test"}, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}, life)
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-}
-
-// pool trusts the authority.
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
+	c, k := a.Issue(name, life, "hearth.test")
+	return []byte(c), []byte(k)
 }
 
 // client is the configuration of a client with a certificate of the authority.
@@ -90,7 +40,7 @@ func (a *authority) client(servers *authority, name string) *tls.Config {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return &tls.Config{RootCAs: servers.pool(), ServerName: "hearth.test", Certificates: []tls.Certificate{pair}}
+	return &tls.Config{RootCAs: servers.Pool(), ServerName: "hearth.test", Certificates: []tls.Certificate{pair}}
 }
 
 // certFiles are the files of [server.tls] in a directory of their own.
@@ -124,7 +74,7 @@ func (f *certFiles) clients(all ...*authority) {
 	f.ClientCA = filepath.Join(filepath.Dir(f.Cert), "clients.pem")
 	var text []byte
 	for _, a := range all {
-		text = append(text, a.text...)
+		text = append(text, a.PEM()...)
 	}
 	f.write(f.ClientCA, text)
 }
@@ -180,7 +130,7 @@ func TestReloadKeepsWhatWorks(t *testing.T) {
 	f("no client CA", "no such file", "server.tls.client_ca", func(f *certFiles) { f.ClientCA += "x" })
 	f("half-swapped", "does not match", "server.tls.key", func(f *certFiles) { f.write(f.Cert, other) })
 	f("half-written", "1 of 2 PEM blocks are damaged", "server.tls.cert", func(f *certFiles) {
-		f.write(f.Cert, append(bytes.Clone(cert), servers.text[:len(servers.text)/2]...))
+		f.write(f.Cert, append(bytes.Clone(cert), servers.PEM()[:len(servers.PEM())/2]...))
 	})
 	f("key for certificate", "no certificate", "server.tls.cert", func(f *certFiles) { f.write(f.Cert, otherKey) })
 	f("certificate for key", "key", "server.tls.key", func(f *certFiles) { f.write(f.Key, cert) })
@@ -190,7 +140,7 @@ func TestReloadKeepsWhatWorks(t *testing.T) {
 	})
 	f("empty client CA", "no certificate", "server.tls.client_ca", func(f *certFiles) { f.write(f.ClientCA, nil) })
 	f("bad client CA", "certificate 2", "server.tls.client_ca", func(f *certFiles) {
-		f.write(f.ClientCA, append(bytes.Clone(servers.text), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})...))
+		f.write(f.ClientCA, append([]byte(servers.PEM()), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})...))
 	})
 	f("expired", "expired at", "server.tls.cert", func(f *certFiles) { f.pair(old, oldKey) })
 

@@ -81,7 +81,7 @@ func TestDrain(t *testing.T) {
 	f(plain, func(a net.Addr) net.Conn { return say(t, a, "") })
 	secured := func(l net.Listener) net.Listener { return files.load().Listener(l) }
 	f(secured, func(a net.Addr) net.Conn {
-		return mustSecure(t, say(t, a, ""), &tls.Config{RootCAs: servers.pool(), ServerName: "hearth.test"})
+		return mustSecure(t, say(t, a, ""), &tls.Config{RootCAs: servers.Pool(), ServerName: "hearth.test"})
 	})
 }
 
@@ -102,7 +102,7 @@ func TestIdleConnectionsAreSeenOff(t *testing.T) {
 	files := newCertFiles(t)
 	files.pair(servers.leaf("server", time.Hour))
 	l := serveLimited(t, files.load().Listener(mustListen(t, "127.0.0.1:0")), listen.Limit{})
-	b := newBrowser(t, mustSecure(t, say(t, l.Addr(), ""), &tls.Config{RootCAs: servers.pool(), ServerName: "hearth.test"}))
+	b := newBrowser(t, mustSecure(t, say(t, l.Addr(), ""), &tls.Config{RootCAs: servers.Pool(), ServerName: "hearth.test"}))
 	b.wantHello()
 	testkit.Eventually(t, 20*time.Second, "the connection is asked", func() bool { return l.CloseIdle(0) == 1 })
 	if _, err := b.in.ReadByte(); !errors.Is(err, io.EOF) { // not io.ErrUnexpectedEOF

@@ -70,7 +70,7 @@ func TestTLS(t *testing.T) {
 		}
 	})
 	config := func(change func(*tls.Config)) *tls.Config {
-		c := &tls.Config{RootCAs: servers.pool(), ServerName: "hearth.test", NextProtos: []string{"h2", "http/1.1"}}
+		c := &tls.Config{RootCAs: servers.Pool(), ServerName: "hearth.test", NextProtos: []string{"h2", "http/1.1"}}
 		change(c)
 		return c
 	}
@@ -124,7 +124,7 @@ func TestTLSBehindProxy(t *testing.T) {
 		}
 		echo(ctx)
 	})
-	config := &tls.Config{RootCAs: servers.pool(), ServerName: "hearth.test"}
+	config := &tls.Config{RootCAs: servers.Pool(), ServerName: "hearth.test"}
 	checkEcho(t, func() net.Conn { return mustSecure(t, say(t, l.Addr(), lineHeader), config) }, "")
 }
 
@@ -137,7 +137,7 @@ func TestSlowHandshakesAreCut(t *testing.T) {
 	l := listen.Watch(files.load().Listener(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: 300 * time.Millisecond, Write: 300 * time.Millisecond})
 	serveOn(t, l, whoAmI)
 	silent, half := say(t, l.Addr(), ""), say(t, l.Addr(), "\x16\x03\x01\x02\x00\x01")
-	if _, _, err := ask(t, l.Addr(), &tls.Config{RootCAs: servers.pool(), ServerName: "hearth.test"}); err != nil {
+	if _, _, err := ask(t, l.Addr(), &tls.Config{RootCAs: servers.Pool(), ServerName: "hearth.test"}); err != nil {
 		t.Error(err)
 	}
 	for _, c := range []net.Conn{silent, half} {
@@ -153,7 +153,7 @@ func TestRefusalsOverTLS(t *testing.T) {
 	files := newCertFiles(t)
 	files.pair(servers.leaf("server", time.Hour))
 	l := serveLimited(t, files.load().Listener(mustListen(t, "127.0.0.1:0")), listen.Limit{Conns: 1, Refusals: [][]byte{refusal(1)}})
-	config := &tls.Config{RootCAs: servers.pool(), ServerName: "hearth.test"}
+	config := &tls.Config{RootCAs: servers.Pool(), ServerName: "hearth.test"}
 	inside := newBrowser(t, mustSecure(t, say(t, l.Addr(), ""), config))
 	inside.wantHello()
 	if got, err := io.ReadAll(mustSecure(t, say(t, l.Addr(), ""), config)); !bytes.Equal(got, refusal(1)) || err != nil {
@@ -197,7 +197,7 @@ func TestMutualTLSAndReload(t *testing.T) {
 				t.Errorf("%s: answered %q, want an alert", tls.VersionName(version), got)
 			}
 		}
-		bad(&tls.Config{RootCAs: servers.pool(), ServerName: "hearth.test", MaxVersion: version}) // no certificate
+		bad(&tls.Config{RootCAs: servers.Pool(), ServerName: "hearth.test", MaxVersion: version}) // no certificate
 		bad(keep(others.client(servers, "mallory")))
 		good(a, "alice", "first", false)
 		good(a, "alice", "first", true)

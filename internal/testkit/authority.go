@@ -59,12 +59,16 @@ func (a *Authority) sign(want *x509.Certificate, life time.Duration) (*x509.Cert
 	return cert, key, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// Issue is a certificate for a server or client of that DNS name, valid for life
-// from now on, and its key, both PEM.
-func (a *Authority) Issue(name string, life time.Duration) (cert, key string) {
+// Issue is a certificate for a server or client of that name, valid for life from
+// now on, and its key, both PEM. hosts are its DNS names, the name itself if there
+// are none.
+func (a *Authority) Issue(name string, life time.Duration, hosts ...string) (cert, key string) {
 	a.tb.Helper()
+	if len(hosts) == 0 {
+		hosts = []string{name}
+	}
 	_, private, cert := a.sign(&x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature,
+		Subject: pkix.Name{CommonName: name}, DNSNames: hosts, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, life)
 	der, err := x509.MarshalPKCS8PrivateKey(private)

@@ -1,0 +1,230 @@
+package cache
+
+// What befalls readers between the steps of their own: replies and pushes that
+// arrive, links that break, lifetimes that end.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"hearth/cache/protocol"
+	"hearth/internal/testkit"
+)
+
+// readTracked begins a flight. While a read that an own write has poisoned is on
+// the wire, the real code reads untracked and stores nothing; the model
+// does as if it could tell the two replies apart.
+func (r *rehearsal) readTracked(a *actor, i int) error {
+	read := a.read
+	if r.memory[i] != protocol.NoVersion {
+		read = a.readOvertaken
+	}
+	if r.readsPlain(i) {
+		r.plain++
+		a.start(read)
+		return a.await(afterPlainRead)
+	}
+	a.start(read)
+	_, err := r.wires[i].await(len(r.sent(i))+1, a.elsewhere)
+	return err
+}
+
+// readsPlain tells whether a poisoned read is on the wire of instance i.
+func (r *rehearsal) readsPlain(i int) bool {
+	for n, a := range r.actors {
+		p := r.now.Processes[n]
+		if r.model.Processes[n].Instance == i && p.Phase == protocol.Reading && p.Flight == protocol.Poisoned && a.tracking.Load() != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// meet is SET NX GET that finds something.
+func (r *rehearsal) meet(a *actor, st *protocol.Step) error {
+	if st.Content.IsValue() {
+		return errors.Join(a.tell(true, offStage), r.checkAnswer(a, st.Content.Version))
+	}
+	a.leave() // it would wait; the model's next read is another request
+	return a.tell(true, offStage)
+}
+
+// takeReply hands the next message to instance i, or lets go on who has read
+// without one.
+func (r *rehearsal) takeReply(a *actor, st *protocol.Step) error {
+	i, then := int(st.Instance), offStage
+	switch st.After.Processes[a.n].Phase {
+	case protocol.Acquiring:
+		then = beforeLease
+	case protocol.Waiting:
+		a.leave()
+	}
+	next, err := r.next(i)
+	switch {
+	case err != nil:
+	case !next.real:
+		err = a.tell(true, then)
+	default:
+		err = errors.Join(r.wires[i].take(), a.await(then))
+	}
+	if err == nil && st.Content.IsValue() {
+		err = r.checkAnswer(a, st.Content.Version)
+	}
+	return err
+}
+
+// takeInvalidation hands the next message to instance i.
+func (r *rehearsal) takeInvalidation(i int) error {
+	next, err := r.next(i)
+	if err == nil && next.real {
+		err = r.invalidate(i)
+	}
+	return err
+}
+
+// next is the next message of the model's to instance i. What is only real and
+// stands before it is taken.
+func (r *rehearsal) next(i int) (note, error) {
+	for !r.lines[i][0].model {
+		r.lines[i], r.memory[i] = r.lines[i][1:], protocol.NoVersion
+		if err := r.invalidate(i); err != nil {
+			return note{}, err
+		}
+	}
+	return r.lines[i][0], nil
+}
+
+// invalidate lets instance i take a message which is an invalidation.
+func (r *rehearsal) invalidate(i int) error {
+	applied := watchOf(r.caches[i], r.key)
+	if err := r.wires[i].take(); err != nil {
+		return err
+	}
+	select {
+	case <-applied:
+		return nil
+	case <-time.After(patience):
+		return fmt.Errorf("instance %d does not apply an invalidation", i)
+	}
+}
+
+// breakLink cuts the tracked connection of instance i, whose reads fail, and
+// waits until another has proved itself.
+func (r *rehearsal) breakLink(i int) error {
+	var cut []*actor
+	for n, a := range r.actors {
+		if r.now.Processes[n].Phase == protocol.Reading && r.model.Processes[n].Instance == i {
+			a.leave()
+			cut = append(cut, a)
+		}
+	}
+	before := livingOwners(r.caches[i])
+	r.wires[i].cut()
+	for _, a := range cut {
+		then := a.await
+		if a.tracking.Load() == nil {
+			then = func(at spot) error { return a.tell(false, at) }
+		}
+		if err := then(offStage); err != nil {
+			return err
+		}
+	}
+	c, keeper := r.caches[i], r.prompters[i].redis
+	testkit.Eventually(r.t, patience, "the cut connection is replaced and proved", func() bool {
+		for _, o := range before {
+			if !o.dead.Load() {
+				return false
+			}
+			select { // a canary that was out would be waited for: rounds are long here
+			case o.heard <- struct{}{}:
+			default:
+			}
+		}
+		keeper.wake()
+		return c.Up() == nil && proven(c)
+	})
+	return nil
+}
+
+// livingOwners are the connections that c reads tracked on.
+func livingOwners(c *Cache) (all []*owner) {
+	for i := range c.store.owners {
+		if o := c.store.owners[i].Load(); o != nil && !o.local && !o.dead.Load() {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// expire ends one token of the placeholder, as its deadline would.
+func (r *rehearsal) expire(a *actor) error {
+	prefix, pairs, found := strings.Cut(*r.text, ":")
+	var left []string
+	for pair := range strings.SplitSeq(pairs, ",") {
+		token, _, _ := strings.Cut(pair, "@")
+		if a.cache.tier.(*prompter).of(token) != a {
+			left = append(left, pair)
+		}
+	}
+	switch {
+	case !found:
+		return fmt.Errorf("BUG: %q is no placeholder that expires", *r.text)
+	case len(left) == 0:
+		r.redis.Do("DEL", r.key)
+	default:
+		r.redis.Do("SET", r.key, prefix+":"+strings.Join(left, ","), "KEEPTTL")
+	}
+	return nil
+}
+
+// stutter takes a step that is none of the model's, because it changes nothing:
+// a writer renews its guard, or somebody wants to refresh what does not stand
+// or is refreshed already. Then it looks again.
+func (r *rehearsal) stutter() error {
+	n := r.rng.IntN(len(r.actors))
+	a := r.actors[n]
+	var err error
+	switch i := r.model.Processes[n].Instance; {
+	case r.now.Processes[n].Phase == protocol.Guarded:
+		err = r.renew(a, i)
+	case r.same:
+		err = r.claim(i)
+	}
+	if err != nil {
+		return err
+	}
+	return r.compare(r.now)
+}
+
+// renew prolongs the guard of a, which Redis tells of as of any change.
+func (r *rehearsal) renew(a *actor, i int) error {
+	r.renewals++
+	stands, err := r.prompters[i].renew(within(r.t), r.key, a.token)
+	if want := r.now.Redis.IsGuard() && slices.Contains(r.now.Redis.Holders(), a.n); err != nil || stands != want {
+		return fmt.Errorf("%s renews its guard: %v, error %v, want %v", a.name, stands, err, want)
+	}
+	if stands {
+		r.told(func(int) bool { return false }, true)
+	}
+	return nil
+}
+
+// claim tries to refresh what memory of instance i holds, or held. It must be
+// refused.
+func (r *rehearsal) claim(i int) error {
+	was := r.bytesOf(protocol.Version(r.rng.IntN(2)))
+	if r.memory[i] != protocol.NoVersion {
+		was = r.bytesOf(r.memory[i])
+	}
+	if r.now.Redis.IsValue() && *r.text == was && r.beside == "" {
+		return nil // rightly so: for this the model has a step
+	}
+	r.unclaimed++
+	a := r.newActor("a stranger", protocol.Nobody, i)
+	a.start(func(ctx context.Context) { a.cache.refreshNow(ctx, r.res, r.key, r.args(a), []byte(was)) })
+	return a.await(offStage)
+}
