@@ -190,4 +190,14 @@ func is(b []byte, lower string) bool {
 }
 
 // blankless is a value without the blanks around it.
-func blankless(b []byte) []byte { return bytes.Trim(b, " \t") }
+func blankless(b []byte) []byte {
+	for len(b) > 0 && isBlank(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && isBlank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
