@@ -108,6 +108,8 @@ var failures = []struct {
 		detail: "other records refer to this one; delete or change those first"}},
 	{source.ErrReadOnly, problem{status: 403,
 		detail: "this resource is read-only"}},
+	{source.ErrFault, problem{status: 500,
+		detail: "this resource is not configured as its source needs it; trying again does not help until the operator has acted, and the server's log has the cause"}},
 	{cache.ErrTimeout, problem{status: 504,
 		detail: "the request could not be finished in time; try again later"}},
 	{cache.ErrOverload, problem{status: 503, retry: true,

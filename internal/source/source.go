@@ -26,6 +26,11 @@ var (
 	// earlier, by the end of its context, is no sign of the source's health
 	// either.
 	ErrDown = errors.New("the source could not be reached, or did not answer in time")
+	// ErrFault says that the configuration and the source do not fit together:
+	// a statement that the database refuses, one that finds other rows than it
+	// was asked for, a right that is missing. The source is well, and the same
+	// call fails again until an operator acts.
+	ErrFault = errors.New("the source refuses what the configuration asks of it")
 	// ErrNoRecord says that the record does not exist.
 	ErrNoRecord = errors.New("no such record")
 	// ErrUnknownOutcome says that a commit was sent and its answer lost: the
