@@ -85,7 +85,7 @@ var bareBody = []byte(`{"item":` + benchRecord + `,"source":"cache"}`)
 func bareWithHeaders(ctx *fasthttp.RequestCtx) {
 	bare(ctx)
 	h := &ctx.Response.Header
-	h.Set("ETag", `W/"0123456789abcdef"`)
+	h.Set("ETag", `W/"0123456789abcdef0123456789abcd"`)
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Cache-Status", "Hearth-Memory; hit; ttl=59")
 	h.Set("Access-Control-Allow-Origin", "*")

@@ -2,15 +2,13 @@ package cache
 
 import (
 	"bytes"
-	"encoding/binary"
+	"crypto/sha256"
+	"encoding/hex"
 	"hash/maphash"
 	"math"
-	"strconv"
 	"sync/atomic"
 	"time"
 	"unsafe"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // Entry is one finished answer: immutable, and one single heap object. The
@@ -27,7 +25,6 @@ type Entry struct {
 	expiry   int64        // clock ns from which on the entry is not fresh
 	ends     int64        // clock ns at which the shared tier's copy expires; never
 	due      atomic.Int64 // clock ns from which on a hot record is loaded anew; see refresh.go
-	etag     uint64
 	bodyLen  uint32
 	gzipLen  uint32
 	size     uint32        // bytes the allocator gave for the whole object
@@ -36,10 +33,15 @@ type Entry struct {
 	resource uint32        // id of the Resource it was made for
 	used     atomic.Uint32 // reference bit of the eviction clock; it and due are all that changes
 	keyLen   uint16
-	dataOff  uint16 // where the bare data begins in the body
-	dataEnd  uint16 // how many bytes of the body follow the data
+	dataOff  uint16 // where the bare data begins in the body; 0: it is the body
+	etag     [tagBytes]byte
 	flags    uint8
 }
+
+// tagBytes is how much of its hash makes an entry's validator: as much as fits
+// the head without making it longer, for with millions of entries each byte
+// counts. Of 120 bits nobody finds two records with one validator.
+const tagBytes = 15
 
 const (
 	flagMissing   = 1 << iota // "no such record"
@@ -76,14 +78,14 @@ func newEntry(r *Resource, key string, data []byte, flags uint8) *Entry {
 	// spends, and that is what the budget has to count.
 	object := append([]byte(nil), make([]byte, entryHead+len(key)+bodyLen+len(gz))...)
 	e := (*Entry)(unsafe.Pointer(unsafe.SliceData(object)))
-	e.hash, e.etag = hashString(key), etagOf(r, data, flags)
+	e.hash = hashString(key)
 	e.bodyLen, e.gzipLen, e.size = uint32(bodyLen), uint32(len(gz)), uint32(cap(object))
-	e.keyLen, e.dataOff, e.dataEnd = uint16(len(key)), uint16(len(head)), uint16(len(tail))
+	e.keyLen, e.dataOff = uint16(len(key)), uint16(len(head))
 	e.resource, e.flags = r.id, flags
 	rest := object[entryHead:]
 	rest = rest[copy(rest, key):]
-	rest = rest[copy(rest, head):]
-	rest = rest[copy(rest, data):]
+	e.etag = tagOfRecord(rest[:copy(rest, head)+copy(rest[len(head):], data)])
+	rest = rest[len(head)+len(data):]
 	rest = rest[copy(rest, tail):]
 	copy(rest, gz)
 	return e
@@ -127,7 +129,11 @@ func (e *Entry) Data() []byte {
 	if e.Missing() {
 		return null
 	}
-	return e.bytesAt(int(e.keyLen)+int(e.dataOff), int(e.bodyLen)-int(e.dataOff)-int(e.dataEnd))
+	tail := 0
+	if e.dataOff > 0 {
+		tail = len(tailCached)
+	}
+	return e.bytesAt(int(e.keyLen)+int(e.dataOff), int(e.bodyLen)-int(e.dataOff)-tail)
 }
 
 // Gzip is the compressed body, or nil where compressing does not pay.
@@ -150,29 +156,25 @@ func (e *Entry) ETag() string { return string(e.AppendETag(nil)) }
 
 // AppendETag appends the validator to dst.
 func (e *Entry) AppendETag(dst []byte) []byte {
-	var raw [8]byte
-	binary.BigEndian.PutUint64(raw[:], e.etag)
 	dst = append(dst, `W/"`...)
-	for _, b := range raw {
-		dst = append(dst, hexDigits[b>>4], hexDigits[b&15])
-	}
+	dst = hex.AppendEncode(dst, e.etag[:])
 	return append(dst, '"')
 }
 
-const hexDigits = "0123456789abcdef"
-
 var null = []byte("null")
 
-// etagOf hashes the data and its shape, not the answer: "source" differs
-// between the first reader and the second, and the record does not.
-func etagOf(r *Resource, data []byte, flags uint8) uint64 {
-	var d xxhash.Digest
-	d.Reset()
-	_, _ = d.WriteString(strconv.Itoa(int(flags & flagMissing)))
-	_, _ = d.WriteString(r.Envelope)
-	_, _ = d.WriteString("\x00")
-	_, _ = d.Write(data)
-	return d.Sum64()
+// tagOfRecord hashes a record and its shape: what an answer is up to the end of
+// its data. "source" stands behind it: it differs between the first reader and
+// the second, and the record does not. An envelope never makes one record look
+// like another that has none, since its opening alone is no JSON.
+//
+// The hash is a cryptographic one without a key. Records come from anybody, and
+// who could find two with one validator could hide the second behind a 304; and
+// every instance has to find the same, whenever it was started. It is paid per
+// fill, not per hit.
+func tagOfRecord(record []byte) [tagBytes]byte {
+	sum := sha256.Sum256(record)
+	return [tagBytes]byte(sum[:tagBytes])
 }
 
 // seed of the key hashes; one per process is enough and keeps look-ups free

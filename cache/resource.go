@@ -65,8 +65,10 @@ func (r *Resource) wrapping(from string) (head, tail string) {
 	if from == "db" {
 		return r.head, `,"source":"db"}`
 	}
-	return r.head, `,"source":"cache"}`
+	return r.head, tailCached
 }
+
+const tailCached = `,"source":"cache"}`
 
 // body joins data and its wrapping.
 func (r *Resource) body(data []byte, from string) []byte {
