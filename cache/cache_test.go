@@ -279,15 +279,17 @@ func TestStoreAndCount(t *testing.T) {
 
 func TestWhatIsNotJSONIsLoadedAgain(t *testing.T) {
 	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
-		d := newDesk(t, open(t), newLedger("1", "1"))
-		fixture{d.Cache, t, d.key("1")}.set("{oops")
-		a := d.wantRead("1", "1", TierSource)
-		if !a.Stored {
-			t.Error("the loaded record did not replace what is not JSON")
+		d := newDesk(t, open(t), newLedger("1", "1", "2", "2"))
+		for id, text := range map[string]string{"1": "{oops", "2": "{\"name\":\"Andr\xe9\"}"} {
+			fixture{d.Cache, t, d.key(id)}.set(text)
+			a := d.wantRead(id, id, TierSource)
+			if !a.Stored {
+				t.Errorf("the loaded record did not replace %q", text)
+			}
+			d.wantRead(id, id, d.SharedTier())
 		}
-		d.wantRead("1", "1", d.SharedTier())
-		if n := d.Stats().NotJSON; n != 1 {
-			t.Errorf("counted %d values that are not JSON, want 1", n)
+		if n := d.Stats().NotJSON; n != 2 {
+			t.Errorf("counted %d values that are not JSON, want 2", n)
 		}
 	})
 }

@@ -5,11 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"strings"
 	"time"
 
+	"hearth/internal/jsonvalue"
 	"hearth/internal/limit"
 )
 
@@ -144,9 +144,9 @@ func classify(raw []byte, ttl time.Duration) reply {
 		return reply{kind: kindLease, text: string(raw), ttl: ttl}
 	case bytes.HasPrefix(raw, []byte(guardPrefix)), bytes.HasPrefix(raw, []byte(sharedPrefix)):
 		return reply{kind: kindGuard, text: string(raw), ttl: ttl}
-	case bytes.Equal(bytes.TrimSpace(raw), null): // other programs may write it with spaces
+	case bytes.Equal(jsonvalue.Trim(raw), null): // other programs may write it with spaces
 		return reply{kind: kindNull, data: null, ttl: ttl}
-	case !json.Valid(raw):
+	case !jsonvalue.Valid(raw):
 		return reply{kind: kindBad, data: raw, ttl: ttl}
 	}
 	return reply{kind: kindValue, data: raw, ttl: ttl}

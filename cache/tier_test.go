@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,6 +146,13 @@ func tierReads(t *testing.T, c *Cache) {
 	f("value", `{"a":1}`, func(x fixture) { x.set(`{"a":1}`) }, 0, 0)
 	f("null", "null", func(x fixture) { x.set("null") }, 0, 0)
 	f("no JSON", `bad {"a":`, func(x fixture) { x.set(`{"a":`) }, 0, 0)
+	for id, text := range map[string]string{
+		"no UTF-8": "{\"a\":\"\xff\"}", "half a surrogate pair": `{"a":"\ud800"}`, "a byte order mark": "\ufeff{}", "null behind a blank of Unicode": "\u00a0null",
+		"NUL behind it": "{}\x00", "too deep": strings.Repeat("[", 10001) + strings.Repeat("]", 10001),
+	} {
+		f(id, "bad "+text, func(x fixture) { x.set(text) }, 0, 0)
+	}
+	f("two members of one name", `{"a":1,"a":2}`, func(x fixture) { x.set(`{"a":1,"a":2}`) }, 0, 0)
 	f("empty", "bad ", func(x fixture) { x.set("") }, 0, 0)
 	f("lease", "lease:one", func(x fixture) { x.acquire("one", "") }, time.Millisecond, c.cfg.Lease)
 	f("guard", "guard", func(x fixture) { x.guard("one") }, time.Millisecond, c.cfg.Lease)

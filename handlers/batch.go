@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/jsonvalue"
 )
 
 // batch stores many records of one resource, answering when every one of them
@@ -146,7 +147,7 @@ func (b *batchBody) readLines() error {
 	for rest := b.body; len(rest) > 0; {
 		var line []byte
 		line, rest, _ = bytes.Cut(rest, []byte("\n"))
-		line = bytes.TrimSpace(line)
+		line = jsonvalue.Trim(line)
 		if len(line) == 0 {
 			continue
 		}

@@ -110,6 +110,8 @@ var failures = []struct {
 		detail: "this resource is read-only"}},
 	{source.ErrFault, problem{status: 500,
 		detail: "this resource is not configured as its source needs it; trying again does not help until the operator has acted, and the server's log has the cause"}},
+	{source.ErrNotJSON, problem{status: 502,
+		detail: "what the source behind this resource has for this record is not JSON; trying again does not help until that is mended"}},
 	{cache.ErrTimeout, problem{status: 504,
 		detail: "the request could not be finished in time; try again later"}},
 	{cache.ErrOverload, problem{status: 503, retry: true,

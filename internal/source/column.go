@@ -1,15 +1,15 @@
 package source
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"math"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/jsonvalue"
 )
 
 // The functions of this file write values of columns as JSON. Everything a
@@ -76,15 +76,12 @@ func appendDate(dst []byte, t time.Time) []byte {
 }
 
 // appendJSON writes a text that has to be JSON, without its white space.
-// Numbers keep their digits, members their order.
+// Numbers keep their digits, members their order. Strings are as those of
+// appendText: what is not Unicode in them becomes U+FFFD.
 func appendJSON(dst, text []byte) ([]byte, error) {
-	value := jsontext.Value(bytes.Clone(text))
-	if !utf8.Valid(value) {
-		value = bytes.ToValidUTF8(value, []byte("\uFFFD"))
-	}
-	err := value.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	value, err := jsonvalue.Mend(text)
 	if err != nil {
-		return dst, fmt.Errorf("reading a value as JSON: %w", err)
+		return dst, markedError{fmt.Errorf("reading a value as JSON: %w", err), ErrNotJSON}
 	}
 	return append(dst, value...), nil
 }

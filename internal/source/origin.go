@@ -13,8 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/valyala/fasthttp"
+
+	"hearth/internal/jsonvalue"
 )
 
 const (
@@ -314,11 +315,11 @@ func originRecord(resp *fasthttp.Response) ([]byte, error) {
 	if coding := resp.Header.ContentEncoding(); len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")) {
 		return nil, fmt.Errorf("the origin answers with the coding %q, which was not asked for", coding)
 	}
-	record := jsontext.Value(bytes.Clone(resp.Body()))
-	if err := record.Compact(jsontext.AllowDuplicateNames(true)); err != nil {
-		return nil, fmt.Errorf("reading the origin's answer as JSON: %w", err)
+	record, err := jsonvalue.Compact(resp.Body())
+	if err != nil {
+		return nil, markedError{fmt.Errorf("reading the origin's answer as JSON: %w", err), ErrNotJSON}
 	}
-	if record.Kind() == jsontext.KindNull {
+	if string(record) == "null" {
 		return nil, ErrNoRecord
 	}
 	return record, nil

@@ -52,6 +52,10 @@ func TestOriginLoad(t *testing.T) {
 	answer("/t/gone", 410, "{}")
 	answer("/t/nojson", 200, "<html>")
 	answer("/t/two", 200, "{} {}")
+	answer("/t/latin", 200, "{\"name\":\"Andr\xe9\"}")
+	answer("/t/half", 200, `{"name":"\ud800"}`)
+	answer("/t/bom", 200, "\ufeff{}")
+	answer("/t/blank", 200, "")
 	answer("/t/failing", 500, "{}")
 	answer("/t/empty", 204, "")
 	answer("/t/coded", 200, "{}", "Content-Encoding", "gzip")
@@ -83,7 +87,12 @@ func TestOriginLoad(t *testing.T) {
 	f("unknown", "none")
 	f("..", "none")
 	f(".", "none")
-	for _, id := range []string{"nojson", "two", "failing", "empty", "coded", "large", "away", "loop", "nowhere"} {
+	for _, id := range []string{"nojson", "two", "latin", "half", "bom", "blank"} {
+		if got, err := o.Load(t.Context(), source.Args{id}); !errors.Is(err, source.ErrNotJSON) || errors.Is(err, source.ErrDown) {
+			t.Errorf("Load(%q): got %s, %v, want ErrNotJSON", id, got, err)
+		}
+	}
+	for _, id := range []string{"failing", "empty", "coded", "large", "away", "loop", "nowhere"} {
 		f(id, "error")
 	}
 	if _, err := o.Put(t.Context(), source.Args{"good"}, []byte("{}")); !errors.Is(err, source.ErrReadOnly) {

@@ -273,8 +273,8 @@ func testDocument(t *testing.T, newURL func(testing.TB) string) {
 			t.Errorf("document %q: got %s, want none", slug, got)
 		}
 	}
-	if got, err := r.Load(t.Context(), source.Args{"bad"}); err == nil || errors.Is(err, source.ErrNoRecord) {
-		t.Errorf("document that is no JSON: got %s, %v, want an error", got, err)
+	if got, err := r.Load(t.Context(), source.Args{"bad"}); !errors.Is(err, source.ErrNotJSON) {
+		t.Errorf("document that is no JSON: got %s, %v, want ErrNotJSON", got, err)
 	}
 	got, err := r.(source.ManyRecords).LoadMany(t.Context(), []source.Args{{"null"}, {"good"}})
 	if err != nil || got[0] != nil || string(got[1]) != want {

@@ -31,6 +31,10 @@ var (
 	// was asked for, a right that is missing. The source is well, and the same
 	// call fails again until an operator acts.
 	ErrFault = errors.New("the source refuses what the configuration asks of it")
+	// ErrNotJSON says that what the source has for this record is not JSON: an
+	// origin's answer, the text of a JSON column. The same call fails again
+	// until that is mended there.
+	ErrNotJSON = errors.New("the source's record is not JSON")
 	// ErrNoRecord says that the record does not exist.
 	ErrNoRecord = errors.New("no such record")
 	// ErrUnknownOutcome says that a commit was sent and its answer lost: the

@@ -13,9 +13,10 @@ import (
 func TestSQLiteValues(t *testing.T) {
 	db := open(t, source.Config{URL: "sqlite::memory:", Init: []string{`CREATE TABLE t (yes BOOLEAN, no BOOL, two BOOLEAN,
 		at DATETIME, zoned TIMESTAMP, odd TIMESTAMP, wide TIMESTAMP WITH TIME ZONE, day DATE, price DECIMAL(10,2), big NUMERIC,
-		real REAL, text TEXT, blob BLOB, doc JSON, num JSON, any)`,
+		real REAL, text TEXT, blob BLOB, doc JSON, num JSON, any, halves JSON)`,
 		`INSERT INTO t VALUES (1, 0, 2, '2024-02-29 01:02:03', '2024-02-29T01:02:03.5+02:00', 'soon', '2024-02-29T01:02:03+01:00', '2024-02-29', 12.50,
-		9007199254740993, 1.0, '<&>', x'00ff10', '{"a":  1}', 5, x'')`}})
+		9007199254740993, 1.0, '<&>', x'00ff10', '{"a":  1}', 5, x'',
+		'{"a": "\ud800", "b": "' || CAST(x'ff' AS TEXT) || '"}')`}})
 	f := func(column, want string) {
 		t.Helper()
 		r := records(t, db, byID(`SELECT `+column+` AS v FROM t WHERE {id} = 1`))
@@ -45,6 +46,7 @@ func TestSQLiteValues(t *testing.T) {
 	f("1e-7", "1e-07")
 	f("9e999", "null")
 	f("CAST(x'61ff62' AS TEXT)", "\"a\uFFFDb\"")
+	f("halves", "{\"a\":\"\uFFFD\",\"b\":\"\uFFFD\"}")
 	f("'{x}' || \"text\" || [text] || `text`", `"{x}<&><&><&>"`)
 }
 
