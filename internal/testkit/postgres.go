@@ -5,12 +5,10 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -25,29 +23,10 @@ type PG struct {
 	name    string
 }
 
-// PGOption changes how Postgres starts a server.
-type PGOption func(*pgOptions)
-
-type pgOptions struct {
-	own    bool
-	config []string
-}
-
-// OwnServer gives the database a server of its own, which Stop, Kill and Pause
-// may then be used on, with these lines of postgresql.conf added, such as
-// `max_connections = 5`. It takes a few seconds; without it all tests of one test
-// binary share a server.
-func OwnServer(config ...string) PGOption {
-	return func(o *pgOptions) { o.own, o.config = true, config }
-}
-
 // Postgres returns a new, empty database in UTF-8. It is dropped with the test.
-func Postgres(tb testing.TB, opts ...PGOption) *PG {
+func Postgres(tb testing.TB, opts ...ServerOption) *PG {
 	tb.Helper()
-	var o pgOptions
-	for _, opt := range opts {
-		opt(&o)
-	}
+	o := serverOptionsOf(opts)
 	p := &PG{tb: tb, own: o.own, name: fmt.Sprintf("test_%d", databases.Add(1))}
 	if o.own {
 		p.cluster = initPostgres(tb, tempDir(tb, "pg"), FreePort(tb), o.config)
@@ -61,9 +40,6 @@ func Postgres(tb testing.TB, opts ...PGOption) *PG {
 	}
 	return p
 }
-
-// databases numbers the databases, so that tests of one binary never meet.
-var databases atomic.Int64
 
 // URL is the address in the form of the configuration key database.url.
 func (p *PG) URL() string { return p.cluster.url(p.name) }
@@ -239,7 +215,7 @@ func initPostgres(tb testing.TB, dir string, port int, config []string) *pgClust
 	tb.Helper()
 	c := &pgCluster{dir: dir, port: port, isReady: NeedPostgres(tb, "pg_isready")}
 	if os.Getuid() == 0 {
-		c.credential = systemUser(tb, "postgres")
+		c.credential = systemUser(tb, "postgres", "postgresql")
 		if err := os.Chown(dir, int(c.credential.Uid), int(c.credential.Gid)); err != nil {
 			tb.Fatalf("giving the cluster to the user postgres: %v", err)
 		}
@@ -273,21 +249,6 @@ func initPostgres(tb testing.TB, dir string, port int, config []string) *pgClust
 		tb.Fatalf("configuring PostgreSQL: %v", err)
 	}
 	return c
-}
-
-// systemUser returns the ids of a user of the system.
-func systemUser(tb testing.TB, name string) *syscall.Credential {
-	tb.Helper()
-	u, err := user.Lookup(name)
-	if err != nil {
-		tb.Fatalf("PostgreSQL does not run as root: %v (Debian's package postgresql makes that user)", err)
-	}
-	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
-	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
-	if err1 != nil || err2 != nil {
-		tb.Fatalf("the user %s has the ids %q and %q", name, u.Uid, u.Gid)
-	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
 // freeSharedMemory removes the System V segment that a killed server leaves in the
@@ -325,25 +286,12 @@ func (c *pgCluster) psql(tb testing.TB, database, sql string) string {
 	return string(out)
 }
 
-// theCluster is the server that the tests of one binary share. It has to outlive
-// every single test, so it is the one thing here that a test does not own.
+// theCluster is the server that the tests of one binary share.
 var theCluster struct {
 	mu      sync.Mutex
 	cluster *pgCluster
-	lock    *os.File // reservation of its port
-	life    *os.File // see minder
+	shared  *sharedServer
 }
-
-// minder runs the shared server. No test's clean-up may end it and nothing runs
-// after the last test, so it waits for the end of its standard input, which comes
-// when the test binary ends in whatever way, then stops the server and removes it.
-const minder = `
-"$1" -D "$2/data" </dev/null &
-read -r _
-kill -QUIT $!
-wait $!
-cd / && rm -rf "$2"
-`
 
 // sharedPostgres returns the shared cluster and starts it for the first caller.
 func sharedPostgres(tb testing.TB) *pgCluster {
@@ -353,36 +301,9 @@ func sharedPostgres(tb testing.TB) *pgCluster {
 	if theCluster.cluster != nil {
 		return theCluster.cluster
 	}
-	port, lock, err := reservePort()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "hearth-pg-")
-	if err != nil {
-		tb.Fatalf("making a directory for PostgreSQL: %v", err)
-	}
-	c := initPostgres(tb, dir, port, nil)
-	r, w, err := os.Pipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer r.Close()
-	log, err := os.Create(filepath.Join(dir, "postgres.out"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer log.Close()
-	cmd := exec.Command("/bin/sh", "-c", minder, "minder", NeedPostgres(tb, "postgres"), dir)
-	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = dir, r, log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.credential}
-	if err := cmd.Start(); err != nil {
-		tb.Fatalf("starting PostgreSQL: %v", err)
-	}
-	theCluster.life, theCluster.lock = w, lock
-	if !poll(startWithin, c.ready) {
-		text, _ := os.ReadFile(log.Name())
-		tb.Fatalf("starting PostgreSQL: not ready after %v; its log:\n%s", startWithin, text)
-	}
-	theCluster.cluster = c
+	s := newSharedServer(tb, "pg")
+	c := initPostgres(tb, s.dir, s.port, nil)
+	s.start(tb, c.credential, "QUIT", c.ready, NeedPostgres(tb, "postgres"), "-D", c.data())
+	theCluster.shared, theCluster.cluster = s, c
 	return c
 }

@@ -1,6 +1,6 @@
 // Package testkit starts the real programs that Hearth's tests talk to:
-// redis-server, PostgreSQL, HAProxy, nginx and a headless browser, and a scripted
-// stand-in for Redis that answers in exactly the order a test dictates.
+// redis-server, PostgreSQL, MariaDB, HAProxy, nginx and a headless browser, and a
+// scripted stand-in for Redis that answers in exactly the order a test dictates.
 //
 // It uses real servers because what Hearth relies on is what fakes leave out:
 // the order of invalidations and replies, the moment a process stops answering,
@@ -95,6 +95,13 @@ func NeedRedis(tb testing.TB) string {
 func NeedPostgres(tb testing.TB, name string) string {
 	tb.Helper()
 	return Need(tb, "postgresql", []string{name}, "/usr/lib/postgresql/*/bin/"+name)
+}
+
+// NeedMariaDB returns the path of the MariaDB program called name, such as
+// "mariadb-install-db".
+func NeedMariaDB(tb testing.TB, name string) string {
+	tb.Helper()
+	return Need(tb, "mariadb-server", []string{name})
 }
 
 // NeedHAProxy returns the path of haproxy.

@@ -1,0 +1,119 @@
+package testkit
+
+import (
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// ServerOption changes how Postgres and MariaDB start a server.
+type ServerOption func(*serverOptions)
+
+type serverOptions struct {
+	own    bool
+	config []string
+}
+
+// OwnServer gives the database a server of its own, which Stop, Kill and Pause
+// may then be used on, with these lines added to postgresql.conf, or to the
+// section [mysqld] of my.cnf, such as `max_connections = 5`. It takes a few
+// seconds; without it all tests of one test binary share a server.
+func OwnServer(config ...string) ServerOption {
+	return func(o *serverOptions) { o.own, o.config = true, config }
+}
+
+func serverOptionsOf(opts []ServerOption) (o serverOptions) {
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
+// databases numbers the databases, so that tests of one binary never meet.
+var databases atomic.Int64
+
+// sharedServer is a server that the tests of one binary share. It has to outlive
+// every single test, so it is the one kind of thing here that a test does not
+// own. Nobody may forget it: its fields keep files open.
+type sharedServer struct {
+	name string
+	dir  string
+	port int
+	lock *os.File // reservation of its port
+	life *os.File // see minder
+}
+
+// minder runs a shared server. No test's clean-up may end it and nothing runs
+// after the last test, so it waits for the end of its standard input, which comes
+// when the test binary ends in whatever way, then stops the server and removes
+// its directory.
+const minder = `
+dir=$1 signal=$2
+shift 2
+"$@" </dev/null &
+read -r _
+kill -"$signal" $!
+wait $!
+cd / && rm -rf "$dir"
+`
+
+// newSharedServer reserves what a server needs.
+func newSharedServer(tb testing.TB, name string) *sharedServer {
+	tb.Helper()
+	port, lock, err := reservePort()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "hearth-"+name+"-")
+	if err != nil {
+		tb.Fatalf("making a directory for %s: %v", name, err)
+	}
+	return &sharedServer{name: name, dir: dir, port: port, lock: lock}
+}
+
+// start runs the program, which signal ends, and waits until it is ready.
+func (s *sharedServer) start(tb testing.TB, credential *syscall.Credential, signal string, ready func() bool, program string, args ...string) {
+	tb.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer r.Close()
+	log, err := os.Create(filepath.Join(s.dir, s.name+".out"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command("/bin/sh", append([]string{"-c", minder, "minder", s.dir, signal, program}, args...)...)
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.dir, r, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: credential}
+	if err := cmd.Start(); err != nil {
+		tb.Fatalf("starting %s: %v", program, err)
+	}
+	s.life = w
+	if !poll(startWithin, ready) {
+		text, _ := os.ReadFile(log.Name())
+		tb.Fatalf("starting %s: not ready after %v; its log:\n%s", program, startWithin, text)
+	}
+}
+
+// systemUser returns the ids of a user of the system, which a Debian package
+// makes.
+func systemUser(tb testing.TB, name, debianPackage string) *syscall.Credential {
+	tb.Helper()
+	u, err := user.Lookup(name)
+	if err != nil {
+		tb.Fatalf("a database server does not run as root: %v (Debian's package %s makes that user)", err, debianPackage)
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	if err1 != nil || err2 != nil {
+		tb.Fatalf("the user %s has the ids %q and %q", name, u.Uid, u.Gid)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
