@@ -18,6 +18,7 @@ import (
 	"hearth/handlers"
 	"hearth/internal/auth"
 	"hearth/internal/metrics"
+	"hearth/internal/param"
 	"hearth/internal/testkit"
 )
 
@@ -50,8 +51,8 @@ func newBenchServer(b *testing.B, redisURL string, revalidate time.Duration) *be
 	front := handlers.New(handlers.Config{
 		Resources: []handlers.Resource{{
 			Cache: item,
-			Path:  []handlers.Segment{{Literal: "item"}, {Param: "id", Kind: handlers.String}},
-			Key:   []handlers.Part{{Literal: "item:"}, {Param: "id"}},
+			Path:  []param.Segment{{Literal: "item"}, {Param: "id", Type: param.String}},
+			Key:   []param.Part{{Literal: "item:"}, {Param: "id"}},
 		}},
 		Batches: []handlers.Batch{{Path: "/batch_process", Resource: "item"}},
 		CORS:    handlers.CORS{Origins: []string{"*"}},

@@ -11,6 +11,7 @@ import (
 
 	"hearth/cache"
 	"hearth/internal/jsonvalue"
+	"hearth/internal/param"
 )
 
 // batch stores many records of one resource, answering when every one of them
@@ -99,8 +100,8 @@ func (b *batchBody) failure(c *call, errs []error) error {
 // values is built.
 type batchBody struct {
 	body  []byte
-	param parameter // of the path the items are read under later
-	key   keyTemplate
+	param param.Param // of the path the items are read under later
+	key   param.Key
 	limit int
 	// levels is how deep the items lie in the body: 1 in an array.
 	levels int
@@ -223,12 +224,12 @@ func (b *batchBody) add(id, item []byte) error {
 	if reason != "" {
 		return b.fault(fasthttp.StatusUnprocessableEntity, reason)
 	}
-	v, reason := b.param.parse(text)
+	v, reason := b.param.Parse(text)
 	if reason != "" {
 		return b.fault(fasthttp.StatusUnprocessableEntity, `has an "id" that `+reason)
 	}
 	b.count++
-	key := b.key.all([]value{v})
+	key := b.key.Of(v)
 	if at, ok := b.seen[key]; ok {
 		b.items[at].Value, b.ids[at] = item, id
 		b.times[at]++

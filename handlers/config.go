@@ -9,6 +9,7 @@ import (
 	"hearth/cache"
 	"hearth/internal/auth"
 	"hearth/internal/metrics"
+	"hearth/internal/param"
 )
 
 // Config says what is served and what one request may cost. It is plain data
@@ -48,26 +49,13 @@ type Config struct {
 // Resource is one kind of record and the path it lives under.
 type Resource struct {
 	Cache        *cache.Resource
-	Path         []Segment // between the slashes of /user/{user_id}
-	Key          []Part
+	Path         []param.Segment // between the slashes of /user/{user_id}
+	Key          []param.Part
 	CacheControl string // of its answers; "": no-cache
 	CanPut       bool
 	CanDelete    bool
 	ManyRead     bool // serve the path without its last segment; needs exactly one parameter, in that segment
 }
-
-// Segment is one step of a path: a literal, or a parameter when Param is set.
-type Segment struct {
-	Literal string
-	Param   string
-	Kind    Kind
-}
-
-// Part is one piece of a key template: a literal, or the value of a path
-// parameter when Param is set. Between two parameters there must be a literal
-// which no encoded value can contain (":" is one), or two records could share
-// a key.
-type Part struct{ Literal, Param string }
 
 // Counter is a path that counts its requests in the shared tier.
 type Counter struct {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"hearth/internal/param"
 )
 
 // origins is the compiled form of CORS.
@@ -122,7 +124,7 @@ func (o *origins) preflight(ctx *fasthttp.RequestCtx) bool {
 // isTokenList tells whether b may be echoed as a list of field names.
 func isTokenList(b []byte) bool {
 	for _, c := range b {
-		if !safeByte(c) && c != ',' && c != ' ' {
+		if !param.Safe(c) && c != ',' && c != ' ' {
 			return false
 		}
 	}

@@ -36,7 +36,7 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 		return miss{}, false
 	}
 	raw := target[cut:]
-	if !route.kind.isCanonical(raw) || route.shadowed(raw) || !plain(req) {
+	if !route.kind.IsCanonical(raw) || route.shadowed(raw) || !plain(req) {
 		return miss{}, false
 	}
 	sc := s.scratch.Get().(*scratch)
@@ -45,7 +45,7 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 		s.scratch.Put(sc)
 		return miss{hotRoute: route, raw: raw}, false
 	}
-	sc.buf = route.key.one(sc.buf[:0], raw)
+	sc.buf = route.key.One(sc.buf[:0], raw)
 	// The clock was read after the last byte of the request came in. So a
 	// process that was stopped and wakes up serves nothing on an old reading.
 	entry, ttl := s.memory.Hit(route.Resource, sc.buf, ctx.Time())
@@ -79,11 +79,11 @@ type miss struct {
 
 // args are the record's parameters. They alias no request.
 func (m miss) args() source.Args {
-	v, reason := m.params[0].parse(string(m.raw))
+	v, reason := m.params[0].Parse(string(m.raw))
 	if reason != "" {
 		panic("BUG: a canonical parameter " + reason)
 	}
-	return source.Args{v.arg}
+	return source.Args{v.Arg}
 }
 
 // answerHit writes a fresh entry of memory and counts it.

@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/param"
 	"hearth/internal/source"
 )
 
@@ -72,34 +73,34 @@ func (r *record) appendAnswer(dst []byte, a cache.Answer) []byte {
 // the query that have other names are ignored, as they are on other paths.
 func (r *record) locateMany(query []byte, limit int) (keys []string, args []source.Args, err error) {
 	p := r.params[0]
-	name := strconv.Quote(p.name)
+	name := strconv.Quote(p.Name)
 	for len(query) > 0 {
 		var member []byte
 		member, query, _ = bytes.Cut(query, ampersand)
 		rawName, rawText, _ := bytes.Cut(member, equals)
-		if n, ok := decode(rawName, true); !ok || n != p.name {
+		if n, ok := param.Decode(rawName, true); !ok || n != p.Name {
 			continue
 		}
 		if len(keys) == limit {
 			return nil, nil, refuse(fasthttp.StatusUnprocessableEntity,
 				"query parameter "+name+" is given more than "+strconv.Itoa(limit)+" times; split the request, or raise server.max_many")
 		}
-		text, ok := decode(rawText, true)
+		text, ok := param.Decode(rawText, true)
 		if !ok {
 			return nil, nil, refuse(fasthttp.StatusBadRequest,
 				"query parameter "+name+" has a percent sign without two hexadecimal digits; write %25 for the sign itself")
 		}
-		v, reason := p.parse(text)
+		v, reason := p.Parse(text)
 		if reason != "" {
 			return nil, nil, refuse(fasthttp.StatusUnprocessableEntity,
 				"query parameter "+name+", value "+strconv.Itoa(len(keys))+" counted from 0, "+reason)
 		}
-		keys = append(keys, r.key.all([]value{v}))
-		args = append(args, source.Args{v.arg})
+		keys = append(keys, r.key.Of(v))
+		args = append(args, source.Args{v.Arg})
 	}
 	if len(keys) == 0 {
 		return nil, nil, refuse(fasthttp.StatusUnprocessableEntity,
-			"query parameter "+name+" is missing; give it once for each record, as in ?"+p.name+"=1&"+p.name+"=2")
+			"query parameter "+name+" is missing; give it once for each record, as in ?"+p.Name+"=1&"+p.Name+"=2")
 	}
 	return keys, args, nil
 }

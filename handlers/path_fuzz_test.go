@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/param"
 )
 
 // Whatever a path is, the fast path and the router find the same record behind
@@ -26,11 +27,11 @@ func FuzzPath(f *testing.F) {
 		rec := &record{Resource: c.Cache}
 		for i, seg := range c.Path {
 			if seg.Param != "" {
-				rec.params = append(rec.params, parameter{seg.Param, seg.Kind})
+				rec.params = append(rec.params, param.Param{Name: seg.Param, Type: seg.Type})
 				rec.values = append(rec.values, "s"+string(rune('0'+i)))
 			}
 		}
-		rec.key = newKeyTemplate(c.Key, rec.params)
+		rec.key = param.NewKey(c.Key, rec.params)
 		s.targets = append(s.targets, target{rec, c.Path})
 	}
 	f.Fuzz(func(t *testing.T, path string) {
@@ -62,8 +63,8 @@ func (s *Server) sameKey(t *testing.T, path, key string) {
 			continue
 		}
 		raw := []byte(path[cut:])
-		if target.params[0].kind.isCanonical(raw) {
-			if hot := string(target.key.one(nil, raw)); hot != key {
+		if target.params[0].Type.IsCanonical(raw) {
+			if hot := string(target.key.One(nil, raw)); hot != key {
 				t.Fatalf("%q is the record %q to the fast path, %q to operators", path, hot, key)
 			}
 		}
@@ -76,57 +77,13 @@ func (s *Server) sameKey(t *testing.T, path, key string) {
 	}
 }
 
-// LimitPath.matches compares segments as a split at slashes does.
-func FuzzLimitPath(f *testing.F) {
-	f.Add("/user/{id}", "/user/1", true)
-	f.Add("/user", "/user/1/2", true)
-	f.Add("/", "/", false)
-	f.Add("", "//", true)
-	f.Add("/a/b", "/a", false)
-	f.Fuzz(func(t *testing.T, template, path string, below bool) {
-		p := LimitPath{Below: below}
-		for _, part := range strings.Split(strings.TrimPrefix(template, "/"), "/") {
-			switch {
-			case part == "":
-			case part[0] == '{':
-				p.Segments = append(p.Segments, Segment{Param: part})
-			default:
-				p.Segments = append(p.Segments, Segment{Literal: part})
-			}
-		}
-		if got, want := p.matches([]byte(path)), modelMatches(p, path); got != want {
-			t.Errorf("%+v and %q: got %v, want %v", p, path, got, want)
-		}
-	})
-}
-
-func modelMatches(p LimitPath, path string) bool {
-	if len(p.Segments) == 0 {
-		return p.Below || path == "" || path == "/"
-	}
-	if !strings.HasPrefix(path, "/") {
-		return false
-	}
-	steps := strings.Split(path[1:], "/")
-	if len(steps) < len(p.Segments) || len(steps) > len(p.Segments) && !p.Below {
-		return false
-	}
-	for i, seg := range p.Segments {
-		// An empty last step is a slash at the end, which names nothing.
-		if seg.Param == "" && seg.Literal != steps[i] || steps[i] == "" && i == len(steps)-1 {
-			return false
-		}
-	}
-	return true
-}
-
 // A many-read asks for what net/url finds in the query, in that order.
 func FuzzMany(f *testing.F) {
 	for _, seed := range []string{"user_id=1&user_id=2", "user_id=1;user_id=2", "user%5Fid=1", "user_id=%31&x=%zz", "user_id", "user_id=+1", "&&user_id=1&", "user_id=1=2"} {
 		f.Add(seed)
 	}
-	params := []parameter{{"user_id", String}}
-	rec := &record{Resource: &cache.Resource{Name: "user"}, params: params, key: newKeyTemplate([]Part{{Literal: "user:"}, {Param: "user_id"}}, params)}
+	params := []param.Param{{Name: "user_id", Type: param.String}}
+	rec := &record{Resource: &cache.Resource{Name: "user"}, params: params, key: param.NewKey([]param.Part{{Literal: "user:"}, {Param: "user_id"}}, params)}
 	f.Fuzz(func(t *testing.T, query string) {
 		keys, args, err := rec.locateMany([]byte(query), 5)
 		if err != nil {
@@ -137,7 +94,7 @@ func FuzzMany(f *testing.F) {
 		var texts []string
 		for i, a := range args {
 			texts = append(texts, a[0].(string))
-			if want := "user:" + encodeSegment(texts[i]); keys[i] != want {
+			if want := "user:" + param.Encode(texts[i]); keys[i] != want {
 				t.Errorf("%q: the key of %q is %q, want %q", query, texts[i], keys[i], want)
 			}
 		}

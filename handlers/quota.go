@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/limit"
+	"hearth/internal/param"
 )
 
 // Limit is a rate limit and the requests it covers.
@@ -18,7 +19,7 @@ type Limit struct {
 	Rate    limit.Rate // for the texts of refusals
 	By      By
 	Header  string // with ByHeader: whose value is counted apart
-	Paths   []LimitPath
+	Paths   []param.Area
 }
 
 // By says what a limit counts apart.
@@ -30,12 +31,6 @@ const (
 	ByGlobal           // nothing: one count for all
 	ByHeader           // the value of a header; requests without it share a count
 )
-
-// LimitPath is a path that a limit covers; a parameter stands for any segment.
-type LimitPath struct {
-	Segments []Segment
-	Below    bool // and all paths below it
-}
 
 // quota is a Limit as requests need it.
 type quota struct {
@@ -61,53 +56,21 @@ func newQuota(l Limit) *quota {
 // covers tells whether the quota counts requests for path, as it came.
 func (q *quota) covers(path []byte) bool {
 	for i := range q.Paths {
-		if q.Paths[i].matches(path) {
+		if q.Paths[i].Covers(path) {
 			return true
 		}
 	}
 	return false
 }
 
-// matches compares segment by segment.
-func (p *LimitPath) matches(path []byte) bool {
-	for _, seg := range p.Segments {
-		if len(path) < 2 || path[0] != '/' {
-			return false
-		}
-		path = path[1:]
-		end := bytes.IndexByte(path, '/')
-		if end < 0 {
-			end = len(path)
-		}
-		if seg.Param == "" && seg.Literal != string(path[:end]) {
-			return false
-		}
-		path = path[end:]
-	}
-	return p.Below || len(path) == 0 || len(p.Segments) == 0 && string(path) == "/"
-}
-
 // quotasOf are the quotas that may cover requests for a path template.
-func (s *Server) quotasOf(path []Segment) (all []*quota) {
+func (s *Server) quotasOf(path []param.Segment) (all []*quota) {
 	for _, q := range s.quotas {
-		if slices.ContainsFunc(q.Paths, func(p LimitPath) bool { return p.meets(path) }) {
+		if slices.ContainsFunc(q.Paths, func(p param.Area) bool { return p.Meets(path) }) {
 			all = append(all, q)
 		}
 	}
 	return all
-}
-
-// meets tells whether some request for the template may match.
-func (p *LimitPath) meets(path []Segment) bool {
-	if len(p.Segments) > len(path) || len(p.Segments) < len(path) && !p.Below {
-		return false
-	}
-	for i, seg := range p.Segments {
-		if seg.Param == "" && path[i].Param == "" && seg.Literal != path[i].Literal {
-			return false
-		}
-	}
-	return true
 }
 
 // rates is what limits have to say in an answer's headers. The zero value is
@@ -214,7 +177,7 @@ func retryAfter(d time.Duration) string { return strconv.FormatInt(limit.Seconds
 func (s *Server) IdleLimits() (idle []string) {
 	for _, q := range s.quotas {
 		for _, p := range q.Paths {
-			covers := func(r row) bool { return p.meets(segmentsOf(r.path)) }
+			covers := func(r row) bool { return p.Meets(segmentsOf(r.path)) }
 			if !slices.ContainsFunc(s.table, covers) {
 				idle = append(idle, "path "+strconv.Quote(p.String())+" of limit "+strconv.Quote(q.Limiter.Name())+" covers no route")
 			}
@@ -224,28 +187,13 @@ func (s *Server) IdleLimits() (idle []string) {
 }
 
 // segmentsOf takes a path apart as it is registered.
-func segmentsOf(path string) (all []Segment) {
+func segmentsOf(path string) (all []param.Segment) {
 	for text := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
 		if strings.HasPrefix(text, "{") {
-			all = append(all, Segment{Param: text})
+			all = append(all, param.Segment{Param: text})
 		} else if text != "" {
-			all = append(all, Segment{Literal: text})
+			all = append(all, param.Segment{Literal: text})
 		}
 	}
 	return all
-}
-
-// String is the path as it is written in the configuration.
-func (p *LimitPath) String() string {
-	var b strings.Builder
-	for _, seg := range p.Segments {
-		b.WriteString("/" + seg.Literal + seg.Param)
-	}
-	switch {
-	case p.Below:
-		b.WriteString("/*")
-	case b.Len() == 0:
-		return "/"
-	}
-	return b.String()
 }

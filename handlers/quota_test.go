@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"hearth/internal/limit"
+	"hearth/internal/param"
 )
 
 // limited returns a change of newFixture that adds a limit of count an hour:
 // no test lasts into the next one, but one that begins in its last minute.
-func limited(tb testing.TB, name string, count int, by By, header string, paths ...LimitPath) func(*Config, *Deps) {
+func limited(tb testing.TB, name string, count int, by By, header string, paths ...param.Area) func(*Config, *Deps) {
 	rate := limit.Rate{Count: count, Window: 1000 * time.Hour}
 	l := limit.New(limit.Config{Name: name, Rate: rate})
 	tb.Cleanup(l.Close)
@@ -25,8 +26,8 @@ func limited(tb testing.TB, name string, count int, by By, header string, paths 
 
 // all covers everything, users the records of users.
 var (
-	all   = LimitPath{Below: true}
-	users = LimitPath{Segments: []Segment{{Literal: "user"}, {Param: "{user_id}"}}}
+	all   = param.Area{Below: true}
+	users = param.Area{Segments: []param.Segment{{Literal: "user"}, {Param: "{user_id}"}}}
 )
 
 func (a answer) wantRate(t *testing.T, name string, left int) {
@@ -65,7 +66,7 @@ func TestLimitsOnEveryWay(t *testing.T) {
 }
 
 func TestWhatLimitsDoNotCover(t *testing.T) {
-	f := newFixture(t, limited(t, "users", 1, ByGlobal, "", users), limited(t, "few", 1, ByGlobal, "", LimitPath{Segments: []Segment{{Literal: "item"}}, Below: true}))
+	f := newFixture(t, limited(t, "users", 1, ByGlobal, "", users), limited(t, "few", 1, ByGlobal, "", param.Area{Segments: []param.Segment{{Literal: "item"}}, Below: true}))
 	for range 5 { // a many-read is another path, and so is a counter
 		for _, target := range []string{"/user?user_id=1", "/healthz", "/concurrent_test"} {
 			if a := f.send(t, "GET", target, ""); a.StatusCode != 200 || a.Header.Get("RateLimit") != "" {
@@ -170,13 +171,13 @@ func TestAllLimitsHaveToAdmit(t *testing.T) {
 }
 
 func TestLimitPaths(t *testing.T) {
-	f := func(p LimitPath, path string, want bool) {
+	f := func(p param.Area, path string, want bool) {
 		t.Helper()
-		if got := p.matches([]byte(path)); got != want {
+		if got := p.Covers([]byte(path)); got != want {
 			t.Errorf("%v covers %s: %v, want %v", p, path, got, want)
 		}
 	}
-	root, below := LimitPath{}, LimitPath{Segments: []Segment{{Literal: "user"}}, Below: true}
+	root, below := param.Area{}, param.Area{Segments: []param.Segment{{Literal: "user"}}, Below: true}
 	f(all, "/", true)
 	f(all, "/user/1", true)
 	f(root, "/", true)
@@ -214,7 +215,7 @@ func TestLimitsAreDecidedBeforeAnyWork(t *testing.T) {
 	t.Cleanup(l.Close)
 	h := held{make(chan struct{}, 1), make(chan struct{})}
 	f := newFixture(t, func(c *Config, _ *Deps) {
-		c.Limits = []Limit{{Limiter: l, Rate: rate, By: ByGlobal, Paths: []LimitPath{users}}}
+		c.Limits = []Limit{{Limiter: l, Rate: rate, By: ByGlobal, Paths: []param.Area{users}}}
 	})
 	f.reads = h
 	done := make(chan answer, 1)

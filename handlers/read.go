@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/param"
 	"hearth/internal/source"
 )
 
@@ -39,7 +40,7 @@ func (s *Server) readMiss(c *call, m miss) error {
 	c.meter = m.meter
 	sc := s.scratch.Get().(*scratch)
 	defer s.scratch.Put(sc)
-	sc.buf = m.key.one(sc.buf[:0], m.raw)
+	sc.buf = m.key.One(sc.buf[:0], m.raw)
 	return s.readThrough(c, m.record, sc, string(sc.buf), m.args())
 }
 
@@ -88,23 +89,23 @@ func (s *Server) writeAnswer(c *call, rec *record, sc *scratch, a cache.Answer) 
 // locate reads the path parameters of c and builds the record's key. Nothing
 // it returns aliases the request.
 func (r *record) locate(c *call) (key string, args source.Args, err error) {
-	values := make([]value, len(r.params))
+	values := make([]param.Value, len(r.params))
 	args = make(source.Args, len(r.params))
 	for i, p := range r.params {
 		raw, _ := c.UserValue(r.values[i]).(string)
 		if raw == "" {
 			return "", nil, notFound()
 		}
-		text, ok := decode([]byte(raw), false)
+		text, ok := param.Decode([]byte(raw), false)
 		if !ok {
 			return "", nil, refuse(fasthttp.StatusBadRequest,
-				"path parameter "+strconv.Quote(p.name)+" has a percent sign without two hexadecimal digits; write %25 for the sign itself")
+				"path parameter "+strconv.Quote(p.Name)+" has a percent sign without two hexadecimal digits; write %25 for the sign itself")
 		}
-		v, reason := p.parse(text)
+		v, reason := p.Parse(text)
 		if reason != "" {
-			return "", nil, refuse(fasthttp.StatusUnprocessableEntity, "path parameter "+strconv.Quote(p.name)+" "+reason)
+			return "", nil, refuse(fasthttp.StatusUnprocessableEntity, "path parameter "+strconv.Quote(p.Name)+" "+reason)
 		}
-		values[i], args[i] = v, v.arg
+		values[i], args[i] = v, v.Arg
 	}
-	return r.key.all(values), args, nil
+	return r.key.Of(values...), args, nil
 }

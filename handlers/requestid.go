@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 
 	"github.com/valyala/fasthttp"
+
+	"hearth/internal/param"
 )
 
 // echoID passes on the id that the client gave its request, or replaces it
@@ -21,7 +23,7 @@ func isID(id []byte) bool {
 		return false
 	}
 	for _, c := range id {
-		if !safeByte(c) || c == '~' || c == '@' {
+		if !param.Safe(c) || c == '~' || c == '@' {
 			return false
 		}
 	}

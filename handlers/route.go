@@ -9,15 +9,16 @@ import (
 
 	"hearth/cache"
 	"hearth/internal/auth"
+	"hearth/internal/param"
 	"hearth/internal/source"
 )
 
 // record is a resource as the requests for it need it.
 type record struct {
 	*cache.Resource
-	params       []parameter
+	params       []param.Param
 	values       []string // names under which the router hands over the parameters
-	key          keyTemplate
+	key          param.Key
 	cacheControl []byte
 	missing      []byte // the finished 404
 	head         []byte // what precedes the data in an answer
@@ -29,7 +30,7 @@ type record struct {
 // hotRoute is a record reached by a literal prefix and one parameter.
 type hotRoute struct {
 	*record
-	kind Kind
+	kind param.Kind
 	// shadows are values of the parameter which a literal path of its own
 	// takes: /user/count beside /user/{name}.
 	shadows []string
@@ -147,17 +148,17 @@ func (s *Server) newRecord(c Resource) (*record, string) {
 			path.WriteString(seg.Literal)
 			continue
 		}
-		if seg.Kind < Int || seg.Kind > UUID {
+		if !seg.Type.Known() {
 			panic("BUG: parameter " + strconv.Quote(seg.Param) + " has no kind")
 		}
 		// The router wants one name for what stands in one place, whichever
 		// resource it belongs to.
 		name := "s" + strconv.Itoa(i)
 		path.WriteString("{" + name + "}")
-		rec.params = append(rec.params, parameter{seg.Param, seg.Kind})
+		rec.params = append(rec.params, param.Param{Name: seg.Param, Type: seg.Type})
 		rec.values = append(rec.values, name)
 	}
-	rec.key = newKeyTemplate(c.Key, rec.params)
+	rec.key = param.NewKey(c.Key, rec.params)
 	rec.shapes.init(&s.origins, rec.cacheControl)
 	rec.missing = refuse(404, "no record of "+strconv.Quote(rec.Name)+" is stored under this path").appendJSON(nil)
 	if rec.Envelope != "" {
@@ -183,7 +184,7 @@ func (s *Server) routeRecord(r routes, c Resource, rec *record, path string) {
 	}
 	last := len(c.Path) - 1
 	if len(rec.params) == 1 && c.Path[last].Param != "" {
-		s.hots[path[:strings.LastIndexByte(path, '/')+1]] = &hotRoute{record: rec, kind: rec.params[0].kind, quotas: s.quotasOf(c.Path)}
+		s.hots[path[:strings.LastIndexByte(path, '/')+1]] = &hotRoute{record: rec, kind: rec.params[0].Type, quotas: s.quotasOf(c.Path)}
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"hearth/cache"
 	"hearth/internal/auth"
 	"hearth/internal/metrics"
+	"hearth/internal/param"
 	"hearth/internal/source"
 )
 
@@ -144,23 +145,23 @@ func openCache(tb testing.TB) *cache.Cache {
 // that it lacks.
 func demoConfig(users *people) Config {
 	ttl := cache.Lifetimes{Cold: time.Hour, Hot: 5 * time.Minute, Missing: 30 * time.Second, Stale: 10 * time.Minute}
-	resource := func(name, envelope string, records source.Records, kind Kind) Resource {
+	resource := func(name, envelope string, records source.Records, kind param.Kind) Resource {
 		return Resource{
 			Cache: cache.NewResource(name, envelope, ttl, records),
-			Path:  []Segment{{Literal: name}, {Param: name + "_id", Kind: kind}},
-			Key:   []Part{{Literal: name + ":"}, {Param: name + "_id"}},
+			Path:  []param.Segment{{Literal: name}, {Param: name + "_id", Type: kind}},
+			Key:   []param.Part{{Literal: name + ":"}, {Param: name + "_id"}},
 		}
 	}
-	user := resource("user", "user", users, Int)
+	user := resource("user", "user", users, param.Int)
 	user.CanPut, user.CanDelete, user.ManyRead = true, true, true
-	item := resource("item", "item", nil, String)
+	item := resource("item", "item", nil, param.String)
 	item.ManyRead = true
-	bare := resource("bare", "", nil, UUID)
+	bare := resource("bare", "", nil, param.UUID)
 	bare.ManyRead, bare.CacheControl = true, "public, max-age=60"
 	pair := Resource{
 		Cache: cache.NewResource("pair", "pair", ttl, nil),
-		Path:  []Segment{{Literal: "pair"}, {Param: "a", Kind: String}, {Literal: "of"}, {Param: "b", Kind: Int}},
-		Key:   []Part{{Literal: "pair:"}, {Param: "a"}, {Literal: ":"}, {Param: "b"}},
+		Path:  []param.Segment{{Literal: "pair"}, {Param: "a", Type: param.String}, {Literal: "of"}, {Param: "b", Type: param.Int}},
+		Key:   []param.Part{{Literal: "pair:"}, {Param: "a"}, {Literal: ":"}, {Param: "b"}},
 	}
 	return Config{
 		Resources: []Resource{user, item, bare, pair},

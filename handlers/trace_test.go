@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hearth/cache"
+	"hearth/internal/param"
 	"hearth/internal/source"
 )
 
@@ -120,7 +121,7 @@ func listeningFixture(t *testing.T) (*fixture, *listening) {
 	f := newFixture(t, func(c *Config, _ *Deps) {
 		far := c.Resources[0]
 		far.Cache = cache.NewResource("far", "far", far.Cache.TTL, l)
-		far.Path, far.Key = []Segment{{Literal: "far"}, {Param: "id", Kind: Int}}, []Part{{Literal: "far:"}, {Param: "id"}}
+		far.Path, far.Key = []param.Segment{{Literal: "far"}, {Param: "id", Type: param.Int}}, []param.Part{{Literal: "far:"}, {Param: "id"}}
 		c.Resources = append(c.Resources, far)
 	})
 	return f, l

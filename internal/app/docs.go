@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 
 	"hearth/handlers"
-	"hearth/internal/config"
 	"hearth/internal/openapi"
+	"hearth/internal/param"
 	"hearth/internal/source"
 )
 
@@ -36,18 +36,15 @@ func (g *generation) docs(version string) (handlers.Docs, error) {
 
 func (g *generation) describe(k kind) openapi.Resource {
 	r := openapi.Resource{
-		Name: k.Name, Path: plainPath(k.Path), Envelope: k.Envelope, Many: k.Rows == "many",
-		Readable: true, CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: manyRead(k),
+		Name: k.Name, Path: k.Path.Plain(), Params: k.Path.Params(), Envelope: k.Envelope, Many: k.Rows == "many",
+		Readable: true, CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: k.Path.Collection() != "",
 		HasSource: k.cached.Records != nil,
-	}
-	for _, p := range k.Path.Params() {
-		r.Params = append(r.Params, openapi.Param{Name: p.Param, Type: p.Type})
 	}
 	for _, m := range source.BodyMembers(k.cached.Records) {
 		r.PutMembers = append(r.PutMembers, openapi.Member{Name: m.Name, Required: m.Required})
 	}
 	if k.cached.Records == nil {
-		if len(r.Params) == 1 && r.Params[0].Type != "uuid" {
+		if len(r.Params) == 1 && r.Params[0].Type != param.UUID {
 			r.Example, r.ExampleArgs = demoItem, []string{"1"}
 		}
 		return r
@@ -71,17 +68,3 @@ var (
 	demoItems = json.RawMessage(`[{"id":1,"name":"lamp","price":12.5},{"id":2,"name":"desk","price":140}]`)
 	demoBody  = json.RawMessage(`{"name":"张三","city":"北京"}`)
 )
-
-// plainPath is a path template without the types of its parameters.
-func plainPath(p config.Path) string {
-	text := ""
-	for _, s := range p.Segments {
-		text += "/"
-		if s.Param != "" {
-			text += "{" + s.Param + "}"
-		} else {
-			text += s.Literal
-		}
-	}
-	return text
-}

@@ -70,10 +70,7 @@ func (g *generation) openSources(before *generation) error {
 
 func (g *generation) newKind(r config.Resource) (kind, error) {
 	k := kind{Resource: r}
-	var params []source.Param
-	for _, p := range r.Path.Params() {
-		params = append(params, source.Param{Name: p.Param, Type: p.Type})
-	}
+	params := r.Path.Params()
 	var records source.Records
 	var err error
 	switch {

@@ -7,6 +7,7 @@ import (
 	"hearth/handlers"
 	"hearth/internal/config"
 	"hearth/internal/limit"
+	"hearth/internal/param"
 )
 
 // openLimits makes the limiters, which count in the shared tier, but for those
@@ -52,29 +53,15 @@ func (g *generation) quotas() []handlers.Limit {
 			l.By = handlers.ByGlobal
 		}
 		for _, p := range c.Paths {
-			l.Paths = append(l.Paths, limitPath(p))
+			area, wrong := param.ParseArea(p)
+			if wrong != "" {
+				panic("BUG: a limit's path was not checked: " + wrong)
+			}
+			l.Paths = append(l.Paths, area)
 		}
 		all = append(all, l)
 	}
 	return all
-}
-
-// limitPath reads a path of a limit: a route as it is written in the
-// configuration, or the beginning of paths and /*, which covers that beginning,
-// too.
-func limitPath(text string) handlers.LimitPath {
-	text, below := strings.CutSuffix(text, "/*")
-	p := handlers.LimitPath{Below: below}
-	for _, part := range strings.Split(strings.TrimPrefix(text, "/"), "/") {
-		switch {
-		case part == "":
-		case part[0] == '{':
-			p.Segments = append(p.Segments, handlers.Segment{Param: part})
-		default:
-			p.Segments = append(p.Segments, handlers.Segment{Literal: part})
-		}
-	}
-	return p
 }
 
 // networks reads what the configuration has checked.

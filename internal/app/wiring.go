@@ -121,13 +121,7 @@ func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 	}
 	for _, k := range g.kinds {
 		r := handlers.Resource{
-			Cache: k.cached, CacheControl: k.CacheControl, CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: manyRead(k),
-		}
-		for _, seg := range k.Path.Segments {
-			r.Path = append(r.Path, handlers.Segment{Literal: seg.Literal, Param: seg.Param, Kind: kinds[seg.Type]})
-		}
-		for _, p := range k.Key.Parts {
-			r.Key = append(r.Key, handlers.Part{Literal: p.Literal, Param: p.Param})
+			Cache: k.cached, Path: k.Path.Segments, Key: k.Key.Parts, CacheControl: k.CacheControl, CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: k.Path.Collection() != "",
 		}
 		out.Resources = append(out.Resources, r)
 	}
@@ -138,15 +132,6 @@ func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 		out.Batches = append(out.Batches, handlers.Batch{Path: b.Path, Resource: b.Resource})
 	}
 	return out
-}
-
-var kinds = map[string]handlers.Kind{"int": handlers.Int, "string": handlers.String, "uuid": handlers.UUID}
-
-// manyRead tells whether the path without its last segment reads several
-// records: there is one parameter, and it is that segment.
-func manyRead(k kind) bool {
-	segments := k.Path.Segments
-	return len(k.Path.Params()) == 1 && len(segments) > 1 && segments[len(segments)-1].Param != ""
 }
 
 // Check finds everything that New would refuse in a valid configuration. It

@@ -1,12 +1,16 @@
 // Package config reads config.toml: strict TOML, every scalar open to an
 // override from the environment, and all faults of a file reported at once.
 //
-// It imports nothing of this project. The packages it configures do not know
-// it either: internal/app maps a Config to what each of them wants, so that
+// Of this project it imports internal/param alone, which parses paths and keys
+// for all rooms. The packages it configures do not know it: internal/app maps a Config to what each of them wants, so that
 // neither the file's shape nor a package's options dictate the other.
 package config
 
-import "time"
+import (
+	"time"
+
+	"hearth/internal/param"
+)
 
 // Config is a whole configuration after defaults, file and environment.
 // Load returns it complete and valid; it is read-only from then on.
@@ -153,8 +157,8 @@ type Lifetimes struct{ Cold, Hot, Missing, Stale time.Duration }
 // Resource is one [[resource]].
 type Resource struct {
 	Name         string
-	Path         Path
-	Key          Template
+	Path         param.Path
+	Key          param.Template
 	Envelope     string // "" = the bare data
 	Select       string
 	SelectMany   string
@@ -166,25 +170,3 @@ type Resource struct {
 	Timeout      time.Duration // 0: the database's
 	TTL          Lifetimes
 }
-
-// Path is a parsed path template such as /user/{user_id:int}.
-type Path struct {
-	Text     string
-	Segments []Segment // between slashes
-}
-
-// Segment is a literal or, with a non-empty Param, a parameter.
-type Segment struct {
-	Literal string
-	Param   string
-	Type    string // int, string, uuid
-}
-
-// Template is a parsed key template: literals and parameter names in turn.
-type Template struct {
-	Text  string
-	Parts []Part
-}
-
-// Part is a literal or, with a non-empty Param, the value of a path parameter.
-type Part struct{ Literal, Param string }

@@ -78,7 +78,7 @@ func checkUsable(t *testing.T, c *config.Config) {
 	for _, r := range c.Resources {
 		var inPath, inKey []string
 		for _, p := range r.Path.Params() {
-			inPath = append(inPath, p.Param)
+			inPath = append(inPath, p.Name)
 		}
 		for _, p := range r.Key.Parts {
 			if p.Param != "" {

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"hearth/internal/config"
 )
 
 // resources writes one [[resource]] per "path key" pair.
@@ -122,42 +120,6 @@ func TestKeysOfCounters(t *testing.T) {
 	mustLoad(t, "[[counter]]\npath = \"/c\"\nkey = \"c\"\n[[counter]]\npath = \"/d\"\nkey = \"c\"\n")
 }
 
-func TestPaths(t *testing.T) {
-	f := func(path, want string) {
-		t.Helper()
-		_, wrong := config.ParsePath(path)
-		if want == "" && wrong != "" || want != "" && !strings.Contains(wrong, want) {
-			t.Errorf("%q: got %q, want %q", path, wrong, want)
-		}
-	}
-	f("/a", "")
-	f("/a/{x:int}/b/{y_2:string}/{Z:uuid}", "")
-	f("/.well-known/a~b@c", "")
-	f("", "does not begin with a slash")
-	f("a", `write it as "/a"`)
-	f("/", "is the root")
-	f("//", "empty segment")
-	f("/a/", "empty segment")
-	f("/a//b", "empty segment")
-	f("/a/../b", `segment ".."`)
-	f("/a/./b", `segment "."`)
-	f("/a b", "letters, digits")
-	f("/a%20b", "letters, digits")
-	f("/a?b", "letters, digits")
-	f("/ä", "letters, digits")
-	f("/a/{x}", "write it as {x:string}")
-	f("/a/{x:integer}", "write it as {x:int}")
-	f("/a/{x:uid}", "write it as {x:uuid}")
-	f("/a/{1:int}", `named "1"`)
-	f("/a/{:int}", `named ""`)
-	f("/a/{body:int}", "not the word body")
-	f("/a/b{x:int}", "a parameter is a whole segment")
-	f("/a/{x:int}b", "a parameter is a whole segment")
-	f("/a/{{x:int}}", "a parameter is a whole segment")
-	f("/a/{x:int", "a parameter is a whole segment")
-	f("/a/{x:int}/{x:int}", `two parameters named "x"`)
-}
-
 func TestRoutesCompete(t *testing.T) {
 	const counter, batch = "[[counter]]\nkey = \"count\"\npath = ", "[[batch]]\nresource = \"r0\"\npath = "
 	f := func(text, want string) {
@@ -197,20 +159,4 @@ func TestRoutesCompete(t *testing.T) {
 	f(resources("/{x:int} a:{x}"), "")
 	f(resources("/healthz/{x:int} a:{x}"), "reserved")
 	f(resources("/{t:string}/{x:int} a:{t}:{x}"), "")
-}
-
-func TestCollection(t *testing.T) {
-	f := func(path, want string) {
-		t.Helper()
-		p, wrong := config.ParsePath(path)
-		if got := (config.Resource{Path: p}).Collection(); got != want || wrong != "" {
-			t.Errorf("%s: got %q, %s, want %q", path, got, wrong, want)
-		}
-	}
-	f("/user/{id:int}", "/user")
-	f("/a/b/{id:string}", "/a/b")
-	f("/{id:int}", "")
-	f("/user", "")
-	f("/user/{id:int}/face", "")
-	f("/user/{id:int}/{n:int}", "")
 }

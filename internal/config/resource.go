@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"hearth/internal/param"
 )
 
 // validateResources checks each resource by itself.
@@ -50,14 +52,14 @@ func (l *loader) validateSource(r *Resource, at string) {
 	if r.Origin != "" && l.given(at+".path") {
 		for _, p := range placeholder.FindAllString(r.Origin, -1) {
 			known := paramNames(r.Path)
-			param := strings.Trim(p, "{}")
-			if slices.Contains(known, param) {
+			name := strings.Trim(p, "{}")
+			if slices.Contains(known, name) {
 				continue
 			}
-			if near := nearest(param, known); near != "" {
-				l.fault(at+".origin", "the path has no parameter %q; did you mean {%s}?", param, near)
+			if near := nearest(name, known); near != "" {
+				l.fault(at+".origin", "the path has no parameter %q; did you mean {%s}?", name, near)
 			} else {
-				l.fault(at+".origin", "the path has no parameter %q; use %s", param, braced(known))
+				l.fault(at+".origin", "the path has no parameter %q; use %s", name, braced(known))
 			}
 		}
 	}
@@ -74,10 +76,10 @@ func (l *loader) validateSource(r *Resource, at string) {
 	}
 }
 
-func paramNames(p Path) []string {
+func paramNames(p param.Path) []string {
 	var names []string
 	for _, s := range p.Params() {
-		names = append(names, s.Param)
+		names = append(names, s.Name)
 	}
 	return names
 }
@@ -107,26 +109,18 @@ func (l *loader) validateTemplate(r *Resource, at string) {
 			}
 		}
 	}
-	for _, param := range known {
-		if uses[param] != 1 {
+	for _, name := range known {
+		if uses[name] != 1 {
 			good = false
-			l.fault(at+".key", "%q has {%s} %d times; every parameter of the path goes into the key exactly once, else two records share a key or none is found", r.Key.Text, param, uses[param])
+			l.fault(at+".key", "%q has {%s} %d times; every parameter of the path goes into the key exactly once, else two records share a key or none is found", r.Key.Text, name, uses[name])
 		}
 	}
 	if !good {
 		return
 	}
-	if left, right := r.Key.ambiguous(typesOf(r.Path)); left != "" {
+	if left, right := r.Key.Ambiguous(r.Path.Params()); left != "" {
 		l.fault(at+".key", "%q does not tell where {%s} ends and {%s} begins; put a character between them that the first cannot contain, such as a colon", r.Key.Text, left, right)
 	}
-}
-
-func typesOf(p Path) map[string]string {
-	types := map[string]string{}
-	for _, s := range p.Params() {
-		types[s.Param] = s.Type
-	}
-	return types
 }
 
 // keyUse is a key template, with what the message about a collision needs.
@@ -134,7 +128,7 @@ type keyUse struct {
 	key       string // of the configuration
 	text      string
 	anonymous string
-	pattern   []atom
+	pattern   param.Pattern
 	counter   bool
 }
 
@@ -147,29 +141,24 @@ func (l *loader) validateKeys() {
 		if !l.given(at+".path") || !l.given(at+".key") {
 			continue
 		}
-		uses = append(uses, keyUse{key: at + ".key", text: r.Key.Text, anonymous: r.Key.anonymous(), pattern: r.Key.pattern(typesOf(r.Path))})
+		uses = append(uses, keyUse{key: at + ".key", text: r.Key.Text, anonymous: r.Key.Anonymous(), pattern: r.Key.Pattern(r.Path.Params())})
 	}
 	for i, c := range l.config.Counters {
-		t, wrong := parseTemplate(c.Key)
+		t, wrong := param.ParseTemplate(c.Key)
 		if wrong == "" {
-			uses = append(uses, keyUse{key: fmt.Sprintf("counter.[%d].key", i), text: c.Key, anonymous: t.anonymous(), pattern: t.pattern(nil), counter: true})
+			uses = append(uses, keyUse{key: fmt.Sprintf("counter.[%d].key", i), text: c.Key, anonymous: t.Anonymous(), pattern: t.Pattern(nil), counter: true})
 		}
 	}
-	own, _ := parseTemplate("x{rest}")
-	own.Parts[0].Literal = reserved
-	ours := own.pattern(nil)
-	every := &alphabet{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
-	ours[len(ours)-1].set, ours[len(ours)-2].set = every, every
 	for i, a := range uses {
-		if meets(a.pattern, ours) {
-			l.fault(a.key, "%q can make keys that begin with %q, which is reserved; begin it with a literal", a.text, reserved)
+		if a.pattern.Meets(param.ReservedPattern()) {
+			l.fault(a.key, "%q can make keys that begin with %q, which is reserved; begin it with a literal", a.text, param.Reserved)
 		}
 		for _, b := range uses[:i] {
 			switch {
 			case a.counter && b.counter: // two paths may count together
 			case a.anonymous == b.anonymous:
 				l.fault(a.key, "%q is the template of another key (%s: %q); take another prefix", a.text, l.where(b.key), b.text)
-			case meets(a.pattern, b.pattern):
+			case a.pattern.Meets(b.pattern):
 				l.fault(a.key, "%q can be the same key as %q (%s); take another prefix", a.text, b.text, l.where(b.key))
 			}
 		}

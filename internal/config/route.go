@@ -1,11 +1,15 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+
+	"hearth/internal/param"
+)
 
 // route is a path that is answered, and the methods it takes.
 type route struct {
 	key  string // of the configuration; "" = built in
-	path Path
+	path param.Path
 	post bool // POST; everything else is GET and the writes of a record
 	many bool // the many-read of a resource
 }
@@ -22,8 +26,8 @@ func (l *loader) validateRoutes() {
 			continue
 		}
 		routes = append(routes, route{key: at, path: r.Path})
-		if c := r.Collection(); c != "" {
-			p, _ := parsePath(c)
+		if c := r.Path.Collection(); c != "" {
+			p, _ := param.ParsePath(c)
 			routes = append(routes, route{key: at, path: p, many: true})
 		}
 	}
@@ -39,7 +43,7 @@ func (l *loader) validateRoutes() {
 		}
 		for _, b := range routes[:i] {
 			// Where two collections overlap, the resources' own paths do too.
-			if a.post == b.post && !(a.many && b.many) && a.key != b.key && overlaps(a.path, b.path) {
+			if a.post == b.post && !(a.many && b.many) && a.key != b.key && a.path.Overlaps(b.path) {
 				l.fault(a.key, "%q and %q (%s) answer the same requests%s; change one of the paths", a.path.Text, b.path.Text, l.where(b.key), manyRead(a, b))
 			}
 		}
@@ -47,7 +51,7 @@ func (l *loader) validateRoutes() {
 }
 
 func (l *loader) addPlain(routes []route, key, path string, post bool) []route {
-	p, wrong := parsePath(path)
+	p, wrong := param.ParsePath(path)
 	if !l.given(key) || wrong != "" {
 		return routes
 	}
@@ -61,7 +65,7 @@ func (l *loader) takesBuiltIn(r route) bool {
 		return true
 	}
 	for _, text := range builtIn() {
-		if p, _ := parsePath(text); overlaps(r.path, p) {
+		if p, _ := param.ParsePath(text); r.path.Overlaps(p) {
 			l.fault(r.key, "%q takes requests of %s, which is reserved%s; take another path", r.path.Text, text, manyRead(r, r))
 			return true
 		}

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"hearth/internal/param"
+)
 
 // token binds a new [[auth.token]].
 func (l *loader) token(place string) (table, func()) {
@@ -24,7 +28,7 @@ func (l *loader) limit(place string) (table, func()) {
 	burst := 0
 	return table{fields: []field{
 			{name: "name", read: text(&m.Name, checkName)},
-			{name: "paths", read: texts(&m.Paths, checkLimitPath)},
+			{name: "paths", read: texts(&m.Paths, checkArea)},
 			{name: "by", read: text(&m.By, checkBy)},
 			{name: "rate", read: rate(&m.Rate)},
 			{name: "burst", read: whole(&burst, 1, 1_000_000_000)},
@@ -69,8 +73,8 @@ func (l *loader) resource(place string) (table, func()) {
 	return table{
 			fields: []field{
 				{name: "name", read: text(&r.Name, checkName)},
-				{name: "path", read: pathReader(&r.Path)},
-				{name: "key", read: templateReader(&r.Key)},
+				{name: "path", read: parsed(&r.Path, param.ParsePath)},
+				{name: "key", read: parsed(&r.Key, param.ParseTemplate)},
 				{name: "envelope", read: text(&r.Envelope, checkEnvelope)},
 				{name: "select", read: text(&r.Select, filled)},
 				{name: "select_many", read: text(&r.SelectMany, filled)},

@@ -1,6 +1,10 @@
 package openapi
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"hearth/internal/param"
+)
 
 // API describes a server: all that its document tells. It is plain data, so
 // that whoever reads the configuration decides what it means and this package
@@ -57,8 +61,8 @@ type Resource struct {
 	PutMembers []Member
 }
 
-// Param is a parameter of a path. Type is "int", "string" or "uuid".
-type Param struct{ Name, Type string }
+// Param is a parameter of a path.
+type Param = param.Param
 
 // Member is a member of a PUT's body; dots in Name descend ("address.city").
 type Member struct {

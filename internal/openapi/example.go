@@ -7,14 +7,16 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"hearth/internal/param"
 )
 
 // placeholder is a value of a parameter's type, for lack of a real one.
-func placeholder(kind string) string {
+func placeholder(kind param.Kind) string {
 	switch kind {
-	case "int":
+	case param.Int:
 		return "1"
-	case "uuid":
+	case param.UUID:
 		return "00000000-0000-4000-8000-000000000001"
 	}
 	return "a"
@@ -22,7 +24,7 @@ func placeholder(kind string) string {
 
 // argument is a parameter's text as a JSON value of the parameter's type.
 func argument(p Param, text string) (any, error) {
-	if p.Type != "int" {
+	if p.Type != param.Int {
 		return text, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)

@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"hearth/internal/param"
 )
 
 // paramSchema is the schema of a parameter's value as the server reads it.
-func paramSchema(kind string) (object, error) {
+func paramSchema(kind param.Kind) (object, error) {
 	switch kind {
-	case "int":
+	case param.Int:
 		return object{{"type", "integer"}, {"format", "int64"}}, nil
-	case "uuid":
+	case param.UUID:
 		return object{{"type", "string"}, {"format", "uuid"}}, nil
-	case "string":
+	case param.String:
 		return object{{"type", "string"}, {"minLength", 1}, {"pattern", `^[^\x00-\x1F\x7F]+$`}}, nil
 	}
 	return nil, fmt.Errorf("parameter type %q is none of int, string, uuid", kind)
@@ -58,7 +60,7 @@ func dataSchema(r *Resource) (any, error) {
 func isIdentity(r *Resource) func(name string) bool {
 	return func(name string) bool {
 		return slices.ContainsFunc(r.Params, func(p Param) bool {
-			return p.Type == "int" && (p.Name == name || strings.HasSuffix(p.Name, "_"+name))
+			return p.Type == param.Int && (p.Name == name || strings.HasSuffix(p.Name, "_"+name))
 		})
 	}
 }

@@ -42,7 +42,7 @@ func TestBodyValues(t *testing.T) {
 }
 
 func TestBodyAgreement(t *testing.T) {
-	r := bodyReader{params: []Param{{"n", "int"}, {"s", "string"}, {"u", "uuid"}}, columns: map[string]int{"Number": 0}}
+	r := bodyReader{params: []Param{{Name: "n", Type: "int"}, {Name: "s", Type: "string"}, {Name: "u", Type: "uuid"}}, columns: map[string]int{"Number": 0}}
 	args := Args{int64(5), "x", "ab"}
 	f := func(body, member string) {
 		t.Helper()
@@ -70,7 +70,7 @@ func FuzzBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, d := range []dialect{sqliteDialect, postgresDialect, mysqlDialect} {
 			r := bodyReader{
-				dialect: d, params: []Param{{"n", "int"}},
+				dialect: d, params: []Param{{Name: "n", Type: "int"}},
 				fields: []field{{}, {path: []string{"a"}, optional: true}, {path: []string{"a", "b"}, optional: true}},
 			}
 			_, err := r.read(body, Args{int64(5)})

@@ -76,7 +76,7 @@ func TestSplit(t *testing.T) {
 }
 
 func TestBind(t *testing.T) {
-	params := []Param{{"id", "int"}, {"slug", "string"}}
+	params := []Param{{Name: "id", Type: "int"}, {Name: "slug", Type: "string"}}
 	f := func(d dialect, text, sql string, args ...any) {
 		t.Helper()
 		s, err := parse(d, text, params, true)
@@ -114,7 +114,7 @@ func TestRecordsFaults(t *testing.T) {
 		defer db.Close()
 		spec.Name = "user"
 		if spec.Params == nil {
-			spec.Params = []Param{{"id", "int"}}
+			spec.Params = []Param{{Name: "id", Type: "int"}}
 		}
 		if spec.Select == "" {
 			spec.Select = "SELECT 1 WHERE 1 = {id}"
@@ -154,10 +154,10 @@ func TestRecordsFaults(t *testing.T) {
 		`delete: "$" is a bind parameter of SQLite; write a placeholder such as {name}`)
 	f(pg, Spec{Delete: "DELETE {id} ? a @> b :c $1"},
 		`delete: "$" is a bind parameter of PostgreSQL; write a placeholder such as {name}`)
-	f(lite, Spec{Params: []Param{{"body", "int"}, {"x", "float"}}, Select: "SELECT 1"},
+	f(lite, Spec{Params: []Param{{Name: "body", Type: "int"}, {Name: "x", Type: "float"}}, Select: "SELECT 1"},
 		`path: the parameter {body} has the name of the request's body; rename it`,
 		`path: the parameter {x} has the unknown type "float"; write int, string or uuid`)
-	f(lite, Spec{Params: []Param{{"a", "int"}, {"b", "int"}}, Select: "SELECT 1", SelectMany: "SELECT 1 WHERE a IN ({a})"},
+	f(lite, Spec{Params: []Param{{Name: "a", Type: "int"}, {Name: "b", Type: "int"}}, Select: "SELECT 1", SelectMany: "SELECT 1 WHERE a IN ({a})"},
 		`select_many: the path has 2 parameters, and a many-read needs exactly one`)
 	const shape = `select_many: the parameter has to stand as IN ({name}), or in PostgreSQL as = ANY({name})`
 	f(lite, Spec{SelectMany: "SELECT 1 WHERE id = {id}"}, shape)
@@ -169,7 +169,7 @@ func TestRecordsFaults(t *testing.T) {
 func TestComparedColumns(t *testing.T) {
 	f := func(d dialect, text, want string) {
 		t.Helper()
-		s, err := parse(d, text, []Param{{"p", "int"}}, false)
+		s, err := parse(d, text, []Param{{Name: "p", Type: "int"}}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +193,7 @@ func FuzzSplit(f *testing.F) {
 			f.Add(d, text)
 		}
 	}
-	params := []Param{{"a", "int"}}
+	params := []Param{{Name: "a", Type: "int"}}
 	f.Fuzz(func(t *testing.T, d int, text string) {
 		kind := dialect(uint(d) % 3)
 		pieces, _ := split(kind, text)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -118,7 +119,7 @@ func TestPostgresMany(t *testing.T) {
 	f := func(typ, column string, keys ...string) {
 		t.Helper()
 		r := records(t, db, source.Spec{
-			Name: "k", Params: []source.Param{{Name: "p", Type: typ}},
+			Name: "k", Params: []source.Param{{Name: "p", Type: param.Kind(typ)}},
 			Select:     `SELECT n FROM k WHERE ` + column + ` = {p}`,
 			SelectMany: `SELECT ` + column + `, n FROM k WHERE ` + column + ` = ANY ({p})`,
 		})

@@ -6,13 +6,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"hearth/internal/param"
 )
 
 // Param is a path parameter of a resource.
-type Param struct {
-	Name string
-	Type string // int, string, uuid
-}
+type Param = param.Param
 
 // bodyName is the placeholder of the request's body.
 const bodyName = "body"

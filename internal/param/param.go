@@ -1,0 +1,158 @@
+// Package param knows what names a record: the parameters of paths, how their
+// values are written in paths and keys, and the templates of both.
+//
+// Whether two templates can make one key, and whether an id can leave its
+// place in a key, is decided by the same alphabet that writes keys. So all
+// rooms that read, write or judge names do it here: a second copy of the
+// alphabet would one day judge what the first does not write.
+package param
+
+import (
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Kind is the type of a path parameter, as the configuration writes it. The
+// zero Kind is none, so that a forgotten one shows at start-up.
+type Kind string
+
+// The kinds of parameters.
+const (
+	Int    Kind = "int"    // int64
+	String Kind = "string" // UTF-8 without control characters
+	UUID   Kind = "uuid"   // RFC 9562 in its hyphenated form
+)
+
+// Known tells whether k is one of the kinds.
+func (k Kind) Known() bool { return k == Int || k == String || k == UUID }
+
+// Param is a named, typed part of a path.
+type Param struct {
+	Name string
+	Type Kind
+}
+
+// MaxSegment bounds a parameter in bytes after its encoding for the key: keys
+// are repeated in every tier, and a longer id is an attack or a mistake.
+const MaxSegment = 512
+
+var paramName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// Value is a validated parameter: what goes into the key, and what is bound
+// in SQL.
+type Value struct {
+	Segment string
+	Arg     any // int64 or string
+}
+
+// Parse validates text, which is decoded already, and makes it canonical. The
+// reason is "" or says to a client what text must be; it never repeats text.
+func (p Param) Parse(text string) (v Value, reason string) {
+	switch {
+	case text == "":
+		return Value{}, "must not be empty"
+	case len(text) > MaxSegment:
+		return Value{}, "must be at most 512 bytes long once it is percent-encoded"
+	}
+	switch p.Type {
+	case Int:
+		return parseInt(text)
+	case UUID:
+		return parseUUID(text)
+	case String:
+		return parseString(text)
+	}
+	panic("BUG: parameter " + strconv.Quote(p.Name) + " has no kind")
+}
+
+func parseInt(text string) (Value, string) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	// ParseInt takes a plus sign; two spellings of a number in use are one
+	// too many, and in a query "+1" is a space and a one.
+	if err != nil || text[0] == '+' {
+		return Value{}, "must be an integer between " + strconv.FormatInt(math.MinInt64, 10) +
+			" and " + strconv.FormatInt(math.MaxInt64, 10) + ", written in decimal digits"
+	}
+	return Value{Segment: strconv.FormatInt(n, 10), Arg: n}, ""
+}
+
+func parseUUID(text string) (Value, string) {
+	const reason = "must be a UUID such as 123e4567-e89b-12d3-a456-426614174000"
+	if len(text) != 36 {
+		return Value{}, reason
+	}
+	for i := range len(text) {
+		switch c := text[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return Value{}, reason
+			}
+		case unhex(c) < 0:
+			return Value{}, reason
+		}
+	}
+	text = strings.ToLower(text)
+	return Value{Segment: text, Arg: text}, ""
+}
+
+func parseString(text string) (Value, string) {
+	if !utf8.ValidString(text) {
+		return Value{}, "must be valid UTF-8"
+	}
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		return Value{}, "must not contain control characters"
+	}
+	segment := Encode(text)
+	if len(segment) > MaxSegment {
+		return Value{}, "must be at most 512 bytes long once it is percent-encoded"
+	}
+	return Value{Segment: segment, Arg: text}, ""
+}
+
+// IsCanonical tells whether raw, straight from the request line, is already
+// what Parse would put into the key. It knows the common spellings only; false
+// sends the request the slow way, which knows all.
+func (k Kind) IsCanonical(raw []byte) bool {
+	switch k {
+	case Int:
+		// 18 digits always fit an int64.
+		if len(raw) == 0 || len(raw) > 18 || raw[0] == '0' && len(raw) > 1 {
+			return false
+		}
+		for _, c := range raw {
+			if c-'0' > 9 {
+				return false
+			}
+		}
+		return true
+	case String:
+		if len(raw) == 0 || len(raw) > MaxSegment {
+			return false
+		}
+		for _, c := range raw {
+			if !Safe(c) {
+				return false
+			}
+		}
+		return true
+	case UUID:
+		if len(raw) != 36 {
+			return false
+		}
+		for i, c := range raw {
+			if i == 8 || i == 13 || i == 18 || i == 23 {
+				if c != '-' {
+					return false
+				}
+			} else if c-'0' > 9 && c-'a' > 5 {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}

@@ -1,0 +1,170 @@
+package param
+
+// alphabet is a set of bytes, a bit for each.
+type alphabet [4]uint64
+
+func (a *alphabet) add(c byte) { a[c/64] |= 1 << (c % 64) }
+
+func (a *alphabet) has(c byte) bool { return a[c/64]&(1<<(c%64)) != 0 }
+
+func (a *alphabet) shares(b *alphabet) bool {
+	return a[0]&b[0]|a[1]&b[1]|a[2]&b[2]|a[3]&b[3] != 0
+}
+
+func alphabetOf(chars string) *alphabet {
+	var a alphabet
+	for i := range len(chars) {
+		a.add(chars[i])
+	}
+	return &a
+}
+
+var (
+	decimals = alphabetOf("0123456789")
+	lowerHex = alphabetOf("0123456789abcdef")
+	inUUID   = alphabetOf("0123456789abcdef-")
+	// encoded are the bytes that Encode writes.
+	encoded = func() *alphabet {
+		a := alphabetOf("%" + upperHex)
+		for c := range 256 {
+			if Safe(byte(c)) {
+				a.add(byte(c))
+			}
+		}
+		return a
+	}()
+	anything = &alphabet{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
+)
+
+// inKeys returns the bytes a value can have in a key, behind its first byte: a
+// minus begins an integer and nothing else.
+func (k Kind) inKeys() *alphabet {
+	switch k {
+	case Int:
+		return decimals
+	case UUID:
+		return inUUID
+	}
+	return encoded
+}
+
+// Pattern is the shape of all keys that a template makes.
+type Pattern []step
+
+// step is one step of a pattern.
+type step struct {
+	set    *alphabet
+	skip   bool // may be left out
+	repeat bool // may be taken again
+}
+
+// Pattern turns a template into steps; params are those of its path.
+func (t Template) Pattern(params []Param) Pattern {
+	kinds := kindsOf(params)
+	var steps Pattern
+	for _, part := range t.Parts {
+		steps = append(steps, literalSteps(part.Literal)...)
+		if part.Param == "" {
+			continue
+		}
+		set := kinds[part.Param].inKeys()
+		switch kinds[part.Param] {
+		case Int:
+			steps = append(steps, step{set: alphabetOf("-"), skip: true})
+		case UUID:
+			for i := range 36 {
+				if i == 8 || i == 13 || i == 18 || i == 23 {
+					steps = append(steps, step{set: alphabetOf("-")})
+				} else {
+					steps = append(steps, step{set: lowerHex})
+				}
+			}
+			continue
+		}
+		steps = append(steps, step{set: set}, step{set: set, skip: true, repeat: true})
+	}
+	return steps
+}
+
+// ReservedPattern is the shape of the keys of the server's own.
+func ReservedPattern() Pattern {
+	return append(literalSteps(Reserved), step{set: anything, skip: true, repeat: true})
+}
+
+func literalSteps(text string) (steps Pattern) {
+	for i := range len(text) {
+		steps = append(steps, step{set: alphabetOf(text[i : i+1])})
+	}
+	return steps
+}
+
+func kindsOf(params []Param) map[string]Kind {
+	kinds := map[string]Kind{}
+	for _, p := range params {
+		kinds[p.Name] = p.Type
+	}
+	return kinds
+}
+
+// Meets tells whether some key fits both patterns. It searches the product of
+// the two automata, whose states are positions in the patterns.
+func (a Pattern) Meets(b Pattern) bool {
+	type state struct{ i, j int }
+	seen := map[state]bool{}
+	todo := []state{{0, 0}}
+	visit := func(i, j int) {
+		if s := (state{i, j}); !seen[s] {
+			seen[s] = true
+			todo = append(todo, s)
+		}
+	}
+	for len(todo) > 0 {
+		s := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if s.i == len(a) && s.j == len(b) {
+			return true
+		}
+		if s.i < len(a) && a[s.i].skip {
+			visit(s.i+1, s.j)
+		}
+		if s.j < len(b) && b[s.j].skip {
+			visit(s.i, s.j+1)
+		}
+		if s.i == len(a) || s.j == len(b) || !a[s.i].set.shares(b[s.j].set) {
+			continue
+		}
+		i, j := s.i+1, s.j+1
+		if a[s.i].repeat {
+			i = s.i
+		}
+		if b[s.j].repeat {
+			j = s.j
+		}
+		visit(i, j)
+	}
+	return false
+}
+
+// Ambiguous names two parameters of which a key does not tell where one ends
+// and the other begins, or returns "". Between them there must be a byte that
+// the left one cannot contain: its first occurrence marks the end.
+func (t Template) Ambiguous(params []Param) (left, right string) {
+	kinds, marked := kindsOf(params), false
+	for _, part := range t.Parts {
+		if part.Param != "" {
+			if left != "" && !marked {
+				return left, part.Param
+			}
+			left, marked = part.Param, false
+			continue
+		}
+		if left == "" {
+			continue
+		}
+		set := kinds[left].inKeys()
+		for i := range len(part.Literal) {
+			marked = marked || !set.has(part.Literal[i])
+		}
+	}
+	return "", ""
+}
