@@ -46,6 +46,7 @@ const tagBytes = 15
 const (
 	flagMissing   = 1 << iota // "no such record"
 	flagUntracked             // read while nobody would have told of a change
+	flagPacks                 // large enough for a gzip variant, and not too large to be kept
 )
 
 // never is a clock time that does not come.
@@ -57,9 +58,28 @@ const entryHead = int(unsafe.Sizeof(Entry{}))
 // one is made without its key: it answers, and keep refuses it.
 const maxKey = 1<<16 - 1
 
-// newEntry builds the object. data must be valid JSON; it is copied, and so
-// is key. A missing record has no body.
+// newEntry makes the entry of a record that may be of any size. data must be
+// valid JSON; it is copied, and so is key. A missing record has no body.
 func newEntry(r *Resource, key string, data []byte, flags uint8) *Entry {
+	return buildEntry(r, key, data, flags, math.MaxInt64, true)
+}
+
+// entryToKeep makes an entry that memory keeps if it is not too large for it.
+// One that is gets no gzip variant: it would be made for a single answer, and
+// again for the next one. Nor does one that is too large only with its variant.
+func (s *store) entryToKeep(r *Resource, key string, data []byte, flags uint8) *Entry {
+	return buildEntry(r, key, data, flags, s.maxValue.Load(), true)
+}
+
+// entryToAnswer makes an entry that is answered and never kept. It has no gzip
+// variant, and Packs tells whether one that is kept would try for it.
+func (s *store) entryToAnswer(r *Resource, key string, data []byte, flags uint8) *Entry {
+	return buildEntry(r, key, data, flags, s.maxValue.Load(), false)
+}
+
+// buildEntry builds the object: with a gzip variant, if pack says so, where that
+// pays and the whole has no more than most bytes.
+func buildEntry(r *Resource, key string, data []byte, flags uint8, most int64, pack bool) *Entry {
 	if len(key) > maxKey {
 		key = ""
 	}
@@ -71,12 +91,19 @@ func newEntry(r *Resource, key string, data []byte, flags uint8) *Entry {
 		data = nil
 	}
 	bodyLen := len(head) + len(data) + len(tail)
-	if flags&flagMissing == 0 && bodyLen >= gzipFrom {
-		gz = compress(head, data, tail)
+	size := entryHead + len(key) + bodyLen
+	if flags&flagMissing == 0 && bodyLen >= gzipFrom && int64(size) <= most {
+		flags |= flagPacks
+		if pack {
+			gz = compress(head, data, tail)
+		}
+		if int64(size+len(gz)) > most {
+			gz = nil
+		}
 	}
 	// append, unlike make, tells by its capacity what the allocator really
 	// spends, and that is what the budget has to count.
-	object := append([]byte(nil), make([]byte, entryHead+len(key)+bodyLen+len(gz))...)
+	object := append([]byte(nil), make([]byte, size+len(gz))...)
 	e := (*Entry)(unsafe.Pointer(unsafe.SliceData(object)))
 	e.hash = hashString(key)
 	e.bodyLen, e.gzipLen, e.size = uint32(bodyLen), uint32(len(gz)), uint32(cap(object))
@@ -89,6 +116,11 @@ func newEntry(r *Resource, key string, data []byte, flags uint8) *Entry {
 	rest = rest[copy(rest, tail):]
 	copy(rest, gz)
 	return e
+}
+
+// length is the bytes of the object without what the allocator rounds up.
+func (e *Entry) length() int64 {
+	return int64(entryHead) + int64(e.keyLen) + int64(e.bodyLen) + int64(e.gzipLen)
 }
 
 // bytesAt returns n bytes that begin off bytes behind the head.
@@ -143,6 +175,10 @@ func (e *Entry) Gzip() []byte {
 	}
 	return e.bytesAt(int(e.keyLen)+int(e.bodyLen), int(e.gzipLen))
 }
+
+// Packs tells whether answers with this record have a gzip variant to choose, if
+// it saves enough, once they come from memory.
+func (e *Entry) Packs() bool { return e.flags&flagPacks != 0 }
 
 // Due tells whether a read that found ttl left of the entry's life came late
 // enough for Refresh. It costs one comparison.

@@ -309,7 +309,7 @@ func (q *query) entryOf(record []byte) *Entry {
 	if record == nil {
 		return newEntry(q.r, q.key, nil, flagMissing)
 	}
-	return newEntry(q.r, q.key, record, 0)
+	return q.store.entryToAnswer(q.r, q.key, record, 0)
 }
 
 func (q *query) loaded(e *Entry) Answer {

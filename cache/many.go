@@ -33,6 +33,24 @@ func (c *Cache) ReadMany(ctx context.Context, r *Resource, keys []string, args [
 	return m.answers, nil
 }
 
+// MemoryMany answers from memory alone, without waiting and without asking
+// anybody, if it has an answer for every key; else ok is false, and nothing
+// has happened.
+func (c *Cache) MemoryMany(r *Resource, keys []string, args []source.Args) (answers []Answer, ok bool) {
+	answers = make([]Answer, len(keys))
+	for i, key := range keys {
+		q := query{Cache: c, r: r, key: key, args: args[i]}
+		if answers[i], ok = q.fromMemory(); !ok {
+			return nil, false
+		}
+	}
+	now := c.store.now()
+	for _, key := range keys { // only now: who goes on to ReadMany is counted there
+		c.store.reads.add(hashString(key), now, 1)
+	}
+	return answers, true
+}
+
 // many is one many-read under way.
 type many struct {
 	*Cache

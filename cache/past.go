@@ -119,7 +119,7 @@ func (q *query) keepUntracked(e *Entry) bool {
 	} else {
 		data = e.Data()
 	}
-	kept := newEntry(q.r, q.key, data, flags)
+	kept := q.store.entryToKeep(q.r, q.key, data, flags)
 	sh := q.store.flightShard(q.key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

@@ -17,6 +17,12 @@ func (c *Cache) Read(ctx context.Context, r *Resource, key string, args source.A
 	return c.newQuery(ctx, r, key, args).run(nil)
 }
 
+// Memory answers from memory alone, without waiting and without asking anybody:
+// with what Hit finds, and with untracked copies while there is nothing better.
+func (c *Cache) Memory(r *Resource, key string, args source.Args) (Answer, bool) {
+	return c.newQuery(context.Background(), r, key, args).fromMemory()
+}
+
 // newQuery begins a read, and counts it for the key's rate.
 func (c *Cache) newQuery(ctx context.Context, r *Resource, key string, args source.Args) *query {
 	q := &query{Cache: c, ctx: ctx, r: r, key: key, args: args, began: c.store.now()}
@@ -157,7 +163,7 @@ func (c *Cache) finished(r *Resource, key string, res *result, flags uint8) {
 	switch {
 	case res.err != nil:
 	case res.kind == kindValue:
-		res.entry = newEntry(r, key, res.data, flags)
+		res.entry = c.store.entryToKeep(r, key, res.data, flags)
 	case res.kind == kindNull, res.kind == kindNone && r.Records == nil:
 		res.entry = newEntry(r, key, nil, flags|flagMissing)
 	}

@@ -162,7 +162,7 @@ func (s *store) keep(e *Entry, o *owner, epoch uint32, expiry, ends int64) bool 
 	if e.keyLen == 0 {
 		return false
 	}
-	if int64(e.size) > s.maxValue.Load() {
+	if e.length() > s.maxValue.Load() {
 		s.drop(e.key(), nil)
 		return false
 	}

@@ -20,7 +20,7 @@ func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Ar
 	}
 	e := newEntry(r, key, nil, flagMissing)
 	if record != nil {
-		e = newEntry(r, key, record, 0)
+		e = c.store.entryToAnswer(r, key, record, 0)
 	}
 	return Answer{Entry: e, FromDB: true, Tier: TierSource, Shared: c.tier.name(), resource: r}, nil
 }

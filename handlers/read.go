@@ -22,32 +22,53 @@ func (s *Server) read(rec *record) operation {
 		// Memory first: an unusual spelling or a second parameter brought the
 		// request here, and hits are answered even when no more work fits.
 		sc.buf = append(sc.buf[:0], key...)
-		if entry, ttl := s.memory.Hit(rec.Resource, sc.buf, c.Time()); entry != nil {
-			c.counted = true
-			if entry.Due(ttl) && s.memory.TakeRefresh(rec.Resource, entry) {
-				s.memory.Refresh(rec.Resource, key, args, entry)
-			}
-			s.answerHit(c.RequestCtx, rec, sc, entry, ttl)
-			c.rates.write(&c.Response.Header)
+		if s.readHit(c, rec, sc, args) {
 			return nil
 		}
 		return s.readThrough(c, rec, sc, key, args)
 	}
 }
 
-// readMiss reads a record for which the fast path found no entry.
+// readHit answers from memory if it can. The key is in sc.buf.
+func (s *Server) readHit(c *call, rec *record, sc *scratch, args source.Args) bool {
+	entry, ttl := s.memory.Hit(rec.Resource, sc.buf, c.Time())
+	if entry == nil {
+		return false
+	}
+	c.counted = true
+	if entry.Due(ttl) && s.memory.TakeRefresh(rec.Resource, entry) {
+		s.memory.Refresh(rec.Resource, string(sc.buf), args, entry)
+	}
+	s.answerHit(c.RequestCtx, rec, sc, entry, ttl)
+	c.rates.write(&c.Response.Header)
+	return true
+}
+
+// readMiss reads a record for which the fast path found no entry, or did not
+// look for one: a limit without tokens in hand had to be asked first. Then
+// memory comes first here, too, or a hit would need a place that only work
+// beyond memory needs.
 func (s *Server) readMiss(c *call, m miss) error {
 	c.meter = m.meter
 	sc := s.scratch.Get().(*scratch)
 	defer s.scratch.Put(sc)
 	sc.buf = m.key.One(sc.buf[:0], m.raw)
-	return s.readThrough(c, m.record, sc, string(sc.buf), m.args())
+	key, args := string(sc.buf), m.args()
+	if !m.admitted && s.readHit(c, m.record, sc, args) {
+		return nil
+	}
+	return s.readThrough(c, m.record, sc, key, args)
 }
 
 // readThrough asks the tiers behind memory. key and args alias no request.
 func (s *Server) readThrough(c *call, rec *record, sc *scratch, key string, args source.Args) error {
 	ctx, done, err := c.work()
 	if err != nil {
+		// Untracked copies are no hits, and answered from memory all the same.
+		if answer, ok := s.memory.Memory(rec.Resource, key, args); ok {
+			s.writeAnswer(c, rec, sc, answer)
+			return nil
+		}
 		return err
 	}
 	defer done()
@@ -68,7 +89,7 @@ func (s *Server) writeAnswer(c *call, rec *record, sc *scratch, a cache.Answer) 
 	} else {
 		// There is no compressed variant of what the first reader gets, but
 		// there will be one under the same path.
-		if a.Entry.Gzip() != nil {
+		if a.Entry.Packs() {
 			rec.shapes.packed.CopyTo(h)
 		} else {
 			rec.shapes.plain.CopyTo(h)
