@@ -114,9 +114,22 @@ func TestUnitsAgree(t *testing.T) {
 	}
 	for key, want := range map[string]string{
 		"Type": "notify", "ExecReload": "/bin/kill -HUP $MAINPID", "Restart": "on-failure", "User": "hearth", "StateDirectory": "hearth",
+		"UMask": "0077", "StateDirectoryMode": "0700", "LimitCORE": "0",
 	} {
 		if got := setting(t, "hearth.service", key); !slices.Equal(got, []string{want}) {
 			t.Errorf("hearth.service: %s=%q, want %q", key, got, want)
+		}
+	}
+	for _, key := range []string{"Environment", "EnvironmentFile", "PassEnvironment", "ExecStartPost", "ExecStopPost"} {
+		if got := setting(t, "hearth.service", key); got != nil {
+			t.Errorf("hearth.service: %s=%q: secrets do not come by the environment, and nothing else is run", key, got)
+		}
+	}
+	for _, key := range []string{"ExecStartPre", "ExecStart", "ExecReload"} {
+		for _, command := range setting(t, "hearth.service", key) {
+			if !strings.HasPrefix(command, "/") && command != "" {
+				t.Errorf("hearth.service: %s=%q runs with more rights than the service", key, command)
+			}
 		}
 	}
 	if got := setting(t, "hearth.service", "Sockets"); got != nil {
