@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 		"internal/listen", "internal/metrics", "internal/openapi", "internal/param", "internal/source",
 	},
 	"handlers":           {"cache", "internal/auth", "internal/framing", "internal/jsonvalue", "internal/limit", "internal/metrics", "internal/openapi", "internal/param", "internal/source"},
-	"cache":              {"internal/jsonvalue", "internal/limit", "internal/metrics", "internal/source"},
+	"cache":              {"internal/jsonvalue", "internal/limit", "internal/metrics", "internal/private", "internal/source"},
 	"cache/protocol":     {},
 	"internal/admin":     {"internal/auth", "internal/framing", "internal/metrics"},
 	"internal/auth":      {},
@@ -43,7 +43,8 @@ var arrows = map[string][]string{
 	"internal/metrics":   {},
 	"internal/openapi":   {"internal/param"},
 	"internal/param":     {},
-	"internal/source":    {"internal/jsonvalue", "internal/param"},
+	"internal/private":   {},
+	"internal/source":    {"internal/jsonvalue", "internal/param", "internal/private"},
 	"internal/testkit":   {},
 	"bench":              {"bench/process", "bench/resp", "bench/figure"},
 }

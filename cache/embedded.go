@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"hearth/internal/limit"
+	"hearth/internal/private"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -55,6 +56,13 @@ func openEmbedded(path string, lease, trust time.Duration, s *store, log *slog.L
 	if err != nil {
 		return nil, fmt.Errorf("opening the embedded tier %q: %w", path, err)
 	}
+	if err := private.Create(path); err != nil {
+		_ = lock.Close()
+		return nil, fmt.Errorf("opening the embedded tier %q (embedded.path): %w", path, err)
+	}
+	if private.Shared(path) {
+		log.Warn("others can open the file of the embedded tier, with copies of records in it; take the rights away with chmod 600", "path", path)
+	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
 	s.alone = true
 	e := &embedded{Memory: limit.NewMemory(), store: s, owner: s.newOwner(true), log: log, lease: lease, trust: trust, lock: lock}
@@ -78,7 +86,7 @@ func openEmbedded(path string, lease, trust time.Duration, s *store, log *slog.L
 
 // lockFile keeps a second process out: its memory would not hear of our writes.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, private.Mode)
 	if err != nil {
 		return nil, err
 	}

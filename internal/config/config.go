@@ -59,7 +59,7 @@ type TLS struct{ Cert, Key, ClientCA string }
 
 // Redis is [redis]; an empty URL means the embedded tier.
 type Redis struct {
-	URL          Secret
+	URL          Secret // also from url_file
 	Password     Secret // from password_file
 	WaitReplicas int    // replicas that must confirm guards and unguards
 }

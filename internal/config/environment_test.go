@@ -144,7 +144,14 @@ func TestSecretFiles(t *testing.T) {
 	url(here, "[database]\nurl = \"mysql://h/d\"", "HEARTH_DATABASE_URL_FILE=url")
 	url("", "[database]\nurl_file = \"url\"", "HEARTH_DATABASE_URL_FILE=")
 
-	c, err := dir.load("[redis]\nurl = \"redis://h\"\npassword_file = \"password\"")
+	if err := os.WriteFile(filepath.Join(dir.path, "redis"), []byte("redis://app:pa@h/1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := dir.load("[redis]\nurl_file = \"redis\"")
+	if err != nil || c.Redis.URL.Reveal() != "redis://app:pa@h/1" {
+		t.Errorf("redis.url_file: got %v, %v", c, err)
+	}
+	c, err = dir.load("[redis]\nurl = \"redis://h\"\npassword_file = \"password\"")
 	if err != nil || c.Redis.Password.Reveal() != "pass word" {
 		t.Errorf("redis.password_file: got %v, %v", c, err)
 	}
@@ -172,6 +179,8 @@ func TestSecretFaults(t *testing.T) {
 	fault("database.url: the value is no URL", "[database]\nurl = \"postgres://app:s3cret%zz@db/app\"")
 	fault("redis.url: the value is no URL", "[redis]\nurl = \"redis://:s3cret%zz@h\"")
 	fault("names a second password", "[redis]\nurl = \"redis://:s3cret@h\"\npassword_file = \"password\"")
+	fault("redis.url_file: is set together with redis.url", "[redis]\nurl = \"redis://h\"\nurl_file = \"url\"")
+	fault("has a scheme that is none of redis", "[redis]\nurl_file = \"bad\"")
 	fault("needs redis.url", "[redis]\npassword_file = \"password\"")
 	// A file that cannot be read is one mistake, not also a missing database.
 	fault("no such file", "[database]\nurl_file = \"none\"\ndemo = true")

@@ -128,6 +128,7 @@ func (l *loader) redisTable(r *Redis) table {
 		name: "redis",
 		fields: []field{
 			{name: "url", read: secret(&r.URL, checkRedis)},
+			{name: "url_file", read: text(l.secretFile("redis.url", "redis.url_file", checkRedis, func() *Secret { return &r.URL }), anything)},
 			{name: "password_file", read: text(l.secretFile("", "redis.password_file", anything, func() *Secret { return &r.Password }), anything)},
 			{name: "wait_replicas", read: whole(&r.WaitReplicas, 0, 16)},
 		},

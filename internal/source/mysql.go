@@ -66,16 +66,20 @@ func mysqlConfig(cfg Config) (*mysql.Config, error) {
 	c.Timeout = cfg.Timeout
 	// The driver itself knows its settings; what it does not know becomes a
 	// session variable.
-	dsn := c.FormatDSN()
-	if encoded := settings.Encode(); encoded != "" {
-		separator := "?"
-		if c.Timeout > 0 {
-			separator = "&"
+	dsn, separator := c.FormatDSN(), "?"
+	if c.Timeout > 0 {
+		separator = "&"
+	}
+	for name := range settings { // alone first: the driver's text shows the value and not the name
+		if _, err := mysql.ParseDSN(dsn + separator + url.Values{name: settings[name]}.Encode()); err != nil {
+			return nil, fmt.Errorf("the setting %q has a value that MySQL's driver does not take; see its list of settings", name)
 		}
+	}
+	if encoded := settings.Encode(); encoded != "" {
 		dsn += separator + encoded
 	}
 	if c, err = mysql.ParseDSN(dsn); err != nil {
-		return nil, fmt.Errorf("reading the settings of MySQL's driver: %w", err)
+		return nil, errors.New("the settings behind the question mark contradict each other; see the list of MySQL's driver")
 	}
 	c.ParseTime, c.Loc, c.MultiStatements, c.InterpolateParams = true, time.UTC, false, false
 	if c.Params == nil {

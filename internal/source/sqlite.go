@@ -3,15 +3,19 @@ package source
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"hearth/internal/private"
 )
 
 // openSQLite opens sqlite:PATH. Readers have connections of their own and
@@ -25,7 +29,7 @@ func openSQLite(cfg Config) (engine, error) {
 	case strings.Contains(path, "?"):
 		return nil, errors.New("a path of SQLite takes no parameters; write sqlite:PATH without a ?")
 	case path == ":memory:":
-		db, err := openSQLitePool("file::memory:", cfg.Timeout, false)
+		db, err := new(sqliteFile).openPool("file::memory:", cfg.Timeout, false)
 		if err != nil {
 			return nil, err
 		}
@@ -35,12 +39,13 @@ func openSQLite(cfg Config) (engine, error) {
 	// A path is escaped piece by piece: SQLite decodes %2F, but the driver
 	// must not see a question mark.
 	name := (&url.URL{Path: path}).EscapedPath()
-	writes, err := openSQLitePool("file:"+name, cfg.Timeout, false)
+	file := &sqliteFile{path: path}
+	writes, err := file.openPool("file:"+name, cfg.Timeout, false)
 	if err != nil {
 		return nil, err
 	}
 	writes.SetMaxOpenConns(1)
-	reads, err := openSQLitePool("file:"+name, cfg.Timeout, true)
+	reads, err := file.openPool("file:"+name, cfg.Timeout, true)
 	if err != nil {
 		return nil, errors.Join(err, writes.Close())
 	}
@@ -49,7 +54,40 @@ func openSQLite(cfg Config) (engine, error) {
 	return newStdEngine(sqliteFlavour(), reads, writes), nil
 }
 
-func openSQLitePool(name string, busy time.Duration, readOnly bool) (*sql.DB, error) {
+// sqliteFile is the file behind pools of connections, or none where path is empty.
+type sqliteFile struct {
+	path   string
+	making sync.Mutex
+}
+
+// makeOnce makes the file if there is none, readable for this user alone. The lock
+// keeps a second connection from opening the file while the maker still has it
+// open: closing it there would give up that connection's locks. What goes wrong is
+// left to SQLite to report, when it finds no file either.
+func (f *sqliteFile) makeOnce() {
+	if f.path == "" {
+		return
+	}
+	f.making.Lock()
+	defer f.making.Unlock()
+	_ = private.Create(f.path)
+}
+
+// sqliteConnector opens connections to a file that exists.
+type sqliteConnector struct {
+	file   *sqliteFile
+	driver driver.Driver
+	dsn    string
+}
+
+func (c sqliteConnector) Driver() driver.Driver { return c.driver }
+
+func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) {
+	c.file.makeOnce()
+	return c.driver.Open(c.dsn)
+}
+
+func (f *sqliteFile) openPool(name string, busy time.Duration, readOnly bool) (*sql.DB, error) {
 	v := url.Values{}
 	v.Set("_busy_timeout", strconv.FormatInt(max(busy.Milliseconds(), 1), 10))
 	v.Set("_journal_mode", "WAL")
@@ -57,7 +95,12 @@ func openSQLitePool(name string, busy time.Duration, readOnly bool) (*sql.DB, er
 	if readOnly {
 		v.Set("_query_only", "1") // a select is no place for a write
 	}
-	return sql.Open("sqlite", name+"?"+v.Encode())
+	registered, err := sql.Open("sqlite", "") // only to learn the driver; it connects to nothing
+	if err != nil {
+		return nil, err
+	}
+	connector := sqliteConnector{f, registered.Driver(), name + "?" + v.Encode()}
+	return sql.OpenDB(connector), registered.Close()
 }
 
 func sqliteFlavour() flavour {
