@@ -117,12 +117,12 @@ func condition(name, description string) parameter {
 }
 
 func (r *resource) addRead() error {
-	statuses := []string{"400", "422", "503", "504"}
+	statuses := []string{"400", "422", "502", "503", "504"}
 	if !r.Many {
 		statuses = append(statuses, "404")
 	}
-	if !r.HasSource {
-		statuses = append(statuses, "502")
+	if r.HasSource {
+		statuses = append(statuses, "500")
 	}
 	headers := []string{headerETag, headerCacheStatus, headerCache, headerVary}
 	statuses, headers, text := r.limited(r.Path, statuses, headers, "")
@@ -166,12 +166,12 @@ func (r *resource) addManyRead() error {
 		return fmt.Errorf("reading many drops the last segment of its path %q, which must be the parameter and not the only segment", r.Path)
 	}
 	path := r.Path[:i]
-	statuses, headers, text := r.limited(path, []string{"400", "413", "422", "503", "504"},
+	statuses, headers, text := r.limited(path, []string{"400", "413", "422", "502", "503", "504"},
 		[]string{headerCacheStatus, headerCache, headerVary},
 		"An array of single answers in the order asked, duplicates repeated; the data of a missing record is `null`. "+
 			"What memory lacks is read from the shared tier in one round trip.")
-	if !r.HasSource {
-		statuses = append(statuses, "502")
+	if r.HasSource {
+		statuses = append(statuses, "500")
 	}
 	args, err := r.manyArguments()
 	if err != nil {
@@ -249,7 +249,7 @@ func ifMatch() parameter {
 
 // writeStatuses are the refusals of every write to a single record.
 func (r *resource) writeStatuses() []string {
-	return append(r.accessStatuses(), "400", "412", "422", "503", "504")
+	return append(r.accessStatuses(), "400", "412", "422", "500", "503", "504")
 }
 
 // accessStatuses are the refusals of a write for who sends it. Without tokens a

@@ -85,13 +85,23 @@ func TestPostgresFaults(t *testing.T) {
 	for _, code := range []string{"08006", "53300", "28000", "57P01", "57P03"} {
 		f(&pgconn.PgError{Code: code}, faultLost)
 	}
-	for _, code := range []string{"42P01", "42703", "57014", "40001", "40003", "XX000", "25006", ""} {
+	for _, code := range []string{"40003", "XX000", "25006", "53100", ""} {
 		f(&pgconn.PgError{Code: code}, faultOther)
 	}
+	for _, code := range []string{"42P01", "42703", "42601", "42501", "3F000", "0A000", "21000", "26000", "55000"} {
+		f(&pgconn.PgError{Code: code}, faultRefused)
+	}
+	for _, code := range []string{"40001", "40P01", "55P03"} {
+		f(&pgconn.PgError{Code: code}, faultBusy)
+	}
+	f(&pgconn.PgError{Code: "0A000", Message: "cached plan must not change result type"}, faultBusy)
+	f(&pgconn.PgError{Code: "57014"}, faultSlow)
+	f(&pgconn.PgError{Code: "25P03", SeverityUnlocalized: "FATAL"}, faultLost)
+	f(&pgconn.PgError{Code: "44000"}, faultRule)
 	f(&pgconn.PgError{Code: "22003"}, faultData)
 	f(&pgconn.PgError{Code: "23505"}, faultRule)
 	f(io.ErrUnexpectedEOF, faultLost)
-	f(&valueError{"a", io.ErrUnexpectedEOF}, faultOther)
+	f(&valueError{"a", io.ErrUnexpectedEOF}, faultRecord)
 }
 
 // TestPostgresForgets asks for an id that the server has not given yet, as

@@ -12,16 +12,40 @@ var errChangeOver = errors.New("the change is over already")
 // change is an open transaction. It lives longer than the call that began it,
 // so it holds no context: each step has a deadline of its own.
 type change struct {
-	table   *table
-	tx      transaction
-	record  []byte
-	ended   bool // by Commit or Rollback
-	unknown bool // how it ended
+	table    *table
+	tx       transaction
+	write    write
+	record   []byte
+	repeated bool
+	ended    bool // by Commit or Rollback
+	unknown  bool // how it ended
 }
 
 func (c *change) Record() []byte { return c.record }
 
-// Commit may return a *BodyError: deferred constraints speak up only here.
+// repeat does everything once more if that may help after err, and returns err
+// if not. Nothing was committed: so whoever reads the database sees the change
+// once, and the guard that stands around the write stands around both attempts.
+func (c *change) repeat(ctx context.Context, err error) error {
+	r := remedyOf(ctx, err)
+	if r == remedyNone || c.repeated {
+		return err
+	}
+	c.repeated = true
+	again := c.tx.again(ctx, r)
+	c.table.db.observe(again)
+	if again != nil {
+		return better(ctx, err, c.table.failed("beginning anew to change", c.table.db.blame(ctx, again)))
+	}
+	var second error
+	c.record, second = c.write(ctx, c.tx)
+	return better(ctx, err, second)
+}
+
+// Commit may return a *BodyError: deferred constraints speak up only here. A
+// transaction that the database gives up in favour of another one, or whose
+// connection was dead before COMMIT was sent, is done once more; its record may
+// be another one then.
 func (c *change) Commit(ctx context.Context) error {
 	if c.ended {
 		return errChangeOver
@@ -29,6 +53,19 @@ func (c *change) Commit(ctx context.Context) error {
 	c.ended = true
 	ctx, cancel := c.table.deadline(ctx)
 	defer cancel()
+	err := c.commit(ctx)
+	if err == nil || c.repeated || remedyOf(ctx, err) == remedyNone {
+		return err
+	}
+	if err = c.repeat(ctx, err); err != nil {
+		c.tx.rollback()
+		return err
+	}
+	return c.commit(ctx)
+}
+
+// commit ends the transaction once.
+func (c *change) commit(ctx context.Context) error {
 	err := c.tx.commit(ctx)
 	c.table.db.observe(err)
 	if err == nil {

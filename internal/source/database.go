@@ -207,15 +207,23 @@ func (db *DB) gone() error {
 	return ErrDown
 }
 
-// blame marks an engine's error if the fault is the database's as a whole. ctx
-// is the call's, bounded by withTimeout. Errors that no engine returned must
-// not come here: an engine takes what it does not know for a lost connection.
+// blame marks an engine's error by whose fault it is. ctx is the call's, bounded
+// by withTimeout. Errors that no engine returned must not come here: an engine
+// takes what it does not know for a lost connection.
 func (db *DB) blame(ctx context.Context, err error) error {
 	if db.ctx.Err() != nil {
 		return markedError{err, ErrClosed}
 	}
-	kind := db.engine.fault(err).kind
-	return blame(ctx, err, kind == faultLost || kind == faultBusy)
+	fault := db.engine.fault(err)
+	err = blame(ctx, engineError{err, fault}, fault.kind == faultLost)
+	switch {
+	case errors.Is(err, ErrDown), errors.Is(err, ErrNotJSON):
+	case fault.kind == faultSlow:
+		return markedError{err, ErrSlow}
+	case fault.kind >= faultRefused: // whatever of it is the client's doing was told apart before
+		return markedError{err, ErrFault}
+	}
+	return err
 }
 
 // observe keeps up in step with what calls meet.

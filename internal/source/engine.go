@@ -14,7 +14,8 @@ type engine interface {
 	query(ctx context.Context, q query) (*result, error)
 	// columns names what q would return, without reading a record.
 	columns(ctx context.Context, q query) ([]string, error)
-	begin(ctx context.Context) (transaction, error)
+	// begin takes the remedy for the fault that the attempt before met.
+	begin(ctx context.Context, r remedy) (transaction, error)
 	// fits tells whether the database takes the arguments of a query that
 	// failed with faultData: if it does not, no record can have that key.
 	fits(ctx context.Context, q query) bool
@@ -29,6 +30,9 @@ type transaction interface {
 	query(ctx context.Context, q query) (*result, error)
 	// exec returns how many rows were changed.
 	exec(ctx context.Context, q query) (int64, error)
+	// again rolls back and begins anew, so that all can be tried once more. It
+	// works also after a commit that was refused.
+	again(ctx context.Context, r remedy) error
 	// commit returns ErrUnknownOutcome, wrapped, when its answer was lost.
 	commit(ctx context.Context) error
 	// over is Change.Over after such a commit. It asks on another connection.
@@ -40,9 +44,12 @@ type transaction interface {
 type faultKind int
 
 const (
-	faultOther     faultKind = iota // the statement's, or the database's
+	faultOther     faultKind = iota // nobody's that is known; the next call may succeed
 	faultLost                       // the database was not reached, or lost on the way
-	faultBusy                       // the database was reached, and kept waiting for too long
+	faultBusy                       // other transactions were in the way
+	faultSlow                       // the database ended the statement because it took too long
+	faultRefused                    // the operator's: a statement or a right is not as it has to be
+	faultRecord                     // the record's: a value of it cannot be written as JSON
 	faultData                       // a value's: wrong type, out of range
 	faultRule                       // a value's: a constraint refuses it
 	faultReference                  // a record's: others refer to it, or it refers to none
@@ -53,7 +60,19 @@ const (
 type fault struct {
 	kind   faultKind
 	reason string
+	remedy remedy
 }
+
+// remedy says what may let the same call succeed at once, as long as nothing was
+// committed. Each call takes one, once.
+type remedy int
+
+const (
+	remedyNone       remedy = iota
+	remedyRepeat            // the same again, in a new transaction
+	remedyPlan              // on plans that are made anew: somebody altered what they rest on
+	remedyConnection        // on another connection, which has been seen to be alive
+)
 
 // Reasons of faults. They name no table, column or constraint: those belong
 // to the operator.

@@ -115,14 +115,17 @@ func (m manyTable) find(ctx context.Context, values []any, first Args) (manyFoun
 			return manyFound{}, nil
 		}
 		if err != nil {
-			return manyFound{}, m.db.blame(ctx, err)
+			return manyFound{}, m.blame(ctx, keySelectMany, err)
 		}
 		skip, ok := s.manySkip(res.names)
 		if ok {
+			m.refusals.heard(keySelectMany)
 			return m.group(s, res.rows, skip)
 		}
 		if again {
-			return manyFound{}, fmt.Errorf("select_many: it selects %q; write what select does, %q, with the parameter's column first", res.names, s.names)
+			err := markedError{unlike(res.names, s.names), ErrFault}
+			m.refusals.met(keySelectMany, err)
+			return manyFound{}, err
 		}
 	}
 }
@@ -138,6 +141,11 @@ func (m manyTable) learn(ctx context.Context, first Args) error {
 		return err
 	}
 	return nil
+}
+
+// unlike says that a select_many does not return what its select does.
+func unlike(names, want []string) error {
+	return fmt.Errorf("select_many: it selects %q; write what select does, %q, with the parameter's column first", names, want)
 }
 
 // manySkip tells how many columns of a select_many stand before the record's
@@ -161,7 +169,7 @@ func (m manyTable) group(s *shape, rows [][][]byte, skip int) (manyFound, error)
 	for key, rows := range groups {
 		record, err := s.record(rows, m.many)
 		if err != nil && !errors.Is(err, ErrNoRecord) {
-			return found, err
+			return found, markedError{err, ErrFault}
 		}
 		found.records[key] = record
 		found.folded[strings.ToLower(key)] = true

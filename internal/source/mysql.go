@@ -6,10 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -102,67 +100,6 @@ func mysqlFlavour() flavour {
 		commit:   commitMySQL,
 		setUp:    setUpMySQL,
 	}
-}
-
-// Numbers of MySQL's errors, by what they mean here.
-var (
-	mysqlNull      = []uint16{1048, 1364}
-	mysqlTaken     = []uint16{1062, 1586}
-	mysqlReference = []uint16{1216, 1217, 1451, 1452}
-	mysqlCheck     = []uint16{1644, 3819, 4025}
-	mysqlData      = []uint16{1264, 1265, 1292, 1366, 1367, 1406, 1690, 3140, 3141, 3156, 3903}
-	mysqlLost      = []uint16{1040, 1053, 1203, 1927, 3169, 4031}
-)
-
-// mysqlInterrupted says that somebody ended a statement, or that the server is
-// ending.
-const mysqlInterrupted = 1317
-
-func mysqlFault(err error) fault {
-	var refusal *connectError
-	if errors.As(err, &refusal) {
-		return fault{kind: faultLost}
-	}
-	var e *mysql.MySQLError
-	if !errors.As(err, &e) {
-		return mysqlSilence(err)
-	}
-	switch {
-	case slices.Contains(mysqlNull, e.Number):
-		return fault{faultRule, reasonNull}
-	case slices.Contains(mysqlTaken, e.Number):
-		return fault{faultRule, reasonTaken}
-	case slices.Contains(mysqlReference, e.Number):
-		return fault{faultReference, reasonReference}
-	case slices.Contains(mysqlCheck, e.Number):
-		return fault{faultRule, reasonCheck}
-	case slices.Contains(mysqlData, e.Number):
-		return fault{faultData, reasonType}
-	case slices.Contains(mysqlLost, e.Number):
-		return fault{kind: faultLost}
-	}
-	return fault{}
-}
-
-// mysqlBroken are the errors of a connection that is of no use any more.
-var mysqlBroken = []error{
-	driver.ErrBadConn, sql.ErrConnDone, mysql.ErrInvalidConn, mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul,
-	mysql.ErrBusyBuffer, io.EOF, io.ErrUnexpectedEOF, context.Canceled, context.DeadlineExceeded,
-}
-
-// mysqlSilence judges an error that is no answer of the server. The driver has
-// some about values, too, such as a time that it cannot read.
-func mysqlSilence(err error) fault {
-	var network net.Error
-	if errors.As(err, &network) {
-		return fault{kind: faultLost}
-	}
-	for _, broken := range mysqlBroken {
-		if errors.Is(err, broken) {
-			return fault{kind: faultLost}
-		}
-	}
-	return fault{}
 }
 
 // appendMySQL writes a value of the binary protocol. BOOLEAN is TINYINT to

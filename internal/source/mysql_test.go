@@ -80,9 +80,20 @@ func TestMySQLFaults(t *testing.T) {
 	f(&mysql.MySQLError{Number: 3819}, faultRule)
 	f(&mysql.MySQLError{Number: 1452}, faultReference)
 	f(&mysql.MySQLError{Number: 1264}, faultData)
-	f(&mysql.MySQLError{Number: 1064}, faultOther)
-	f(&mysql.MySQLError{Number: 1049}, faultOther) // in a statement
-	f(&mysql.MySQLError{Number: 1317}, faultOther)
+	state := func(text string) (s [5]byte) { copy(s[:], text); return s }
+	f(&mysql.MySQLError{Number: 1064, SQLState: state("42000")}, faultRefused)
+	f(&mysql.MySQLError{Number: 1146, SQLState: state("42S02")}, faultRefused)
+	f(&mysql.MySQLError{Number: 1049, SQLState: state("42000")}, faultRefused) // in a statement
+	f(&mysql.MySQLError{Number: 1136, SQLState: state("21S01")}, faultRefused)
+	f(&mysql.MySQLError{Number: 1449, SQLState: state("HY000")}, faultRefused)
+	f(&mysql.MySQLError{Number: 1203, SQLState: state("42000")}, faultLost)
+	f(&mysql.MySQLError{Number: 1205, SQLState: state("HY000")}, faultBusy)
+	f(&mysql.MySQLError{Number: 1213, SQLState: state("40001")}, faultBusy)
+	f(&mysql.MySQLError{Number: 1615, SQLState: state("HY000")}, faultBusy)
+	f(&mysql.MySQLError{Number: 3024, SQLState: state("HY000")}, faultSlow)
+	f(&mysql.MySQLError{Number: 1317, SQLState: state("70100")}, faultSlow)
+	f(&mysql.MySQLError{Number: 1290, SQLState: state("HY000")}, faultOther)
+	f(&mysql.MySQLError{Number: 1114, SQLState: state("HY000")}, faultOther)
 	f(mysql.ErrPktTooLarge, faultOther)
 	f(errors.New("bad value for field"), faultOther)
 }

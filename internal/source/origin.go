@@ -195,7 +195,8 @@ func (o *Origin) Delete(context.Context, Args) (Change, error) { return nil, Err
 
 // Load implements Records. A context that ends without a deadline is noticed
 // before each request, not during one. An answer with a status of 5xx or 429 is
-// ErrDown, another that is no record is not.
+// ErrDown, another of 4xx that says that the request is wrong is ErrFault, and one
+// that is no JSON, or no HTTP, is ErrBadAnswer.
 func (o *Origin) Load(ctx context.Context, args Args) ([]byte, error) {
 	if len(args) != len(o.cfg.Params) {
 		panic(fmt.Sprintf("BUG: resource %q has %d path parameters and got %d", o.cfg.Name, len(o.cfg.Params), len(args)))
@@ -232,7 +233,11 @@ func (o *Origin) get(ctx context.Context, target string) ([]byte, error) {
 		caller.write(&req.Header)
 		deadline, _ := ctx.Deadline()
 		if err := o.client.DoDeadline(req, resp, deadline); err != nil {
-			return nil, blame(ctx, fmt.Errorf("asking the origin: %w", err), originLost(err))
+			lost := originLost(err)
+			if !lost && ctx.Err() == nil {
+				err = markedError{err, ErrBadAnswer}
+			}
+			return nil, blame(ctx, fmt.Errorf("asking the origin: %w", err), lost)
 		}
 		if !fasthttp.StatusCodeIsRedirect(resp.StatusCode()) {
 			return originRecord(resp)
@@ -306,14 +311,10 @@ func originRecord(resp *fasthttp.Response) ([]byte, error) {
 	case fasthttp.StatusNotFound, fasthttp.StatusGone:
 		return nil, ErrNoRecord
 	default:
-		err := errors.New("the origin answers with status " + strconv.Itoa(code))
-		if code >= fasthttp.StatusInternalServerError || code == fasthttp.StatusTooManyRequests {
-			err = markedError{err, ErrDown}
-		}
-		return nil, err
+		return nil, originRefusal(code)
 	}
 	if coding := resp.Header.ContentEncoding(); len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")) {
-		return nil, fmt.Errorf("the origin answers with the coding %q, which was not asked for", coding)
+		return nil, fmt.Errorf("%w: it has the coding %q, which was not asked for", ErrBadAnswer, coding)
 	}
 	record, err := jsonvalue.Compact(resp.Body())
 	if err != nil {
@@ -323,4 +324,20 @@ func originRecord(resp *fasthttp.Response) ([]byte, error) {
 		return nil, ErrNoRecord
 	}
 	return record, nil
+}
+
+// originRefusal is the error for a status that brings no record.
+func originRefusal(code int) error {
+	err := errors.New("the origin answers with status " + strconv.Itoa(code))
+	switch {
+	case code >= 500, code == fasthttp.StatusTooManyRequests:
+		return markedError{err, ErrDown}
+	case code == fasthttp.StatusRequestTimeout, code == 425:
+		return err // to be sent again
+	case code >= 400:
+		return markedError{err, ErrFault}
+	case code < 300: // success, and no record with it
+		return markedError{err, ErrBadAnswer}
+	}
+	return err
 }

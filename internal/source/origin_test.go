@@ -274,6 +274,19 @@ func TestOriginDown(t *testing.T) {
 	for _, path := range []string{"400", "401", "403", "404", "408", "204", "text", "large", "loop", "garbage"} {
 		f(server.URL, path, false)
 	}
+	whose := func(path string, want error) {
+		t.Helper()
+		o := origin(t, source.OriginConfig{URL: server.URL + "/{p}", Params: []source.Param{{Name: "p", Type: "string"}}, MaxBody: 4096})
+		if _, err := o.Load(t.Context(), source.Args{path}); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", path, err, want)
+		}
+	}
+	for _, path := range []string{"400", "401", "403"} {
+		whose(path, source.ErrFault)
+	}
+	for _, path := range []string{"204", "large", "garbage"} {
+		whose(path, source.ErrBadAnswer)
+	}
 	f(closed.URL, "text", true)
 	f(secure.URL, "text", true) // nobody vouches for its certificate
 	f(strings.Replace(server.URL, "http:", "https:", 1), "text", true)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -112,20 +111,40 @@ func (e *postgresEngine) create(ctx context.Context, init []string, demo bool) e
 }
 
 func (e *postgresEngine) query(ctx context.Context, q query) (*result, error) {
-	conn, err := e.pool.Acquire(ctx)
+	conn, err := e.acquire(ctx, q.remedy)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Release()
 	defer awaitEnd(conn.Conn())
-	res, err := e.queryOn(ctx, conn.Conn(), q)
-	var answer *pgconn.PgError
-	if errors.As(err, &answer) && answer.Code == "0A000" {
-		// "cached plan must not change result type": somebody altered the
-		// table. pgx has forgotten the plan by now and makes a new one.
-		res, err = e.queryOn(ctx, conn.Conn(), q)
+	return e.queryOn(ctx, conn.Conn(), q)
+}
+
+// acquire takes a connection out of the pool, as the remedy asks for it. What a
+// connection remembers of statements is its own: that others have forgotten it
+// says nothing. One that was lost is not alone: a server that restarts takes all
+// of them away, and the pool gives them out unseen for a second.
+func (e *postgresEngine) acquire(ctx context.Context, r remedy) (*pgxpool.Conn, error) {
+	for {
+		conn, err := e.pool.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		switch r {
+		case remedyPlan:
+			err = conn.Conn().DeallocateAll(ctx)
+		case remedyConnection:
+			if err = conn.Ping(ctx); err != nil && ctx.Err() == nil && conn.Conn().IsClosed() {
+				conn.Release() // which ends it; the pool has one less, or makes a new one
+				continue
+			}
+		}
+		if err != nil {
+			conn.Release()
+			return nil, err
+		}
+		return conn, nil
 	}
-	return res, err
 }
 
 // awaitEnd waits until PostgreSQL has ended a query that was given up: pgx
@@ -276,51 +295,4 @@ func (e *postgresEngine) fits(ctx context.Context, q query) bool {
 		}
 	}
 	return true
-}
-
-func (e *postgresEngine) fault(err error) fault {
-	var value *valueError
-	if err == nil || errors.As(err, &value) || errors.Is(err, pgx.ErrTxCommitRollback) {
-		return fault{}
-	}
-	// A refused connection may come with any SQLSTATE, such as that of a name
-	// which is no database.
-	var refusal *pgconn.ConnectError
-	var answer *pgconn.PgError
-	if errors.As(err, &refusal) || !errors.As(err, &answer) {
-		return fault{kind: faultLost}
-	}
-	// SQLSTATE: PostgreSQL, appendix A.
-	switch answer.Code {
-	case "23502":
-		return fault{faultRule, reasonNull}
-	case "23505", "23P01":
-		return fault{faultRule, reasonTaken}
-	case "23503", "23001":
-		return fault{faultReference, reasonReference}
-	case "P0001": // RAISE EXCEPTION: a trigger refuses the record
-		return fault{faultRule, reasonCheck}
-	}
-	switch class := answer.Code[:min(2, len(answer.Code))]; {
-	case class == "22":
-		return fault{faultData, reasonType}
-	case class == "23":
-		return fault{faultRule, reasonCheck}
-	case class == "08", class == "53", class == "28", strings.HasPrefix(answer.Code, "57P"):
-		return fault{kind: faultLost}
-	}
-	return fault{}
-}
-
-// begin tries a second time when the first met a connection that had died in
-// the pool: nothing was changed yet.
-func (e *postgresEngine) begin(ctx context.Context) (transaction, error) {
-	tx, err := e.pool.Begin(ctx)
-	if err != nil && ctx.Err() == nil && e.fault(err).kind == faultLost {
-		tx, err = e.pool.Begin(ctx)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &postgresTransaction{engine: e, tx: tx}, nil
 }

@@ -286,15 +286,25 @@ func TestPostgresUnknownOutcome(t *testing.T) {
 
 	pg.Exec("CHECKPOINT") // testkit's servers do not sync
 	killed := rename(t, r, 1, "y")
-	pg.Kill()
-	if err := killed.Commit(t.Context()); !errors.Is(err, source.ErrUnknownOutcome) || !errors.Is(err, source.ErrDown) {
-		t.Errorf("Commit to a killed server: got %v, want ErrUnknownOutcome and ErrDown", err)
+	pg.Pause()
+	if err := killed.Commit(within(t, 200*time.Millisecond)); !errors.Is(err, source.ErrUnknownOutcome) {
+		t.Errorf("Commit to a server that is frozen and then killed: got %v, want ErrUnknownOutcome", err)
 	}
+	pg.Kill()
 	if over, err := killed.Over(t.Context()); over || !errors.Is(err, source.ErrDown) {
 		t.Errorf("Over on a killed server: got %t, %v, want ErrDown", over, err)
 	}
 	pg.Start()
 	becomesOver(t, killed)
+	dead := rename(t, r, 1, "z")
+	pg.Kill()
+	if err := dead.Commit(t.Context()); errors.Is(err, source.ErrUnknownOutcome) || !errors.Is(err, source.ErrDown) {
+		t.Errorf("Commit to a server that was killed before: got %v, want ErrDown, for nothing was sent", err)
+	}
+	if over, err := dead.Over(t.Context()); !over || err != nil {
+		t.Errorf("Over after a COMMIT that was not sent: got %t, %v", over, err)
+	}
+	pg.Start()
 	rename(t, r, 1, "z").Rollback() // the one connection is free again
 }
 

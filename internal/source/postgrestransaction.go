@@ -8,14 +8,71 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // postgresTransaction knows its id once it has changed something, so that
 // another connection can ask what became of it (PostgreSQL 10 and later).
 type postgresTransaction struct {
 	engine *postgresEngine
+	conn   *pgxpool.Conn // nil once it was given back
 	tx     pgx.Tx
 	id     *int64 // nil: none was given yet
+}
+
+func (e *postgresEngine) begin(ctx context.Context, r remedy) (transaction, error) {
+	t := &postgresTransaction{engine: e}
+	if err := t.begin(ctx, r); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *postgresTransaction) begin(ctx context.Context, r remedy) (err error) {
+	if t.conn == nil {
+		if t.conn, err = t.engine.acquire(ctx, r); err != nil {
+			t.conn = nil
+			return err
+		}
+	}
+	t.id = nil
+	if t.tx, err = t.conn.Conn().Begin(ctx); err != nil {
+		t.release()
+	}
+	return err
+}
+
+// again stays on the connection if it can: there it is known which plans are to
+// be forgotten.
+func (t *postgresTransaction) again(ctx context.Context, r remedy) error {
+	if t.conn == nil {
+		return t.begin(ctx, r)
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	_ = t.tx.Rollback(ending)
+	switch {
+	case r == remedyConnection:
+		_ = t.conn.Conn().Close(ending)
+		t.release()
+	case t.conn.Conn().IsClosed():
+		t.release()
+	case r == remedyPlan:
+		if err := t.conn.Conn().DeallocateAll(ctx); err != nil {
+			t.release()
+			return err
+		}
+	}
+	return t.begin(ctx, r)
+}
+
+// release gives the connection back. The pool keeps none that is closed, or
+// within a transaction still.
+func (t *postgresTransaction) release() {
+	if t.conn != nil {
+		t.conn.Release()
+		t.conn = nil
+	}
 }
 
 // postgresID returns the id of the transaction it runs in, or NULL while
@@ -72,7 +129,7 @@ func (t *postgresTransaction) commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if t.tx.Conn().IsClosed() {
+	if t.tx.Conn().IsClosed() || ended(t.tx.Conn().PgConn().Conn()) {
 		return errDead
 	}
 	if t.engine.tells.Load() && t.id == nil {
@@ -130,5 +187,8 @@ func (t *postgresTransaction) forgotten(ctx context.Context) (bool, error) {
 func (t *postgresTransaction) rollback() {
 	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
 	defer cancel()
-	_ = t.tx.Rollback(ctx)
+	if t.conn != nil {
+		_ = t.tx.Rollback(ctx)
+		t.release()
+	}
 }

@@ -18,9 +18,9 @@ import (
 // but a *BodyError are for the log, never for a client.
 var (
 	// ErrDown says that the source could not be reached, or did not answer in
-	// time: it cannot be connected to, the connection broke, its set-up fails,
-	// it has no connection left, the timeout configured for it passed, an
-	// origin answers 5xx or 429. A circuit breaker may count these errors,
+	// time: it cannot be connected to, also because it does not know the account
+	// or the database, the connection broke, it has no connection left, the
+	// timeout configured for it passed, an origin answers 5xx or 429. A circuit breaker may count these errors,
 	// and these alone: one statement that fails, or one record that cannot be
 	// rendered, must not take a whole database away. A caller who gives up
 	// earlier, by the end of its context, is no sign of the source's health
@@ -35,6 +35,12 @@ var (
 	// origin's answer, the text of a JSON column. The same call fails again
 	// until that is mended there.
 	ErrNotJSON = errors.New("the source's record is not JSON")
+	// ErrSlow says that the database itself ended the statement, by its own
+	// limit of time or because somebody asked it to.
+	ErrSlow = errors.New("the database ended the statement before it was done")
+	// ErrBadAnswer says that an origin answered with what can hold no record: no
+	// HTTP, no content, a coding that was not asked for, too much of it.
+	ErrBadAnswer = errors.New("the origin's answer is of no use")
 	// ErrNoRecord says that the record does not exist.
 	ErrNoRecord = errors.New("no such record")
 	// ErrUnknownOutcome says that a commit was sent and its answer lost: the

@@ -33,8 +33,9 @@ type table struct {
 
 	selects, selectMany, upsert, delete *statement
 
-	body  bodyReader
-	shape atomic.Pointer[shape] // of the latest load
+	body     bodyReader
+	shape    atomic.Pointer[shape] // of the latest load
+	refusals refusals
 }
 
 // Records prepares a resource. It parses every statement and reports all
@@ -167,12 +168,13 @@ func (t *table) Load(ctx context.Context, args Args) ([]byte, error) {
 		if t.db.engine.fault(err).kind == faultData && !t.db.engine.fits(ctx, q) {
 			return nil, ErrNoRecord
 		}
-		return nil, t.failed("loading", t.db.blame(ctx, err))
+		return nil, t.failed("loading", t.blame(ctx, keySelect, err))
 	}
 	record, err := t.record(res)
 	if err != nil && !errors.Is(err, ErrNoRecord) {
 		return nil, t.failed("loading", err)
 	}
+	t.refusals.heard(keySelect)
 	return record, err
 }
 
@@ -182,12 +184,16 @@ func (t *table) selectQuery(args Args) query {
 	return q
 }
 
-// read runs a query, and a second time when the first met a connection that
-// had died in the pool: reading twice does no harm.
+// read runs a query, and a second time when the first met what may be gone at
+// once: reading twice does no harm.
 func (t *table) read(ctx context.Context, q query) (*result, error) {
 	res, err := t.db.engine.query(ctx, q)
-	if err != nil && ctx.Err() == nil && t.db.engine.fault(err).kind == faultLost {
-		res, err = t.db.engine.query(ctx, q)
+	if err != nil && ctx.Err() == nil {
+		if q.remedy = t.db.engine.fault(err).remedy; q.remedy != remedyNone {
+			first := err
+			res, err = t.db.engine.query(ctx, q)
+			err = better(ctx, first, err)
+		}
 	}
 	t.db.observe(err)
 	return res, err
@@ -197,13 +203,29 @@ func (t *table) failed(doing string, err error) error {
 	return fmt.Errorf("%s a record of resource %q: %w", doing, t.name, err)
 }
 
-// record writes a result of the resource's select.
+// blame is DB.blame for an error of the statement under key, and remembers what
+// an operator has to mend.
+func (t *table) blame(ctx context.Context, key string, err error) error {
+	kind := t.db.engine.fault(err).kind
+	err = t.db.blame(ctx, err)
+	if kind == faultRefused && errors.Is(err, ErrFault) {
+		t.refusals.met(key, err)
+	}
+	return err
+}
+
+// record writes a result of the resource's select. What cannot be written stays
+// so until an operator mends the statement or the data.
 func (t *table) record(res *result) ([]byte, error) {
 	s, err := t.shapeOf(res.names)
 	if err != nil {
 		return nil, err
 	}
-	return s.record(res.rows, t.many)
+	record, err := s.record(res.rows, t.many)
+	if err != nil && !errors.Is(err, ErrNoRecord) && !errors.Is(err, ErrNotJSON) {
+		return nil, markedError{err, ErrFault}
+	}
+	return record, err
 }
 
 func (t *table) shapeOf(names []string) (*shape, error) {
@@ -212,7 +234,9 @@ func (t *table) shapeOf(names []string) (*shape, error) {
 	}
 	s, err := newShape(names)
 	if err != nil {
-		return nil, fmt.Errorf("select: %w", err)
+		err = markedError{fmt.Errorf("select: %w", err), ErrFault}
+		t.refusals.met(keySelect, err)
+		return nil, err
 	}
 	t.shape.Store(s)
 	return s, nil
@@ -229,15 +253,16 @@ func (t *table) Put(ctx context.Context, args Args, body []byte) (Change, error)
 	if err != nil {
 		return nil, err
 	}
-	return t.change(ctx, args, func(tx transaction) ([]byte, error) {
+	return t.change(ctx, args, func(ctx context.Context, tx transaction) ([]byte, error) {
 		_, err := tx.exec(ctx, t.upsert.bind(args, values))
 		t.db.observe(err)
 		if err != nil {
 			if fault := t.db.engine.fault(err); fault.kind >= faultData {
 				return nil, &BodyError{Reason: fault.reason}
 			}
-			return nil, t.failed("storing", t.db.blame(ctx, err))
+			return nil, t.failed("storing", t.blame(ctx, keyUpsert, err))
 		}
+		t.refusals.heard(keyUpsert)
 		return t.stored(ctx, tx, args)
 	})
 }
@@ -247,7 +272,7 @@ func (t *table) stored(ctx context.Context, tx transaction, args Args) ([]byte, 
 	res, err := tx.query(ctx, t.selectQuery(args))
 	t.db.observe(err)
 	if err != nil {
-		return nil, t.failed("reading back", t.db.blame(ctx, err))
+		return nil, t.failed("reading back", t.blame(ctx, keySelect, err))
 	}
 	record, err := t.record(res)
 	if errors.Is(err, ErrNoRecord) {
@@ -268,19 +293,20 @@ func (t *table) Delete(ctx context.Context, args Args) (Change, error) {
 	defer cancel()
 	q := t.delete.bind(args, nil)
 	unfit := false
-	c, err := t.change(ctx, args, func(tx transaction) ([]byte, error) {
+	c, err := t.change(ctx, args, func(ctx context.Context, tx transaction) ([]byte, error) {
 		n, err := tx.exec(ctx, q)
 		t.db.observe(err)
 		switch fault := t.db.engine.fault(err); {
 		case err == nil && n == 0:
 			return nil, ErrNoRecord
 		case err == nil:
+			t.refusals.heard(keyDelete)
 			return nil, nil
-		case fault.kind == faultReference:
+		case fault.kind == faultReference, fault.kind == faultRule:
 			return nil, markedError{&BodyError{Reason: ErrConflict.Error()}, ErrConflict}
 		default:
 			unfit = fault.kind == faultData
-			return nil, t.failed("deleting", t.db.blame(ctx, err))
+			return nil, t.failed("deleting", t.blame(ctx, keyDelete, err))
 		}
 	})
 	if unfit && !t.db.engine.fits(ctx, q) {
@@ -289,16 +315,18 @@ func (t *table) Delete(ctx context.Context, args Args) (Change, error) {
 	return c, err
 }
 
-// change opens a transaction around write, which returns the record it
-// leaves. The transaction stays open only if write succeeds.
-func (t *table) change(ctx context.Context, args Args, write func(transaction) ([]byte, error)) (Change, error) {
+// write is what happens inside a transaction. It returns the record that the
+// transaction leaves.
+type write func(ctx context.Context, tx transaction) ([]byte, error)
+
+// change opens a transaction around write. It stays open only if write succeeds.
+func (t *table) change(ctx context.Context, args Args, write write) (Change, error) {
 	if err := t.ready(ctx, args); err != nil {
 		return nil, t.failed("changing", err)
 	}
-	tx, err := t.db.engine.begin(ctx)
-	t.db.observe(err)
+	tx, err := t.begin(ctx)
 	if err != nil {
-		return nil, t.failed("beginning to change", t.db.blame(ctx, err))
+		return nil, t.failed("beginning to change", err)
 	}
 	kept := false
 	defer func() { // a panic must not keep the connection
@@ -306,10 +334,30 @@ func (t *table) change(ctx context.Context, args Args, write func(transaction) (
 			tx.rollback()
 		}
 	}()
-	record, err := write(tx)
-	if err != nil {
-		return nil, err
+	c := &change{table: t, tx: tx, write: write}
+	if c.record, err = write(ctx, tx); err != nil {
+		if err = c.repeat(ctx, err); err != nil {
+			return nil, err
+		}
 	}
 	kept = true
-	return &change{table: t, tx: tx, record: record}, nil
+	return c, nil
+}
+
+// begin tries a second time when the first met what may be gone at once: nothing
+// was changed yet.
+func (t *table) begin(ctx context.Context) (transaction, error) {
+	tx, err := t.db.engine.begin(ctx, remedyNone)
+	if err != nil {
+		first := t.db.blame(ctx, err)
+		if r := remedyOf(ctx, first); r != remedyNone {
+			tx, err = t.db.engine.begin(ctx, r)
+		}
+		if err != nil {
+			t.db.observe(err)
+			return nil, better(ctx, first, t.db.blame(ctx, err))
+		}
+	}
+	t.db.observe(nil)
+	return tx, nil
 }

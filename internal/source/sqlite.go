@@ -89,7 +89,9 @@ func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) {
 
 func (f *sqliteFile) openPool(name string, busy time.Duration, readOnly bool) (*sql.DB, error) {
 	v := url.Values{}
-	v.Set("_busy_timeout", strconv.FormatInt(max(busy.Milliseconds(), 1), 10))
+	// A lock that is kept for too long has to be told from a file that does not
+	// answer, and so waiting for it ends before the call's time does.
+	v.Set("_busy_timeout", strconv.FormatInt(max(busy.Milliseconds()*9/10, 1), 10))
 	v.Set("_journal_mode", "WAL")
 	v.Set("_foreign_keys", "1")
 	if readOnly {
@@ -132,25 +134,40 @@ func sqliteFault(err error) fault {
 	}
 	switch e.Code() {
 	case sqlite3.SQLITE_CONSTRAINT_NOTNULL:
-		return fault{faultRule, reasonNull}
+		return fault{kind: faultRule, reason: reasonNull}
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
-		return fault{faultRule, reasonTaken}
+		return fault{kind: faultRule, reason: reasonTaken}
 	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-		return fault{faultReference, reasonReference}
+		return fault{kind: faultReference, reason: reasonReference}
 	case sqlite3.SQLITE_CONSTRAINT_DATATYPE:
-		return fault{faultRule, reasonType}
+		return fault{kind: faultRule, reason: reasonType}
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_CONSTRAINT:
-		return fault{faultRule, reasonCheck}
+		return fault{kind: faultRule, reason: reasonCheck}
 	case sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
-		return fault{faultData, reasonType}
-	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOTADB:
+		return fault{kind: faultData, reason: reasonType}
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR:
 		return fault{kind: faultLost}
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
-		return fault{kind: faultBusy}
+		return fault{kind: faultBusy, remedy: remedyRepeat}
+	case sqlite3.SQLITE_SCHEMA:
+		return fault{kind: faultBusy, remedy: remedyPlan}
+	case sqlite3.SQLITE_INTERRUPT:
+		return fault{kind: faultSlow}
+	case sqlite3.SQLITE_ERROR:
+		// Besides statements it means values that functions do not take.
+		for _, text := range []string{"malformed JSON", "integer overflow"} {
+			if strings.Contains(e.Error(), text) {
+				return fault{kind: faultData, reason: reasonType}
+			}
+		}
+		return fault{kind: faultRefused}
+	case sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
+		sqlite3.SQLITE_RANGE, sqlite3.SQLITE_MISUSE:
+		return fault{kind: faultRefused}
 	}
-	return fault{}
+	return fault{} // a full disk among others: reads work
 }
 
 // appendSQLite writes a value by what it is, as SQLite's own typing has it.

@@ -223,9 +223,10 @@ func (s *statement) binds(param int) bool {
 type query struct {
 	sql    string
 	args   []any
-	one    bool // rows after the first are of no interest
-	keyed  bool // a column json is the record itself although a key stands before it
-	varies bool // the text depends on the request: do not keep it prepared
+	one    bool   // rows after the first are of no interest
+	keyed  bool   // a column json is the record itself although a key stands before it
+	varies bool   // the text depends on the request: do not keep it prepared
+	remedy remedy // for the fault that the attempt before met
 }
 
 // bind puts values in: args for path parameters, fields for the body's.

@@ -53,8 +53,11 @@ func (e *stdEngine) dialect() dialect { return e.flavour.dialect }
 
 func (e *stdEngine) fault(err error) fault {
 	var value *valueError
-	if err == nil || errors.As(err, &value) {
+	switch {
+	case err == nil:
 		return fault{}
+	case errors.As(err, &value):
+		return fault{kind: faultRecord}
 	}
 	return e.flavour.fault(err)
 }
@@ -109,6 +112,9 @@ func (e *stdEngine) query(ctx context.Context, q query) (*result, error) {
 		}
 		return e.collect(rows, q)
 	}
+	if q.remedy == remedyPlan {
+		e.forget(q.sql)
+	}
 	stmt, err := e.stmt(ctx, q.sql)
 	if err != nil {
 		return nil, err
@@ -118,6 +124,17 @@ func (e *stdEngine) query(ctx context.Context, q query) (*result, error) {
 		return nil, err
 	}
 	return e.collect(rows, q)
+}
+
+// forget drops the prepared form of text, on all connections.
+func (e *stdEngine) forget(text string) {
+	e.mu.Lock()
+	stmt := e.prepared[text]
+	delete(e.prepared, text)
+	e.mu.Unlock()
+	if stmt != nil {
+		_ = stmt.Close() // after the queries that run on it
+	}
 }
 
 // columns asks for no row of the query: neither driver describes a statement
@@ -208,14 +225,9 @@ func (e *valueError) Unwrap() error { return e.err }
 // begin takes a connection out of the pool and keeps it: BEGIN and COMMIT are
 // sent as statements, each under the context of its own call, where a sql.Tx
 // would roll back on its own when the context it was begun with ends.
-func (e *stdEngine) begin(ctx context.Context) (transaction, error) {
-	conn, err := e.writes.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	tx := &stdTransaction{engine: e, conn: conn}
-	if _, err := conn.ExecContext(ctx, e.flavour.begin); err != nil {
-		tx.rollback()
+func (e *stdEngine) begin(ctx context.Context, _ remedy) (transaction, error) {
+	tx := &stdTransaction{engine: e}
+	if err := tx.begin(ctx); err != nil {
 		return nil, err
 	}
 	return tx, nil
@@ -223,8 +235,29 @@ func (e *stdEngine) begin(ctx context.Context) (transaction, error) {
 
 type stdTransaction struct {
 	engine  *stdEngine
-	conn    *sql.Conn
-	outcome outcome // of a lost COMMIT
+	conn    *sql.Conn // nil once it was given back
+	outcome outcome   // of a lost COMMIT
+}
+
+func (t *stdTransaction) begin(ctx context.Context) (err error) {
+	if t.conn, err = t.engine.writes.Conn(ctx); err != nil {
+		t.conn = nil
+		return err
+	}
+	if _, err = t.conn.ExecContext(ctx, t.engine.flavour.begin); err != nil {
+		t.rollback()
+	}
+	return err
+}
+
+// again takes a connection that is alive: the pool of database/sql looks at each.
+// Writes have no plans that outlive them.
+func (t *stdTransaction) again(ctx context.Context, r remedy) error {
+	if r == remedyConnection && t.conn != nil {
+		_ = t.conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	t.rollback()
+	return t.begin(ctx)
 }
 
 func (t *stdTransaction) query(ctx context.Context, q query) (*result, error) {
@@ -253,7 +286,8 @@ func (t *stdTransaction) commit(ctx context.Context) error {
 		t.rollback()
 		return err
 	}
-	return t.conn.Close()
+	err, t.conn = t.conn.Close(), nil
+	return err
 }
 
 // over has nobody to ask where COMMIT always has an answer: what did not
@@ -268,10 +302,14 @@ func (t *stdTransaction) over(ctx context.Context) (bool, error) {
 // rollback ends the transaction, or the connection when that fails: one with
 // an open transaction must not go back to the pool.
 func (t *stdTransaction) rollback() {
+	if t.conn == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
 	defer cancel()
 	if _, err := t.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
 		_ = t.conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
 	_ = t.conn.Close()
+	t.conn = nil
 }
