@@ -71,8 +71,9 @@ type Cache struct {
 		sync.Mutex
 		lines map[pastKey]*pastLine
 	}
-	writes  unconfirmed
-	tallies tallies
+	writes   unconfirmed
+	tallies  tallies
+	refusals nowAndThen // logged, of reads that are answered all the same
 
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
@@ -234,7 +235,9 @@ func (p *pace) allow(now int64) bool {
 	return p.count.Add(1) <= p.limit.Load()
 }
 
-// Invalidate removes keys from the shared tier and so from every memory.
+// Invalidate removes keys from the shared tier and so from every memory. A guard
+// that stands there stays, and its writer will put no record in its place: what
+// it has read back in its transaction may be older than this call.
 func (c *Cache) Invalidate(ctx context.Context, keys []string) error {
 	err := c.tier.remove(ctx, keys)
 	for _, key := range keys {

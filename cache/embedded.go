@@ -261,7 +261,7 @@ func (e *embedded) count(ctx context.Context, key string) (int64, error) {
 func parseCount(key string, text []byte) (int64, error) {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("key %q holds no counter", key)
+		return 0, fmt.Errorf("%w: key %q holds no number that can be counted; delete it, or write one there", ErrRefused, key)
 	}
 	return n, nil
 }

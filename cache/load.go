@@ -291,8 +291,12 @@ func (k *leased) settle(ctx context.Context, records [][]byte, at int, err error
 		return
 	}
 	stored, fillErr := q.tier.fill(ctx, q.key, k.token, e.Data(), q.lifetime(q.r, q.key, e.Missing()))
-	if a.Stored = stored; fillErr != nil {
-		q.cfg.Log.Warn("a loaded record was not stored", "resource", q.r.Name, "error", fillErr)
+	if a.Stored = stored; fillErr == nil {
+		return
+	}
+	q.cfg.Log.Warn("a loaded record was not stored", "resource", q.r.Name, "error", fillErr)
+	if !errors.Is(fillErr, errDown) {
+		k.release(ctx) // refused: the lease would stand until it expires, and all readers wait for nothing
 	}
 }
 

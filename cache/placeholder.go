@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 )
@@ -44,6 +45,10 @@ func (t *redisTier) renew(ctx context.Context, key, token string) (bool, error) 
 
 func (t *redisTier) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
 	_, err := t.script(ctx, t.scripts.unguard, withSibling(key), token, textOf(value), milliseconds(ttl))
+	if err != nil && len(value) > 0 && !errors.Is(err, errDown) {
+		// Refused, as by a Redis without memory left: taking the guard out needs none.
+		_, err = t.script(ctx, t.scripts.unguard, withSibling(key), token, "", "0")
+	}
 	if err == nil {
 		err = t.replicated(ctx)
 	}

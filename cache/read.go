@@ -314,6 +314,10 @@ func (q *query) beginWaiting() error {
 // marked, or from the source, kept for a moment and marked. A copy whose
 // lifetime was over is not worth more than the source's word.
 func (q *query) withoutShared(cause error) (Answer, error) {
+	if q.r.Records != nil && errors.Is(cause, ErrRefused) && q.refusals.allow(q.store.now()) {
+		// The reader is answered, so nobody else would tell the operator.
+		q.cfg.Log.Error("the shared tier refuses a key; its record is loaded from the source each time", "resource", q.r.Name, "key", q.key, "error", cause)
+	}
 	if e := q.store.find(q.r, []byte(q.key)); e != nil && e.flags&flagUntracked == 0 && q.store.now() < e.ends {
 		if a, ok := q.stale(); ok {
 			return a, nil

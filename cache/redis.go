@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,15 +150,15 @@ func (t *redisTier) ask(ctx context.Context) (*clients, error) {
 	return t.clients.Load(), nil
 }
 
-// failed looks at an error of a command. Errors that Redis itself answered
-// are returned as they are; a broken link stops everybody from asking until
-// the keeper has reached Redis again.
+// failed looks at an error of a command. What Redis itself has answered says
+// that it is there: it concerns this command and its key alone. A broken link
+// stops everybody from asking until the keeper has reached Redis again.
 func (t *redisTier) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, answered := rueidis.IsRedisErr(err); answered {
-		return err
+	if reply := answered(err); reply != "" {
+		return refusalOf(reply, err)
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		// One slow answer is no outage; the keeper's own reads decide that.
@@ -238,10 +237,21 @@ type moment struct {
 	until time.Time
 }
 
+// answered returns the error reply that err is or wraps, "" if it is none:
+// rueidis' own IsRedisErr looks only at what is not wrapped.
+func answered(err error) string {
+	if errors.Is(err, rueidis.ErrDoCacheAborted) { // of a tracked read's transaction
+		return "EXECABORT " + err.Error()
+	}
+	if reply, ok := errors.AsType[*rueidis.RedisError](err); ok && !reply.IsNil() {
+		return reply.Error()
+	}
+	return ""
+}
+
 // broken tells a lost connection from an answer and from a deadline.
 func broken(err error) bool {
-	_, answered := rueidis.IsRedisErr(err)
-	return !answered && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
+	return answered(err) == "" && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
 }
 
 func (t *redisTier) get(ctx context.Context, key string) (reply, error) {
@@ -249,13 +259,20 @@ func (t *redisTier) get(ctx context.Context, key string) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return replies[0], nil
+	return replies[0].reply, replies[0].err
 }
 
-// getMany reads keys in one round trip.
-func (t *redisTier) getMany(ctx context.Context, keys []string) ([]reply, error) {
-	replies := make([]reply, len(keys))
-	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) error {
+// sought is what one key of several was found to hold.
+type sought struct {
+	reply
+	err error
+}
+
+// getMany reads keys in one round trip. What Redis refuses of them is the error
+// of that key; err is that of all.
+func (t *redisTier) getMany(ctx context.Context, keys []string) (replies []sought, err error) {
+	replies = make([]sought, len(keys))
+	err = t.do(ctx, func(ctx context.Context, c rueidis.Client) error {
 		cmds := make([]rueidis.Completed, 0, 2*len(keys))
 		for _, key := range keys {
 			// The value first: only a key that still stands after it, without
@@ -265,8 +282,12 @@ func (t *redisTier) getMany(ctx context.Context, keys []string) ([]reply, error)
 		answers := c.DoMulti(ctx, cmds...)
 		for i := range keys {
 			pttl, err := answers[2*i+1].AsInt64()
-			if err != nil {
+			if err != nil && answered(err) == "" {
 				return err
+			}
+			if err != nil {
+				replies[i] = sought{err: t.failed(err)}
+				continue
 			}
 			ttl := time.Duration(pttl) * time.Millisecond
 			if pttl == -1 {
@@ -274,9 +295,11 @@ func (t *redisTier) getMany(ctx context.Context, keys []string) ([]reply, error)
 			} else if pttl <= 0 {
 				ttl = time.Millisecond
 			}
-			if replies[i], err = classifyReply(answers[2*i], ttl); err != nil {
+			r, err := classifyReply(answers[2*i], ttl)
+			if err != nil && answered(err) == "" {
 				return err
 			}
+			replies[i] = sought{r, t.failed(err)}
 		}
 		return nil
 	})
@@ -298,8 +321,7 @@ func classifyReply(answer rueidis.RedisResult, ttl time.Duration) (reply, error)
 }
 
 func isWrongType(err error) bool {
-	answer, ok := rueidis.IsRedisErr(err)
-	return ok && strings.HasPrefix(answer.Error(), "WRONGTYPE")
+	return codeOf(answered(err)) == "WRONGTYPE"
 }
 
 func (t *redisTier) acquire(ctx context.Context, key, token string, instead []byte) (reply, error) {
@@ -402,18 +424,41 @@ func repeat(err error, n int) []error {
 	return errs
 }
 
+// remove leaves as a writer does whose guard was lost: it deletes what stands
+// there, but a guard of others it marks as shared. DEL would take their guards
+// away, and abort their writes. Side by side, for the connection to carry them in
+// one piece; in Cluster they live in different slots.
 func (t *redisTier) remove(ctx context.Context, keys []string) error {
-	return t.do(ctx, func(ctx context.Context, c rueidis.Client) error {
-		cmds := make([]rueidis.Completed, len(keys)) // one each: in Cluster they live in different slots
-		for i, key := range keys {
-			cmds[i] = c.B().Del().Key(key).Build()
+	var all sync.WaitGroup
+	var down, refused atomic.Pointer[error]
+	next := make(chan string)
+	for range min(len(keys), 64) {
+		all.Go(func() {
+			for key := range next {
+				_, err := t.script(ctx, t.scripts.unguard, withSibling(key), newToken(), "", "0")
+				switch {
+				case errors.Is(err, errDown):
+					down.CompareAndSwap(nil, &err)
+				case err != nil:
+					refused.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	for _, key := range keys {
+		if down.Load() != nil {
+			break // the rest fares no better
 		}
-		var errs []error
-		for _, answer := range c.DoMulti(ctx, cmds...) {
-			errs = append(errs, answer.Error())
+		next <- key
+	}
+	close(next)
+	all.Wait()
+	for _, err := range []*error{down.Load(), refused.Load()} {
+		if err != nil {
+			return *err
 		}
-		return errors.Join(errs...)
-	})
+	}
+	return nil
 }
 
 // add is not repeated when the connection breaks: it may have counted.
@@ -428,13 +473,17 @@ func (t *redisTier) add(ctx context.Context, key string, n int64) (sum int64, er
 	return sum, t.failed(err)
 }
 
-func (t *redisTier) count(ctx context.Context, key string) (n int64, err error) {
-	err = t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
-		n, err = c.Do(ctx, c.B().Get().Key(key).Build()).AsInt64()
+func (t *redisTier) count(ctx context.Context, key string) (int64, error) {
+	var text []byte
+	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
+		text, err = c.Do(ctx, c.B().Get().Key(key).Build()).AsBytes()
 		if rueidis.IsRedisNil(err) {
-			n, err = 0, nil
+			text, err = []byte("0"), nil
 		}
 		return err
 	})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return parseCount(key, text)
 }

@@ -250,10 +250,12 @@ func addTo(read *sql.Stmt, r row) (int64, error) {
 		return r.add, nil
 	case err != nil:
 		return 0, err
+	case expires > 0 && expires <= time.Now().UnixMilli(): // another program's; it counts as gone
+		return r.add, nil
 	}
 	n, err := parseCount(r.key, text)
 	if err == nil && n > math.MaxInt64-r.add {
-		err = fmt.Errorf("key %q cannot count %d more than %d", r.key, r.add, n)
+		err = fmt.Errorf("%w: key %q cannot count %d more than %d; delete it, or write a number there", ErrRefused, r.key, r.add, n)
 	}
 	return n + r.add, err
 }

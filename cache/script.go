@@ -70,7 +70,7 @@ local size, count, burst, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(
 local window = math.floor(now / size)
 local into = now - window * size
 local used = redis.pcall('HGET', KEYS[1], window)
-if type(used) == 'table' then
+if used and not (type(used) == 'string' and #used < 16 and string.match(used, '^%d+$')) then
   redis.call('DEL', KEYS[1])
   used = false
 end

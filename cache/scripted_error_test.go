@@ -14,8 +14,8 @@ import (
 
 const execAbort = "-EXECABORT Transaction discarded because of previous errors.\r\n"
 
-// refusal is a plan in which Redis refuses the read with an error.
-func refusal(text string) plan {
+// refusing is a plan in which Redis refuses the read with an error.
+func refusing(text string) plan {
 	return plan{reply: map[int]string{partPTTL: "-" + text + "\r\n", partGet: "-" + text + "\r\n", partExec: execAbort}}
 }
 
@@ -53,10 +53,10 @@ func TestRefusedReads(t *testing.T) {
 	wrongType := "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
 	f("WRONGTYPE", plan{reply: map[int]string{partExec: "*2\r\n:-1\r\n" + wrongType}}, "", ErrNotJSON)
 	f("no JSON", plan{reply: map[int]string{partExec: testkit.Encode([]any{-1, "{"})}}, "", ErrNotJSON)
-	f("LOADING", refusal("LOADING Redis is loading the dataset in memory"), "untracked", ErrUnavailable)
-	f("MOVED", refusal("MOVED 1 127.0.0.1:1"), "untracked", ErrUnavailable)
-	f("ASK", refusal("ASK 1 127.0.0.1:1"), "untracked", ErrUnavailable)
-	f("NOPERM", refusal("NOPERM this user has no permissions to access one of the keys"), "untracked", ErrUnavailable)
+	f("LOADING", refusing("LOADING Redis is loading the dataset in memory"), "untracked", ErrUnavailable)
+	f("MOVED", refusing("MOVED 1 127.0.0.1:1"), "untracked", ErrUnavailable)
+	f("ASK", refusing("ASK 1 127.0.0.1:1"), "untracked", ErrUnavailable)
+	f("NOPERM", refusing("NOPERM this user has no permissions to access one of the keys"), "untracked", ErrUnavailable)
 }
 
 // TestNil: with a source, nothing in Redis is a reason to load, and never a
@@ -97,7 +97,7 @@ func TestAskRedirects(t *testing.T) {
 	d := newDesk(t, c, nil)
 	key := d.key("a")
 	target.set(key, `{"v":1}`)
-	home.plan(key, refusal(fmt.Sprintf("ASK %d %s", slotOf(key), target.srv.Addr())))
+	home.plan(key, refusing(fmt.Sprintf("ASK %d %s", slotOf(key), target.srv.Addr())))
 	if a := d.wantRead("a", `{"v":1}`, TierRedis); a.Stored {
 		t.Error("a reply after ASK was stored")
 	}

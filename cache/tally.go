@@ -72,7 +72,7 @@ func (c *Cache) tally(ctx context.Context, k tallyKey) (int64, error) {
 	}
 	switch {
 	case r.err != nil:
-		return 0, fmt.Errorf("%w: counting: %w", ErrUnavailable, r.err)
+		return 0, fmt.Errorf("%w: counting at key %q: %w", ErrUnavailable, k.key, r.err)
 	case k.add:
 		return r.last - r.callers + place, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,7 +65,7 @@ func (c *connection) Cancel(key, _ string, err error) {
 	if o == nil {
 		return
 	}
-	if _, answered := rueidis.IsRedisErr(err); answered || errors.Is(err, rueidis.ErrDoCacheAborted) {
+	if answered(err) != "" {
 		c.tier.store.refused(o, key)
 	} else {
 		c.tier.store.abandon(o, key)
@@ -147,11 +148,14 @@ func (t *redisTier) trackBlind(ctx context.Context, o *owner, flights []*flight)
 		t.store.arrived(o, f.key)
 		out[i] = tracked{err: err}
 		if err == nil {
+			out[i].err = replies[i].err
+		}
+		if out[i].err == nil {
 			life := t.tuned.Load().UntrackedTTL
 			if replies[i].ttl > 0 {
 				life = min(life, replies[i].ttl)
 			}
-			out[i] = tracked{reply: replies[i], expiry: sent + int64(life), flags: flagUntracked}
+			out[i] = tracked{reply: replies[i].reply, expiry: sent + int64(life), flags: flagUntracked}
 		}
 	}
 	return out
@@ -217,6 +221,9 @@ func (t *redisTier) keepLinks(ctx context.Context) {
 		case errors.Is(err, errSilent):
 			t.deaf(err)
 			links = nil
+		case t.refused(err):
+			t.mend()
+			looked, links = time.Now(), nil
 		default:
 			t.trip(err)
 		}
@@ -246,6 +253,24 @@ func (t *redisTier) proveLinks(ctx context.Context, links []*link, round time.Du
 func (t *redisTier) deaf(err error) {
 	t.log.Error("invalidations do not arrive; memory keeps nothing longer than memory.untracked_ttl until they do", "error", err)
 	t.replaceReader()
+}
+
+// refused tells whether Redis answers and only refuses the proof: an account
+// without a right to the canary's key, no memory left for it (then MULTI, and so
+// every tracked read, is refused, too, and a plain GET is not), no disk to write
+// to. Redis is there, and its keys can be read; but nobody can tell whether it
+// reports changes. So it is read as one that refuses CLIENT TRACKING, and asked
+// again after retrackEvery.
+func (t *redisTier) refused(err error) bool {
+	reply := answered(err)
+	if t.clients.Load() == nil || reply == "" || slices.Contains(away, codeOf(reply)) {
+		return false
+	}
+	if t.blind.Load() == nil { // which only the keeper changes
+		t.blind.Store(t.store.newBlindOwner())
+		t.log.Error("redis refuses the canary that proves its invalidations; memory keeps nothing longer than memory.untracked_ttl until it does not", "error", refusalOf(reply, err))
+	}
+	return true
 }
 
 // replaceReader dials a new tracked reader in place of the present one.

@@ -57,7 +57,7 @@ func (s *Server) store(c *call, b *batchBody) error {
 }
 
 // failure answers when items were not acknowledged. With none stored because
-// the tier is away it is that error which counts; else the client is told
+// the tier is away, or refuses them all, it is that error which counts; else the client is told
 // which items to send again.
 func (b *batchBody) failure(c *call, errs []error) error {
 	var first error
@@ -70,7 +70,7 @@ func (b *batchBody) failure(c *call, errs []error) error {
 			first = err
 		}
 		failed++
-		if problemOf(err).status > fasthttp.StatusBadGateway {
+		if problemOf(err).status > fasthttp.StatusBadGateway || errors.Is(err, cache.ErrRefused) {
 			away++
 		}
 	}

@@ -63,3 +63,14 @@ func (s *Server) IsKey(key string) bool {
 	}
 	return false
 }
+
+// IsOnlyCopy tells whether key is that of a record without a source: what the
+// shared tier has of it is all there is.
+func (s *Server) IsOnlyCopy(key string) bool {
+	for _, t := range s.targets {
+		if t.Records == nil && t.key.Matches(key) {
+			return true
+		}
+	}
+	return false
+}

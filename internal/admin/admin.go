@@ -58,9 +58,10 @@ type Deps struct {
 	Metrics func(io.Writer) error
 	// Stats returns what /api/stats shows, encoded with encoding/json.
 	Stats func() any
-	// Invalidate drops what paths and keys name from all tiers and returns
-	// the number of keys dropped. An *InvalidateError blames the request.
-	Invalidate func(ctx context.Context, paths, keys []string) (int, error)
+	// Invalidate drops what the targets name from all tiers and returns the
+	// number of keys dropped. An *InvalidateError blames the request; ErrRefused
+	// says that sending it again does not help.
+	Invalidate func(ctx context.Context, t Targets) (int, error)
 	// Log takes failures whose cause a client must not see.
 	Log *slog.Logger
 }

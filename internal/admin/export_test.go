@@ -24,5 +24,5 @@ func ReadTargets(body []byte, most int) (paths, keys []string, status int) {
 	if fault != nil {
 		return nil, nil, fault.status
 	}
-	return all.paths, all.keys, 0
+	return all.Paths, all.Keys, 0
 }

@@ -32,7 +32,7 @@ func (a *Admin) invalidate(ctx *fasthttp.RequestCtx) {
 	// waits for requests to finish.
 	work, cancel := context.WithTimeout(context.Background(), a.config.InvalidateTimeout)
 	defer cancel()
-	n, err := a.deps.Invalidate(work, targets.paths, targets.keys)
+	n, err := a.deps.Invalidate(work, targets)
 	var blame *InvalidateError
 	switch {
 	case err == nil:
@@ -42,6 +42,9 @@ func (a *Admin) invalidate(ctx *fasthttp.RequestCtx) {
 	case errors.Is(err, context.DeadlineExceeded):
 		a.deps.Log.Error("invalidating ran out of time", "done", n, "error", err)
 		problem(ctx, fasthttp.StatusGatewayTimeout, "ran out of time; some may be invalidated, send the request again")
+	case errors.Is(err, ErrRefused):
+		a.deps.Log.Error("invalidating", "done", n, "error", err)
+		problem(ctx, fasthttp.StatusInternalServerError, "the shared tier refuses to remove a key; the log says which right is missing")
 	default:
 		a.deps.Log.Error("invalidating", "done", n, "error", err)
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
@@ -49,8 +52,15 @@ func (a *Admin) invalidate(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// targets is the body of an invalidation.
-type targets struct{ paths, keys []string }
+// Targets is the body of an invalidation. Delete says that records without a
+// source, whose only copy is in the shared tier, may be among them.
+type Targets struct {
+	Paths, Keys []string
+	Delete      bool
+}
+
+// ErrRefused says that the shared tier refuses to remove a key, and will again.
+var ErrRefused = errors.New("the shared tier refuses to remove a key")
 
 // fault is a body that cannot be used.
 type fault struct {
@@ -58,11 +68,11 @@ type fault struct {
 	detail string
 }
 
-// readTargets reads {"paths":[…],"keys":[…]}, both optional, at least one
-// target in all. Unknown and duplicate members are refused: a misspelt "key"
-// that invalidates nothing would look like success.
-func readTargets(body []byte, most int) (targets, *fault) {
-	var all targets
+// readTargets reads {"paths":[…],"keys":[…],"delete":true}, all optional, at
+// least one target in all. Unknown and duplicate members are refused: a misspelt
+// "key" that invalidates nothing would look like success.
+func readTargets(body []byte, most int) (Targets, *fault) {
+	var all Targets
 	d := jsontext.NewDecoder(bytes.NewReader(body))
 	if d.PeekKind() != '{' {
 		if err := d.SkipValue(); err != nil {
@@ -82,14 +92,24 @@ func readTargets(body []byte, most int) (targets, *fault) {
 		member := name.String()
 		switch member {
 		case "paths":
-			list = &all.paths
+			list = &all.Paths
 		case "keys":
-			list = &all.keys
+			list = &all.Keys
+		case "delete":
+			yes, err := d.ReadToken()
+			switch {
+			case err != nil:
+				return all, malformed()
+			case yes.Kind() != 't' && yes.Kind() != 'f':
+				return all, &fault{fasthttp.StatusUnprocessableEntity, `member "delete" must be true or false`}
+			}
+			all.Delete = yes.Bool()
+			continue
 		default:
 			return all, &fault{fasthttp.StatusUnprocessableEntity,
-				fmt.Sprintf(`member %q is unknown; there are "paths" and "keys"`, printable([]byte(member)))}
+				fmt.Sprintf(`member %q is unknown; there are "paths", "keys" and "delete"`, printable([]byte(member)))}
 		}
-		values, f := readStrings(d, member, most-len(all.paths)-len(all.keys))
+		values, f := readStrings(d, member, most-len(all.Paths)-len(all.Keys))
 		if f != nil {
 			return all, f
 		}
@@ -101,7 +121,7 @@ func readTargets(body []byte, most int) (targets, *fault) {
 	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return all, malformed()
 	}
-	if len(all.paths)+len(all.keys) == 0 {
+	if len(all.Paths)+len(all.Keys) == 0 {
 		return all, &fault{fasthttp.StatusUnprocessableEntity, `name at least one path or key`}
 	}
 	return all, nil

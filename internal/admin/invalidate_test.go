@@ -29,6 +29,12 @@ func TestInvalidate(t *testing.T) {
 	f(`{"keys":["user:2"]}`, `{"count":1,"status":"success"}`, nil, []string{"user:2"})
 	f(" {\"paths\" : [ \"/a\\u0062\" ] }\n", `{"count":1,"status":"success"}`, []string{"/ab"}, nil)
 	f(`{"keys":[],"paths":["/x"]}`, `{"count":1,"status":"success"}`, []string{"/x"}, nil)
+	for body, want := range map[string]bool{`{"keys":["a"]}`: false, `{"keys":["a"],"delete":false}`: false, `{"delete":true,"keys":["a"]}`: true} {
+		f(body, `{"count":1,"status":"success"}`, nil, []string{"a"})
+		if r.delete != want {
+			t.Errorf("POST %s: delete is %v, want %v", body, r.delete, want)
+		}
+	}
 }
 
 func TestInvalidateBadBodies(t *testing.T) {
@@ -63,6 +69,11 @@ func TestInvalidateBadBodies(t *testing.T) {
 	f(422, `{"keys":"a"}`)
 	f(422, `{"keys":null}`)
 	f(422, `{"keys":[1]}`)
+	f(422, `{"keys":["a"],"delete":1}`)
+	f(422, `{"keys":["a"],"delete":"true"}`)
+	f(422, `{"keys":["a"],"delete":[]}`)
+	f(422, `{"delete":true}`)
+	f(400, `{"keys":["a"],"delete":}`)
 	f(422, `{"keys":["a",["b"]]}`)
 	f(422, `{"keys":{"a":1}}`)
 	f(413, `{"keys":["a","b","c","d"]}`)
@@ -87,6 +98,7 @@ func TestInvalidateFailures(t *testing.T) {
 	f(fmt.Errorf("checking: %w", &admin.InvalidateError{Target: "other:1", Reason: "matches the template of no resource"}),
 		422, `\"other:1\" matches the template of no resource`)
 	f(fmt.Errorf("asking hunter2: %w", context.DeadlineExceeded), 504, "send the request again")
+	f(fmt.Errorf("%w: hunter2 may not", admin.ErrRefused), 500, "which right is missing")
 	f(errors.New("dialling hunter2: refused"), 503, "the log says why")
 	if log := r.log.String(); !strings.Contains(log, "hunter2: refused") {
 		t.Errorf("log %q lacks the cause", log)

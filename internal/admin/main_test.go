@@ -40,6 +40,7 @@ type rig struct {
 	pages    func(io.Writer) error
 	stats    func() any
 	paths    []string // of the last invalidation
+	delete   bool
 	keys     []string
 	outcome  error
 }
@@ -74,12 +75,12 @@ func startOn(t *testing.T, l net.Listener, config admin.Config, tokens ...auth.T
 		Draining: func() bool { return r.draining },
 		Metrics:  func(w io.Writer) error { return r.pages(w) },
 		Stats:    func() any { return r.stats() },
-		Invalidate: func(ctx context.Context, paths, keys []string) (int, error) {
+		Invalidate: func(ctx context.Context, all admin.Targets) (int, error) {
 			if _, ok := ctx.Deadline(); !ok {
 				return 0, errors.New("no deadline")
 			}
-			r.paths, r.keys = paths, keys
-			return len(paths) + len(keys), r.outcome
+			r.paths, r.keys, r.delete = all.Paths, all.Keys, all.Delete
+			return len(all.Paths) + len(all.Keys), r.outcome
 		},
 		Log: slog.New(slog.NewTextHandler(&r.log, nil)),
 	})

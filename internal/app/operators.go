@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 
 	"hearth/cache"
@@ -11,36 +13,50 @@ import (
 
 func (a *App) newAdmin(g *generation) *admin.Admin {
 	return admin.New(admin.Config{Hosts: g.cfg.Server.AdminHosts}, admin.Deps{
-		Keeper:   g.keeper,
-		Ready:    a.checks,
-		Draining: func() bool { return handlers.State(a.state.Load()) == handlers.Draining },
-		Metrics:  func(w io.Writer) error { return a.metrics.WritePrometheus(w) },
-		Stats:    a.stats,
-		Invalidate: func(ctx context.Context, paths, keys []string) (int, error) {
-			return a.invalidate(ctx, g.front, paths, keys)
-		},
-		Log: a.log,
+		Keeper:     g.keeper,
+		Ready:      a.checks,
+		Draining:   func() bool { return handlers.State(a.state.Load()) == handlers.Draining },
+		Metrics:    func(w io.Writer) error { return a.metrics.WritePrometheus(w) },
+		Stats:      a.stats,
+		Invalidate: func(ctx context.Context, t admin.Targets) (int, error) { return a.invalidate(ctx, g.front, t) },
+		Log:        a.log,
 	})
 }
 
 // invalidate removes what paths and keys name from the shared tier, and so
-// from the memory of every instance.
-func (a *App) invalidate(ctx context.Context, front *handlers.Server, paths, keys []string) (int, error) {
-	all := make([]string, 0, len(paths)+len(keys))
-	for _, path := range paths {
+// from the memory of every instance. A record without a source lives nowhere
+// else: unless the request says so, it is not taken for a copy.
+func (a *App) invalidate(ctx context.Context, front *handlers.Server, t admin.Targets) (int, error) {
+	all := make([]string, 0, len(t.Paths)+len(t.Keys))
+	add := func(target, key string) error {
+		if !t.Delete && front.IsOnlyCopy(key) {
+			return &admin.InvalidateError{Target: target, Reason: `has no source to be loaded from again, so this would delete it; add "delete": true if that is meant`}
+		}
+		all = append(all, key)
+		return nil
+	}
+	for _, path := range t.Paths {
 		key, ok := front.KeyOfPath(path)
 		if !ok {
 			return 0, &admin.InvalidateError{Target: path, Reason: "is the path of no record"}
 		}
-		all = append(all, key)
+		if err := add(path, key); err != nil {
+			return 0, err
+		}
 	}
-	for _, key := range keys {
+	for _, key := range t.Keys {
 		if !front.IsKey(key) {
 			return 0, &admin.InvalidateError{Target: key, Reason: "matches the key template of no resource"}
 		}
-		all = append(all, key)
+		if err := add(key, key); err != nil {
+			return 0, err
+		}
 	}
-	if err := a.cache.Invalidate(ctx, all); err != nil {
+	err := a.cache.Invalidate(ctx, all)
+	switch {
+	case errors.Is(err, cache.ErrRefused):
+		return 0, fmt.Errorf("%w: %w", admin.ErrRefused, err)
+	case err != nil:
 		return 0, err
 	}
 	return len(all), nil

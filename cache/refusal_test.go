@@ -1,0 +1,208 @@
+package cache
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"hearth/internal/limit"
+	"hearth/internal/source"
+	"hearth/internal/testkit"
+)
+
+// TestCountersOverWhatIsNoCounter: it is refused, by a word that says so, on
+// either tier, and nobody takes the tier for away. Other counters go on.
+func TestCountersOverWhatIsNoCounter(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		c := open(t)
+		f := func(id, text string) {
+			t.Helper()
+			key := keyOf(t, id)
+			fixture{c, t, key}.set(text)
+			_, err := c.Increment(within(t), key)
+			if !errors.Is(err, ErrRefused) || errors.Is(err, errDown) || !strings.Contains(err.Error(), strconv.Quote(key)) {
+				t.Errorf("%s: incrementing %q: got %v, want ErrRefused, which names the key", id, text, err)
+			}
+			if _, err := c.Count(within(t), key); id != "maximum" && !errors.Is(err, ErrRefused) {
+				t.Errorf("%s: counting %q: got %v, want ErrRefused", id, text, err)
+			}
+			if err := c.Up(); err != nil {
+				t.Errorf("%s: the tier counts as away: %v", id, err)
+			}
+			fixture{c, t, key}.want(shown(classify([]byte(text), 0)))
+		}
+		f("text", "abc")
+		f("object", `{"a":1}`)
+		f("fraction", "1.5")
+		f("null", "null")
+		f("nothing", "")
+		f("above", "9223372036854775808")
+		f("maximum", strconv.Itoa(math.MaxInt64))
+		if n, err := c.Increment(within(t), keyOf(t, "another")); n != 1 || err != nil {
+			t.Errorf("another counter: got %d, %v", n, err)
+		}
+	})
+}
+
+// TestRefusedKeys: an account without a right to some keys. What it is refused
+// concerns those keys; Redis is not away, and the other keys are read as ever.
+func TestRefusedKeys(t *testing.T) {
+	redis := testkit.Redis(t)
+	redis.Do("ACL", "SETUSER", "hearth", "on", ">secret", "resetkeys", "~hearth:*", "~"+t.Name()+":free*", "+@all")
+	c := open(t, testConfig(), func(cfg *Config) { cfg.Redis.URL = "redis://hearth:secret@" + redis.Addr() })
+	d, bare := newDesk(t, c, newLedger("free", "1", "shut", "2")), newDesk(t, c, nil)
+	d.wantRead("free", "1", TierSource)
+	redis.Do("RPUSH", bare.key("free list"), "x")
+	up := func(what string) {
+		t.Helper()
+		if err := c.Up(); err != nil {
+			t.Errorf("%s: Redis counts as away: %v", what, err)
+		}
+		d.wantRead("free", "1", TierRedis)
+		c.store.changed(d.key("free"))
+	}
+	if a := d.wantRead("shut", "2", TierSource); a.Detail != "untracked" || a.Stored {
+		t.Errorf("a record whose key is refused: got %+v, want it from the source, untracked", a)
+	}
+	up("a read")
+	for what, err := range map[string]error{
+		"a read without a source": func() error { _, err := bare.read("shut bare"); return err }(),
+		"a write":                 func() error { _, err := d.put("shut", "3"); return err }(),
+		"a counter":               func() error { _, err := c.Increment(within(t), d.key("shut")); return err }(),
+		"a counter over a list":   func() error { _, err := c.Increment(within(t), d.key("free list")); return err }(),
+		"a count":                 func() error { _, err := c.Count(within(t), d.key("shut")); return err }(),
+		"a batch":                 c.Store(within(t), []Item{{d.key("shut"), []byte("{}")}})[0],
+		"an invalidation":         c.Invalidate(within(t), []string{d.key("free other"), d.key("shut")}),
+	} {
+		if !errors.Is(err, ErrRefused) || errors.Is(err, errDown) {
+			t.Errorf("%s: got %v, want ErrRefused", what, err)
+		}
+		up(what)
+	}
+	answers, err := d.ReadMany(within(t), d.r, []string{d.key("free"), d.key("shut")}, []source.Args{{"free"}, {"shut"}})
+	if err != nil || answers[0].Tier != TierRedis || string(answers[1].Data()) != "2" {
+		t.Errorf("a many-read: got %v, %v", answers, err)
+	}
+}
+
+// TestARefusedDELIsSentOnce: what Redis has answered is not asked again.
+func TestARefusedDELIsSentOnce(t *testing.T) {
+	redis := testkit.Redis(t)
+	redis.Do("ACL", "SETUSER", "hearth", "on", ">secret", "~*", "+@all", "-del")
+	c := open(t, testConfig(), func(cfg *Config) { cfg.Redis.URL = "redis://hearth:secret@" + redis.Addr() })
+	if err := c.Invalidate(within(t), []string{keyOf(t, 1)}); !errors.Is(err, ErrRefused) {
+		t.Errorf("got %v, want ErrRefused", err)
+	}
+	if err := c.Up(); err != nil {
+		t.Errorf("Redis counts as away: %v", err)
+	}
+	stats := redis.Do("INFO", "commandstats").(string)
+	if _, del, _ := strings.Cut(stats, "cmdstat_del:"); !strings.Contains(strings.SplitN(del, "\n", 2)[0], "rejected_calls=1,") {
+		t.Errorf("got %.120q, want one rejected call", del)
+	}
+}
+
+// TestAnInvalidationLeavesGuards: who writes meanwhile keeps the guard, and does
+// not put the record there that was read before the invalidation.
+func TestAnInvalidationLeavesGuards(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+		x := fixture{open(t), t, keyOf(t, 1)}
+		x.guard("writer")
+		x.must(x.Invalidate(within(t), []string{x.key, keyOf(t, 2)}))
+		x.want("guard")
+		if !x.renew("writer") {
+			t.Error("the writer lost its guard")
+		}
+		x.unguard("writer", "[1]")
+		x.want("nothing")
+
+		x.acquire("loader", "")
+		x.must(x.Invalidate(within(t), []string{x.key}))
+		x.want("nothing")
+		if x.fill("loader", "[1]") {
+			t.Error("a load from before the invalidation was stored")
+		}
+	})
+}
+
+// TestRefusedProofs: Redis answers, and refuses what proves a link: it is read
+// without trust in its pushes, and not taken for away.
+func TestRefusedProofs(t *testing.T) {
+	f := func(name string, refuse func(*testkit.RedisServer)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redis := testkit.Redis(t)
+			redis.Do("ACL", "SETUSER", "hearth", "on", ">secret", "~*", "+@all")
+			c := open(t, testConfig(), func(cfg *Config) { cfg.Redis.URL = "redis://hearth:secret@" + redis.Addr() })
+			testkit.Eventually(t, patience, "the link is proven", func() bool { return proven(c) })
+			d := newDesk(t, c, nil)
+			redis.Do("SET", d.key("1"), `{"v":1}`)
+			refuse(redis)
+			testkit.Eventually(t, patience, "Redis is read without trust in its pushes", func() bool {
+				if err := c.Up(); err != nil {
+					t.Fatalf("Redis counts as away: %v", err)
+				}
+				return c.tier.(*redisTier).blind.Load() != nil
+			})
+			a, err := d.read("1")
+			if err != nil || string(a.Data()) != `{"v":1}` || a.Detail != "untracked" {
+				t.Errorf("got %+v, %v, want the value, marked", a, err)
+			}
+		})
+	}
+	f("the canary's key", func(s *testkit.RedisServer) {
+		s.Do("ACL", "SETUSER", "hearth", "resetkeys", "~Test*")
+	})
+	f("no memory left", func(s *testkit.RedisServer) { s.Do("CONFIG", "SET", "maxmemory", "1") })
+	f("too few replicas", func(s *testkit.RedisServer) { s.Do("CONFIG", "SET", "min-replicas-to-write", "1") })
+}
+
+// TestARefusedTransactionIsAnAnswer: without PTTL every tracked read is
+// discarded by EXEC. That is no broken connection.
+func TestARefusedTransactionIsAnAnswer(t *testing.T) {
+	redis := testkit.Redis(t)
+	redis.Do("ACL", "SETUSER", "hearth", "on", ">secret", "~*", "+@all")
+	c := open(t, testConfig(), func(cfg *Config) { cfg.Redis.URL = "redis://hearth:secret@" + redis.Addr() })
+	d := newDesk(t, c, newLedger("1", "1"))
+	d.wantRead("1", "1", TierSource)
+	redis.Do("ACL", "SETUSER", "hearth", "-pttl")
+	d.wantRead("1", "1", TierSource)
+	if err := c.Up(); err != nil {
+		t.Errorf("Redis counts as away: %v", err)
+	}
+}
+
+// TestARefusedFillGivesTheLeaseBack: who comes next must not wait for it to
+// expire. The sibling's key, which a fill deletes, is what is refused here.
+func TestARefusedFillGivesTheLeaseBack(t *testing.T) {
+	redis := testkit.Redis(t)
+	redis.Do("ACL", "SETUSER", "hearth", "on", ">secret", "resetkeys", "~"+t.Name()+":*", "~hearth:canary:*", "+@all")
+	c := open(t, testConfig(), func(cfg *Config) { cfg.Redis.URL = "redis://hearth:secret@" + redis.Addr() })
+	d := newDesk(t, c, newLedger("1", "1"))
+	for range 2 {
+		if a := d.wantRead("1", "1", TierSource); a.Stored {
+			t.Error("a refused fill counts as stored")
+		}
+		fixture{c, t, d.key("1")}.want("nothing")
+	}
+}
+
+// TestALimitOverWhatIsNoCount: a foreign value in the place of a window's count
+// must not make the whole limit local.
+func TestALimitOverWhatIsNoCount(t *testing.T) {
+	redis := testkit.Redis(t)
+	c := openRedis(t, redis)
+	rate := limit.Rate{Count: 10, Window: hours}
+	window := strconv.FormatInt(time.Now().UnixMilli()/rate.Window.Milliseconds(), 10)
+	for _, text := range []string{"abc", "1.5", "99999999999999999999"} {
+		key := keyOf(t, text)
+		redis.Do("HSET", key, window, text)
+		g, err := c.TakeTokens(within(t), key, rate, rate.Count, 1)
+		if err != nil || g.Tokens != 1 || g.Rest != 9 {
+			t.Errorf("over %q: got %+v, %v", text, g, err)
+		}
+	}
+}
