@@ -178,7 +178,7 @@ type loneGuard struct{ tier }
 
 func (l loneGuard) guard(ctx context.Context, key, token string) error {
 	if r, err := l.get(ctx, key); err == nil && r.kind == kindGuard {
-		if err := l.remove(ctx, []string{key}); err != nil {
+		if err := errors.Join(l.set(ctx, []Item{{Key: key, Value: null}})...); err != nil {
 			return err
 		}
 	}
