@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -72,4 +74,41 @@ func (t *redisTier) refresh(ctx context.Context, key, token string, was []byte, 
 func (t *redisTier) disclaim(ctx context.Context, key, token string) error {
 	_, err := t.script(ctx, t.scripts.release, []string{siblingOf(key)}, token)
 	return err
+}
+
+// remove leaves as a writer does whose guard was lost: it deletes what stands
+// there, but a guard of others it marks as shared. DEL would take their guards
+// away, and abort their writes. Side by side, for the connection to carry them in
+// one piece; in Cluster they live in different slots.
+func (t *redisTier) remove(ctx context.Context, keys []string) error {
+	var all sync.WaitGroup
+	var down, refused atomic.Pointer[error]
+	next := make(chan string)
+	for range min(len(keys), 64) {
+		all.Go(func() {
+			for key := range next {
+				_, err := t.script(ctx, t.scripts.unguard, withSibling(key), newToken(), "", "0")
+				switch {
+				case errors.Is(err, errDown):
+					down.CompareAndSwap(nil, &err)
+				case err != nil:
+					refused.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	for _, key := range keys {
+		if down.Load() != nil {
+			break // the rest fares no better
+		}
+		next <- key
+	}
+	close(next)
+	all.Wait()
+	for _, err := range []*error{down.Load(), refused.Load()} {
+		if err != nil {
+			return *err
+		}
+	}
+	return nil
 }

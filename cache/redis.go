@@ -46,13 +46,8 @@ type redisTier struct {
 
 type clients struct{ reads, writes rueidis.Client }
 
-// trouble is why Redis is not asked, and since when.
-type trouble struct {
-	err   error
-	since time.Time
-}
-
-var errNotYet = errors.New("not connected yet")
+// errReplaced is what a command meets whose client the keeper has just replaced.
+var errReplaced = rueidis.ErrClosing
 
 type scripts struct{ fill, swap, release, guard, renew, unguard, claim, refresh, take, giveBack *rueidis.Lua }
 
@@ -131,71 +126,6 @@ func (t *redisTier) options(newStore rueidis.NewCacheStoreFn) (rueidis.ClientOpt
 	return o, nil
 }
 
-// ask returns the clients, or why Redis must not be asked now: while it is
-// known to be away nobody waits out a deadline to find that out again. In the
-// first moments of a process nothing is known yet: then the first attempt to
-// reach it is waited for, or a fleet that starts would load past it.
-func (t *redisTier) ask(ctx context.Context) (*clients, error) {
-	bad := t.trouble.Load()
-	if bad != nil && bad.err == errNotYet {
-		select {
-		case <-t.tried:
-		case <-ctx.Done():
-		}
-		bad = t.trouble.Load()
-	}
-	if bad != nil {
-		return nil, fmt.Errorf("%w: %w", errDown, bad.err)
-	}
-	return t.clients.Load(), nil
-}
-
-// failed looks at an error of a command. What Redis itself has answered says
-// that it is there: it concerns this command and its key alone. A broken link
-// stops everybody from asking until the keeper has reached Redis again.
-func (t *redisTier) failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	if reply := answered(err); reply != "" {
-		return refusalOf(reply, err)
-	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		// One slow answer is no outage; the keeper's own reads decide that.
-		t.wake()
-		return fmt.Errorf("%w: %w", errDown, err)
-	}
-	if !errors.Is(err, rueidis.ErrClosing) { // that one means that the keeper has just replaced the client
-		t.trip(err)
-	}
-	t.wake()
-	return fmt.Errorf("%w: %w", errDown, err)
-}
-
-func (t *redisTier) wake() {
-	select {
-	case t.probe <- struct{}{}:
-	default:
-	}
-}
-
-// trip stops everybody from asking. It is logged once an outage.
-func (t *redisTier) trip(err error) {
-	was := t.trouble.Load()
-	if was != nil && was.err != errNotYet {
-		return
-	}
-	if t.trouble.CompareAndSwap(was, &trouble{err: err, since: time.Now()}) {
-		t.log.Warn("redis cannot be asked", "error", err)
-	}
-}
-
-func (t *redisTier) mend() {
-	if was := t.trouble.Swap(nil); was != nil {
-		t.log.Info("redis answers", "after", time.Since(was.since).Round(time.Millisecond))
-	}
-}
-
 // do runs f against the write client, once more if the connection broke under
 // it; f must be harmless when repeated.
 func (t *redisTier) do(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
@@ -210,31 +140,6 @@ func (t *redisTier) do(ctx context.Context, f func(context.Context, rueidis.Clie
 		err = f(ctx, c.writes)
 	}
 	return t.failed(err)
-}
-
-// bound gives a command its deadline. Commands that begin within the same
-// moment share a context, for one timer each would cost as much as the rest
-// of a read. The caller's own deadline rules when it comes first; fasthttp's
-// requests are cancelled by nothing else.
-func (t *redisTier) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	now := time.Now()
-	if own, ok := ctx.Deadline(); ok && own.Before(now.Add(t.timeout)) {
-		return ctx, func() {}
-	}
-	if m := t.moment.Load(); m != nil && now.Before(m.until) {
-		return m.ctx, func() {}
-	}
-	until := now.Add(t.timeout / 16)
-	shared, cancel := context.WithDeadline(context.Background(), until.Add(t.timeout))
-	context.AfterFunc(shared, cancel) // nobody may cancel it before
-	t.moment.Store(&moment{ctx: shared, until: until})
-	return shared, func() {}
-}
-
-// moment is a deadline that commands begun before until may share.
-type moment struct {
-	ctx   context.Context
-	until time.Time
 }
 
 // answered returns the error reply that err is or wraps, "" if it is none:
@@ -422,43 +327,6 @@ func repeat(err error, n int) []error {
 		errs[i] = err
 	}
 	return errs
-}
-
-// remove leaves as a writer does whose guard was lost: it deletes what stands
-// there, but a guard of others it marks as shared. DEL would take their guards
-// away, and abort their writes. Side by side, for the connection to carry them in
-// one piece; in Cluster they live in different slots.
-func (t *redisTier) remove(ctx context.Context, keys []string) error {
-	var all sync.WaitGroup
-	var down, refused atomic.Pointer[error]
-	next := make(chan string)
-	for range min(len(keys), 64) {
-		all.Go(func() {
-			for key := range next {
-				_, err := t.script(ctx, t.scripts.unguard, withSibling(key), newToken(), "", "0")
-				switch {
-				case errors.Is(err, errDown):
-					down.CompareAndSwap(nil, &err)
-				case err != nil:
-					refused.CompareAndSwap(nil, &err)
-				}
-			}
-		})
-	}
-	for _, key := range keys {
-		if down.Load() != nil {
-			break // the rest fares no better
-		}
-		next <- key
-	}
-	close(next)
-	all.Wait()
-	for _, err := range []*error{down.Load(), refused.Load()} {
-		if err != nil {
-			return *err
-		}
-	}
-	return nil
 }
 
 // add is not repeated when the connection breaks: it may have counted.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -253,24 +252,6 @@ func (t *redisTier) proveLinks(ctx context.Context, links []*link, round time.Du
 func (t *redisTier) deaf(err error) {
 	t.log.Error("invalidations do not arrive; memory keeps nothing longer than memory.untracked_ttl until they do", "error", err)
 	t.replaceReader()
-}
-
-// refused tells whether Redis answers and only refuses the proof: an account
-// without a right to the canary's key, no memory left for it (then MULTI, and so
-// every tracked read, is refused, too, and a plain GET is not), no disk to write
-// to. Redis is there, and its keys can be read; but nobody can tell whether it
-// reports changes. So it is read as one that refuses CLIENT TRACKING, and asked
-// again after retrackEvery.
-func (t *redisTier) refused(err error) bool {
-	reply := answered(err)
-	if t.clients.Load() == nil || reply == "" || slices.Contains(away, codeOf(reply)) {
-		return false
-	}
-	if t.blind.Load() == nil { // which only the keeper changes
-		t.blind.Store(t.store.newBlindOwner())
-		t.log.Error("redis refuses the canary that proves its invalidations; memory keeps nothing longer than memory.untracked_ttl until it does not", "error", refusalOf(reply, err))
-	}
-	return true
 }
 
 // replaceReader dials a new tracked reader in place of the present one.
