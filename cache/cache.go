@@ -16,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hearth/internal/limit"
 )
 
 // Errors, for errors.Is. Their causes are wrapped for the log; a client is
@@ -39,8 +41,9 @@ var (
 // Config says how much memory to use and what to trust for how long. Every
 // field is required unless it says otherwise.
 type Config struct {
-	Redis    RedisConfig // URL "" means Embedded
-	Embedded string      // file of the embedded tier
+	Redis    RedisConfig   // URL "" means Embedded
+	Embedded string        // file of the embedded tier
+	Counts   *limit.Memory // counts limits where there is no Redis; nil: one of its own
 
 	Revalidate  time.Duration // how long memory trusts a copy without asking again
 	LinkTimeout time.Duration
@@ -104,7 +107,10 @@ func New(cfg Config) (*Cache, error) {
 	if cfg.Redis.URL != "" {
 		c.tier, err = newRedisTier(cfg, c.store, &c.settings)
 	} else {
-		c.tier, err = openEmbedded(cfg.Embedded, cfg.Lease, cfg.Revalidate, c.store, cfg.Log)
+		if cfg.Counts == nil {
+			cfg.Counts = limit.NewMemory(nil)
+		}
+		c.tier, err = openEmbedded(cfg.Embedded, cfg.Counts, cfg.Lease, cfg.Revalidate, c.store, cfg.Log)
 	}
 	if err != nil {
 		c.stop()

@@ -51,7 +51,7 @@ type placeholderShard struct {
 	claims map[string]refreshLease // beside values that stand
 }
 
-func openEmbedded(path string, lease, trust time.Duration, s *store, log *slog.Logger) (*embedded, error) {
+func openEmbedded(path string, counts *limit.Memory, lease, trust time.Duration, s *store, log *slog.Logger) (*embedded, error) {
 	lock, err := lockFile(path + ".lock")
 	if err != nil {
 		return nil, fmt.Errorf("opening the embedded tier %q: %w", path, err)
@@ -65,7 +65,7 @@ func openEmbedded(path string, lease, trust time.Duration, s *store, log *slog.L
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
 	s.alone = true
-	e := &embedded{Memory: limit.NewMemory(), store: s, owner: s.newOwner(true), log: log, lease: lease, trust: trust, lock: lock}
+	e := &embedded{Memory: counts, store: s, owner: s.newOwner(true), log: log, lease: lease, trust: trust, lock: lock}
 	for i := range e.shards {
 		e.shards[i].held = map[string]*placeholder{}
 		e.shards[i].claims = map[string]refreshLease{}

@@ -34,6 +34,7 @@ type redisTier struct {
 	timeout time.Duration // of one command
 	scripts scripts
 
+	crowds  sync.Map                // prefix of a limit's keys → *newcomers
 	clients atomic.Pointer[clients] // nil until Redis has been reached once
 	tried   chan struct{}           // closed when it was tried to reach Redis for the first time
 	trouble atomic.Pointer[trouble] // nil while Redis can be asked
@@ -49,7 +50,7 @@ type clients struct{ reads, writes rueidis.Client }
 // errReplaced is what a command meets whose client the keeper has just replaced.
 var errReplaced = rueidis.ErrClosing
 
-type scripts struct{ fill, swap, release, guard, renew, unguard, claim, refresh, take, giveBack *rueidis.Lua }
+type scripts struct{ fill, swap, release, guard, renew, unguard, claim, refresh, take, spill, giveBack *rueidis.Lua }
 
 func newRedisTier(c Config, s *store, tuned *atomic.Pointer[Settings]) (*redisTier, error) {
 	t := &redisTier{
@@ -59,7 +60,7 @@ func newRedisTier(c Config, s *store, tuned *atomic.Pointer[Settings]) (*redisTi
 			fill: rueidis.NewLuaScriptRetryable(fillScript), swap: rueidis.NewLuaScriptRetryable(swapScript),
 			release: rueidis.NewLuaScriptRetryable(releaseScript), guard: rueidis.NewLuaScriptRetryable(guardScript),
 			renew: rueidis.NewLuaScriptRetryable(renewScript), unguard: rueidis.NewLuaScriptRetryable(unguardScript),
-			take: rueidis.NewLuaScriptRetryable(takeScript), giveBack: rueidis.NewLuaScript(returnScript),
+			take: rueidis.NewLuaScriptRetryable(takeScript), spill: rueidis.NewLuaScriptRetryable(spillScript), giveBack: rueidis.NewLuaScript(returnScript),
 			claim: rueidis.NewLuaScriptRetryable(claimScript), refresh: rueidis.NewLuaScriptRetryable(refreshScript),
 		},
 	}
@@ -259,9 +260,9 @@ func (t *redisTier) script(ctx context.Context, s *rueidis.Lua, keys []string, a
 }
 
 // numbers is script for an answer of several numbers.
-func (t *redisTier) numbers(ctx context.Context, s *rueidis.Lua, key string, args ...string) (n []int64, err error) {
+func (t *redisTier) numbers(ctx context.Context, s *rueidis.Lua, keys []string, args ...string) (n []int64, err error) {
 	err = t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
-		n, err = s.Exec(ctx, c, []string{key}, args).AsIntSlice()
+		n, err = s.Exec(ctx, c, keys, args).AsIntSlice()
 		return err
 	})
 	return n, err

@@ -209,7 +209,7 @@ func (s slowStore) TakeTokens(ctx context.Context, key string, rate limit.Rate, 
 // TestLimitsAreDecidedBeforeAnyWork: while the count is asked for, nothing is
 // read.
 func TestLimitsAreDecidedBeforeAnyWork(t *testing.T) {
-	store := slowStore{limit.NewMemory(), make(chan struct{}, 10), make(chan struct{})}
+	store := slowStore{limit.NewMemory(nil), make(chan struct{}, 10), make(chan struct{})}
 	rate := limit.Rate{Count: 1, Window: 1000 * time.Hour}
 	l := limit.New(limit.Config{Name: "api", Rate: rate, Store: store})
 	t.Cleanup(l.Close)

@@ -39,6 +39,7 @@ type App struct {
 	cache   *cache.Cache
 	metrics *metrics.Set
 	numbers numbers
+	rooms   *rooms
 	front   *handlers.Switch
 	passed  listen.Sockets // by the service manager
 	public  entrance
@@ -95,6 +96,7 @@ func (a *App) open(cfg *config.Config) (err error) {
 	if err := a.openCertificates(cfg); err != nil {
 		return err
 	}
+	a.rooms = newRooms(cfg)
 	if a.cache, err = cache.New(a.cacheConfig(cfg)); err != nil {
 		return err
 	}

@@ -16,6 +16,10 @@ func (a *App) registerBounds(gauge func(name, help string, read func() float64))
 		func() float64 { return float64(a.cache.Stats().MaxWaiting) })
 	gauge("hearth_connections_max", "Public connections that may be open at a time.",
 		func() float64 { return float64(a.current.Load().maxConnections()) })
+	gauge("hearth_limit_bytes", "Bytes that subjects and counts of limits take in this process.",
+		func() float64 { taken, _ := a.rooms.limitBytes(); return float64(taken) })
+	gauge("hearth_limit_bytes_max", "Bytes that subjects and counts of limits may take (a share of memory.budget, beside it).",
+		func() float64 { _, size := a.rooms.limitBytes(); return float64(size) })
 	a.metrics.GaugeFunc("hearth_shared_tier_info", "The constant 1; its label says what the shared tier is.",
 		func() float64 { return 1 }, metrics.Label{Name: "tier", Value: a.cache.SharedTier().String()})
 }

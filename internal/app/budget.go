@@ -5,10 +5,20 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"hearth/internal/config"
 )
 
 // fallbackBudget serves where neither a limit nor the machine's size is known.
 const fallbackBudget = 256 << 20
+
+// budgetOf is memory.budget in bytes.
+func budgetOf(cfg *config.Config) int64 {
+	if cfg.Memory.Budget != 0 {
+		return cfg.Memory.Budget
+	}
+	return autoBudget("/")
+}
 
 // autoBudget is what memory.budget = "auto" means, in bytes: 45 % of the
 // memory limit, for the collector lets a heap grow to twice what lives in it;

@@ -85,6 +85,10 @@ func (a *App) registerGeneration(g *generation) {
 		a.metrics.CounterFunc("hearth_limited_total", "Requests refused by a limit.",
 			func() float64 { return float64(l.Denied()) }, metrics.Label{Name: "limit", Value: l.Name()})
 	}
+	for _, l := range g.limits {
+		a.metrics.CounterFunc("hearth_limit_overflow_total", "Questions to a limit for subjects beyond its bounds, decided by the one count that all such subjects share.",
+			func() float64 { return float64(l.Shared()) }, metrics.Label{Name: "limit", Value: l.Name()})
+	}
 	for _, name := range g.sources() {
 		a.metrics.GaugeFunc("hearth_breaker_open", "1 while loads from a source are refused because it kept failing.",
 			func() float64 { return truth(a.breakerOpen(a.current.Load(), name)) }, metrics.Label{Name: "source", Value: name})
@@ -111,20 +115,29 @@ func (a *App) breakerOpen(g *generation, name string) bool {
 // numbers are those that no package below owns.
 type numbers struct {
 	reloads, reloadsFailed *metrics.Counter
-	loaded                 atomic.Int64             // Unix seconds
-	denied                 map[string]*atomic.Int64 // by limit: one that a reload has changed goes on counting
+	loaded                 atomic.Int64 // Unix seconds
+	denied, shared         byLimit
 }
 
-// deniedBy is the count of a limit's refusals. Only for whoever makes a generation.
-func (n *numbers) deniedBy(name string) *atomic.Int64 {
-	if n.denied == nil {
-		n.denied = map[string]*atomic.Int64{}
+// byLimit are counts by limit: one that a reload has changed goes on counting.
+type byLimit map[string]*atomic.Int64
+
+func (b *byLimit) of(name string) *atomic.Int64 {
+	if *b == nil {
+		*b = byLimit{}
 	}
-	if n.denied[name] == nil {
-		n.denied[name] = new(atomic.Int64)
+	if (*b)[name] == nil {
+		(*b)[name] = new(atomic.Int64)
 	}
-	return n.denied[name]
+	return (*b)[name]
 }
+
+// deniedBy is the count of a limit's refusals, sharedBy that of what was decided
+// by the count that subjects beyond its bounds share. Only for whoever makes a
+// generation.
+func (n *numbers) deniedBy(name string) *atomic.Int64 { return n.denied.of(name) }
+
+func (n *numbers) sharedBy(name string) *atomic.Int64 { return n.shared.of(name) }
 
 func truth(b bool) float64 {
 	if b {

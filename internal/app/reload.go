@@ -129,6 +129,7 @@ func (a *App) greet(next, old *generation) {
 func (a *App) swap(next *generation) {
 	a.output.Set(next.cfg.Log)
 	a.cache.Reconfigure(cacheSettings(next.cfg))
+	a.rooms.resize(next.cfg)
 	a.current.Store(next)
 	a.front.Swap(next.front)
 	a.registerGeneration(next)

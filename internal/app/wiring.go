@@ -90,6 +90,7 @@ func (a *App) cacheConfig(cfg *config.Config) cache.Config {
 	return cache.Config{
 		Redis:      cache.RedisConfig{URL: cfg.Redis.URL.Reveal(), Password: cfg.Redis.Password.Reveal(), WaitReplicas: cfg.Redis.WaitReplicas},
 		Embedded:   cfg.Embedded.Path,
+		Counts:     a.rooms.counting,
 		Revalidate: cfg.Memory.Revalidate, LinkTimeout: cfg.Memory.LinkTimeout, Lease: cfg.Load.Lease,
 		Settings: cacheSettings(cfg),
 		Log:      a.log, OnDelay: delay.Observe,
@@ -98,12 +99,8 @@ func (a *App) cacheConfig(cfg *config.Config) cache.Config {
 
 func cacheSettings(cfg *config.Config) cache.Settings {
 	m, l := cfg.Memory, cfg.Load
-	budget := m.Budget
-	if budget == 0 {
-		budget = autoBudget("/")
-	}
 	return cache.Settings{
-		Budget: budget, MissingShare: m.MissingShare, MissingRate: m.MissingRate, UntrackedTTL: m.UntrackedTTL,
+		Budget: budgetOf(cfg), MissingShare: m.MissingShare, MissingRate: m.MissingRate, UntrackedTTL: m.UntrackedTTL,
 		MaxLoads: l.MaxConcurrent, MaxWaiting: l.MaxWaiting, Wait: l.Wait, HotRate: l.HotRate,
 	}
 }

@@ -41,7 +41,14 @@ type grant struct {
 // nothing is the grant of a bucket that has not asked yet.
 var nothing = &grant{}
 
-// bucketOf returns the subject's bucket, making it if need be.
+// bucketBytes is what a bucket takes: with its key, the grant it holds and the
+// one before, and its place in a map.
+const bucketBytes = 400
+
+// bucketOf returns the subject's bucket, making it if need be. Where there is no
+// room for one, it is the caller's alone, and forgotten with his request: that
+// costs a round trip when the subject comes again, and nothing else, for the
+// count is in the store.
 func (l *Limiter) bucketOf(subject []byte) *bucket {
 	hash := l.hash(subject)
 	if b := l.find(hash); b != nil {
@@ -55,14 +62,39 @@ func (l *Limiter) bucketOf(subject []byte) *bucket {
 	if other := sh.buckets[hash]; other != nil {
 		return other
 	}
-	if len(sh.buckets) >= maxSubjects/shards {
-		for victim := range sh.buckets { // any: the order of a map is as good as random
-			delete(sh.buckets, victim)
+	if sh.buckets != nil && (l.cfg.Room.Take(bucketBytes) || sh.evict(l.now())) {
+		sh.buckets[hash] = b
+		sh.most = max(sh.most, len(sh.buckets))
+	}
+	return b
+}
+
+// evictTries bounds how many buckets are looked at to find one that can go.
+const evictTries = 8
+
+// evict removes a bucket that holds nothing, and tells whether it has found one;
+// its room is the caller's. Who comes once and never again, as in a flood of
+// new subjects, holds nothing, while who comes often has tokens in hand: so a
+// flood displaces its own.
+func (sh *shard) evict(now int64) bool {
+	tries := 0
+	for hash, b := range sh.buckets { // the order of a map is as good as random
+		if b.isEmpty(now) {
+			delete(sh.buckets, hash)
+			return true
+		}
+		if tries++; tries == evictTries {
 			break
 		}
 	}
-	sh.buckets[hash] = b
-	return b
+	return false
+}
+
+// isEmpty tells that the bucket has no tokens, and that nobody is about to get
+// some.
+func (b *bucket) isEmpty(now int64) bool {
+	g := b.grant.Load()
+	return (now >= g.until || g.tokens.Load() <= 0) && b.fetching.Load() == nil && b.waiting.Load() == 0
 }
 
 // keyOf is the subject's key in the store. Subjects may be secrets, such as API
@@ -81,6 +113,9 @@ func (l *Limiter) keyOf(subject []byte) string {
 // is counted from there, less what two clocks may differ in (0.1 % and a
 // millisecond), so that no token is spent in a window that is not its own.
 func (b *bucket) accept(g Grant, store Store, rate Rate, chunk int, sent int64) *grant {
+	if g.Shared {
+		store = nil // what is not one's own cannot be given back
+	}
 	next := &grant{
 		window: g.Window, store: store, rate: rate,
 		ends:  sent + int64(g.Left),
@@ -97,7 +132,7 @@ func (b *bucket) accept(g Grant, store Store, rate Rate, chunk int, sent int64) 
 		next.low = int64(chunk / 2)
 	}
 	old := b.grant.Load()
-	if old.window == g.Window && old.store == store {
+	if old.window == g.Window && old.store == store && !g.Shared {
 		tokens += max(0, old.tokens.Swap(0))
 	}
 	next.tokens.Store(tokens)

@@ -23,7 +23,7 @@ type fallback struct {
 }
 
 func (f *fallback) init(cfg Config) {
-	f.cfg, f.memory = cfg, NewMemory()
+	f.cfg, f.memory = cfg, cfg.Memory
 	if cfg.Store == nil {
 		f.cfg.Store = f.memory
 	}

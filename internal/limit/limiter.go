@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hearth/internal/room"
 )
 
 // Rate is a count per window; windows are aligned to the Unix epoch by the
@@ -43,6 +45,10 @@ type Grant struct {
 	Rest   int           // tokens that the window still has for others
 	Wait   time.Duration // when Tokens is 0: until asking again is worth it
 	Alone  bool          // nobody else asks this store, so that Rest stays true
+	// Shared says that the store has no count for this subject alone: it was
+	// one subject too many, and all such of a limit share one count. Tokens is 1
+	// at most then, and not to be returned.
+	Shared bool
 }
 
 // Config describes a limit. Name and Rate are required.
@@ -53,9 +59,15 @@ type Config struct {
 	LocalRate Rate // of this instance alone while the store is away; zero: Rate
 	Store     Store
 	Log       *slog.Logger
-	// Denied counts refusals; nil: a count of its own. Limiters that follow one
-	// another can have one in common.
-	Denied *atomic.Int64
+	// Denied counts refusals, Shared the questions that were answered out of the
+	// count which subjects beyond the bounds share; nil: counts of its own.
+	// Limiters that follow one another can have them in common.
+	Denied, Shared *atomic.Int64
+	// Memory counts while the store is away, or if there is none; Room is for
+	// the subjects that are remembered. Limiters of one process have both in
+	// common, so that they are bounded together; nil: of its own.
+	Memory *Memory
+	Room   *room.Room
 }
 
 // Limiter is one limit on one instance. It is safe for concurrent use.
@@ -82,13 +94,9 @@ const shards = 64
 // shard holds the buckets of some subjects.
 type shard struct {
 	mu      sync.RWMutex
-	buckets map[uint64]*bucket
+	buckets map[uint64]*bucket // nil once the limiter is closed
+	most    int                // buckets there have been since the map was made
 }
-
-// maxSubjects bounds the buckets of a limiter. One that is forgotten costs a
-// round trip when its subject comes again, and nothing else: the count is in
-// the store.
-const maxSubjects = 1 << 17
 
 // keyPrefix is that of all keys of this package in the store.
 const keyPrefix = "hearth:limit:"
@@ -104,6 +112,15 @@ func New(cfg Config) *Limiter {
 	}
 	if cfg.Denied == nil {
 		cfg.Denied = new(atomic.Int64)
+	}
+	if cfg.Shared == nil {
+		cfg.Shared = new(atomic.Int64)
+	}
+	if cfg.Memory == nil {
+		cfg.Memory = NewMemory(nil)
+	}
+	if cfg.Room == nil {
+		cfg.Room = room.New(DefaultRoom)
 	}
 	l := &Limiter{
 		cfg: cfg, prefix: keyPrefix + "{" + cfg.Name + ":", policy: policyOf(cfg), base: time.Now(),
@@ -124,6 +141,7 @@ func (l *Limiter) Close() {
 	l.stop()
 	l.running.Wait()
 	l.returnAll()
+	l.forgetAll()
 }
 
 // Name is the limit's.
@@ -131,6 +149,10 @@ func (l *Limiter) Name() string { return l.cfg.Name }
 
 // Denied is how many times Take has refused so far.
 func (l *Limiter) Denied() int64 { return l.cfg.Denied.Load() }
+
+// Shared is how many times a question was answered out of the count that
+// subjects beyond the bounds share.
+func (l *Limiter) Shared() int64 { return l.cfg.Shared.Load() }
 
 // now is the time since the limiter was made, by the monotonic clock.
 func (l *Limiter) now() int64 { return int64(time.Since(l.base)) }

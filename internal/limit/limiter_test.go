@@ -31,7 +31,7 @@ type far struct {
 }
 
 func newFar() *far {
-	return &far{Memory: NewMemory(), delay: func() time.Duration { return rand.N(2 * time.Millisecond) }}
+	return &far{Memory: NewMemory(nil), delay: func() time.Duration { return rand.N(2 * time.Millisecond) }}
 }
 
 func (f *far) TakeTokens(ctx context.Context, key string, rate Rate, burst, want int) (Grant, error) {
@@ -279,22 +279,6 @@ func TestManyClientsFewTokens(t *testing.T) {
 	})
 }
 
-func TestBucketsAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := fleet(t, 1, Config{Name: "api", Rate: Rate{5, time.Minute}})[0]
-		for i := range maxSubjects + maxSubjects/4 {
-			l.bucketOf(fmt.Append(nil, i))
-		}
-		n := 0
-		for i := range l.shards {
-			n += len(l.shards[i].buckets)
-		}
-		if n > maxSubjects {
-			t.Errorf("%d buckets, want at most %d", n, maxSubjects)
-		}
-	})
-}
-
 // TestTheStoreGoesAway: each instance goes on by itself, from the edge of a
 // window, and back from another one.
 func TestTheStoreGoesAway(t *testing.T) {
@@ -386,7 +370,7 @@ func TestUndo(t *testing.T) {
 
 // TestLimitersUnderRace lets all meet in real time.
 func TestLimitersUnderRace(t *testing.T) {
-	store := NewMemory()
+	store := NewMemory(nil)
 	var all []*Limiter
 	for range 3 {
 		all = append(all, New(Config{Name: "api", Rate: Rate{500, time.Second}, Store: store}))

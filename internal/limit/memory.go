@@ -2,77 +2,168 @@ package limit
 
 import (
 	"context"
+	"hash/maphash"
+	"strings"
 	"sync"
 	"time"
+
+	"hearth/internal/room"
 )
 
 // Memory is a Store for one process: what counts where there is no shared tier,
 // or while it is away. Its windows are aligned to the machine's clock as it was
 // when the Memory was made; later steps of that clock do not move them.
+//
+// A count is never forgotten before its window is over, or its subject could
+// begin anew. So when there is no room for the count of one subject more, that
+// subject shares a count with all others for which there is none, see overflow.
+// Those that have a count go on undisturbed. All counts of a window end
+// together, and so does the memory they take.
 type Memory struct {
 	began time.Time
+	room  *room.Room
+	seeds [2]maphash.Seed
 
 	mu     sync.Mutex
-	counts map[string]*tally
-	purged int64 // when stale tallies were last removed, unix ms
+	books  map[int64]*book // by the length of their windows, ms
+	looked int64           // when windows that are over were last looked for, unix ms
 }
 
-// tally is one key's count in its latest window.
-type tally struct {
+// book has the counts of one window.
+type book struct {
 	window int64
-	used   int
 	ends   int64 // unix ms
+	used   map[name]int
+	shared map[string]*overflow // by limit
+	bytes  int64                // of room
 }
 
-// NewMemory returns an empty Memory.
-func NewMemory() *Memory { return &Memory{began: time.Now(), counts: map[string]*tally{}} }
+// name stands for a key: 128 bits by seeds that nobody outside knows.
+type name [2]uint64
+
+// countBytes is what one count takes in a map, at the worst.
+const countBytes = 64
+
+// DefaultRoom is for those who are not told how much memory they may use.
+const DefaultRoom = 32 << 20
+
+// NewMemory returns an empty Memory that takes its room for counts from r; nil
+// means one of its own.
+func NewMemory(r *room.Room) *Memory {
+	if r == nil {
+		r = room.New(DefaultRoom)
+	}
+	return &Memory{
+		began: time.Now(), room: r, books: map[int64]*book{},
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+	}
+}
 
 // ms is the time as the Memory sees it: unix milliseconds that never step.
 func (m *Memory) ms() int64 { return m.began.UnixMilli() + time.Since(m.began).Milliseconds() }
 
+func (m *Memory) nameOf(key string) name {
+	return name{maphash.String(m.seeds[0], key), maphash.String(m.seeds[1], key)}
+}
+
 // TakeTokens implements Store.
 func (m *Memory) TakeTokens(_ context.Context, key string, rate Rate, burst, want int) (Grant, error) {
+	id := m.nameOf(key)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now, size := m.ms(), rate.Window.Milliseconds()
-	m.purge(now)
-	window := now / size
-	t := m.counts[key]
-	if t == nil || t.window != window {
-		t = &tally{window: window, ends: (window + 1) * size}
-		if want > 0 {
-			m.counts[key] = t
+	b := m.bookOf(now, size)
+	g := Grant{Window: b.window, Left: time.Duration(b.ends-now) * time.Millisecond, Alone: true}
+	into := now - b.window*size
+	limit, subject := split(key)
+	used, counted := b.used[id]
+	if !counted && want > 0 {
+		over := b.shared[limit]
+		if !m.makeRoom(b, subject) {
+			m.takeShared(b, limit, id, rate, burst, into, &g)
+			return g, nil
+		}
+		if over != nil {
+			used = over.of(id)
 		}
 	}
-	tokens, rest, wait := Share(rate, burst, t.used, want, now-window*size)
-	t.used += tokens
-	return Grant{
-		Tokens: tokens, Window: window, Left: time.Duration(t.ends-now) * time.Millisecond,
-		Rest: rest, Wait: time.Duration(wait) * time.Millisecond, Alone: true,
-	}, nil
+	tokens, rest, wait := Share(rate, burst, used, want, into)
+	if want > 0 {
+		b.used[id] = used + tokens
+	}
+	g.Tokens, g.Rest, g.Wait = tokens, rest, time.Duration(wait)*time.Millisecond
+	return g, nil
+}
+
+// makeRoom takes the room for one count more. A limit that counts nothing apart
+// has but one count, and requests without the header that is counted by are few
+// limits' many requests: those are never shared with others.
+func (m *Memory) makeRoom(b *book, subject string) bool {
+	if subject == "" {
+		m.room.Add(countBytes)
+	} else if !m.room.Take(countBytes) {
+		return false
+	}
+	b.bytes += countBytes
+	return true
+}
+
+// bookOf returns the book of the window that now falls into. That of an earlier
+// window is dropped as a whole.
+func (m *Memory) bookOf(now, size int64) *book {
+	m.expire(now)
+	window := now / size
+	b := m.books[size]
+	if b == nil || b.window != window {
+		if b != nil {
+			m.room.Give(b.bytes)
+		}
+		b = &book{window: window, ends: (window + 1) * size, used: map[name]int{}}
+		m.books[size] = b
+	}
+	return b
 }
 
 // ReturnTokens implements Store.
-func (m *Memory) ReturnTokens(_ context.Context, key string, _ Rate, window int64, tokens int) error {
+func (m *Memory) ReturnTokens(_ context.Context, key string, rate Rate, window int64, tokens int) error {
+	id := m.nameOf(key)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if t := m.counts[key]; t != nil && t.window == window {
-		t.used = max(0, t.used-tokens)
+	if b := m.books[rate.Window.Milliseconds()]; b != nil && b.window == window {
+		if used, ok := b.used[id]; ok {
+			b.used[id] = max(0, used-tokens)
+		}
 	}
 	return nil
 }
 
-// purge removes tallies of windows that are over, once a second at most.
-func (m *Memory) purge(now int64) {
-	if now-m.purged < 1000 {
+// Expire frees what windows that are over have taken, though nobody asks for
+// them any more.
+func (m *Memory) Expire() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expire(m.ms())
+}
+
+// expire does so once a second at most.
+func (m *Memory) expire(now int64) {
+	if now-m.looked < 1000 {
 		return
 	}
-	m.purged = now
-	for key, t := range m.counts {
-		if now >= t.ends {
-			delete(m.counts, key)
+	m.looked = now
+	for size, b := range m.books {
+		if now >= b.ends {
+			m.room.Give(b.bytes)
+			delete(m.books, size)
 		}
 	}
+}
+
+// split takes a key apart: the part that all keys of its limit begin with, and
+// the subject, "" where the limit counts nothing apart.
+func split(key string) (limit, subject string) {
+	i := strings.LastIndexByte(key, ':') + 1
+	return key[:i], strings.TrimSuffix(key[i:], "}")
 }
 
 // Share is the arithmetic of a window, which the script in the shared tier does

@@ -103,6 +103,9 @@ func (l *Limiter) ask(b *bucket, f *fetch) {
 		f.grant = b.deny(l.fall.lost(l.now(), err))
 		return
 	}
+	if g.Shared {
+		l.cfg.Shared.Add(1)
+	}
 	f.grant = b.accept(g, store, rate, want, sent)
 	f.rest = int64(g.Rest) - f.grant.rest
 	if g.Tokens > 1 {

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"maps"
 	"time"
 )
 
@@ -32,10 +33,11 @@ func (l *Limiter) sweep() {
 		}
 		now := l.now()
 		l.giveBack(l.life, now, false)
-		if now-forgot > int64(max(forgetEvery, l.cfg.Rate.Window)) {
+		if now-forgot > int64(forgetEvery) {
 			l.forget(now)
 			forgot = now
 		}
+		l.cfg.Memory.Expire()
 		if l.fall.isAway() && now-probed > int64(time.Second) {
 			probed = now
 			l.probe()
@@ -99,7 +101,8 @@ func (l *Limiter) returnAll() {
 	l.giveBack(ctx, l.now(), true)
 }
 
-// forget removes buckets that hold nothing and refuse nobody.
+// forget removes buckets whose windows are over. A map keeps the memory of all
+// that was ever in it, so one that was much larger is made anew.
 func (l *Limiter) forget(now int64) {
 	for i := range l.shards {
 		sh := &l.shards[i]
@@ -107,8 +110,26 @@ func (l *Limiter) forget(now int64) {
 		for hash, b := range sh.buckets {
 			if g := b.grant.Load(); now >= g.ends && now >= g.denied && b.fetching.Load() == nil {
 				delete(sh.buckets, hash)
+				l.cfg.Room.Give(bucketBytes)
 			}
 		}
+		if len(sh.buckets) < sh.most/4 {
+			left := make(map[uint64]*bucket, len(sh.buckets))
+			maps.Copy(left, sh.buckets)
+			sh.buckets, sh.most = left, len(left)
+		}
+		sh.mu.Unlock()
+	}
+}
+
+// forgetAll gives the room of all buckets back, at the end. Requests that come
+// late find none, and none is made.
+func (l *Limiter) forgetAll() {
+	for i := range l.shards {
+		sh := &l.shards[i]
+		sh.mu.Lock()
+		l.cfg.Room.Give(bucketBytes * int64(len(sh.buckets)))
+		sh.buckets = nil
 		sh.mu.Unlock()
 	}
 }

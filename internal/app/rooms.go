@@ -1,0 +1,42 @@
+package app
+
+import (
+	"hearth/internal/config"
+	"hearth/internal/limit"
+	"hearth/internal/room"
+)
+
+// rooms is the memory that is taken beside the entries, by all requests together.
+// It lives as long as the process; a reload makes it another size.
+type rooms struct {
+	subjects *room.Room // of limits, that are remembered
+	counts   *room.Room // of limits, where this process counts
+	counting *limit.Memory
+}
+
+func newRooms(cfg *config.Config) *rooms {
+	r := &rooms{subjects: room.New(0), counts: room.New(0)}
+	r.counting = limit.NewMemory(r.counts)
+	r.resize(cfg)
+	return r
+}
+
+const (
+	// subjectShare is the part of memory.budget that the limits' subjects may take
+	// beside it, and again that their counts may.
+	subjectShare = 32
+	// leastSubjects is for small budgets: some thousands of subjects.
+	leastSubjects = 512 << 10
+)
+
+// resize makes the rooms what the configuration says.
+func (r *rooms) resize(cfg *config.Config) {
+	budget := budgetOf(cfg)
+	r.subjects.Resize(max(budget/subjectShare, leastSubjects))
+	r.counts.Resize(max(budget/subjectShare, leastSubjects))
+}
+
+// limitBytes is what is taken of both rooms of limits, and how large they are.
+func (r *rooms) limitBytes() (taken, size int64) {
+	return r.subjects.Taken() + r.counts.Taken(), r.subjects.Size() + r.counts.Size()
+}

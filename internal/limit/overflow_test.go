@@ -1,0 +1,194 @@
+package limit
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hearth/internal/room"
+)
+
+// spend takes tokens one by one and tells how many it got.
+func (m *Memory) spend(t *testing.T, subject string, rate Rate, times int) (got int) {
+	t.Helper()
+	for range times {
+		g, err := m.TakeTokens(t.Context(), keyPrefix+"{api:"+subject+"}", rate, rate.Count, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += g.Tokens
+	}
+	return got
+}
+
+// TestSubjectsWithoutRoomShareOneCount: together they get what one may, those who
+// have a count keep it, and all is free when the window is over.
+func TestSubjectsWithoutRoomShareOneCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, rate := room.New(100*countBytes), Rate{10, time.Hour}
+		m := NewMemory(r)
+		wait(t.Context(), edge(time.Hour)+time.Second)
+		for i := range 100 {
+			if n := m.spend(t, fmt.Sprint("known ", i), rate, 3); n != 3 {
+				t.Fatalf("subject %d was admitted %d times, want 3", i, n)
+			}
+		}
+		flood := 0
+		for i := range 100_000 {
+			flood += m.spend(t, fmt.Sprint("flood ", i), rate, 1)
+		}
+		if flood != 10 {
+			t.Errorf("%d of a flood were admitted, want 10", flood)
+		}
+		if n := m.spend(t, "known 50", rate, 20); n != 7 {
+			t.Errorf("%d more of a known subject were admitted, want 7", n)
+		}
+		if n := m.spend(t, "", rate, 20); n != 10 {
+			t.Errorf("%d requests that belong to no subject were admitted, want 10", n)
+		}
+		if most := r.Size() + 2*countBytes + 4*overflowCells; r.Taken() > most {
+			t.Errorf("%d bytes are taken, want at most %d", r.Taken(), most)
+		}
+		wait(t.Context(), edge(time.Hour)+time.Second)
+		m.Expire()
+		if r.Taken() != 0 || len(m.books) != 0 {
+			t.Errorf("%d bytes in %d windows are taken though all are over", r.Taken(), len(m.books))
+		}
+		if n := m.spend(t, "flood 1", rate, 20); n != 10 {
+			t.Errorf("%d were admitted in the next window, want 10", n)
+		}
+	})
+}
+
+// TestWhatWasSharedCountsLater: room comes back, and who was admitted before gets
+// no more than the rest of the rate.
+func TestWhatWasSharedCountsLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, rate := room.New(0), Rate{10, time.Hour}
+		m := NewMemory(r)
+		wait(t.Context(), edge(time.Hour)+time.Second)
+		if n := m.spend(t, "x", rate, 4) + m.spend(t, "y", rate, 3); n != 7 {
+			t.Fatalf("%d were admitted by the shared count, want 7", n)
+		}
+		r.Resize(1 << 20)
+		if n := m.spend(t, "x", rate, 20); n != 6 {
+			t.Errorf("%d more were admitted, want 6", n)
+		}
+		if n := m.spend(t, "z", rate, 20); n != 10 {
+			t.Errorf("%d of a subject that has shared nothing were admitted, want 10", n)
+		}
+		g, err := m.TakeTokens(t.Context(), keyPrefix+"{other:x}", rate, 10, 1)
+		if err != nil || g.Tokens != 1 || g.Rest != 9 {
+			t.Errorf("another limit: got %+v, %v", g, err)
+		}
+	})
+}
+
+// subjects counts the buckets of a limiter.
+func (l *Limiter) subjects() (n int) {
+	for i := range l.shards {
+		l.shards[i].mu.Lock()
+		n += len(l.shards[i].buckets)
+		l.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+// TestAFloodOfSubjects: a limiter remembers as many as there is room for, nobody
+// gets more than the rate by being forgotten, and who has tokens is not.
+func TestAFloodOfSubjects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		subjects, counts := room.New(1000*bucketBytes), room.New(20_000*countBytes)
+		l := fleet(t, 1, Config{Name: "api", Rate: Rate{100, time.Hour}, Room: subjects, Memory: NewMemory(counts)})[0]
+		wait(t.Context(), edge(time.Hour)+time.Second)
+		take := func(subject string, times int) (admitted int) {
+			for range times {
+				if l.Take(t.Context(), []byte(subject)).Verdict == Admitted {
+					admitted++
+				}
+			}
+			return admitted
+		}
+		if n := take("known", 60); n != 60 {
+			t.Fatalf("%d were admitted, want 60", n)
+		}
+		flood := 0
+		for i := range 30_000 {
+			flood += take(fmt.Sprint("flood ", i), 1)
+		}
+		if n := l.subjects(); n > 1000 || subjects.Taken() != int64(n)*bucketBytes {
+			t.Errorf("%d subjects are remembered and %d bytes taken, want at most 1000 and %d each", n, subjects.Taken(), bucketBytes)
+		}
+		if flood < 19_999 || flood > 20_000+100 {
+			t.Errorf("%d of a flood were admitted, want one for each that there was room for, and 100 for all others", flood)
+		}
+		if l.Shared() < 9_000 {
+			t.Errorf("%d questions were answered out of the shared count, want some 10,000", l.Shared())
+		}
+		if n := take("known", 100); n > 40 || n < 30 { // some tokens went with the bucket
+			t.Errorf("%d more of a known subject were admitted, want at most 40", n)
+		}
+		if n := take("flood 7", 200); n > 99 {
+			t.Errorf("%d more of a subject that was forgotten were admitted, want at most 99", n)
+		}
+		wait(t.Context(), time.Hour+2*forgetEvery)
+		synctest.Wait()
+		if n := l.subjects(); n != 0 || subjects.Taken() != 0 || counts.Taken() != 0 {
+			t.Errorf("%d subjects, %d and %d bytes are left when the window is over", n, subjects.Taken(), counts.Taken())
+		}
+		for i := range l.shards {
+			if l.shards[i].most > 0 {
+				t.Fatalf("a map of %d buckets was not made anew", l.shards[i].most)
+			}
+		}
+	})
+}
+
+// TestAClosedLimiterTakesNoRoom, though requests may still ask it.
+func TestAClosedLimiterTakesNoRoom(t *testing.T) {
+	r := room.New(1000 * bucketBytes)
+	l := New(Config{Name: "api", Rate: Rate{5, time.Minute}, Room: r})
+	l.Take(t.Context(), []byte("a"))
+	if r.Taken() != bucketBytes {
+		t.Errorf("%d bytes are taken for one subject", r.Taken())
+	}
+	l.Close()
+	l.Take(t.Context(), []byte("b"))
+	if r.Taken() != 0 {
+		t.Errorf("%d bytes are taken by a limiter that is closed", r.Taken())
+	}
+}
+
+// sharing is a store that has no count for anybody.
+type sharing struct{ returned int }
+
+func (s *sharing) TakeTokens(context.Context, string, Rate, int, int) (Grant, error) {
+	return Grant{Tokens: 1, Window: 1, Left: time.Hour, Shared: true}, nil
+}
+
+func (s *sharing) ReturnTokens(context.Context, string, Rate, int64, int) error {
+	s.returned++
+	return nil
+}
+
+// TestASharedTokenIsNotReturned: it would go to the subject's own count, which has
+// not given it.
+func TestASharedTokenIsNotReturned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &sharing{}
+		l := New(Config{Name: "api", Rate: Rate{5, time.Hour}, Store: store})
+		d := l.Take(t.Context(), []byte("a"))
+		if d.Verdict != Admitted || d.Left != 0 {
+			t.Errorf("got %+v, want an admission with nothing left", d)
+		}
+		d.Undo()
+		l.hold(l.bucketOf([]byte("a")))
+		wait(t.Context(), time.Second)
+		l.Close()
+		if store.returned != 0 {
+			t.Errorf("%d tokens were returned", store.returned)
+		}
+	})
+}
