@@ -57,7 +57,7 @@ func (g *generation) openSources(before *generation) error {
 	var faults []error
 	for _, r := range g.cfg.Resources {
 		i := slices.IndexFunc(before.kinds, func(k kind) bool { return reflect.DeepEqual(k.Resource, r) })
-		if i >= 0 && (r.Select == "" || same) {
+		if i >= 0 && (same || r.Select == "" && (r.Origin == "" || loadTimeout(before.cfg, &r) == loadTimeout(g.cfg, &r))) {
 			g.kinds = append(g.kinds, before.kinds[i])
 			continue
 		}
@@ -80,7 +80,7 @@ func (g *generation) newKind(r config.Resource) (kind, error) {
 			Upsert: r.Upsert, Delete: r.Delete, Many: r.Rows == "many", Timeout: r.Timeout,
 		})
 	case r.Origin != "":
-		if k.origin, err = source.NewOrigin(source.OriginConfig{Name: r.Name, Params: params, URL: r.Origin, Timeout: r.Timeout}); err == nil {
+		if k.origin, err = source.NewOrigin(source.OriginConfig{Name: r.Name, Params: params, URL: r.Origin, Timeout: loadTimeout(g.cfg, &r)}); err == nil {
 			records = k.origin
 		}
 	}
@@ -161,7 +161,8 @@ func (l leftovers) closeSources(log *slog.Logger) {
 // requestTimeout is what one request may take: it may wait for somebody else's
 // load and then have to load itself.
 func (g *generation) requestTimeout() time.Duration {
-	return g.cfg.Load.Wait + longestLoad(g.cfg) + time.Second
+	longest, _ := longestLoad(g.cfg)
+	return g.cfg.Load.Wait + longest + time.Second
 }
 
 // maxConnections is how many public connections may be open.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,8 +18,9 @@ import (
 // believe in a protection that is not there.
 func refuse(cfg *config.Config) error {
 	var faults []error
-	if longest := longestLoad(cfg); cfg.Load.Lease < longest*10/9 {
-		faults = append(faults, fmt.Errorf("load.lease (%v) must exceed the longest load (%v, from database.timeout and resource.timeout) by a ninth", cfg.Load.Lease, longest))
+	if longest, from := longestLoad(cfg); cfg.Load.Lease < longest*10/9 {
+		faults = append(faults, fmt.Errorf("load.lease (%v) must exceed the longest load by a ninth, and that may take %v (%s): raise load.lease to %v, or lower the other",
+			cfg.Load.Lease, longest, from, longest*10/9))
 	}
 	if !auth.Loopback(cfg.Server.Admin) && len(cfg.Auth.Tokens) == 0 {
 		faults = append(faults, fmt.Errorf("server.admin %q is not loopback and no auth.token is set: anybody could invalidate and profile; set a token with scope admin or listen on 127.0.0.1", cfg.Server.Admin))
@@ -46,12 +48,27 @@ func writes(cfg *config.Config) bool {
 	return len(cfg.Batches) > 0
 }
 
-func longestLoad(cfg *config.Config) time.Duration {
-	longest := cfg.Database.Timeout
+// longestLoad is how long one load may take, and the key that says so; 0 where
+// no resource has a source.
+func longestLoad(cfg *config.Config) (longest time.Duration, from string) {
 	for _, r := range cfg.Resources {
-		longest = max(longest, r.Timeout)
+		if r.Select == "" && r.Origin == "" {
+			continue
+		}
+		own, key := loadTimeout(cfg, &r), "database.timeout"
+		if r.Timeout > 0 {
+			key = fmt.Sprintf("timeout of resource %q", r.Name)
+		}
+		if own > longest {
+			longest, from = own, key
+		}
 	}
-	return longest
+	return longest, from
+}
+
+// loadTimeout is how long a load of a resource may take, from wherever it loads.
+func loadTimeout(cfg *config.Config, r *config.Resource) time.Duration {
+	return cmp.Or(r.Timeout, cfg.Database.Timeout)
 }
 
 func tokensOf(tokens []config.Token) ([]auth.Token, error) {

@@ -48,7 +48,14 @@ func TestCheckRefusesWhatItCannotKeep(t *testing.T) {
 	f("", `[server]`, `admin = "0.0.0.0:81"`, token)
 	f("", "[[limit]]\nname = \"api\"\npaths = [\"/*\"]\nrate = \"5/s\"")
 	f("", `[server]`, `proxy_protocol = true`)
-	f("load.lease", `[load]`, `lease = "1s"`)
+	const origin = "[[resource]]\nname = \"o\"\npath = \"/o/{id:int}\"\nkey = \"o:{id}\"\norigin = \"http://127.0.0.1:1/{id}\"\n"
+	const loaded = "[[resource]]\nname = \"l\"\npath = \"/l/{id:int}\"\nkey = \"l:{id}\"\nselect = \"SELECT id FROM l WHERE id = {id}\"\n"
+	f("", `[load]`, `lease = "1s"`, item) // nothing is loaded
+	f("", `[database]`, `url = "sqlite:x.db"`, `timeout = "1m"`, origin, `timeout = "1s"`)
+	f("load.lease (1s)", `[load]`, `lease = "1s"`, origin) // database.timeout is an origin's, too, unless it has its own
+	f("database.timeout", `[load]`, `lease = "1s"`, `[database]`, `url = "sqlite:x.db"`, loaded)
+	f("load.lease", `[database]`, `url = "sqlite:x.db"`, loaded, `timeout = "4.6s"`)
+	f("", `[database]`, `url = "sqlite:x.db"`, loaded, `timeout = "4.5s"`)
 	f("unknown placeholder", `[database]`, `url = "sqlite:x.db"`,
 		"[[resource]]\nname = \"u\"\npath = \"/u/{id:int}\"\nkey = \"u:{id}\"\nselect = \"SELECT {nobody} WHERE id = {id}\"")
 }

@@ -64,9 +64,6 @@ func (l *loader) validateSource(r *Resource, at string) {
 		}
 	}
 	if hasSelect || hasOrigin {
-		if r.Timeout > l.config.Load.Lease || hasSelect && r.Timeout == 0 && l.config.Database.Timeout > l.config.Load.Lease {
-			l.warn("resource %q may take longer to load than its lease lasts: raise load.lease above its timeout", r.Name)
-		}
 		return
 	}
 	for _, key := range []string{"ttl", "timeout"} {

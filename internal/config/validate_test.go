@@ -143,7 +143,6 @@ func TestWarnings(t *testing.T) {
 	}
 	const start = "[[resource]]\nname = \"r\"\npath = \"/r/{id:int}\"\nkey = \"r:{id}\"\n"
 	f(start+"ttl = { cold = \"1h\" }", "its ttl has no effect")
-	f(start+"origin = \"http://h/\"\ntimeout = \"10s\"", "raise load.lease")
 	f("[server]\nproxy_protocol = true", "can claim any address")
 }
 
