@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/valyala/fasthttp"
+
+	"hearth/internal/framing"
 )
 
 // maxDepth bounds how deep JSON from clients may be nested. Every program that
@@ -79,33 +81,51 @@ const firstRoom = 16 << 10
 //
 // fasthttp would make room for all that Content-Length announces before the
 // first byte is there, and keep it with the connection: a few hundred peers that
-// announce megabytes and send none would take all memory. So bodies are streams,
-// and room is made for what has come.
+// announce megabytes and send none would take all memory. So room is made for
+// what has come. And it reads chunks leniently; see framing.Chunks.
 func (c *call) readBody() ([]byte, error) {
+	limit := c.server.config.MaxBody
+	if c.content.Length > int64(limit) {
+		c.SetConnectionClose()
+		return nil, tooLarge(limit)
+	}
+	if c.asking {
+		c.wanted = true
+		return nil, errWanted
+	}
 	stream := c.RequestBodyStream()
-	if stream == nil {
+	if stream == nil || !c.content.Any() {
 		return bytes.Clone(c.PostBody()), nil // none, or one that no server has read
 	}
-	limit := c.server.config.MaxBody
-	if c.Request.Header.ContentLength() > limit {
-		return nil, tooLarge(limit)
+	in := framing.Source(stream)
+	if in == nil {
+		panic("BUG: this version of fasthttp does not say where it reads content from")
 	}
 	if conn, ok := c.Conn().(watchedConn); ok {
 		conn.Reading() // the peer's turn again
 		defer conn.Handling()
 	}
-	body := make([]byte, 0, min(max(c.Request.Header.ContentLength(), 512), firstRoom)+1)
+	body, err := readAll(c.content.Reader(in), min(max(int(c.content.Length), 512), firstRoom)+1, limit)
+	if err != nil {
+		c.SetConnectionClose()
+		return nil, err
+	}
+	c.consumed = true
+	return body, nil
+}
+
+// readAll reads content of at most limit bytes, beginning with that much room.
+func readAll(content io.Reader, room, limit int) ([]byte, error) {
+	body := make([]byte, 0, room)
 	for {
-		n, err := stream.Read(body[len(body):cap(body)])
+		n, err := content.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
 		case len(body) > limit:
-			c.SetConnectionClose()
 			return nil, tooLarge(limit)
 		case errors.Is(err, io.EOF):
 			return body, nil
 		case err != nil:
-			c.SetConnectionClose()
 			return nil, unread(err)
 		case len(body) == cap(body):
 			body = slices.Grow(body, min(len(body), limit+1-len(body)))
@@ -119,7 +139,10 @@ func tooLarge(limit int) *problem {
 }
 
 // unread is the problem of a request that could not be read to its end.
-func unread(err error) *problem {
+func unread(err error) error {
+	if fault, ok := errors.AsType[framing.Fault](err); ok {
+		return misframed(fault)
+	}
 	var wait interface {
 		error
 		Timeout() bool

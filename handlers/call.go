@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/framing"
 )
 
 // call is one request on its way through the slow path: the request, and what
@@ -25,6 +26,22 @@ type call struct {
 	counted bool
 	// expected says that a status of 500 or more is no fault: a health check.
 	expected bool
+
+	content  framing.Content // as the header has it
+	consumed bool            // it was read to its end
+	admitted bool            // the limits that cover the request have admitted it
+	asking   bool            // only whether the content is wanted: see expect
+	wanted   bool            // the answer to that
+	asked    time.Time       // when it was asked
+}
+
+// Time is when the request's header had come. fasthttp does not know yet while
+// Expect is answered.
+func (c *call) Time() time.Time {
+	if c.asking {
+		return c.asked
+	}
+	return c.RequestCtx.Time()
 }
 
 // callKey is where the router's handlers find their call.

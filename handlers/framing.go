@@ -1,7 +1,8 @@
 package handlers
 
 import (
-	"io"
+	"errors"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -9,55 +10,104 @@ import (
 	"hearth/internal/framing"
 )
 
-// inChunks is what fasthttp has as the length of content that comes in chunks.
-// Where no field speaks of content it is 0, or -2.
-const inChunks = -1
+// withhold makes fasthttp believe that no request has content. It would wait for
+// the first 8 KiB of it before the handler is asked whether anybody wants it;
+// and nobody may wait for a request that its header has decided already. What
+// there is of content the raw header says; see framing.Source.
+func withhold(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	const inChunks = -1 // where no field speaks of content it is 0, or -2
+	if n := h.ContentLength(); n > 0 || n == inChunks {
+		h.SetContentLength(0)
+	}
+	return fasthttp.RequestConfig{}
+}
 
 // plain tells whether a GET or HEAD ends with its header, beyond doubt: the fast
 // path answers no other.
 func plain(req *fasthttp.RequestHeader) bool {
-	if n := req.ContentLength(); n > 0 || n == inChunks || !req.IsHTTP11() && framing.Version(req.Protocol()) != framing.None {
+	if !req.IsHTTP11() && framing.Version(req.Protocol()) != framing.None {
 		return false
 	}
-	_, fault := framing.Header(req.RawHeaders())
-	return fault == framing.None
+	content, fault := framing.Header(req.RawHeaders())
+	return fault == framing.None && !content.Any()
 }
 
-// inspect says why a request is not answered at all, and whether its content
-// comes in chunks. Whoever refuses it must leave the content alone: where that
-// ends is what is in doubt.
-func inspect(req *fasthttp.RequestHeader) (chunked bool, err error) {
-	chunked, fault := framing.Request(string(req.Method()), req.RawHeaders(), req.Protocol(), req.RequestURI(), req.Host())
+// inspect says what content a request has, or why it is not answered at all.
+// Whoever refuses it must leave the content alone: where that ends is what is in
+// doubt.
+func inspect(req *fasthttp.RequestHeader) (content framing.Content, err error) {
+	content, fault := framing.Request(string(req.Method()), req.RawHeaders(), req.Protocol(), req.RequestURI())
+	return content, misframed(fault)
+}
+
+// misframed is the problem of a request that is not read any further.
+func misframed(fault framing.Fault) error {
 	if fault == framing.None {
-		return chunked, nil
+		return nil
 	}
-	return chunked, &problem{status: fault.Status(), detail: fault.Detail(), close: true}
+	return &problem{status: fault.Status(), detail: fault.Detail(), close: true}
 }
 
-// settle ends a request whose content not everybody would have read as it was
-// read here: in chunks, or with a method that has none. Nothing behind it is
-// read. What is left of the content is, within bounds: a connection closed with
-// unread bytes is reset, and a reset takes the answer with it.
-func (c *call) settle(chunked bool) {
-	length := c.Request.Header.ContentLength()
-	if !chunked && (length <= 0 || !c.IsGet() && !c.IsHead()) {
-		return
+// settle decides, when a request is answered, what becomes of its connection.
+// What is left of its content is dropped while the next request is awaited, if
+// that is little. The connection ends behind content that not everybody would
+// have read as it was read here: in chunks, or with a method that has none.
+func (c *call) settle() {
+	if c.asking {
+		return // fasthttp ends the connection where the answer is no
 	}
-	if stream := c.RequestBodyStream(); stream != nil && !c.Response.ConnectionClose() {
-		if conn, ok := c.Conn().(watchedConn); ok {
-			conn.Reading()
+	conn, watched := c.Conn().(watchedConn)
+	left := 0
+	switch {
+	case !c.content.Any():
+	case c.content.Chunked, c.IsGet(), c.IsHead(), c.Response.ConnectionClose():
+		c.SetConnectionClose()
+		if !c.consumed {
+			left = -1
 		}
-		// An error is the client's loss: it is answered all the same.
-		_, _ = io.CopyN(io.Discard, stream, int64(c.server.config.MaxBody))
+	case !c.consumed:
+		left = c.content.Rest(framing.Source(c.RequestBodyStream()))
+		if left < 0 || left > 0 && !watched {
+			c.SetConnectionClose()
+		} else if left > 0 {
+			conn.Skip(left)
+		}
 	}
-	c.SetConnectionClose()
+	if watched && left == 0 && c.Request.Header.ConnectionClose() {
+		conn.Last()
+	}
 }
+
+// errWanted is what readBody says instead of reading, where only that is asked.
+var errWanted = errors.New("the content is wanted")
 
 // expect answers the question of Expect: 100-continue, whether to send the
-// content. What the header alone decides is decided now.
+// content. It lets the request go the way that it will go with its content, as
+// far as to where that would be read. What is decided before is the answer.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
-	_, err := inspect(&ctx.Request.Header)
-	if err == nil && ctx.Request.Header.ContentLength() > s.config.MaxBody {
+	status = fasthttp.StatusInternalServerError // should it panic
+	defer s.rescue(ctx)
+	if ctx.IsGet() || ctx.IsHead() || ctx.IsDelete() || ctx.IsOptions() {
+		// They ask for no content, and would be carried out.
+		return s.expectUnread(ctx)
+	}
+	c := &call{RequestCtx: ctx, asked: time.Now(), asking: true}
+	ctx.SetUserValue(callKey{}, c)
+	if conn, ok := ctx.Conn().(watchedConn); ok {
+		conn.Handling()
+		defer conn.Writing()
+	}
+	s.slow(ctx, miss{})
+	if c.wanted {
+		return fasthttp.StatusContinue
+	}
+	return ctx.Response.StatusCode()
+}
+
+// expectUnread decides by the header alone.
+func (s *Server) expectUnread(ctx *fasthttp.RequestCtx) (status int) {
+	content, err := inspect(&ctx.Request.Header)
+	if err == nil && content.Length > int64(s.config.MaxBody) {
 		err = tooLarge(s.config.MaxBody)
 	}
 	if err == nil {

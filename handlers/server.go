@@ -113,6 +113,7 @@ const writeBuffer = 8 << 10
 func (s *Server) Configure(srv *fasthttp.Server) {
 	srv.ErrorHandler = s.refuseUnread
 	srv.ExpectHandler = s.expect
+	srv.HeaderReceived = withhold
 	srv.ReadBufferSize = s.config.MaxHeader
 	srv.MaxRequestBodySize = s.config.MaxBody
 	srv.StreamRequestBody = true // see readBody
@@ -136,7 +137,8 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	// fasthttp recovers nothing: without this one bad request ends the process.
 	defer s.rescue(ctx)
 	conn, watched := ctx.Conn().(watchedConn)
-	if m, done := s.hot(ctx); !done {
+	m, done := s.hot(ctx)
+	if !done {
 		if watched {
 			conn.Handling()
 		}
@@ -144,6 +146,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	}
 	if watched {
 		conn.Writing()
+		if done && ctx.Request.Header.ConnectionClose() {
+			conn.Last()
+		}
 	}
 }
 
@@ -153,6 +158,8 @@ type watchedConn interface {
 	Reading()
 	Handling()
 	Writing()
+	Last()      // the peer has sent its last request, all of it
+	Skip(n int) // bytes of content that are still to come, and that nobody wants
 }
 
 // slow answers what memory cannot, or not cheaply. A record that the fast path
@@ -163,20 +170,18 @@ func (s *Server) slow(ctx *fasthttp.RequestCtx, m miss) {
 		return
 	}
 	defer s.end()
-	c := &call{RequestCtx: ctx, server: s, meter: s.other, rates: m.rates}
-	ctx.SetUserValue(callKey{}, c)
-	chunked := false
+	c := s.newCall(ctx, m)
 	if m.hotRoute == nil { // else the fast path has looked already
 		var err error
-		if chunked, err = inspect(&ctx.Request.Header); err != nil {
+		if c.content, err = inspect(&ctx.Request.Header); err != nil {
 			c.expected = true // 501 and 505 are no fault of this server
 			c.fail(err)
 			c.finish()
 			return
 		}
 	}
-	defer c.settle(chunked)
-	if !m.admitted && len(s.quotas) > 0 {
+	defer c.settle()
+	if !c.admitted && len(s.quotas) > 0 {
 		if err := s.admit(c); err != nil {
 			if m.hotRoute != nil {
 				c.meter = m.meter
@@ -185,6 +190,7 @@ func (s *Server) slow(ctx *fasthttp.RequestCtx, m miss) {
 			c.finish()
 			return
 		}
+		c.admitted = true
 	}
 	if m.hotRoute != nil {
 		if err := s.readMiss(c, m); err != nil {
@@ -195,7 +201,25 @@ func (s *Server) slow(ctx *fasthttp.RequestCtx, m miss) {
 	} else {
 		c.fail(notFound())
 	}
+	if c.wanted && c.asking {
+		c.Response.Reset() // it said that nothing is decided yet
+		return
+	}
 	c.finish()
+}
+
+// newCall makes the call of a request, or takes the one that expect has made.
+func (s *Server) newCall(ctx *fasthttp.RequestCtx, m miss) *call {
+	c, ok := ctx.UserValue(callKey{}).(*call)
+	if !ok || !c.asking {
+		c = &call{RequestCtx: ctx, admitted: m.admitted, rates: m.rates}
+		ctx.SetUserValue(callKey{}, c)
+	}
+	if c.wanted { // so it was asked for, and this is the request with its content
+		c.asking, c.wanted = false, false
+	}
+	c.server, c.meter, c.cause = s, s.other, nil
+	return c
 }
 
 // isPath keeps paths from the router that it would read otherwise than the

@@ -100,10 +100,15 @@ func New(config Config, deps Deps) *Admin {
 // Handle answers one request.
 func (a *Admin) Handle(ctx *fasthttp.RequestCtx) {
 	defer a.recoverPanic(ctx)
+	if conn, ok := ctx.Conn().(watchedConn); ok {
+		conn.Handling()
+		defer conn.Writing()
+	}
 	setCommonHeaders(ctx)
 	if !inspect(ctx) {
 		return
 	}
+	defer settle(ctx)
 	if !a.allowHost(ctx) {
 		problem(ctx, fasthttp.StatusMisdirectedRequest,
 			"the Host header must be an IP address, localhost or one of server.admin_hosts")

@@ -45,23 +45,25 @@ func refuseForeign(ctx *fasthttp.RequestCtx) bool {
 	return true
 }
 
-// refuseBody answers 415 or 413 and reports false unless the body is JSON of a
-// bearable size. The media type is also a defence: a page cannot send this one
-// to another origin without asking first, and OPTIONS is not answered.
-func (a *Admin) refuseBody(ctx *fasthttp.RequestCtx) bool {
+// takeBody returns the request's body, or answers 415, 413, 408 or 400 and reports
+// false unless it is JSON of a bearable size. The media type is also a defence: a
+// page cannot send this one to another origin without asking first, and OPTIONS
+// is not answered.
+func (a *Admin) takeBody(ctx *fasthttp.RequestCtx) (body []byte, ok bool) {
 	media, params, err := mime.ParseMediaType(string(ctx.Request.Header.ContentType()))
 	charset, given := params["charset"]
 	if err != nil || media != "application/json" || given && !strings.EqualFold(charset, "utf-8") {
 		problem(ctx, fasthttp.StatusUnsupportedMediaType, "send application/json in UTF-8")
-		return false
+		return nil, false
 	}
 	if len(ctx.Request.Header.ContentEncoding()) > 0 {
 		problem(ctx, fasthttp.StatusUnsupportedMediaType, "send the body without Content-Encoding")
-		return false
+		return nil, false
 	}
-	if len(ctx.PostBody()) > a.config.MaxBody {
-		problem(ctx, fasthttp.StatusRequestEntityTooLarge, "the body is too long")
-		return false
+	body, err = a.readBody(ctx)
+	if err != nil {
+		refuseUnread(ctx, err)
+		return nil, false
 	}
-	return true
+	return body, true
 }

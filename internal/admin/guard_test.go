@@ -89,11 +89,33 @@ func TestMissingHost(t *testing.T) {
 			t.Errorf("%q = %d, want a refusal", request, got.status)
 		}
 	}
-	// A name in the request line does not outrank the one in Host.
-	got := raw(t, "tcp", addr, "GET http://localhost/livez HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
-	if got.status != 421 && got.status != 400 {
-		t.Errorf("absolute form with a foreign Host = %d, want a refusal", got.status)
+}
+
+// TestTargetDecidesTheHost: an absolute target names who is asked, and Host is
+// ignored (RFC 9112, 3.2.2). Default ports and the case of letters do not count.
+func TestTargetDecidesTheHost(t *testing.T) {
+	r := start(t, admin.Config{Hosts: []string{"ops.example", "ported.example:80", "secure.example:443", "other.example:9090"}})
+	addr := strings.TrimPrefix(r.base, "http://")
+	f := func(target, host string, want int) {
+		t.Helper()
+		if got := raw(t, "tcp", addr, "GET "+target+" HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n"); got.status != want {
+			t.Errorf("GET %s, Host: %s = %d, want %d", target, host, got.status, want)
+		}
 	}
+	f("http://localhost/livez", "evil.example", 200)
+	f("http://evil.example/livez", "localhost", 421)
+	f("http://localhost:80/livez", "localhost", 200)
+	f("HTTP://LocalHost:80/livez", "localhost:80", 200)
+	f("https://localhost:443/livez", "localhost", 200)
+	f("http://127.0.0.1/livez", "evil.example", 200)
+	f("http://OPS.example:80/livez", "ops.example", 200)
+	f("http://ported.example/livez", "x", 200)
+	f("/livez", "PORTED.example", 200)
+	f("/livez", "ported.example:81", 421)
+	f("/livez", "secure.example", 200)
+	f("/livez", "other.example", 421)
+	f("http://localhost@evil.example/livez", "localhost", 400)
+	f("http://localhost.evil.example/livez", "localhost", 421)
 }
 
 func TestUnixSocketTakesAnyHost(t *testing.T) {

@@ -23,7 +23,11 @@ func (e *InvalidateError) Error() string { return fmt.Sprintf("%q %s", e.Target,
 // invalidate drops records from all tiers. It is all or nothing as far as the
 // request's faults go: Deps.Invalidate checks every target before it starts.
 func (a *Admin) invalidate(ctx *fasthttp.RequestCtx) {
-	targets, fault := readTargets(ctx.PostBody(), a.config.MaxTargets)
+	body, ok := a.takeBody(ctx)
+	if !ok {
+		return
+	}
+	targets, fault := readTargets(body, a.config.MaxTargets)
 	if fault != nil {
 		problem(ctx, fault.status, fault.detail)
 		return

@@ -35,13 +35,17 @@ func problem(ctx *fasthttp.RequestCtx, status int, detail string) {
 	for _, h := range kept {
 		ctx.Response.Header.Set(h[0], h[1])
 	}
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("application/problem+json")
+	ctx.SetBody(encodeProblem(status, detail))
+}
+
+func encodeProblem(status int, detail string) []byte {
 	body, err := json.Marshal(problemBody{"about:blank", fasthttp.StatusMessage(status), status, detail})
 	if err != nil {
 		panic(fmt.Sprintf("BUG: encoding a problem: %v", err)) // strings and a number always encode
 	}
-	ctx.SetStatusCode(status)
-	ctx.SetContentType("application/problem+json")
-	ctx.SetBody(body)
+	return body
 }
 
 // setCommonHeaders sets what every answer has. Nothing here may be kept by a

@@ -92,7 +92,7 @@ func (a *Admin) guard(row route) fasthttp.RequestHandler {
 		if !a.authorize(ctx, row.scope) {
 			return
 		}
-		if row.method == fasthttp.MethodPost && (!refuseForeign(ctx) || !a.refuseBody(ctx)) {
+		if row.method == fasthttp.MethodPost && !refuseForeign(ctx) {
 			return
 		}
 		row.handle(ctx)

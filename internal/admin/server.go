@@ -8,37 +8,48 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"hearth/internal/framing"
 )
 
-// Limits of the admin listener's server. They are fixed: the listener is for
-// few clients that are near.
+// Limits of the admin listener. They are fixed: it is for few clients that are
+// near.
 const (
-	readTimeout    = 10 * time.Second
-	writeTimeout   = 30 * time.Second
-	idleTimeout    = 75 * time.Second
-	maxHeader      = 16 << 10 // bytes
-	maxConnections = 1024
+	ReadTimeout    = 10 * time.Second
+	WriteTimeout   = 30 * time.Second
+	IdleTimeout    = 75 * time.Second
+	MaxConnections = 1024
+
+	maxHeader = 16 << 10 // bytes
 )
 
-// Server makes a fasthttp.Server that answers with Handle and has timeouts,
-// the limit on bodies, and problem+json for errors that fasthttp itself finds.
-// The caller serves it and shuts it down.
+// Server makes a fasthttp.Server that answers with Handle and has the limit on
+// bodies, and problem+json for errors that fasthttp itself finds. The caller
+// serves it on a listener that keeps the timeouts and the number of connections,
+// and shuts it down.
 func (a *Admin) Server() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      a.Handle,
 		ErrorHandler:                 refuseUnread,
 		ExpectHandler:                a.expect,
+		HeaderReceived:               withhold,
 		NoDefaultServerHeader:        true,
-		ReadTimeout:                  readTimeout,
-		WriteTimeout:                 writeTimeout,
-		IdleTimeout:                  idleTimeout,
+		StreamRequestBody:            true, // see withhold
 		ReadBufferSize:               maxHeader,
 		MaxRequestBodySize:           a.config.MaxBody,
-		Concurrency:                  maxConnections,
+		Concurrency:                  2 * MaxConnections, // a worker ends later than its connection
 		DisablePreParseMultipartForm: true,
 		CloseOnShutdown:              true,
 		Logger:                       serverLog{a.deps.Log},
 	}
+}
+
+// Refusal is the whole HTTP response for connections beyond the limit.
+func Refusal() []byte {
+	body := encodeProblem(fasthttp.StatusServiceUnavailable,
+		"as many connections are open as this listener may have; try again after the time in Retry-After, or over a connection you have")
+	return fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"+
+		"Cache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n%s", len(body), body)
 }
 
 // refuseUnread answers a request that fasthttp could not read.
@@ -50,11 +61,14 @@ func refuseUnread(ctx *fasthttp.RequestCtx, err error) {
 // unread says how to answer an error of fasthttp's reader.
 func unread(err error) (status int, detail string) {
 	var header *fasthttp.ErrSmallBuffer
-	var network *net.OpError
+	var network net.Error
+	fault, framed := errors.AsType[framing.Fault](err)
 	switch {
+	case framed:
+		return fault.Status(), fault.Detail()
 	case errors.As(err, &header):
 		return fasthttp.StatusRequestHeaderFieldsTooLarge, "the request line and headers are too long"
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+	case errors.Is(err, errTooLarge):
 		return fasthttp.StatusRequestEntityTooLarge, "the body is too long"
 	case errors.As(err, &network) && network.Timeout():
 		return fasthttp.StatusRequestTimeout, "the request took too long to arrive"

@@ -45,6 +45,8 @@ type App struct {
 	public  entrance
 	admin   *fasthttp.Server
 
+	operators *listen.WatchedListener // the admin listener, while it runs
+
 	// What a reload replaces.
 	current  atomic.Pointer[generation]
 	reloads  chan struct{}      // holds one wish at most
@@ -119,6 +121,7 @@ func (a *App) begin(g *generation) {
 	a.public.server = &fasthttp.Server{ConnState: listen.ConnState}
 	a.front.Configure(a.public.server)
 	a.admin = g.admin.Server()
+	a.admin.ConnState = listen.ConnState
 	a.admin.Handler = func(ctx *fasthttp.RequestCtx) { a.current.Load().admin.Handle(ctx) }
 }
 
@@ -198,7 +201,7 @@ func (a *App) Run(ctx context.Context) error {
 		return err
 	}
 	a.registerListeners()
-	patient := listen.Patient(operators, a.log)
+	a.operators = guardOperators(operators, a.log)
 	failed := make(chan error, 2)
 	var parts sync.WaitGroup
 	serve := func(name string, s *fasthttp.Server, l net.Listener) {
@@ -209,7 +212,7 @@ func (a *App) Run(ctx context.Context) error {
 		})
 	}
 	serve("the public listener", a.public.server, a.public.watched)
-	serve("the admin listener", a.admin, patient)
+	serve("the admin listener", a.admin, a.operators)
 	parts.Go(a.watch)
 	a.log.Info("serving", "version", a.version, "listen", a.public.watched.Addr().String(), "admin", operators.Addr().String())
 	a.notify(listen.Ready)
@@ -223,7 +226,7 @@ func (a *App) Run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	a.drain(context.Cause(ctx))
-	for _, l := range []net.Listener{a.public.watched, patient} {
+	for _, l := range []net.Listener{a.public.watched, a.operators} {
 		// fasthttp's Shutdown overlooks a listener whose Serve has only just
 		// begun; closed twice does no harm.
 		if closeErr := l.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"hearth/internal/admin"
 	"hearth/internal/config"
 	"hearth/internal/listen"
 )
@@ -87,6 +88,14 @@ func (a *App) guard(public net.Listener) {
 	}
 	p.watched = listen.Watch(l, timeouts(g.cfg))
 	p.watched.Limit(listen.Limit{Conns: g.maxConnections(), Refusals: g.front.Refusals(), Log: a.log})
+}
+
+// guardOperators does the same for the admin listener, which has no proxy in front
+// and limits of its own.
+func guardOperators(l net.Listener, log *slog.Logger) *listen.WatchedListener {
+	w := listen.Watch(listen.Patient(l, log), listen.Timeouts{Read: admin.ReadTimeout, Write: admin.WriteTimeout, Idle: admin.IdleTimeout})
+	w.Limit(listen.Limit{Conns: admin.MaxConnections, Refusals: [][]byte{admin.Refusal()}})
+	return w
 }
 
 // adjust goes on as g says.

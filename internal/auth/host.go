@@ -20,10 +20,13 @@ func NewHosts(names []string) Hosts {
 	return h
 }
 
-// Allow reports whether host, the value of a Host field, is one of them. Without
-// a port in the list, any port will do.
+// Allow reports whether host, the value of a Host field or the authority of a
+// request's target, is one of them. Without a port in the list, any port will do;
+// without one in host it is the default port of either scheme, since a balancer in
+// front may have taken TLS off.
 func (h Hosts) Allow(host string) bool {
-	if h[strings.ToLower(host)] {
+	host = strings.ToLower(host)
+	if h[host] || h[host+":80"] || h[host+":443"] {
 		return true
 	}
 	a, ok := parseAuthority(host, 80) // whatever the port

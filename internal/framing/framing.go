@@ -12,36 +12,40 @@ package framing
 
 import "bytes"
 
+// Content is what a header says of the content behind it. The zero value is none.
+type Content struct {
+	Length  int64 // in bytes; 0 with Chunked
+	Chunked bool  // it comes in chunks, and is as long as it is
+}
+
+// Any tells whether there is content.
+func (c Content) Any() bool { return c.Chunked || c.Length > 0 }
+
 // Request checks all that there is to check before a request is answered: the
-// header as it came, the version, and the target with the value of Host. chunked
-// is as Header says.
-func Request(method string, header, protocol, target, host []byte) (chunked bool, fault Fault) {
-	chunked, fault = Header(header)
+// header as it came, the version, and the target. content is as Header says.
+func Request(method string, header, protocol, target []byte) (content Content, fault Fault) {
+	content, fault = Header(header)
 	if fault == None {
 		fault = Version(protocol)
 	}
 	if fault == None {
-		fault = Target(method, target, host)
+		fault = Target(method, target)
 	}
-	return chunked, fault
+	return content, fault
 }
 
 // Header checks a header as it came: the lines behind the request line, up to
 // and with the empty one. It takes for granted what fasthttp has checked already:
 // that names consist of token characters and spaces and values hold no control
-// characters but tabs, that there is at most one Content-Length, a number, and
-// at most one Host and one Transfer-Encoding. It allocates nothing and looks at
-// each line once: the fast path pays for it.
-//
-// chunked says that the content comes in chunks. How those end fasthttp reads
-// leniently, too (a bare LF may end the trailers), and keeps no record of it, so
-// nothing behind such a request may be read: close the connection.
-func Header(header []byte) (chunked bool, fault Fault) {
+// characters but tabs, that there is at most one Content-Length, and at most one
+// Host and one Transfer-Encoding. It allocates nothing and looks at each line
+// once: the fast path pays for it.
+func Header(header []byte) (content Content, fault Fault) {
 	sized := false
 	for len(header) > 0 {
 		end := bytes.IndexByte(header, '\n')
 		if end < 1 || header[end-1] != '\r' {
-			return chunked, BareLineFeed
+			return content, BareLineFeed
 		}
 		line := header[:end-1]
 		header = header[end+1:]
@@ -51,24 +55,24 @@ func Header(header []byte) (chunked bool, fault Fault) {
 		colon := 0
 		for colon < len(line) && line[colon] != ':' {
 			if line[colon] == ' ' || line[colon] == '\t' {
-				return chunked, blankFault(colon)
+				return content, blankFault(colon)
 			}
 			colon++
 		}
 		if colon == len(line) {
-			return chunked, BadName
+			return content, BadName
 		}
-		if fault := field(line, colon, &chunked, &sized); fault != None {
-			return chunked, fault
+		if fault := field(line, colon, &content, &sized); fault != None {
+			return content, fault
 		}
 	}
 	if len(header) > 0 {
-		return chunked, BareLineFeed // an empty line that only some take for the end
+		return content, BareLineFeed // an empty line that only some take for the end
 	}
-	if chunked && sized {
-		return chunked, TwoLengths
+	if content.Chunked && sized {
+		return content, TwoLengths
 	}
-	return chunked, None
+	return content, None
 }
 
 // blankFault is the fault of a blank at this place of a field's name.
@@ -80,11 +84,14 @@ func blankFault(at int) Fault {
 }
 
 // field checks the few fields that say where a request ends, or whom it is for.
-func field(line []byte, colon int, chunked, sized *bool) Fault {
+func field(line []byte, colon int, content *Content, sized *bool) Fault {
 	switch line[0] | 0x20 {
 	case 'c':
 		if colon == len("content-length") && is(line[:colon], "content-length") {
 			*sized = true
+			if content.Length = number(blankless(line[colon+1:])); content.Length < 0 {
+				return BadLength
+			}
 		}
 	case 'e':
 		if colon == len("expect") && is(line[:colon], "expect") && !is(blankless(line[colon+1:]), "100-continue") {
@@ -96,13 +103,32 @@ func field(line []byte, colon int, chunked, sized *bool) Fault {
 		}
 	case 't':
 		if colon == len("transfer-encoding") && is(line[:colon], "transfer-encoding") {
-			if *chunked = is(blankless(line[colon+1:]), "chunked"); !*chunked {
+			if content.Chunked = is(blankless(line[colon+1:]), "chunked"); !content.Chunked {
 				return Coding
 			}
 		}
 	}
 	return None
 }
+
+// number is the value of decimal digits, and -1 where they are none, or more than
+// any content can have.
+func number(digits []byte) int64 {
+	n := int64(0)
+	for _, c := range digits {
+		if c < '0' || c > '9' || n >= maxLength/10 {
+			return -1
+		}
+		n = 10*n + int64(c-'0')
+	}
+	if len(digits) == 0 {
+		return -1
+	}
+	return n
+}
+
+// maxLength bounds lengths, so that no sum of two overflows.
+const maxLength = 1 << 62
 
 // Version checks the protocol version of the request line. Others of major
 // version 1 do not exist, and what would frame their requests is unknown.
@@ -113,11 +139,10 @@ func Version(protocol []byte) Fault {
 	return BadVersion
 }
 
-// Target checks the request target (RFC 9112, 3.2). In absolute-form it names a
-// host, which must be the one in Host, where there is one: which of two counts,
-// programs disagree about. Fragments are no part of a target; some take them for
-// part of the path, some drop them. host is the value of Host.
-func Target(method string, target, host []byte) Fault {
+// Target checks the request target (RFC 9112, 3.2). Fragments are no part of one;
+// some programs take them for part of the path, some drop them. A target in
+// absolute-form names the host that is asked, whatever Host says (3.2.2).
+func Target(method string, target []byte) Fault {
 	switch {
 	case bytes.IndexByte(target, '#') >= 0:
 		return BadTarget
@@ -136,11 +161,8 @@ func Target(method string, target, host []byte) Fault {
 	if end := bytes.IndexAny(rest, "/?"); end >= 0 {
 		authority = rest[:end]
 	}
-	if len(authority) == 0 || !isHost(authority) {
+	if len(authority) == 0 || authority[0] == ':' || !isHost(authority) {
 		return BadTarget
-	}
-	if len(host) > 0 && !bytes.EqualFold(authority, host) {
-		return TwoHosts
 	}
 	return None
 }
@@ -173,20 +195,24 @@ var hostBytes = func() (all [256]bool) {
 	return all
 }()
 
-// is compares without regard to the case of letters; lower is in lower case.
-func is(b []byte, lower string) bool {
-	if len(b) != len(lower) {
+// is compares without regard to the case of letters; text is in lower case.
+func is(b []byte, text string) bool {
+	if len(b) != len(text) {
 		return false
 	}
 	for i, c := range b {
-		if c-'A' < 26 {
-			c |= 0x20
-		}
-		if c != lower[i] {
+		if lower(c) != text[i] {
 			return false
 		}
 	}
 	return true
+}
+
+func lower(c byte) byte {
+	if c-'A' < 26 {
+		c |= 0x20
+	}
+	return c
 }
 
 // blankless is a value without the blanks around it.

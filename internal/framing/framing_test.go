@@ -9,9 +9,9 @@ import (
 func TestHeader(t *testing.T) {
 	f := func(header string, chunked bool, want framing.Fault) {
 		t.Helper()
-		gotChunked, got := framing.Header([]byte(header))
-		if got != want || gotChunked != chunked {
-			t.Errorf("%q: got %q, chunked %v, want %q, %v", header, got.Detail(), gotChunked, want.Detail(), chunked)
+		content, got := framing.Header([]byte(header))
+		if got != want || content.Chunked != chunked {
+			t.Errorf("%q: got %q, chunked %v, want %q, %v", header, got.Detail(), content.Chunked, want.Detail(), chunked)
 		}
 	}
 	const end = "\r\n"
@@ -26,6 +26,9 @@ func TestHeader(t *testing.T) {
 	f("Transfer-Encoding:\r\n"+end, false, framing.Coding)
 	f("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"+end, true, framing.TwoLengths)
 	f("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"+end, true, framing.TwoLengths)
+	f("Content-Length: 4611686018427387904\r\n"+end, false, framing.BadLength)
+	f("Content-Length: 5 5\r\n"+end, false, framing.BadLength)
+	f("Content-Length:\r\n"+end, false, framing.BadLength)
 	f("A: b\nC: d\r\n"+end, false, framing.BareLineFeed)
 	f("A: b\r\n\n", false, framing.BareLineFeed)
 	f("\nA: b\r\n"+end, false, framing.BareLineFeed)
@@ -44,35 +47,50 @@ func TestHeader(t *testing.T) {
 	f("Expect:\r\n"+end, false, framing.Expectation)
 }
 
-func TestTarget(t *testing.T) {
-	f := func(method, target, host string, want framing.Fault) {
-		t.Helper()
-		if got := framing.Target(method, []byte(target), []byte(host)); got != want {
-			t.Errorf("%s %s for %q: got %q, want %q", method, target, host, got.Detail(), want.Detail())
+func TestContent(t *testing.T) {
+	for header, want := range map[string]framing.Content{
+		"\r\n":                                {},
+		"Content-Length: 0\r\n\r\n":           {},
+		"content-length: \t0012 \r\n\r\n":     {Length: 12},
+		"Transfer-Encoding: chunked\r\n\r\n":  {Chunked: true},
+		"Content-Length: 4000000000\r\n\r\n":  {Length: 4e9},
+		"X-Content-Length: 5\r\nA: b\r\n\r\n": {},
+	} {
+		got, fault := framing.Header([]byte(header))
+		if got != want || fault != framing.None || got.Any() != (want != framing.Content{}) {
+			t.Errorf("%q: got %+v, %q, want %+v", header, got, fault.Detail(), want)
 		}
 	}
-	f("GET", "/", "a", framing.None)
-	f("GET", "//b/", "a", framing.None)
-	f("GET", "/x#y", "a", framing.BadTarget)
-	f("GET", "/x?#", "a", framing.BadTarget)
-	f("GET", "*", "a", framing.BadTarget)
-	f("OPTIONS", "*", "a", framing.None)
-	f("CONNECT", "a:1", "a:1", framing.NoProxy)
-	f("CONNECT", "/", "a", framing.None)
-	f("GET", "http://a/x", "a", framing.None)
-	f("GET", "HTTPS://A:1?x", "a:1", framing.None)
-	f("GET", "http://a", "", framing.None)
-	f("GET", "http://b/x", "a", framing.TwoHosts)
-	f("GET", "http://a:80/", "a", framing.TwoHosts) // the same to some only
-	f("GET", "http://x@a/", "a", framing.BadTarget)
-	f("GET", "http:///x", "a", framing.BadTarget)
-	f("GET", "ftp://a/", "a", framing.BadTarget)
-	f("GET", "", "a", framing.BadTarget)
+}
+
+func TestTarget(t *testing.T) {
+	f := func(method, target string, want framing.Fault) {
+		t.Helper()
+		if got := framing.Target(method, []byte(target)); got != want {
+			t.Errorf("%s %s: got %q, want %q", method, target, got.Detail(), want.Detail())
+		}
+	}
+	f("GET", "/", framing.None)
+	f("GET", "//b/", framing.None)
+	f("GET", "/x#y", framing.BadTarget)
+	f("GET", "/x?#", framing.BadTarget)
+	f("GET", "*", framing.BadTarget)
+	f("OPTIONS", "*", framing.None)
+	f("CONNECT", "a:1", framing.NoProxy)
+	f("CONNECT", "/", framing.None)
+	f("GET", "http://a/x", framing.None)
+	f("GET", "HTTPS://A:1?x", framing.None)
+	f("GET", "http://a", framing.None)
+	f("GET", "http://x@a/", framing.BadTarget)
+	f("GET", "http:///x", framing.BadTarget)
+	f("GET", "http://:80/x", framing.BadTarget)
+	f("GET", "ftp://a/", framing.BadTarget)
+	f("GET", "", framing.BadTarget)
 }
 
 // Every fault says what to do.
 func TestFaults(t *testing.T) {
-	for fault := framing.BareLineFeed; fault <= framing.BadVersion; fault++ {
+	for fault := framing.BareLineFeed; fault <= framing.TrailerField; fault++ {
 		if fault.Status() < 400 || fault.Detail() == "" {
 			t.Errorf("fault %d is answered with %d %q", fault, fault.Status(), fault.Detail())
 		}

@@ -17,6 +17,9 @@ type Conn struct {
 	wire  *wire        // below TLS; nil without
 	state atomic.Int64 // ms << phaseBits | phase
 	asked atomic.Bool  // the read deadline is a question, see askLocked; set under from.mu
+	over  atomic.Bool  // Close was called
+	last  atomic.Bool  // the peer has said that it sends no more; see Last
+	skip  int          // bytes to be dropped before the next request; see Skip
 }
 
 // What a connection is at.
@@ -52,13 +55,48 @@ var past = time.Unix(1, 0)
 // NetConn is the connection below, for whoever needs the socket.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
 
-// Close closes the connection and forgets it. It does not wait for the peer.
+// Close ends the connection and forgets it. It does not wait for the peer: where
+// that may still be sending, the connection is seen off by the listener; see
+// linger.
 func (c *Conn) Close() error {
+	if c.over.Swap(true) {
+		return net.ErrClosed
+	}
 	c.from.mu.Lock()
 	delete(c.from.conns, c)
 	c.from.mu.Unlock()
+	if c.mayBeSending() {
+		c.from.linger(c.Conn)
+		return nil
+	}
 	return part(c.Conn)
 }
+
+// mayBeSending says whether bytes of the peer may be lost on the way, or lie
+// unread, so that closing the socket would reset it and cost the peer an answer.
+// They do no harm where there is no answer: on a connection that was cut, or on
+// which nothing is under way.
+func (c *Conn) mayBeSending() bool {
+	switch c.phase() {
+	case cut, idle, leaving:
+		return false
+	case fresh:
+		// Over TLS the answer is an alert. A client of TLS 1.3 sends its request
+		// before it knows whether its certificate was good enough.
+		return c.wire != nil
+	}
+	bytes, ended := queued(c.Conn)
+	return !ended && (bytes || !c.last.Load())
+}
+
+// Last notes that the request under way was read to its end, and that its peer
+// has said that it sends no other.
+func (c *Conn) Last() { c.last.Store(true) }
+
+// Skip has so many bytes of content dropped that nobody wants to read, before
+// the next request. They have to come in the time of a request. Only for the
+// goroutine that reads the connection, which must hold none of them.
+func (c *Conn) Skip(n int) { c.skip = n }
 
 func (c *Conn) enter(phase int64) { c.state.Store(c.from.now.Load()<<phaseBits | phase) }
 
@@ -91,6 +129,10 @@ func ConnState(c net.Conn, s fasthttp.ConnState) {
 	case fasthttp.StateActive:
 		watched.enter(reading)
 	case fasthttp.StateIdle:
+		if watched.skip > 0 { // the rest of a request is still to come
+			watched.enter(reading)
+			return
+		}
 		watched.enter(idle)
 	}
 }

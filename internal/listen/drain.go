@@ -118,11 +118,36 @@ func (c *Conn) askLocked() bool {
 // whether it may end, it either goes on reading, or ends the connection and
 // returns io.EOF.
 func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.read(p)
+	if c.skip > 0 {
+		return c.pass(p, n, err)
+	}
+	return n, err
+}
+
+func (c *Conn) read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if c.asked.Load() {
 		return c.decide(p, n, err)
 	}
 	return n, err
+}
+
+// pass is the slow path of Read behind content that is dropped: n bytes of it, or
+// of what comes behind it, are in p.
+func (c *Conn) pass(p []byte, n int, err error) (int, error) {
+	for {
+		dropped := min(c.skip, n)
+		c.skip -= dropped
+		if n -= dropped; n > 0 || err != nil {
+			copy(p, p[dropped:dropped+n])
+			return n, err
+		}
+		if c.skip == 0 {
+			c.enter(idle)
+		}
+		n, err = c.read(p)
+	}
 }
 
 // decide is the slow path of Read: the connection was asked to go, while Read
@@ -134,10 +159,10 @@ func (c *Conn) decide(p []byte, n int, err error) (int, error) {
 	case n > 0, !errors.Is(err, os.ErrDeadlineExceeded), phase == late, phase == cut:
 		return n, err
 	case phase != idle && phase != fresh, waiting(c.Conn):
-		return c.Read(p)
+		return c.read(p)
 	case c.wire != nil && c.wire.midRecord():
 		c.enter(reading) // the request's first byte is here, and its time runs
-		return c.Read(p)
+		return c.read(p)
 	}
 	return 0, c.leave(p)
 }
@@ -172,13 +197,20 @@ func (c *Conn) leave(p []byte) error {
 // waiting reports that the socket below holds bytes that nobody has read yet. A
 // connection without a socket, as in tests, has none.
 func waiting(c net.Conn) bool {
+	bytes, _ := queued(c)
+	return bytes
+}
+
+// queued looks into what the kernel holds of a connection: bytes that nobody has
+// read yet, or the peer's end, or neither.
+func queued(c net.Conn) (bytes, ended bool) {
 	socket, ok := under[syscall.Conn](c)
 	if !ok {
-		return false
+		return false, false
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return false
+		return false, true
 	}
 	n := 0
 	var peeked error
@@ -186,5 +218,11 @@ func waiting(c net.Conn) bool {
 		var b [1]byte
 		n, _, peeked = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	})
-	return err == nil && peeked == nil && n > 0
+	switch {
+	case err != nil:
+		return false, true
+	case peeked == nil:
+		return n > 0, n == 0
+	}
+	return false, !errors.Is(peeked, unix.EAGAIN) && !errors.Is(peeked, unix.EINTR)
 }

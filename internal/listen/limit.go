@@ -1,7 +1,6 @@
 package listen
 
 import (
-	"io"
 	"log/slog"
 	"net"
 	"time"
@@ -29,11 +28,9 @@ const (
 	// refusalPlaces bounds the refusals under way, and with them the goroutines
 	// and descriptors that connections beyond the limit can take.
 	refusalPlaces = 128
-	// refusalTime is what a refusal may take, so that each place is free again
-	// soon however slow its peer is.
+	// refusalTime is what writing a refusal may take, over TLS with the handshake,
+	// so that each place is free again soon however slow its peer is.
 	refusalTime = time.Second
-	// refusalRead is how many bytes of a request are read only to be dropped.
-	refusalRead = 64 << 10
 )
 
 // Limit bounds the open connections, and says what the others are told. Those
@@ -83,16 +80,16 @@ func (w *WatchedListener) refuse(c net.Conn) {
 	}
 }
 
-// tell sends a refusal and closes the connection. A socket that is closed while
-// bytes of the request lie unread in it is reset, and the reset overtakes the
-// answer; so it is closed in two steps, and what comes in between is dropped
-// (RFC 9112, 9.6). Over TLS a handshake comes first, within the same time.
+// tell sends a refusal and ends the connection in stages, since its peer is about
+// to send a request, or does already. Over TLS a handshake comes first.
 func (w *WatchedListener) tell(c net.Conn, refusal []byte) {
-	if _, err := c.Write(refusal); err == nil && closeWrite(c) == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(c, refusalRead))
-	}
+	_, err := c.Write(refusal)
 	w.mu.Lock()
 	delete(w.refusing, c)
 	w.mu.Unlock()
-	_ = part(c)
+	if err != nil {
+		_ = part(c)
+		return
+	}
+	w.linger(c)
 }

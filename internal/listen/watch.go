@@ -26,7 +26,7 @@ type WatchedListener struct {
 	net.Listener
 	now     atomic.Int64 // ms of running since the listener was made, as of the last sweep
 	done    chan struct{}
-	running sync.WaitGroup // the sweeper, and refusals under way
+	running sync.WaitGroup // the sweeper, refusals under way, and connections that are seen off
 	refused atomic.Uint64
 	crossed atomic.Uint64
 	reports throttle
@@ -40,6 +40,8 @@ type WatchedListener struct {
 	closed   bool
 	conns    map[*Conn]struct{}
 	refusing map[net.Conn]struct{}
+
+	farewells farewells
 }
 
 const sweepEvery = 250 * time.Millisecond
@@ -103,7 +105,8 @@ func (w *WatchedListener) admit(c net.Conn) *Conn {
 	return watched
 }
 
-// Close stops accepting and watching, and cuts refusals under way short. What it
+// Close stops accepting and watching, and cuts refusals under way short. Those
+// that are being seen off have a second left, which it waits for. What it
 // returns is what closing the listener said, the first time: it may be called
 // again, and after StopAccepting.
 func (w *WatchedListener) Close() error {
@@ -116,6 +119,7 @@ func (w *WatchedListener) Close() error {
 	for c := range w.refusing {
 		_ = c.SetDeadline(past)
 	}
+	w.hurryLocked(time.Now().Add(farewellTime))
 	w.mu.Unlock()
 	w.running.Wait()
 	return err
