@@ -39,6 +39,8 @@ type DB struct {
 	cfg    Config
 	engine engine
 
+	initRefused atomic.Pointer[Refusal] // what the database refuses of the set-up
+
 	up    atomic.Bool
 	ready atomic.Bool // the set-up is done
 
@@ -166,7 +168,7 @@ func (db *DB) try(a *attempt) {
 			a.err = fmt.Errorf("setting the database up: panic: %v", p)
 		}
 		if a.err != nil {
-			a.err = markedError{a.err, db.gone()}
+			a.err = markedError{a.err, db.gone(a.err)}
 		}
 		db.up.Store(a.err == nil)
 		db.mu.Lock()
@@ -174,7 +176,9 @@ func (db *DB) try(a *attempt) {
 		db.ready.Store(a.err == nil)
 		db.attempt = nil
 	}()
-	if err := db.setUp(ctx); err != nil {
+	// What the database refuses of init is the operator's to mend, and no reason
+	// to keep from it all that needs nothing of it.
+	if err := db.setUp(ctx); !db.noteInit(err) {
 		a.err = fmt.Errorf("setting the database up: %w", err)
 	}
 }
@@ -198,11 +202,14 @@ func (db *DB) setUp(ctx context.Context) error {
 	}
 }
 
-// gone is the sentinel for a database that is away: ErrDown, or ErrClosed when
-// that is our own doing.
-func (db *DB) gone() error {
-	if db.ctx.Err() != nil {
+// gone is the sentinel for a set-up that failed with err: ErrClosed when that is
+// our own doing, ErrFault for a file that is no database, and else ErrDown.
+func (db *DB) gone(err error) error {
+	switch {
+	case db.ctx.Err() != nil:
 		return ErrClosed
+	case db.engine.fault(err).kind == faultRefused:
+		return ErrFault
 	}
 	return ErrDown
 }

@@ -12,17 +12,33 @@ import (
 
 // The part of the contract suite (testRecords) about a database's life.
 
+// testFailingInit mends what a statement of init needs while the server goes on
+// without it.
 func testFailingInit(t *testing.T, newURL func(testing.TB) string) {
-	db := open(t, source.Config{URL: newURL(t), Init: []string{`CREATE TABLE a (b integer)`, `no statement`}})
-	r := records(t, db, person())
-	for range 2 {
-		_, err := r.Load(t.Context(), source.Args{int64(1)})
-		if !errors.Is(err, source.ErrDown) || errors.Is(err, source.ErrNoRecord) || db.Up() {
-			t.Errorf("Load: got %v, up %t, want ErrDown", err, db.Up())
-		}
-		if err := db.Ping(t.Context()); !errors.Is(err, source.ErrDown) || !strings.Contains(err.Error(), "database.init[") {
-			t.Errorf("Ping: got %v", err)
-		}
+	url := newURL(t)
+	db := open(t, source.Config{URL: url, Init: []string{`CREATE TABLE IF NOT EXISTS a (b integer)`, `INSERT INTO later VALUES (1)`, `no statement`}})
+	if err := db.Ping(t.Context()); err != nil || !db.Up() {
+		t.Errorf("Ping: got %v, up %t, want that only init is refused", err, db.Up())
+	}
+	if r := db.InitRefusal(); r == nil || r.Key != "init[1]" || !strings.Contains(r.Err.Error(), "running database.init[1]: ") {
+		t.Errorf("InitRefusal: got %v, want init[1]", r)
+	}
+	r := records(t, db, source.Spec{Name: "a", Params: person().Params, Select: `SELECT b FROM a WHERE b = {id}`})
+	if got := load(t, r, int64(1)); got != "none" {
+		t.Errorf("Load of what init has made: got %s", got)
+	}
+	if err := db.Probe(t.Context(), r); err != nil || db.InitRefusal() == nil {
+		t.Errorf("Probe before init is mended: got %v, %v", err, db.InitRefusal())
+	}
+	if strings.HasSuffix(url, ":memory:") { // nobody else can mend it
+		return
+	}
+	other := open(t, source.Config{URL: url, Init: []string{`CREATE TABLE IF NOT EXISTS later (b integer)`}})
+	if err := other.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Probe(t.Context(), r); err != nil || db.InitRefusal() == nil || db.InitRefusal().Key != "init[2]" {
+		t.Errorf("Probe after one of two is mended: got %v, %v", err, db.InitRefusal())
 	}
 }
 

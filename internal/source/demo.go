@@ -20,7 +20,7 @@ const demoCreate = "CREATE TABLE %s (id integer PRIMARY KEY, name text NOT NULL,
 func fillDemo(ctx context.Context, conn *sql.Conn, table string) error {
 	for _, text := range demoStatements(table) {
 		if _, err := conn.ExecContext(ctx, text); err != nil {
-			return fmt.Errorf("creating the demo's table: %w", err)
+			return &initError{"demo", err}
 		}
 	}
 	return nil

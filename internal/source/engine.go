@@ -16,6 +16,8 @@ type engine interface {
 	columns(ctx context.Context, q query) ([]string, error)
 	// begin takes the remedy for the fault that the attempt before met.
 	begin(ctx context.Context, r remedy) (transaction, error)
+	// prober with a rehearsal has tried the set-up.
+	prober(ctx context.Context, r *rehearsal) (prober, error)
 	// fits tells whether the database takes the arguments of a query that
 	// failed with faultData: if it does not, no record can have that key.
 	fits(ctx context.Context, q query) bool

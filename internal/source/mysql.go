@@ -99,6 +99,13 @@ func mysqlFlavour() flavour {
 		fault:    mysqlFault,
 		commit:   commitMySQL,
 		setUp:    setUpMySQL,
+
+		unprepared: func(err error) bool {
+			var e *mysql.MySQLError
+			return errors.As(err, &e) && e.Number == 1295
+		},
+		rehearsalPool: func(e *stdEngine) (*sql.DB, func(), error) { return e.writes, func() {}, nil },
+		rehearse:      rehearseMySQL,
 	}
 }
 

@@ -63,12 +63,10 @@ func (e *postgresEngine) close() error {
 }
 
 func (e *postgresEngine) setUp(ctx context.Context, init []string, demo bool) error {
-	if len(init) > 0 || demo {
-		if err := e.create(ctx, init, demo); err != nil {
-			return err
-		}
+	if err := e.learn(ctx); err != nil || len(init) == 0 && !demo {
+		return err
 	}
-	return e.learn(ctx)
+	return e.create(ctx, init, demo)
 }
 
 // create holds a lock: CREATE … IF NOT EXISTS fails when two run it at once.
@@ -90,7 +88,7 @@ func (e *postgresEngine) create(ctx context.Context, init []string, demo bool) e
 	}()
 	for i, text := range init {
 		if err := conn.Conn().PgConn().Exec(ctx, text).Close(); err != nil {
-			return fmt.Errorf("running database.init[%d]: %w", i, err)
+			return &initError{initKey(i), err}
 		}
 	}
 	if !demo {
@@ -103,7 +101,7 @@ func (e *postgresEngine) create(ctx context.Context, init []string, demo bool) e
 		}
 		for _, text := range demoStatements(demoTable) {
 			if _, err := tx.Exec(ctx, text); err != nil {
-				return fmt.Errorf("creating the demo's table: %w", err)
+				return &initError{"demo", err}
 			}
 		}
 		return nil

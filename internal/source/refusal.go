@@ -14,6 +14,8 @@ const (
 	keyDelete     = "delete"
 )
 
+var statementKeys = [...]string{keySelect, keySelectMany, keyUpsert, keyDelete}
+
 // Refusal is a statement that the database does not take as it is, until an
 // operator mends the statement, the schema or a right.
 type Refusal struct {
@@ -95,7 +97,7 @@ func (r *refusals) list(resource string) (all []Refusal) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, key := range []string{keySelect, keySelectMany, keyUpsert, keyDelete} {
+	for _, key := range statementKeys {
 		if f := r.byKey[key]; f != nil {
 			all = append(all, Refusal{resource, key, f.err})
 		}

@@ -221,7 +221,7 @@ func TestPostgresSerialises(t *testing.T) {
 
 // TestFaultsAreTheOperators asks for what no database grants.
 func testFaults(t *testing.T, newURL func(testing.TB) string) {
-	db := open(t, source.Config{URL: newURL(t), Init: append(schema, `INSERT INTO people (id, name) VALUES (1, 'a')`)})
+	db := open(t, source.Config{URL: newURL(t), Init: append(schema[:2:2], `INSERT INTO people (id, name) VALUES (1, 'a')`)})
 	spec := func(change func(*source.Spec)) source.Records {
 		s := person()
 		s.SelectMany = `SELECT id, name FROM people WHERE id IN ({id})`
@@ -266,4 +266,111 @@ func TestSQLiteFaults(t *testing.T) {
 
 func TestPostgreSQLFaults(t *testing.T) {
 	testFaults(t, func(tb testing.TB) string { return testkit.Postgres(tb).URL() })
+}
+
+func TestMariaDBFaults(t *testing.T) {
+	testFaults(t, func(tb testing.TB) string { return testkit.MariaDB(tb).URL() })
+}
+
+// TestMariaDBRepeats has writes wait for each other in a circle, and a lock that
+// nobody gives.
+func TestMariaDBRepeats(t *testing.T) {
+	maria := testkit.MariaDB(t)
+	db := open(t, source.Config{URL: maria.URL() + "?innodb_lock_wait_timeout=1", Demo: true, Timeout: 20 * time.Second})
+	r := renamed(t, db)
+	load(t, r, int64(1))
+	holder := rename(t, r, 1, "a")
+	if _, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"b"}`)); whose(err) != "call" || errors.Is(err, source.ErrFault) {
+		t.Errorf("Put of a locked row: got %v, want an error that is neither an outage's nor the operator's", err)
+	}
+	holder.Rollback()
+	spec := source.Spec{Name: "two", Params: []source.Param{{Name: "a", Type: "int"}, {Name: "b", Type: "int"}},
+		Select: `SELECT id FROM users WHERE id = {b} AND {a} > 0 FOR UPDATE`, Upsert: `UPDATE users SET name = {body.name} WHERE id = {a} AND {b} > 0`}
+	two := records(t, db, spec)
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			for i := range 20 {
+				args := source.Args{int64(1), int64(2)}
+				if worker%2 == 1 {
+					args[0], args[1] = args[1], args[0]
+				}
+				c, err := two.Put(t.Context(), args, fmt.Appendf(nil, `{"name":"%d %d"}`, worker, i))
+				if err == nil {
+					err = c.Commit(t.Context())
+				}
+				if err != nil && (errors.Is(err, source.ErrFault) || errors.Is(err, source.ErrDown)) {
+					t.Errorf("Put: got %v, want a second attempt, or at least an error that is neither an outage's nor the operator's", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestMariaDBKilledSessions ends sessions in the pool, and within a transaction.
+func TestMariaDBKilledSessions(t *testing.T) {
+	maria := testkit.MariaDB(t)
+	db := open(t, source.Config{URL: maria.URL(), Demo: true, MaxConns: 3})
+	r := renamed(t, db)
+	load(t, r, int64(1))
+	kill := func() {
+		for _, row := range maria.Query(`SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()`) {
+			maria.Exec("KILL " + row[0])
+		}
+	}
+	c := rename(t, r, 1, "a")
+	kill()
+	if err := c.Commit(t.Context()); err != nil {
+		t.Errorf("Commit over a session that was ended: got %v", err)
+	}
+	kill()
+	if got := load(t, r, int64(1)); got != `{"name":"a"}` {
+		t.Errorf("Load: got %s", got)
+	}
+}
+
+// TestMariaDBAltersUnderLoad: each connection has its own idea of the table.
+func TestMariaDBAltersUnderLoad(t *testing.T) {
+	maria := testkit.MariaDB(t)
+	db := open(t, source.Config{URL: maria.URL(), MaxConns: 4, Timeout: 30 * time.Second, Demo: true})
+	spec := byID(`SELECT * FROM users WHERE id = {id}`)
+	spec.SelectMany = `SELECT * FROM users WHERE id IN ({id})`
+	spec.Upsert = `UPDATE users SET name = {body.name} WHERE id = {id}`
+	r := records(t, db, spec)
+	load(t, r, int64(1))
+	done := make(chan struct{})
+	var working sync.WaitGroup
+	for worker := range 3 {
+		working.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				id := int64(worker + 1)
+				c, err := r.Put(t.Context(), source.Args{id}, fmt.Appendf(nil, `{"name":"%d"}`, i))
+				if err == nil {
+					err = c.Commit(t.Context())
+				}
+				if err != nil {
+					t.Errorf("Put: %v", err)
+				}
+				if _, err := r.Load(t.Context(), source.Args{id}); err != nil {
+					t.Errorf("Load: %v", err)
+				}
+				if _, err := r.(source.ManyRecords).LoadMany(t.Context(), []source.Args{{id}, {id + 1}}); err != nil {
+					t.Errorf("LoadMany: %v", err)
+				}
+			}
+		})
+	}
+	for i := range 6 {
+		maria.Exec(fmt.Sprintf("ALTER TABLE users ADD COLUMN x%d integer", i))
+		maria.Exec(fmt.Sprintf("ALTER TABLE users DROP COLUMN x%d, FORCE", i))
+		maria.Exec("CREATE TABLE other LIKE users; INSERT INTO other SELECT * FROM users; RENAME TABLE users TO old, other TO users; DROP TABLE old")
+	}
+	close(done)
+	working.Wait()
 }

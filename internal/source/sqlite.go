@@ -34,7 +34,7 @@ func openSQLite(cfg Config) (engine, error) {
 			return nil, err
 		}
 		db.SetMaxOpenConns(1)
-		return newStdEngine(sqliteFlavour(), db, db), nil
+		return newStdEngine(sqliteFlavour("", cfg.Timeout), db, db), nil
 	}
 	// A path is escaped piece by piece: SQLite decodes %2F, but the driver
 	// must not see a question mark.
@@ -51,7 +51,7 @@ func openSQLite(cfg Config) (engine, error) {
 	}
 	reads.SetMaxOpenConns(cfg.MaxConns)
 	reads.SetMaxIdleConns(cfg.MaxConns)
-	return newStdEngine(sqliteFlavour(), reads, writes), nil
+	return newStdEngine(sqliteFlavour(path, cfg.Timeout), reads, writes), nil
 }
 
 // sqliteFile is the file behind pools of connections, or none where path is empty.
@@ -105,7 +105,7 @@ func (f *sqliteFile) openPool(name string, busy time.Duration, readOnly bool) (*
 	return sql.OpenDB(connector), registered.Close()
 }
 
-func sqliteFlavour() flavour {
+func sqliteFlavour(path string, busy time.Duration) flavour {
 	return flavour{
 		dialect: sqliteDialect,
 		// IMMEDIATE takes the write lock at once, where it can be waited for;
@@ -117,6 +117,10 @@ func sqliteFlavour() flavour {
 		fault:    sqliteFault,
 		commit:   commitSQLite,
 		setUp:    setUpSQLite,
+
+		unprepared:    func(error) bool { return false },
+		rehearsalPool: func(*stdEngine) (*sql.DB, func(), error) { return openRehearsal(path, busy) },
+		rehearse:      rehearseSQLite,
 	}
 }
 

@@ -29,6 +29,11 @@ type flavour struct {
 	// an outcome if the answer was lost.
 	commit func(ctx context.Context, conn *sql.Conn) (outcome, error)
 	setUp  func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error
+	// unprepared tells that a statement is of a kind that is never prepared.
+	unprepared func(error) bool
+	// rehearsalPool opens a pool for one rehearsal, and tells how to close it.
+	rehearsalPool func(e *stdEngine) (*sql.DB, func(), error)
+	rehearse      func(ctx context.Context, p *stdProber, r *rehearsal) error
 }
 
 // outcome asks, over db, whether a transaction is over whose COMMIT had no
@@ -83,7 +88,7 @@ func (e *stdEngine) setUp(ctx context.Context, init []string, demo bool) error {
 func runInit(ctx context.Context, conn *sql.Conn, init []string) error {
 	for i, text := range init {
 		if _, err := conn.ExecContext(ctx, text); err != nil {
-			return fmt.Errorf("running database.init[%d]: %w", i, err)
+			return &initError{initKey(i), err}
 		}
 	}
 	return nil
@@ -140,7 +145,13 @@ func (e *stdEngine) forget(text string) {
 // columns asks for no row of the query: neither driver describes a statement
 // that it has not run.
 func (e *stdEngine) columns(ctx context.Context, q query) ([]string, error) {
-	rows, err := e.reads.QueryContext(ctx, "SELECT * FROM (\n"+q.sql+"\n) AS described LIMIT 0", q.args...)
+	return describe(ctx, e.reads, q)
+}
+
+func describe(ctx context.Context, on interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}, q query) ([]string, error) {
+	rows, err := on.QueryContext(ctx, "SELECT * FROM (\n"+q.sql+"\n) AS described LIMIT 0", q.args...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,231 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"hearth/internal/param"
+)
+
+// prober asks over one connection what a database makes of statements, without
+// running them.
+type prober interface {
+	// probe returns the names of the columns that a query would return. They are
+	// nil for a write, and where the database does not tell.
+	probe(ctx context.Context, q query, reads bool) ([]string, error)
+	// end gives the connection back, and undoes what a rehearsal has done.
+	end()
+}
+
+// rehearsal has a prober run the set-up first and undo it in the end: statements
+// may need what the set-up creates.
+type rehearsal struct {
+	init   []string
+	demo   bool
+	writes bool                        // some statement writes
+	report func(key string, err error) // key: init[0], demo, url
+}
+
+// initError is a failure of what [database] has the server run at its start.
+type initError struct {
+	key string // init[0], demo
+	err error
+}
+
+func (e *initError) Error() string {
+	if e.key == "demo" {
+		return fmt.Sprintf("creating the demo's table: %v", e.err)
+	}
+	return fmt.Sprintf("running database.%s: %v", e.key, e.err)
+}
+
+func (e *initError) Unwrap() error { return e.err }
+
+func initKey(i int) string { return fmt.Sprintf("init[%d]", i) }
+
+// probed is implemented by Records with statements.
+type probed interface {
+	probe(ctx context.Context, p prober, refused func(key string, err error)) error
+	known() *refusals
+	writes() bool
+	label() string
+}
+
+func (t *table) known() *refusals { return &t.refusals }
+func (t *table) writes() bool     { return t.upsert != nil || t.delete != nil }
+func (t *table) label() string    { return t.name }
+
+// Probe asks the database what it makes of the statements of these records and
+// keeps what it refuses for Refusals. It tries database.init again if that was
+// refused. An error means that the database could not be asked.
+func (db *DB) Probe(ctx context.Context, all ...Records) error {
+	ctx, cancel := withTimeout(ctx, db.cfg.Timeout)
+	defer cancel()
+	if err := db.wait(ctx); err != nil {
+		return err
+	}
+	if db.initRefused.Load() != nil {
+		db.noteInit(db.engine.setUp(ctx, db.cfg.Init, db.cfg.Demo))
+	}
+	p, err := db.engine.prober(ctx, nil)
+	if err != nil {
+		return db.blame(ctx, err)
+	}
+	defer p.end()
+	for _, r := range all {
+		t, ok := r.(probed)
+		if !ok {
+			continue
+		}
+		found := map[string]error{}
+		if err := t.probe(ctx, p, func(key string, err error) { found[key] = err }); err != nil {
+			return db.blame(ctx, err)
+		}
+		for _, key := range statementKeys {
+			t.known().probed(key, found[key])
+		}
+	}
+	return nil
+}
+
+// noteInit keeps what the set-up has refused, and tells whether err is of that
+// kind: then the server goes on without.
+func (db *DB) noteInit(err error) bool {
+	var failed *initError
+	switch {
+	case err == nil:
+		db.initRefused.Store(nil)
+		return true
+	case !errors.As(err, &failed):
+		return false
+	}
+	switch db.engine.fault(err).kind {
+	case faultLost, faultBusy, faultSlow:
+		return false
+	}
+	db.initRefused.Store(&Refusal{Key: failed.key, Err: err})
+	return true
+}
+
+// InitRefusal is what the database refuses of the set-up, nil for nothing.
+func (db *DB) InitRefusal() *Refusal { return db.initRefused.Load() }
+
+// Refusals lists what the database refuses of the statements of r, as calls and
+// the latest probe have met it. It asks nobody.
+func Refusals(r Records) []Refusal {
+	t, ok := r.(probed)
+	if !ok {
+		return nil
+	}
+	return t.known().list(t.label())
+}
+
+// Rehearse reports all that the database would refuse, before it serves: what
+// [database] has run at the start, which is undone, and the statements of all
+// records. An error means that the database could not be asked.
+func (db *DB) Rehearse(ctx context.Context, all []Records, report func(Refusal)) error {
+	r := &rehearsal{init: db.cfg.Init, demo: db.cfg.Demo, report: func(key string, err error) { report(Refusal{Key: key, Err: err}) }}
+	for _, records := range all {
+		if t, ok := records.(probed); ok && t.writes() {
+			r.writes = true
+		}
+	}
+	p, err := db.engine.prober(ctx, r)
+	if err != nil {
+		return db.blame(ctx, err)
+	}
+	defer p.end()
+	for _, records := range all {
+		t, ok := records.(probed)
+		if !ok {
+			continue
+		}
+		if err := t.probe(ctx, p, func(key string, err error) { report(Refusal{t.label(), key, err}) }); err != nil {
+			return db.blame(ctx, err)
+		}
+	}
+	return nil
+}
+
+// examples are values of path parameters, with which nothing is ever run.
+var examples = map[param.Kind]any{param.Int: int64(0), param.String: "", param.UUID: "00000000-0000-0000-0000-000000000000"}
+
+// probe asks about each statement of the resource.
+func (t *table) probe(ctx context.Context, p prober, refused func(key string, err error)) error {
+	args := make(Args, len(t.params))
+	for i, p := range t.params {
+		args[i] = examples[p.Type]
+	}
+	ask := func(key string, s *statement, q query, reads bool) ([]string, error) {
+		if s == nil {
+			return nil, nil
+		}
+		names, err := p.probe(ctx, q, reads)
+		if kind := t.db.engine.fault(err).kind; err != nil && kind == faultRefused {
+			refused(key, err)
+		} else if err != nil && (kind == faultLost || ctx.Err() != nil) {
+			return nil, err
+		}
+		return names, nil
+	}
+	bind := func(s *statement) query {
+		if s == nil {
+			return query{}
+		}
+		return s.bind(args, make([]any, len(s.fields)))
+	}
+	names, err := ask(keySelect, t.selects, bind(t.selects), true)
+	if err != nil {
+		return err
+	}
+	var s *shape
+	if names != nil {
+		if s, err = newShape(names); err != nil {
+			refused(keySelect, err)
+		}
+	}
+	if t.selectMany != nil {
+		names, err := ask(keySelectMany, t.selectMany, t.selectMany.bindMany([]any{args[0]}), true)
+		if err != nil {
+			return err
+		}
+		if s != nil && names != nil {
+			if _, ok := s.manySkip(names); !ok {
+				refused(keySelectMany, errors.New(strings.TrimPrefix(unlike(names, s.names).Error(), "select_many: ")))
+			}
+		}
+	}
+	if _, err := ask(keyUpsert, t.upsert, bind(t.upsert), false); err != nil {
+		return err
+	}
+	_, err = ask(keyDelete, t.delete, bind(t.delete), false)
+	return err
+}
+
+// opensTransaction tells whether text begins or ends transactions, or cannot run
+// within one, so that nothing of it could be undone.
+func opensTransaction(d dialect, text string) bool {
+	pieces, err := split(d, text)
+	if err != nil {
+		return true
+	}
+	var plain strings.Builder
+	for _, p := range pieces {
+		if p.kind == plainPiece {
+			plain.WriteString(p.text)
+		} else {
+			plain.WriteString(" x ")
+		}
+	}
+	for part := range strings.SplitSeq(strings.ToUpper(plain.String()), ";") {
+		words := strings.Fields(part)
+		if len(words) > 0 && slices.Contains([]string{"BEGIN", "START", "COMMIT", "ROLLBACK", "ABORT", "VACUUM", "ATTACH", "DETACH"}, words[0]) ||
+			slices.Contains(words, "CONCURRENTLY") {
+			return true
+		}
+	}
+	return false
+}

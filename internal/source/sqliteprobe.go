@@ -1,0 +1,78 @@
+package source
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// openRehearsal opens the file at path as it is: it makes none, and does not turn
+// its write-ahead log on. What the set-up would make in a file that is not there
+// yet is made in memory.
+func openRehearsal(path string, busy time.Duration) (*sql.DB, func(), error) {
+	name := "file::memory:"
+	v := url.Values{"_foreign_keys": {"1"}, "_busy_timeout": {strconv.FormatInt(max(busy.Milliseconds()/2, 1), 10)}}
+	switch _, err := os.Stat(path); {
+	case path == "":
+	case err == nil:
+		name = "file:" + (&url.URL{Path: path}).EscapedPath()
+		v.Set("mode", "rw")
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, nil, err
+	default:
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			return nil, nil, fmt.Errorf("looking for the file's directory: %w", err)
+		}
+	}
+	db, err := sql.Open("sqlite", name+"?"+v.Encode())
+	if err != nil {
+		return nil, nil, err
+	}
+	db.SetMaxOpenConns(1)
+	return db, func() { _ = db.Close() }, nil
+}
+
+// rehearseSQLite runs the set-up in a transaction that is undone.
+func rehearseSQLite(ctx context.Context, p *stdProber, r *rehearsal) error {
+	begin := "BEGIN"
+	if r.writes || len(r.init) > 0 || r.demo {
+		begin = "BEGIN IMMEDIATE"
+	}
+	if _, err := p.conn.ExecContext(ctx, begin); err != nil {
+		if sqliteFault(err).kind != faultRefused {
+			return err
+		}
+		r.report("url", fmt.Errorf("writing to the file: %w", err))
+		_, err = p.conn.ExecContext(ctx, "BEGIN")
+		return err
+	}
+	if r.writes { // a read-only file refuses only what changes it
+		if _, err := p.conn.ExecContext(ctx, "CREATE TABLE hearth_rehearsal (a)"); err != nil && sqliteFault(err).kind == faultRefused {
+			r.report("url", fmt.Errorf("writing to the file: %w", err))
+		} else if err == nil {
+			_, _ = p.conn.ExecContext(ctx, "DROP TABLE hearth_rehearsal")
+		}
+	}
+	for i, text := range r.init {
+		if opensTransaction(sqliteDialect, text) {
+			continue
+		}
+		if _, err := p.conn.ExecContext(ctx, text); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			r.report(initKey(i), err)
+		}
+	}
+	if r.demo {
+		_, _ = p.conn.ExecContext(ctx, fmt.Sprintf(demoCreate, demoTable)) // it may be there
+	}
+	return nil
+}
