@@ -42,8 +42,8 @@ const (
 	DefaultInvalidateTimeout = 10 * time.Second
 )
 
-// Deps is what the rest of the server lends to an Admin. All of it is
-// required and must be safe for concurrent use.
+// Deps is what the rest of the server lends to an Admin. All of it but
+// Notices is required, and must be safe for concurrent use.
 type Deps struct {
 	// Keeper decides on tokens.
 	Keeper *auth.Keeper
@@ -52,6 +52,9 @@ type Deps struct {
 	// manager asks it while tiers are down. Only the text of a Reason is
 	// shown.
 	Ready func() map[string]error
+	// Notices maps the name of what is wrong, and does not keep the server from
+	// being ready, to words as in a Reason; nil for none.
+	Notices func() map[string]string
 	// Draining reports that the server is about to stop.
 	Draining func() bool
 	// Metrics writes the page of /metrics as Prometheus text.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"maps"
 
 	"github.com/valyala/fasthttp"
 )
@@ -39,6 +40,9 @@ func (a *Admin) readyz(ctx *fasthttp.RequestCtx) {
 		if errors.As(err, &reason) {
 			answer.Checks[name] = string(reason)
 		}
+	}
+	if a.deps.Notices != nil {
+		maps.Copy(answer.Checks, a.deps.Notices())
 	}
 	if a.deps.Draining() {
 		answer.Status = "draining"

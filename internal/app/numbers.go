@@ -97,8 +97,14 @@ func (a *App) registerGeneration(g *generation) {
 		a.metrics.GaugeFunc("hearth_breaker_open", "1 while loads from a source are refused because it kept failing.",
 			func() float64 { return truth(a.breakerOpen(a.current.Load(), name)) }, metrics.Label{Name: "source", Value: name})
 	}
+	faults := func(resource string) {
+		a.metrics.GaugeFunc("hearth_statement_faults", "Statements that the source refuses until an operator acts, by resource; those of database.init without one.",
+			func() float64 { return float64(a.current.Load().refusalsOf(resource)) }, metrics.Label{Name: "resource", Value: resource})
+	}
+	faults("")
 	for _, k := range g.kinds {
 		name := k.Name // all that these functions hold on to: the kind may go
+		faults(name)
 		for i, result := range cache.LoadResults {
 			a.metrics.CounterFunc("hearth_loads_total", "Loads from the source, by resource and result.",
 				func() float64 { return float64(a.cache.Loads(name, i)) },

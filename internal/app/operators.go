@@ -15,6 +15,7 @@ func (a *App) newAdmin(g *generation) *admin.Admin {
 	return admin.New(admin.Config{Hosts: g.cfg.Server.AdminHosts}, admin.Deps{
 		Keeper:     g.keeper,
 		Ready:      a.checks,
+		Notices:    a.notices,
 		Draining:   func() bool { return handlers.State(a.state.Load()) == handlers.Draining },
 		Metrics:    func(w io.Writer) error { return a.metrics.WritePrometheus(w) },
 		Stats:      a.stats,

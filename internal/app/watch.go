@@ -20,12 +20,14 @@ import (
 // when it comes late, and ends the state "starting".
 func (a *App) watch() {
 	started := time.Now()
+	var statements prober
 	for {
 		a.pingSource()
 		g := a.current.Load()
 		if a.ready() || time.Since(started) >= g.cfg.Server.StartGrace {
 			a.state.CompareAndSwap(uint32(handlers.Starting), uint32(handlers.Serving))
 		}
+		a.probe(&statements)
 		wait := time.Second
 		if handlers.State(a.state.Load()) == handlers.Starting {
 			wait = 20 * time.Millisecond

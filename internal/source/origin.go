@@ -48,6 +48,8 @@ type Origin struct {
 	slots  []int    // indices of path parameters
 	whole  []bool   // the slot is a segment of its own
 	client *fasthttp.HostClient
+
+	refusals refusals
 }
 
 // NewOrigin prepares an Origin. It connects to nothing; an error is about the
@@ -208,6 +210,12 @@ func (o *Origin) Load(ctx context.Context, args Args) ([]byte, error) {
 	ctx, cancel := withTimeout(ctx, o.cfg.Timeout)
 	defer cancel()
 	record, err := o.get(ctx, target)
+	switch {
+	case err == nil, errors.Is(err, ErrNoRecord):
+		o.refusals.heard(keyOrigin)
+	case errors.Is(err, errForbidden):
+		o.refusals.met(keyOrigin, err)
+	}
 	if err != nil && !errors.Is(err, ErrNoRecord) {
 		return nil, fmt.Errorf("loading a record of resource %q: %w", o.cfg.Name, err)
 	}
@@ -334,10 +342,18 @@ func originRefusal(code int) error {
 		return markedError{err, ErrDown}
 	case code == fasthttp.StatusRequestTimeout, code == 425:
 		return err // to be sent again
-	case code >= 400:
+	case code == fasthttp.StatusUnauthorized, code == fasthttp.StatusForbidden, code == fasthttp.StatusMethodNotAllowed:
+		return markedError{markedError{err, errForbidden}, ErrFault}
+	case code >= 400: // which may be for this one record
 		return markedError{err, ErrFault}
 	case code < 300: // success, and no record with it
 		return markedError{err, ErrBadAnswer}
 	}
 	return err
 }
+
+// errForbidden marks refusals that are not for one record alone.
+var errForbidden = errors.New("the origin takes no such request")
+
+func (o *Origin) known() *refusals { return &o.refusals }
+func (o *Origin) label() string    { return o.cfg.Name }

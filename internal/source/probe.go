@@ -48,9 +48,14 @@ func initKey(i int) string { return fmt.Sprintf("init[%d]", i) }
 
 // probed is implemented by Records with statements.
 type probed interface {
+	refusing
 	probe(ctx context.Context, p prober, refused func(key string, err error)) error
-	known() *refusals
 	writes() bool
+}
+
+// refusing is implemented by Records that know what their source refuses.
+type refusing interface {
+	known() *refusals
 	label() string
 }
 
@@ -116,7 +121,7 @@ func (db *DB) InitRefusal() *Refusal { return db.initRefused.Load() }
 // Refusals lists what the database refuses of the statements of r, as calls and
 // the latest probe have met it. It asks nobody.
 func Refusals(r Records) []Refusal {
-	t, ok := r.(probed)
+	t, ok := r.(refusing)
 	if !ok {
 		return nil
 	}

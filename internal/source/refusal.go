@@ -12,6 +12,7 @@ const (
 	keySelectMany = "select_many"
 	keyUpsert     = "upsert"
 	keyDelete     = "delete"
+	keyOrigin     = "origin"
 )
 
 var statementKeys = [...]string{keySelect, keySelectMany, keyUpsert, keyDelete}
@@ -20,7 +21,7 @@ var statementKeys = [...]string{keySelect, keySelectMany, keyUpsert, keyDelete}
 // operator mends the statement, the schema or a right.
 type Refusal struct {
 	Resource string // "" for a key of [database]
-	Key      string // select, select_many, upsert, delete; init[1]
+	Key      string // select, select_many, upsert, delete, origin; init[1]
 	Err      error
 }
 
@@ -85,20 +86,24 @@ func (r *refusals) probed(key string, err error) {
 	case err != nil:
 		f = r.at(key)
 		f.err, f.probed = err, true
-	case f != nil && (f.probed || time.Since(f.last) > refusalLasts):
+	case f != nil && f.probed:
 		r.drop(key)
 	}
 }
 
-// list is in the order in which the keys are documented.
+// list forgets what no call has met for long and no probe sees. It is in the order in which the keys are documented.
 func (r *refusals) list(resource string) (all []Refusal) {
 	if !r.some.Load() {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, key := range statementKeys {
-		if f := r.byKey[key]; f != nil {
+	for _, key := range append(statementKeys[:], keyOrigin) {
+		switch f := r.byKey[key]; {
+		case f == nil:
+		case !f.probed && time.Since(f.last) > refusalLasts:
+			r.drop(key)
+		default:
 			all = append(all, Refusal{resource, key, f.err})
 		}
 	}
