@@ -51,6 +51,13 @@ func launch(tb testing.TB, config string, env ...string) *instance {
 	if err := os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600); err != nil {
 		tb.Fatal(err)
 	}
+	return launchIn(tb, dir, env...)
+}
+
+// launchIn is launch where the configuration, or what stands for it, is in dir
+// already.
+func launchIn(tb testing.TB, dir string, env ...string) *instance {
+	tb.Helper()
 	log, err := os.Create(filepath.Join(dir, "hearth.log"))
 	if err != nil {
 		tb.Fatal(err)

@@ -18,29 +18,28 @@
 //	SIGTERM  drain: turn /healthz and /readyz to 503, keep answering for
 //	         server.drain, close the listeners, let requests finish, end
 //	SIGINT   the same without waiting for server.drain
+//	either of them during the start-up ends that, within two seconds
 //	a second SIGTERM or SIGINT ends the process at once
 //	SIGHUP   reload: read the configuration file, the secrets it names and the
 //	         certificates again and serve them; on any error all stays as it is,
-//	         and the log says why (docs/configuration.md: what needs a restart)
+//	         and the log says why (docs/configuration.md: what needs a restart).
+//	         One that comes during the start-up is obeyed after it
 //
-// Exit status: 0 after a drain, a successful check or version; 1 when the
-// configuration is faulty or the server could not start or go on; 2 for
-// arguments it does not know.
+// Exit status: 0 after a drain, after a start-up that a signal has ended, a
+// successful check or version; 1 when the configuration is faulty or the server
+// could not start or go on; 2 for arguments it does not know. A second SIGTERM
+// or SIGINT ends the process by that signal (143 or 130 in a shell).
 //
 // Started by systemd it takes passed sockets (named public and admin), reports
 // READY=1, RELOADING=1 and STOPPING=1, and feeds the watchdog while it works.
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"sync"
-	"syscall"
 
 	"hearth/internal/app"
 	"hearth/internal/config"
@@ -103,46 +102,4 @@ func check(path string) error {
 		return err
 	}
 	return app.Check(cfg)
-}
-
-func serve(path string, stderr io.Writer) error {
-	hups, ends := make(chan os.Signal, 1), make(chan os.Signal, 2)
-	signal.Notify(hups, syscall.SIGHUP) // first of all: until then it kills
-	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
-	load := func() (*config.Config, error) { return config.Load(path, os.Environ()) }
-	cfg, err := load()
-	if err != nil {
-		return err
-	}
-	a, err := app.New(cfg, app.Process{Version: version, Log: app.NewLog(cfg.Log, stderr), Load: load})
-	if err != nil {
-		return err
-	}
-	ctx, stop := context.WithCancelCause(context.Background())
-	var obeying sync.WaitGroup
-	obeying.Go(func() { obey(ctx, hups, ends, a, stop) })
-	err = a.Run(ctx)
-	stop(nil)
-	obeying.Wait()
-	return err
-}
-
-// obey does what signals ask for until one of them ends the server. A second one
-// of these finds the default action restored.
-func obey(ctx context.Context, hups, ends <-chan os.Signal, a *app.App, stop context.CancelCauseFunc) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hups:
-			a.Reload()
-		case s := <-ends:
-			signal.Reset(syscall.SIGTERM, syscall.SIGINT)
-			if s == syscall.SIGINT {
-				stop(app.ErrNow)
-			} else {
-				stop(errors.New("asked to stop (" + s.String() + ")"))
-			}
-		}
-	}
 }

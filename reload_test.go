@@ -298,3 +298,53 @@ func TestReloadOfNothing(t *testing.T) {
 		t.Errorf("the end after %v: %v", time.Since(began), err)
 	}
 }
+
+// TestAReloadDoesNotChangeTheDatabase: copies of the old one's records would be
+// served for the new one's. A reload that changes a statement under the same key
+// is obeyed, and the log says what that means.
+func TestAReloadDoesNotChangeTheDatabase(t *testing.T) {
+	config := func(file, columns string) string {
+		return `
+[server]
+drain = "0s"
+[embedded]
+path = "tier.db"
+[database]
+url = "sqlite:` + file + `"
+init = ["CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, of TEXT DEFAULT '` + file + `')", "INSERT OR IGNORE INTO users (id) VALUES (1)"]
+[[resource]]
+name = "user"
+path = "/user/{user_id:int}"
+key = "user:{user_id}"
+select = "SELECT ` + columns + ` FROM users WHERE id = {user_id}"
+`
+	}
+	in := launch(t, config("one.db", "of"))
+	in.awaitReady()
+	f := func(text, result, want string) {
+		t.Helper()
+		if err := os.WriteFile(in.cmd.Args[2], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in.reload(result)
+		if r := in.get("/user/1"); !strings.Contains(r.body, want) {
+			t.Errorf("got %s, want %s", r, want)
+		}
+	}
+	const one = `{"user":{"of":"one.db"}`
+	f(config("one.db", "of"), "ok", one)
+	f(config("two.db", "of"), "failed", one)
+	f("[server]\ndrain = \"0s\"\n[embedded]\npath = \"tier.db\"\n", "ok", `"status":404`) // no way round
+	f(config("two.db", "of"), "failed", `"status":404`)
+	f(config("one.db", "of"), "ok", one)
+	f(config("one.db", "of, id"), "ok", one) // the copy in the shared tier
+	log, err := os.ReadFile(filepath.Join(filepath.Dir(in.cmd.Args[2]), "hearth.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"database.url names another database", `resource \"user\" has another select under the same key \"user:{user_id}\"`} {
+		if !strings.Contains(string(log), want) {
+			t.Errorf("the log does not say %s", want)
+		}
+	}
+}

@@ -51,6 +51,7 @@ type App struct {
 	current  atomic.Pointer[generation]
 	reloads  chan struct{}      // holds one wish at most
 	retiring chan struct{}      // a token for each generation that waits for its last requests
+	database string             // which one the process has begun with; the reloader's
 	busy     []*handlers.Server // replaced, and maybe at work still; the reloader's
 
 	state   atomic.Uint32 // a handlers.State
@@ -115,6 +116,7 @@ func (a *App) open(cfg *config.Config) (err error) {
 func (a *App) begin(g *generation) {
 	a.warn(g)
 	a.current.Store(g)
+	a.remember(g)
 	a.registerMetrics()
 	a.registerGeneration(g)
 	a.front = handlers.NewSwitch(g.front)

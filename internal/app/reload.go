@@ -7,11 +7,13 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"hearth/handlers"
 	"hearth/internal/config"
 	"hearth/internal/listen"
+	"hearth/internal/source"
 )
 
 // maxRetiring bounds the generations that wait for their last requests: each
@@ -66,7 +68,7 @@ func (a *App) reload() error {
 	}
 	cfg = a.effective(cfg)
 	old := a.current.Load()
-	if err := errors.Join(refuse(cfg), fixed(old.cfg, cfg)); err != nil {
+	if err := errors.Join(refuse(cfg), fixed(old.cfg, cfg), a.otherDatabase(cfg)); err != nil {
 		return err
 	}
 	select {
@@ -87,6 +89,9 @@ func (a *App) reload() error {
 	}
 	a.swap(next)
 	a.warn(next)
+	for _, w := range otherStatements(old.cfg, cfg) {
+		a.log.Warn(w)
+	}
 	a.busy = append(slices.DeleteFunc(a.busy, func(s *handlers.Server) bool { return !s.Busy() }), old.front)
 	busy := slices.Clone(a.busy)
 	a.running.Go(func() {
@@ -131,6 +136,7 @@ func (a *App) swap(next *generation) {
 	a.cache.Reconfigure(cacheSettings(next.cfg))
 	a.rooms.resize(next.cfg)
 	a.current.Store(next)
+	a.remember(next)
 	a.front.Swap(next.front)
 	a.registerGeneration(next)
 	a.public.adjust(next, a.log)
@@ -197,4 +203,51 @@ func fixed(old, next *config.Config) error {
 	f("memory.link_timeout", func(c *config.Config) any { return c.Memory.LinkTimeout })
 	f("load.lease", func(c *config.Config) any { return c.Load.Lease })
 	return errors.Join(faults...)
+}
+
+// otherDatabase refuses a database that is not the one which the process has
+// begun with: copies of its records are in the shared tier and, until they are
+// asked for the next time, in the memory of other instances, and nothing in a copy
+// tells where it is from. It is remembered over configurations without a
+// database, or two reloads would do what one may not.
+func (a *App) otherDatabase(next *config.Config) error {
+	if next.Database.URL.Empty() {
+		return nil
+	}
+	if a.database != "" && a.database != source.Identity(next.Database.URL.Reveal()) {
+		return errors.New("database.url names another database, which cannot change while the server runs: copies of the old one's records would be served for the new one's; " +
+			"give its resources other keys (user:v2:…) or delete the copies, and restart, or take the change back. User, password and TLS may change")
+	}
+	return nil
+}
+
+// remember notes which database is the one that must not change.
+func (a *App) remember(g *generation) {
+	if a.database == "" && g.db != nil {
+		a.database = source.Identity(g.cfg.Database.URL.Reveal())
+	}
+}
+
+// otherStatements tells of resources whose records are made in another way, under
+// the key of before. Copies in this process' memory are not served any more,
+// those in the shared tier are.
+func otherStatements(old, next *config.Config) (warnings []string) {
+	for _, r := range next.Resources {
+		for _, was := range old.Resources {
+			var changed []string
+			f := func(key string, differs bool) {
+				if differs {
+					changed = append(changed, key)
+				}
+			}
+			f("select", r.Select != was.Select)
+			f("origin", r.Origin != was.Origin)
+			f("rows", r.Rows != was.Rows)
+			if len(changed) > 0 && r.Key.Text == was.Key.Text && was.Select+was.Origin != "" {
+				warnings = append(warnings, fmt.Sprintf("resource %q has another %s under the same key %q: copies made before are served from the shared tier "+
+					"for up to ttl.cold (%v) more; change the key in the same step (user:v2:…), or delete them", r.Name, strings.Join(changed, " and "), r.Key.Text, was.TTL.Cold))
+			}
+		}
+	}
+	return warnings
 }
