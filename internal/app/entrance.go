@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"time"
@@ -54,18 +55,18 @@ func addressOf(l net.Listener) string {
 // those that it has not.
 func (a *App) openListeners() (operators net.Listener, err error) {
 	s, passed := a.current.Load().cfg.Server, a.passed
-	open := func(passed net.Listener, addr, key string) (net.Listener, error) {
+	open := func(passed net.Listener, addr, key string, mode fs.FileMode) (net.Listener, error) {
 		if passed == nil {
-			return listen.Listen(addr, key)
+			return listen.Listen(addr, key, mode)
 		}
 		a.log.Info("listening on the socket that the service manager passed", "for", key, "socket", passed.Addr().String())
 		return passed, nil
 	}
-	public, err := open(passed.Public, s.Listen, "server.listen")
+	public, err := open(passed.Public, s.Listen, "server.listen", s.SocketMode)
 	if err != nil {
 		return nil, err
 	}
-	if operators, err = open(passed.Admin, s.Admin, "server.admin"); err != nil {
+	if operators, err = open(passed.Admin, s.Admin, "server.admin", s.AdminMode); err != nil {
 		return nil, errors.Join(err, public.Close())
 	}
 	a.public.activated = passed.Public != nil

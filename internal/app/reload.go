@@ -195,6 +195,8 @@ func fixed(old, next *config.Config) error {
 	f("server.admin", func(c *config.Config) any { return c.Server.Admin })
 	f("server.max_header", func(c *config.Config) any { return c.Server.MaxHeader })
 	f("server.max_body", func(c *config.Config) any { return c.Server.MaxBody })
+	f("server.socket_mode", func(c *config.Config) any { return c.Server.SocketMode })
+	f("server.admin_socket_mode", func(c *config.Config) any { return c.Server.AdminMode })
 	f("server.proxy_protocol", func(c *config.Config) any { return c.Server.ProxyProtocol })
 	f("[server.tls], whether it is there,", func(c *config.Config) any { return c.Server.TLS.Cert != "" })
 	f("[redis]", func(c *config.Config) any { return c.Redis })

@@ -7,6 +7,7 @@
 package config
 
 import (
+	"io/fs"
 	"time"
 
 	"hearth/internal/param"
@@ -51,6 +52,8 @@ type Server struct {
 	TrustedProxy  []string      // CIDRs (key trusted_proxies)
 	ProxyProtocol bool
 	AdminHosts    []string
+	SocketMode    fs.FileMode // of the file of Listen, if that is a unix socket
+	AdminMode     fs.FileMode // likewise of Admin (key admin_socket_mode)
 	TLS           TLS
 }
 

@@ -21,6 +21,8 @@ func defaults() *Config {
 			StartGrace:   5 * time.Second,
 			TrustedProxy: []string{},
 			AdminHosts:   []string{},
+			SocketMode:   0o600,
+			AdminMode:    0o600,
 		},
 		Embedded: Embedded{Path: "hearth.db"},
 		Database: Database{Init: []string{}, MaxConns: 16, Timeout: 2 * time.Second},

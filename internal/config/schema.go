@@ -111,6 +111,8 @@ func serverTable(s *Server) table {
 			{name: "trusted_proxies", read: texts(&s.TrustedProxy, checkNetwork), isList: true},
 			{name: "proxy_protocol", read: flag(&s.ProxyProtocol)},
 			{name: "admin_hosts", read: texts(&s.AdminHosts, checkHost), isList: true},
+			{name: "socket_mode", read: mode(&s.SocketMode)},
+			{name: "admin_socket_mode", read: mode(&s.AdminMode)},
 		},
 		tables: []table{{
 			name: "tls",

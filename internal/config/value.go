@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"math"
 	"regexp"
 	"strconv"
@@ -124,6 +125,23 @@ func whole(dst *int, least, most int) reader {
 			return
 		}
 		*dst = int(i)
+	}
+}
+
+// mode reads the mode of a file: octal digits in a text, such as "0660". Its owner
+// may always read and write.
+func mode(dst *fs.FileMode) reader {
+	return func(n *node, bad complain) {
+		m, err := strconv.ParseUint(strings.TrimPrefix(n.text, "0o"), 8, 32)
+		if !isText(n) || err != nil || m > 0o777 {
+			bad(n, `%s is no mode of a file; write it in octal digits, such as "0660"`, describe(n))
+			return
+		}
+		if m&0o600 != 0o600 {
+			bad(n, `%s keeps the server itself out; write "0600", or "0660" for a group`, describe(n))
+			return
+		}
+		*dst = fs.FileMode(m)
 	}
 }
 

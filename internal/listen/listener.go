@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
 	"syscall"
@@ -32,16 +33,16 @@ const lookupTimeout = 5 * time.Second
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // Listen opens a listener at addr: "host:port", or "unix:/path" for a socket
-// file with mode 0660 ("unix:@name" for an abstract one). The key is the one
+// file of that mode ("unix:@name" for an abstract one, which has none). The key is the one
 // in the configuration that holds addr, for errors. The listener is a
 // *net.TCPListener with keep-alive, or a *net.UnixListener that removes its
 // file when it is closed. A file left behind by a process that is gone is
 // replaced; anything else in the way is an error.
-func Listen(addr, key string) (net.Listener, error) {
+func Listen(addr, key string, mode fs.FileMode) (net.Listener, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	if path, found := strings.CutPrefix(addr, "unix:"); found {
-		return listenUnix(ctx, path, addr, key)
+		return listenUnix(ctx, path, addr, key, mode)
 	}
 	config := net.ListenConfig{KeepAliveConfig: keepAlive}
 	// A listener for Multipath TCP would put one more layer of the kernel in

@@ -34,7 +34,7 @@ func exchange(t *testing.T, l net.Listener) {
 
 func mustListen(t *testing.T, addr string) net.Listener {
 	t.Helper()
-	l, err := listen.Listen(addr, "server.listen")
+	l, err := listen.Listen(addr, "server.listen", 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestAcceptedConnectionsHaveKeepAlive(t *testing.T) {
 func TestTakenPortIsNamed(t *testing.T) {
 	addr := mustListen(t, "127.0.0.1:0").Addr().String()
 	for _, key := range []string{"server.listen", "server.admin"} {
-		_, err := listen.Listen(addr, key)
+		_, err := listen.Listen(addr, key, 0o600)
 		want := `listening on "` + addr + `": address already in use; change ` + key + ` or stop the other process`
 		if err == nil || err.Error() != want {
 			t.Errorf("error = %v, want %s", err, want)
@@ -101,7 +101,7 @@ func TestTakenPortIsNamed(t *testing.T) {
 func TestBadAddressesAreExplained(t *testing.T) {
 	f := func(addr string, want ...string) {
 		t.Helper()
-		l, err := listen.Listen(addr, "server.admin")
+		l, err := listen.Listen(addr, "server.admin", 0o600)
 		if err == nil {
 			_ = l.Close()
 			t.Errorf("Listen(%q) succeeded, want an error", addr)

@@ -105,6 +105,16 @@ func (c *Certificates) Warnings() []string {
 	return warnings
 }
 
+// suites are those of TLS 1.2 that encrypt and authenticate in one and keep past
+// connections secret when the key is lost. Go would offer CBC as well, with MAC then
+// encrypt, for clients that are older than any balancer. Those of TLS 1.3 are all of
+// this kind, and not to be chosen.
+var suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
 // Listener makes TLS connections, version 1.2 or later, of those that l accepts.
 // Its Accept does no handshake: that happens in the connection's first Read or
 // Write, or in Handshake, whose caller bounds it by deadlines. Connections are
@@ -132,7 +142,9 @@ func (c *Certificates) read(files TLSFiles) (*generation, error) {
 		return nil, err
 	}
 	g := &generation{leaf: pair.Leaf}
-	g.config = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{pair}}
+	g.config = &tls.Config{
+		MinVersion: tls.VersionTLS12, CipherSuites: suites, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{pair},
+	}
 	if files.ClientCA != "" {
 		if g.clients, err = readAuthorities(files.ClientCA); err != nil {
 			return nil, err

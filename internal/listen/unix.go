@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	socketMode = 0o660
 	// maxSocketPath is sun_path of the kernel's sockaddr_un less its NUL.
 	maxSocketPath = 107
 	// probeTimeout bounds how long a process behind an existing socket may
@@ -26,14 +25,14 @@ const (
 	lockPause   = 5 * time.Millisecond
 )
 
-func listenUnix(ctx context.Context, path, addr, key string) (net.Listener, error) {
+func listenUnix(ctx context.Context, path, addr, key string, mode fs.FileMode) (net.Listener, error) {
 	switch {
 	case path == "":
 		return nil, fmt.Errorf("listening on %q: no path; set %s to \"unix:/path\"", addr, key)
 	case len(path) > maxSocketPath:
 		return nil, fmt.Errorf("listening on %q: the path has %d bytes, the system takes %d; change %s", addr, len(path), maxSocketPath, key)
 	case strings.HasPrefix(path, "@"):
-		return bindUnix(ctx, path, addr, key)
+		return bindUnix(ctx, path, addr, key, mode)
 	}
 	unlock, err := lockDirectory(filepath.Dir(path))
 	if err != nil {
@@ -43,12 +42,12 @@ func listenUnix(ctx context.Context, path, addr, key string) (net.Listener, erro
 	if err := clearStale(path, addr, key); err != nil {
 		return nil, err
 	}
-	l, err := bindUnix(ctx, path, addr, key)
+	l, err := bindUnix(ctx, path, addr, key, mode)
 	if err != nil {
 		return nil, err
 	}
 	// The umask may have taken bits away; it cannot have added any.
-	if err := os.Chmod(path, socketMode); err != nil {
+	if err := os.Chmod(path, mode); err != nil {
 		return nil, errors.Join(fmt.Errorf("listening on %q: setting the mode: %w", addr, err), l.Close())
 	}
 	return l, nil
@@ -56,10 +55,10 @@ func listenUnix(ctx context.Context, path, addr, key string) (net.Listener, erro
 
 // bindUnix gives the socket its mode before it has a name, so that there is no
 // moment at which others may connect.
-func bindUnix(ctx context.Context, path, addr, key string) (net.Listener, error) {
+func bindUnix(ctx context.Context, path, addr, key string, mode fs.FileMode) (net.Listener, error) {
 	config := net.ListenConfig{Control: func(_, _ string, conn syscall.RawConn) error {
 		var chmod error
-		if err := conn.Control(func(fd uintptr) { chmod = syscall.Fchmod(int(fd), socketMode) }); err != nil {
+		if err := conn.Control(func(fd uintptr) { chmod = syscall.Fchmod(int(fd), uint32(mode.Perm())) }); err != nil {
 			return err
 		}
 		return chmod

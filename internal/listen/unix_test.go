@@ -30,14 +30,23 @@ func stale(t *testing.T, path string) {
 
 func TestListenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.sock")
-	l := mustListen(t, "unix:"+path)
-	exchange(t, l)
-	info, err := os.Lstat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := info.Mode(), fs.ModeSocket|0o660; got != want {
-		t.Errorf("mode = %v, want %v", got, want)
+	var l net.Listener
+	for _, mode := range []fs.FileMode{0o660, 0o666, 0o600} { // whatever the umask is
+		var err error
+		if l, err = listen.Listen("unix:"+path, "server.listen", mode); err != nil {
+			t.Fatal(err)
+		}
+		exchange(t, l)
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := info.Mode(), fs.ModeSocket|mode; got != want {
+			t.Errorf("mode = %v, want %v", got, want)
+		}
+		if mode != 0o600 {
+			_ = l.Close()
+		}
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -65,7 +74,7 @@ func TestLiveSocketIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	_, err = listen.Listen("unix:"+path, "server.listen")
+	_, err = listen.Listen("unix:"+path, "server.listen", 0o600)
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "change server.listen or stop the other process") {
 		t.Errorf("error = %v, want address in use, naming server.listen", err)
 	}
@@ -85,7 +94,7 @@ func TestFilesThatAreNoSocketsAreLeftAlone(t *testing.T) {
 		if err := create(path); err != nil {
 			t.Fatal(err)
 		}
-		_, err := listen.Listen("unix:"+path, "server.listen")
+		_, err := listen.Listen("unix:"+path, "server.listen", 0o600)
 		if err == nil || !strings.Contains(err.Error(), "no socket; change server.listen") {
 			t.Errorf("%s: error = %v, want one that says it is no socket", name, err)
 		}
@@ -113,7 +122,7 @@ func TestOneOfManyStartersWins(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range starters {
 			group.Go(func() {
-				l, err := listen.Listen("unix:"+path, "server.listen")
+				l, err := listen.Listen("unix:"+path, "server.listen", 0o600)
 				if err == nil {
 					results[i] = l
 				} else if !errors.Is(err, syscall.EADDRINUSE) {
