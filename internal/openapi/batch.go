@@ -18,7 +18,7 @@ func (b *builder) addBatch(batch Batch) error {
 		return err
 	}
 	statuses, headers, text := b.limited(batch.Path,
-		append(b.accessStatuses(), "400", "413", "415", "422", "503", "504"), nil,
+		append(b.accessStatuses(), "415", "422", "503", "504"), nil,
 		fmt.Sprintf("Stores many records of `%s`. Each item is an object with an `id`; `1` and `\"1\"` are the same one, "+
 			"and of two items with one id the last wins. Bad input stores nothing.", batch.Resource))
 	responses := object{
@@ -54,7 +54,7 @@ func (b *builder) batchTag(batch Batch) string {
 	if b.tagNames[batch.Resource] {
 		return batch.Resource
 	}
-	return b.addTag(batch.Resource, "")
+	return b.addTag(batch.Resource, "Records of `"+batch.Resource+"`, stored many at once.")
 }
 
 // batchItems are the items of a batch's example.
@@ -82,7 +82,8 @@ func (b *builder) batchContent(name string, items []json.RawMessage) (object, er
 	item := b.addSchema(name+"Item", object{
 		{"type", "object"},
 		{"required", []string{"id"}},
-		{"properties", object{{"id", object{{"type", []string{"string", "integer"}}, {"description", "Becomes part of the key."}}}}},
+		{"properties", object{{"id", identifier("Becomes part of the key.")}}},
+		{"additionalProperties", true},
 	})
 	array := object{{"type", "array"}, {"maxItems", b.api.MaxItems}, {"items", item}}
 	return object{
@@ -100,7 +101,7 @@ func storedSchema() object {
 		{"required", []string{"status", "count"}},
 		{"properties", object{
 			{"status", object{{"type", "string"}, {"const", "success"}}},
-			{"count", object{{"type", "integer"}, {"minimum", 0}, {"description", "Items stored."}}},
+			{"count", object{{"type", "integer"}, {"format", "int64"}, {"minimum", 0}, {"description", "Items stored."}}},
 		}},
 	}
 }
@@ -115,12 +116,21 @@ func partialSchema() object {
 		{"required", []string{"status", "count", "failed"}},
 		{"properties", object{
 			{"status", object{{"type", "string"}, {"const", "partial"}}},
-			{"count", object{{"type", "integer"}, {"minimum", 0}, {"description", "Items stored."}}},
+			{"count", object{{"type", "integer"}, {"format", "int64"}, {"minimum", 0}, {"description", "Items stored."}}},
 			{"failed", object{
 				{"type", "array"},
-				{"items", object{{"type", []string{"string", "integer"}}}},
+				{"items", identifier("As it was sent.")},
 				{"description", "The ids of the items to send again."},
 			}},
 		}},
+	}
+}
+
+// identifier is the schema of an item's id. A list of types would say the same,
+// but generators of clients do not take one.
+func identifier(description string) object {
+	return object{
+		{"description", description},
+		{"oneOf", []object{{{"type", "string"}}, {{"type", "integer"}, {"format", "int64"}}}},
 	}
 }

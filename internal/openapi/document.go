@@ -93,10 +93,15 @@ func newBuilder(api API) *builder {
 func (b *builder) document() document {
 	doc := document{
 		OpenAPI: specVersion,
-		Info:    info{Title: b.api.Title, Description: b.api.Description, Version: b.api.Version},
-		Dialect: dialect,
-		Servers: []object{{{"url", "/"}, {"description", "The server this document came from"}}},
-		Tags:    b.tags,
+		Info: info{
+			Title: b.api.Title, Description: b.api.Description, Version: b.api.Version,
+			Contact: object{{"name", "Whoever operates this server"}},
+			License: object{{"name", "MIT"}, {"identifier", "MIT"}},
+		},
+		Dialect:  dialect,
+		Servers:  []object{{{"url", "/"}, {"description", "The server this document came from"}}},
+		Security: []object{}, // operations are open unless they say otherwise
+		Tags:     b.tags,
 	}
 	for _, p := range b.paths {
 		doc.Paths = append(doc.Paths, member{p.template, p.methods})

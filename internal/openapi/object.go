@@ -57,6 +57,7 @@ type document struct {
 	Info       info       `json:"info"`
 	Dialect    string     `json:"jsonSchemaDialect"`
 	Servers    []object   `json:"servers"`
+	Security   []object   `json:"security"`
 	Paths      object     `json:"paths"`
 	Components components `json:"components"`
 	Tags       []tag      `json:"tags"`
@@ -65,6 +66,8 @@ type document struct {
 type info struct {
 	Title       string `json:"title"`
 	Description string `json:"description,omitempty"`
+	Contact     object `json:"contact"`
+	License     object `json:"license"`
 	Version     string `json:"version"`
 }
 

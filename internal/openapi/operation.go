@@ -27,6 +27,8 @@ func (b *builder) addResource(r *Resource) error {
 		tag:      b.addTag(r.Name, resourceSummary(r)),
 		params:   params,
 	}
+	schema, ours := data.(object)
+	ops.untyped = !ours || schema.get("type") == nil
 	ops.data = b.addSchema(ops.name, data)
 	ops.answer = ops.data
 	if r.Envelope != "" {
@@ -71,8 +73,10 @@ type resource struct {
 	name   string // for operation ids and schemas
 	tag    string
 	params []parameter
-	data   object // references
-	answer object
+
+	untyped bool   // the data is any JSON, or has a schema that was given
+	data    object // references
+	answer  object
 }
 
 func resourceSummary(r *Resource) string {
@@ -117,15 +121,12 @@ func condition(name, description string) parameter {
 }
 
 func (r *resource) addRead() error {
-	statuses := []string{"400", "422", "502", "503", "504"}
+	statuses := []string{"422", "502", "503", "504"}
 	if !r.Many {
 		statuses = append(statuses, "404")
 	}
-	if r.HasSource {
-		statuses = append(statuses, "500")
-	}
 	headers := []string{headerETag, headerCacheStatus, headerCache, headerVary}
-	statuses, headers, text := r.limited(r.Path, statuses, headers, "")
+	statuses, headers, text := r.limited(r.Path, statuses, headers, "Answers from the first tier that has it: memory, the shared tier, the source.")
 	params := append(slices.Clone(r.params), condition("If-None-Match", "An `ETag` seen before: answers 304 while it still stands."))
 	unchanged := response{Description: "The record is still the one named by `If-None-Match`.", Headers: r.use(headers...)}
 	get := operation{
@@ -166,13 +167,10 @@ func (r *resource) addManyRead() error {
 		return fmt.Errorf("reading many drops the last segment of its path %q, which must be the parameter and not the only segment", r.Path)
 	}
 	path := r.Path[:i]
-	statuses, headers, text := r.limited(path, []string{"400", "413", "422", "502", "503", "504"},
+	statuses, headers, text := r.limited(path, []string{"422", "502", "503", "504"},
 		[]string{headerCacheStatus, headerCache, headerVary},
 		"An array of single answers in the order asked, duplicates repeated; the data of a missing record is `null`. "+
 			"What memory lacks is read from the shared tier in one round trip.")
-	if r.HasSource {
-		statuses = append(statuses, "500")
-	}
 	args, err := r.manyArguments()
 	if err != nil {
 		return err
@@ -183,7 +181,13 @@ func (r *resource) addManyRead() error {
 		Schema:      object{{"type", "array"}, {"minItems", 1}, {"maxItems", r.api.MaxMany}, {"items", r.params[0].Schema}},
 		Example:     args,
 	}
-	nullable := answerSchema(r.Resource, object{{"anyOf", []object{r.data, {{"type", "null"}}}}})
+	var element any = r.answer
+	if !r.Many && !r.untyped {
+		element = answerSchema(r.Resource, orNull(r.data))
+		if r.Envelope != "" {
+			element = r.addSchema(r.name+"AnswerOrNull", element)
+		}
+	}
 	return r.add("get", path, operation{
 		Tags:        []string{r.tag},
 		Summary:     "Read many of " + r.Name,
@@ -193,7 +197,7 @@ func (r *resource) addManyRead() error {
 		Responses: append(object{{"200", response{
 			Description: "The answers, in the order asked.",
 			Headers:     r.use(headers...),
-			Content:     object{{typeJSON, mediaType{object{{"type", "array"}, {"items", nullable}}, r.manyExamples()}}},
+			Content:     object{{typeJSON, mediaType{object{{"type", "array"}, {"items", element}}, r.manyExamples()}}},
 		}}}, r.refuse(statuses...)...),
 	})
 }
@@ -204,7 +208,7 @@ func (r *resource) addPut() error {
 		return err
 	}
 	statuses, headers, text := r.limited(r.Path,
-		append(r.writeStatuses(), "413", "415"), nil,
+		append(r.writeStatuses(), "415"), nil,
 		"Answers with the record that then stands. Members that name a parameter of the path must agree with it.")
 	body := &requestBody{
 		Description: "At most " + size(r.api.MaxBody) + ".",
@@ -228,7 +232,7 @@ func (r *resource) addPut() error {
 }
 
 func (r *resource) addDelete() error {
-	statuses, headers, text := r.limited(r.Path, append(r.writeStatuses(), "404"), nil, "")
+	statuses, headers, text := r.limited(r.Path, append(r.writeStatuses(), "404"), nil, "Answers once no older copy can be read here any more.")
 	return r.add("delete", r.Path, operation{
 		Tags:        []string{r.tag},
 		Summary:     "Delete " + r.Name,
@@ -249,7 +253,7 @@ func ifMatch() parameter {
 
 // writeStatuses are the refusals of every write to a single record.
 func (r *resource) writeStatuses() []string {
-	return append(r.accessStatuses(), "400", "412", "422", "500", "503", "504")
+	return append(r.accessStatuses(), "409", "412", "422", "502", "503", "504")
 }
 
 // accessStatuses are the refusals of a write for who sends it. Without tokens a
@@ -266,5 +270,6 @@ func (b *builder) security() []object {
 	if !b.api.TokensRequired {
 		return nil
 	}
-	return []object{{{"bearer", []string{"write"}}}}
+	// No scopes: OpenAPI knows them for OAuth only, and tools refuse them here.
+	return []object{{{"bearer", []string{}}}}
 }

@@ -32,7 +32,7 @@ func headerTable() []sharedHeader {
 	text := object{{"type", "string"}}
 	return []sharedHeader{
 		{headerETag, "ETag", "A weak validator of data and shape, the same on every instance and from every tier. Send it back as `If-None-Match`.",
-			object{{"type", "string"}, {"pattern", `^W/"[^"]+"$`}}},
+			text},
 		{headerCacheStatus, "Cache-Status", "What each tier did (RFC 9211), from the origin's side to the client's, such as `Hearth-Memory; hit; ttl=41`.", text},
 		{headerCache, "Cache-Control", "`no-cache` unless the resource sets its own; `no-store` on stale and untracked answers.", text},
 		{headerNoStore, "Cache-Control", "Always `no-store`.", object{{"type", "string"}, {"const", "no-store"}}},
@@ -82,15 +82,20 @@ func refusalTable() []refusal {
 		{"401", "Unauthorized", "A token is needed, and none or an unknown one was sent.", []string{headerAuth}},
 		{"403", "Forbidden", "The token lacks the scope `write`, or the request comes from a page of another origin.", nil},
 		{"404", "NotFound", "There is no such record.", nil},
+		{"408", "RequestTimeout", "The request did not arrive in time.", nil},
+		{"409", "Conflict", "Other records refer to this one.", nil},
 		{"412", "PreconditionFailed", "`If-Match` does not hold. Validators here are weak, and a weak one never matches strongly.", nil},
 		{"413", "TooLarge", "The body has too many bytes, or the batch too many items.", nil},
 		{"415", "UnsupportedMediaType", "The body's `Content-Type` is none that this path takes.", nil},
+		{"417", "ExpectationFailed", "`Expect` is something else than `100-continue`.", nil},
 		{"422", "Unprocessable", "A parameter or a part of the body is missing, has the wrong type, is too long or carries control bytes.", nil},
 		{"429", "TooManyRequests", "A rate limit is used up.", []string{headerRetryAfter, headerRate, headerRatePolicy}},
-		{"500", "Fault", "The source refuses what the configuration asks of it. Trying again does not help until the operator has acted.", nil},
-		{"502", "BadGateway", "What is stored, or what the origin has answered, is not JSON.", nil},
+		{"431", "HeaderTooLarge", "Request line and headers have too many bytes.", nil},
+		{"500", "InternalError", "A fault of the server or of its configuration. Trying again does not help until the operator has acted.", nil},
+		{"502", "BadGateway", "What is stored, or what the source has, is not JSON.", nil},
 		{"503", "Unavailable", "The server is at its limit, or what it needs for this request is away.", []string{headerRetryAfter}},
 		{"504", "Timeout", "Time ran out. A write may have been stored without being confirmed.", nil},
+		{"505", "VersionNotSupported", "The request is neither HTTP/1.1 nor HTTP/1.0.", nil},
 		{"default", "Refused", "Any other refusal, such as 405 for a method that the path does not have.", []string{headerAllow}},
 	}
 }
@@ -110,12 +115,16 @@ func (b *builder) refusals() object {
 	return out
 }
 
-// refuse returns references to the error answers of the given statuses, in the
-// table's order, and to the one for everything else.
+// anywhere are the refusals of any request, whatever it asks for. Those with 503
+// are not among them because one operation has a 503 of its own.
+var anywhere = []string{"400", "408", "413", "417", "431", "500", "505", "default"}
+
+// refuse returns references to the error answers of the given statuses, of any
+// request's, in the table's order, and to the one for everything else.
 func (b *builder) refuse(statuses ...string) object {
 	var out object
 	for _, r := range refusalTable() {
-		if r.status == "default" || slices.Contains(statuses, r.status) {
+		if slices.Contains(anywhere, r.status) || slices.Contains(statuses, r.status) {
 			b.refused[r.component] = true
 			out = append(out, member{r.status, ref("responses", r.component)})
 		}
@@ -127,7 +136,7 @@ func (b *builder) refuse(statuses ...string) object {
 func (b *builder) bare(statuses ...string) object {
 	var out object
 	for _, r := range refusalTable() {
-		if r.status == "default" || slices.Contains(statuses, r.status) {
+		if slices.Contains(anywhere, r.status) || slices.Contains(statuses, r.status) {
 			out = append(out, member{r.status, response{
 				Description: r.description,
 				Headers:     b.use(append([]string{headerNoStore}, r.headers...)...),

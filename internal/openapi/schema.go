@@ -50,7 +50,7 @@ func dataSchema(r *Resource) (any, error) {
 	case r.Example != nil:
 		return inferSchema(r.Example, isIdentity(r))
 	case r.Many:
-		return object{{"type", "array"}}, nil
+		return object{{"type", "array"}, {"items", object{}}}, nil
 	}
 	return object{{"description", "Any JSON."}}, nil
 }
@@ -80,32 +80,40 @@ func inferValue(dec *json.Decoder, name string, isInt func(string) bool, nullabl
 	if err != nil {
 		return nil, err
 	}
-	kind := func(name string) any {
-		if nullable {
-			return []string{name, "null"}
-		}
-		return name
-	}
+	var s object
 	switch tok := tok.(type) {
 	case string:
-		return object{{"type", kind("string")}}, nil
+		s = object{{"type", "string"}}
 	case bool:
-		return object{{"type", kind("boolean")}}, nil
+		s = object{{"type", "boolean"}}
 	case json.Number:
 		if _, err := tok.Int64(); err == nil && isInt(name) {
-			return object{{"type", kind("integer")}, {"format", "int64"}}, nil
+			s = object{{"type", "integer"}, {"format", "int64"}}
+			break
 		}
-		return object{{"type", kind("number")}}, nil
+		s = object{{"type", "number"}, {"format", "double"}}
 	case json.Delim:
 		if tok == '[' {
-			return inferArray(dec, isInt, kind("array"))
+			s, err = inferArray(dec, isInt)
+			break
 		}
-		return inferObject(dec, isInt, kind("object"))
+		s, err = inferObject(dec, isInt)
+	default:
+		return object{}, nil // null: nothing is known
 	}
-	return object{}, nil // null: nothing is known
+	if nullable {
+		s = orNull(s)
+	}
+	return s, err
 }
 
-func inferObject(dec *json.Decoder, isInt func(string) bool, kind any) (object, error) {
+// orNull is the schema of null besides what s describes. It is no list of types,
+// which generators of clients do not take.
+func orNull(s object) object {
+	return object{{"oneOf", []object{s, {{"type", "null"}}}}}
+}
+
+func inferObject(dec *json.Decoder, isInt func(string) bool) (object, error) {
 	var properties object
 	for dec.More() {
 		key, err := dec.Token()
@@ -120,7 +128,7 @@ func inferObject(dec *json.Decoder, isInt func(string) bool, kind any) (object, 
 		properties = append(properties, member{name, s})
 	}
 	_, err := dec.Token()
-	s := object{{"type", kind}}
+	s := object{{"type", "object"}}
 	if properties != nil {
 		s = append(s, member{"properties", properties})
 	}
@@ -129,7 +137,7 @@ func inferObject(dec *json.Decoder, isInt func(string) bool, kind any) (object, 
 
 // inferArray takes the first element for the kind of all of them where that is
 // an object, which is what rows are; of anything else it says nothing.
-func inferArray(dec *json.Decoder, isInt func(string) bool, kind any) (object, error) {
+func inferArray(dec *json.Decoder, isInt func(string) bool) (object, error) {
 	var first object
 	for i := 0; dec.More(); i++ {
 		s, err := inferValue(dec, "", isInt, false)
@@ -141,11 +149,10 @@ func inferArray(dec *json.Decoder, isInt func(string) bool, kind any) (object, e
 		}
 	}
 	_, err := dec.Token()
-	s := object{{"type", kind}}
-	if first.get("type") == "object" {
-		s = append(s, member{"items", first})
+	if first.get("type") != "object" {
+		first = object{}
 	}
-	return s, err
+	return object{{"type", "array"}, {"items", first}}, err
 }
 
 // answerSchema is the schema of one answer of r: data in its envelope.
@@ -231,20 +238,17 @@ func (m *bodyMember) schema(sample any) object {
 // leafSchema is the type that an example value has, or null, or, where there is
 // no example, anything.
 func leafSchema(sample any) object {
-	kind := ""
 	switch sample.(type) {
 	case string:
-		kind = "string"
+		return orNull(object{{"type", "string"}})
 	case bool:
-		kind = "boolean"
+		return orNull(object{{"type", "boolean"}})
 	case json.Number:
-		kind = "number"
+		return orNull(object{{"type", "number"}, {"format", "double"}})
 	case []any:
-		kind = "array"
+		return orNull(object{{"type", "array"}, {"items", object{}}})
 	case map[string]any:
-		kind = "object"
-	default:
-		return object{}
+		return orNull(object{{"type", "object"}})
 	}
-	return object{{"type", []string{kind, "null"}}}
+	return object{}
 }

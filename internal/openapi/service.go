@@ -37,16 +37,16 @@ func (b *builder) addService() error {
 		path, id, summary, description string
 		responses                      object
 	}{
-		{"/", "getRoot", "Say hello", "", object{{"200", response{
+		{"/", "getRoot", "Say hello", "Shows that the server is reached; it looks nothing up.", object{{"200", response{
 			Description: "A greeting.",
 			Content:     object{{typeJSON, mediaType{helloSchema(), one("hello", object{{"Hello", "World"}})}}},
 		}}}},
 		{"/healthz", "getHealth", "Ask whether to send traffic here",
 			"For load balancers. A tier that is down does not turn it 503: the server still answers what it can.", b.health()},
-		{"/docs", "getDocs", "Show this page", "", object{{"200", response{
+		{"/docs", "getDocs", "Show this page", "Interactive, and the same for every configuration; it reads `/openapi.json`.", object{{"200", response{
 			Description: "The page.", Content: object{{typeHTML, mediaType{Schema: text}}},
 		}}}},
-		{"/openapi.json", "getDocument", "Get this document", "", object{{"200", response{
+		{"/openapi.json", "getDocument", "Get this document", "Generated from the configuration in force.", object{{"200", response{
 			Description: "The document.", Content: object{{typeJSON, mediaType{Schema: object{{"type", "object"}}}}},
 		}}}},
 	} {
