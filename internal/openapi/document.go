@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -162,12 +163,28 @@ func (b *builder) addTag(name, description string) string {
 
 // addSchema lists a schema and returns a reference to it.
 func (b *builder) addSchema(name string, schema any) object {
-	if name == "Problem" {
-		name = "ProblemRecord" // Problem is the schema of every error
+	if reserved(name) {
+		name += "Record"
 	}
 	name = b.components.take(name)
 	b.schemas = append(b.schemas, member{name, schema})
 	return ref("schemas", name)
+}
+
+// taken are names that oapi-codegen and ogen give to types of their own.
+var taken = []string{
+	"Bearer", "Client", "ClientInterface", "ClientOption", "ClientWithResponses", "ClientWithResponsesInterface", "ErrorHandler", "Handler",
+	"HttpRequestDoer", "Invoker", "Labeler", "LabelerFromContext", "Middleware", "OperationName", "Option", "Problem", "RequestEditorFn", "Route",
+	"SecurityHandler", "SecuritySource", "Server", "ServerOption", "UnimplementedHandler",
+}
+
+// reserved tells whether a generator of clients makes something else of that name
+// than a schema of ours: one of its own types, as ogen's OptString for an optional
+// string, or that of an answer which is an error.
+func reserved(name string) bool {
+	hasPrefix := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+	return slices.Contains(taken, name) || slices.ContainsFunc([]string{"New", "Nil", "Opt", "With"}, hasPrefix) ||
+		slices.ContainsFunc(refusalTable(), func(r refusal) bool { return r.component == name })
 }
 
 // names hands out each name once.
