@@ -40,8 +40,9 @@ test: servers check ## all tests in their short form, with the race detector
 	$(GO) test -race -shuffle=on -timeout 10m ./...
 	$(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 5m ./...
 
-servers: ## install the servers that tests start, where root and apt-get are
+servers: ## install what tests start: servers, where root and apt-get are, and generators of clients
 	@./scripts/install-test-servers
+	@GO='$(GO)' ./scripts/install-test-clients
 
 check: ## vet and formatting
 	$(GO) vet ./...

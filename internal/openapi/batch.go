@@ -18,7 +18,7 @@ func (b *builder) addBatch(batch Batch) error {
 		return err
 	}
 	statuses, headers, text := b.limited(batch.Path,
-		append(b.accessStatuses(), "415", "422", "503", "504"), nil,
+		append(b.accessStatuses(), "415", "422", "503", "504"), []string{headerNoStore},
 		fmt.Sprintf("Stores many records of `%s`. Each item is an object with an `id`; `1` and `\"1\"` are the same one, "+
 			"and of two items with one id the last wins. Bad input stores nothing.", batch.Resource))
 	responses := object{

@@ -15,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"hearth/internal/openapi"
+	"hearth/internal/param"
 )
 
 var update = flag.Bool("update", false, "write golden files instead of comparing with them")
@@ -181,6 +182,11 @@ func TestOperations(t *testing.T) {
 		for _, tag := range doc["tags"].([]any) {
 			declared[tag.(map[string]any)["name"].(string)] = true
 		}
+		walk(doc, "", func(at string, node map[string]any) {
+			if list, ok := node["type"].([]any); ok {
+				t.Errorf("%s: %s lists types %v, which generators of clients do not take", name, at, list)
+			}
+		})
 		seen := map[string]string{}
 		for at, op := range operations(doc) {
 			id, _ := op["operationId"].(string)
@@ -248,6 +254,28 @@ func TestStatuses(t *testing.T) {
 	}
 	if _, open := generate(t, demo()); strings.Contains(mustJSON(t, open), `"bearer"`) {
 		t.Error("a server without tokens asks for one")
+	}
+}
+
+// TestSchemaNames keeps schemas apart from what generators of clients give the same
+// name to, and from each other.
+func TestSchemaNames(t *testing.T) {
+	api := openapi.API{Title: "Hearth", Version: "0"}
+	for i, name := range []string{"client", "not_found", "opt_string", "problem", "user", "user_answer"} {
+		api.Resources = append(api.Resources, openapi.Resource{
+			Name: name, Path: "/r" + string(rune('a'+i)) + "/{id}", Params: []param.Param{{Name: "id", Type: param.Int}}, Envelope: "data", Readable: true, HasSource: true,
+		})
+	}
+	_, doc := generate(t, api)
+	var got []string
+	for name := range doc["components"].(map[string]any)["schemas"].(map[string]any) {
+		got = append(got, name)
+	}
+	slices.Sort(got)
+	want := strings.Fields("ClientAnswer ClientRecord NotFoundAnswer NotFoundRecord OptStringAnswerRecord OptStringRecord Problem ProblemAnswer ProblemRecord " +
+		"User UserAnswer UserAnswer2 UserAnswerAnswer")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -208,7 +208,7 @@ func (r *resource) addPut() error {
 		return err
 	}
 	statuses, headers, text := r.limited(r.Path,
-		append(r.writeStatuses(), "415"), nil,
+		append(r.writeStatuses(), "415"), []string{headerETag, headerNoStore},
 		"Answers with the record that then stands. Members that name a parameter of the path must agree with it.")
 	body := &requestBody{
 		Description: "At most " + size(r.api.MaxBody) + ".",
@@ -232,7 +232,7 @@ func (r *resource) addPut() error {
 }
 
 func (r *resource) addDelete() error {
-	statuses, headers, text := r.limited(r.Path, append(r.writeStatuses(), "404"), nil, "Answers once no older copy can be read here any more.")
+	statuses, headers, text := r.limited(r.Path, append(r.writeStatuses(), "404"), []string{headerNoStore}, "Answers once no older copy can be read here any more.")
 	return r.add("delete", r.Path, operation{
 		Tags:        []string{r.tag},
 		Summary:     "Delete " + r.Name,
