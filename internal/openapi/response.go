@@ -91,7 +91,7 @@ func refusalTable() []refusal {
 		{"422", "Unprocessable", "A parameter or a part of the body is missing, has the wrong type, is too long or carries control bytes.", nil},
 		{"429", "TooManyRequests", "A rate limit is used up.", []string{headerRetryAfter, headerRate, headerRatePolicy}},
 		{"431", "HeaderTooLarge", "Request line and headers have too many bytes.", nil},
-		{"500", "InternalError", "A fault of the server or of its configuration. Trying again does not help until the operator has acted.", nil},
+		{"500", "InternalError", "The source refuses what the configuration asks of it, or the server is at fault. Trying again does not help until the operator has acted.", nil},
 		{"502", "BadGateway", "What is stored, or what the source has, is not JSON.", nil},
 		{"503", "Unavailable", "The server is at its limit, or what it needs for this request is away.", []string{headerRetryAfter}},
 		{"504", "Timeout", "Time ran out. A write may have been stored without being confirmed.", nil},
