@@ -4,7 +4,11 @@
 // Usage:
 //
 //	hearth [-config FILE] [serve]   serve until SIGTERM
-//	hearth [-config FILE] check     read the configuration, report every fault
+//	hearth [-config FILE] check     read the configuration, report every fault, and
+//	                                what works and may surprise
+//	hearth [-config FILE] check -connect
+//	                                also ask the database about every statement, and
+//	                                whether Redis and origins can be used
 //	hearth version                  print the version
 //
 // The configuration is one TOML file, config.toml in the working directory
@@ -40,9 +44,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"hearth/internal/app"
-	"hearth/internal/config"
+	"slices"
 )
 
 // version is set when the program is linked.
@@ -57,7 +59,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("hearth", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprint(stderr, "usage: hearth [-config FILE] [serve | check | version]\n")
+		fmt.Fprint(stderr, "usage: hearth [-config FILE] [serve | check [-connect] | version]\n")
 		flags.PrintDefaults()
 	}
 	path := flags.String("config", "config.toml", "the configuration `FILE`")
@@ -71,15 +73,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if flags.NArg() > 0 {
 		verb = flags.Arg(0)
 	}
-	if flags.NArg() > 1 {
-		verb = "" // no verb takes arguments
+	connect := verb == "check" && slices.Equal(flags.Args()[1:], []string{"-connect"})
+	if flags.NArg() > 1 && !connect {
+		verb = "" // no verb takes other arguments
 	}
 	var err error
 	switch verb {
 	case "version":
 		fmt.Fprintln(stdout, "hearth", version)
 	case "check":
-		if err = check(*path); err == nil {
+		if err = check(*path, connect, stderr); err == nil {
 			fmt.Fprintf(stdout, "%s: no faults\n", *path)
 		}
 	case "serve":
@@ -93,13 +96,4 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
-}
-
-// check finds what serve would refuse, without opening anything.
-func check(path string) error {
-	cfg, err := config.Load(path, os.Environ())
-	if err != nil {
-		return err
-	}
-	return app.Check(cfg)
 }

@@ -54,10 +54,13 @@ func start(path string, stderr io.Writer, ends <-chan os.Signal) (*app.App, erro
 		load := func() (*config.Config, error) { return config.Load(path, os.Environ()) }
 		cfg, err := load()
 		if err != nil {
-			done <- outcome{err: err}
+			done <- outcome{err: errorOr(check(path, false, io.Discard), err)}
 			return
 		}
 		a, err := app.New(cfg, app.Process{Version: version, Log: app.NewLog(cfg.Log, stderr), Load: load})
+		if err != nil {
+			err = errorOr(app.Check(cfg, nil).Err(), err)
+		}
 		done <- outcome{a, err}
 	}()
 	select {

@@ -173,17 +173,23 @@ func (s *Server) subject(ctx *fasthttp.RequestCtx, q *quota, sc *scratch) []byte
 func retryAfter(d time.Duration) string { return strconv.FormatInt(limit.Seconds(d), 10) }
 
 // IdleLimits names the paths of limits that no route is below: most likely they
-// are misspelt, and protect nothing.
-func (s *Server) IdleLimits() (idle []string) {
-	for _, q := range s.quotas {
+// are misspelt, and protect nothing. Limits are numbered as in Config.
+func (s *Server) IdleLimits() (idle []IdleLimit) {
+	for i, q := range s.quotas {
 		for _, p := range q.Paths {
 			covers := func(r row) bool { return p.Meets(segmentsOf(r.path)) }
 			if !slices.ContainsFunc(s.table, covers) {
-				idle = append(idle, "path "+strconv.Quote(p.String())+" of limit "+strconv.Quote(q.Limiter.Name())+" covers no route")
+				idle = append(idle, IdleLimit{i, "path " + strconv.Quote(p.String()) + " of limit " + strconv.Quote(q.Limiter.Name()) + " covers no route"})
 			}
 		}
 	}
 	return idle
+}
+
+// IdleLimit is a limit with a path that no route is below.
+type IdleLimit struct {
+	Limit int
+	Text  string
 }
 
 // segmentsOf takes a path apart as it is registered.

@@ -93,8 +93,8 @@ func (a *App) open(cfg *config.Config) (err error) {
 		return err
 	}
 	cfg = a.effective(cfg)
-	if err := refuse(cfg); err != nil {
-		return err
+	if faults := refuse(cfg); len(faults) > 0 {
+		return config.NewFaults(faults)
 	}
 	if err := a.openCertificates(cfg); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (a *App) begin(g *generation) {
 // warn says what works and may surprise.
 func (a *App) warn(g *generation) {
 	all := append(g.cfg.Warnings[:len(g.cfg.Warnings):len(g.cfg.Warnings)], notes(g.cfg)...)
-	all = append(all, g.front.IdleLimits()...)
+	all = append(all, idle(g.cfg, g.front)...)
 	if a.public.certs != nil {
 		all = append(all, a.public.certs.Warnings()...)
 	}

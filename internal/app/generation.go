@@ -48,7 +48,7 @@ func (g *generation) openSources(before *generation) error {
 	if c := g.cfg.Database; same {
 		g.db = before.db
 	} else if !c.URL.Empty() {
-		db, err := source.Open(source.Config{URL: c.URL.Reveal(), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout})
+		db, err := source.Open(databaseConfig(c))
 		if err != nil {
 			return err
 		}

@@ -68,7 +68,7 @@ func (a *App) reload() error {
 	}
 	cfg = a.effective(cfg)
 	old := a.current.Load()
-	if err := errors.Join(refuse(cfg), fixed(old.cfg, cfg), a.otherDatabase(cfg)); err != nil {
+	if err := errors.Join(Report{Faults: refuse(cfg)}.Err(), fixed(old.cfg, cfg), a.otherDatabase(cfg)); err != nil {
 		return err
 	}
 	select {

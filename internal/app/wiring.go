@@ -2,9 +2,7 @@ package app
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -13,31 +11,6 @@ import (
 	"hearth/internal/auth"
 	"hearth/internal/config"
 )
-
-// refuse names settings that are unsafe: starting anyway would let an operator
-// believe in a protection that is not there.
-func refuse(cfg *config.Config) error {
-	var faults []error
-	if longest, from := longestLoad(cfg); cfg.Load.Lease < longest*10/9 {
-		faults = append(faults, fmt.Errorf("load.lease (%v) must exceed the longest load by a ninth, and that may take %v (%s): raise load.lease to %v, or lower the other",
-			cfg.Load.Lease, longest, from, longest*10/9))
-	}
-	if !auth.Loopback(cfg.Server.Admin) && len(cfg.Auth.Tokens) == 0 {
-		faults = append(faults, fmt.Errorf("server.admin %q is not loopback and no auth.token is set: anybody could invalidate and profile; set a token with scope admin or listen on 127.0.0.1", cfg.Server.Admin))
-	}
-	faults = append(faults, auth.RefuseOpenWrites(cfg.Server.Listen, len(cfg.Auth.Tokens) > 0, cfg.Auth.OpenWrites, writes(cfg)))
-	return errors.Join(faults...)
-}
-
-// notes are for the log at the start and after a reload: settings that work but
-// may surprise.
-func notes(cfg *config.Config) []string {
-	var list []string
-	if cfg.Redis.URL.Empty() && !auth.Loopback(cfg.Server.Listen) {
-		list = append(list, "the embedded tier serves beyond loopback: a second instance would not see this one's items, counters and writes; set redis.url for more than one")
-	}
-	return list
-}
 
 func writes(cfg *config.Config) bool {
 	for _, r := range cfg.Resources {
@@ -146,17 +119,4 @@ func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 		out.Batches = append(out.Batches, handlers.Batch{Path: b.Path, Resource: b.Resource})
 	}
 	return out
-}
-
-// Check finds everything that New would refuse in a valid configuration. It
-// opens neither files nor sockets and asks no server.
-func Check(cfg *config.Config) error {
-	faults := []error{refuse(cfg)}
-	if _, err := tokensOf(cfg.Auth.Tokens); err != nil {
-		faults = append(faults, err)
-	}
-	g := &generation{cfg: cfg}
-	faults = append(faults, g.openSources(nil))
-	g.beside(nil).close(slog.New(slog.DiscardHandler))
-	return errors.Join(faults...)
 }

@@ -28,7 +28,7 @@ func load(t *testing.T, lines ...string) *config.Config {
 func TestCheckRefusesWhatItCannotKeep(t *testing.T) {
 	f := func(want string, lines ...string) {
 		t.Helper()
-		err := Check(load(t, lines...))
+		err := Check(load(t, lines...), nil).Err()
 		switch {
 		case want == "" && err != nil:
 			t.Errorf("%q is refused: %v", lines, err)

@@ -33,6 +33,8 @@ type Config struct {
 	// Warnings are findings that do not keep the server from starting, such
 	// as an unknown HEARTH_ variable. The caller logs them.
 	Warnings []string
+
+	origins origins
 }
 
 // Server is [server]: both listeners and what one request may cost.

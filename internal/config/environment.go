@@ -72,7 +72,7 @@ func (l *loader) override(root table, env []string) {
 		case f.isList:
 			l.warn("the environment variable %s is ignored, because lists are not open to overrides; set %s in %s", name, keys[name], l.file)
 		default:
-			l.places[keys[name]] = place{variable: name}
+			l.places[keys[name]] = place{variable: name, line: l.places[keys[name]].line}
 			f.read(&node{kind: variableNode, text: values[name]}, l.complain(keys[name]))
 		}
 	}
@@ -80,6 +80,11 @@ func (l *loader) override(root table, env []string) {
 
 func (l *loader) warn(format string, args ...any) {
 	l.config.Warnings = append(l.config.Warnings, fmt.Sprintf(format, args...))
+}
+
+// warnAt is a warning about what a key is set to.
+func (l *loader) warnAt(key, format string, args ...any) {
+	l.config.Warnings = append(l.config.Warnings, faultAt(l.file, l.places, key, fmt.Sprintf(format, args...)).String())
 }
 
 func meant(name string, known []string) string {

@@ -28,6 +28,7 @@ type loader struct {
 	faults  []Fault
 	places  map[string]place // by dotted key with indices: "resource.[2].path"
 	refused map[string]bool  // keys whose value was no good, so that nothing follows from it
+	faulty  []string         // keys with faults
 	secrets []*secretFile
 }
 
@@ -47,6 +48,18 @@ func newLoader(file, dir string) *loader {
 // itself and the files that hold secrets: whether a database or a certificate
 // is there is for their users to find out.
 func Load(path string, env []string) (*Config, error) {
+	l, err := load(path, env)
+	if err != nil {
+		return nil, err
+	}
+	if len(l.faults) > 0 {
+		return nil, newFaults(l.faults)
+	}
+	return l.config, nil
+}
+
+// load reads what there is. Its error is about the file as a whole.
+func load(path string, env []string) (*loader, *Faults) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, newFaults([]Fault{{File: path, Text: err.Error()}})
@@ -68,11 +81,11 @@ func Load(path string, env []string) (*Config, error) {
 	l.resolvePaths()
 	if !doc.broken { // else keys may be lost, and contradictions mere consequences
 		l.validate()
+	} else {
+		l.faulty = append(l.faulty, "") // all of it
 	}
-	if len(l.faults) > 0 {
-		return nil, newFaults(l.faults)
-	}
-	return l.config, nil
+	l.config.origins = origins{file: path, places: l.places, faulty: l.faulty}
+	return l, nil
 }
 
 // readFile returns the content of the configuration file.
@@ -117,6 +130,9 @@ func (l *loader) read(t table, n *node, at string) {
 		switch {
 		case f != nil:
 			l.places[key] = place{line: child.line}
+			for i, item := range child.items {
+				l.places[fmt.Sprintf("%s.[%d]", key, i)] = place{line: item.line}
+			}
 			f.read(child, l.complain(key))
 		case sub != nil:
 			l.readTable(*sub, child, key)
@@ -167,27 +183,55 @@ func (l *loader) unknown(t table, n *node, at, name string) {
 	key := dotted(at, name)
 	l.places[key] = place{line: n.line}
 	bad := l.complain(key)
-	if other := elsewhere(name); other != "" {
-		bad(n, "no such key here; did you mean %s?", other)
-	} else if meant := nearest(name, t.names()); meant != "" {
-		bad(n, "no such key; did you mean %s?", shown(dotted(at, meant)))
-	} else {
+	switch meant, here := l.meant(t, at, name); {
+	case here:
+		bad(n, "no such key; did you mean %s?", meant)
+	case meant != "":
+		bad(n, "no such key here; did you mean %s?", meant)
+	default:
 		bad(n, "no such key; remove it or take one of %s", strings.Join(t.names(), ", "))
 	}
 }
 
-// elsewhere finds the key of that very name in another table.
-func elsewhere(name string) string {
-	for _, key := range allKeys() {
-		if strings.HasSuffix(key, "."+name) {
+// meant finds what an unknown key of a table most likely meant: a key of the same
+// table but for its spelling, a key of that very name in another table, one of
+// the same table that is near, one in another table but for its spelling.
+func (l *loader) meant(t table, at, name string) (key string, here bool) {
+	if same := alike(name, t.names()); same != "" {
+		return shown(dotted(at, same)), true
+	}
+	if other := elsewhere(name, at, func(a, b string) bool { return a == b }); other != "" {
+		return other, false
+	}
+	if near := nearest(name, t.names()); near != "" {
+		return shown(dotted(at, near)), true
+	}
+	return elsewhere(name, at, func(a, b string) bool { return folded(a) == folded(b) }), false
+}
+
+// elsewhere finds the key in another table whose last part is like name; those
+// around the table at, and below it, come first.
+func elsewhere(name, at string, like func(a, b string) bool) (found string) {
+	section, _, _ := strings.Cut(shown(at), ".")
+	for _, key := range allNames(true) {
+		if !like(key[strings.LastIndexByte(key, '.')+1:], name) {
+			continue
+		}
+		if found == "" {
+			found = key
+		}
+		if section != "" && strings.HasPrefix(key, section+".") {
 			return key
 		}
 	}
-	return ""
+	return found
 }
 
 // allKeys lists every key there is, dotted, in the order of the schema.
-func allKeys() []string {
+func allKeys() []string { return allNames(false) }
+
+// allNames is allKeys, with the tables that stand within others if asked for.
+func allNames(tables bool) []string {
 	l := newLoader("", "")
 	var keys []string
 	var walk func(t table, at string)
@@ -196,9 +240,15 @@ func allKeys() []string {
 			keys = append(keys, dotted(at, f.name))
 		}
 		for _, sub := range t.tables {
+			if tables && at != "" {
+				keys = append(keys, dotted(at, sub.name))
+			}
 			walk(sub, dotted(at, sub.name))
 		}
 		for _, list := range t.lists {
+			if tables && at != "" {
+				keys = append(keys, dotted(at, list.name))
+			}
 			item, _ := list.item(list.name)
 			walk(item, dotted(at, list.name))
 		}
@@ -251,14 +301,12 @@ func (l *loader) complain(key string) complain {
 // fault records what is wrong with a key, or with its absence: then it points
 // at the table that lacks it.
 func (l *loader) fault(key, format string, args ...any) {
-	at := key
-	for at != "" && !l.set(at) {
-		at = at[:max(0, strings.LastIndexByte(at, '.'))]
-	}
-	l.record(l.places[at], key, fmt.Sprintf(format, args...))
+	l.faulty = append(l.faulty, key)
+	l.faults = append(l.faults, faultAt(l.file, l.places, key, fmt.Sprintf(format, args...)))
 }
 
 func (l *loader) record(p place, key, text string) {
+	l.faulty = append(l.faulty, key)
 	f := Fault{File: l.file, Line: p.line, Key: shown(key), Text: text}
 	if p.variable != "" {
 		f.File, f.Line, f.Variable = "", 0, p.variable

@@ -68,7 +68,7 @@ func (l *loader) validateSource(r *Resource, at string) {
 	}
 	for _, key := range []string{"ttl", "timeout"} {
 		if l.set(at + "." + key) {
-			l.warn("resource %q has neither select nor origin and lives without expiry: its %s has no effect", r.Name, key)
+			l.warnAt(at+"."+key, "has no effect: resource %q has neither select nor origin, and lives without expiry", r.Name)
 		}
 	}
 }

@@ -26,6 +26,32 @@ func nearest(name string, candidates []string) string {
 	return best
 }
 
+// alike returns the candidate that differs from name in case, in dashes, blanks
+// and underscores, or in its number only, or else that name is a beginning of, or
+// begins with.
+func alike(name string, candidates []string) string {
+	for _, c := range candidates {
+		if folded(c) == folded(name) {
+			return c
+		}
+	}
+	for _, c := range candidates {
+		if len(name) > 2 && len(c) > 2 && (strings.HasPrefix(folded(name), folded(c)) || strings.HasPrefix(folded(c), folded(name))) {
+			return c
+		}
+	}
+	return ""
+}
+
+// folded is a name without what is mistaken most easily.
+func folded(name string) string {
+	name = strings.NewReplacer("-", "", "_", "", " ", "", ".", "").Replace(strings.ToLower(name))
+	if len(name) > 3 {
+		name = strings.TrimSuffix(name, "s")
+	}
+	return name
+}
+
 // distance is Levenshtein's, with a swap of neighbours as one step.
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)

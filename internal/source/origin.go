@@ -66,7 +66,7 @@ func NewOrigin(cfg OriginConfig) (*Origin, error) {
 	}
 	o := &Origin{cfg: cfg}
 	if err := o.parse(); err != nil {
-		return nil, fmt.Errorf("resource %q: origin: %w", cfg.Name, err)
+		return nil, &SpecError{Resource: cfg.Name, Key: keyOrigin, Text: err.Error()}
 	}
 	scheme, rest, _ := strings.Cut(cfg.URL, "://")
 	o.client = &fasthttp.HostClient{
@@ -177,6 +177,24 @@ func escape(b *strings.Builder, value string) {
 		b.WriteByte("0123456789ABCDEF"[c>>4])
 		b.WriteByte("0123456789ABCDEF"[c&15])
 	}
+}
+
+// Reach connects to the origin's host, with TLS where the URL says so, and asks
+// for nothing: there is no record that is known to be there.
+func (o *Origin) Reach(ctx context.Context) error {
+	ctx, cancel := withTimeout(ctx, o.cfg.Timeout)
+	defer cancel()
+	var conn net.Conn
+	var err error
+	if o.client.IsTLS {
+		conn, err = new(tls.Dialer).DialContext(ctx, "tcp", o.client.Addr)
+	} else {
+		conn, err = new(net.Dialer).DialContext(ctx, "tcp", o.client.Addr)
+	}
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // TellsCaller implements Called.

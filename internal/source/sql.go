@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -70,7 +71,8 @@ func (db *DB) Records(spec Spec) (Records, error) {
 		faults = append(faults, unbound("delete", t.delete, spec.Params)...)
 	}
 	for i, err := range faults {
-		faults[i] = fmt.Errorf("resource %q: %w", spec.Name, err)
+		key, text, _ := strings.Cut(err.Error(), ": ") // as all of them are written
+		faults[i] = &SpecError{Resource: spec.Name, Key: key, Text: text}
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
@@ -80,6 +82,13 @@ func (db *DB) Records(spec Spec) (Records, error) {
 		return manyTable{t}, nil
 	}
 	return t, nil
+}
+
+// SpecError is a fault of how a resource is configured.
+type SpecError struct{ Resource, Key, Text string }
+
+func (e *SpecError) Error() string {
+	return fmt.Sprintf("resource %q: %s: %s", e.Resource, e.Key, e.Text)
 }
 
 // keyed names the key in each of the faults that parse joined.
