@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/redis/rueidis"
 )
 
 // Validate finds what New would refuse. It connects to nothing.
@@ -38,9 +36,7 @@ func ProbeRedis(ctx context.Context, c RedisConfig) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err = client.Dedicated(func(d rueidis.DedicatedClient) error {
-		return d.Do(ctx, d.B().Arbitrary("CLIENT", "TRACKING", "OFF").Build()).Error()
-	})
+	err = client.Do(ctx, client.B().Arbitrary("CLIENT", "TRACKING", "OFF").Build()).Error()
 	if reply := answered(err); reply != "" {
 		return errors.New("memory would be nearly useless without CLIENT TRACKING: " + reply)
 	}
