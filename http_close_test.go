@@ -272,6 +272,107 @@ func TestAnswersReachWhoIsStillSending(t *testing.T) {
 	}
 }
 
+// TestAnswersReachWhoIsStillSendingElsewhere is the same through TLS, the PROXY protocol
+// and unix sockets, and for connections beyond the limit.
+func TestAnswersReachWhoIsStillSendingElsewhere(t *testing.T) {
+	each := func(name string, dial func() (net.Conn, error), all ...refused) {
+		t.Run(name, func(t *testing.T) {
+			for _, r := range all {
+				for i, size := range sizesOfContent() {
+					for range timesEach() {
+						conn, err := dial()
+						if err != nil {
+							t.Fatal(err)
+						}
+						if got, err := sendFirst(conn, r.head(size, i%2 == 1), size, i%2 == 1); err != nil || got != r.want {
+							t.Errorf("%s %s of %d bytes: %d, %v, want %d", r.method, r.path, size, got, err, r.want)
+						}
+					}
+				}
+			}
+		})
+	}
+	writes := []refused{
+		{"public", "POST", "/nowhere", nil, 404},
+		{"public", "POST", "/user/1", nil, 405},
+		{"public", "PUT", "/user/1", nil, 405},
+		{"public", "POST", "/nowhere", map[string]string{"X Y": "z"}, 400},
+		{"public", "POST", "/nowhere", map[string]string{"X-Large": strings.Repeat("x", largeHeader)}, 431},
+	}
+	s := startSecured(t, nil)
+	each("TLS", func() (net.Conn, error) { return s.visit(s.trusting()) }, writes...)
+	p := startProxied(t, `"127.0.0.1/32"`)
+	n := 0
+	each("PROXY", func() (net.Conn, error) {
+		conn, err := net.DialTimeout("tcp", p.addr, patience)
+		if err == nil {
+			n++ // each client may ask once
+			_, err = fmt.Fprintf(conn, "PROXY TCP4 10.1.%d.%d 127.0.0.1 1 2\r\n", n/250, n%250)
+		}
+		return conn, err
+	}, writes...)
+	unix := launch(t, "[server]\nmax_in_flight = 1\n")
+	unix.awaitReady()
+	over := func(path string) func() (net.Conn, error) {
+		return func() (net.Conn, error) { return net.DialTimeout("unix", path, patience) }
+	}
+	each("unix", over(unix.public), refused{"public", "POST", "/nowhere", nil, 404}, refused{"public", "POST", "/", nil, 405})
+	each("unix, for operators", over(unix.admin), refused{"admin", "POST", "/nowhere", nil, 404}, refused{"admin", "POST", "/livez", nil, 405})
+
+	const most = 1024 // with max_in_flight = 1
+	for name, path := range map[string]string{"public": unix.public, "admin": unix.admin} {
+		for range most {
+			conn, err := net.Dial("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+		}
+		each("beyond the limit, "+name, over(path), refused{name, "POST", "/", nil, 503})
+	}
+}
+
+// TestLateContentFindsItsAnswer: content that comes when the time for it is over is
+// dropped, and its sender finds the 408.
+func TestLateContentFindsItsAnswer(t *testing.T) {
+	l := listen(t, "HEARTH_SERVER_READ_TIMEOUT=100ms")
+	conn, err := net.DialTimeout("tcp", l.addr["public"], patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(conn)
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	const size = 5 << 20
+	_, _ = io.WriteString(conn, refused{"public", "PUT", "/user/1", nil, 408}.head(size, false))
+	if _, err := in.Peek(1); err != nil { // it is there, and not read
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, strings.Repeat("x", size)); err != nil {
+		t.Error(err)
+	}
+	expected{status: 408}.check(t, in, true)
+}
+
+// TestLargeAnswersBesideContent: a client that sends its content before it reads, and a
+// server that has a large answer, do not wait for each other.
+func TestLargeAnswersBesideContent(t *testing.T) {
+	l := listen(t)
+	large := `[{"id":"large","text":"` + strings.Repeat("x", 6<<20) + `"}]`
+	if got, err := l.try("public", fmt.Sprintf("POST /batch_process HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(large), large)); err != nil || got.StatusCode != 200 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	for _, chunked := range []bool{false, true} {
+		conn, err := net.DialTimeout("tcp", l.addr["public"], patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const size = 7 << 20
+		if got, err := sendFirst(conn, refused{"public", "GET", "/item/large", nil, 200}.head(size, chunked), size, chunked); err != nil || got != 200 {
+			t.Errorf("chunked %v: %d, %v", chunked, got, err)
+		}
+	}
+}
+
 // sender is a client of another language.
 type sender struct {
 	in  io.Writer

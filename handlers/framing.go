@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"errors"
+	"io"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -64,6 +65,7 @@ func (c *call) settle() {
 		c.SetConnectionClose()
 		if !c.consumed {
 			left = -1
+			c.makeWay()
 		}
 	case !c.consumed:
 		left = c.content.Rest(framing.Source(c.RequestBodyStream()))
@@ -76,6 +78,25 @@ func (c *call) settle() {
 	if watched && left == 0 && c.Request.Header.ConnectionClose() {
 		conn.Last()
 	}
+}
+
+// largeAnswer is more than the kernel takes off our hands for sure.
+const largeAnswer = 64 << 10
+
+// makeWay reads content that nobody wants before a large answer is sent. Whoever
+// sends all of it before reading would wait for us to read, and we for them. Small
+// answers do not wait, and neither do those to content larger than any may be.
+func (c *call) makeWay() {
+	in := framing.Source(c.RequestBodyStream())
+	limit := int64(c.server.config.MaxBody)
+	if in == nil || len(c.Response.Body()) < largeAnswer || c.content.Length > limit {
+		return
+	}
+	if conn, ok := c.Conn().(watchedConn); ok {
+		conn.Reading()
+	}
+	// An error is the client's loss: it is answered all the same.
+	_, _ = io.CopyN(io.Discard, c.content.Reader(in), limit)
 }
 
 // errWanted is what readBody says instead of reading, where only that is asked.

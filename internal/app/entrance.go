@@ -94,7 +94,7 @@ func (a *App) guard(public net.Listener) {
 // guardOperators does the same for the admin listener, which has no proxy in front
 // and limits of its own.
 func guardOperators(l net.Listener, log *slog.Logger) *listen.WatchedListener {
-	w := listen.Watch(listen.Patient(l, log), listen.Timeouts{Read: admin.ReadTimeout, Write: admin.WriteTimeout, Idle: admin.IdleTimeout})
+	w := listen.Watch(listen.Patient(l, log), listen.Timeouts{Read: admin.ReadTimeout, Write: admin.WriteTimeout, Idle: admin.IdleTimeout, Linger: admin.ReadTimeout})
 	w.Limit(listen.Limit{Conns: admin.MaxConnections, Refusals: [][]byte{admin.Refusal()}})
 	return w
 }
@@ -109,7 +109,13 @@ func (p *entrance) adjust(g *generation, log *slog.Logger) {
 }
 
 func timeouts(cfg *config.Config) listen.Timeouts {
-	return listen.Timeouts{Read: cfg.Server.ReadTimeout, Write: cfg.Server.WriteTimeout, Idle: cfg.Server.IdleTimeout}
+	read := cfg.Server.ReadTimeout
+	return listen.Timeouts{
+		Read: read, Write: cfg.Server.WriteTimeout, Idle: cfg.Server.IdleTimeout,
+		// Who could not have sent a request in that time would not have been waited for
+		// either.
+		Linger: min(max(read, 5*time.Second), 30*time.Second),
+	}
 }
 
 // openCertificates reads the files of [server.tls], if they are named.

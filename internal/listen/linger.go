@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"cmp"
 	"container/list"
 	"errors"
 	"io"
@@ -17,11 +18,8 @@ import (
 const (
 	// lingerPlaces is how many connections may be seen off at a time.
 	lingerPlaces = 1024
-	// lingerLeast and lingerMost bound the time that one may take. Between them
-	// it is Timeouts.Read: who could not have sent a request in that time would
-	// not have been waited for either.
-	lingerLeast = time.Second
-	lingerMost  = 30 * time.Second
+	// lingerTime is how long one may take where Timeouts does not say.
+	lingerTime = 30 * time.Second
 	// lingerQuiet is how long a peer may be silent meanwhile.
 	lingerQuiet = 5 * time.Second
 	// lingerBytes is how much a peer may go on sending. Many clients send all of
@@ -63,10 +61,7 @@ func (w *WatchedListener) linger(c net.Conn) {
 		_ = part(c)
 		return
 	}
-	f := &farewell{conn: c, until: time.Now().Add(min(max(w.timeouts.Read, lingerLeast), lingerMost))}
-	if w.timeouts.Read == 0 {
-		f.until = time.Now().Add(lingerMost)
-	}
+	f := &farewell{conn: c, until: time.Now().Add(cmp.Or(w.timeouts.Linger, lingerTime))}
 	if w.farewells.open.Len() >= lingerPlaces {
 		w.dismissLocked(w.farewells.open.Front().Value.(*farewell))
 	}

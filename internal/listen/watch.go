@@ -13,6 +13,10 @@ type Timeouts struct {
 	Read  time.Duration // from a request's first byte, or the connection's opening, to its last
 	Write time.Duration // of one answer
 	Idle  time.Duration // between two requests
+
+	// Linger is how long a peer may go on sending behind its last answer; 0 means
+	// half a minute. See linger.
+	Linger time.Duration
 }
 
 // WatchedListener hands out connections that notice slow peers.
