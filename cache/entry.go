@@ -187,14 +187,38 @@ func (e *Entry) Due(ttl time.Duration) bool { return e.expiry-int64(ttl) >= e.du
 // Missing tells that the record does not exist.
 func (e *Entry) Missing() bool { return e.flags&flagMissing != 0 }
 
-// ETag is the weak validator (RFC 9110, 8.8.3), with quotes.
+// ETag is the validator (RFC 9110, 8.8.3), with quotes.
 func (e *Entry) ETag() string { return string(e.AppendETag(nil)) }
 
-// AppendETag appends the validator to dst.
+// AppendETag appends the validator of the plain answer to dst. It is a strong
+// one where answers have no envelope, and so the same bytes from every tier; with
+// one they also tell the tier, and the validator is weak.
 func (e *Entry) AppendETag(dst []byte) []byte {
-	dst = append(dst, `W/"`...)
+	if e.dataOff > 0 {
+		dst = append(dst, `W/`...)
+	}
+	dst = append(dst, '"')
 	dst = hex.AppendEncode(dst, e.etag[:])
 	return append(dst, '"')
+}
+
+// AppendPackedETag appends the validator of the gzip variant: other bytes, and
+// so another validator where it is a strong one.
+func (e *Entry) AppendPackedETag(dst []byte) []byte {
+	dst = e.AppendETag(dst)
+	if e.dataOff == 0 {
+		dst = append(append(dst[:len(dst)-1], PackedMark...), '"')
+	}
+	return dst
+}
+
+// PackedMark ends a strong validator of a gzip variant.
+const PackedMark = "-gzip"
+
+// TagOf is what stands between the quotes of the validators of a record.
+func (r *Resource) TagOf(record []byte) string {
+	tag := tagOfRecord(append([]byte(r.head), record...))
+	return hex.EncodeToString(tag[:])
 }
 
 var null = []byte("null")

@@ -47,6 +47,9 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	if w.writes.full() {
 		return nil, fmt.Errorf("%w: too many writes wait to be confirmed", ErrUnavailable)
 	}
+	if _, obeys := w.r.Records.(source.Conditional); !obeys && source.ConditionOf(ctx) != nil {
+		return nil, fmt.Errorf("the source of resource %q takes no conditions", w.r.Name)
+	}
 	// A source that is known to be away is not written to: the guard would take
 	// the place of a copy that can still be served.
 	g := w.gateOf(w.r)
@@ -116,7 +119,7 @@ func (w *writer) commit(ctx context.Context, change source.Change, stopRenewing 
 func (w *writer) refused(ctx context.Context, err error) error {
 	var body *source.BodyError
 	switch {
-	case errors.As(err, &body), errors.Is(err, source.ErrNoRecord), errors.Is(err, source.ErrReadOnly), errors.Is(err, source.ErrConflict):
+	case errors.As(err, &body), errors.As(err, new(*source.ConditionError)), errors.Is(err, source.ErrNoRecord), errors.Is(err, source.ErrReadOnly), errors.Is(err, source.ErrConflict):
 		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: writing to the source: %w", ErrTimeout, err)

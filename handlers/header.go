@@ -9,6 +9,7 @@ var (
 	headerCacheStatus          = []byte("Cache-Status")
 	headerETag                 = []byte("ETag")
 	headerExposeHeaders        = []byte("Access-Control-Expose-Headers")
+	headerIfMatch              = []byte("If-Match")
 	headerIfNoneMatch          = []byte("If-None-Match")
 	headerOrigin               = []byte("Origin")
 	headerRateLimit            = []byte("RateLimit")

@@ -36,7 +36,7 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 		return miss{}, false
 	}
 	raw := target[cut:]
-	if !route.kind.IsCanonical(raw) || route.shadowed(raw) || !plain(req) {
+	if !route.kind.IsCanonical(raw) || route.shadowed(raw) || !plain(req) || req.PeekCanonical(headerIfMatch) != nil {
 		return miss{}, false
 	}
 	sc := s.scratch.Get().(*scratch)
@@ -118,10 +118,11 @@ func (s *Server) writeEntry(ctx *fasthttp.RequestCtx, rec *record, sc *scratch, 
 	} else {
 		rec.shapes.plain.CopyTo(h)
 	}
-	if s.writeETag(ctx, sc, entry) {
+	packed := compressed != nil && acceptsGzip(ctx.Request.Header.PeekCanonical(headerAcceptEncoding))
+	if s.writeETag(ctx, sc, entry, packed) {
 		return hitNotModified
 	}
-	if compressed != nil && acceptsGzip(ctx.Request.Header.PeekCanonical(headerAcceptEncoding)) {
+	if packed {
 		h.SetContentEncodingBytes(valueGzip)
 		body = compressed
 	}
@@ -129,13 +130,29 @@ func (s *Server) writeEntry(ctx *fasthttp.RequestCtx, rec *record, sc *scratch, 
 	return hitOK
 }
 
+// tagOf is the validator of what a GET of a record is answered with. It stands in
+// sc until that is used for something else.
+func tagOf(ctx *fasthttp.RequestCtx, sc *scratch, a cache.Answer) []byte {
+	e := a.Entry
+	packed := !a.FromDB && e.Gzip() != nil && acceptsGzip(ctx.Request.Header.PeekCanonical(headerAcceptEncoding))
+	sc.buf = appendTag(sc.buf[:0], e, packed)
+	return sc.buf
+}
+
+func appendTag(dst []byte, e *cache.Entry, packed bool) []byte {
+	if packed {
+		return e.AppendPackedETag(dst)
+	}
+	return e.AppendETag(dst)
+}
+
 // writeETag adds the validator, and tells whether the client holds it already:
 // then the status is 304.
-func (s *Server) writeETag(ctx *fasthttp.RequestCtx, sc *scratch, entry *cache.Entry) bool {
-	sc.buf = entry.AppendETag(sc.buf[:0])
+func (s *Server) writeETag(ctx *fasthttp.RequestCtx, sc *scratch, entry *cache.Entry, packed bool) bool {
+	sc.buf = appendTag(sc.buf[:0], entry, packed)
 	ctx.Response.Header.SetCanonical(headerETag, sc.buf)
 	list := ctx.Request.Header.PeekCanonical(headerIfNoneMatch)
-	if len(list) == 0 || !etagListed(list, sc.buf) {
+	if len(list) == 0 || !etagListed(list, sc.buf) && !listedFurther(&ctx.Request.Header, sc.buf) {
 		return false
 	}
 	ctx.SetStatusCode(fasthttp.StatusNotModified)

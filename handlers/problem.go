@@ -143,6 +143,9 @@ func problemOf(err error) *problem {
 	if bad, ok := errors.AsType[*source.BodyError](err); ok {
 		return &problem{status: 422, detail: bad.Error(), cause: err}
 	}
+	if unmet, ok := errors.AsType[*source.ConditionError](err); ok {
+		return &problem{status: 412, detail: unmet.Reason, cause: err}
+	}
 	for i := range failures {
 		if errors.Is(err, failures[i].is) {
 			p := failures[i].reply

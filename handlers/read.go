@@ -31,6 +31,9 @@ func (s *Server) read(rec *record) operation {
 
 // readHit answers from memory if it can. The key is in sc.buf.
 func (s *Server) readHit(c *call, rec *record, sc *scratch, args source.Args) bool {
+	if c.Request.Header.PeekCanonical(headerIfMatch) != nil {
+		return false // a condition that may refuse the answer; see answer
+	}
 	entry, ttl := s.memory.Hit(rec.Resource, sc.buf, c.Time())
 	if entry == nil {
 		return false
@@ -66,8 +69,7 @@ func (s *Server) readThrough(c *call, rec *record, sc *scratch, key string, args
 	if err != nil {
 		// Untracked copies are no hits, and answered from memory all the same.
 		if answer, ok := s.memory.Memory(rec.Resource, key, args); ok {
-			s.writeAnswer(c, rec, sc, answer)
-			return nil
+			return s.answer(c, rec, sc, answer)
 		}
 		return err
 	}
@@ -76,7 +78,18 @@ func (s *Server) readThrough(c *call, rec *record, sc *scratch, key string, args
 	if err != nil {
 		return err
 	}
-	s.writeAnswer(c, rec, sc, answer)
+	return s.answer(c, rec, sc, answer)
+}
+
+// answer writes what the tiers found, unless If-Match refuses it. A missing
+// record is 404 whatever the condition (RFC 9110, 13.2.1).
+func (s *Server) answer(c *call, rec *record, sc *scratch, a cache.Answer) error {
+	if !a.Entry.Missing() {
+		if err := holds(&c.Request.Header, tagOf(c.RequestCtx, sc, a)); err != nil {
+			return err
+		}
+	}
+	s.writeAnswer(c, rec, sc, a)
 	return nil
 }
 
@@ -94,7 +107,7 @@ func (s *Server) writeAnswer(c *call, rec *record, sc *scratch, a cache.Answer) 
 		} else {
 			rec.shapes.plain.CopyTo(h)
 		}
-		if !s.writeETag(c.RequestCtx, sc, a.Entry) {
+		if !s.writeETag(c.RequestCtx, sc, a.Entry, false) {
 			c.Response.SetBodyRaw(a.Body())
 		}
 	}

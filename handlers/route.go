@@ -94,14 +94,14 @@ func (s *Server) buildRoutes() {
 	}
 	for _, c := range s.config.Counters {
 		r.get[c.Path] = true
-		r.add(fasthttp.MethodGet, c.Path, open, s.other, s.counter(c))
+		r.add(fasthttp.MethodGet, c.Path, open, s.other, untagged(s.counter(c)))
 	}
 	for _, c := range s.config.Batches {
 		rec := records[c.Resource]
 		if rec == nil || len(rec.params) != 1 {
 			panic("BUG: batch " + strconv.Quote(c.Path) + " needs a resource with one path parameter")
 		}
-		r.add(fasthttp.MethodPost, c.Path, auth.Write, rec.meter, s.batch(rec))
+		r.add(fasthttp.MethodPost, c.Path, auth.Write, rec.meter, untagged(s.batch(rec)))
 	}
 	s.routeFixed(r)
 	for _, c := range s.config.Resources {
@@ -113,13 +113,13 @@ func (s *Server) buildRoutes() {
 
 // routeFixed registers what every configuration serves.
 func (s *Server) routeFixed(r routes) {
-	r.read("/", s.other, root)
+	r.read("/", s.other, untagged(root))
 	r.read("/healthz", s.other, s.health)
 	if len(s.config.Docs.Page) > 0 {
-		r.read("/docs", s.other, s.docsPage)
+		r.read("/docs", s.other, untagged(s.docsPage))
 	}
 	if len(s.config.Docs.OpenAPI) > 0 {
-		r.read("/openapi.json", s.other, s.openAPI)
+		r.read("/openapi.json", s.other, untagged(s.openAPI))
 	}
 }
 
@@ -199,7 +199,7 @@ func (s *Server) routeMany(r routes, c Resource, rec *record) {
 		path.WriteString("/" + seg.Literal)
 	}
 	if !r.get[path.String()] {
-		r.read(path.String(), rec.meter, s.many(rec))
+		r.read(path.String(), rec.meter, untagged(s.many(rec)))
 	}
 }
 

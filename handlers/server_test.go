@@ -51,7 +51,28 @@ func (p *people) Load(_ context.Context, args source.Args) ([]byte, error) {
 	return []byte(row), nil
 }
 
-func (p *people) Put(_ context.Context, args source.Args, body []byte) (source.Change, error) {
+func (p *people) TakesConditions() {}
+
+// judge is the condition of a write.
+func (p *people) judge(ctx context.Context, args source.Args) error {
+	judge := source.ConditionOf(ctx)
+	if judge == nil {
+		return nil
+	}
+	record, err := p.Load(ctx, args)
+	if err != nil {
+		record = nil
+	}
+	if reason := judge(record); reason != "" {
+		return &source.ConditionError{Reason: reason}
+	}
+	return nil
+}
+
+func (p *people) Put(ctx context.Context, args source.Args, body []byte) (source.Change, error) {
+	if err := p.judge(ctx, args); err != nil {
+		return nil, err
+	}
 	var members map[string]any
 	if err := json.Unmarshal(body, &members); err != nil {
 		return nil, err
@@ -62,7 +83,10 @@ func (p *people) Put(_ context.Context, args source.Args, body []byte) (source.C
 	return &change{p: p, id: fmt.Sprint(args...), row: body}, nil
 }
 
-func (p *people) Delete(_ context.Context, args source.Args) (source.Change, error) {
+func (p *people) Delete(ctx context.Context, args source.Args) (source.Change, error) {
+	if err := p.judge(ctx, args); err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id := fmt.Sprint(args...)

@@ -1,12 +1,9 @@
 package handlers
 
 import (
-	"context"
-
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
-	"hearth/internal/source"
 )
 
 // put stores the body as the record and answers with what the database made
@@ -22,15 +19,15 @@ func (s *Server) put(rec *record) operation {
 		if err != nil {
 			return err
 		}
+		if err := p.hopeless(rec.Resource); err != nil {
+			return err
+		}
 		ctx, done, err := c.work()
 		if err != nil {
 			return err
 		}
 		defer done()
-		if err := s.meets(ctx, rec, key, args, p); err != nil {
-			return err
-		}
-		answer, err := s.writes.Put(ctx, rec.Resource, key, args, body)
+		answer, err := s.writes.Put(p.in(ctx, rec.Resource), rec.Resource, key, args, body)
 		if err != nil {
 			return err
 		}
@@ -57,15 +54,16 @@ func (s *Server) remove(rec *record) operation {
 		if err != nil {
 			return err
 		}
+		p := preconditionsOf(&c.Request.Header)
+		if err := p.hopeless(rec.Resource); err != nil {
+			return err
+		}
 		ctx, done, err := c.work()
 		if err != nil {
 			return err
 		}
 		defer done()
-		if err := s.meets(ctx, rec, key, args, preconditionsOf(&c.Request.Header)); err != nil {
-			return err
-		}
-		if err := s.writes.Delete(ctx, rec.Resource, key, args); err != nil {
+		if err := s.writes.Delete(p.in(ctx, rec.Resource), rec.Resource, key, args); err != nil {
 			return err
 		}
 		c.tier = cache.TierSource
@@ -73,26 +71,4 @@ func (s *Server) remove(rec *record) operation {
 		c.Response.Header.SetCanonical(headerCacheControl, valueNoStore)
 		return nil
 	}
-}
-
-// meets checks the conditions of a write (RFC 9110, 13.1). Another writer may
-// come between the check and the write: conditions guard against forgotten
-// work, not against a race of two writers.
-func (s *Server) meets(ctx context.Context, rec *record, key string, args source.Args, p preconditions) error {
-	if !p.exist() {
-		return nil
-	}
-	var exists bool
-	var etag []byte
-	if p.needRecord() {
-		a, err := s.reads.Read(ctx, rec.Resource, key, args)
-		if err != nil {
-			return err
-		}
-		exists, etag = !a.Entry.Missing(), a.Entry.AppendETag(nil)
-	}
-	if reason := p.refuse(exists, etag); reason != "" {
-		return refuse(fasthttp.StatusPreconditionFailed, reason)
-	}
-	return nil
 }

@@ -30,6 +30,11 @@ type engine interface {
 // give its connection back, whatever their outcome.
 type transaction interface {
 	query(ctx context.Context, q query) (*result, error)
+	// look is a query that comes before anything else in the transaction. What it
+	// has found, also that it found nothing, nobody else changes until the
+	// transaction's own change of it: whoever tries waits, or one of the two fails
+	// with faultBusy.
+	look(ctx context.Context, q query) (*result, error)
 	// exec returns how many rows were changed.
 	exec(ctx context.Context, q query) (int64, error)
 	// again rolls back and begins anew, so that all can be tried once more. It

@@ -91,8 +91,12 @@ func mysqlConfig(cfg Config) (*mysql.Config, error) {
 
 func mysqlFlavour() flavour {
 	return flavour{
-		dialect:  mysqlDialect,
-		begin:    "START TRANSACTION",
+		dialect: mysqlDialect,
+		begin:   "START TRANSACTION",
+		// Then a SELECT locks what it reads, and of two transactions that have read
+		// one row and change it the server ends one, as a deadlock. A snapshot, as by
+		// default, would let both pass.
+		isolate:  []string{"ROLLBACK", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "START TRANSACTION"},
 		alive:    "SELECT 1",
 		append:   appendMySQL,
 		document: appendMySQLDocument,

@@ -26,6 +26,8 @@ type postgresEngine struct {
 
 	pipelines bool        // the connections' mode of execution allows it
 	tells     atomic.Bool // the database says what became of a transaction
+
+	unlockable sync.Map // the texts of queries whose rows cannot be locked
 }
 
 // openPostgres opens postgres://user:password@host:port/name?settings, with

@@ -75,6 +75,37 @@ func (t *postgresTransaction) release() {
 	}
 }
 
+// look locks the rows it reads. REPEATABLE READ adds that a lock fails (40001) on
+// a row that was changed or deleted since the transaction began, and an INSERT …
+// ON CONFLICT on a row that the transaction has not seen.
+//
+// Not every query's rows can be locked: those of an aggregate, for one, or of a
+// table that the account may only read. Then it is SERIALIZABLE, which watches
+// the other conditional writes only, and may take two for one another whose
+// records are in one page of an index.
+func (t *postgresTransaction) look(ctx context.Context, q query) (*result, error) {
+	_, unlockable := t.engine.unlockable.Load(q.sql)
+	if !unlockable {
+		if _, err := t.tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {
+			return nil, err
+		}
+		locking := q
+		locking.sql += "\nFOR UPDATE"
+		res, err := t.query(ctx, locking)
+		if f := t.engine.fault(err); f.kind != faultRefused || f.remedy != remedyNone {
+			return res, err
+		}
+		t.engine.unlockable.Store(q.sql, nil) // as many as the configuration has statements
+		if err := t.again(ctx, remedyNone); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := t.tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"); err != nil {
+		return nil, err
+	}
+	return t.query(ctx, q)
+}
+
 // postgresID returns the id of the transaction it runs in, or NULL while
 // nothing was changed.
 const postgresID = "SELECT txid_current_if_assigned()::bigint"

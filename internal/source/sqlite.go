@@ -110,7 +110,7 @@ func sqliteFlavour(path string, busy time.Duration) flavour {
 		dialect: sqliteDialect,
 		// IMMEDIATE takes the write lock at once, where it can be waited for;
 		// a transaction that begins by reading cannot wait later.
-		begin:    "BEGIN IMMEDIATE",
+		begin:    "BEGIN IMMEDIATE", // nobody else writes until it ends, so there is nothing to isolate
 		alive:    "PRAGMA schema_version",
 		append:   appendSQLite,
 		document: appendSQLiteDocument,

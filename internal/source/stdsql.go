@@ -18,6 +18,9 @@ const rollbackTimeout = 2 * time.Second
 type flavour struct {
 	dialect dialect
 	begin   string // the statement that begins a transaction
+	// isolate are the statements that turn a transaction that has done nothing yet
+	// into one which keeps others from changing what it reads.
+	isolate []string
 	alive   string // a query that needs the database's files or its server
 	// append writes a value that the driver returned for a column of the
 	// declared type.
@@ -277,6 +280,15 @@ func (t *stdTransaction) query(ctx context.Context, q query) (*result, error) {
 		return nil, err
 	}
 	return t.engine.collect(rows, q)
+}
+
+func (t *stdTransaction) look(ctx context.Context, q query) (*result, error) {
+	for _, text := range t.engine.flavour.isolate {
+		if _, err := t.conn.ExecContext(ctx, text); err != nil {
+			return nil, err
+		}
+	}
+	return t.query(ctx, q)
 }
 
 func (t *stdTransaction) exec(ctx context.Context, q query) (int64, error) {
