@@ -121,13 +121,14 @@ func condition(name, description string) parameter {
 }
 
 func (r *resource) addRead() error {
-	statuses := []string{"422", "502", "503", "504"}
+	statuses := []string{"412", "422", "502", "503", "504"}
 	if !r.Many {
 		statuses = append(statuses, "404")
 	}
 	headers := []string{headerETag, headerCacheStatus, headerCache, headerVary}
 	statuses, headers, text := r.limited(r.Path, statuses, headers, "Answers from the first tier that has it: memory, the shared tier, the source.")
-	params := append(slices.Clone(r.params), condition("If-None-Match", "An `ETag` seen before: answers 304 while it still stands."))
+	params := append(slices.Clone(r.params), condition("If-None-Match", "An `ETag` seen before: answers 304 while it still stands."),
+		condition("If-Match", "Refused with 412 unless it is `*`, or lists the answer's strong `ETag`."))
 	unchanged := response{Description: "The record is still the one named by `If-None-Match`.", Headers: r.use(headers...)}
 	get := operation{
 		Tags:        []string{r.tag},
@@ -220,7 +221,7 @@ func (r *resource) addPut() error {
 		Summary:     "Store " + r.Name,
 		Description: text,
 		OperationID: r.operations.take("put" + r.name),
-		Parameters:  append(slices.Clone(r.params), ifMatch()),
+		Parameters:  append(slices.Clone(r.params), ifMatch(), ifRecordMatch()),
 		RequestBody: body,
 		Responses: append(object{{"200", response{
 			Description: "The stored record.",
@@ -238,7 +239,7 @@ func (r *resource) addDelete() error {
 		Summary:     "Delete " + r.Name,
 		Description: text,
 		OperationID: r.operations.take("delete" + r.name),
-		Parameters:  append(slices.Clone(r.params), ifMatch()),
+		Parameters:  append(slices.Clone(r.params), ifMatch(), ifRecordMatch()),
 		Responses: append(object{{"204", response{
 			Description: "It is gone.",
 			Headers:     r.use(headers...),
@@ -248,7 +249,11 @@ func (r *resource) addDelete() error {
 }
 
 func ifMatch() parameter {
-	return condition("If-Match", "Refused with 412 unless it matches strongly, which the weak validators of this server never do.")
+	return condition("If-Match", "Refused with 412 unless `*` finds a record, or a strong `ETag` of the record as it is now is listed. Weak ones go into `If-Record-Match`.")
+}
+
+func ifRecordMatch() parameter {
+	return condition("If-Record-Match", "Refused with 412 unless an `ETag` is listed, weak or not, with which a read of the record as it is now would be answered.")
 }
 
 // writeStatuses are the refusals of every write to a single record.

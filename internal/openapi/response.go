@@ -31,7 +31,7 @@ type sharedHeader struct {
 func headerTable() []sharedHeader {
 	text := object{{"type", "string"}}
 	return []sharedHeader{
-		{headerETag, "ETag", "A weak validator of data and shape, the same on every instance and from every tier. Send it back as `If-None-Match`.",
+		{headerETag, "ETag", "A validator of data and shape, the same on every instance and from every tier; weak where the answer also tells the tier. Send it back as `If-None-Match`, or as the condition of a write.",
 			text},
 		{headerCacheStatus, "Cache-Status", "What each tier did (RFC 9211), from the origin's side to the client's, such as `Hearth-Memory; hit; ttl=41`.", text},
 		{headerCache, "Cache-Control", "`no-cache` unless the resource sets its own; `no-store` on stale and untracked answers.", text},
@@ -84,7 +84,7 @@ func refusalTable() []refusal {
 		{"404", "NotFound", "There is no such record.", nil},
 		{"408", "RequestTimeout", "The request did not arrive in time.", nil},
 		{"409", "Conflict", "Other records refer to this one.", nil},
-		{"412", "PreconditionFailed", "`If-Match` does not hold. Validators here are weak, and a weak one never matches strongly.", nil},
+		{"412", "PreconditionFailed", "A condition of the request does not hold: the record is another one by now, or `If-Match` was given a weak validator, which never matches strongly.", nil},
 		{"413", "TooLarge", "The body has too many bytes, or the batch too many items.", nil},
 		{"415", "UnsupportedMediaType", "The body's `Content-Type` is none that this path takes.", nil},
 		{"417", "ExpectationFailed", "`Expect` is something else than `100-continue`.", nil},
