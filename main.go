@@ -91,9 +91,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		flags.Usage()
 		return 2
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return 0
+	case !errors.Is(err, errLogged):
 		fmt.Fprintln(stderr, err)
-		return 1
 	}
-	return 0
+	return 1
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"sync"
@@ -32,8 +33,16 @@ func serve(path string, stderr io.Writer) error {
 	err = a.Run(ctx)
 	close(ended)
 	obeying.Wait()
-	return err
+	if err != nil {
+		slog.Error("the server ends", "error", err)
+		return errLogged
+	}
+	return nil
 }
+
+// errLogged is a failure that the log has told of: from the start of serving on
+// everything on standard error is a line of the log.
+var errLogged = errors.New("see the log")
 
 // startGrace is how long a start-up that is no longer wanted may take to end in
 // order.
@@ -57,7 +66,9 @@ func start(path string, stderr io.Writer, ends <-chan os.Signal) (*app.App, erro
 			done <- outcome{err: errorOr(check(path, false, io.Discard), err)}
 			return
 		}
-		a, err := app.New(cfg, app.Process{Version: version, Log: app.NewLog(cfg.Log, stderr), Load: load})
+		log := app.NewLog(cfg.Log, stderr)
+		slog.SetDefault(log.Logger()) // which package log follows: no library prints past it
+		a, err := app.New(cfg, app.Process{Version: version, Log: log, Load: load})
 		if err != nil {
 			err = errorOr(app.Check(cfg, nil).Err(), err)
 		}

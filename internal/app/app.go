@@ -142,7 +142,7 @@ func (a *App) warn(g *generation) {
 // assemble makes a generation, and takes over from the one before it what has
 // not changed; before is nil at the start. After an error nothing of it is left.
 func (a *App) assemble(cfg *config.Config, before *generation) (*generation, error) {
-	g := &generation{cfg: cfg}
+	g := &generation{cfg: cfg, log: a.log}
 	tokens, err := tokensOf(cfg.Auth.Tokens)
 	if err != nil {
 		return nil, err

@@ -134,7 +134,7 @@ func refuseFiles(cfg *config.Config) (faults []config.Fault) {
 // is sound, and says what is wrong with the rest.
 func (g *generation) refuseSources() (faults []config.Fault) {
 	if c := g.cfg.Database; !c.URL.Empty() && g.cfg.Sound("database") {
-		db, err := source.Open(databaseConfig(c))
+		db, err := source.Open(g.databaseConfig())
 		if err != nil {
 			faults = append(faults, g.cfg.Fault("database.url", "%v", err))
 		}
@@ -170,8 +170,9 @@ func specFaults(cfg *config.Config, at string, err error) (faults []config.Fault
 	return faults
 }
 
-func databaseConfig(c config.Database) source.Config {
-	return source.Config{URL: c.URL.Reveal(), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout}
+func (g *generation) databaseConfig() source.Config {
+	c := g.cfg.Database
+	return source.Config{URL: c.URL.Reveal(), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, Log: g.log}
 }
 
 // notes are for the log at the start and after a reload: settings that work but

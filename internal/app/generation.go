@@ -22,6 +22,7 @@ import (
 // holds, and the database its connections. It is immutable once it serves.
 type generation struct {
 	cfg    *config.Config
+	log    *slog.Logger     // for sources; nil where nobody is to hear of them
 	db     *source.DB       // nil without a database
 	kinds  []kind           // resources as configured and as the cache knows them
 	limits []*limit.Limiter // in the order of the configuration
@@ -48,7 +49,7 @@ func (g *generation) openSources(before *generation) error {
 	if c := g.cfg.Database; same {
 		g.db = before.db
 	} else if !c.URL.Empty() {
-		db, err := source.Open(databaseConfig(c))
+		db, err := source.Open(g.databaseConfig())
 		if err != nil {
 			return err
 		}

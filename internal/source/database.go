@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,7 @@ type Config struct {
 	Demo     bool          // create and fill the table users if there is none
 	MaxConns int           // 0: DefaultMaxConns. SQLite writes over one more
 	Timeout  time.Duration // of one call; 0: DefaultTimeout
+	Log      *slog.Logger  // for what a driver has to say besides its errors; nil: nothing
 }
 
 // DB is a database and the pool of connections to it. It is safe for

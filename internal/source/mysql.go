@@ -79,6 +79,7 @@ func mysqlConfig(cfg Config) (*mysql.Config, error) {
 	if c, err = mysql.ParseDSN(dsn); err != nil {
 		return nil, errors.New("the settings behind the question mark contradict each other; see the list of MySQL's driver")
 	}
+	c.Logger = newDriverLog(cfg.Log)
 	c.ParseTime, c.Loc, c.MultiStatements, c.InterpolateParams = true, time.UTC, false, false
 	if c.Params == nil {
 		c.Params = map[string]string{}
