@@ -74,7 +74,7 @@ type Cache struct {
 		sync.Mutex
 		lines map[pastKey]*pastLine
 	}
-	writes   unconfirmed
+	writes   openWrites
 	tallies  tallies
 	refusals nowAndThen // logged, of reads that are answered all the same
 

@@ -203,7 +203,8 @@ func (r *rehearsal) stutter() error {
 // renew prolongs the guard of a, which Redis tells of as of any change.
 func (r *rehearsal) renew(a *actor, i int) error {
 	r.renewals++
-	stands, err := r.prompters[i].renew(within(r.t), r.key, a.token)
+	got := r.prompters[i].uphold(within(r.t), []kept{{r.key, a.token, false}})[0]
+	stands, err := got.state == guardStood, got.err
 	if want := r.now.Redis.IsGuard() && slices.Contains(r.now.Redis.Holders(), a.n); err != nil || stands != want {
 		return fmt.Errorf("%s renews its guard: %v, error %v, want %v", a.name, stands, err, want)
 	}

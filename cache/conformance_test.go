@@ -167,8 +167,8 @@ func (b blindFill) fill(ctx context.Context, key, token string, value []byte, tt
 type ownUnguard struct{ tier }
 
 func (o ownUnguard) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
-	if mine, err := o.renew(ctx, key, token); !mine {
-		return err
+	if got := o.uphold(ctx, []kept{{key, token, false}}); got[0].state == guardGone {
+		return got[0].err
 	}
 	return o.tier.unguard(ctx, key, token, value, ttl)
 }

@@ -148,16 +148,42 @@ func (e *embedded) guard(ctx context.Context, key, token string) error {
 	return err
 }
 
-func (e *embedded) renew(_ context.Context, key, token string) (bool, error) {
-	sh := e.shard(key)
+func (e *embedded) uphold(ctx context.Context, guards []kept) []upheld {
+	out := make([]upheld, len(guards))
+	jobs := map[int]*rowJob{}
+	for i, g := range guards {
+		out[i].state = e.prolong(g, func(gone row) { jobs[i] = e.work.queue(gone) })
+	}
+	for i, job := range jobs {
+		out[i].err = job.wait(ctx)
+		e.store.changed(guards[i].key)
+	}
+	return out
+}
+
+// prolong is uphold for one guard; it hands out the row of one that is set anew,
+// to be deleted.
+func (e *embedded) prolong(g kept, remove func(row)) upheldState {
+	sh := e.shard(g.key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	p := sh.standing(key, time.Now())
-	if p == nil || p.guards[token].IsZero() {
-		return false, nil
+	now := time.Now()
+	p := sh.standing(g.key, now)
+	switch {
+	case p != nil && !p.guards[g.token].IsZero():
+		p.guards[g.token] = now.Add(e.lease)
+		return guardStood
+	case !g.anew:
+		return guardGone
+	case p == nil || p.lease != "":
+		p = &placeholder{guards: map[string]time.Time{}}
+		sh.held[g.key] = p
 	}
-	p.guards[token] = time.Now().Add(e.lease)
-	return true, nil
+	p.shared = true // others may have committed while it was gone, before this writer or after it
+	p.guards[g.token] = now.Add(e.lease)
+	delete(sh.claims, g.key)
+	remove(row{key: g.key, gone: true})
+	return guardRestored
 }
 
 func (e *embedded) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {

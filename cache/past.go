@@ -61,6 +61,10 @@ func (q *query) runPast(l, before *load, untracked bool) (a Answer, err error) {
 		a.Detail = "untracked"
 		a.Stored = q.keepUntracked(e)
 	}
+	if q.writes.has(q.key) && q.writes.upholdPast(q.ctx, q.key) != nil {
+		// The shared tier may hold what is older than this, and nobody can be asked.
+		a.Detail = "untracked"
+	}
 	return a, nil
 }
 

@@ -40,9 +40,21 @@ func (t *redisTier) guard(ctx context.Context, key, token string) error {
 	return err
 }
 
-func (t *redisTier) renew(ctx context.Context, key, token string) (bool, error) {
-	n, err := t.script(ctx, t.scripts.renew, []string{key}, token, milliseconds(t.lease))
-	return n == 1, err
+func (t *redisTier) uphold(ctx context.Context, guards []kept) []upheld {
+	calls := make([]call, len(guards))
+	for i, g := range guards {
+		anew := "0"
+		if g.anew {
+			anew = "1"
+		}
+		calls[i] = call{withSibling(g.key), []string{g.token, milliseconds(t.lease), anew}}
+	}
+	out := make([]upheld, len(guards))
+	numbers, errs := t.pipeline(ctx, upholdScript, calls)
+	for i := range out {
+		out[i] = upheld{upheldState(numbers[i]), errs[i]}
+	}
+	return out
 }
 
 func (t *redisTier) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {

@@ -2,10 +2,13 @@ package cache
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,7 +53,7 @@ type clients struct{ reads, writes rueidis.Client }
 // errReplaced is what a command meets whose client the keeper has just replaced.
 var errReplaced = rueidis.ErrClosing
 
-type scripts struct{ fill, swap, release, guard, renew, unguard, claim, refresh, take, spill, giveBack *rueidis.Lua }
+type scripts struct{ fill, swap, release, guard, unguard, claim, refresh, take, spill, giveBack *rueidis.Lua }
 
 func newRedisTier(c Config, s *store, tuned *atomic.Pointer[Settings]) (*redisTier, error) {
 	t := &redisTier{
@@ -59,8 +62,8 @@ func newRedisTier(c Config, s *store, tuned *atomic.Pointer[Settings]) (*redisTi
 		scripts: scripts{
 			fill: rueidis.NewLuaScriptRetryable(fillScript), swap: rueidis.NewLuaScriptRetryable(swapScript),
 			release: rueidis.NewLuaScriptRetryable(releaseScript), guard: rueidis.NewLuaScriptRetryable(guardScript),
-			renew: rueidis.NewLuaScriptRetryable(renewScript), unguard: rueidis.NewLuaScriptRetryable(unguardScript),
-			take: rueidis.NewLuaScriptRetryable(takeScript), spill: rueidis.NewLuaScriptRetryable(spillScript), giveBack: rueidis.NewLuaScript(returnScript),
+			unguard: rueidis.NewLuaScriptRetryable(unguardScript),
+			take:    rueidis.NewLuaScriptRetryable(takeScript), spill: rueidis.NewLuaScriptRetryable(spillScript), giveBack: rueidis.NewLuaScript(returnScript),
 			claim: rueidis.NewLuaScriptRetryable(claimScript), refresh: rueidis.NewLuaScriptRetryable(refreshScript),
 		},
 	}
@@ -266,6 +269,45 @@ func (t *redisTier) numbers(ctx context.Context, s *rueidis.Lua, keys []string, 
 		return err
 	})
 	return n, err
+}
+
+// call is one run of a script.
+type call struct{ keys, args []string }
+
+// pipeline runs a script for each of calls, all in one piece, so that thousands
+// take little longer than one. It is not cut short by the timeout of a single
+// command: ctx is its deadline.
+func (t *redisTier) pipeline(ctx context.Context, script string, calls []call) ([]int64, []error) {
+	numbers, errs := make([]int64, len(calls)), make([]error, len(calls))
+	c, err := t.ask(ctx)
+	if err != nil {
+		return numbers, repeat(err, len(calls))
+	}
+	hash := sha1.Sum([]byte(script))
+	cmds := make([]rueidis.Completed, len(calls))
+	for i, run := range calls {
+		cmds[i] = c.writes.B().Evalsha().Sha1(hex.EncodeToString(hash[:])).Numkeys(int64(len(run.keys))).Key(run.keys...).Arg(run.args...).Build()
+	}
+	answers := c.writes.DoMulti(ctx, cmds...)
+	var unknown []int // Redis was restarted, or this is the first time
+	cmds = nil
+	for i, answer := range answers {
+		if strings.HasPrefix(answered(answer.Error()), "NOSCRIPT") {
+			unknown = append(unknown, i)
+			cmds = append(cmds, c.writes.B().Eval().Script(script).Numkeys(int64(len(calls[i].keys))).Key(calls[i].keys...).Arg(calls[i].args...).Build())
+		}
+	}
+	if len(unknown) > 0 {
+		for i, answer := range c.writes.DoMulti(ctx, cmds...) {
+			answers[unknown[i]] = answer
+		}
+	}
+	for i, answer := range answers {
+		if numbers[i], err = answer.AsInt64(); err != nil {
+			errs[i] = t.failed(err)
+		}
+	}
+	return numbers, errs
 }
 
 // once runs a script that must not be repeated when the connection breaks.

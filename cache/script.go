@@ -182,14 +182,24 @@ if deadline > latest then latest = deadline end
 put(prefix)
 return 1`
 
-// renewScript: KEYS key; ARGV token, lifetime in ms. 0 if the guard is gone.
-const renewScript = guardParts + `
-if not mine then return 0 end
+// upholdScript: KEYS key, sibling; ARGV token, lifetime in ms, '1' to set the guard anew
+// if it is gone. 0 if it is gone, 1 if it stood, 2 if it was set anew. One set anew
+// takes the place of whatever is no guard: that may have been filled from before
+// the commit. It is marked as shared, and so are those of others that it joins:
+// whoever committed while it was gone may have done so before this writer or after
+// it, so neither may put its record there.
+const upholdScript = guardParts + `
+if not mine and ARGV[3] ~= '1' then return 0 end
 local deadline = now + tonumber(ARGV[2])
 others[#others + 1] = ARGV[1] .. '@' .. string.format('%.0f', deadline)
 if deadline > latest then latest = deadline end
-put(plus and 'guard+:' or 'guard:')
-return 1`
+if mine then
+  put(plus and 'guard+:' or 'guard:')
+  return 1
+end
+` + forget + `
+put('guard+:')
+return 2`
 
 // unguardScript: KEYS key, sibling; ARGV token, value or ”, lifetime in ms. A writer that finds
 // only others' guards lost its own: it tells them that they were not alone, so

@@ -18,6 +18,7 @@ type Stats struct {
 	Stale          int64 `json:"stale_served"`       // answers served marked stale
 	NotJSON        int64 `json:"values_not_json"`    // values of the shared tier that were no JSON
 	Unconfirmed    int64 `json:"writes_unconfirmed"` // guards not confirmed removed, now
+	Restored       int64 `json:"guards_restored"`    // guards that were lost behind a COMMIT and set anew
 	Queued         int64 `json:"loads_queued"`       // loads and writes waiting for a place, now
 	Waiting        int64 `json:"readers_waiting"`    // readers waiting for somebody else's load or write, now
 	MissingBytes   int64 `json:"missing_bytes"`      // of MemoryBytes, those of missing records
@@ -35,7 +36,7 @@ func (c *Cache) Stats() Stats {
 		MemoryBytes: s.entries.bytes.Load() + s.missing.bytes.Load(), MemoryEntries: s.entries.count.Load() + s.missing.count.Load(),
 		MissingEntries: s.missing.count.Load(), Invalidations: s.invalidations.Load(), LostCanaries: s.lost.Load(),
 		LeaseWaits: c.numbers.leaseWaits.Load(), Stale: c.numbers.stale.Load(), NotJSON: c.numbers.notJSON.Load(),
-		Unconfirmed: c.writes.count.Load(), Queued: c.queued(), Waiting: c.waiting.Load(), MissingBytes: s.missing.bytes.Load(),
+		Unconfirmed: c.writes.unconfirmed.Load(), Restored: c.writes.restored.Load(), Queued: c.queued(), Waiting: c.waiting.Load(), MissingBytes: s.missing.bytes.Load(),
 		Counting: c.tallies.waiting.Load(),
 	}
 }

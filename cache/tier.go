@@ -64,12 +64,36 @@ type leaser interface {
 // guarder keeps readers from filling a key while its record is being written.
 type guarder interface {
 	guard(ctx context.Context, key, token string) error
-	// renew prolongs the guard; false: it is gone, the writer must abort.
-	renew(ctx context.Context, key, token string) (bool, error)
+	// uphold prolongs guards, all of them in one round trip, and tells of each
+	// what it found.
+	uphold(ctx context.Context, guards []kept) []upheld
 	// unguard takes token out. The last one deletes the key, or puts value
 	// there (nil: nothing) if the guard never had company.
 	unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error
 }
+
+// kept is a guard to be prolonged. One that is gone is set anew if the writer has
+// sent its COMMIT, else it stays gone, and the writer must abort.
+type kept struct {
+	key, token string
+	anew       bool
+}
+
+// upheld is what became of one of them.
+type upheld struct {
+	state upheldState
+	err   error
+}
+
+type upheldState uint8
+
+const (
+	guardGone upheldState = iota
+	guardStood
+	// guardRestored: it was gone. What others put there meanwhile is gone now; it
+	// counts as shared, for others may have committed meanwhile, too.
+	guardRestored
+)
 
 // refresher renews values that stand, ahead of their expiry. The lease of a
 // refresh stands beside the value, so readers go on being answered.

@@ -111,9 +111,16 @@ func (x fixture) guard(token string) { x.t.Helper(); x.must(x.tier.guard(within(
 
 func (x fixture) renew(token string) bool {
 	x.t.Helper()
-	ok, err := x.tier.renew(within(x.t), x.key, token)
-	x.must(err)
-	return ok
+	return x.uphold(token, false) == guardStood
+}
+
+func (x fixture) uphold(token string, anew bool) upheldState {
+	x.t.Helper()
+	got := x.tier.uphold(within(x.t), []kept{{x.key, token, anew}})
+	if len(got) != 1 || got[0].err != nil {
+		x.t.Fatalf("upholding the guard of %s: %v", token, got)
+	}
+	return got[0].state
 }
 
 func (x fixture) unguard(token, value string) {

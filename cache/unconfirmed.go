@@ -3,6 +3,10 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,144 +14,396 @@ import (
 	"hearth/internal/source"
 )
 
-// unconfirmed is what writes left undone: guards which the shared tier did not
-// confirm to have removed. It retries them in the background; meanwhile this
-// instance reads those keys past both tiers and stores nothing, because
-// nobody knows what the shared tier still serves.
-type unconfirmed struct {
-	count atomic.Int64 // of keys; lets has answer without the lock
+// openWrites are all writes from their guards to their unguards. Two goroutines look
+// after them: one keeps the guards, the other asks what became of commits whose
+// answer was lost and takes guards out that the shared tier did not confirm to have
+// removed. They are two because a database that does not answer must not cost
+// anybody a guard.
+//
+// There is no moment between "COMMIT is sent" and "its outcome is known" in which
+// nobody renews the guard: a write is in here before its guard is set, and leaves
+// when its guard is confirmed to be gone. It would cost the coherence of the key:
+//
+//  1. A writer sends COMMIT, and the answer does not come.
+//  2. Its guard expires. Another instance takes the lease, and loads the record of before.
+//  3. The database commits. The loader fills the key with the record of before.
+//
+// A guard that was lost all the same (Redis was away for longer than its lifetime,
+// or emptied) is set anew, which removes what was filled meanwhile.
+//
+// While the outcome is unknown, or the guard not confirmed to be gone, the write is
+// unconfirmed: this instance reads its key past both tiers and stores nothing.
+type openWrites struct {
+	cache *Cache
+	log   *slog.Logger
 	stop  context.CancelFunc
 	done  sync.WaitGroup
 
+	unconfirmed atomic.Int64 // how many; has answers without the lock
+	restored    atomic.Int64 // guards set anew, ever
+
 	mu   sync.Mutex
-	keys map[string]int // key → guards not removed yet
-	todo []openGuard
+	all  map[*openWrite]struct{}
+	past map[string][]*openWrite // the unconfirmed ones by key
 }
 
-// openGuard is one guard to remove. While the outcome of its commit is not
-// known (change is set) the guard is renewed instead: until the database has
-// finished with the transaction, a load may still bring the record of before.
-type openGuard struct {
+// openWrite is one write on its way. Its fields are guarded by openWrites.mu, but for
+// those that never change.
+type openWrite struct {
+	r          *Resource
 	key, token string
-	change     source.Change // nil once the outcome is known
-	renewed    time.Time
-	blind      time.Time // when to stop waiting for a database that cannot tell
+
+	stage   writeStage
+	renewed time.Time               // when the guard was last known to stand, at least
+	abort   context.CancelCauseFunc // ends the transaction
+	change  source.Change           // asked for its outcome, while that is unknown
+	blind   time.Time               // when to stop waiting for a database that cannot tell
+	left    bool                    // unconfirmed
 }
 
-// maxUnconfirmed bounds the open guards; beyond it writes are refused.
-const maxUnconfirmed = 1000
+// writeStage is how far a write has come.
+type writeStage uint8
 
-const retryEvery = 200 * time.Millisecond
+const (
+	guarding  writeStage = iota // its guard is being set
+	changing                    // its transaction runs: without its guard it must not commit
+	deciding                    // COMMIT is sent: without its guard it needs another
+	undecided                   // the same, and its client was told that nobody knows
+	decided                     // to take the guard out
+)
 
-func (u *unconfirmed) start(c *Cache) {
-	u.keys = map[string]int{}
+// maxWrites bounds the writes that are open at a time; beyond it they are refused.
+const maxWrites = 4096
+
+const (
+	retryEvery = 200 * time.Millisecond
+	// settleGrace is how long the end of the process waits for outcomes.
+	settleGrace = 5 * time.Second
+)
+
+func (u *openWrites) start(c *Cache) {
+	u.cache, u.log = c, c.cfg.Log
+	u.all, u.past = map[*openWrite]struct{}{}, map[string][]*openWrite{}
 	ctx, cancel := context.WithCancel(context.Background())
 	u.stop = cancel
-	u.done.Add(1)
-	go func() {
-		defer u.done.Done()
-		tick := time.NewTicker(retryEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				u.retry(ctx, c)
+	every := func(d time.Duration, f func(context.Context)) {
+		u.done.Go(func() {
+			tick := time.NewTicker(d)
+			defer tick.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+					f(ctx)
+				}
 			}
-		}
-	}()
+		})
+	}
+	every(max(c.cfg.Lease/16, time.Millisecond), u.renew)
+	every(retryEvery, u.settle)
 }
 
-func (u *unconfirmed) close() {
+// close waits a while for the outcomes that are still unknown. What is left then
+// keeps its guard for a full lifetime more, which outlives this process on Redis:
+// past that it is a gap that docs/consistency.md names.
+func (u *openWrites) close() {
+	grace := time.NewTimer(min(settleGrace, u.cache.cfg.Lease))
+	defer grace.Stop()
+	tick := time.NewTicker(retryEvery / 10)
+	defer tick.Stop()
+	for over := false; !over && u.unconfirmed.Load() > 0; {
+		select {
+		case <-tick.C:
+		case <-grace.C:
+			over = true
+		}
+	}
 	u.stop()
 	u.done.Wait()
+	left := u.due(0)
+	if len(left) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), u.cache.cfg.Lease/4)
+	defer cancel()
+	u.uphold(ctx, left)
+	u.log.Warn("the process ends before the outcome of writes is known: should the database commit them later than their guards stand, "+
+		"older copies may be served for up to ttl.cold", "writes", len(left), "guards_stand", u.cache.cfg.Lease)
 }
 
-func (u *unconfirmed) full() bool { return u.count.Load() >= maxUnconfirmed }
+// begin takes a place for a write, before its guard is set.
+func (u *openWrites) begin(w *openWrite) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.all) >= maxWrites {
+		return fmt.Errorf("%w: %d writes are open, of which %d wait to be confirmed", ErrUnavailable, len(u.all), u.unconfirmed.Load())
+	}
+	u.all[w] = struct{}{}
+	return nil
+}
+
+// guarded begins to renew the guard. set is a moment before it was.
+func (u *openWrites) guarded(w *openWrite, set time.Time, abort context.CancelCauseFunc) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	w.stage, w.renewed, w.abort = changing, set, abort
+}
+
+// sending is the last moment before COMMIT: from here on a lost guard is no reason
+// to abort, but to set it anew. guarded ends when the guard was lost before.
+func (u *openWrites) sending(w *openWrite, guarded context.Context) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if cause := context.Cause(guarded); cause != nil {
+		return cause
+	}
+	w.stage = deciding
+	return nil
+}
+
+// unguarding is the last moment before the guard is taken out: from here on it is
+// not renewed any more.
+func (u *openWrites) unguarding(w *openWrite) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	w.stage = decided
+}
+
+// leave makes a write unconfirmed: of unknown outcome with change, else with a guard
+// that is still to be taken out.
+func (u *openWrites) leave(w *openWrite, change source.Change) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	w.stage, w.change, w.left = decided, change, true
+	if change != nil {
+		w.stage, w.blind = undecided, time.Now().Add(2*u.cache.cfg.Lease)
+	}
+	u.past[w.key] = append(u.past[w.key], w)
+	u.unconfirmed.Add(1)
+}
+
+// end forgets a write whose guard is gone. It does nothing for one that was left
+// unconfirmed, so it may be deferred.
+func (u *openWrites) end(w *openWrite) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !w.left {
+		delete(u.all, w)
+	}
+}
+
+// confirmed forgets a write that was unconfirmed.
+func (u *openWrites) confirmed(w *openWrite) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, open := u.all[w]; !open || !w.left {
+		return // somebody else was faster, or it is its writer's
+	}
+	delete(u.all, w)
+	if left := slices.DeleteFunc(u.past[w.key], func(other *openWrite) bool { return other == w }); len(left) > 0 {
+		u.past[w.key] = left
+	} else {
+		delete(u.past, w.key)
+	}
+	u.unconfirmed.Add(-1)
+}
 
 // has tells whether key must be read past both tiers.
-func (u *unconfirmed) has(key string) bool {
-	if u.count.Load() == 0 {
+func (u *openWrites) has(key string) bool {
+	if u.unconfirmed.Load() == 0 {
 		return false
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.keys[key] > 0
+	return len(u.past[key]) > 0
 }
 
-func (u *unconfirmed) add(g openGuard) {
+// awaits tells whether the outcome of a write to this source is unknown.
+func (u *openWrites) awaits(opened any) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.keys[g.key]++
-	u.todo = append(u.todo, g)
-	u.count.Add(1)
+	for w := range u.all {
+		if w.stage == undecided && w.r.Opened == opened {
+			return true
+		}
+	}
+	return false
 }
 
-// retry goes once through the open guards, some side by side: each may have to
-// wait for a database that does not answer, and those behind it must not lose
-// their guards over that.
-func (u *unconfirmed) retry(ctx context.Context, c *Cache) {
+// due are the writes whose guards were last renewed before an age.
+func (u *openWrites) due(age time.Duration) (all []*openWrite) {
 	u.mu.Lock()
-	todo := u.todo
-	u.todo = nil
+	defer u.mu.Unlock()
+	now := time.Now()
+	for w := range u.all {
+		if w.stage > guarding && w.stage < decided && now.Sub(w.renewed) >= age {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// renew prolongs all guards that have less than three quarters of their lifetime
+// left, in one round trip. Those that fail are tried again at the next tick.
+func (u *openWrites) renew(ctx context.Context) {
+	if list := u.due(u.cache.cfg.Lease / 4); len(list) > 0 {
+		ctx, cancel := context.WithTimeout(ctx, u.cache.cfg.Lease/4)
+		defer cancel()
+		u.uphold(ctx, list)
+	}
+}
+
+var errGuardLost = errors.New("the guard was lost while the transaction ran")
+
+// uphold prolongs guards or sets them anew, and ends the transactions of those
+// that must not go on. It returns the first error.
+func (u *openWrites) uphold(ctx context.Context, list []*openWrite) (first error) {
+	guards := make([]kept, len(list))
+	u.mu.Lock()
+	for i, w := range list {
+		// A transaction whose COMMIT is sent after this has its guard seen to
+		// stand, is aborted, or finds it set anew by the next round.
+		guards[i] = kept{w.key, w.token, w.stage > changing}
+	}
 	u.mu.Unlock()
-	var left []openGuard
-	var mu sync.Mutex
+	asked := time.Now()
+	for i, got := range u.cache.tier.uphold(ctx, guards) {
+		if first == nil {
+			first = got.err
+		}
+		if got.state == guardRestored {
+			u.restored.Add(1)
+			u.cache.store.changed(guards[i].key)
+		}
+		if u.note(list[i], got, asked) {
+			_ = u.remove(ctx, list[i]) // else it expires
+		}
+	}
+	return first
+}
+
+// note returns true for a guard that was set anew and may not have been lost, but
+// taken out, by the unguard of its write which has overtaken the round.
+func (u *openWrites) note(w *openWrite, got upheld, asked time.Time) (stray bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case got.err == nil && got.state != guardGone:
+		w.renewed = asked
+	case w.stage == changing:
+		w.abort(errors.Join(errGuardLost, got.err))
+	}
+	return got.state == guardRestored && w.stage == decided
+}
+
+// upholdPast is for a read past both tiers, between its load and its answer: who has
+// read the record of a commit knows of it, so nothing older may come from anywhere
+// after that. Guards of unknown outcome stand or are set anew, which removes what
+// was filled from before the commit; others are taken out, which does the same.
+func (u *openWrites) upholdPast(ctx context.Context, key string) error {
+	var unknown []*openWrite
+	var err error
+	u.mu.Lock()
+	all := slices.Clone(u.past[key])
+	u.mu.Unlock()
+	for _, w := range all {
+		if u.undecided(w) != nil {
+			unknown = append(unknown, w)
+		} else {
+			err = errors.Join(err, u.remove(ctx, w))
+		}
+	}
+	if len(unknown) > 0 {
+		err = errors.Join(err, u.uphold(ctx, unknown))
+	}
+	return err
+}
+
+// undecided returns the change whose outcome is unknown, nil if it is known.
+func (u *openWrites) undecided(w *openWrite) source.Change {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return w.change
+}
+
+// settle goes once through the unconfirmed writes: asks for outcomes, source by
+// source, and takes guards out.
+func (u *openWrites) settle(ctx context.Context) {
+	type origin struct {
+		opened any
+		name   string
+	}
+	ask, remove := map[origin][]*openWrite{}, []*openWrite(nil)
+	u.mu.Lock()
+	for _, list := range u.past {
+		for _, w := range list {
+			if o := (origin{w.r.Opened, w.r.Source}); w.change != nil {
+				ask[o] = append(ask[o], w)
+			} else {
+				remove = append(remove, w)
+			}
+		}
+	}
+	u.mu.Unlock()
+	var all sync.WaitGroup
+	for _, list := range ask {
+		all.Go(func() { sideBySide(ctx, list, u.ask) })
+	}
+	all.Go(func() { sideBySide(ctx, remove, u.remove) })
+	all.Wait()
+}
+
+// sideBySide does f for one of list, and if that succeeds for the others, at most 32
+// at a time: one finds out whether anybody answers, lest all wait for a deadline. It
+// is another one each time.
+func sideBySide(ctx context.Context, list []*openWrite, f func(context.Context, *openWrite) error) {
+	if len(list) == 0 {
+		return
+	}
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	if f(ctx, list[0]) != nil {
+		return
+	}
 	var all sync.WaitGroup
 	places := make(chan struct{}, 32)
-	for _, g := range todo {
+	for _, w := range list[1:] {
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
-			if u.remove(ctx, c, &g) {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			left = append(left, g)
+			_ = f(ctx, w) // again in the next round
 		})
 	}
 	all.Wait()
-	u.mu.Lock()
-	u.todo = append(u.todo, left...)
-	u.mu.Unlock()
 }
 
-// remove takes one guard out if that is right by now, and tells whether it is
-// gone.
-func (u *unconfirmed) remove(ctx context.Context, c *Cache, g *openGuard) bool {
+// ask asks for the outcome of a commit: committed or not, it is enough that it
+// cannot take effect any more. Then the guard is taken out.
+func (u *openWrites) ask(ctx context.Context, w *openWrite) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if g.change != nil && !g.known(ctx, c) {
-		return false
+	over, err := u.undecided(w).Over(ctx)
+	if errors.Is(err, source.ErrNoOutcome) || errors.Is(err, source.ErrClosed) { // a reload has closed it
+		over, err = time.Now().After(w.blind), nil
 	}
-	g.change = nil
-	if err := c.tier.unguard(ctx, g.key, g.token, nil, 0); err != nil {
-		return false
+	if err != nil || !over {
+		return err
 	}
-	c.store.changed(g.key)
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.keys[g.key]--; u.keys[g.key] == 0 {
-		delete(u.keys, g.key)
-	}
-	u.count.Add(-1)
-	return true
+	w.stage, w.change = decided, nil
+	u.mu.Unlock()
+	return u.remove(ctx, w)
 }
 
-// known renews the guard and asks for the outcome of the commit: committed or
-// not, it is enough that it cannot take effect any more.
-func (g *openGuard) known(ctx context.Context, c *Cache) bool {
-	if now := time.Now(); now.Sub(g.renewed) > c.cfg.Lease/3 {
-		// A failure to renew changes nothing: the key is read past.
-		if _, err := c.tier.renew(ctx, g.key, g.token); err == nil {
-			g.renewed = now
-		}
+// remove takes the guard out. Whoever read the key past the tiers meanwhile keeps
+// what is read in flight from being stored.
+func (u *openWrites) remove(ctx context.Context, w *openWrite) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := u.cache.tier.unguard(ctx, w.key, w.token, nil, 0); err != nil {
+		return err
 	}
-	over, err := g.change.Over(ctx)
-	if errors.Is(err, source.ErrNoOutcome) || errors.Is(err, source.ErrClosed) { // a reload has closed it
-		return time.Now().After(g.blind)
-	}
-	return err == nil && over
+	u.cache.store.changed(w.key)
+	u.confirmed(w)
+	return nil
 }

@@ -13,7 +13,7 @@ import (
 // has it. When it returns without error, no read on this instance is ever
 // answered with anything older (promise C2).
 func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Args, body []byte) (Answer, error) {
-	w := writer{Cache: c, r: r, key: key, token: newToken()}
+	w := writer{Cache: c, openWrite: &openWrite{r: r, key: key, token: newToken()}}
 	record, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Put(ctx, args, body) })
 	if err != nil {
 		return Answer{}, err
@@ -27,7 +27,7 @@ func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Ar
 
 // Delete removes the record; source.ErrNoRecord tells that there was none.
 func (c *Cache) Delete(ctx context.Context, r *Resource, key string, args source.Args) error {
-	w := writer{Cache: c, r: r, key: key, token: newToken()}
+	w := writer{Cache: c, openWrite: &openWrite{r: r, key: key, token: newToken()}}
 	_, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Delete(ctx, args) })
 	return err
 }
@@ -38,15 +38,10 @@ func (c *Cache) Delete(ctx context.Context, r *Resource, key string, args source
 // tier that the other has just replaced.
 type writer struct {
 	*Cache
-	r     *Resource
-	key   string
-	token string
+	*openWrite
 }
 
 func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Change, error)) ([]byte, error) {
-	if w.writes.full() {
-		return nil, fmt.Errorf("%w: too many writes wait to be confirmed", ErrUnavailable)
-	}
 	if _, obeys := w.r.Records.(source.Conditional); !obeys && source.ConditionOf(ctx) != nil {
 		return nil, fmt.Errorf("the source of resource %q takes no conditions", w.r.Name)
 	}
@@ -61,48 +56,45 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 		return nil, fmt.Errorf("write refused: %w", err)
 	}
 	defer g.writes.leave()
+	if err := w.writes.begin(w.openWrite); err != nil {
+		return nil, fmt.Errorf("write refused: %w", err)
+	}
+	defer w.writes.end(w.openWrite) // also if the source panics: then the guard expires
+	set := time.Now()
 	if err := w.tier.guard(ctx, w.key, w.token); err != nil {
 		// It may stand all the same; then it expires.
 		return nil, fmt.Errorf("%w: write refused, setting the guard: %w", ErrUnavailable, err)
 	}
 	w.store.changed(w.key)
 	guarded, lost := context.WithCancelCause(ctx)
-	renewed := make(chan struct{})
-	go func() {
-		defer close(renewed)
-		w.renew(guarded, lost)
-	}()
-	stopRenewing := func() { lost(nil); <-renewed }
-	defer stopRenewing() // in case the source panics
+	defer lost(nil)
+	w.writes.guarded(w.openWrite, set, lost)
 
 	change, err := begin(guarded)
 	if err == nil || errors.Is(err, source.ErrDown) { // other errors may come before the source is asked
 		g.report(err)
 	}
 	if err != nil {
-		stopRenewing()
 		w.unguard(nil)
 		return nil, w.refused(ctx, err)
 	}
-	if cause := context.Cause(guarded); cause != nil {
-		stopRenewing()
+	if cause := w.writes.sending(w.openWrite, guarded); cause != nil {
 		change.Rollback()
 		w.unguard(nil)
 		return nil, w.refused(ctx, cause)
 	}
-	return w.commit(ctx, change, stopRenewing)
+	return w.commit(ctx, change)
 }
 
 // commit ends the transaction and takes the guard out. The reader's deadline
 // counts no more: a commit cut short leaves its outcome open.
-func (w *writer) commit(ctx context.Context, change source.Change, stopRenewing func()) ([]byte, error) {
+func (w *writer) commit(ctx context.Context, change source.Change) ([]byte, error) {
 	committing, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Lease/2)
 	defer cancel()
 	err := change.Commit(committing)
-	stopRenewing()
 	switch {
 	case errors.Is(err, source.ErrUnknownOutcome):
-		w.writes.add(openGuard{key: w.key, token: w.token, change: change, renewed: time.Now(), blind: time.Now().Add(2 * w.cfg.Lease)})
+		w.writes.leave(w.openWrite, change)
 		w.store.changed(w.key)
 		return nil, fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	case err != nil:
@@ -127,35 +119,16 @@ func (w *writer) refused(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: writing to the source: %w", ErrUnavailable, err)
 }
 
-var errGuardLost = errors.New("the guard was lost while the transaction ran")
-
-// renew keeps the guard while the transaction runs, and ends the transaction
-// when it cannot.
-func (w *writer) renew(ctx context.Context, lost context.CancelCauseFunc) {
-	tick := time.NewTicker(w.cfg.Lease / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if stands, err := w.tier.renew(ctx, w.key, w.token); ctx.Err() == nil && (err != nil || !stands) {
-			lost(errors.Join(errGuardLost, err))
-			return
-		}
-	}
-}
-
 // unguard takes the guard out and then forgets the local copy, in this order:
 // a read that began before could bring the old value back in between. If the
 // shared tier does not confirm, the key is read past it until it does.
 func (w *writer) unguard(record []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	w.writes.unguarding(w.openWrite)
 	err := w.tier.unguard(ctx, w.key, w.token, record, w.lifetime(w.r, w.key, false))
 	if err != nil {
-		w.writes.add(openGuard{key: w.key, token: w.token})
+		w.writes.leave(w.openWrite, nil)
 	}
 	w.store.changed(w.key)
 	return err
