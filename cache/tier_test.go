@@ -26,6 +26,7 @@ func testTier(t *testing.T, open opener) {
 	t.Run("a lease replaces exactly what was seen", func(t *testing.T) { tierInstead(t, open(t)) })
 	t.Run("a guard replaces what is no guard", func(t *testing.T) { tierGuardOver(t, open(t)) })
 	t.Run("a lost guard", func(t *testing.T) { tierGuardLost(t, open) })
+	t.Run("a guard set anew", func(t *testing.T) { tierGuardAnew(t, open(t)) })
 	t.Run("an expired guard among living ones", func(t *testing.T) { tierGuardExpires(t, open) })
 	t.Run("items and counters", func(t *testing.T) { tierItems(t, open(t)) })
 	t.Run("changes reach memory", func(t *testing.T) { tierInvalidates(t, open(t)) })
@@ -280,6 +281,36 @@ func tierGuardLost(t *testing.T, open opener) {
 	}
 	x.set("[1]")
 	x.unguard("w", "[2]")
+	x.want("nothing")
+}
+
+// tierGuardAnew: a guard that is set anew replaces what is no guard, joins others',
+// and counts as shared, so that nobody puts a record there.
+func tierGuardAnew(t *testing.T, c *Cache) {
+	f := func(id string, before func(fixture)) {
+		t.Helper()
+		x := fixture{c, t, keyOf(t, id)}
+		before(x)
+		if got := x.uphold("w", true); got != guardRestored {
+			t.Errorf("%s: got %v, want the guard set anew", id, got)
+		}
+		x.want("guard")
+		if got := x.uphold("w", true); got != guardStood {
+			t.Errorf("%s: got %v, want that the guard stands", id, got)
+		}
+		x.unguard("w", "[1]")
+		x.want("nothing")
+	}
+	f("nothing", func(fixture) {})
+	f("a value", func(x fixture) { x.set("[1]") })
+	f("a lease", func(x fixture) { x.acquire("r", "") })
+	f("bad bytes", func(x fixture) { x.set("{") })
+	x := fixture{c, t, keyOf(t, "another's guard")}
+	x.guard("other")
+	x.uphold("w", true)
+	x.unguard("w", "")
+	x.want("guard")
+	x.unguard("other", "[1]")
 	x.want("nothing")
 }
 

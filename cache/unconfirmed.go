@@ -231,6 +231,10 @@ func (u *openWrites) awaits(opened any) bool {
 	return false
 }
 
+// Awaits tells whether the outcome of a write is unknown that only opened, a source
+// as a Resource names it, can tell.
+func (c *Cache) Awaits(opened any) bool { return c.writes.awaits(opened) }
+
 // due are the writes whose guards were last renewed before an age.
 func (u *openWrites) due(age time.Duration) (all []*openWrite) {
 	u.mu.Lock()

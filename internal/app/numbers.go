@@ -31,6 +31,8 @@ func (a *App) registerMetrics() {
 		func(s cache.Stats) int64 { return s.Invalidations })
 	counter("hearth_canaries_lost_total", "Canaries whose invalidation did not arrive within memory.link_timeout.",
 		func(s cache.Stats) int64 { return s.LostCanaries })
+	counter("hearth_guards_restored_total", "Guards that were lost while the outcome of a COMMIT was not known, and set anew.",
+		func(s cache.Stats) int64 { return s.Restored })
 	counter("hearth_lease_waits_total", "Waits for a load or a write that somebody else had begun.",
 		func(s cache.Stats) int64 { return s.LeaseWaits })
 	counter("hearth_stale_served_total", "Answers served from memory that nobody vouched for, marked stale.",

@@ -147,6 +147,9 @@ const (
 	// retireGrace is for requests that memory answers: nobody counts those, and
 	// they may be about to ask an old limit.
 	retireGrace = time.Second
+	// awaitOutcomes is for a database that does not answer when it is asked what
+	// became of commits: it alone knows.
+	awaitOutcomes = 10 * time.Minute
 )
 
 // retire closes what a generation has left over, once nobody works with it any
@@ -163,6 +166,8 @@ func (a *App) retire(l leftovers, before []*handlers.Server) {
 	l.closeLimits()
 	if l.hasSources() {
 		a.pause(a.current.Load().cfg.Load.Lease) // which no reload changes
+		for end := time.Now().Add(awaitOutcomes); l.db != nil && a.cache.Awaits(l.db) && time.Now().Before(end) && a.pause(retirePause); {
+		}
 		l.closeSources(a.log)
 	}
 	if l.db != nil {
