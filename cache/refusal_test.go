@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -205,4 +206,69 @@ func TestALimitOverWhatIsNoCount(t *testing.T) {
 			t.Errorf("over %q: got %+v, %v", text, g, err)
 		}
 	}
+}
+
+// TestTheDocumentedAccountIsEnough plays what there is with the account that
+// docs/consistency.md tells operators to make.
+func TestTheDocumentedAccountIsEnough(t *testing.T) {
+	text, err := os.ReadFile("../docs/consistency.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, found := strings.Cut(string(text), "\nACL SETUSER hearth ")
+	line, _, _ = strings.Cut(line, "\n")
+	if !found {
+		t.Fatal("docs/consistency.md has no line that makes an account")
+	}
+	redis := testkit.Redis(t)
+	redis.Do(append([]string{"ACL", "SETUSER", "hearth"}, strings.Fields(line)...)...)
+	c := open(t, testConfig(), func(cfg *Config) { cfg.Redis.URL = "redis://hearth:password@" + redis.Addr() })
+	testkit.Eventually(t, patience, "the link is proven", func() bool { return proven(c) })
+	book := newLedger("1", `{"v":1}`, "2", `{"v":1}`)
+	user, item := NewResource("user", "user", testLives, book), NewResource("item", "item", testLives, nil)
+	a, err := c.Read(within(t), user, "user:1", source.Args{"1"})
+	if err != nil || !a.Stored {
+		t.Errorf("a load: got %+v, %v", a, err)
+	}
+	if a, err = c.Read(within(t), user, "user:1", source.Args{"1"}); err != nil || a.Tier != TierRedis || a.Detail != "" {
+		t.Errorf("a tracked read: got %+v, %v", a, err)
+	}
+	if result, err := c.refresh(within(t), entered(c, user), user, "user:1", source.Args{"1"}, a.Data()); err != nil || result != refreshStored {
+		t.Errorf("a refresh: got %v, %v", result, err)
+	}
+	if _, err := c.Put(within(t), user, "user:2", source.Args{"2"}, []byte(`{"v":2}`)); err != nil {
+		t.Errorf("a write: %v", err)
+	}
+	if errs := c.Store(within(t), []Item{{"item:1", []byte("{}")}}); errs != nil {
+		t.Errorf("a batch: %v", errs)
+	}
+	if a, err := c.Read(within(t), item, "item:1", nil); err != nil || a.Entry.Missing() {
+		t.Errorf("an item: got %+v, %v", a, err)
+	}
+	if n, err := c.Increment(within(t), "request_count"); n != 1 || err != nil {
+		t.Errorf("a counter: got %d, %v", n, err)
+	}
+	if n, err := c.Count(within(t), "request_count"); n != 1 || err != nil {
+		t.Errorf("a count: got %d, %v", n, err)
+	}
+	rate := limit.Rate{Count: 10, Window: hours}
+	g, err := c.TakeTokens(within(t), "hearth:limit:{a:}", rate, 10, 1)
+	if err != nil || c.ReturnTokens(within(t), "hearth:limit:{a:}", rate, g.Window, 1) != nil {
+		t.Errorf("a limit: got %+v, %v", g, err)
+	}
+	if err := c.Invalidate(within(t), []string{"user:1", "item:1"}); err != nil {
+		t.Errorf("an invalidation: %v", err)
+	}
+	redis.Do("RPUSH", "user:3", "x")
+	book.write("3", `{"v":3}`)
+	if a, err := c.Read(within(t), user, "user:3", source.Args{"3"}); err != nil || !a.Stored {
+		t.Errorf("a load over a list: got %+v, %v", a, err)
+	}
+}
+
+// entered is the gate of r, with a place taken.
+func entered(c *Cache, r *Resource) *gate {
+	g := c.gateOf(r)
+	g.enterAtOnce()
+	return g
 }

@@ -86,7 +86,7 @@ if not used and redis.call('EXISTS', KEYS[1]) == 0 then
   used = redis.pcall('HGET', KEYS[2], window)
   if type(used) == 'table' then used = false end
 end
-used = tonumber(used or 0)
+used = tonumber(used or 0) or 0
 local free = math.min(count, burst + math.floor(count * into / size)) - used
 if free <= 0 then
   local wait = size - into
