@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"hearth/internal/limit"
+	"hearth/internal/room"
 )
 
 // Errors, for errors.Is. Their causes are wrapped for the log; a client is
@@ -44,6 +45,10 @@ type Config struct {
 	Redis    RedisConfig   // URL "" means Embedded
 	Embedded string        // file of the embedded tier
 	Counts   *limit.Memory // counts limits where there is no Redis; nil: one of its own
+
+	// Answers is room for large answers on their way that memory does not keep;
+	// nil: they may take what they like.
+	Answers *room.Room
 
 	Revalidate  time.Duration // how long memory trusts a copy without asking again
 	LinkTimeout time.Duration
@@ -93,6 +98,7 @@ func New(cfg Config) (*Cache, error) {
 		cfg:   cfg,
 		store: newStore(newClock(), cfg.Budget, cfg.MissingShare, cfg.LinkTimeout),
 	}
+	c.store.account(newAloft(cfg.Answers))
 	c.life, c.stop = context.WithCancel(context.Background())
 	c.settings.Store(&cfg.Settings)
 	c.apply(&cfg.Settings)
@@ -203,10 +209,21 @@ func (a Answer) Data() []byte { return a.Entry.Data() }
 
 // Body is the finished answer, nil for a missing record.
 func (a Answer) Body() []byte {
-	if !a.FromDB || a.Entry.Missing() {
-		return a.Entry.Body()
+	front, back := a.Parts()
+	if len(back) == 0 {
+		return front
 	}
-	return a.resource.body(a.Entry.Data(), "db")
+	return append(append(make([]byte, 0, len(front)+len(back)), front...), back...)
+}
+
+// Parts are the finished answer in two parts, of which the first is the entry's
+// own bytes: nothing is copied. Both are nil for a missing record.
+func (a Answer) Parts() (front, back []byte) {
+	body := a.Entry.Body()
+	if !a.FromDB || body == nil || a.resource.Envelope == "" {
+		return body, nil
+	}
+	return body[:len(body)-len(tailCached)], tailLoaded
 }
 
 // jitter spreads d by ±10 %, so that what was written together does not

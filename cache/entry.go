@@ -31,7 +31,7 @@ type Entry struct {
 	owner    uint32        // id of the connection it was read on
 	epoch    uint32        // the owner's epoch at that time
 	resource uint32        // id of the Resource it was made for
-	used     atomic.Uint32 // reference bit of the eviction clock; it and due are all that changes
+	used     atomic.Uint32 // reference bit of the eviction clock, and see large.go; it and due are all that changes
 	keyLen   uint16
 	dataOff  uint16 // where the bare data begins in the body; 0: it is the body
 	etag     [tagBytes]byte
@@ -86,7 +86,7 @@ func buildEntry(r *Resource, key string, data []byte, flags uint8, most int64, p
 	var head, tail string
 	var gz []byte
 	if flags&flagMissing == 0 {
-		head, tail = r.wrapping("cache")
+		head, tail = r.wrapping()
 	} else {
 		data = nil
 	}
@@ -131,13 +131,15 @@ func (e *Entry) bytesAt(off, n int) []byte {
 // touch marks the entry as read. It writes only when it must, so that a hot
 // entry's cache line stays shared between the cores.
 func (e *Entry) touch() {
-	if e.used.Load() == 0 {
-		e.used.Store(1)
+	if e.used.Load()&usedRead == 0 {
+		e.used.Or(usedRead)
 	}
 }
 
 // secondChance takes the mark away and tells whether there was one.
-func (e *Entry) secondChance() bool { return e.used.Load() != 0 && e.used.CompareAndSwap(1, 0) }
+func (e *Entry) secondChance() bool {
+	return e.used.Load()&usedRead != 0 && e.used.And(^uint32(usedRead))&usedRead != 0
+}
 
 func (e *Entry) hasKey(key []byte) bool {
 	return int(e.keyLen) == len(key) && bytes.Equal(e.bytesAt(0, len(key)), key)

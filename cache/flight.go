@@ -180,7 +180,9 @@ func (s *store) finish(f *flight, res result, expiry int64) {
 			if res.ttl > 0 {
 				ends = f.sent + int64(res.ttl)
 			}
-			if res.stored = s.keep(res.entry, f.owner, f.epoch, expiry, ends); res.stored && ends != never && f.res.Records != nil {
+			res.stored = s.keep(res.entry, f.owner, f.epoch, expiry, ends)
+			s.aloft.measure(res.entry, res.stored)
+			if res.stored && ends != never && f.res.Records != nil {
 				res.entry.due.Store(f.res.dueAt(f.sent, ends, res.entry.Missing()))
 			}
 		}

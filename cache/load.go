@@ -313,7 +313,12 @@ func (q *query) entryOf(record []byte) *Entry {
 	if record == nil {
 		return newEntry(q.r, q.key, nil, flagMissing)
 	}
-	return q.store.entryToAnswer(q.r, q.key, record, 0)
+	if e := q.store.aloft.find(q.r, q.key, record, 0); e != nil {
+		return e
+	}
+	e := q.store.entryToAnswer(q.r, q.key, record, 0)
+	q.store.aloft.measure(e, e.length() <= q.store.maxValue.Load())
+	return e
 }
 
 func (q *query) loaded(e *Entry) Answer {

@@ -116,6 +116,13 @@ func (q *query) keepUntracked(e *Entry) bool {
 	if q.settings.Load().UntrackedTTL <= 0 || q.tier.up() == nil {
 		return false
 	}
+	sh := q.store.flightShard(q.key)
+	if e.length() > q.store.maxValue.Load() { // a second copy would be made for nothing
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		q.store.drop(q.key, func(old *Entry) bool { return old.flags&flagUntracked == 0 })
+		return false
+	}
 	var data []byte
 	flags := uint8(flagUntracked)
 	if e.Missing() {
@@ -124,7 +131,6 @@ func (q *query) keepUntracked(e *Entry) bool {
 		data = e.Data()
 	}
 	kept := q.store.entryToKeep(q.r, q.key, data, flags)
-	sh := q.store.flightShard(q.key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	now := q.store.now()

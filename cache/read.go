@@ -163,7 +163,10 @@ func (c *Cache) finished(r *Resource, key string, res *result, flags uint8) {
 	switch {
 	case res.err != nil:
 	case res.kind == kindValue:
-		res.entry = c.store.entryToKeep(r, key, res.data, flags)
+		if res.entry = c.store.aloft.find(r, key, res.data, flags); res.entry == nil {
+			res.entry = c.store.entryToKeep(r, key, res.data, flags)
+		}
+		res.data = nil // the entry has its own; a large value twice is too much
 	case res.kind == kindNull, res.kind == kindNone && r.Records == nil:
 		res.entry = newEntry(r, key, nil, flags|flagMissing)
 	}

@@ -57,25 +57,20 @@ func NewResource(name, envelope string, ttl Lifetimes, records source.Records) *
 	return r
 }
 
-// wrapping is what stands before and behind the data in an answer.
-func (r *Resource) wrapping(from string) (head, tail string) {
+// wrapping is what stands before and behind the data in an answer
+// of a tier.
+func (r *Resource) wrapping() (head, tail string) {
 	if r.Envelope == "" {
 		return "", ""
-	}
-	if from == "db" {
-		return r.head, `,"source":"db"}`
 	}
 	return r.head, tailCached
 }
 
+// tailCached stands behind the data in answers of a tier, tailLoaded in those of
+// a load.
 const tailCached = `,"source":"cache"}`
 
-// body joins data and its wrapping.
-func (r *Resource) body(data []byte, from string) []byte {
-	head, tail := r.wrapping(from)
-	b := make([]byte, 0, len(head)+len(data)+len(tail))
-	return append(append(append(b, head...), data...), tail...)
-}
+var tailLoaded = []byte(`,"source":"db"}`)
 
 // gzipFrom is the smallest body in bytes worth compressing: below it the
 // answer fits one packet either way.

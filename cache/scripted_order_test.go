@@ -93,8 +93,8 @@ func TestAPushInTheWindowBehindTheReply(t *testing.T) {
 	res := result{reply: got.reply, err: got.err}
 	d.finished(d.r, key, &res, got.flags)
 	d.store.finish(f, res, got.expiry)
-	if f.result.stored || string(f.result.data) != `{"v":1}` {
-		t.Errorf("stored %v, answer %s; want the answer delivered and not stored", f.result.stored, f.result.data)
+	if f.result.stored || string(f.result.entry.Data()) != `{"v":1}` {
+		t.Errorf("stored %v, answer %s; want the answer delivered and not stored", f.result.stored, f.result.entry.Data())
 	}
 	d.wantMemory("a", "")
 }

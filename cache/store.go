@@ -19,6 +19,7 @@ type store struct {
 	missing     *table // "no such record", in a share of its own (mass look-ups of absent ids displace nothing)
 	linkTimeout int64
 	maxValue    atomic.Int64 // larger bodies are served and not kept
+	aloft       *aloft       // large answers on their way
 
 	flights [flightShards]flightShard
 	owners  [ownerRing]atomic.Pointer[owner]
@@ -75,15 +76,19 @@ type stray struct {
 func newStore(c *clock, budget int64, missingShare float64, linkTimeout time.Duration) *store {
 	s := &store{
 		clock: c, entries: newTable(0), missing: newTable(0),
-		linkTimeout: int64(linkTimeout), delay: func(time.Duration) {}, open: func(string) bool { return false },
+		aloft: newAloft(nil), linkTimeout: int64(linkTimeout), delay: func(time.Duration) {}, open: func(string) bool { return false },
 	}
 	for i := range s.flights {
 		s.flights[i].flights = map[string]*flight{}
 		s.flights[i].watches = map[string]*watch{}
 	}
 	s.resize(budget, missingShare)
+	s.account(s.aloft)
 	return s
 }
+
+// account makes the store keep account of large answers in a. Before its first use.
+func (s *store) account(a *aloft) { s.aloft, s.entries.aloft, s.missing.aloft = a, a, a }
 
 func (s *store) newOwner(local bool) *owner {
 	o := &owner{id: s.lastID.Add(1), local: local, heard: make(chan struct{}, 1)}

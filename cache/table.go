@@ -18,6 +18,7 @@ type table struct {
 	bytes  atomic.Int64 // entries, slots and tags, as the allocator counts them
 	count  atomic.Int64
 	hand   atomic.Uint32 // next shard to evict from
+	aloft  *aloft        // hears which entries come and go
 }
 
 const (
@@ -43,7 +44,7 @@ type slots struct {
 }
 
 func newTable(budget int64) *table {
-	t := &table{}
+	t := &table{aloft: newAloft(nil)}
 	t.budget.Store(budget)
 	for i := range t.shards {
 		t.shards[i].slots.Store(newSlots(firstSlots))
@@ -97,8 +98,14 @@ func (t *table) insert(e *Entry) {
 		s = t.grow(sh, s)
 	}
 	i, old := s.find(e.hash, e.key())
+	t.aloft.entered(e)
 	s.entries[i].Store(e)
+	if old == e {
+		t.bytes.Add(-size)
+		return
+	}
 	if old != nil {
+		t.aloft.left(old)
 		t.bytes.Add(-int64(old.size))
 		return
 	}
@@ -176,6 +183,7 @@ func (t *table) vacate(sh *shard, s *slots, i int, old *Entry) {
 	}
 	s.tags[i].Store(0)
 	s.entries[i].Store(nil)
+	t.aloft.left(old)
 	sh.count--
 	t.count.Add(-1)
 	t.bytes.Add(-int64(old.size))

@@ -170,7 +170,7 @@ func classify(raw []byte, ttl time.Duration) reply {
 		return reply{kind: kindGuard, text: string(raw), ttl: ttl}
 	case bytes.Equal(jsonvalue.Trim(raw), null): // other programs may write it with spaces
 		return reply{kind: kindNull, data: null, ttl: ttl}
-	case !jsonvalue.Valid(raw):
+	case !isJSON(raw):
 		return reply{kind: kindBad, data: raw, ttl: ttl}
 	}
 	return reply{kind: kindValue, data: raw, ttl: ttl}

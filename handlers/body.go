@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -74,7 +73,9 @@ func objectBody(c *call) ([]byte, error) {
 	return body, nil
 }
 
-// firstRoom is how much room is made for a body before any of it has come.
+// firstRoom is how much room is made for a body before any of it has come. Every
+// connection has buffers of that order; what goes beyond it is taken from the
+// room that all bodies have in common, so that ordinary ones are never refused.
 const firstRoom = 16 << 10
 
 // readBody returns the request's body in bytes of its own.
@@ -105,7 +106,7 @@ func (c *call) readBody() ([]byte, error) {
 		conn.Reading() // the peer's turn again
 		defer conn.Handling()
 	}
-	body, err := readAll(c.content.Reader(in), min(max(int(c.content.Length), 512), firstRoom)+1, limit)
+	body, err := c.readAll(c.content.Reader(in), min(max(int(c.content.Length), 512), firstRoom)+1, limit)
 	if err != nil {
 		c.SetConnectionClose()
 		return nil, err
@@ -115,7 +116,7 @@ func (c *call) readBody() ([]byte, error) {
 }
 
 // readAll reads content of at most limit bytes, beginning with that much room.
-func readAll(content io.Reader, room, limit int) ([]byte, error) {
+func (c *call) readAll(content io.Reader, room, limit int) ([]byte, error) {
 	body := make([]byte, 0, room)
 	for {
 		n, err := content.Read(body[len(body):cap(body)])
@@ -128,9 +129,30 @@ func readAll(content io.Reader, room, limit int) ([]byte, error) {
 		case err != nil:
 			return nil, unread(err)
 		case len(body) == cap(body):
-			body = slices.Grow(body, min(len(body), limit+1-len(body)))
+			more := min(len(body), limit+1-len(body))
+			if !c.roomFor(more) {
+				return nil, crowded()
+			}
+			body = append(make([]byte, 0, len(body)+more), body...) // just so much, as append by itself would not
 		}
 	}
+}
+
+// roomFor takes room for so many bytes of the body more, until the request is
+// over.
+func (c *call) roomFor(bytes int) bool {
+	if !c.server.deps.Bodies.Take(int64(bytes)) {
+		return false
+	}
+	c.body += int64(bytes)
+	return true
+}
+
+// crowded is the answer while bodies on their way take all the memory there is
+// for them.
+func crowded() *problem {
+	return &problem{status: fasthttp.StatusServiceUnavailable, retry: true,
+		detail: "bodies of other requests take as much memory as the server may use for them; try again after the time in Retry-After, or send less at a time"}
 }
 
 func tooLarge(limit int) *problem {

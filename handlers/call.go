@@ -22,6 +22,7 @@ type call struct {
 	id     string // X-Request-Id; "" until one is needed
 	rates  rates
 	cause  error // of a problem answered, for the log
+	body   int64 // bytes taken from the room for bodies
 	// counted says that the answer is complete and counted: memory gave it.
 	counted bool
 	// expected says that a status of 500 or more is no fault: a health check.

@@ -10,6 +10,7 @@ import (
 	"hearth/internal/auth"
 	"hearth/internal/metrics"
 	"hearth/internal/param"
+	"hearth/internal/room"
 )
 
 // Config says what is served and what one request may cost. It is plain data
@@ -102,6 +103,9 @@ type Deps struct {
 	Keeper  *auth.Keeper
 	Metrics *metrics.Set
 	Log     *slog.Logger
+	// Bodies is room for what all requests together have of their bodies, beyond
+	// the first few KiB of each; nil: what they like.
+	Bodies *room.Room
 	// State is asked once per request; it must be cheap and safe for
 	// concurrent use.
 	State func() State

@@ -49,8 +49,8 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 	// The clock was read after the last byte of the request came in. So a
 	// process that was stopped and wakes up serves nothing on an old reading.
 	entry, ttl := s.memory.Hit(route.Resource, sc.buf, ctx.Time())
-	if entry == nil {
-		m = miss{hotRoute: route, raw: raw, admitted: true}
+	if entry == nil || entry.Large() { // large answers are kept account of, see parcel
+		m = miss{hotRoute: route, raw: raw, admitted: true, large: entry != nil}
 		if limited {
 			m.rates = rates{bytes.Clone(sc.rates.state), bytes.Clone(sc.rates.policy)}
 		}
@@ -68,11 +68,12 @@ func (s *Server) hot(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 	return miss{}, true
 }
 
-// miss is a record that memory does not have: its route, and the parameter,
-// which aliases the request and is canonical.
+// miss is a record that the fast path has not answered: its route, and the
+// parameter, which aliases the request and is canonical.
 type miss struct {
 	*hotRoute
 	raw      []byte
+	large    bool  // memory has it
 	admitted bool  // the limits that cover it have admitted it …
 	rates    rates // … and say this
 }
@@ -86,9 +87,13 @@ func (m miss) args() source.Args {
 	return source.Args{v.Arg}
 }
 
-// answerHit writes a fresh entry of memory and counts it.
-func (s *Server) answerHit(ctx *fasthttp.RequestCtx, rec *record, sc *scratch, entry *cache.Entry, ttl time.Duration) {
+// answerHit writes a fresh entry of memory and counts it. false means that there
+// is no room for a large one, and nothing was counted.
+func (s *Server) answerHit(ctx *fasthttp.RequestCtx, rec *record, sc *scratch, entry *cache.Entry, ttl time.Duration) bool {
 	code := s.writeEntry(ctx, rec, sc, entry)
+	if code == hitCongested {
+		return false
+	}
 	sc.buf = append(sc.buf[:0], valueMemoryHit...)
 	sc.buf = strconv.AppendInt(sc.buf, int64(ttl/time.Second), 10)
 	ctx.Response.Header.SetCanonical(headerCacheStatus, sc.buf)
@@ -99,6 +104,7 @@ func (s *Server) answerHit(ctx *fasthttp.RequestCtx, rec *record, sc *scratch, e
 	if s.watches(took) {
 		s.watch(ctx, code.status(), took)
 	}
+	return true
 }
 
 // writeEntry answers with an entry as it lies in memory: the record, "not
@@ -126,7 +132,9 @@ func (s *Server) writeEntry(ctx *fasthttp.RequestCtx, rec *record, sc *scratch, 
 		h.SetContentEncodingBytes(valueGzip)
 		body = compressed
 	}
-	ctx.Response.SetBodyRaw(body)
+	if !s.setBody(ctx, entry, body, nil) {
+		return hitCongested
+	}
 	return hitOK
 }
 

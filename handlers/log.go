@@ -133,6 +133,9 @@ func bodyBytes(ctx *fasthttp.RequestCtx, status int) int {
 	if ctx.IsHead() || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified {
 		return 0
 	}
+	if p, ok := ctx.Response.BodyStream().(*parcel); ok {
+		return p.size
+	}
 	return len(ctx.Response.Body())
 }
 

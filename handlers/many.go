@@ -22,31 +22,48 @@ func (s *Server) many(rec *record) operation {
 		}
 		// What memory has in whole needs no place among the work beyond it.
 		if answers, ok := s.memory.MemoryMany(rec.Resource, keys, args); ok {
-			s.writeMany(c, rec, answers)
-			return nil
+			return s.writeMany(c, rec, answers)
 		}
 		ctx, done, err := c.work()
 		if err != nil {
 			return err
 		}
 		defer done()
+		claim, ok := s.claimMany(keys)
+		if !ok {
+			return congested()
+		}
 		answers, err := s.reads.ReadMany(c.tell(ctx, rec), rec.Resource, keys, args)
+		claim()
 		if err != nil {
 			return err
 		}
-		s.writeMany(c, rec, answers)
-		return nil
+		return s.writeMany(c, rec, answers)
 	}
 }
 
-func (s *Server) writeMany(c *call, rec *record, answers []cache.Answer) {
-	body := []byte{'['}
+// claimMany takes room for those values of keys that are known to be large.
+func (s *Server) claimMany(keys []string) (done func(), ok bool) {
+	claims := make([]func(), 0, len(keys))
+	done = func() {
+		for _, claim := range claims {
+			claim()
+		}
+	}
+	for _, key := range keys {
+		claim, ok := s.memory.Claim(key)
+		if !ok {
+			done()
+			return nil, false
+		}
+		claims = append(claims, claim)
+	}
+	return done, true
+}
+
+func (s *Server) writeMany(c *call, rec *record, answers []cache.Answer) error {
 	cacheControl, farthest := rec.cacheControl, 0
 	for i := range answers {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = rec.appendAnswer(body, answers[i])
 		if answers[i].Detail != "" {
 			cacheControl = valueNoStore
 		}
@@ -57,22 +74,75 @@ func (s *Server) writeMany(c *call, rec *record, answers []cache.Answer) {
 	c.tier = answers[farthest].Tier
 	// One field for many answers: it tells of the one that came from farthest.
 	c.Response.Header.SetCanonical(headerCacheStatus, answers[farthest].AppendStatus(nil))
-	c.json(fasthttp.StatusOK, cacheControl, append(body, ']'))
+	c.json(fasthttp.StatusOK, cacheControl, nil)
+	if !s.setList(c, rec, answers) {
+		return congested()
+	}
+	return nil
 }
 
-// appendAnswer appends the body of a single answer, with null as the data of
-// a missing record.
-func (r *record) appendAnswer(dst []byte, a cache.Answer) []byte {
+// setList makes an array of answers the body. What is large is sent as a parcel:
+// false means that there is no room for it.
+func (s *Server) setList(c *call, rec *record, answers []cache.Answer) bool {
+	size := len(answers) + 1
+	for i := range answers {
+		front, back := rec.parts(answers[i])
+		size += len(front) + len(back)
+	}
+	if size < parcelFrom {
+		body := append(make([]byte, 0, size), '[')
+		for i := range answers {
+			if i > 0 {
+				body = append(body, ',')
+			}
+			front, back := rec.parts(answers[i])
+			body = append(append(body, front...), back...)
+		}
+		c.Response.SetBodyRaw(append(body, ']'))
+		return true
+	}
+	p, small, counts := &parcel{memory: s.memory}, 0, !c.IsHead()
+	between := listBegin
+	for i := range answers {
+		p.add(between)
+		front, back := rec.parts(answers[i])
+		switch e := answers[i].Entry; {
+		case !e.Large():
+			small += len(front)
+		case counts && !p.hold(e):
+			_ = p.Close()
+			return false
+		}
+		p.add(front)
+		p.add(back)
+		between = listNext
+	}
+	p.add(listEnd)
+	if counts && !p.take(small) {
+		_ = p.Close()
+		return false
+	}
+	c.Response.SetBodyStream(p, p.size)
+	return true
+}
+
+var listBegin, listNext, listEnd = []byte("["), []byte(","), []byte("]")
+
+// parts are the body of a single answer, with null as the data of a missing
+// record.
+func (r *record) parts(a cache.Answer) (front, back []byte) {
 	switch {
 	case !a.Entry.Missing():
-		return append(dst, a.Body()...)
+		return a.Parts()
 	case r.head == nil:
-		return append(dst, "null"...)
+		return nullData, nil
 	case a.FromDB:
-		return append(append(dst, r.head...), `null,"source":"db"}`...)
+		return r.head, nullLoaded
 	}
-	return append(append(dst, r.head...), `null,"source":"cache"}`...)
+	return r.head, nullCached
 }
+
+var nullData, nullLoaded, nullCached = []byte("null"), []byte(`null,"source":"db"}`), []byte(`null,"source":"cache"}`)
 
 // locateMany reads all values of the one parameter out of a query. Members of
 // the query that have other names are ignored, as they are on other paths.

@@ -18,8 +18,8 @@ import (
 type meter struct {
 	set      *metrics.Set
 	resource string
-	memory   [3]*metrics.Counter // by hitCode
-	seconds  *metrics.Histogram  // of memory hits
+	memory   [hitCongested]*metrics.Counter // by hitCode
+	seconds  *metrics.Histogram             // of memory hits
 
 	answers [len(cache.Tiers)][maxStatus]atomic.Pointer[metrics.Counter]
 	times   [len(cache.Tiers)]atomic.Pointer[metrics.Histogram]
@@ -35,6 +35,7 @@ const (
 	hitOK hitCode = iota
 	hitNotModified
 	hitMissing
+	hitCongested // no answer: there was no room for one
 )
 
 func (c hitCode) status() int { return [...]int{200, 304, 404}[c] }

@@ -22,29 +22,30 @@ func (s *Server) read(rec *record) operation {
 		// Memory first: an unusual spelling or a second parameter brought the
 		// request here, and hits are answered even when no more work fits.
 		sc.buf = append(sc.buf[:0], key...)
-		if s.readHit(c, rec, sc, args) {
-			return nil
+		if hit, err := s.readHit(c, rec, sc, args); hit {
+			return err
 		}
 		return s.readThrough(c, rec, sc, key, args)
 	}
 }
 
 // readHit answers from memory if it can. The key is in sc.buf.
-func (s *Server) readHit(c *call, rec *record, sc *scratch, args source.Args) bool {
+func (s *Server) readHit(c *call, rec *record, sc *scratch, args source.Args) (hit bool, err error) {
 	if c.Request.Header.PeekCanonical(headerIfMatch) != nil {
-		return false // a condition that may refuse the answer; see answer
+		return false, nil // a condition that may refuse the answer; see answer
 	}
 	entry, ttl := s.memory.Hit(rec.Resource, sc.buf, c.Time())
 	if entry == nil {
-		return false
+		return false, nil
 	}
-	c.counted = true
 	if entry.Due(ttl) && s.memory.TakeRefresh(rec.Resource, entry) {
 		s.memory.Refresh(rec.Resource, string(sc.buf), args, entry)
 	}
-	s.answerHit(c.RequestCtx, rec, sc, entry, ttl)
+	if c.counted = s.answerHit(c.RequestCtx, rec, sc, entry, ttl); !c.counted {
+		return true, congested()
+	}
 	c.rates.write(&c.Response.Header)
-	return true
+	return true, nil
 }
 
 // readMiss reads a record for which the fast path found no entry, or did not
@@ -57,8 +58,10 @@ func (s *Server) readMiss(c *call, m miss) error {
 	defer s.scratch.Put(sc)
 	sc.buf = m.key.One(sc.buf[:0], m.raw)
 	key, args := string(sc.buf), m.args()
-	if !m.admitted && s.readHit(c, m.record, sc, args) {
-		return nil
+	if !m.admitted || m.large {
+		if hit, err := s.readHit(c, m.record, sc, args); hit {
+			return err
+		}
 	}
 	return s.readThrough(c, m.record, sc, key, args)
 }
@@ -74,7 +77,12 @@ func (s *Server) readThrough(c *call, rec *record, sc *scratch, key string, args
 		return err
 	}
 	defer done()
+	claim, ok := s.memory.Claim(key)
+	if !ok {
+		return congested()
+	}
 	answer, err := s.reads.Read(c.tell(ctx, rec), rec.Resource, key, args)
+	claim()
 	if err != nil {
 		return err
 	}
@@ -89,16 +97,17 @@ func (s *Server) answer(c *call, rec *record, sc *scratch, a cache.Answer) error
 			return err
 		}
 	}
-	s.writeAnswer(c, rec, sc, a)
-	return nil
+	return s.writeAnswer(c, rec, sc, a)
 }
 
 // writeAnswer shapes what the tiers found.
-func (s *Server) writeAnswer(c *call, rec *record, sc *scratch, a cache.Answer) {
+func (s *Server) writeAnswer(c *call, rec *record, sc *scratch, a cache.Answer) error {
 	c.tier = a.Tier
 	h := &c.Response.Header
 	if !a.FromDB || a.Entry.Missing() {
-		s.writeEntry(c.RequestCtx, rec, sc, a.Entry)
+		if s.writeEntry(c.RequestCtx, rec, sc, a.Entry) == hitCongested {
+			return congested()
+		}
 	} else {
 		// There is no compressed variant of what the first reader gets, but
 		// there will be one under the same path.
@@ -108,7 +117,9 @@ func (s *Server) writeAnswer(c *call, rec *record, sc *scratch, a cache.Answer) 
 			rec.shapes.plain.CopyTo(h)
 		}
 		if !s.writeETag(c.RequestCtx, sc, a.Entry, false) {
-			c.Response.SetBodyRaw(a.Body())
+			if front, back := a.Parts(); !s.setBody(c.RequestCtx, a.Entry, front, back) {
+				return congested()
+			}
 		}
 	}
 	sc.buf = a.AppendStatus(sc.buf[:0])
@@ -118,6 +129,7 @@ func (s *Server) writeAnswer(c *call, rec *record, sc *scratch, a cache.Answer) 
 		// cache in front.
 		h.SetCanonical(headerCacheControl, valueNoStore)
 	}
+	return nil
 }
 
 // locate reads the path parameters of c and builds the record's key. Nothing

@@ -11,6 +11,7 @@ package handlers
 import (
 	"bytes"
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +20,7 @@ import (
 	"hearth/cache"
 	"hearth/internal/auth"
 	"hearth/internal/metrics"
+	"hearth/internal/room"
 	"hearth/internal/source"
 )
 
@@ -89,6 +91,9 @@ func New(config Config, deps Deps) *Server {
 		origins: newOrigins(config.CORS), hosts: auth.NewHosts(config.Hosts),
 		other:   newBareMeter(deps.Metrics, ""),
 		proxies: newProxies(config.TrustedProxies), foreign: newForeignLog(deps.Log),
+	}
+	if s.deps.Bodies == nil {
+		s.deps.Bodies = room.New(math.MaxInt64 / 2)
 	}
 	s.scratch.New = func() any {
 		return &scratch{buf: make([]byte, 0, 1024), stripe: deps.Metrics.Stripe()}
@@ -181,6 +186,7 @@ func (s *Server) slow(ctx *fasthttp.RequestCtx, m miss) {
 		}
 	}
 	defer c.settle()
+	defer func() { s.deps.Bodies.Give(c.body) }()
 	if !c.admitted && len(s.quotas) > 0 {
 		if err := s.admit(c); err != nil {
 			if m.hotRoute != nil {

@@ -44,7 +44,18 @@ func (s *Server) writeStored(c *call, rec *record, a cache.Answer) {
 	if !a.Entry.Missing() {
 		c.Response.Header.SetCanonical(headerETag, a.Entry.AppendETag(nil))
 	}
-	c.json(fasthttp.StatusOK, valueNoStore, rec.appendAnswer(nil, a))
+	c.json(fasthttp.StatusOK, valueNoStore, nil)
+	front, back := rec.parts(a)
+	size := len(front) + len(back)
+	if size < parcelFrom {
+		c.Response.SetBodyRaw(append(append(make([]byte, 0, size), front...), back...))
+		return
+	}
+	p := &parcel{memory: s.memory}
+	p.owe(size) // it is written, and has to be answered
+	p.add(front)
+	p.add(back)
+	c.Response.SetBodyStream(p, p.size)
 }
 
 // remove deletes the record.

@@ -159,7 +159,7 @@ func (a *App) assemble(cfg *config.Config, before *generation) (*generation, err
 		return nil, err
 	}
 	g.front = handlers.New(g.handlersConfig(docs), handlers.Deps{
-		Cache: a.cache, Keeper: g.keeper, Metrics: a.metrics, Log: a.log, Context: a.stopped,
+		Cache: a.cache, Keeper: g.keeper, Metrics: a.metrics, Log: a.log, Bodies: a.rooms.bodies, Context: a.stopped,
 		State: func() handlers.State { return handlers.State(a.state.Load()) },
 	})
 	g.admin = a.newAdmin(g)

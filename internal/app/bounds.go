@@ -3,6 +3,7 @@ package app
 import (
 	"hearth/handlers"
 	"hearth/internal/metrics"
+	"hearth/internal/room"
 )
 
 // registerBounds exports what alerts compare the other numbers with: an alert
@@ -20,6 +21,15 @@ func (a *App) registerBounds(gauge func(name, help string, read func() float64))
 		func() float64 { taken, _ := a.rooms.limitBytes(); return float64(taken) })
 	gauge("hearth_limit_bytes_max", "Bytes that subjects and counts of limits may take (a share of memory.budget, beside it).",
 		func() float64 { _, size := a.rooms.limitBytes(); return float64(size) })
+	for kind, r := range map[string]*room.Room{"answers": a.rooms.answers, "bodies": a.rooms.bodies} {
+		label := metrics.Label{Name: "kind", Value: kind}
+		a.metrics.GaugeFunc("hearth_in_flight_bytes", "Bytes of large answers on their way to clients that memory does not keep, and of requests' bodies.",
+			func() float64 { return float64(r.Taken()) }, label)
+		a.metrics.GaugeFunc("hearth_in_flight_bytes_max", "Bytes that they may take, for all connections together (a share of memory.budget, beside it).",
+			func() float64 { return float64(r.Size()) }, label)
+		a.metrics.CounterFunc("hearth_in_flight_refused_total", "Requests answered 503 because there was no room for the answer or the body.",
+			func() float64 { return float64(r.Refused()) }, label)
+	}
 	a.metrics.GaugeFunc("hearth_shared_tier_info", "The constant 1; its label says what the shared tier is.",
 		func() float64 { return 1 }, metrics.Label{Name: "tier", Value: a.cache.SharedTier().String()})
 }

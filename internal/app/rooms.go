@@ -12,10 +12,12 @@ type rooms struct {
 	subjects *room.Room // of limits, that are remembered
 	counts   *room.Room // of limits, where this process counts
 	counting *limit.Memory
+	answers  *room.Room // on their way, and kept by no memory
+	bodies   *room.Room // of requests
 }
 
 func newRooms(cfg *config.Config) *rooms {
-	r := &rooms{subjects: room.New(0), counts: room.New(0)}
+	r := &rooms{subjects: room.New(0), counts: room.New(0), answers: room.New(0), bodies: room.New(0)}
 	r.counting = limit.NewMemory(r.counts)
 	r.resize(cfg)
 	return r
@@ -27,6 +29,10 @@ const (
 	subjectShare = 32
 	// leastSubjects is for small budgets: some thousands of subjects.
 	leastSubjects = 512 << 10
+	// wireShare is the part of memory.budget that large answers on their way may
+	// take beside it, and again that bodies of requests may; wireBodies is how many
+	// of the largest bodies it has to be good for, however small the budget is.
+	wireShare, wireBodies = 4, 4
 )
 
 // resize makes the rooms what the configuration says.
@@ -34,6 +40,9 @@ func (r *rooms) resize(cfg *config.Config) {
 	budget := budgetOf(cfg)
 	r.subjects.Resize(max(budget/subjectShare, leastSubjects))
 	r.counts.Resize(max(budget/subjectShare, leastSubjects))
+	wire := max(budget/wireShare, wireBodies*int64(cfg.Server.MaxBody))
+	r.answers.Resize(wire)
+	r.bodies.Resize(wire)
 }
 
 // limitBytes is what is taken of both rooms of limits, and how large they are.

@@ -81,6 +81,7 @@ func (a *App) cacheConfig(cfg *config.Config) cache.Config {
 		Redis:      cache.RedisConfig{URL: cfg.Redis.URL.Reveal(), Password: cfg.Redis.Password.Reveal(), WaitReplicas: cfg.Redis.WaitReplicas},
 		Embedded:   cfg.Embedded.Path,
 		Counts:     a.rooms.counting,
+		Answers:    a.rooms.answers,
 		Revalidate: cfg.Memory.Revalidate, LinkTimeout: cfg.Memory.LinkTimeout, Lease: cfg.Load.Lease,
 		Settings: cacheSettings(cfg),
 		Log:      a.log, OnDelay: delay.Observe,
