@@ -148,6 +148,14 @@ func (c *call) roomFor(bytes int) bool {
 	return true
 }
 
+// giveRoom gives back what the body has taken.
+func (c *call) giveRoom() {
+	if c.body > 0 {
+		c.server.deps.Bodies.Give(c.body)
+		c.body = 0
+	}
+}
+
 // crowded is the answer while bodies on their way take all the memory there is
 // for them.
 func crowded() *problem {

@@ -186,7 +186,7 @@ func (s *Server) slow(ctx *fasthttp.RequestCtx, m miss) {
 		}
 	}
 	defer c.settle()
-	defer func() { s.deps.Bodies.Give(c.body) }()
+	defer c.giveRoom()
 	if !c.admitted && len(s.quotas) > 0 {
 		if err := s.admit(c); err != nil {
 			if m.hotRoute != nil {
