@@ -20,6 +20,9 @@ func TestProbeRedis(t *testing.T) {
 	}
 	f("a good one", cache.RedisConfig{URL: redis.URL()}, "")
 	f("nobody", cache.RedisConfig{URL: "redis://127.0.0.1:1"}, "connecting: ")
-	f("a wrong password", cache.RedisConfig{URL: redis.URL(), Password: "wrong"}, "connecting: ")
+	redis.Do("ACL", "SETUSER", "other", "on", ">right", "~*", "&*", "+@all", "-client|tracking")
+	other := strings.Replace(redis.URL(), "://", "://other:right@", 1)
+	f("an account that may not track", cache.RedisConfig{URL: other}, "CLIENT TRACKING")
+	f("a wrong password", cache.RedisConfig{URL: other, Password: "wrong"}, "WRONGPASS")
 	f("no URL", cache.RedisConfig{URL: "redis"}, "redis.url")
 }
