@@ -140,7 +140,8 @@ func problemOf(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
-	if bad, ok := errors.AsType[*source.BodyError](err); ok {
+	// A deletion that others stand against is no fault of a body.
+	if bad, ok := errors.AsType[*source.BodyError](err); ok && !errors.Is(err, source.ErrConflict) {
 		return &problem{status: 422, detail: bad.Error(), cause: err}
 	}
 	if unmet, ok := errors.AsType[*source.ConditionError](err); ok {

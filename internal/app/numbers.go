@@ -127,7 +127,8 @@ func (a *App) breakerOpen(g *generation, name string) bool {
 // numbers are those that no package below owns.
 type numbers struct {
 	reloads, reloadsFailed *metrics.Counter
-	loaded                 atomic.Int64 // Unix seconds
+	sourceSilent           atomic.Pointer[string] // why the database is down, in words for anybody
+	loaded                 atomic.Int64           // Unix seconds
 	denied, shared         byLimit
 }
 

@@ -14,6 +14,7 @@ import (
 	"hearth/handlers"
 	"hearth/internal/admin"
 	"hearth/internal/listen"
+	"hearth/internal/source"
 )
 
 // watch keeps asking whether the source can be reached, which also sets it up
@@ -52,8 +53,17 @@ func (a *App) pingSource() {
 		// A reload has come between, and may have closed this one.
 	case err == nil && !before:
 		a.log.Info("the database answers")
-	case err != nil && before && a.stopped.Err() == nil:
-		a.log.Warn("the database does not answer", "error", err)
+		a.numbers.sourceSilent.Store(nil)
+	case err == nil:
+		a.numbers.sourceSilent.Store(nil)
+	case a.stopped.Err() == nil:
+		why := "the database does not answer"
+		if source.RefusesAccess(err) {
+			why = "the database refuses the connection"
+		}
+		if said := a.numbers.sourceSilent.Swap(&why); before || said == nil || *said != why {
+			a.log.Warn(why, "error", err)
+		}
 	}
 }
 
@@ -67,7 +77,11 @@ func (a *App) checks() map[string]error {
 	if db := a.current.Load().db; db != nil {
 		checks["source"] = nil
 		if !db.Up() {
-			checks["source"] = admin.Reason("the database does not answer")
+			why := "the database does not answer"
+			if said := a.numbers.sourceSilent.Load(); said != nil {
+				why = *said
+			}
+			checks["source"] = admin.Reason(why)
 		}
 	}
 	return checks
