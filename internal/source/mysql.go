@@ -81,6 +81,7 @@ func mysqlConfig(cfg Config) (*mysql.Config, error) {
 	}
 	c.Logger = newDriverLog(cfg.Log)
 	c.ParseTime, c.Loc, c.MultiStatements, c.InterpolateParams = true, time.UTC, false, false
+	c.ClientFoundRows = true // a row that is set to what it was counts as changed
 	if c.Params == nil {
 		c.Params = map[string]string{}
 	}

@@ -32,9 +32,9 @@ func TestMySQLConfig(t *testing.T) {
 		}
 	}
 	const zone = "time_zone=%27%2B00%3A00%27"
-	f("mysql://u:p%40%2F@h/db", "u:p@/@tcp(h:3306)/db?parseTime=true&timeout=1s&"+zone)
-	f("mysql://u@[::1]:33/db?tls=skip-verify&sql_mode='ANSI'", "u@tcp([::1]:33)/db?parseTime=true&timeout=1s&tls=skip-verify&sql_mode=%27ANSI%27&"+zone)
-	f("mysql://u@h/db?socket=/run/m.sock&time_zone='Europe/Paris'&timeout=3s", "u@unix(/run/m.sock)/db?parseTime=true&timeout=3s&time_zone=%27Europe%2FParis%27")
+	f("mysql://u:p%40%2F@h/db", "u:p@/@tcp(h:3306)/db?clientFoundRows=true&parseTime=true&timeout=1s&"+zone)
+	f("mysql://u@[::1]:33/db?tls=skip-verify&sql_mode='ANSI'", "u@tcp([::1]:33)/db?clientFoundRows=true&parseTime=true&timeout=1s&tls=skip-verify&sql_mode=%27ANSI%27&"+zone)
+	f("mysql://u@h/db?socket=/run/m.sock&time_zone='Europe/Paris'&timeout=3s", "u@unix(/run/m.sock)/db?clientFoundRows=true&parseTime=true&timeout=3s&time_zone=%27Europe%2FParis%27")
 }
 
 func TestMySQLValues(t *testing.T) {

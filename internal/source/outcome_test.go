@@ -126,7 +126,8 @@ func message(in *bufio.Reader, first bool) ([]byte, error) {
 func renamed(t *testing.T, db *source.DB) source.Records {
 	return records(t, db, source.Spec{
 		Name: "user", Params: []source.Param{{Name: "id", Type: "int"}},
-		Select: `SELECT name FROM users WHERE id = {id}`, Upsert: `UPDATE users SET name = {body.name} WHERE id = {id}`,
+		// Behind WITH, so that nobody minds when it finds no row.
+		Select: `SELECT name FROM users WHERE id = {id}`, Upsert: `WITH one AS (SELECT 1) UPDATE users SET name = {body.name} WHERE id = {id}`,
 	})
 }
 

@@ -343,7 +343,7 @@ func (t *table) change(ctx context.Context, args Args, write write) (Change, err
 			tx.rollback()
 		}
 	}()
-	write = t.conditional(ctx, args, write)
+	write = t.conditional(ctx, args, effective(write))
 	c := &change{table: t, tx: tx, write: write}
 	if c.record, err = write(ctx, tx); err != nil {
 		if err = c.repeat(ctx, err); err != nil {
