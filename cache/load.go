@@ -270,9 +270,9 @@ func (c *Cache) loadAndFill(g *gate, group []*leased) {
 	open = nil
 	var all sync.WaitGroup
 	for i, k := range group[1:] { // side by side, so that the connection carries them in one piece
-		all.Go(func() { k.settle(ctx, records, i+1, err) })
+		all.Go(func() { k.settle(ctx, records, i+1, errorAt(err, i+1)) })
 	}
-	group[0].settle(ctx, records, 0, err)
+	group[0].settle(ctx, records, 0, errorAt(err, 0))
 	all.Wait()
 }
 
@@ -337,15 +337,35 @@ func (c *Cache) ask(ctx context.Context, g *gate, r *Resource, args []source.Arg
 	}
 	c.numbers.loaded(r, records, err)
 	switch {
-	case err == nil:
+	case err == nil, misspelt(err):
 		g.leave(nil)
-		return records, nil
+		return records, err
 	case ctx.Err() != nil && !errors.Is(err, source.ErrDown): // our own time was over, not the source's
 		g.leave(errNotLoaded)
 		return nil, fmt.Errorf("%w: loading from the source: %w", ErrTimeout, err)
 	}
 	g.leave(err)
 	return nil, fmt.Errorf("%w: loading from the source: %w", ErrUnavailable, err)
+}
+
+// misspelt tells that the source has answered, and that a row which was found
+// goes by another name: nothing of it may be kept under the one asked for.
+func misspelt(err error) bool {
+	var one *source.SpellingError
+	var several source.SpellingErrors
+	return errors.As(err, &one) || errors.As(err, &several)
+}
+
+// errorAt is what an error of several loads says of one of them.
+func errorAt(err error, i int) error {
+	var several source.SpellingErrors
+	if !errors.As(err, &several) {
+		return err
+	}
+	if one := several[i]; one != nil {
+		return one
+	}
+	return nil
 }
 
 // fetch calls the source. A panic in it is this load's failure and nobody

@@ -114,6 +114,11 @@ func (m *many) settle() error {
 		all.Go(func() { m.loadEmpty(empty, errs, one) })
 	}
 	all.Wait()
+	for n, open := range m.rest {
+		if misspelt(errs[n]) { // no record of that name; nothing is kept of it
+			m.answers[open.at], errs[n] = open.q.loaded(newEntry(open.q.r, open.q.key, nil, flagMissing)), nil
+		}
+	}
 	return errors.Join(errs...)
 }
 

@@ -21,13 +21,21 @@ type shelf struct {
 
 func (s *shelf) LoadMany(ctx context.Context, args []source.Args) ([][]byte, error) {
 	s.calls.Add(1)
-	records := make([][]byte, len(args))
+	records, others := make([][]byte, len(args)), source.SpellingErrors{}
 	for i, a := range args {
 		record, err := s.Load(ctx, a)
+		var other *source.SpellingError
+		if errors.As(err, &other) {
+			others[i] = other
+			continue
+		}
 		if err != nil && !errors.Is(err, source.ErrNoRecord) {
 			return nil, err
 		}
 		records[i] = record
+	}
+	if len(others) > 0 {
+		return records, others
 	}
 	return records, s.fails
 }

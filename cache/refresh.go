@@ -96,6 +96,9 @@ func (c *Cache) refresh(ctx context.Context, g *gate, r *Resource, key string, a
 		return refreshSkipped, err
 	}
 	records, err := c.ask(ctx, g, r, []source.Args{args})
+	if misspelt(err) { // the row has another name by now, and the copy none
+		return refreshFailed, errors.Join(err, c.Invalidate(ctx, []string{key}))
+	}
 	value, missing := null, true
 	if err == nil && records[0] != nil {
 		value, missing = records[0], false

@@ -86,7 +86,10 @@ func (n *numbers) of(r *Resource) *[len(LoadResults)]atomic.Int64 {
 // loaded counts what one call of the source has brought.
 func (n *numbers) loaded(r *Resource, records [][]byte, err error) {
 	counts := n.of(r)
-	if err != nil {
+	switch {
+	case misspelt(err) && records == nil: // there is no record of that name
+		counts[loadMissing].Add(1)
+	case err != nil && !misspelt(err):
 		counts[loadError].Add(1)
 	}
 	for _, record := range records {

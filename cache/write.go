@@ -110,8 +110,9 @@ func (w *writer) commit(ctx context.Context, change source.Change) ([]byte, erro
 // refused tells a client's mistake from a source that is away.
 func (w *writer) refused(ctx context.Context, err error) error {
 	var body *source.BodyError
+	var other *source.SpellingError
 	switch {
-	case errors.As(err, &body), errors.As(err, new(*source.ConditionError)), errors.Is(err, source.ErrNoRecord), errors.Is(err, source.ErrReadOnly), errors.Is(err, source.ErrConflict):
+	case errors.As(err, &body), errors.As(err, &other), errors.As(err, new(*source.ConditionError)), errors.Is(err, source.ErrNoRecord), errors.Is(err, source.ErrReadOnly), errors.Is(err, source.ErrConflict):
 		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: writing to the source: %w", ErrTimeout, err)

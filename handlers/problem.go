@@ -25,6 +25,7 @@ type problem struct {
 	after     time.Duration // add this Retry-After
 	challenge string        // WWW-Authenticate
 	allow     string        // Allow
+	location  string        // Location
 	close     bool          // and nothing more is read from the connection
 	cause     error
 }
@@ -79,6 +80,9 @@ func (p *problem) write(resp *fasthttp.Response) {
 	}
 	if p.allow != "" {
 		resp.Header.Set(fasthttp.HeaderAllow, p.allow)
+	}
+	if p.location != "" {
+		resp.Header.Set(fasthttp.HeaderLocation, p.location)
 	}
 	if p.retry {
 		resp.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(1+rand.IntN(3)))

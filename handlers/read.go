@@ -84,7 +84,7 @@ func (s *Server) readThrough(c *call, rec *record, sc *scratch, key string, args
 	answer, err := s.reads.Read(c.tell(ctx, rec), rec.Resource, key, args)
 	claim()
 	if err != nil {
-		return err
+		return rec.readElsewhere(err)
 	}
 	return s.answer(c, rec, sc, answer)
 }

@@ -16,6 +16,7 @@ import (
 // record is a resource as the requests for it need it.
 type record struct {
 	*cache.Resource
+	path         []param.Segment
 	params       []param.Param
 	values       []string // names under which the router hands over the parameters
 	key          param.Key
@@ -133,6 +134,7 @@ func (r routes) read(path string, m *meter, op operation) {
 func (s *Server) newRecord(c Resource) (*record, string) {
 	rec := &record{
 		Resource:     c.Cache,
+		path:         c.Path,
 		cacheControl: valueNoCache,
 		meter:        newMeter(s.deps.Metrics, c.Cache.Name),
 	}

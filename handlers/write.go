@@ -29,7 +29,7 @@ func (s *Server) put(rec *record) operation {
 		defer done()
 		answer, err := s.writes.Put(p.in(ctx, rec.Resource), rec.Resource, key, args, body)
 		if err != nil {
-			return err
+			return rec.writeElsewhere(err)
 		}
 		s.writeStored(c, rec, answer)
 		return nil
@@ -75,7 +75,7 @@ func (s *Server) remove(rec *record) operation {
 		}
 		defer done()
 		if err := s.writes.Delete(p.in(ctx, rec.Resource), rec.Resource, key, args); err != nil {
-			return err
+			return rec.writeElsewhere(err)
 		}
 		c.tier = cache.TierSource
 		c.SetStatusCode(fasthttp.StatusNoContent)

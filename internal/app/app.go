@@ -131,6 +131,7 @@ func (a *App) begin(g *generation) {
 func (a *App) warn(g *generation) {
 	all := append(g.cfg.Warnings[:len(g.cfg.Warnings):len(g.cfg.Warnings)], notes(g.cfg)...)
 	all = append(all, idle(g.cfg, g.front)...)
+	all = append(all, g.doubts()...)
 	if a.public.certs != nil {
 		all = append(all, a.public.certs.Warnings()...)
 	}

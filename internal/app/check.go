@@ -51,7 +51,7 @@ func Check(cfg *config.Config, faults []config.Fault) Report {
 		g.limits = append(g.limits, limit.New(limit.Config{Name: c.Name, Rate: rateOf(c.Rate), LocalRate: rateOf(c.LocalRate), Log: slog.New(slog.DiscardHandler)}))
 	}
 	front := handlers.New(g.handlersConfig(handlers.Docs{}), handlers.Deps{Metrics: metrics.New(""), Log: slog.New(slog.DiscardHandler)})
-	r.Warnings = append(r.Warnings, idle(cfg, front)...)
+	r.Warnings = append(append(r.Warnings, idle(cfg, front)...), g.doubts()...)
 	if cfg.Server.TLS.Cert != "" {
 		if certs, err := listen.LoadCertificates(listen.TLSFiles(cfg.Server.TLS)); err == nil {
 			r.Warnings = append(r.Warnings, certs.Warnings()...)
@@ -64,6 +64,21 @@ func Check(cfg *config.Config, faults []config.Fault) Report {
 func idle(cfg *config.Config, front *handlers.Server) (list []string) {
 	for _, l := range front.IdleLimits() {
 		list = append(list, cfg.Fault(fmt.Sprintf("limit.[%d].paths", l.Limit), "%s", l.Text).String())
+	}
+	return list
+}
+
+// doubts says which statements do not show by what name a row goes.
+func (g *generation) doubts() (list []string) {
+	for i, r := range g.cfg.Resources {
+		for _, k := range g.kinds {
+			if k.Name != r.Name {
+				continue
+			}
+			for _, text := range source.Doubts(k.cached.Records) {
+				list = append(list, g.cfg.Fault(fmt.Sprintf("resource.[%d].select", i), "%s", text).String())
+			}
+		}
 	}
 	return list
 }

@@ -38,7 +38,7 @@ func (g *generation) describe(k kind) openapi.Resource {
 	r := openapi.Resource{
 		Name: k.Name, Path: k.Path.Plain(), Params: k.Path.Params(), Envelope: k.Envelope, Many: k.Rows == "many",
 		Readable: true, CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: k.Path.Collection() != "",
-		HasSource: k.cached.Records != nil,
+		HasSource: k.cached.Records != nil, Renames: k.Select != "",
 	}
 	for _, m := range source.BodyMembers(k.cached.Records) {
 		r.PutMembers = append(r.PutMembers, openapi.Member{Name: m.Name, Required: m.Required})

@@ -169,8 +169,9 @@ type Resource struct {
 	SelectMany   string
 	Upsert       string
 	Delete       string
-	Origin       string // URL template
-	Rows         string // "one" or "many"
+	Origin       string            // URL template
+	Rows         string            // "one" or "many"
+	KeyColumns   map[string]string // by path parameter; "": nothing shows it
 	CacheControl string
 	Timeout      time.Duration // 0: the database's
 	TTL          Lifetimes

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,7 +38,7 @@ func (l *loader) validateSource(r *Resource, at string) {
 	if hasSelect && !l.hasDatabase() {
 		l.fault(at+".select", `needs database.url, or HEARTH_DATABASE_URL; write it as "sqlite:data.db" or "postgres://…"`)
 	}
-	for _, key := range []string{"select_many", "upsert", "delete"} {
+	for _, key := range []string{"select_many", "upsert", "delete", "key_columns"} {
 		if l.set(at+"."+key) && !hasSelect {
 			l.fault(at+"."+key, "needs select, which reads what it concerns; write one or remove this key")
 		}
@@ -49,6 +50,7 @@ func (l *loader) validateSource(r *Resource, at string) {
 	if r.Rows == "many" && !hasSelect {
 		l.fault(at+".rows", `"many" needs select, whose rows it means; write one or remove this key`)
 	}
+	l.validateKeyColumns(r, at)
 	if r.Origin != "" && l.given(at+".path") {
 		for _, p := range placeholder.FindAllString(r.Origin, -1) {
 			known := paramNames(r.Path)
@@ -69,6 +71,24 @@ func (l *loader) validateSource(r *Resource, at string) {
 	for _, key := range []string{"ttl", "timeout"} {
 		if l.set(at + "." + key) {
 			l.warnAt(at+"."+key, "has no effect: resource %q has neither select nor origin, and lives without expiry", r.Name)
+		}
+	}
+}
+
+// validateKeyColumns refuses columns for parameters that the path has not.
+func (l *loader) validateKeyColumns(r *Resource, at string) {
+	if !l.given(at + ".path") {
+		return
+	}
+	known := paramNames(r.Path)
+	for _, name := range slices.Sorted(maps.Keys(r.KeyColumns)) {
+		if slices.Contains(known, name) {
+			continue
+		}
+		if near := nearest(name, known); near != "" {
+			l.fault(at+".key_columns", "the path has no parameter %q; did you mean %q?", name, near)
+		} else {
+			l.fault(at+".key_columns", "the path has no parameter %q; it has %s", name, braced(known))
 		}
 	}
 }

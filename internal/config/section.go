@@ -82,6 +82,7 @@ func (l *loader) resource(place string) (table, func()) {
 				{name: "delete", read: text(&r.Delete, filled)},
 				{name: "origin", read: text(&r.Origin, checkURLTemplate)},
 				{name: "rows", read: text(&r.Rows, oneOf("one", "many"))},
+				{name: "key_columns", read: mapping(&r.KeyColumns, checkColumn), isList: true},
 				{name: "cache_control", read: text(&r.CacheControl, checkHeaderValue)},
 				{name: "timeout", read: span(&r.Timeout, 10*time.Millisecond, 5*time.Minute)},
 			},

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // checkName accepts what resources, limits and tokens are called: it appears in
@@ -44,6 +45,14 @@ func checkEnvelope(text string) string {
 		return "is the member that tells the source; take another one"
 	case !envelope.MatchString(text) || len(text) > 64:
 		return `is no member name; use letters, digits, _ and -, at most 64, or "" for the bare data`
+	}
+	return ""
+}
+
+// checkColumn accepts the name of a result's column, or "".
+func checkColumn(text string) string {
+	if strings.TrimSpace(text) != text || len(text) > 256 || strings.ContainsFunc(text, unicode.IsControl) {
+		return `is no column's name; write it as select returns it, such as "email"`
 	}
 	return ""
 }

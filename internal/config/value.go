@@ -92,6 +92,23 @@ func texts(dst *[]string, ok check) reader {
 	}
 }
 
+// mapping reads a table of texts whose keys are the file's own choice.
+func mapping(dst *map[string]string, ok check) reader {
+	return func(n *node, bad complain) {
+		if n.kind != tableNode {
+			bad(n, `%s is no table; write it as { name = "…" }`, describe(n))
+			return
+		}
+		all := map[string]string{}
+		for _, name := range n.names {
+			var s string
+			text(&s, ok)(n.table[name], bad)
+			all[name] = s
+		}
+		*dst = all
+	}
+}
+
 // flag reads true or false.
 func flag(dst *bool) reader {
 	return func(n *node, bad complain) {

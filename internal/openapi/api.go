@@ -40,6 +40,7 @@ type Resource struct {
 	CanDelete bool
 	ManyRead  bool // GET on the path without its last segment; one parameter only
 	HasSource bool // a database or an HTTP origin stands behind it
+	Renames   bool // a row may be found by another spelling of its key: reads are redirected
 
 	// Schema is a JSON Schema of the data. Without one it is derived from
 	// Example, as loosely as one example demands.

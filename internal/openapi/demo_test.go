@@ -16,7 +16,7 @@ func demo() openapi.API {
 		Resources: []openapi.Resource{
 			{
 				Name: "user", Path: "/user/{user_id}", Params: []openapi.Param{{Name: "user_id", Type: "int"}},
-				Envelope: "user", Readable: true, CanPut: true, CanDelete: true, ManyRead: true, HasSource: true,
+				Envelope: "user", Readable: true, CanPut: true, CanDelete: true, ManyRead: true, HasSource: true, Renames: true,
 				Example: raw(`{"id":1,"name":"张三","city":"北京"}`), ExampleArgs: []string{"1"}, MissingArgs: []string{"1000000"},
 				PutExample: raw(`{"name":"张三","city":"北京"}`),
 				PutMembers: []openapi.Member{{Name: "name", Required: true}, {Name: "city"}},

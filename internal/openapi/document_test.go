@@ -218,8 +218,8 @@ func TestStatuses(t *testing.T) {
 	ops := operations(doc)
 	for at, want := range map[string]string{ // besides those of any request
 		"GET /":                  "200 503",
-		"GET /user/{user_id}":    "200 304 404 412 422 429 502 503 504",
-		"HEAD /user/{user_id}":   "200 304 404 412 422 429 502 503 504",
+		"GET /user/{user_id}":    "200 304 308 404 412 422 429 502 503 504",
+		"HEAD /user/{user_id}":   "200 304 308 404 412 422 429 502 503 504",
 		"PUT /user/{user_id}":    "200 401 403 409 412 415 422 429 502 503 504",
 		"DELETE /user/{user_id}": "204 401 403 404 409 412 422 429 502 503 504",
 		"GET /user":              "200 422 429 502 503 504",

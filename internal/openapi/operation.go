@@ -125,6 +125,9 @@ func (r *resource) addRead() error {
 	if !r.Many {
 		statuses = append(statuses, "404")
 	}
+	if r.Renames {
+		statuses = append(statuses, "308")
+	}
 	headers := []string{headerETag, headerCacheStatus, headerCache, headerVary}
 	statuses, headers, text := r.limited(r.Path, statuses, headers, "Answers from the first tier that has it: memory, the shared tier, the source.")
 	params := append(slices.Clone(r.params), condition("If-None-Match", "An `ETag` seen before: answers 304 while it still stands."),

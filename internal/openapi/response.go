@@ -18,6 +18,7 @@ const (
 	headerRatePolicy  = "RateLimitPolicy"
 	headerAuth        = "WWWAuthenticate"
 	headerAllow       = "Allow"
+	headerLocation    = "Location"
 )
 
 // sharedHeader is a response header that several answers carry.
@@ -41,6 +42,7 @@ func headerTable() []sharedHeader {
 		{headerRate, "RateLimit", `What is left of a limit's window: r requests, for t seconds, such as ` + "`\"api\";r=42;t=1`" + `; r is a lower bound.`, text},
 		{headerRatePolicy, "RateLimit-Policy", `The limit itself: q requests in w seconds, such as ` + "`\"api\";q=5000;w=1`.", text},
 		{headerAuth, "WWW-Authenticate", "The scheme to use, `Bearer`.", text},
+		{headerLocation, "Location", "The record's own path.", object{{"type", "string"}, {"format", "uri-reference"}}},
 		{headerAllow, "Allow", "The methods that the path has; sent with 405.", text},
 	}
 }
@@ -78,12 +80,13 @@ type refusal struct {
 
 func refusalTable() []refusal {
 	return []refusal{
+		{"308", "OtherSpelling", "The record is found by this spelling of its key and goes by another one.", []string{headerLocation}},
 		{"400", "BadRequest", "The request is malformed: an escape such as `%zz`, or a body that is not JSON.", nil},
 		{"401", "Unauthorized", "A token is needed, and none or an unknown one was sent.", []string{headerAuth}},
 		{"403", "Forbidden", "The token lacks the scope `write`, or the request comes from a page of another origin.", nil},
 		{"404", "NotFound", "There is no such record.", nil},
 		{"408", "RequestTimeout", "The request did not arrive in time.", nil},
-		{"409", "Conflict", "Other records refer to this one.", nil},
+		{"409", "Conflict", "Other records refer to this one, or the row that was found goes by another spelling of its key. Nothing was changed.", nil},
 		{"412", "PreconditionFailed", "A condition of the request does not hold: the record is another one by now, or `If-Match` was given a weak validator, which never matches strongly.", nil},
 		{"413", "TooLarge", "The body has too many bytes, or the batch too many items.", nil},
 		{"415", "UnsupportedMediaType", "The body's `Content-Type` is none that this path takes.", nil},

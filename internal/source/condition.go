@@ -76,7 +76,7 @@ func (t *table) present(ctx context.Context, tx transaction, args Args) ([]byte,
 	if err != nil {
 		return nil, t.failed("looking at", t.blame(ctx, keySelect, err))
 	}
-	record, err := t.record(res)
+	record, err := t.record(res, args, t.inWrite(ctx, tx))
 	if errors.Is(err, ErrNoRecord) {
 		return nil, nil
 	}

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,13 +26,16 @@ func (m manyTable) LoadMany(ctx context.Context, args []Args) ([][]byte, error) 
 	if err := m.ready(ctx, args[0]); err != nil {
 		return nil, m.failed("loading", err)
 	}
-	records := make([][]byte, 0, len(args))
+	records, others := make([][]byte, 0, len(args)), SpellingErrors{}
 	for chunk := range slices.Chunk(args, manyChunk) {
-		some, err := m.loadChunk(ctx, chunk)
+		some, err := m.loadChunk(ctx, chunk, len(records), others)
 		if err != nil {
 			return nil, err
 		}
 		records = append(records, some...)
+	}
+	if len(others) > 0 {
+		return records, others
 	}
 	return records, nil
 }
@@ -41,8 +43,9 @@ func (m manyTable) LoadMany(ctx context.Context, args []Args) ([][]byte, error) 
 // loadChunk reads up to manyChunk records. Where the one statement cannot
 // answer for a value, the select decides: when a value does not even fit the
 // column's type, or when the database may consider equal what differs in
-// bytes (a collation that ignores case).
-func (m manyTable) loadChunk(ctx context.Context, args []Args) ([][]byte, error) {
+// bytes (a collation that ignores case). Rows that go by other names than they
+// were asked for are added to others, with the place of the chunk added.
+func (m manyTable) loadChunk(ctx context.Context, args []Args, place int, others SpellingErrors) ([][]byte, error) {
 	values := make([]any, 0, len(args))
 	wanted := make(map[string]bool, len(args))
 	for _, a := range args {
@@ -57,8 +60,12 @@ func (m manyTable) loadChunk(ctx context.Context, args []Args) ([][]byte, error)
 	}
 	records := make([][]byte, len(args))
 	for i, a := range args {
+		var other *SpellingError
 		records[i], err = m.pick(ctx, found, a)
-		if err != nil {
+		switch {
+		case errors.As(err, &other):
+			others[place+i] = other
+		case err != nil:
 			return nil, err
 		}
 	}
@@ -68,20 +75,28 @@ func (m manyTable) loadChunk(ctx context.Context, args []Args) ([][]byte, error)
 // manyFound is what a select_many found.
 type manyFound struct {
 	answered bool
-	records  map[string][]byte // by the text of the first column
-	folded   map[string]bool   // the same texts in lower case
+	shape    *shape
+	rows     map[string][][][]byte // by the first column, as a key has it
+	folded   map[string]bool       // the same texts in lower case
+	strange  bool                  // a row is of no key that was asked for
 }
 
 // pick takes the record that a names out of found, or loads it by itself
 // where found cannot know.
 func (m manyTable) pick(ctx context.Context, found manyFound, a Args) ([]byte, error) {
 	key := fmt.Sprint(a[0])
-	if record, ok := found.records[key]; ok {
-		return bytes.Clone(record), nil
+	rows, ok := found.rows[key]
+	if ok && m.clear(found.shape, rows, a) {
+		record, err := found.shape.record(rows, m.many)
+		if errors.Is(err, ErrNoRecord) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, m.failed("loading", markedError{err, ErrFault})
+		}
+		return record, nil
 	}
-	_, text := a[0].(string)
-	loose := text && (m.db.engine.dialect() == mysqlDialect || found.folded[strings.ToLower(key)])
-	if found.answered && !loose {
+	if found.answered && !ok && !m.loose(found, a[0], key) {
 		if m.many {
 			return []byte("[]"), nil
 		}
@@ -92,6 +107,27 @@ func (m manyTable) pick(ctx context.Context, found manyFound, a Args) ([]byte, e
 		return nil, nil
 	}
 	return record, err
+}
+
+// clear tells whether rows are beyond doubt the record of a: as many as there
+// may be, and by their own word the ones asked for.
+func (m manyTable) clear(s *shape, rows [][][]byte, a Args) bool {
+	if !m.many && len(rows) > 1 {
+		return false
+	}
+	own, _, err := m.names(s, rows, a)
+	_, padded := trimmed(a)
+	return err == nil && !padded && slices.Equal(own, a)
+}
+
+// loose tells whether a row may be there for a key that no first column shows:
+// the database takes some texts for equal that differ in bytes.
+func (m manyTable) loose(found manyFound, value any, key string) bool {
+	if _, text := value.(string); !text {
+		return found.strange
+	}
+	beyond := strings.IndexFunc(key, func(r rune) bool { return r >= 0x80 }) >= 0 // accents, wide letters
+	return m.db.engine.dialect() == mysqlDialect || found.strange || found.folded[strings.ToLower(key)] || beyond && len(found.rows) > 0
 }
 
 // find runs the select_many. What a record looks like only the select can
@@ -120,7 +156,7 @@ func (m manyTable) find(ctx context.Context, values []any, first Args) (manyFoun
 		skip, ok := s.manySkip(res.names)
 		if ok {
 			m.refusals.heard(keySelectMany)
-			return m.group(s, res.rows, skip)
+			return m.group(s, res.rows, skip, values), nil
 		}
 		if again {
 			err := markedError{unlike(res.names, s.names), ErrFault}
@@ -137,7 +173,8 @@ func (m manyTable) learn(ctx context.Context, first Args) error {
 		_, err = m.shapeOf(names)
 		return err
 	}
-	if _, err := m.Load(ctx, first); err != nil && !errors.Is(err, ErrNoRecord) {
+	var other *SpellingError
+	if _, err := m.Load(ctx, first); err != nil && !errors.Is(err, ErrNoRecord) && !errors.As(err, &other) {
 		return err
 	}
 	return nil
@@ -158,23 +195,25 @@ func (s *shape) manySkip(names []string) (skip int, ok bool) {
 	return 1, len(names) > 0 && slices.Equal(names[1:], s.names)
 }
 
-// group writes a record for each value of the first column.
-func (m manyTable) group(s *shape, rows [][][]byte, skip int) (manyFound, error) {
-	found := manyFound{answered: true, records: map[string][]byte{}, folded: map[string]bool{}}
-	groups := map[string][][][]byte{}
+// group puts the rows of each key together.
+func (m manyTable) group(s *shape, rows [][][]byte, skip int, values []any) manyFound {
+	found := manyFound{answered: true, shape: s, rows: map[string][][][]byte{}, folded: map[string]bool{}}
 	for _, cells := range rows {
 		key := cellText(cells[0])
-		groups[key] = append(groups[key], cells[skip:])
-	}
-	for key, rows := range groups {
-		record, err := s.record(rows, m.many)
-		if err != nil && !errors.Is(err, ErrNoRecord) {
-			return found, markedError{err, ErrFault}
+		if v, ok := valueOf(m.params[0], cells[0], nil); ok {
+			key = fmt.Sprint(v)
 		}
-		found.records[key] = record
+		found.rows[key] = append(found.rows[key], cells[skip:])
 		found.folded[strings.ToLower(key)] = true
 	}
-	return found, nil
+	asked := map[string]bool{}
+	for _, v := range values {
+		asked[fmt.Sprint(v)] = true
+	}
+	for key := range found.rows {
+		found.strange = found.strange || !asked[key]
+	}
+	return found
 }
 
 // cellText returns the text that a cell stands for.

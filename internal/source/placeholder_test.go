@@ -154,10 +154,10 @@ func TestRecordsFaults(t *testing.T) {
 		`delete: "$" is a bind parameter of SQLite; write a placeholder such as {name}`)
 	f(pg, Spec{Delete: "DELETE {id} ? a @> b :c $1"},
 		`delete: "$" is a bind parameter of PostgreSQL; write a placeholder such as {name}`)
-	f(lite, Spec{Params: []Param{{Name: "body", Type: "int"}, {Name: "x", Type: "float"}}, Select: "SELECT 1"},
+	f(lite, Spec{Params: []Param{{Name: "body", Type: "int"}, {Name: "x", Type: "float"}}, Select: "SELECT {x}"},
 		`path: the parameter {body} has the name of the request's body; rename it`,
 		`path: the parameter {x} has the unknown type "float"; write int, string or uuid`)
-	f(lite, Spec{Params: []Param{{Name: "a", Type: "int"}, {Name: "b", Type: "int"}}, Select: "SELECT 1", SelectMany: "SELECT 1 WHERE a IN ({a})"},
+	f(lite, Spec{Params: []Param{{Name: "a", Type: "int"}, {Name: "b", Type: "int"}}, Select: "SELECT {a} + {b}", SelectMany: "SELECT 1 WHERE a IN ({a})"},
 		`select_many: the path has 2 parameters, and a many-read needs exactly one`)
 	const shape = `select_many: the parameter has to stand as IN ({name}), or in PostgreSQL as = ANY({name})`
 	f(lite, Spec{SelectMany: "SELECT 1 WHERE id = {id}"}, shape)

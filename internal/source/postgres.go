@@ -179,7 +179,7 @@ func (e *postgresEngine) queryOn(ctx context.Context, conn *pgx.Conn, q query) (
 		oids = append(oids, f.DataTypeOID)
 	}
 	for rows.Next() {
-		if q.one && len(res.rows) == 1 {
+		if q.one && len(res.rows) == 2 {
 			continue // to the end all the same: an error may come after rows
 		}
 		cells := make([][]byte, len(oids))

@@ -188,7 +188,10 @@ func (t *table) probe(ctx context.Context, p prober, refused func(key string, er
 	}
 	var s *shape
 	if names != nil {
-		if s, err = newShape(names); err != nil {
+		if s, err = newShape(names); err == nil {
+			_, err = t.keyIndices(names, s.document)
+		}
+		if err != nil {
 			refused(keySelect, err)
 		}
 	}

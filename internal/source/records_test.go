@@ -248,8 +248,12 @@ func testRows(t *testing.T, newURL func(testing.TB) string) {
 		t.Errorf("many: got %s, %v, want %s", text, err, want)
 	}
 	spec.Many, spec.SelectMany = false, ""
-	if got, want := load(t, records(t, db, spec), "a"), `{"line":1,"text":"x"}`; got != want {
+	if got, want := load(t, records(t, db, spec), "b"), `{"line":1,"text":"z"}`; got != want {
 		t.Errorf("rows = one: got %s, want %s", got, want)
+	}
+	// Which of two rows is the record is nobody's to choose.
+	if got, err := records(t, db, spec).Load(t.Context(), source.Args{"a"}); !errors.Is(err, source.ErrFault) || errors.Is(err, source.ErrDown) {
+		t.Errorf("rows = one, and two rows: got %s, %v, want a fault of the configuration", got, err)
 	}
 }
 

@@ -35,6 +35,8 @@ type shape struct {
 	names    []string
 	prefixes [][]byte // {"a":  ,"b":  …
 	document bool
+	keyed    bool  // something shows the key of a row: …
+	keys     []int // … the column of each path parameter, or -1
 }
 
 // newShape fails when two columns have one name: a client could see only one

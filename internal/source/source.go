@@ -98,7 +98,9 @@ type Args []any
 // Their errors, and those of a Change, wrap ErrDown exactly if the source as a
 // whole is at fault.
 type Records interface {
-	// Load returns the record as JSON, or ErrNoRecord. The caller owns the bytes.
+	// Load returns the record as JSON, or ErrNoRecord. It fails with a
+	// *SpellingError when args find a row that goes by other ones; so do Put and
+	// Delete, and change nothing. The caller owns the bytes.
 	Load(ctx context.Context, args Args) ([]byte, error)
 	// Put starts a transaction which stores body (one JSON object) as the
 	// record that args name. It fails with a *BodyError when body does not fit.
@@ -114,7 +116,8 @@ type ManyRecords interface {
 	Records
 	// LoadMany returns the records that args name, in their order, and nil
 	// for each one that does not exist. A record has the same bytes as from
-	// Load. The caller owns them; no two results share memory.
+	// Load. The caller owns them; no two results share memory. With an error
+	// that is SpellingErrors all records are good but those it names.
 	LoadMany(ctx context.Context, args []Args) ([][]byte, error)
 }
 

@@ -22,6 +22,11 @@ type Spec struct {
 	Delete     string // "": Delete answers ErrReadOnly
 	Many       bool   // rows = "many": the record is an array of all rows
 	Timeout    time.Duration
+	// KeyColumns names, by path parameter, the column of the result that shows
+	// its value, or in a record that is a document the member, dots descending.
+	// What is not named is derived from Select. "" says that one row answers to
+	// one spelling only, so that nothing has to be shown.
+	KeyColumns map[string]string
 }
 
 // table is a resource in the database.
@@ -34,6 +39,7 @@ type table struct {
 
 	selects, selectMany, upsert, delete *statement
 
+	keys     []keyColumn // one for each path parameter
 	body     bodyReader
 	shape    atomic.Pointer[shape] // of the latest load
 	refusals refusals
@@ -56,7 +62,12 @@ func (db *DB) Records(spec Spec) (Records, error) {
 		}
 		return s
 	}
-	t.selects = read("select", spec.Select, false)
+	if t.selects = read("select", spec.Select, false); t.selects != nil {
+		faults = append(faults, unbound("select", t.selects, spec.Params)...)
+		var unknown []error
+		t.keys, unknown = keyColumns(spec, t.selects)
+		faults = append(faults, unknown...)
+	}
 	if spec.SelectMany != "" {
 		if t.selectMany = read("select_many", spec.SelectMany, false); t.selectMany != nil {
 			faults = append(faults, checkMany(t.selectMany, spec.Params)...)
@@ -125,11 +136,12 @@ func checkMany(s *statement, params []Param) []error {
 	return nil
 }
 
-// unbound finds path parameters that a write ignores: it would change other
-// records than the one it names.
+// unbound finds path parameters that a statement ignores: a write would change
+// other records than the one it names, a read would serve one row under all
+// names.
 func unbound(key string, s *statement, params []Param) (faults []error) {
 	for i, p := range params {
-		if s != nil && !s.binds(i) {
+		if s != nil && !s.binds(i) && p.Name != bodyName { // that name is a fault already
 			faults = append(faults, fmt.Errorf("%s: the path parameter {%s} is not bound", key, p.Name))
 		}
 	}
@@ -179,7 +191,7 @@ func (t *table) Load(ctx context.Context, args Args) ([]byte, error) {
 		}
 		return nil, t.failed("loading", t.blame(ctx, keySelect, err))
 	}
-	record, err := t.record(res)
+	record, err := t.record(res, args, t.inLoad(ctx))
 	if err != nil && !errors.Is(err, ErrNoRecord) {
 		return nil, t.failed("loading", err)
 	}
@@ -223,11 +235,18 @@ func (t *table) blame(ctx context.Context, key string, err error) error {
 	return err
 }
 
-// record writes a result of the resource's select. What cannot be written stays
-// so until an operator mends the statement or the data.
-func (t *table) record(res *result) ([]byte, error) {
+// record writes a result of the resource's select for args, if it is theirs.
+// What cannot be written stays so until an operator mends the statement or the
+// data.
+func (t *table) record(res *result, args Args, find lookup) ([]byte, error) {
 	s, err := t.shapeOf(res.names)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.alone(res); err != nil {
+		return nil, err
+	}
+	if err := t.judge(s, res.rows, args, find); err != nil {
 		return nil, err
 	}
 	record, err := s.record(res.rows, t.many)
@@ -242,6 +261,10 @@ func (t *table) shapeOf(names []string) (*shape, error) {
 		return s, nil
 	}
 	s, err := newShape(names)
+	if err == nil {
+		s.keyed = t.shows()
+		s.keys, err = t.keyIndices(names, s.document)
+	}
 	if err != nil {
 		err = markedError{fmt.Errorf("select: %w", err), ErrFault}
 		t.refusals.met(keySelect, err)
@@ -262,7 +285,24 @@ func (t *table) Put(ctx context.Context, args Args, body []byte) (Change, error)
 	if err != nil {
 		return nil, err
 	}
+	// InnoDB shows a transaction what stood when it first read. So on MySQL the
+	// look at what stands comes before it: the record that is read back must not
+	// be older than the write.
+	before, absent := t.db.engine.dialect() == mysqlDialect, false
+	if before {
+		if err := t.ready(ctx, args); err != nil {
+			return nil, t.failed("changing", err)
+		}
+		if absent, err = t.precede(args, t.inLoad(ctx)); err != nil {
+			return nil, err
+		}
+	}
 	return t.change(ctx, args, func(ctx context.Context, tx transaction) ([]byte, error) {
+		if !before {
+			if absent, err = t.precede(args, t.inWrite(ctx, tx)); err != nil {
+				return nil, t.unfit(err)
+			}
+		}
 		_, err := tx.exec(ctx, t.upsert.bind(args, values))
 		t.db.observe(err)
 		if err != nil {
@@ -272,7 +312,13 @@ func (t *table) Put(ctx context.Context, args Args, body []byte) (Change, error)
 			return nil, t.failed("storing", t.blame(ctx, keyUpsert, err))
 		}
 		t.refusals.heard(keyUpsert)
-		return t.stored(ctx, tx, args)
+		record, err := t.stored(ctx, tx, args)
+		if err == nil && record == nil && absent {
+			// What was stored is not found by the name it was sent to: a trigger
+			// has changed it, or it was cut off. It may be another's row by now.
+			return nil, &SpellingError{}
+		}
+		return record, err
 	})
 }
 
@@ -283,7 +329,7 @@ func (t *table) stored(ctx context.Context, tx transaction, args Args) ([]byte, 
 	if err != nil {
 		return nil, t.failed("reading back", t.blame(ctx, keySelect, err))
 	}
-	record, err := t.record(res)
+	record, err := t.record(res, args, t.inWrite(ctx, tx))
 	if errors.Is(err, ErrNoRecord) {
 		return nil, nil
 	}
@@ -291,6 +337,15 @@ func (t *table) stored(ctx context.Context, tx transaction, args Args) ([]byte, 
 		return nil, t.failed("reading back", err)
 	}
 	return record, nil
+}
+
+// unfit is for an error of the look at what stands: a value that fits no column
+// is the client's, as it is when the upsert meets it.
+func (t *table) unfit(err error) error {
+	if fault := t.db.engine.fault(err); fault.kind == faultData {
+		return &BodyError{Reason: fault.reason}
+	}
+	return err
 }
 
 // Delete implements Records.
@@ -303,6 +358,10 @@ func (t *table) Delete(ctx context.Context, args Args) (Change, error) {
 	q := t.delete.bind(args, nil)
 	unfit := false
 	c, err := t.change(ctx, args, func(ctx context.Context, tx transaction) ([]byte, error) {
+		if _, err := t.precede(args, t.inWrite(ctx, tx)); err != nil {
+			unfit = t.db.engine.fault(err).kind == faultData
+			return nil, err
+		}
 		n, err := tx.exec(ctx, q)
 		t.db.observe(err)
 		switch fault := t.db.engine.fault(err); {

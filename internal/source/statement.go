@@ -24,6 +24,7 @@ type statement struct {
 	fields  []field // members of the body that slots refer to
 	columns map[string]int
 	many    manyStyle
+	tokens  []token // the text in words, for finding columns
 }
 
 // slot is one occurrence of a placeholder: a path parameter, or a field of
@@ -60,7 +61,7 @@ func parse(d dialect, text string, params []Param, withBody bool) (*statement, e
 	if err != nil {
 		return nil, err
 	}
-	s := &statement{dialect: d, columns: map[string]int{}}
+	s := &statement{dialect: d, columns: map[string]int{}, tokens: tokens(pieces, params)}
 	var faults []error
 	var sql strings.Builder
 	for i, p := range pieces {
@@ -223,7 +224,7 @@ func (s *statement) binds(param int) bool {
 type query struct {
 	sql    string
 	args   []any
-	one    bool   // rows after the first are of no interest
+	one    bool   // one row is expected: a second is read to know of it, no third
 	keyed  bool   // a column json is the record itself although a key stands before it
 	varies bool   // the text depends on the request: do not keep it prepared
 	remedy remedy // for the fault that the attempt before met

@@ -219,7 +219,7 @@ func (e *stdEngine) collect(rows *sql.Rows, q query) (res *result, err error) {
 			}
 		}
 		res.rows = append(res.rows, cells)
-		if q.one {
+		if q.one && len(res.rows) == 2 {
 			return res, nil
 		}
 	}

@@ -1,0 +1,66 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+
+	"hearth/internal/param"
+	"hearth/internal/source"
+)
+
+// A database may find one row by several spellings of its key. The record has
+// one path all the same, that of the row's own key; from the others readers are
+// sent there, and writers are refused: a client that follows a redirect with a
+// write would have to be sure that the row is still the same.
+
+// readElsewhere turns "the row goes by another name" into a redirect to it.
+func (r *record) readElsewhere(err error) error {
+	path, other := r.elsewhere(err)
+	switch {
+	case !other:
+		return err
+	case path == "":
+		return &problem{status: 404, detail: "no such record", cause: err}
+	}
+	return &problem{status: 308, location: path, cause: err,
+		detail: "this record has one path, spelt as the row's own key is; it is in Location"}
+}
+
+// writeElsewhere turns it into the refusal of a write.
+func (r *record) writeElsewhere(err error) error {
+	path, other := r.elsewhere(err)
+	switch {
+	case !other:
+		return err
+	case path == "":
+		return &problem{status: 409, cause: err,
+			detail: "the row that this path leads to, or would make, has another key, which no path can spell; nothing was changed"}
+	}
+	return &problem{status: 409, cause: err,
+		detail: "the row that this path leads to has another key; nothing was changed. Write to the path that is spelt as the row's own key is: " + path}
+}
+
+// elsewhere returns the path of the row that err says was found, if it says so,
+// or "" if no path leads to it.
+func (r *record) elsewhere(err error) (path string, other bool) {
+	var spelling *source.SpellingError
+	if !errors.As(err, &spelling) {
+		return "", false
+	}
+	if spelling.Args == nil {
+		return "", true
+	}
+	next := 0
+	for _, seg := range r.path {
+		text := seg.Literal
+		if seg.Param != "" {
+			v, reason := param.Param{Name: seg.Param, Type: seg.Type}.Parse(fmt.Sprint(spelling.Args[next]))
+			if reason != "" {
+				return "", true
+			}
+			text, next = v.Segment, next+1
+		}
+		path += "/" + text
+	}
+	return path, true
+}
