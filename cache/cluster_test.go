@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/limit"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -90,6 +91,7 @@ func TestCluster(t *testing.T) {
 	if err != nil || len(answers) != 61 || !answers[60].Entry.Missing() {
 		t.Errorf("many-read over all nodes: %d answers, error %v", len(answers), err)
 	}
+	checkLimitOfCluster(t, c)
 	for i := range 5 { // a foreign program changes keys on whatever node they are
 		key := keys[i]
 		for _, n := range nodes {
@@ -101,5 +103,30 @@ func TestCluster(t *testing.T) {
 			a, err := c.Read(t.Context(), item, key, nil)
 			return err == nil && string(a.Data()) == `"changed"`
 		})
+	}
+}
+
+// checkLimitOfCluster: each subject is counted on the node of its slot, and so is
+// what it has had of the count that subjects without a key share.
+func checkLimitOfCluster(t *testing.T, c *Cache) {
+	t.Helper()
+	spend := spender(t, c, limit.Rate{Count: 10, Window: hours})
+	closeTo(c, "hearth:limit:{api:}")
+	shared := 0
+	for i := range 20 {
+		shared += spend(fmt.Sprint("subject ", i), 1)
+	}
+	if shared != 10 {
+		t.Errorf("%d subjects without a key were admitted, want 10", shared)
+	}
+	openTo(c, "hearth:limit:{api:}")
+	for i := range 20 {
+		want := 10
+		if i < 10 {
+			want = 9
+		}
+		if n := spend(fmt.Sprint("subject ", i), 20); n != want {
+			t.Errorf("subject %d was admitted %d times more, want %d", i, n, want)
+		}
 	}
 }

@@ -36,6 +36,9 @@ const (
 // Large tells whether answers with the entry have to be counted by Send.
 func (e *Entry) Large() bool { return e.size >= largeFrom }
 
+// Size is the bytes that the entry takes.
+func (e *Entry) Size() int64 { return int64(e.size) }
+
 // aloft are the large values that memory does not keep and answers are on their
 // way with, by key; and what is known of values that come.
 type aloft struct {
@@ -78,7 +81,7 @@ func (c *Cache) Send(e *Entry) bool {
 		if was < usedSent {
 			switch {
 			case was&usedKept == 0:
-				if takes = a.room.Take(int64(e.size)); !takes {
+				if takes = a.room.TakeOne(int64(e.size)); !takes {
 					return false
 				}
 			case a.room.Taken() > a.room.Size():
@@ -162,7 +165,7 @@ func (a *aloft) left(e *Entry) {
 // Without room ok is false; else done has to be called when it is read.
 func (c *Cache) Claim(key string) (done func(), ok bool) {
 	a := c.store.aloft
-	bytes := a.sizeOf(key)
+	bytes := c.KnownSize(key)
 	if bytes == 0 {
 		return func() {}, true
 	}
@@ -170,7 +173,7 @@ func (c *Cache) Claim(key string) (done func(), ok bool) {
 	defer a.mu.Unlock()
 	cl := a.reads[key]
 	if cl == nil {
-		if !a.room.Take(bytes) {
+		if !a.room.TakeOne(bytes) {
 			return nil, false
 		}
 		cl = &claim{bytes: bytes}
@@ -188,6 +191,10 @@ func (c *Cache) Claim(key string) (done func(), ok bool) {
 }
 
 const upperHalf uint64 = math.MaxUint32 << 32
+
+// KnownSize is how many bytes the value of a key had when it was last read, if it
+// was large; else 0.
+func (c *Cache) KnownSize(key string) int64 { return c.store.aloft.sizeOf(key) }
 
 func (a *aloft) sizeOf(key string) int64 {
 	hash := hashString(key)

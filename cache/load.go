@@ -285,6 +285,7 @@ func (k *leased) settle(ctx context.Context, records [][]byte, at int, err error
 		return
 	}
 	e := q.entryOf(records[at])
+	records[at] = nil // the entry has its own copy
 	a = q.loaded(e)
 	if e.Missing() && !q.missing.allow(q.store.now()) {
 		k.release(ctx) // served, not written: absent ids must not flood the shared tier

@@ -56,6 +56,7 @@ func (q *query) runPast(l, before *load, untracked bool) (a Answer, err error) {
 		return a, err
 	}
 	e := q.entryOf(records[0])
+	records[0] = nil // the entry has its own copy
 	a = q.loaded(e)
 	if untracked {
 		a.Detail = "untracked"

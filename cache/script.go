@@ -124,8 +124,10 @@ if redis.call('EXISTS', key) == 1 then
 else
   key = KEYS[2]
 end
-if redis.call('TYPE', key).ok ~= 'hash' then redis.call('DEL', key) end
-redis.call('HINCRBY', key, window, 1)
+if type(redis.pcall('HINCRBY', key, window, 1)) == 'table' then
+  redis.call('DEL', key)
+  redis.call('HINCRBY', key, window, 1)
+end
 redis.call('PEXPIRE', key, 3 * size)
 if redis.call('HLEN', key) > 4 then
   for _, old in ipairs(redis.call('HKEYS', key)) do

@@ -29,9 +29,9 @@ func (s *Server) many(rec *record) operation {
 			return err
 		}
 		defer done()
-		claim, ok := s.claimMany(keys)
-		if !ok {
-			return congested()
+		claim, err := s.claimMany(keys)
+		if err != nil {
+			return err
 		}
 		answers, err := s.reads.ReadMany(c.tell(ctx, rec), rec.Resource, keys, args)
 		claim()
@@ -43,7 +43,10 @@ func (s *Server) many(rec *record) operation {
 }
 
 // claimMany takes room for those values of keys that are known to be large.
-func (s *Server) claimMany(keys []string) (done func(), ok bool) {
+func (s *Server) claimMany(keys []string) (done func(), err error) {
+	if exceeds(keys, s.memory.KnownSize, s.memory.Room().Size()) {
+		return nil, tooMuch()
+	}
 	claims := make([]func(), 0, len(keys))
 	done = func() {
 		for _, claim := range claims {
@@ -54,11 +57,39 @@ func (s *Server) claimMany(keys []string) (done func(), ok bool) {
 		claim, ok := s.memory.Claim(key)
 		if !ok {
 			done()
-			return nil, false
+			return nil, congested()
 		}
 		claims = append(claims, claim)
 	}
-	return done, true
+	return done, nil
+}
+
+// exceeds tells whether all of them together, each counted once, have more than
+// most bytes.
+func exceeds[T comparable](all []T, bytes func(T) int64, most int64) bool {
+	sum := int64(0)
+	for _, one := range all {
+		sum += bytes(one)
+	}
+	if sum <= most { // nearly always
+		return false
+	}
+	seen := make(map[T]bool, len(all))
+	sum = 0
+	for _, one := range all {
+		if !seen[one] {
+			sum += bytes(one)
+		}
+		seen[one] = true
+	}
+	return sum > most
+}
+
+// tooMuch is the answer to a many-read that would never be answered, however
+// often it is tried again.
+func tooMuch() *problem {
+	return refuse(fasthttp.StatusUnprocessableEntity,
+		"the records asked for have more bytes together than the server may have on their way (a part of memory.budget); ask for fewer at a time")
 }
 
 func (s *Server) writeMany(c *call, rec *record, answers []cache.Answer) error {
@@ -75,15 +106,12 @@ func (s *Server) writeMany(c *call, rec *record, answers []cache.Answer) error {
 	// One field for many answers: it tells of the one that came from farthest.
 	c.Response.Header.SetCanonical(headerCacheStatus, answers[farthest].AppendStatus(nil))
 	c.json(fasthttp.StatusOK, cacheControl, nil)
-	if !s.setList(c, rec, answers) {
-		return congested()
-	}
-	return nil
+	return s.setList(c, rec, answers)
 }
 
-// setList makes an array of answers the body. What is large is sent as a parcel:
-// false means that there is no room for it.
-func (s *Server) setList(c *call, rec *record, answers []cache.Answer) bool {
+// setList makes an array of answers the body. What is large is sent as a parcel,
+// if there is room for it.
+func (s *Server) setList(c *call, rec *record, answers []cache.Answer) error {
 	size := len(answers) + 1
 	for i := range answers {
 		front, back := rec.parts(answers[i])
@@ -99,7 +127,16 @@ func (s *Server) setList(c *call, rec *record, answers []cache.Answer) bool {
 			body = append(append(body, front...), back...)
 		}
 		c.Response.SetBodyRaw(append(body, ']'))
-		return true
+		return nil
+	}
+	if int64(size) > s.memory.Room().Size() {
+		entries := make([]*cache.Entry, len(answers))
+		for i := range answers {
+			entries[i] = answers[i].Entry
+		}
+		if exceeds(entries, (*cache.Entry).Size, s.memory.Room().Size()) {
+			return tooMuch()
+		}
 	}
 	p, small, counts := &parcel{memory: s.memory}, 0, !c.IsHead()
 	between := listBegin
@@ -111,7 +148,7 @@ func (s *Server) setList(c *call, rec *record, answers []cache.Answer) bool {
 			small += len(front)
 		case counts && !p.hold(e):
 			_ = p.Close()
-			return false
+			return congested()
 		}
 		p.add(front)
 		p.add(back)
@@ -120,10 +157,10 @@ func (s *Server) setList(c *call, rec *record, answers []cache.Answer) bool {
 	p.add(listEnd)
 	if counts && !p.take(small) {
 		_ = p.Close()
-		return false
+		return congested()
 	}
 	c.Response.SetBodyStream(p, p.size)
-	return true
+	return nil
 }
 
 var listBegin, listNext, listEnd = []byte("["), []byte(","), []byte("]")

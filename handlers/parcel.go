@@ -97,7 +97,7 @@ func (p *parcel) Read(b []byte) (n int, err error) {
 // entry. What is large is sent as a parcel: false means that there is no room for
 // it.
 func (s *Server) setBody(ctx *fasthttp.RequestCtx, e *cache.Entry, front, back []byte) bool {
-	if !e.Large() || ctx.IsHead() {
+	if !e.Large() {
 		if len(back) > 0 {
 			front = append(append(make([]byte, 0, len(front)+len(back)), front...), back...)
 		}
@@ -105,7 +105,7 @@ func (s *Server) setBody(ctx *fasthttp.RequestCtx, e *cache.Entry, front, back [
 		return true
 	}
 	p := &parcel{memory: s.memory}
-	if !p.hold(e) {
+	if !ctx.IsHead() && !p.hold(e) { // to a HEAD only the length is told
 		return false
 	}
 	p.add(front)

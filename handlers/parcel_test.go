@@ -181,9 +181,16 @@ func TestLargeAnswersOnTheirWayAreBounded(t *testing.T) {
 		t.Errorf("with room again: got %d", a.StatusCode)
 	}
 	holds("nothing is held", 0)
-	if n := r.Taken(); n != 0 {
-		t.Errorf("%d bytes are held by nobody", n)
+	f.send(t, "GET", "/item?item_id=a&item_id=b&item_id=c", "").wantProblem(t, 422, "ask for fewer")
+	if a := f.send(t, "GET", "/item?item_id=a&item_id=a&item_id=a", ""); a.StatusCode != 200 || len(a.body) < 900<<10 {
+		t.Errorf("one record three times: got %d with %d bytes", a.StatusCode, len(a.body))
 	}
+	holds("nothing is held", 0)
+	r.Resize(100 << 10)
+	if a := f.send(t, "GET", "/item/c", ""); a.StatusCode != 200 {
+		t.Errorf("a record that is larger than the room, alone: got %d", a.StatusCode)
+	}
+	testkit.Eventually(t, 5*time.Second, "nothing is held by nobody", func() bool { return r.Taken() == 0 })
 }
 
 // TestALargeAnswerIsTheSameOnEveryWay: as a parcel, and from whichever tier.

@@ -23,10 +23,16 @@ func New(size int64) *Room {
 func (r *Room) Resize(size int64) { r.size.Store(size) }
 
 // Take takes n bytes, or tells that so many are not there.
-func (r *Room) Take(n int64) bool {
+func (r *Room) Take(n int64) bool { return r.take(n, false) }
+
+// TakeOne is Take, but for what has to be possible however large it is: where
+// nothing is taken at all, n may be more than there is.
+func (r *Room) TakeOne(n int64) bool { return r.take(n, true) }
+
+func (r *Room) take(n int64, alone bool) bool {
 	for {
 		taken := r.taken.Load()
-		if taken+n > r.size.Load() {
+		if taken+n > r.size.Load() && !(alone && taken <= 0) {
 			r.refused.Add(1)
 			return false
 		}

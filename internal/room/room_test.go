@@ -25,6 +25,13 @@ func TestRoom(t *testing.T) {
 	if !r.Take(5) {
 		t.Error("an empty room refused what it has")
 	}
+	if r.TakeOne(1) {
+		t.Error("one more was taken of a room that is full")
+	}
+	r.Give(5)
+	if r.Take(100) || !r.TakeOne(100) || r.TakeOne(1) {
+		t.Error("what is larger than the room is to be taken alone")
+	}
 }
 
 // TestNobodyTakesMoreThanThereIs, however many try at once.
