@@ -60,10 +60,16 @@ func start(path string, stderr io.Writer, ends <-chan os.Signal) (*app.App, erro
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		load := func() (*config.Config, error) { return config.Load(path, os.Environ()) }
+		load := func() (*config.Config, error) {
+			cfg, err := config.Load(path, os.Environ())
+			if err != nil {
+				err = errorOr(check(path, false, io.Discard), err)
+			}
+			return cfg, err
+		}
 		cfg, err := load()
 		if err != nil {
-			done <- outcome{err: errorOr(check(path, false, io.Discard), err)}
+			done <- outcome{err: err}
 			return
 		}
 		log := app.NewLog(cfg.Log, stderr)

@@ -46,6 +46,12 @@ func Check(cfg *config.Config, faults []config.Fault) Report {
 	if len(r.Faults) > 0 {
 		return r
 	}
+	tokens, _ := tokensOf(cfg.Auth.Tokens) // which refuse has judged
+	g.keeper = auth.New(tokens)
+	if _, err := g.docs(""); err != nil {
+		r.Faults = append(r.Faults, cfg.Fault("resource", "describing it for /openapi.json: %v", err))
+		return r
+	}
 	r.Warnings = append(cfg.Warnings[:len(cfg.Warnings):len(cfg.Warnings)], notes(cfg)...)
 	for _, c := range cfg.Limits {
 		g.limits = append(g.limits, limit.New(limit.Config{Name: c.Name, Rate: rateOf(c.Rate), LocalRate: rateOf(c.LocalRate), Log: slog.New(slog.DiscardHandler)}))

@@ -1,7 +1,7 @@
 package app
 
 import (
-	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -51,22 +51,22 @@ func (g *generation) openSources(before *generation) error {
 	} else if !c.URL.Empty() {
 		db, err := source.Open(g.databaseConfig())
 		if err != nil {
-			return err
+			return config.NewFaults([]config.Fault{g.cfg.Fault("database.url", "%v", err)})
 		}
 		g.db = db
 	}
-	var faults []error
-	for _, r := range g.cfg.Resources {
+	var faults []config.Fault
+	for n, r := range g.cfg.Resources {
 		i := slices.IndexFunc(before.kinds, func(k kind) bool { return reflect.DeepEqual(k.Resource, r) })
 		if i >= 0 && (same || r.Select == "" && (r.Origin == "" || loadTimeout(before.cfg, &r) == loadTimeout(g.cfg, &r))) {
 			g.kinds = append(g.kinds, before.kinds[i])
 			continue
 		}
 		k, err := g.newKind(r)
-		faults = append(faults, err)
+		faults = append(faults, specFaults(g.cfg, fmt.Sprintf("resource.[%d]", n), err)...)
 		g.kinds = append(g.kinds, k)
 	}
-	return errors.Join(faults...)
+	return Report{Faults: faults}.Err()
 }
 
 func (g *generation) newKind(r config.Resource) (kind, error) {

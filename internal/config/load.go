@@ -206,7 +206,9 @@ func (l *loader) meant(t table, at, name string) (key string, here bool) {
 	if near := nearest(name, t.names()); near != "" {
 		return shown(dotted(at, near)), true
 	}
-	return elsewhere(name, at, func(a, b string) bool { return folded(a) == folded(b) }), false
+	return elsewhere(name, at, func(a, b string) bool {
+		return folded(a) == folded(b) || len(name) > 3 && distance(strings.ToLower(a), strings.ToLower(b)) == 1
+	}), false
 }
 
 // elsewhere finds the key in another table whose last part is like name; those

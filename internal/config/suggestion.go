@@ -14,6 +14,9 @@ func nearest(name string, candidates []string) string {
 		return ""
 	}
 	best, least := "", max(2, len(name)/3)+1
+	if len(name) <= 3 { // two other letters are another word
+		least = 2
+	}
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
 		d := distance(name, strings.ToLower(c))
 		if len(name) > 2 && len(c) > 2 && (strings.HasPrefix(name, c) || strings.HasPrefix(c, name)) {
@@ -40,7 +43,20 @@ func alike(name string, candidates []string) string {
 			return c
 		}
 	}
+	for _, c := range candidates {
+		if slices.Contains(strings.Split(others[strings.ToLower(name)], " "), c) || strings.HasSuffix(c, "_"+strings.ToLower(name)) {
+			return c
+		}
+	}
 	return ""
+}
+
+// others are names that other programs have for what a key of ours means.
+var others = map[string]string{
+	"sql": "select", "query": "select", "statement": "select", "insert": "upsert", "update": "upsert", "put": "upsert", "remove": "delete",
+	"dsn": "url", "uri": "url", "host": "listen url", "addr": "listen url", "address": "listen url", "port": "listen url", "bind": "listen",
+	"upstream": "origin", "backend": "origin", "url": "origin", "requests": "rate", "limit": "rate", "expire": "ttl", "expiry": "ttl", "lifetime": "ttl",
+	"allowed_origins": "origins", "verbosity": "level", "lvl": "level", "pool_size": "max_conns", "route": "path", "prefix": "key", "key": "by",
 }
 
 // folded is a name without what is mistaken most easily.
