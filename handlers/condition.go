@@ -168,11 +168,12 @@ func isStar(list []byte) bool {
 const (
 	reasonWeak = "if-match compares strongly and the entity tags of this resource are weak, so no tag can match: send the tag of a read in If-Record-Match, " +
 		"or If-Match: * to require that the record exists"
-	reasonAbsent  = "if-match asks for an existing record and there is none"
-	reasonChanged = "if-match names no state that the record has now: read it again"
-	reasonRecord  = "if-record-match names no state that the record has now: read it again"
-	reasonExcept  = "if-none-match excludes the record as it is now"
-	reasonNoTag   = "if-match names a state, and what is asked for has none; leave it out"
+	reasonAbsent   = "if-match asks for an existing record and there is none"
+	reasonChanged  = "if-match names no state that the record has now: read it again"
+	reasonRecord   = "if-record-match names no state that the record has now: read it again"
+	reasonExcept   = "if-none-match excludes the record as it is now"
+	reasonNoRecord = "if-record-match is a condition of a PUT or DELETE of one record; leave it out"
+	reasonNoTag    = "if-match names a state, and what is asked for has none; leave it out"
 )
 
 // hopeless says why the conditions of a write cannot hold, whatever the record
@@ -241,12 +242,15 @@ func holds(h *fasthttp.RequestHeader, etag []byte) error {
 }
 
 // untagged wraps an operation on what has no validator and no present state
-// that a write could depend on, such as a batch: If-Match is refused there, too,
-// and never ignored.
+// that a write could depend on, such as a batch: conditions are refused there,
+// too, and never ignored.
 func untagged(op operation) operation {
 	return func(c *call) error {
 		if err := holds(&c.Request.Header, nil); err != nil {
 			return err
+		}
+		if len(c.Request.Header.PeekAll("If-Record-Match")) > 0 {
+			return refuse(fasthttp.StatusPreconditionFailed, reasonNoRecord)
 		}
 		return op(c)
 	}

@@ -148,5 +148,6 @@ func TestConditionalWrites(t *testing.T) {
 	f.send(t, "DELETE", "/user/1", "", "If-Record-Match: "+user).wantProblem(t, 412, "read it again")
 	f.send(t, "DELETE", "/user/1", "", "If-Record-Match: "+read("/user/1")).want(t, 204, "")
 	f.send(t, "POST", "/batch_process", `[{"id":"c"}]`, `If-Match: "x"`).wantProblem(t, 412, "leave it out")
+	f.send(t, "POST", "/batch_process", `[{"id":"c"}]`, "If-Record-Match: "+user).wantProblem(t, 412, "leave it out")
 	f.send(t, "GET", "/item/c", "").wantProblem(t, 404, "")
 }
