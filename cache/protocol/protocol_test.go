@@ -2,6 +2,8 @@ package protocol
 
 import (
 	"math/rand/v2"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,6 +22,9 @@ var (
 	rearmed  = Rules{Join: JoinRearmed}
 	deleting = Rules{Unguard: UnguardDeletes}
 	failover = Faults{Failover: true, Expire: true}
+
+	unanswered = Faults{Commit: CommitUnanswered}
+	forgotten  = Faults{Commit: CommitUnanswered, Expire: true}
 )
 
 var holds = []hold{
@@ -42,13 +47,28 @@ var holds = []hold{
 	{"joins by tracking, links break", Setup{Cast: "W0 W1 R1", Rules: rearmed, Faults: breaking}, 14000},
 	{"links break", Setup{Cast: "W0 R0 R1 R1", Faults: breaking, Start: Warm}, 318566},
 	{"a guard outlives a COMMIT under way", Setup{Cast: "W0 W1 R0 R1", Faults: Faults{Commit: CommitInDoubt}}, 232330},
+	{"COMMIT is not answered, expiry", Setup{Cast: "W0 R0 R1", Faults: forgotten, Start: Warm}, 41466},
+	{"COMMIT is not answered, expiry", Setup{Cast: "W0 W1 R0", Faults: forgotten}, 81880},
+	{"COMMIT is not answered, expiry", Setup{Cast: "W0 W0 R0", Faults: forgotten}, 77699},
+	{"COMMIT is not answered, expiry", Setup{Cast: "W0 D R0", Faults: forgotten}, 7954},
+	{"COMMIT is not answered, refreshes, expiry", Setup{Cast: "W0 R0 X1", Faults: forgotten, Start: Warm}, 14038},
+	{"COMMIT is not answered, links break", Setup{Cast: "W0 R0 R1", Faults: Faults{Commit: CommitUnanswered, Links: true}, Start: Warm}, 8409},
 	{"guards and unguards reach the replica", Setup{Cast: "W0 R0 R1", Faults: failover, Start: Filled}, 19018},
 	{"guards and unguards reach the replica", Setup{Cast: "W0 W1 R1", Faults: failover, Start: Filled}, 18947},
 }
 
+// longHolds are explored when HEARTH_LONG is 1.
+var longHolds = []hold{
+	{"COMMIT is not answered", Setup{Cast: "W0 W1 R0 R1", Faults: unanswered}, 932930},
+}
+
 // TestProtocolHolds explores all states of each setup.
 func TestProtocolHolds(t *testing.T) {
-	for _, h := range holds {
+	all := holds
+	if os.Getenv("HEARTH_LONG") == "1" {
+		all = slices.Concat(holds, longHolds)
+	}
+	for _, h := range all {
 		t.Run(h.name+"/"+h.setup.Cast, func(t *testing.T) {
 			t.Parallel()
 			got := mustModel(t, h.setup).Explore()
@@ -83,6 +103,14 @@ var failures = []failure{
 		Setup{Cast: "W0 R0", Faults: Faults{Commit: CommitOutlivesGuard}}, 9},
 	{"gap: failover to a replica that lacks the guard", SharedTier,
 		Setup{Cast: "W0 R1", Rules: Rules{Replicate: ReplicateLater}, Faults: Faults{Failover: true}, Start: Filled}, 5},
+	{"guard renewed for the time of the request only", OnTheWire,
+		Setup{Cast: "W0 R0 R1", Rules: Rules{Renew: RenewForRequest}, Faults: unanswered}, 11},
+	{"a guard lost behind a COMMIT is not set anew", OnTheWire,
+		Setup{Cast: "W0 R0 R1", Rules: Rules{Renew: RenewOnly}, Faults: forgotten}, 11},
+	{"reads past the tiers do not see to the guard", OnTheWire,
+		Setup{Cast: "W0 R0 R1", Rules: Rules{Renew: RenewApart}, Faults: forgotten}, 11},
+	{"a guard set anew does not count as shared", SharedTier,
+		Setup{Cast: "W0 W1", Rules: Rules{Renew: RenewAlone}, Faults: forgotten}, 11},
 	{"acknowledged though the unguard failed", ReadYourWrites,
 		Setup{Cast: "W0 R0 R1", Rules: Rules{Confirm: ConfirmCommit}, Faults: expiring}, 9},
 	{"own copy dropped before the unguard is sent", ReadYourWrites,

@@ -3,6 +3,10 @@ package protocol
 // reader emits the steps of a reader.
 func (x expansion) reader(n int) {
 	p, r, i := x.s.Processes[n], x.s.Redis, x.m.Processes[n].Instance
+	if (p.Phase == Idle || p.Phase == Waiting) && x.unsettled(i) {
+		x.loadPast(LoadsPastWrite, n)
+		return
+	}
 	switch p.Phase {
 	case Idle:
 		if x.s.Instances[i].Memory == NoVersion {
@@ -13,10 +17,7 @@ func (x expansion) reader(n int) {
 		case r.Kind == Nothing || r.IsValue():
 			x.readTracked(n, i)
 		case r.IsGuard():
-			st := x.advance(LoadsPastGuard, n, PastGuard)
-			st.Version = x.s.DB
-			st.After.Processes[n].Value, st.After.Processes[n].Saw = x.s.DB, r
-			x.emit(st)
+			x.loadPast(LoadsPastGuard, n)
 		}
 	case Acquiring:
 		x.acquire(n, i)
@@ -30,8 +31,16 @@ func (x expansion) reader(n int) {
 	case PastGuard:
 		st := x.advance(AnswersPastGuard, n, Done)
 		st.Version = p.Value
+		x.confirmPast(&st.After, i, p.Value)
 		x.emit(st)
 	}
+}
+
+func (x expansion) loadPast(a Act, n int) {
+	st := x.advance(a, n, PastGuard)
+	st.Version = x.s.DB
+	st.After.Processes[n].Value, st.After.Processes[n].Saw = x.s.DB, x.s.Redis
+	x.emit(st)
 }
 
 // readTracked begins a flight, unless there is one to be joined.

@@ -29,7 +29,7 @@ func (x expansion) refresher(n int) {
 // claim takes the refresh lease, in the sibling key: the value stands on.
 func (x expansion) claim(n int) {
 	saw := x.s.Redis
-	if x.s.Refresher != Nobody {
+	if x.s.Refresher != Nobody || x.unsettled(x.m.Processes[n].Instance) {
 		return
 	}
 	if !saw.IsValue() {

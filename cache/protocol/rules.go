@@ -19,6 +19,7 @@ type Rules struct {
 	Confirm   Confirm
 	Break     Break
 	Replicate Replicate
+	Renew     Renew
 }
 
 // Unguard is what a writer does to the key after its commit.
@@ -203,6 +204,27 @@ const (
 	ReplicateLater
 )
 
+// Renew is who sees to a guard while the outcome of its COMMIT is unknown. A client
+// who has read the record of that commit takes it for acknowledged.
+type Renew uint8
+
+const (
+	// RenewUntilKnown renews until the outcome is known, and sets anew, marked as
+	// shared, what was lost all the same: sooner or later, and in any case before a
+	// read past both tiers is answered.
+	RenewUntilKnown Renew = iota
+	// RenewForRequest renews as long as the request has time, which is over when the
+	// answer to COMMIT is lost.
+	RenewForRequest
+	// RenewOnly renews until the outcome is known, and sets nothing anew.
+	RenewOnly
+	// RenewApart sets anew sooner or later; reads past both tiers do not wait for it.
+	RenewApart
+	// RenewAlone does not mark as shared what it sets anew. Another writer may have
+	// come and gone while it was lost.
+	RenewAlone
+)
+
 // Faults are the accidents that may happen. Without any, processes end their
 // work, and placeholders of the dead expire.
 type Faults struct {
@@ -222,7 +244,10 @@ const (
 	// CommitInDoubt: the writer dies, the database commits later, and the guard
 	// stands until then.
 	CommitInDoubt
-	// CommitOutlivesGuard: the same, and the guard expires before. This is a
+	// CommitUnanswered: the database takes its time, or the answer is lost; the
+	// writer lives, and asks until it knows.
+	CommitUnanswered
+	// CommitOutlivesGuard: as CommitInDoubt, and the guard expires before. This is a
 	// gap: the design does not survive it.
 	CommitOutlivesGuard
 )

@@ -62,6 +62,9 @@ func (c Content) IsValue() bool { return c.Kind == Value || c.Kind == ForeignVal
 // IsGuard tells whether somebody writes.
 func (c Content) IsGuard() bool { return c.Kind == Guard || c.Kind == SharedGuard }
 
+// guardedBy tells whether the guard of process n stands.
+func (c Content) guardedBy(n int) bool { return c.IsGuard() && c.Tag&(1<<n) != 0 }
+
 // LeaseOf is the lease of process n.
 func LeaseOf(n int) Content { return Content{Kind: Lease, Tag: uint8(n)} }
 
@@ -181,6 +184,10 @@ const (
 
 	Guarded   // writer: to commit
 	Doubt     // writer: dead, its COMMIT under way
+	Sent      // writer: to hear of its COMMIT; with a version once the database has committed
+	Unsure    // writer: the same, and the answer is lost
+	Settling  // writer: its outcome is known at last; to remove its guard
+	Settled   // writer: to read the key from the tiers again
 	Committed // writer: to remove its guard
 	Dropped   // writer: the same, with its local copy dropped before (DropBefore)
 	Clean     // writer: to acknowledge
@@ -190,7 +197,7 @@ const (
 	Waiting   // reader: for a change of a placeholder
 	Loading   // reader, refresher: to load
 	Filling   // reader: to fill
-	PastGuard // reader: to answer what it loaded past a guard
+	PastGuard // reader: to answer what it loaded past the tiers
 
 	Storing // refresher: to renew the value
 
@@ -201,7 +208,7 @@ const (
 )
 
 var phaseNames = [...]string{
-	"idle", "guarded", "in doubt", "committed", "dropped", "clean", "reading", "acquiring", "waiting",
+	"idle", "guarded", "in doubt", "committing", "unsure", "settling", "settled", "committed", "dropped", "clean", "reading", "acquiring", "waiting",
 	"loading", "filling", "past the guard", "storing", "wrote", "done", "dead",
 }
 

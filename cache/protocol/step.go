@@ -16,6 +16,12 @@ const (
 	Aborts // its guard is lost, the transaction is rolled back
 	DiesInCommit
 	CommitsLate // the database does, of a writer that is dead
+	SendsCommit
+	Lands // the database commits, of a writer that has not heard of it
+	HearsOutcome
+	LosesAnswer   // and says that nobody knows
+	SetsGuardAnew // which was lost
+	LearnsOutcome
 	DropsCopy
 	RemovesGuard
 	FailsToRemoveGuard
@@ -28,6 +34,7 @@ const (
 	Loads
 	Fills // unless Refused
 	LoadsPastGuard
+	LoadsPastWrite // of its own instance, whose outcome is unknown
 	AnswersPastGuard
 
 	// Refreshers.
@@ -69,10 +76,11 @@ type Step struct {
 var actFormats = [Acts]string{
 	MeetsContent: "meets something", TakesReply: "takes the reply", LinkBreaks: "its link breaks", Expires: "a placeholder expires",
 	SetsGuard: "sets its guard", Commits: "commits %d", Aborts: "cannot renew its guard, aborts",
-	DiesInCommit: "sends COMMIT and dies", CommitsLate: "is dead, but the database commits %d", DropsCopy: "drops its copy",
+	DiesInCommit: "sends COMMIT and dies", CommitsLate: "is dead, but the database commits %d", SendsCommit: "sends COMMIT", Lands: "has not heard of it, but the database commits %d",
+	HearsOutcome: "hears of its COMMIT", LosesAnswer: "does not hear of its COMMIT", SetsGuardAnew: "sets its guard anew", LearnsOutcome: "learns of its COMMIT", DropsCopy: "drops its copy",
 	RemovesGuard: "removes its guard", FailsToRemoveGuard: "cannot reach Redis", Acknowledges: "acknowledges %d",
 	ReadsTracked: "reads tracked", TakesLease: "takes the lease", Loads: "loads %d", Fills: "fills %d",
-	LoadsPastGuard: "loads %d past the guard", AnswersPastGuard: "answers %d, stores nothing",
+	LoadsPastGuard: "loads %d past the guard", LoadsPastWrite: "loads %d past an unsettled write", AnswersPastGuard: "answers %d, stores nothing",
 	TakesRefreshLease: "takes the refresh lease", LoadsToRefresh: "loads %d to refresh", Refreshes: "stores %d",
 	CommitsForeign: "(foreign) commits %d", SetsForeign: "(foreign) SETs %d", DeletesForeign: "(foreign) DELs",
 	Dies: "dies", TakesInvalidation: "takes the invalidation", TakesArmed: "has read its lease tracked",

@@ -166,7 +166,8 @@ func (x expansion) expiry() {
 			continue
 		}
 		phase := x.s.Processes[n].Phase
-		if phase.ended() || x.m.Faults.Expire || phase == Doubt && x.m.Faults.Commit == CommitOutlivesGuard {
+		unkept := phase == Unsure && x.m.Rules.Renew == RenewForRequest
+		if phase.ended() || unkept || x.m.Faults.Expire || phase == Doubt && x.m.Faults.Commit == CommitOutlivesGuard {
 			st := x.step(Expires, n)
 			st.Content = r
 			st.After.write(r.without(n))

@@ -13,6 +13,12 @@ func (x expansion) writer(n int) {
 		st.Version = x.s.DB + 1
 		st.After.DB = st.Version
 		x.emit(st)
+	case Sent, Unsure:
+		x.awaitOutcome(n)
+	case Settling:
+		x.removeGuard(n)
+	case Settled:
+		x.acknowledge(n)
 	case Committed:
 		if x.m.Rules.Drop == DropBefore {
 			st := x.advance(DropsCopy, n, Dropped)
@@ -63,11 +69,96 @@ func (x expansion) commit(n int) {
 	st.After.DB = st.Version
 	st.After.Processes[n].Value = st.Version
 	x.emit(st)
-	if r := x.s.Redis; !r.IsGuard() || r.Tag&(1<<n) == 0 {
+	if !x.s.Redis.guardedBy(n) {
 		x.emit(x.advance(Aborts, n, Committed))
 	}
-	if x.m.Faults.Commit != CommitAtOnce {
+	switch x.m.Faults.Commit {
+	case CommitAtOnce:
+	case CommitUnanswered:
+		x.emit(x.advance(SendsCommit, n, Sent))
+	default:
 		x.emit(x.advance(DiesInCommit, n, Doubt))
+	}
+}
+
+// awaitOutcome: the database commits at any time, or not at all. Until the writer
+// hears of it, or learns it by asking, the guard has to stand.
+func (x expansion) awaitOutcome(n int) {
+	p := x.s.Processes[n]
+	to := func(a Act, phase Phase) Step {
+		st := x.advance(a, n, phase)
+		st.After.Processes[n].Value = p.Value
+		return st
+	}
+	if p.Value == NoVersion {
+		st := x.step(Lands, n)
+		st.Version = x.s.DB + 1
+		st.After.DB = st.Version
+		st.After.Processes[n].Value = st.Version
+		x.emit(st)
+	}
+	if p.Phase == Sent {
+		x.emit(to(HearsOutcome, Committed))
+		st := to(LosesAnswer, Unsure)
+		x.m.forget(&st.After, x.m.Processes[n].Instance)
+		x.emit(st)
+	} else {
+		x.emit(to(LearnsOutcome, Settling))
+	}
+	switch x.m.Rules.Renew {
+	case RenewUntilKnown, RenewApart, RenewAlone:
+		if !x.s.Redis.guardedBy(n) {
+			st := x.step(SetsGuardAnew, n)
+			x.setAnew(&st.After, n)
+			x.emit(st)
+		}
+	}
+}
+
+// setAnew is a guard that was lost behind a COMMIT. What stands in its place may have been
+// filled from before that.
+func (x expansion) setAnew(s *State, n int) {
+	guard := GuardOf(x.m.Rules.Renew != RenewAlone, n)
+	if s.Redis.IsGuard() {
+		guard.Kind = SharedGuard
+		guard.Tag |= s.Redis.Tag
+	}
+	x.m.forget(s, x.m.Processes[n].Instance)
+	s.write(guard)
+	s.Refresher = Nobody
+	if x.replicates() {
+		s.Replica = guard
+	}
+}
+
+// unsettled tells whether the outcome of a write of instance i is unknown, or its
+// guard not removed yet: then its reads go past both tiers.
+func (x expansion) unsettled(i int) bool {
+	for n, p := range x.m.Processes {
+		if p.Kind == Writer && p.Instance == i && x.s.Processes[n].Phase >= Unsure && x.s.Processes[n].Phase <= Settled {
+			return true
+		}
+	}
+	return false
+}
+
+// confirmPast is what a read past both tiers of instance i does before it is answered
+// with v: it sees to the guards of writes whose outcome is unknown. Who has read a commit knows
+// of it: it counts as acknowledged.
+func (x expansion) confirmPast(s *State, i int, v Version) {
+	for n, w := range x.m.Processes {
+		p := x.s.Processes[n]
+		if w.Kind != Writer || w.Instance != i || p.Phase < Unsure || p.Phase > Settled {
+			continue
+		}
+		upholds := x.m.Rules.Renew == RenewUntilKnown || x.m.Rules.Renew == RenewAlone
+		if upholds && p.Phase != Settled && !s.Redis.guardedBy(n) {
+			x.setAnew(s, n)
+		}
+		if p.Value != NoVersion && p.Value <= v {
+			s.Acked = max(s.Acked, p.Value)
+			s.Instances[i].Here = max(s.Instances[i].Here, p.Value)
+		}
 	}
 }
 
@@ -79,7 +170,7 @@ func (x expansion) removeGuard(n int) {
 	alone := r == GuardOf(false, n)
 	content, writes := Content{}, true
 	switch {
-	case rule == UnguardFills && p.Value != NoVersion && alone:
+	case rule == UnguardFills && p.Phase != Settling && p.Value != NoVersion && alone:
 		content = x.value(p.Value)
 	case rule == UnguardOwn && !alone:
 		writes = false
@@ -89,7 +180,11 @@ func (x expansion) removeGuard(n int) {
 			content.Kind = SharedGuard
 		}
 	}
-	st := x.advance(RemovesGuard, n, Clean)
+	to := Clean
+	if p.Phase == Settling {
+		to = Settled
+	}
+	st := x.advance(RemovesGuard, n, to)
 	st.After.Processes[n].Value = p.Value
 	if writes {
 		st.After.write(content)
