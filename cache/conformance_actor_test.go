@@ -24,7 +24,11 @@ type actor struct {
 	orders chan bool // go on, or give up
 
 	leaving  atomic.Bool // its read is out of time
-	pastLoad atomic.Bool // its load is past a guard
+	pastLoad atomic.Bool // its load is past the tiers
+	slow     atomic.Bool // its COMMIT is not answered at once
+	lost     atomic.Bool // nor ever
+	learned  atomic.Bool // but the database tells what became of it
+	landed   atomic.Int32
 	tracking atomic.Pointer[flight]
 
 	// Of the play's goroutine; the others are handed over by an event.
@@ -44,16 +48,17 @@ const (
 	beforeLease                 // to take the lease
 	beforeLoad                  // to ask the source
 	beforeFill                  // to fill what it has loaded
-	afterPastLoad               // loaded past a guard, to answer
+	afterPastLoad               // loaded past the tiers, to answer
 	beforeCommit                // its guard stands, its transaction runs
 	beforeUnguard               // committed or rolled back
 	afterUnguard                // unguarded, nothing dropped yet
 	beforeRefreshed             // to renew what it has loaded
+	inCommit                    // COMMIT is sent
 )
 
 var spotNames = [...]string{
 	"off stage", "after a plain read", "before its lease", "before its load", "before its fill", "after a load past a guard",
-	"before its commit", "before its unguard", "after its unguard", "before storing a refresh",
+	"before its commit", "before its unguard", "after its unguard", "before storing a refresh", "in its commit",
 }
 
 func (s spot) String() string { return spotNames[s] }
@@ -298,6 +303,17 @@ type entering struct {
 }
 
 func (e *entering) Commit(context.Context) error {
+	if a := e.a; a.slow.Load() {
+		goOn := a.stop(inCommit)
+		e.version = a.landed.Load()
+		switch {
+		case a.lost.Load():
+			return source.ErrUnknownOutcome
+		case !goOn || e.version == 0:
+			return errCurtain // refused
+		}
+		return nil
+	}
 	e.version = e.a.play.db.Add(1)
 	return nil
 }
@@ -309,6 +325,6 @@ func (e *entering) Record() []byte {
 	return e.a.play.record(e.version)
 }
 
-func (e *entering) Over(context.Context) (bool, error) { return true, nil }
+func (e *entering) Over(context.Context) (bool, error) { return e.a.learned.Load(), nil }
 
 func (e *entering) Rollback() {}

@@ -229,3 +229,73 @@ func (r *rehearsal) claim(i int) error {
 	a.start(func(ctx context.Context) { a.cache.refreshNow(ctx, r.res, r.key, r.args(a), []byte(was)) })
 	return a.await(offStage)
 }
+
+// performCommit is perform for commits that are not answered at once.
+func (r *rehearsal) performCommit(a *actor, st *protocol.Step) error {
+	switch st.Act {
+	case protocol.SendsCommit:
+		a.slow.Store(true)
+		return a.tell(true, inCommit)
+	case protocol.Lands:
+		a.landed.Store(r.db.Add(1))
+	case protocol.HearsOutcome:
+		return a.tell(true, beforeUnguard)
+	case protocol.LosesAnswer:
+		a.lost.Store(true)
+		if err := a.tell(true, offStage); err != nil || !errors.Is(a.err, ErrUnconfirmed) {
+			return fmt.Errorf("%s ends with %v (%w), want ErrUnconfirmed", a.name, a.err, err)
+		}
+	case protocol.LearnsOutcome:
+		a.learned.Store(true)
+		return a.await(beforeUnguard)
+	case protocol.SetsGuardAnew:
+		u := &a.cache.writes
+		if err := u.uphold(within(r.t), u.of(func(w *openWrite) bool { return w.token == a.token })); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settled lets a writer go on whose call is over long since: its key is read from the
+// tiers again.
+func (r *rehearsal) settled(a *actor) error {
+	select {
+	case a.orders <- true:
+	case <-time.After(patience):
+		return fmt.Errorf("%s does not wait where it should", a.name)
+	}
+	u := &a.cache.writes
+	testkit.Eventually(r.t, patience, a.name+" is settled", func() bool {
+		return len(u.of(func(w *openWrite) bool { return w.token == a.token })) == 0
+	})
+	return nil
+}
+
+// of returns the open writes that are meant.
+func (u *openWrites) of(meant func(*openWrite) bool) (all []*openWrite) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for w := range u.all {
+		if meant(w) {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// upholds tells whether a read past the tiers sees to guards before it is answered.
+func upholds(m *protocol.Model, at protocol.State, st *protocol.Step) bool {
+	return st.Act == protocol.AnswersPastGuard && writerIn(m, at, st, protocol.Unsure, protocol.Settled)
+}
+
+// writerIn tells whether another writer of the step's instance is in one of some
+// phases.
+func writerIn(m *protocol.Model, at protocol.State, st *protocol.Step, from, to protocol.Phase) bool {
+	for n, p := range m.Processes {
+		if n != int(st.Process) && p.Kind == protocol.Writer && p.Instance == m.Processes[st.Process].Instance && at.Processes[n].Phase >= from && at.Processes[n].Phase <= to {
+			return true
+		}
+	}
+	return false
+}

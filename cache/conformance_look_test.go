@@ -13,7 +13,9 @@ import (
 
 // follow notes what the step has changed in the model and beside it.
 func (r *rehearsal) follow(st *protocol.Step) {
-	changed := writes(st) && (r.now.Redis.Kind != protocol.Nothing || st.After.Redis.Kind != protocol.Nothing)
+	upheld := upholds(r.model, r.now, st)
+	wrote := writes(st) || upheld && st.After.Redis != r.now.Redis
+	changed := upheld || wrote && (r.now.Redis.Kind != protocol.Nothing || st.After.Redis.Kind != protocol.Nothing)
 	for i := range st.After.Instances {
 		after, mine := st.After.Instances[i].Memory, int(st.Instance) == i
 		switch {
@@ -30,7 +32,7 @@ func (r *rehearsal) follow(st *protocol.Step) {
 			r.memory[i] = after // an own write
 		}
 	}
-	r.told(func(i int) bool { return r.now.Instances[i].Tracked && writes(st) }, changed)
+	r.told(func(i int) bool { return r.now.Instances[i].Tracked && wrote }, changed)
 	if st.Act == protocol.ReadsTracked {
 		i := r.model.Processes[st.Process].Instance
 		n := note{model: true, real: r.actors[st.Process].tracking.Load() != nil, ending: testkit.Encode(nil)}
@@ -58,7 +60,7 @@ func (r *rehearsal) told(model func(i int) bool, changed bool) {
 func writes(st *protocol.Step) bool {
 	switch st.Act {
 	case protocol.SetsGuard, protocol.RemovesGuard, protocol.TakesLease, protocol.Fills, protocol.Refreshes,
-		protocol.SetsForeign, protocol.DeletesForeign, protocol.Expires:
+		protocol.SetsForeign, protocol.DeletesForeign, protocol.Expires, protocol.SetsGuardAnew:
 		return !st.Refused
 	}
 	return false

@@ -201,6 +201,9 @@ func (r *rehearsal) set(v protocol.Version) {
 // end lets everybody go home.
 func (r *rehearsal) end() {
 	close(r.over)
+	for _, a := range r.actors {
+		a.learned.Store(true)
+	}
 	for i := range r.caches {
 		r.wires[i].end()
 	}
@@ -233,7 +236,12 @@ func (r *rehearsal) perform(st *protocol.Step) error {
 		return a.tell(false, beforeUnguard)
 	case protocol.RemovesGuard:
 		return a.tell(true, afterUnguard)
+	case protocol.SendsCommit, protocol.Lands, protocol.HearsOutcome, protocol.LosesAnswer, protocol.LearnsOutcome, protocol.SetsGuardAnew:
+		return r.performCommit(a, st)
 	case protocol.Acknowledges:
+		if r.now.Processes[a.n].Phase == protocol.Settled {
+			return r.settled(a)
+		}
 		return errors.Join(a.tell(true, offStage), r.checkWrite(a, st.Version))
 	case protocol.Dies, protocol.DiesInCommit: // nobody ever tells it to go on
 		return nil
@@ -278,6 +286,10 @@ func (r *rehearsal) performLoad(a *actor, st *protocol.Step) error {
 			err = fmt.Errorf("%s's fill: stored %v, the model says refused %v", a.name, a.answer.Stored, st.Refused)
 		}
 		return err
+	case protocol.LoadsPastWrite:
+		a.start(a.read)
+		a.pastLoad.Store(true)
+		return errors.Join(a.await(beforeLoad), a.tell(true, afterPastLoad))
 	case protocol.LoadsPastGuard:
 		a.start(func(ctx context.Context) { a.readPastGuard(ctx, *r.text) })
 		a.pastLoad.Store(true)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,6 +24,8 @@ var repertoire = []protocol.Setup{
 	{Cast: "W0 R0 R0 R1", Faults: protocol.Faults{Expire: true, Links: true}, Start: protocol.Warm},
 	{Cast: "W0 W0 R0 R0 R1 R1", Faults: protocol.Faults{Expire: true}, Start: protocol.Filled},
 	{Cast: "W0 W1 R0 R1", Faults: protocol.Faults{Commit: protocol.CommitInDoubt}},
+	{Cast: "W0 W1 R0 R1 D", Faults: protocol.Faults{Commit: protocol.CommitUnanswered, Expire: true}, Start: protocol.Filled},
+	{Cast: "W0 W0 R0 R0 R1 X0", Faults: protocol.Faults{Commit: protocol.CommitUnanswered, Expire: true}, Start: protocol.Warm},
 	{Cast: "W0 W1 R0 R1 X1", Rules: protocol.Rules{Unguard: protocol.UnguardDeletes}, Faults: protocol.Faults{Expire: true}, Start: protocol.Warm},
 	{Cast: "W0 W1 R0 R1 X0", Faults: protocol.Faults{Crash: true}, Start: protocol.Warm},
 	{Cast: "S D R0 R1 X1 K", Faults: protocol.Faults{Expire: true}, Start: protocol.Warm},
@@ -57,7 +60,15 @@ func weigh(m *protocol.Model, at protocol.State, st *protocol.Step) int {
 		if st.After.Processes[st.Process].Phase == protocol.Acquiring && another(m, at, st, protocol.Acquiring) {
 			return 0
 		}
-	case protocol.LoadsPastGuard: // and one at a time loads past a guard
+	case protocol.LearnsOutcome: // one round of questions at a time
+		if writerIn(m, at, st, protocol.Settling, protocol.Settled) {
+			return 0
+		}
+	case protocol.AnswersPastGuard: // what is being settled is not stopped for twice
+		if writerIn(m, at, st, protocol.Settling, protocol.Settled) {
+			return 0
+		}
+	case protocol.LoadsPastGuard, protocol.LoadsPastWrite: // and one at a time loads past a guard
 		if another(m, at, st, protocol.PastGuard) {
 			return 0
 		}
@@ -150,6 +161,7 @@ func TestConformanceNotices(t *testing.T) {
 	f("a guard removed only if own", func(_ *Cache, whole tier) tier { return ownUnguard{whole} })
 	f("guards that are not joined", func(_ *Cache, whole tier) tier { return loneGuard{whole} })
 	f("a refresh that does not compare", func(_ *Cache, whole tier) tier { return blindRefresh{whole} })
+	f("a lost guard that is not set anew", func(_ *Cache, whole tier) tier { return lastingLoss{whole} })
 	f("memory keeps what it filled", func(c *Cache, whole tier) tier { return keptFill{whole, c} })
 }
 
@@ -183,6 +195,17 @@ func (l loneGuard) guard(ctx context.Context, key, token string) error {
 		}
 	}
 	return l.tier.guard(ctx, key, token)
+}
+
+// lastingLoss prolongs guards, and leaves alone what is lost.
+type lastingLoss struct{ tier }
+
+func (l lastingLoss) uphold(ctx context.Context, guards []kept) []upheld {
+	guards = slices.Clone(guards)
+	for i := range guards {
+		guards[i].anew = false
+	}
+	return l.tier.uphold(ctx, guards)
 }
 
 // blindRefresh stores over whatever has come meanwhile.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -59,6 +58,7 @@ type openWrite struct {
 	change  source.Change           // asked for its outcome, while that is unknown
 	blind   time.Time               // when to stop waiting for a database that cannot tell
 	left    bool                    // unconfirmed
+	touched bool                    // its guard was set anew while it was taken out
 }
 
 // writeStage is how far a write has come.
@@ -193,12 +193,14 @@ func (u *openWrites) end(w *openWrite) {
 	}
 }
 
-// confirmed forgets a write that was unconfirmed.
-func (u *openWrites) confirmed(w *openWrite) {
+// confirmed forgets a write that was unconfirmed, unless its guard was set anew while
+// it was taken out.
+func (u *openWrites) confirmed(w *openWrite) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if _, open := u.all[w]; !open || !w.left {
-		return // somebody else was faster, or it is its writer's
+	if w.touched {
+		w.touched = false
+		return false
 	}
 	delete(u.all, w)
 	if left := slices.DeleteFunc(u.past[w.key], func(other *openWrite) bool { return other == w }); len(left) > 0 {
@@ -207,6 +209,7 @@ func (u *openWrites) confirmed(w *openWrite) {
 		delete(u.past, w.key)
 	}
 	u.unconfirmed.Add(-1)
+	return true
 }
 
 // has tells whether key must be read past both tiers.
@@ -263,6 +266,9 @@ var errGuardLost = errors.New("the guard was lost while the transaction ran")
 // uphold prolongs guards or sets them anew, and ends the transactions of those
 // that must not go on. It returns the first error.
 func (u *openWrites) uphold(ctx context.Context, list []*openWrite) (first error) {
+	if len(list) == 0 {
+		return nil
+	}
 	guards := make([]kept, len(list))
 	u.mu.Lock()
 	for i, w := range list {
@@ -281,14 +287,17 @@ func (u *openWrites) uphold(ctx context.Context, list []*openWrite) (first error
 			u.cache.store.changed(guards[i].key)
 		}
 		if u.note(list[i], got, asked) {
-			_ = u.remove(ctx, list[i]) // else it expires
+			if err := u.cache.tier.unguard(ctx, guards[i].key, guards[i].token, nil, 0); err == nil { // else it expires
+				u.cache.store.changed(guards[i].key)
+			}
 		}
 	}
 	return first
 }
 
 // note returns true for a guard that was set anew and may not have been lost, but
-// taken out, by the unguard of its write which has overtaken the round.
+// taken out, by the unguard of its write which has overtaken the round. Where that
+// has not been confirmed yet, it is done once more by who does it.
 func (u *openWrites) note(w *openWrite, got upheld, asked time.Time) (stray bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -298,116 +307,21 @@ func (u *openWrites) note(w *openWrite, got upheld, asked time.Time) (stray bool
 	case w.stage == changing:
 		w.abort(errors.Join(errGuardLost, got.err))
 	}
-	return got.state == guardRestored && w.stage == decided
+	if got.state != guardRestored || w.stage != decided {
+		return false
+	}
+	_, open := u.all[w]
+	w.touched = true
+	return !open || !w.left
 }
 
 // upholdPast is for a read past both tiers, between its load and its answer: who has
 // read the record of a commit knows of it, so nothing older may come from anywhere
-// after that. Guards of unknown outcome stand or are set anew, which removes what
-// was filled from before the commit; others are taken out, which does the same.
+// after that. The guards stand or are set anew, which removes what was filled from
+// before the commit.
 func (u *openWrites) upholdPast(ctx context.Context, key string) error {
-	var unknown []*openWrite
-	var err error
 	u.mu.Lock()
 	all := slices.Clone(u.past[key])
 	u.mu.Unlock()
-	for _, w := range all {
-		if u.undecided(w) != nil {
-			unknown = append(unknown, w)
-		} else {
-			err = errors.Join(err, u.remove(ctx, w))
-		}
-	}
-	if len(unknown) > 0 {
-		err = errors.Join(err, u.uphold(ctx, unknown))
-	}
-	return err
-}
-
-// undecided returns the change whose outcome is unknown, nil if it is known.
-func (u *openWrites) undecided(w *openWrite) source.Change {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return w.change
-}
-
-// settle goes once through the unconfirmed writes: asks for outcomes, source by
-// source, and takes guards out.
-func (u *openWrites) settle(ctx context.Context) {
-	type origin struct {
-		opened any
-		name   string
-	}
-	ask, remove := map[origin][]*openWrite{}, []*openWrite(nil)
-	u.mu.Lock()
-	for _, list := range u.past {
-		for _, w := range list {
-			if o := (origin{w.r.Opened, w.r.Source}); w.change != nil {
-				ask[o] = append(ask[o], w)
-			} else {
-				remove = append(remove, w)
-			}
-		}
-	}
-	u.mu.Unlock()
-	var all sync.WaitGroup
-	for _, list := range ask {
-		all.Go(func() { sideBySide(ctx, list, u.ask) })
-	}
-	all.Go(func() { sideBySide(ctx, remove, u.remove) })
-	all.Wait()
-}
-
-// sideBySide does f for one of list, and if that succeeds for the others, at most 32
-// at a time: one finds out whether anybody answers, lest all wait for a deadline. It
-// is another one each time.
-func sideBySide(ctx context.Context, list []*openWrite, f func(context.Context, *openWrite) error) {
-	if len(list) == 0 {
-		return
-	}
-	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	if f(ctx, list[0]) != nil {
-		return
-	}
-	var all sync.WaitGroup
-	places := make(chan struct{}, 32)
-	for _, w := range list[1:] {
-		places <- struct{}{}
-		all.Go(func() {
-			defer func() { <-places }()
-			_ = f(ctx, w) // again in the next round
-		})
-	}
-	all.Wait()
-}
-
-// ask asks for the outcome of a commit: committed or not, it is enough that it
-// cannot take effect any more. Then the guard is taken out.
-func (u *openWrites) ask(ctx context.Context, w *openWrite) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	over, err := u.undecided(w).Over(ctx)
-	if errors.Is(err, source.ErrNoOutcome) || errors.Is(err, source.ErrClosed) { // a reload has closed it
-		over, err = time.Now().After(w.blind), nil
-	}
-	if err != nil || !over {
-		return err
-	}
-	u.mu.Lock()
-	w.stage, w.change = decided, nil
-	u.mu.Unlock()
-	return u.remove(ctx, w)
-}
-
-// remove takes the guard out. Whoever read the key past the tiers meanwhile keeps
-// what is read in flight from being stored.
-func (u *openWrites) remove(ctx context.Context, w *openWrite) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	if err := u.cache.tier.unguard(ctx, w.key, w.token, nil, 0); err != nil {
-		return err
-	}
-	u.cache.store.changed(w.key)
-	u.confirmed(w)
-	return nil
+	return u.uphold(ctx, all)
 }
