@@ -35,12 +35,16 @@ func (c *Cache) ReadMany(ctx context.Context, r *Resource, keys []string, args [
 
 // MemoryMany answers from memory alone, without waiting and without asking
 // anybody, if it has an answer for every key; else ok is false, and nothing
-// has happened.
-func (c *Cache) MemoryMany(r *Resource, keys []string, args []source.Args) (answers []Answer, ok bool) {
+// has happened. With stale it is for a reader that there is no place for, see
+// Memory.
+func (c *Cache) MemoryMany(r *Resource, keys []string, args []source.Args, stale bool) (answers []Answer, ok bool) {
 	answers = make([]Answer, len(keys))
 	for i, key := range keys {
 		q := query{Cache: c, r: r, key: key, args: args[i]}
-		if answers[i], ok = q.fromMemory(); !ok {
+		if answers[i], ok = q.fromMemory(); !ok && stale {
+			answers[i], ok = q.fromMemoryAlone()
+		}
+		if !ok {
 			return nil, false
 		}
 	}

@@ -17,10 +17,22 @@ func (c *Cache) Read(ctx context.Context, r *Resource, key string, args source.A
 	return c.newQuery(ctx, r, key, args).run(nil)
 }
 
-// Memory answers from memory alone, without waiting and without asking anybody:
-// with what Hit finds, and with untracked copies while there is nothing better.
+// Memory answers from memory alone, without waiting and without asking anybody,
+// for a reader that there is no place for: with what Hit finds, with untracked
+// copies while there is nothing better, and with one that is not fresh any more,
+// marked, as for readers whom nobody else could answer.
 func (c *Cache) Memory(r *Resource, key string, args source.Args) (Answer, bool) {
-	return c.newQuery(context.Background(), r, key, args).fromMemory()
+	return c.newQuery(context.Background(), r, key, args).fromMemoryAlone()
+}
+
+func (q *query) fromMemoryAlone() (Answer, bool) {
+	if a, ok := q.fromMemory(); ok {
+		return a, true
+	}
+	if q.writes.has(q.key) || q.r.Records == nil && q.tier.up() == nil {
+		return Answer{}, false
+	}
+	return q.stale()
 }
 
 // newQuery begins a read, and counts it for the key's rate.

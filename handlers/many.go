@@ -21,11 +21,14 @@ func (s *Server) many(rec *record) operation {
 			return err
 		}
 		// What memory has in whole needs no place among the work beyond it.
-		if answers, ok := s.memory.MemoryMany(rec.Resource, keys, args); ok {
+		if answers, ok := s.memory.MemoryMany(rec.Resource, keys, args, false); ok {
 			return s.writeMany(c, rec, answers)
 		}
 		ctx, done, err := c.work()
 		if err != nil {
+			if answers, ok := s.memory.MemoryMany(rec.Resource, keys, args, true); ok {
+				return s.writeMany(c, rec, answers)
+			}
 			return err
 		}
 		defer done()

@@ -2,7 +2,12 @@ package handlers
 
 import (
 	"strconv"
+	"strings"
 	"testing"
+	"time"
+
+	"hearth/cache"
+	"hearth/internal/testkit"
 )
 
 // full returns a change of newFixture and a function that takes the one place
@@ -47,6 +52,33 @@ func TestHitsNeedNoPlace(t *testing.T) {
 	if n := f.inFlight.Load(); n != 1 {
 		t.Errorf("requests at work beyond memory: got %d, want 1", n)
 	}
+}
+
+// TestACopyThatIsNotFreshIsBetterThanNone while there is no place to ask for a
+// fresh one.
+func TestACopyThatIsNotFreshIsBetterThanNone(t *testing.T) {
+	one, occupy := full(t)
+	f := newFixture(t, one, forgetful(t))
+	etag := warm(t, f, "/user/1")
+	warm(t, f, "/item/none")
+	occupy(f)
+	testkit.Eventually(t, 5*time.Second, "the copy is not fresh any more", func() bool {
+		a := f.send(t, "GET", "/user/1", "")
+		a.want(t, 200, `{"user":{"id":1,"name":"张三"},"source":"cache"}`)
+		return strings.HasSuffix(a.Header.Get("Cache-Status"), "; detail=stale")
+	})
+	for _, target := range []string{"/user/1", "/user/%31", "/user?user_id=1&user_id=1"} {
+		a := f.send(t, "GET", target, "")
+		a.wantStatus(t, 200)
+		a.wantHeader(t, "Cache-Control", "no-store")
+	}
+	f.send(t, "GET", "/user/1", "", "If-None-Match: "+etag).want(t, 304, "")
+	f.send(t, "GET", "/user/2", "").wantProblem(t, 503, "as many requests as it can")
+	f.send(t, "GET", "/user?user_id=1&user_id=2", "").wantProblem(t, 503, "as many requests as it can")
+	// What lives in the shared tier only can be asked for there.
+	testkit.Eventually(t, 5*time.Second, "its copy is not fresh any more", func() bool {
+		return f.send(t, "GET", "/item/none", "").StatusCode == 503
+	})
 }
 
 // TestAHitWhoseLimitHasToAskNeedsNoPlace: the count is asked for by every new
@@ -96,4 +128,11 @@ func warmAs(t *testing.T, f *fixture, target string) (etag string) {
 	}
 	t.Fatalf("%s never came from memory", target)
 	return ""
+}
+
+// forgetful returns a change of newFixture: a cache that trusts no copy for long.
+func forgetful(t *testing.T) func(*Config, *Deps) {
+	return func(_ *Config, d *Deps) {
+		d.Cache = openCache(t, func(c *cache.Config) { c.Revalidate = 200 * time.Millisecond })
+	}
 }

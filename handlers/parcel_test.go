@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,20 +26,7 @@ func big(id string, kib int) string {
 func roomy(tb testing.TB, r *room.Room) func(*Config, *Deps) {
 	return func(c *Config, d *Deps) {
 		c.MaxBody = 1 << 20
-		opened, err := cache.New(cache.Config{
-			Embedded:   filepath.Join(tb.TempDir(), "roomy.db"),
-			Revalidate: time.Minute, LinkTimeout: 2 * time.Second, Lease: 5 * time.Second,
-			Settings: cache.Settings{
-				Budget: 16 << 20, MissingShare: 0.1, MissingRate: 1000, UntrackedTTL: time.Second,
-				MaxLoads: 8, MaxWaiting: 100, Wait: 2 * time.Second,
-			},
-			Log: slog.New(slog.DiscardHandler), Answers: r,
-		})
-		if err != nil {
-			tb.Fatal(err)
-		}
-		tb.Cleanup(opened.Close)
-		d.Cache = opened
+		d.Cache = openCache(tb, func(c *cache.Config) { c.Answers = r })
 	}
 }
 

@@ -70,7 +70,8 @@ func (s *Server) readMiss(c *call, m miss) error {
 func (s *Server) readThrough(c *call, rec *record, sc *scratch, key string, args source.Args) error {
 	ctx, done, err := c.work()
 	if err != nil {
-		// Untracked copies are no hits, and answered from memory all the same.
+		// Copies that are untracked, or not fresh any more, are no hits: better
+		// than none they are all the same, and marked.
 		if answer, ok := s.memory.Memory(rec.Resource, key, args); ok {
 			return s.answer(c, rec, sc, answer)
 		}

@@ -147,9 +147,9 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func openCache(tb testing.TB) *cache.Cache {
+func openCache(tb testing.TB, change ...func(*cache.Config)) *cache.Cache {
 	tb.Helper()
-	c, err := cache.New(cache.Config{
+	config := cache.Config{
 		Embedded:   filepath.Join(tb.TempDir(), "hearth.db"),
 		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, Lease: 5 * time.Second,
 		Settings: cache.Settings{
@@ -157,7 +157,11 @@ func openCache(tb testing.TB) *cache.Cache {
 			MaxLoads: 8, MaxWaiting: 100, Wait: 2 * time.Second,
 		},
 		Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, to := range change {
+		to(&config)
+	}
+	c, err := cache.New(config)
 	if err != nil {
 		tb.Fatalf("opening the cache: %v", err)
 	}
