@@ -210,6 +210,9 @@ func (r *record) locateMany(query []byte, limit int) (keys []string, args []sour
 			return nil, nil, refuse(fasthttp.StatusUnprocessableEntity,
 				"query parameter "+name+", value "+strconv.Itoa(len(keys))+" counted from 0, "+reason)
 		}
+		if err := r.refused(source.Args{v.Arg}); err != nil {
+			return nil, nil, err
+		}
 		keys = append(keys, r.key.Of(v))
 		args = append(args, source.Args{v.Arg})
 	}

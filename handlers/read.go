@@ -68,6 +68,9 @@ func (s *Server) readMiss(c *call, m miss) error {
 
 // readThrough asks the tiers behind memory. key and args alias no request.
 func (s *Server) readThrough(c *call, rec *record, sc *scratch, key string, args source.Args) error {
+	if err := rec.refused(args); err != nil {
+		return err
+	}
 	ctx, done, err := c.work()
 	if err != nil {
 		// Copies that are untracked, or not fresh any more, are no hits: better
@@ -99,6 +102,20 @@ func (s *Server) answer(c *call, rec *record, sc *scratch, a cache.Answer) error
 		}
 	}
 	return s.writeAnswer(c, rec, sc, a)
+}
+
+// refused is the answer to values that the source cannot be asked for. Nothing
+// is looked up for them, and nothing kept: there is no such record to know of.
+func (r *record) refused(args source.Args) error {
+	if r.choosy == nil {
+		return nil
+	}
+	name := r.choosy.Refuses(args)
+	if name == "" {
+		return nil
+	}
+	return refuse(fasthttp.StatusUnprocessableEntity, "parameter "+strconv.Quote(name)+
+		" must be one step of a path: without slashes, backslashes and control characters, also encoded ones, and not dots alone")
 }
 
 // writeAnswer shapes what the tiers found.

@@ -25,7 +25,8 @@ type record struct {
 	head         []byte // what precedes the data in an answer
 	shapes       shapes
 	meter        *meter
-	called       bool // its source is told who asks; see call.tell
+	called       bool          // its source is told who asks; see call.tell
+	choosy       source.Choosy // nil: its source takes all values
 }
 
 // hotRoute is a record reached by a literal prefix and one parameter.
@@ -139,6 +140,7 @@ func (s *Server) newRecord(c Resource) (*record, string) {
 		meter:        newMeter(s.deps.Metrics, c.Cache.Name),
 	}
 	_, rec.called = c.Cache.Records.(source.Called)
+	rec.choosy, _ = c.Cache.Records.(source.Choosy)
 	if c.CacheControl != "" {
 		rec.cacheControl = []byte(c.CacheControl)
 	}

@@ -93,10 +93,7 @@ func FuzzOriginTarget(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value string) {
 		got, ok := o.target(Args{value})
 		if !ok {
-			if value != "" && value != "." && value != ".." {
-				t.Fatalf("%q has no URL", value)
-			}
-			return
+			return // see FuzzOriginPath
 		}
 		u, err := url.Parse(got)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ type Origin struct {
 	cfg    OriginConfig
 	chunks []string // of the URL, around slots
 	slots  []int    // indices of path parameters
-	whole  []bool   // the slot is a segment of its own
+	path   []step   // segments of the path that have slots
 	client *fasthttp.HostClient
 
 	refusals refusals
@@ -122,14 +123,20 @@ func (o *Origin) parse() error {
 		end := i + len(h)
 		o.chunks = append(o.chunks, text[start:i])
 		o.slots = append(o.slots, param)
-		o.whole = append(o.whole, text[i-1] == '/' && (end == len(text) || strings.IndexByte("/?", text[end]) >= 0))
 		start, i = end, end-1
 	}
 	o.chunks = append(o.chunks, text[start:])
 	if _, err := url.Parse(strings.Join(o.chunks, "0")); err != nil {
 		return errors.New("the URL does not parse")
 	}
-	return nil
+	for i, p := range o.cfg.Params {
+		if !slices.Contains(o.slots, i) { // one record would be served under all names
+			return fmt.Errorf("the path parameter {%s} has no place in the URL", p.Name)
+		}
+	}
+	var err error
+	o.path, err = o.steps()
+	return err
 }
 
 // hostOf returns the host, with its port, of a URL without its scheme.
@@ -148,17 +155,16 @@ func redactUser(host string) string {
 	return host
 }
 
-// target returns the URL for args, or false when no URL can name the record:
-// a segment . or .. would name another one.
+// target returns the URL for args, or false when no URL surely names the record;
+// see Refuses.
 func (o *Origin) target(args Args) (string, bool) {
+	if o.Refuses(args) != "" {
+		return "", false
+	}
 	var b strings.Builder
 	for i, param := range o.slots {
 		b.WriteString(o.chunks[i])
-		value := fmt.Sprint(args[param])
-		if o.whole[i] && (value == "." || value == ".." || value == "") {
-			return "", false
-		}
-		escape(&b, value)
+		escape(&b, fmt.Sprint(args[param]))
 	}
 	b.WriteString(o.chunks[len(o.chunks)-1])
 	return b.String(), true

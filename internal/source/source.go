@@ -110,6 +110,15 @@ type Records interface {
 	Delete(ctx context.Context, args Args) (Change, error)
 }
 
+// Choosy is implemented by Records that cannot be asked for some values of
+// parameters: callers refuse those before they look for copies.
+type Choosy interface {
+	Records
+	// Refuses names the parameter whose value is at fault, or returns "". It
+	// asks nobody.
+	Refuses(args Args) string
+}
+
 // ManyRecords is implemented by Records that read several records with one
 // statement; a resource has it when its select_many is set.
 type ManyRecords interface {
