@@ -103,14 +103,17 @@ func (c *Cache) Send(e *Entry) bool {
 // Sent ends what Send has begun.
 func (c *Cache) Sent(e *Entry) {
 	now := e.used.Add(^uint32(usedSent - 1))
-	if now < usedSent && now&usedKept == 0 {
-		a := c.store.aloft
+	if now >= usedSent {
+		return
+	}
+	a := c.store.aloft
+	if now&usedKept == 0 {
 		a.room.Give(int64(e.size))
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if a.entries[e.key()] == e {
-			delete(a.entries, e.key())
-		}
+	}
+	a.mu.Lock() // also of what is kept by now: it may have been shared before
+	defer a.mu.Unlock()
+	if a.entries[e.key()] == e {
+		delete(a.entries, e.key())
 	}
 }
 
