@@ -36,8 +36,10 @@ func (s *Server) many(rec *record) operation {
 		if err != nil {
 			return err
 		}
-		answers, err := s.reads.ReadMany(c.tell(ctx, rec), rec.Resource, keys, args)
-		claim()
+		answers, err := func() ([]cache.Answer, error) {
+			defer claim()
+			return s.reads.ReadMany(c.tell(ctx, rec), rec.Resource, keys, args)
+		}()
 		if err != nil {
 			return err
 		}

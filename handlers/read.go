@@ -85,8 +85,10 @@ func (s *Server) readThrough(c *call, rec *record, sc *scratch, key string, args
 	if !ok {
 		return congested()
 	}
-	answer, err := s.reads.Read(c.tell(ctx, rec), rec.Resource, key, args)
-	claim()
+	answer, err := func() (cache.Answer, error) {
+		defer claim() // before it is written: then the answer has room of its own
+		return s.reads.Read(c.tell(ctx, rec), rec.Resource, key, args)
+	}()
 	if err != nil {
 		return rec.readElsewhere(err)
 	}
