@@ -59,7 +59,7 @@ func (a *App) pingSource() {
 	case a.stopped.Err() == nil:
 		why := "the database does not answer"
 		if source.RefusesAccess(err) {
-			why = "the database refuses the connection"
+			why = "the database refuses to be used with this configuration"
 		}
 		if said := a.numbers.sourceSilent.Swap(&why); before || said == nil || *said != why {
 			a.log.Warn(why, "error", err)
