@@ -272,12 +272,17 @@ func TestMariaDBFaults(t *testing.T) {
 	testFaults(t, func(tb testing.TB) string { return testkit.MariaDB(tb).URL() })
 }
 
+var mariaUser = source.Spec{
+	Name: "user", Params: []source.Param{{Name: "id", Type: "int"}},
+	Select: `SELECT name FROM users WHERE id = {id}`, Upsert: `UPDATE users SET name = {body.name} WHERE id = {id}`,
+}
+
 // TestMariaDBRepeats has writes wait for each other in a circle, and a lock that
 // nobody gives.
 func TestMariaDBRepeats(t *testing.T) {
 	maria := testkit.MariaDB(t)
 	db := open(t, source.Config{URL: maria.URL() + "?innodb_lock_wait_timeout=1", Demo: true, Timeout: 20 * time.Second})
-	r := renamed(t, db)
+	r := records(t, db, mariaUser)
 	load(t, r, int64(1))
 	holder := rename(t, r, 1, "a")
 	if _, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"b"}`)); whose(err) != "call" || errors.Is(err, source.ErrFault) {
@@ -312,7 +317,7 @@ func TestMariaDBRepeats(t *testing.T) {
 func TestMariaDBKilledSessions(t *testing.T) {
 	maria := testkit.MariaDB(t)
 	db := open(t, source.Config{URL: maria.URL(), Demo: true, MaxConns: 3})
-	r := renamed(t, db)
+	r := records(t, db, mariaUser)
 	load(t, r, int64(1))
 	kill := func() {
 		for _, row := range maria.Query(`SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()`) {
