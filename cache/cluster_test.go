@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -128,5 +129,59 @@ func checkLimitOfCluster(t *testing.T, c *Cache) {
 		if n := spend(fmt.Sprint("subject ", i), 20); n != want {
 			t.Errorf("subject %d was admitted %d times more, want %d", i, n, want)
 		}
+	}
+}
+
+// TestWaitFollowsItsWrite: in a Cluster the node that has a guard is the one that is
+// asked whether its replicas have it.
+func TestWaitFollowsItsWrite(t *testing.T) {
+	nodes := startCluster(t)
+	cfg := testConfig()
+	cfg.Redis = RedisConfig{URL: "redis://" + nodes[0].Addr() + "?addr=" + nodes[1].Addr(), WaitReplicas: 1}
+	cfg.LinkTimeout = 400 * time.Millisecond
+	c := open(t, cfg)
+	testkit.Eventually(t, patience, "Redis is reached", func() bool { return c.Up() == nil })
+	const key = "wait:{one}"
+	for range 6 {
+		if err := c.tier.guard(within(t), key, newToken()); err == nil || !strings.Contains(err.Error(), "redis.wait_replicas") {
+			t.Fatalf("without replicas a guard is set: %v", err)
+		}
+	}
+	asked := 0
+	for _, n := range nodes {
+		_, held := n.Try("GET", key) // others answer MOVED
+		if waits := strings.Contains(n.Text("INFO", "commandstats"), "cmdstat_wait:"); waits != (held == nil) {
+			t.Errorf("a node was asked for its replicas: %v, want %v", waits, held == nil)
+		} else if waits {
+			asked++
+		}
+	}
+	if asked != 1 {
+		t.Errorf("%d nodes were asked, want 1", asked)
+	}
+}
+
+// TestGuardsReachReplicas before the database is asked; where they do not, the write
+// is refused.
+func TestGuardsReachReplicas(t *testing.T) {
+	srv, replica := testkit.Redis(t), testkit.Redis(t)
+	replica.Do("REPLICAOF", "127.0.0.1", fmt.Sprint(srv.Port()))
+	d := newDesk(t, openRedis(t, srv, func(c *Config) { c.Redis.WaitReplicas = 1 }), newLedger("1", "1"))
+	testkit.Eventually(t, patience, "the replica follows", func() bool { return d.tier.guard(within(t), d.key("another"), newToken()) == nil })
+	begun := 0
+	d.book.begun = func() error {
+		begun++
+		if got := replica.Text("GET", d.key("1")); !strings.HasPrefix(got, guardPrefix) {
+			t.Errorf("at the replica the key holds %q, want the guard", got)
+		}
+		return nil
+	}
+	d.mustPut("1", "2")
+	if got := replica.Text("GET", d.key("1")); got != "2" {
+		t.Errorf("at the replica the key holds %q, want the record", got)
+	}
+	replica.Stop()
+	if _, err := d.put("1", "3"); !errors.Is(err, ErrUnavailable) || begun != 1 {
+		t.Errorf("without the replica: %v, the database was asked %d times", err, begun)
 	}
 }

@@ -33,11 +33,7 @@ func (t *redisTier) release(ctx context.Context, key, token string) error {
 }
 
 func (t *redisTier) guard(ctx context.Context, key, token string) error {
-	_, err := t.script(ctx, t.scripts.guard, withSibling(key), token, milliseconds(t.lease))
-	if err == nil {
-		err = t.replicated(ctx)
-	}
-	return err
+	return t.replicated(ctx, t.scripts.guard, guardScript, withSibling(key), token, milliseconds(t.lease))
 }
 
 func (t *redisTier) uphold(ctx context.Context, guards []kept) []upheld {
@@ -58,13 +54,10 @@ func (t *redisTier) uphold(ctx context.Context, guards []kept) []upheld {
 }
 
 func (t *redisTier) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
-	_, err := t.script(ctx, t.scripts.unguard, withSibling(key), token, textOf(value), milliseconds(ttl))
+	err := t.replicated(ctx, t.scripts.unguard, unguardScript, withSibling(key), token, textOf(value), milliseconds(ttl))
 	if err != nil && len(value) > 0 && !errors.Is(err, errDown) {
 		// Refused, as by a Redis without memory left: taking the guard out needs none.
-		_, err = t.script(ctx, t.scripts.unguard, withSibling(key), token, "", "0")
-	}
-	if err == nil {
-		err = t.replicated(ctx)
+		err = t.replicated(ctx, t.scripts.unguard, unguardScript, withSibling(key), token, "", "0")
 	}
 	return err
 }

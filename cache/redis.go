@@ -324,15 +324,23 @@ func (t *redisTier) once(ctx context.Context, s *rueidis.Lua, key string, args .
 // textOf is a value as an argument of a script; it is not copied.
 func textOf(value []byte) string { return rueidis.BinaryString(value) }
 
-// replicated waits until enough replicas have what this connection wrote. The
-// write client has one connection per node, so WAIT follows the write.
-func (t *redisTier) replicated(ctx context.Context) error {
+// replicated runs a script of ours whose write must be known to enough replicas. WAIT
+// tells of what its own connection has written before, so both go in one piece: sent
+// alone it would go to any node of a Cluster, and after a break to a connection that
+// has written nothing.
+func (t *redisTier) replicated(ctx context.Context, s *rueidis.Lua, script string, keys []string, args ...string) error {
 	if t.cfg.WaitReplicas == 0 {
-		return nil
+		_, err := t.script(ctx, s, keys, args...)
+		return err
 	}
 	var n int64
 	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
-		n, err = c.Do(ctx, c.B().Wait().Numreplicas(int64(t.cfg.WaitReplicas)).Timeout(t.timeout.Milliseconds()/2).Build()).AsInt64()
+		answers := c.DoMulti(ctx,
+			c.B().Eval().Script(script).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build(),
+			c.B().Wait().Numreplicas(int64(t.cfg.WaitReplicas)).Timeout(t.timeout.Milliseconds()/2).Build())
+		if err = answers[0].Error(); err == nil {
+			n, err = answers[1].AsInt64()
+		}
 		return err
 	})
 	if err == nil && n < int64(t.cfg.WaitReplicas) {
