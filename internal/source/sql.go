@@ -303,7 +303,7 @@ func (t *table) Put(ctx context.Context, args Args, body []byte) (Change, error)
 				return nil, t.unfit(err)
 			}
 		}
-		_, err := tx.exec(ctx, t.upsert.bind(args, values))
+		n, err := tx.exec(ctx, t.upsert.bind(args, values))
 		t.db.observe(err)
 		if err != nil {
 			if fault := t.db.engine.fault(err); fault.kind >= faultData {
@@ -313,7 +313,7 @@ func (t *table) Put(ctx context.Context, args Args, body []byte) (Change, error)
 		}
 		t.refusals.heard(keyUpsert)
 		record, err := t.stored(ctx, tx, args)
-		if err == nil && record == nil && absent {
+		if err == nil && record == nil && absent && n > 0 {
 			// What was stored is not found by the name it was sent to: a trigger
 			// has changed it, or it was cut off. It may be another's row by now.
 			return nil, &SpellingError{}
