@@ -24,7 +24,7 @@ var passing = []string{
 
 // away are those of them, and others, that a Redis gives which cannot be used at
 // all. The others leave its reads as they are.
-var away = []string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOAUTH", "READONLY", "WRONGPASS"}
+var away = []string{"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOAUTH", "READONLY", "WRONGPASS"}
 
 // codeOf is the first word of an error reply.
 func codeOf(reply string) string {

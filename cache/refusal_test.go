@@ -208,6 +208,25 @@ func TestALimitOverWhatIsNoCount(t *testing.T) {
 	}
 }
 
+// TestARedisThatIsBusyIsAway: while somebody's script runs on, it refuses all, and
+// is there again when that has ended.
+func TestARedisThatIsBusyIsAway(t *testing.T) {
+	redis := testkit.Redis(t, testkit.WithConfig("busy-reply-threshold 20"))
+	c := openRedis(t, redis)
+	d := newDesk(t, c, newLedger("1", "1"))
+	busy := redis.AdminConn()
+	defer busy.Close()
+	if err := busy.Send("EVAL", "while true do end", "0"); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, patience, "Redis counts as away", func() bool { return c.Up() != nil })
+	if a := d.wantRead("1", "1", TierSource); a.Detail != "untracked" {
+		t.Errorf("got %+v, want an untracked answer", a)
+	}
+	redis.Do("SCRIPT", "KILL")
+	testkit.Eventually(t, patience, "Redis can be asked, and is tracked", func() bool { return c.Up() == nil && proven(c) })
+}
+
 // TestTheDocumentedAccountIsEnough plays what there is with the account that
 // docs/consistency.md tells operators to make.
 func TestTheDocumentedAccountIsEnough(t *testing.T) {
