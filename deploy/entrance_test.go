@@ -115,6 +115,15 @@ func sendFrom(from, url string) (int, error) {
 // come to, such as "UP L7OK", from a page that is added to its configuration.
 func health(tb testing.TB, addr string) (states []string) {
 	tb.Helper()
+	for _, server := range statistics(tb, addr) {
+		states = append(states, server["status"]+" "+strings.TrimPrefix(server["check_status"], "* "))
+	}
+	return states
+}
+
+// statistics are the numbers of that page for each server, by their names.
+func statistics(tb testing.TB, addr string) (servers []map[string]string) {
+	tb.Helper()
 	resp, err := http.Get("http://" + addr + "/;csv")
 	if err != nil {
 		tb.Fatal(err)
@@ -124,16 +133,16 @@ func health(tb testing.TB, addr string) (states []string) {
 	if err != nil || len(rows) == 0 {
 		tb.Fatalf("reading HAProxy's statistics: %v", err)
 	}
-	column := map[string]int{}
-	for i, name := range rows[0] {
-		column[name] = i
-	}
 	for _, row := range rows[1:] {
-		if strings.HasPrefix(row[column["svname"]], "hearth") {
-			states = append(states, row[column["status"]]+" "+strings.TrimPrefix(row[column["check_status"]], "* "))
+		server := map[string]string{}
+		for i, name := range rows[0] {
+			server[name] = row[i]
+		}
+		if strings.HasPrefix(server["svname"], "hearth") {
+			servers = append(servers, server)
 		}
 	}
-	return states
+	return servers
 }
 
 // TestBalancersAtTheEntrance takes the # from the lines that are for TLS and the

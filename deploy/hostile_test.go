@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -171,4 +172,67 @@ func isOneOf(code int, all []int) bool {
 		}
 	}
 	return false
+}
+
+// TestChecksFindRoom lets one client keep more requests open than Hearth has
+// connections: the others wait at HAProxy, and its checks still get in.
+func TestChecksFindRoom(t *testing.T) {
+	t.Parallel()
+	b := balancers[0]
+	manual, err := os.ReadFile("../config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, string(manual), []string{"HEARTH_SERVER_MAX_IN_FLIGHT=1", "HEARTH_SERVER_READ_TIMEOUT=1m"}) // 1024 connections
+	text, addr := b.config(t, [3]string{s.addr, s.addr, s.addr})
+	if strings.Count(text, "maxconn 20000\n") != 1 {
+		t.Fatal("haproxy.cfg bounds no server's connections by 20000")
+	}
+	stats := fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t))
+	text = strings.Replace(text, "maxconn 20000\n", "maxconn 300\n", 1) + "\nlisten stats\n\tbind " + stats + "\n\tstats enable\n\tstats uri /\n"
+	b.start(t, text)
+	awaitHealth(t, stats, true)
+	for range 1100 {
+		conn, err := net.DialTimeout("tcp", addr, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		// More than HAProxy waits for, and less than all.
+		_, _ = fmt.Fprintf(conn, "PUT /user/1 HTTP/1.1\r\nHost: hearth\r\nContent-Length: 100000\r\n\r\n%s", strings.Repeat(" ", 20<<10))
+	}
+	testkit.Eventually(t, patience, "they are with the server", func() bool { return s.metric(t, "hearth_connections_open") >= 900 })
+	since := s.metric(t, `hearth_requests_total{code="200",resource="",tier="none"}`)
+	testkit.Eventually(t, patience, "ten checks have got in", func() bool {
+		return s.metric(t, `hearth_requests_total{code="200",resource="",tier="none"}`) >= since+10
+	})
+	for _, server := range statistics(t, stats) {
+		if server["chkfail"] != "0" || server["chkdown"] != "0" || server["check_status"] != "L7OK" && server["check_status"] != "* L7OK" {
+			t.Errorf("%s checks of %s have failed, which was down %s times and is %s", server["chkfail"], server["svname"], server["chkdown"], server["status"])
+		}
+	}
+}
+
+// metric is a number from the page of /metrics.
+func (s *server) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	resp, err := http.Get("http://" + s.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(page), "\n") {
+		if text, found := strings.CutPrefix(line, name+" "); found {
+			n, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	return 0
 }

@@ -93,7 +93,7 @@ func settle(ctx *fasthttp.RequestCtx) {
 // would be read: only a POST that is served comes there, and what is decided
 // before is the answer.
 func (a *Admin) expect(ctx *fasthttp.RequestCtx) (status int) {
-	if !ctx.IsPost() {
+	if ctx.IsGet() || ctx.IsHead() {
 		setCommonHeaders(ctx)
 		if !inspect(ctx) {
 			return ctx.Response.StatusCode()
