@@ -318,43 +318,6 @@ func (t *table) inLoad(ctx context.Context) lookup {
 	}
 }
 
-// inWrite looks other names up inside a transaction.
-func (t *table) inWrite(ctx context.Context, tx transaction) lookup {
-	return func(args Args) (*result, error) {
-		res, err := tx.query(ctx, t.selectQuery(args))
-		t.db.observe(err)
-		if err != nil {
-			return nil, t.failed("looking up", t.blame(ctx, keySelect, err))
-		}
-		return res, nil
-	}
-}
-
-// precede judges the row that stands where a write is about to go: an upsert
-// may give it the name of the path, and a deletion takes it away.
-//
-// absent says that nothing stands there, as far as can be told.
-func (t *table) precede(args Args, find lookup) (absent bool, err error) {
-	if !t.shows() {
-		return false, nil
-	}
-	res, err := find(args)
-	if errors.Is(err, ErrNoRecord) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	s, err := t.shapeOf(res.names)
-	if err != nil {
-		return false, err
-	}
-	if err := t.alone(res); err != nil {
-		return false, err
-	}
-	return len(res.rows) == 0 && !t.many, t.judge(s, res.rows, args, find)
-}
-
 // shows tells whether some key column may be seen.
 func (t *table) shows() bool {
 	return slices.ContainsFunc(t.keys, func(k keyColumn) bool { return k.named != "" || len(k.outputs) > 0 })

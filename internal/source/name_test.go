@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"hearth/internal/source"
 	"hearth/internal/testkit"
@@ -366,4 +367,42 @@ func TestOneNameOnMariaDB(t *testing.T) {
 		`DROP TABLE folk`, `CREATE TABLE folk (email varchar(3) PRIMARY KEY, name text)`, `INSERT INTO folk VALUES ('abc', 'it')`)
 	n.put("→", `{"name":"cut off"}`, "abcdef")
 	n.read(`{"email":"abc","name":"it"}`, "abc")
+}
+
+// TestTwoSpellingsMakeOneRow: two writers make one row under two spellings at
+// once. The later one must not give the earlier one's row another name.
+func TestTwoSpellingsMakeOneRow(t *testing.T) {
+	f := func(url, kind, conflict string, waits func() bool) {
+		t.Helper()
+		n := named(t, url, people("", conflict), `DROP TABLE IF EXISTS folk`, `CREATE TABLE folk (email `+kind+` PRIMARY KEY, name text)`)
+		first, err := n.r.Put(t.Context(), source.Args{"Bob"}, []byte(`{"name":"first"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := make(chan string, 1)
+		go func() {
+			c, err := n.r.Put(t.Context(), source.Args{"bob"}, []byte(`{"name":"second"}`))
+			if err == nil {
+				c.Rollback()
+			}
+			said <- spelt(t, nil, err)
+		}()
+		testkit.Eventually(t, 20*time.Second, "the second waits for the first", waits)
+		if err := first.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-said; got != "→ Bob" {
+			t.Errorf("%s: the second writer got %s", kind, got)
+		}
+		n.read(`{"email":"Bob","name":"first"}`, "Bob")
+	}
+	post := testkit.Postgres(t)
+	post.Exec(`CREATE EXTENSION citext`)
+	f(post.URL(), "citext", renames, func() bool {
+		return post.Int(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+	})
+	maria := testkit.MariaDB(t)
+	f(maria.URL(), "varchar(40) COLLATE utf8mb4_general_ci", renamesMySQL, func() bool {
+		return maria.Int(`SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'`) > 0
+	})
 }

@@ -285,23 +285,14 @@ func (t *table) Put(ctx context.Context, args Args, body []byte) (Change, error)
 	if err != nil {
 		return nil, err
 	}
-	// InnoDB shows a transaction what stood when it first read. So on MySQL the
-	// look at what stands comes before it: the record that is read back must not
-	// be older than the write.
-	before, absent := t.db.engine.dialect() == mysqlDialect, false
-	if before {
-		if err := t.ready(ctx, args); err != nil {
-			return nil, t.failed("changing", err)
-		}
-		if absent, err = t.precede(args, t.inLoad(ctx)); err != nil {
-			return nil, err
-		}
+	standing, err := t.beforePut(ctx, args)
+	if err != nil {
+		return nil, err
 	}
 	return t.change(ctx, args, func(ctx context.Context, tx transaction) ([]byte, error) {
-		if !before {
-			if absent, err = t.precede(args, t.inWrite(ctx, tx)); err != nil {
-				return nil, t.unfit(err)
-			}
+		absent, err := standing(ctx, tx)
+		if err != nil {
+			return nil, t.unfit(err)
 		}
 		n, err := tx.exec(ctx, t.upsert.bind(args, values))
 		t.db.observe(err)
@@ -337,15 +328,6 @@ func (t *table) stored(ctx context.Context, tx transaction, args Args) ([]byte, 
 		return nil, t.failed("reading back", err)
 	}
 	return record, nil
-}
-
-// unfit is for an error of the look at what stands: a value that fits no column
-// is the client's, as it is when the upsert meets it.
-func (t *table) unfit(err error) error {
-	if fault := t.db.engine.fault(err); fault.kind == faultData {
-		return &BodyError{Reason: fault.reason}
-	}
-	return err
 }
 
 // Delete implements Records.

@@ -1,0 +1,120 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"hearth/internal/param"
+)
+
+// precede judges the row that stands where a write is about to go: an upsert
+// may give it the name of the path, and a deletion takes it away.
+//
+// absent says that nothing stands there, as far as can be told.
+func (t *table) precede(args Args, find lookup) (absent bool, err error) {
+	if !t.shows() {
+		return false, nil
+	}
+	res, err := find(args)
+	if errors.Is(err, ErrNoRecord) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	s, err := t.shapeOf(res.names)
+	if err != nil {
+		return false, err
+	}
+	if err := t.alone(res); err != nil {
+		return false, err
+	}
+	return len(res.rows) == 0 && !t.many, t.judge(s, res.rows, args, find)
+}
+
+// beforePut returns what a PUT does first in its transaction: it judges the row
+// that stands, and tells whether none does.
+//
+// InnoDB shows a transaction what stood when it first read. So on MySQL the look
+// at what stands comes before the transaction: the record that is read back must
+// not be older than the write.
+func (t *table) beforePut(ctx context.Context, args Args) (func(context.Context, transaction) (bool, error), error) {
+	apart, wasAbsent := t.db.engine.dialect() == mysqlDialect, false
+	if apart {
+		if err := t.ready(ctx, args); err != nil {
+			return nil, t.failed("changing", err)
+		}
+		var err error
+		if wasAbsent, err = t.precede(args, t.inLoad(ctx)); err != nil {
+			return nil, err
+		}
+	}
+	return func(ctx context.Context, tx transaction) (absent bool, err error) {
+		if absent = wasAbsent; !apart {
+			if absent, err = t.precede(args, t.inWrite(ctx, tx)); err != nil {
+				return false, err
+			}
+		}
+		if !absent || !t.contested(ctx) {
+			return absent, nil
+		}
+		// Two writers may make one row under two spellings at once, and the second
+		// would only give the first one's row another name. So what is not there
+		// is held to be absent until the upsert; of two one begins anew, and finds
+		// the row.
+		if !apart {
+			if err := tx.again(ctx, remedyNone); err != nil {
+				return false, t.failed("changing", t.db.blame(ctx, err))
+			}
+		}
+		return t.precede(args, t.inLook(ctx, tx))
+	}, nil
+}
+
+// contested tells whether a row that was not found may come to be under another
+// spelling before it is made. SQLite has one writer at a time; a write with a
+// condition has looked already; integers and UUIDs are spelt in one way.
+func (t *table) contested(ctx context.Context) bool {
+	return t.db.engine.dialect() != sqliteDialect && ConditionOf(ctx) == nil &&
+		slices.ContainsFunc(t.keys, func(k keyColumn) bool { return k.param.Type == param.String && !k.vouched && !k.hidden() })
+}
+
+// inWrite looks other names up inside a transaction.
+func (t *table) inWrite(ctx context.Context, tx transaction) lookup {
+	return func(args Args) (*result, error) {
+		res, err := tx.query(ctx, t.selectQuery(args))
+		t.db.observe(err)
+		if err != nil {
+			return nil, t.failed("looking up", t.blame(ctx, keySelect, err))
+		}
+		return res, nil
+	}
+}
+
+// inLook is inWrite for the first query of a transaction, whose answer stands
+// until the transaction's own change.
+func (t *table) inLook(ctx context.Context, tx transaction) lookup {
+	looked := false
+	return func(args Args) (*result, error) {
+		if looked {
+			return t.inWrite(ctx, tx)(args)
+		}
+		looked = true
+		res, err := tx.look(ctx, t.selectQuery(args))
+		t.db.observe(err)
+		if err != nil {
+			return nil, t.failed("looking at", t.blame(ctx, keySelect, err))
+		}
+		return res, nil
+	}
+}
+
+// unfit is for an error of the look at what stands: a value that fits no column
+// is the client's, as it is when the upsert meets it.
+func (t *table) unfit(err error) error {
+	if fault := t.db.engine.fault(err); fault.kind == faultData {
+		return &BodyError{Reason: fault.reason}
+	}
+	return err
+}
