@@ -73,7 +73,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if flags.NArg() > 0 {
 		verb = flags.Arg(0)
 	}
-	connect := verb == "check" && slices.Equal(flags.Args()[1:], []string{"-connect"})
+	connect := verb == "check" && len(flags.Args()) == 2 && slices.Contains([]string{"-connect", "--connect"}, flags.Arg(1))
 	if flags.NArg() > 1 && !connect {
 		verb = "" // no verb takes other arguments
 	}

@@ -207,5 +207,13 @@ func notes(cfg *config.Config) []string {
 	if _, err := os.Stat(filepath.Dir(cfg.Embedded.Path)); cfg.Redis.URL.Empty() && errors.Is(err, fs.ErrNotExist) {
 		list = append(list, cfg.Fault("embedded.path", "the directory of %q is not there, and the server makes none", cfg.Embedded.Path).String())
 	}
+	for key, addr := range map[string]string{"server.listen": cfg.Server.Listen, "server.admin": cfg.Server.Admin} {
+		if path, unix := strings.CutPrefix(addr, "unix:"); unix {
+			if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
+				list = append(list, cfg.Fault(key, "the directory of %q is not there, and the server makes none", path).String())
+			}
+		}
+	}
+	slices.Sort(list)
 	return list
 }

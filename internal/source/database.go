@@ -51,7 +51,8 @@ type DB struct {
 	wg     sync.WaitGroup // the attempt's goroutine
 
 	mu      sync.Mutex
-	attempt *attempt // the set-up being tried, or nil
+	attempt *attempt      // the set-up being tried, or nil
+	retry   chan struct{} // closed when init, which was refused, has been tried again; nil while it is not
 	closed  bool
 }
 

@@ -58,7 +58,9 @@ func (p *postgresProber) rehearse(ctx context.Context, r *rehearsal) error {
 		case err == nil:
 		case !errors.As(err, &answer) || p.conn.Conn().IsClosed():
 			return err
-		case answer.Code != "25001": // it runs outside of transactions only
+		case answer.Code == "25001": // it runs outside of transactions only
+		case postgresAnswer(answer).kind == faultBusy, postgresAnswer(answer).kind == faultSlow: // which says nothing of the statement
+		default:
 			r.report(key, err)
 		}
 		return nil

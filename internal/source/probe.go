@@ -72,9 +72,7 @@ func (db *DB) Probe(ctx context.Context, all ...Records) error {
 	if err := db.wait(ctx); err != nil {
 		return err
 	}
-	if db.initRefused.Load() != nil {
-		db.noteInit(db.engine.setUp(ctx, db.cfg.Init, db.cfg.Demo))
-	}
+	db.retryInit(ctx)
 	p, err := db.engine.prober(ctx, nil)
 	if err != nil {
 		return db.blame(ctx, err)
@@ -94,6 +92,36 @@ func (db *DB) Probe(ctx context.Context, all ...Records) error {
 		}
 	}
 	return nil
+}
+
+// retryInit tries again what was refused of the set-up, and waits as long as ctx
+// allows. The attempt itself has as much time as the first one: a statement that
+// builds an index must not be begun and given up again and again.
+func (db *DB) retryInit(ctx context.Context) {
+	db.mu.Lock()
+	if db.closed || db.initRefused.Load() == nil {
+		db.mu.Unlock()
+		return
+	}
+	if db.retry == nil {
+		over := make(chan struct{})
+		db.retry = over
+		db.wg.Go(func() {
+			defer close(over)
+			ctx, cancel := context.WithTimeout(db.ctx, setUpTimeout)
+			defer cancel()
+			db.noteInit(db.engine.setUp(ctx, db.cfg.Init, db.cfg.Demo))
+			db.mu.Lock()
+			defer db.mu.Unlock()
+			db.retry = nil
+		})
+	}
+	over := db.retry
+	db.mu.Unlock()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
 }
 
 // noteInit keeps what the set-up has refused, and tells whether err is of that
