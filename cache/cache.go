@@ -258,6 +258,19 @@ func (p *pace) allow(now int64) bool {
 	return p.count.Add(1) <= p.limit.Load()
 }
 
+// Note keeps value, which is JSON, under a key of our own, and returns what was there
+// before. It writes only what differs.
+func (c *Cache) Note(ctx context.Context, key string, value []byte) (before []byte, err error) {
+	was, err := c.tier.get(ctx, key)
+	if err != nil || was.kind == kindValue && string(was.data) == string(value) {
+		return was.data, err
+	}
+	if errs := c.tier.set(ctx, []Item{{Key: key, Value: value}}); errs != nil {
+		return nil, errs[0]
+	}
+	return was.data, nil
+}
+
 // Invalidate removes keys from the shared tier and so from every memory. A guard
 // that stands there stays, and its writer will put no record in its place: what
 // it has read back in its transaction may be older than this call.

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"hearth/handlers"
@@ -89,9 +88,6 @@ func (a *App) reload() error {
 	}
 	a.swap(next)
 	a.warn(next)
-	for _, w := range otherStatements(old.cfg, cfg) {
-		a.log.Warn(w)
-	}
 	a.busy = append(slices.DeleteFunc(a.busy, func(s *handlers.Server) bool { return !s.Busy() }), old.front)
 	busy := slices.Clone(a.busy)
 	a.running.Go(func() {
@@ -233,28 +229,4 @@ func (a *App) remember(g *generation) {
 	if a.database == "" && g.db != nil {
 		a.database = source.Identity(g.cfg.Database.URL.Reveal())
 	}
-}
-
-// otherStatements tells of resources whose records are made in another way, under
-// the key of before. Copies in this process' memory are not served any more,
-// those in the shared tier are.
-func otherStatements(old, next *config.Config) (warnings []string) {
-	for _, r := range next.Resources {
-		for _, was := range old.Resources {
-			var changed []string
-			f := func(key string, differs bool) {
-				if differs {
-					changed = append(changed, key)
-				}
-			}
-			f("select", r.Select != was.Select)
-			f("origin", r.Origin != was.Origin)
-			f("rows", r.Rows != was.Rows)
-			if len(changed) > 0 && r.Key.Text == was.Key.Text && was.Select+was.Origin != "" {
-				warnings = append(warnings, fmt.Sprintf("resource %q has another %s under the same key %q: copies made before are served from the shared tier "+
-					"for up to ttl.cold (%v) more; change the key in the same step (user:v2:…), or delete them", r.Name, strings.Join(changed, " and "), r.Key.Text, was.TTL.Cold))
-			}
-		}
-	}
-	return warnings
 }

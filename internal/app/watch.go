@@ -22,9 +22,13 @@ import (
 func (a *App) watch() {
 	started := time.Now()
 	var statements prober
+	var noted *generation // what its copies are made from
 	for {
 		a.pingSource()
 		g := a.current.Load()
+		if g != noted && a.noteProvenance(g) {
+			noted = g
+		}
 		if a.ready() || time.Since(started) >= g.cfg.Server.StartGrace {
 			a.state.CompareAndSwap(uint32(handlers.Starting), uint32(handlers.Serving))
 		}
