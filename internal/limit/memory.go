@@ -18,7 +18,7 @@ import (
 // begin anew. So when there is no room for the count of one subject more, that
 // subject shares a count with all others for which there is none, see overflow.
 // Those that have a count go on undisturbed. All counts of a window end
-// together, and so does the memory they take.
+// together, and so does the memory they take, but for the names of known.go.
 type Memory struct {
 	began time.Time
 	room  *room.Room
@@ -34,6 +34,7 @@ type book struct {
 	window int64
 	ends   int64 // unix ms
 	used   map[name]int
+	known  known
 	shared map[string]*overflow // by limit
 	bytes  int64                // of room
 }
@@ -79,7 +80,7 @@ func (m *Memory) TakeTokens(_ context.Context, key string, rate Rate, burst, wan
 	used, counted := b.used[id]
 	if !counted && want > 0 {
 		over := b.shared[limit]
-		if !m.makeRoom(b, subject) {
+		if !m.makeRoom(b, id, subject, now) {
 			m.takeShared(b, limit, id, rate, burst, into, &g)
 			return g, nil
 		}
@@ -98,11 +99,15 @@ func (m *Memory) TakeTokens(_ context.Context, key string, rate Rate, burst, wan
 // makeRoom takes the room for one count more. A limit that counts nothing apart
 // has but one count, and requests without the header that is counted by are few
 // limits' many requests: those are never shared with others.
-func (m *Memory) makeRoom(b *book, subject string) bool {
-	if subject == "" {
+func (m *Memory) makeRoom(b *book, id name, subject string, now int64) bool {
+	switch {
+	case b.known.take(id): // its name had room already
+		return true
+	case subject == "":
 		m.room.Add(countBytes)
-	} else if !m.room.Take(countBytes) {
-		return false
+	case m.room.Take(countBytes):
+	default:
+		return b.known.displace(b.ends - now)
 	}
 	b.bytes += countBytes
 	return true
@@ -112,15 +117,25 @@ func (m *Memory) makeRoom(b *book, subject string) bool {
 // window is dropped as a whole.
 func (m *Memory) bookOf(now, size int64) *book {
 	m.expire(now)
-	window := now / size
 	b := m.books[size]
-	if b == nil || b.window != window {
-		if b != nil {
-			m.room.Give(b.bytes)
-		}
-		b = &book{window: window, ends: (window + 1) * size, used: map[name]int{}}
-		m.books[size] = b
+	if b == nil || now >= b.ends {
+		b = m.turn(b, now, size)
 	}
+	return b
+}
+
+// turn begins the book of a new window, and drops the one before.
+func (m *Memory) turn(old *book, now, size int64) *book {
+	window := now / size
+	b := &book{window: window, ends: (window + 1) * size, used: map[name]int{}}
+	if old != nil {
+		if old.window == window-1 && m.room.Taken() > m.room.Size()/2 {
+			b.known = knownFrom(old.used, size)
+			b.bytes = countBytes * int64(len(b.known.names))
+		}
+		m.room.Give(old.bytes - b.bytes)
+	}
+	m.books[size] = b
 	return b
 }
 
@@ -152,8 +167,10 @@ func (m *Memory) expire(now int64) {
 	}
 	m.looked = now
 	for size, b := range m.books {
-		if now >= b.ends {
-			m.room.Give(b.bytes)
+		if now < b.ends {
+			continue
+		}
+		if next := m.turn(b, now, size); len(next.known.names) == 0 {
 			delete(m.books, size)
 		}
 	}

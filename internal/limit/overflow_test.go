@@ -51,13 +51,76 @@ func TestSubjectsWithoutRoomShareOneCount(t *testing.T) {
 		if most := r.Size() + 2*countBytes + 4*overflowCells; r.Taken() > most {
 			t.Errorf("%d bytes are taken, want at most %d", r.Taken(), most)
 		}
-		wait(t.Context(), edge(time.Hour)+time.Second)
-		m.Expire()
+		for range 2 { // the names of known subjects are kept for one window more
+			wait(t.Context(), edge(time.Hour)+time.Second)
+			m.Expire()
+		}
 		if r.Taken() != 0 || len(m.books) != 0 {
 			t.Errorf("%d bytes in %d windows are taken though all are over", r.Taken(), len(m.books))
 		}
 		if n := m.spend(t, "flood 1", rate, 20); n != 10 {
 			t.Errorf("%d were admitted in the next window, want 10", n)
+		}
+	})
+}
+
+// TestKnownSubjectsComeBack: a flood that is there when a window begins takes no
+// room of those who came in the window before, as long as they come back.
+func TestKnownSubjectsComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, rate := room.New(100*countBytes), Rate{10, time.Hour}
+		m := NewMemory(r)
+		wait(t.Context(), edge(time.Hour)+time.Second)
+		known := func(i int) string { return fmt.Sprint("known ", i) }
+		flood := func() {
+			for i := range 1000 {
+				m.spend(t, fmt.Sprint("flood ", time.Now().UnixNano(), " ", i), rate, 1)
+			}
+		}
+		for i := range 60 {
+			m.spend(t, known(i), rate, 3)
+		}
+		flood()
+		for range 3 {
+			wait(t.Context(), edge(time.Hour)+time.Millisecond)
+			flood()
+			for i := range 30 {
+				if n := m.spend(t, known(i), rate, 20); n != 10 {
+					t.Fatalf("%d of known subject %d were admitted, want 10", n, i)
+				}
+			}
+			if r.Taken() > r.Size()+4*overflowCells+countBytes {
+				t.Errorf("%d of %d bytes are taken", r.Taken(), r.Size())
+			}
+		}
+		// Those who have not come lose their room in the course of a window.
+		wait(t.Context(), edge(time.Hour)+time.Millisecond)
+		for i := range 70 {
+			m.spend(t, fmt.Sprint("others ", i), rate, 2)
+		}
+		own := func(subject string) bool { // one that shares a count finds it used up
+			return m.spend(t, subject, rate, 1) == 1
+		}
+		if flood(); own("early") {
+			t.Error("a newcomer had a count of its own when the window had just begun")
+		}
+		wait(t.Context(), 30*time.Minute)
+		flood()
+		left := 0
+		for i := range 30 {
+			if own(known(i)) {
+				left++
+			}
+		}
+		if left != 15 {
+			t.Errorf("%d of 30 known subjects still had room in the middle of a window, want half of them", left)
+		}
+		wait(t.Context(), 3*time.Hour)
+		m.Expire()
+		wait(t.Context(), time.Hour)
+		m.Expire()
+		if r.Taken() != 0 {
+			t.Errorf("%d bytes are taken though nobody comes any more", r.Taken())
 		}
 	})
 }
@@ -133,7 +196,7 @@ func TestAFloodOfSubjects(t *testing.T) {
 		if n := take("flood 7", 200); n > 99 {
 			t.Errorf("%d more of a subject that was forgotten were admitted, want at most 99", n)
 		}
-		wait(t.Context(), time.Hour+2*forgetEvery)
+		wait(t.Context(), 2*time.Hour+2*forgetEvery)
 		synctest.Wait()
 		if n := l.subjects(); n != 0 || subjects.Taken() != 0 || counts.Taken() != 0 {
 			t.Errorf("%d subjects, %d and %d bytes are left when the window is over", n, subjects.Taken(), counts.Taken())
