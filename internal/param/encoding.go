@@ -60,6 +60,26 @@ func Decode(raw []byte, plus bool) (text string, ok bool) {
 	return b.String(), true
 }
 
+// Unescape undoes percent-encoding once, as a careless server does: what is no
+// escape stays as it is, and bytes are bytes, whether they are UTF-8 or not.
+func Unescape(text string) string {
+	if !strings.Contains(text, "%") {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if hi, lo := unhex(text[i+1]), unhex(text[i+2]); hi >= 0 && lo >= 0 {
+				b.WriteByte(byte(hi<<4 | lo))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
+}
+
 func unhex(c byte) int {
 	switch {
 	case c >= '0' && c <= '9':

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"hearth/internal/param"
 )
 
 // What an origin makes of a path is its own affair: many decode %2F before they
@@ -32,12 +34,11 @@ func (o *Origin) steps() (all []step, err error) {
 			if strings.Contains(part, `\`) {
 				return errors.New(`a backslash is a slash to some servers; write / or %5C`)
 			}
-			for i := range len(part) {
-				if part[i] == '%' && !isEscape(part[i:]) {
-					return errors.New("the path has a percent sign without two hexadecimal digits; write %25 for the sign itself")
-				}
+			decoded, ok := param.Decode([]byte(part), false)
+			if !ok {
+				return errors.New("the path has a percent sign without two hexadecimal digits; write %25 for the sign itself")
 			}
-			s.literals = append(s.literals, unescape(part))
+			s.literals = append(s.literals, decoded)
 			return nil
 		}
 		for i := 0; i < len(text); i++ {
@@ -56,8 +57,11 @@ func (o *Origin) steps() (all []step, err error) {
 		if err := literal(text[start:]); err != nil {
 			return nil, err
 		}
-		if len(s.params) > 0 {
+		switch decoded := s.literals[0]; {
+		case len(s.params) > 0:
 			all = append(all, s)
+		case decoded == "." || decoded == "..":
+			return nil, fmt.Errorf("the path has the segment %q, which servers resolve; write the path that it leads to", text)
 		}
 	}
 	return all, nil
@@ -68,10 +72,10 @@ func (o *Origin) steps() (all []step, err error) {
 func (o *Origin) Refuses(args Args) string {
 	for _, s := range o.path {
 		text := s.literals[0]
-		for i, param := range s.params {
-			value := fmt.Sprint(args[param])
+		for i, p := range s.params {
+			value := fmt.Sprint(args[p])
 			if strays(value) {
-				return o.cfg.Params[param].Name
+				return o.cfg.Params[p].Name
 			}
 			text += value + s.literals[i+1]
 		}
@@ -91,7 +95,7 @@ func strays(text string) bool {
 				return true
 			}
 		}
-		next := unescape(text)
+		next := param.Unescape(text)
 		if next == text {
 			return false
 		}
@@ -108,44 +112,10 @@ func isNoName(text string) bool {
 		if strings.Trim(name, ". ") == "" {
 			return true
 		}
-		next := unescape(text)
+		next := param.Unescape(text)
 		if next == text {
 			return false
 		}
 		text = next
 	}
-}
-
-// unescape undoes percent-encoding once, as a careless server does: what is no
-// escape stays as it is. Bytes are bytes, whether they are UTF-8 or not.
-func unescape(text string) string {
-	if !strings.Contains(text, "%") {
-		return text
-	}
-	var b strings.Builder
-	for i := 0; i < len(text); i++ {
-		if text[i] == '%' && isEscape(text[i:]) {
-			b.WriteByte(hexDigit(text[i+1])<<4 | hexDigit(text[i+2]))
-			i += 2
-			continue
-		}
-		b.WriteByte(text[i])
-	}
-	return b.String()
-}
-
-// isEscape tells whether text begins with a percent sign and two digits.
-func isEscape(text string) bool {
-	return len(text) > 2 && hexDigit(text[1]) < 16 && hexDigit(text[2]) < 16
-}
-
-// hexDigit is the value of a hexadecimal digit, 16 or more of another byte.
-func hexDigit(c byte) byte {
-	switch {
-	case isDigit(c):
-		return c - '0'
-	case isLetter(c) && c|0x20 <= 'f':
-		return c | 0x20 - 'a' + 10
-	}
-	return 16
 }

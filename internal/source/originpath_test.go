@@ -3,6 +3,8 @@ package source
 import (
 	"strings"
 	"testing"
+
+	"hearth/internal/param"
 )
 
 // TestOriginRefuses: what a careless reader of the finished path would take for
@@ -52,7 +54,7 @@ func TestOriginRefuses(t *testing.T) {
 	f("/a-{x}/{y}", false, "..", "1")
 	f("/a-{x}/{y}", true, "../b", "1")
 	f("/{x}%2e", true, "%2E")
-	for _, template := range []string{`/a\{x}`, "/%2{x}", "/%{x}", "/a"} {
+	for _, template := range []string{`/a\{x}`, "/%2{x}", "/%{x}", "/a", "/a/../{x}", "/a/%2e/{x}"} {
 		o := &Origin{cfg: OriginConfig{Name: "r", URL: "http://records.test" + template, Params: []Param{{Name: "x", Type: "string"}}}}
 		if err := o.parse(); err == nil {
 			t.Errorf("%s is taken for a template", template)
@@ -84,7 +86,7 @@ func FuzzOriginPath(f *testing.F) {
 			if len(steps) != 3 || strings.Trim(steps[1], ".") == "" || strings.Trim(steps[2], ".") == "" {
 				t.Fatalf("%q %q: %q reads as %q", x, y, target, path)
 			}
-			path = unescape(path)
+			path = param.Unescape(path)
 		}
 	})
 }
