@@ -83,7 +83,7 @@ const firstRoom = 16 << 10
 // fasthttp would make room for all that Content-Length announces before the
 // first byte is there, and keep it with the connection: a few hundred peers that
 // announce megabytes and send none would take all memory. So room is made for
-// what has come. And it reads chunks leniently; see framing.Chunks.
+// what has come. And it reads chunks by rules of its own; see framing.Chunks.
 func (c *call) readBody() ([]byte, error) {
 	limit := c.server.config.MaxBody
 	if c.content.Length > int64(limit) {

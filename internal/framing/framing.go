@@ -7,7 +7,8 @@
 // somebody's content (RFC 9112, 11.2). Libraries are lenient because each
 // leniency alone does no harm. So this is a package of its own that knows no
 // library: both listeners ask it, it takes the bytes as they came, and it
-// refuses whatever a strict reader would not have read in the same way.
+// refuses whatever a strict reader would not have read in the same way. Content is
+// read here, too, since where it ends is where the next request begins.
 package framing
 
 import "bytes"
