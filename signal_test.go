@@ -116,3 +116,19 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestAReloadThatHangsDoesNotKeepTheProcess from ending.
+func TestAReloadThatHangsDoesNotKeepTheProcess(t *testing.T) {
+	t.Parallel()
+	in, file, path := hanging(t)
+	must(t, finish(file, ofOneTable))
+	in.awaitReady()
+	in.signal(syscall.SIGHUP) // at the same file, which hangs again
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	must(t, err)
+	t.Cleanup(func() { _ = file.Close() })
+	in.signal(syscall.SIGINT)
+	if got := in.end(); !got.Exited() || got.ExitStatus() != 0 {
+		t.Errorf("got %v, want exit status 0", in.cmd.ProcessState)
+	}
+}

@@ -146,6 +146,27 @@ func TestAReadPastIsMarked(t *testing.T) {
 	}
 }
 
+// TestWhoAloneCanTell of an outcome is known, until it is: a reload must not close that
+// database.
+func TestWhoAloneCanTell(t *testing.T) {
+	d := newDesk(t, openFile(t), newLedger())
+	one, other := new(int), new(int)
+	d.r.Opened = one
+	var over atomic.Bool
+	d.book.over = func() (bool, error) { return over.Load(), nil }
+	d.book.commit = func(func()) error {
+		if d.Awaits(one) {
+			t.Error("a commit under way is of its request, which is waited for anyway")
+		}
+		return source.ErrUnknownOutcome
+	}
+	if _, err := d.put("1", "2"); !errors.Is(err, ErrUnconfirmed) || !d.Awaits(one) || d.Awaits(other) {
+		t.Errorf("got %v, awaited from one: %v, from the other: %v", err, d.Awaits(one), d.Awaits(other))
+	}
+	over.Store(true)
+	testkit.Eventually(t, patience, "nobody is awaited", func() bool { return !d.Awaits(one) })
+}
+
 // TestAnUnguardThatOvertakesARound leaves no guard behind, although the round finds
 // it gone and sets it anew.
 func TestAnUnguardThatOvertakesARound(t *testing.T) {

@@ -61,7 +61,8 @@ func (a *App) reload() error {
 	if a.load == nil {
 		return errors.New("there is no configuration file to read again")
 	}
-	cfg, err := a.load()
+	var cfg *config.Config
+	err := a.unlessStopped(func() (err error) { cfg, err = a.load(); return err })
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (a *App) reload() error {
 	next, err := a.assembleSafely(cfg, old)
 	if err == nil {
 		a.greet(next, old)
-		if err = a.reloadCertificates(cfg); err != nil {
+		if err = a.unlessStopped(func() error { return a.reloadCertificates(cfg) }); err != nil {
 			next.beside(old).close(a.log)
 		}
 	}
@@ -95,6 +96,20 @@ func (a *App) reload() error {
 		<-a.retiring
 	})
 	return nil
+}
+
+// unlessStopped does f, which reads files, and leaves it alone when the server stops
+// first: a file system that does not answer must not keep the process from ending.
+// What f does then is seen by nobody.
+func (a *App) unlessStopped(f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-a.stopped.Done():
+		return errStopping
+	}
 }
 
 // assembleSafely takes a panic for an error: a configuration that cannot be made
@@ -146,6 +161,8 @@ const (
 	// awaitOutcomes is for a database that does not answer when it is asked what
 	// became of commits: it alone knows.
 	awaitOutcomes = 10 * time.Minute
+	// stopOutcomes is the same at the end of the process, as for all other writes.
+	stopOutcomes = 5 * time.Second
 )
 
 // retire closes what a generation has left over, once nobody works with it any
@@ -162,12 +179,27 @@ func (a *App) retire(l leftovers, before []*handlers.Server) {
 	l.closeLimits()
 	if l.hasSources() {
 		a.pause(a.current.Load().cfg.Load.Lease) // which no reload changes
-		for end := time.Now().Add(awaitOutcomes); l.db != nil && a.cache.Awaits(l.db) && time.Now().Before(end) && a.pause(retirePause); {
+		if l.db != nil {
+			a.outcomes(l.db)
 		}
 		l.closeSources(a.log)
 	}
 	if l.db != nil {
 		a.cache.Forget(sourceDatabase, l.db)
+	}
+}
+
+// outcomes waits until db has told what became of the commits that it did not answer.
+func (a *App) outcomes(db *source.DB) {
+	for end := time.Now().Add(awaitOutcomes); a.cache.Awaits(db) && time.Now().Before(end); {
+		if a.pause(retirePause) {
+			continue
+		}
+		end = time.Now().Add(stopOutcomes)
+		for a.cache.Awaits(db) && time.Now().Before(end) {
+			time.Sleep(retirePause)
+		}
+		return
 	}
 }
 
