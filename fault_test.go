@@ -72,7 +72,9 @@ timeout = "20s"`)
 	f("GET", "/far/1", "", 502)
 	f("GET", "/far/3", "", 503)
 	f("GET", "/far/4", "", 404)
-	f("GET", "/far/2", "", 500)
+	for range 5 { // as many as there may be records that are closed
+		f("GET", "/far/2", "", 500)
+	}
 	f("GET", "/person/1", "", 200)
 	lock := holdLock(t, pg)
 	for range 20 {

@@ -88,7 +88,7 @@ func TestPostgresFaults(t *testing.T) {
 	for _, code := range []string{"40003", "XX000", "25006", "53100", ""} {
 		f(&pgconn.PgError{Code: code}, faultOther)
 	}
-	for _, code := range []string{"42P01", "42703", "42601", "42501", "3F000", "0A000", "21000", "26000", "55000"} {
+	for _, code := range []string{"42P01", "42703", "42601", "42501", "3F000", "0A000", "26000", "55000"} {
 		f(&pgconn.PgError{Code: code}, faultRefused)
 	}
 	for _, code := range []string{"40001", "40P01", "55P03"} {
@@ -98,6 +98,7 @@ func TestPostgresFaults(t *testing.T) {
 	f(&pgconn.PgError{Code: "57014"}, faultSlow)
 	f(&pgconn.PgError{Code: "25P03", SeverityUnlocalized: "FATAL"}, faultLost)
 	f(&pgconn.PgError{Code: "44000"}, faultRule)
+	f(&pgconn.PgError{Code: "21000"}, faultRecord)
 	f(&pgconn.PgError{Code: "22003"}, faultData)
 	f(&pgconn.PgError{Code: "23505"}, faultRule)
 	f(io.ErrUnexpectedEOF, faultLost)

@@ -56,7 +56,7 @@ const (
 	faultBusy                       // other transactions were in the way
 	faultSlow                       // the database ended the statement because it took too long
 	faultRefused                    // the operator's: a statement or a right is not as it has to be
-	faultRecord                     // the record's: a value of it cannot be written as JSON
+	faultRecord                     // the operator's for this record: the statement fails on it, or a value of it is no JSON
 	faultData                       // a value's: wrong type, out of range
 	faultRule                       // a value's: a constraint refuses it
 	faultReference                  // a record's: others refer to it, or it refers to none

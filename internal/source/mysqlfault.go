@@ -20,6 +20,8 @@ var mysqlFaults = byNumber(map[*fault][]uint16{
 	{kind: faultRule, reason: reasonCheck}:          {1369, 1644, 3819, 4025},
 	{kind: faultData, reason: reasonType}:           {1264, 1265, 1292, 1366, 1367, 1406, 1690, 3140, 3141, 3156, 3903},
 
+	{kind: faultRecord}: {1172, 1242}, // more rows than one, for this record
+
 	{kind: faultLost}: {1040, 1047, 1203, 1226},
 	{kind: faultLost, remedy: remedyConnection}: {1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031},
 	{kind: faultSlow}: {mysqlInterrupted, 1969, 3024},

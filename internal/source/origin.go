@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -50,8 +51,13 @@ type Origin struct {
 	path   []step   // segments of the path that have slots
 	client *fasthttp.HostClient
 
-	refusals refusals
+	forbidden atomic.Int32 // answers in a row that allow nothing
+	refusals  refusals
 }
+
+// originForbids is after how many answers in a row that allow nothing an origin is
+// said to refuse what is asked of it.
+const originForbids = 5
 
 // NewOrigin prepares an Origin. It connects to nothing; an error is about the
 // configuration.
@@ -236,9 +242,13 @@ func (o *Origin) Load(ctx context.Context, args Args) ([]byte, error) {
 	record, err := o.get(ctx, target)
 	switch {
 	case err == nil, errors.Is(err, ErrNoRecord):
+		o.forbidden.Store(0)
 		o.refusals.heard(keyOrigin)
 	case errors.Is(err, errForbidden):
-		o.refusals.met(keyOrigin, err)
+		// One record may be closed while others are open.
+		if o.forbidden.Add(1) >= originForbids {
+			o.refusals.met(keyOrigin, err)
+		}
 	}
 	if err != nil && !errors.Is(err, ErrNoRecord) {
 		return nil, fmt.Errorf("loading a record of resource %q: %w", o.cfg.Name, err)

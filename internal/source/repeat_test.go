@@ -33,8 +33,14 @@ func session(t *testing.T, pg *testkit.PG) func(sql string) error {
 // TestPostgresAltersUnderWrites alters a table's columns, so that each connection
 // has plans that hold no more, while others read, write and delete.
 func TestPostgresAltersUnderWrites(t *testing.T) {
+	for _, mode := range []string{"cache_statement", "cache_describe", "exec"} {
+		t.Run(mode, func(t *testing.T) { testAltersUnderWrites(t, "&default_query_exec_mode="+mode) })
+	}
+}
+
+func testAltersUnderWrites(t *testing.T, setting string) {
 	pg := testkit.Postgres(t)
-	db := open(t, source.Config{URL: pg.URL(), MaxConns: 4, Timeout: 30 * time.Second, Init: []string{
+	db := open(t, source.Config{URL: pg.URL() + setting, MaxConns: 4, Timeout: 30 * time.Second, Init: []string{
 		`CREATE TABLE IF NOT EXISTS t (id integer PRIMARY KEY, n integer, s text)`}})
 	spec := byID(`SELECT * FROM t WHERE id = {id}`)
 	spec.SelectMany = `SELECT * FROM t WHERE id IN ({id})`
@@ -79,7 +85,7 @@ func TestPostgresAltersUnderWrites(t *testing.T) {
 			}
 		})
 	}
-	for i := range 8 {
+	for i := range 4 {
 		for _, ddl := range []string{
 			fmt.Sprintf(`ALTER TABLE t ADD COLUMN x%d integer`, i),
 			`ALTER TABLE t ALTER COLUMN n TYPE bigint`, fmt.Sprintf(`ALTER TABLE t DROP COLUMN x%d`, i), `ALTER TABLE t ALTER COLUMN n TYPE integer`,
