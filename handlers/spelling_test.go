@@ -1,0 +1,45 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"hearth/internal/param"
+	"hearth/internal/source"
+)
+
+// TestElsewhere makes the path of a row out of its own parameters.
+func TestElsewhere(t *testing.T) {
+	rec := &record{path: []param.Segment{
+		{Literal: "pair"}, {Param: "a", Type: param.String}, {Literal: "of"}, {Param: "b", Type: param.Int},
+	}}
+	f := func(want string, args ...any) {
+		t.Helper()
+		err := fmt.Errorf("loading: %w", &source.SpellingError{Args: args})
+		if got, other := rec.elsewhere(err); got != want || !other {
+			t.Errorf("%q: got %q, %v, want %q", args, got, other, want)
+		}
+	}
+	f("/pair/Ann@x/of/-3", "Ann@x", int64(-3))
+	f("/pair/a%2Fb%3F%20%C3%A9%25/of/0", "a/b? é%", int64(0))
+	f("/pair/%2F%2Fevil.test/of/1", "//evil.test", int64(1))
+	f("", "a\nb", int64(1)) // no path can spell it
+	f("")
+	if _, other := rec.elsewhere(errors.New("else")); other {
+		t.Error("any error is taken for another spelling")
+	}
+	for _, c := range []struct {
+		err    error
+		status int
+	}{
+		{rec.readElsewhere(&source.SpellingError{Args: source.Args{"x", int64(1)}}), 308},
+		{rec.readElsewhere(&source.SpellingError{}), 404},
+		{rec.writeElsewhere(&source.SpellingError{Args: source.Args{"x", int64(1)}}), 409},
+		{rec.writeElsewhere(&source.SpellingError{}), 409},
+	} {
+		if p := problemOf(c.err); p.status != c.status || (p.location != "") != (c.status == 308) {
+			t.Errorf("got %d with %q, want %d", p.status, p.location, c.status)
+		}
+	}
+}
