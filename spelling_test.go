@@ -73,7 +73,7 @@ delete = "DELETE FROM people WHERE email = {email}"
 	})
 	read(fleet[1], "second")
 	var keys []string
-	for _, key := range redis.Do("KEYS", "*person:*").([]any) {
+	for _, key := range redis.Do("KEYS", "person:*").([]any) {
 		keys = append(keys, key.(string))
 	}
 	if !slices.Equal(keys, []string{"person:Ann@x"}) {
