@@ -27,8 +27,13 @@ const (
 	// subjectShare is the part of memory.budget that the limits' subjects may take
 	// beside it, and again that their counts may.
 	subjectShare = 32
-	// leastSubjects is for small budgets: some thousands of subjects.
+	// leastSubjects is for small budgets: some thousands of subjects. The others
+	// are for large ones, where a share of the budget would be more than whoever
+	// invents subjects should be given: 80,000 that are at work at a time, and a
+	// million that are counted in one window.
 	leastSubjects = 512 << 10
+	mostSubjects  = 32 << 20
+	mostCounts    = 64 << 20
 	// wireShare is the part of memory.budget that large answers on their way may
 	// take beside it, and again that bodies of requests may; wireBodies is how many
 	// of the largest bodies it has to be good for, however small the budget is.
@@ -38,8 +43,9 @@ const (
 // resize makes the rooms what the configuration says.
 func (r *rooms) resize(cfg *config.Config) {
 	budget := budgetOf(cfg)
-	r.subjects.Resize(max(budget/subjectShare, leastSubjects))
-	r.counts.Resize(max(budget/subjectShare, leastSubjects))
+	share := max(budget/subjectShare, leastSubjects)
+	r.subjects.Resize(min(share, mostSubjects))
+	r.counts.Resize(min(share, mostCounts))
 	wire := max(budget/wireShare, wireBodies*int64(cfg.Server.MaxBody))
 	r.answers.Resize(wire)
 	r.bodies.Resize(wire)
