@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -184,6 +185,11 @@ func (t *table) judge(s *shape, rows [][][]byte, args Args, find lookup) error {
 	if shorter {
 		candidates = []Args{short, own}
 	}
+	for _, as := range writtenOtherwise {
+		if name, differs := rewritten(own, as); differs {
+			candidates = append(candidates, name)
+		}
+	}
 	for _, name := range candidates {
 		if slices.Equal(name, args) {
 			return nil
@@ -284,6 +290,46 @@ func trimmed(name Args) (short Args, had bool) {
 		}
 	}
 	return short, had
+}
+
+// writtenOtherwise are ways to write what a record shows in its own way, and the
+// database may know by another text alone: bytes, SQLite's booleans and times.
+var writtenOtherwise = []func(string) (string, bool){
+	func(text string) (string, bool) {
+		raw, err := base64.StdEncoding.DecodeString(text)
+		return string(raw), err == nil
+	},
+	func(text string) (string, bool) {
+		number := integral(text)
+		return number, text == "true" || text == "false"
+	},
+	timeAs("2006-01-02 15:04:05.999999999"),
+	timeAs("2006-01-02T15:04:05.999999999"),
+	timeAs("2006-01-02 15:04:05.999999999-07:00"),
+}
+
+func timeAs(layout string) func(string) (string, bool) {
+	return func(text string) (string, bool) {
+		at, err := time.Parse(time.RFC3339Nano, text)
+		return at.Format(layout), err == nil
+	}
+}
+
+// rewritten applies as to the texts of a name, as far as they stay what a path
+// can spell.
+func rewritten(name Args, as func(string) (string, bool)) (other Args, differs bool) {
+	other = slices.Clone(name)
+	for i, v := range name {
+		text, ok := v.(string)
+		if !ok {
+			continue
+		}
+		next, ok := as(text)
+		if _, reason := (Param{Type: param.String}).Parse(next); ok && reason == "" {
+			other[i], differs = next, true
+		}
+	}
+	return other, differs
 }
 
 // finds tells whether name finds the row that goes by own.

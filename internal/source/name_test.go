@@ -185,6 +185,39 @@ func TestOneNameOnSQLite(t *testing.T) {
 	n.read(`{"email":"ann@x","name":"Ann"}`, "ann@x")
 }
 
+// TestOneNameOfOtherTypes: columns whose values are shown in another way than
+// they are compared with a text.
+func TestOneNameOfOtherTypes(t *testing.T) {
+	spec := source.Spec{Name: "day", Params: []source.Param{{Name: "at", Type: "string"}}, Select: `SELECT at FROM days WHERE at = {at}`}
+	f := func(url, typ, value, name string, others ...string) {
+		t.Helper()
+		n := named(t, url, spec, `DROP TABLE IF EXISTS days`, `CREATE TABLE days (at `+typ+`)`, `INSERT INTO days VALUES ('`+value+`')`)
+		if record, err := n.r.Load(t.Context(), source.Args{name}); err != nil {
+			t.Errorf("%s %q: got %s, want the row", typ, name, spelt(t, record, err))
+		}
+		for _, other := range others {
+			n.read("→ "+name, other)
+		}
+	}
+	lite, post, maria := sqliteURL(t), testkit.Postgres(t).URL(), testkit.MariaDB(t).URL()
+	f(lite, "DATETIME", "2024-05-01 10:00:00", "2024-05-01 10:00:00")
+	f(lite, "DATETIME", "2024-05-01T10:00:00.25", "2024-05-01T10:00:00.25")
+	f(lite, "DATE", "2024-05-01", "2024-05-01")
+	f(lite, "BOOLEAN", "1", "1", "01", "1.0")
+	f(maria, "datetime", "2024-05-01 10:00:00", "2024-05-01T10:00:00Z", "2024-05-01 10:00:00", "20240501100000")
+	f(maria, "year", "2024", "2024", "24")
+	f(maria, "enum('a','b')", "a", "a", "A")
+	f(maria, "double", "0.5", "0.5", "0.50", "5e-1")
+	f(maria, "varbinary(9)", "abc", "abc")
+	f(post, "timestamptz", "2024-05-01 10:00:00+00", "2024-05-01T10:00:00Z", "2024-05-01 12:00:00+02")
+	f(post, "date", "2024-05-01", "2024-05-01", "20240501", "May 1 2024")
+	f(post, "boolean", "t", "true", "t", "yes")
+	f(post, "bytea", "abc", "abc", `\x616263`)
+	f(post, "uuid", "6ccd780c-baba-1026-9564-5b8c656024db", "6ccd780c-baba-1026-9564-5b8c656024db", "6CCD780C-BABA-1026-9564-5B8C656024DB")
+	f(post, "inet", "10.0.0.1", "10.0.0.1", "10.0.0.1/32")
+	f(post, "numeric(9,2)", "1", "1.00", "1", "01", "1.0")
+}
+
 // TestOneNameByConfiguration: the column has another name, is a member of a
 // document, or is vouched for.
 func TestOneNameByConfiguration(t *testing.T) {
