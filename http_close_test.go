@@ -115,20 +115,20 @@ func TestRefusedByTheHeader(t *testing.T) {
 			}
 			got, err := l.try(r.listener, r.head(size, false))
 			if err != nil || got.StatusCode != r.want {
-				t.Errorf("%s %s of %d bytes on the %s listener: %v, %v, want %d", r.method, r.path, size, r.listener, got, err, r.want)
+				t.Fatalf("%s %s of %d bytes on the %s listener: %v, %v, want %d", r.method, r.path, size, r.listener, got, err, r.want)
 			}
 			if r.want == 413 {
 				continue
 			}
 			if got, err = l.try(r.listener, r.head(0, true)); err != nil || got.StatusCode != r.want {
-				t.Errorf("%s %s in chunks on the %s listener: %v, %v, want %d", r.method, r.path, r.listener, got, err, r.want)
+				t.Fatalf("%s %s in chunks on the %s listener: %v, %v, want %d", r.method, r.path, r.listener, got, err, r.want)
 			}
 		}
 	}
 	// The admin listener's 413, and what is asked before it is sent.
 	too := refused{"admin", "POST", "/api/invalidate", map[string]string{"Authorization": "Bearer admin-0123456789abcdef"}, 413}
 	if got, err := l.try("admin", too.head(2<<20, false)); err != nil || got.StatusCode != too.want {
-		t.Errorf("%v, %v, want %d", got, err, too.want)
+		t.Fatalf("%v, %v, want %d", got, err, too.want)
 	}
 	for _, r := range append(refusedRequests, too) {
 		if r.headers["Expect"] != "" || r.want == 431 || r.want == 413 && r.listener == "public" {
@@ -136,7 +136,7 @@ func TestRefusedByTheHeader(t *testing.T) {
 		}
 		head := strings.Replace(r.head(2<<20, false), "\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n", 1)
 		if got, err := l.try(r.listener, head); err != nil || got.StatusCode != r.want {
-			t.Errorf("%s %s on the %s listener, asked before: %v, %v, want %d", r.method, r.path, r.listener, got, err, r.want)
+			t.Fatalf("%s %s on the %s listener, asked before: %v, %v, want %d", r.method, r.path, r.listener, got, err, r.want)
 		}
 	}
 }
