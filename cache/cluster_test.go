@@ -161,6 +161,30 @@ func TestWaitFollowsItsWrite(t *testing.T) {
 	}
 }
 
+// TestARoundOverACluster keeps guards on all nodes, none of which knows the script yet.
+func TestARoundOverACluster(t *testing.T) {
+	nodes := startCluster(t)
+	cfg := testConfig()
+	cfg.Redis.URL = "redis://" + nodes[0].Addr() + "?addr=" + nodes[1].Addr()
+	c := open(t, cfg)
+	testkit.Eventually(t, patience, "Redis is reached", func() bool { return c.Up() == nil })
+	var guards []kept
+	for n := range 30 {
+		g := kept{keyOf(t, n), newToken(), n%3 == 2}
+		if n%3 > 0 {
+			fixture{c, t, g.key}.guard(g.token)
+		}
+		guards = append(guards, g)
+	}
+	for round := range 2 {
+		for n, got := range c.tier.uphold(within(t), guards) {
+			if want := []upheldState{guardGone, guardStood, guardStood}[n%3]; got.err != nil || got.state != want {
+				t.Errorf("round %d, guard %d: got %v, %v, want %v", round, n, got.state, got.err, want)
+			}
+		}
+	}
+}
+
 // TestGuardsReachReplicas before the database is asked; where they do not, the write
 // is refused.
 func TestGuardsReachReplicas(t *testing.T) {
