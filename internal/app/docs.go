@@ -40,7 +40,9 @@ func (g *generation) describe(k kind) openapi.Resource {
 		Readable: true, CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: k.Path.Collection() != "",
 		HasSource: k.cached.Records != nil, Renames: k.Select != "",
 	}
-	for _, m := range source.BodyMembers(k.cached.Records) {
+	body := source.BodyOf(k.cached.Records)
+	r.PutIgnored, r.PutClosed = body.Ignored, body.Closed
+	for _, m := range body.Members {
 		r.PutMembers = append(r.PutMembers, openapi.Member{Name: m.Name, Required: m.Required})
 	}
 	if k.cached.Records == nil {

@@ -60,6 +60,11 @@ type Resource struct {
 	// statement reads from a body (none: it takes the body whole).
 	PutExample json.RawMessage
 	PutMembers []Member
+
+	// PutIgnored are members that PUT lets through and does not store. PutClosed
+	// tells that it refuses all others.
+	PutIgnored []string
+	PutClosed  bool
 }
 
 // Param is a parameter of a path.

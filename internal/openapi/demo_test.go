@@ -20,6 +20,7 @@ func demo() openapi.API {
 				Example: raw(`{"id":1,"name":"张三","city":"北京"}`), ExampleArgs: []string{"1"}, MissingArgs: []string{"1000000"},
 				PutExample: raw(`{"name":"张三","city":"北京"}`),
 				PutMembers: []openapi.Member{{Name: "name", Required: true}, {Name: "city"}},
+				PutIgnored: []string{"id", "user_id"}, PutClosed: true,
 			},
 			{
 				Name: "item", Path: "/item/{id}", Params: []openapi.Param{{Name: "id", Type: "string"}},
@@ -54,6 +55,7 @@ func full() openapi.API {
 			ExampleArgs: []string{"0b2f3c1e-8a52-4f3c-9a51-0d9f2b7a6c10", "9007199254740993"},
 			PutExample:  raw(`{"sku":"d","address":{"city":"Oslo","zip":"0150"},"parts":[1]}`),
 			PutMembers:  []openapi.Member{{Name: "sku", Required: true}, {Name: "address.city", Required: true}, {Name: "address.zip"}, {Name: "parts"}, {Name: "other"}},
+			PutIgnored:  []string{"line"}, PutClosed: true,
 		},
 		openapi.Resource{
 			Name: "orders-of-day", Path: "/day/{day}", Params: []openapi.Param{{Name: "day", Type: "string"}},

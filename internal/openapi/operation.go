@@ -213,7 +213,8 @@ func (r *resource) addPut() error {
 	}
 	statuses, headers, text := r.limited(r.Path,
 		append(r.writeStatuses(), "415"), []string{headerETag, headerNoStore},
-		"Answers with the record that then stands. Members that name a parameter of the path must agree with it.")
+		"Answers with the record that then stands. Members that name a parameter of the path must agree with it. "+
+			"A member that neither the statement takes nor a read shows is refused.")
 	body := &requestBody{
 		Description: "At most " + size(r.api.MaxBody) + ".",
 		Required:    true,

@@ -176,7 +176,8 @@ func answerSchema(r *Resource, data any) any {
 }
 
 // bodySchema is the schema of a PUT's body: the members that the statement
-// reads, typed as the example has them. Other members are ignored.
+// reads, typed as the example has them. PutClosed says what becomes of
+// others.
 func bodySchema(r *Resource) (any, error) {
 	var sample any
 	if r.PutExample != nil {
@@ -184,12 +185,18 @@ func bodySchema(r *Resource) (any, error) {
 			return nil, err
 		}
 	}
-	if len(r.PutMembers) == 0 {
-		return object{{"description", "Any JSON; it is taken whole."}}, nil
+	if len(r.PutMembers) == 0 && !r.PutClosed {
+		return object{{"type", "object"}, {"description", "Any JSON object; it is taken whole."}}, nil
 	}
 	var root bodyMember
 	for _, m := range r.PutMembers {
 		root.insert(strings.Split(m.Name, "."), m.Required)
+	}
+	for _, name := range r.PutIgnored {
+		root.members = append(root.members, &bodyMember{name: name, ignored: true})
+	}
+	if r.PutClosed {
+		root.close()
 	}
 	return root.schema(sample), nil
 }
@@ -198,7 +205,17 @@ func bodySchema(r *Resource) (any, error) {
 type bodyMember struct {
 	name     string
 	required bool
+	ignored  bool // let through, not stored
+	closed   bool // other members within it are refused
 	members  []*bodyMember
+}
+
+// close marks m and what lies in it as refusing other members.
+func (m *bodyMember) close() {
+	m.closed = true
+	for _, c := range m.members {
+		c.close()
+	}
 }
 
 // insert adds the member at path. What a required member lies in is required.
@@ -216,7 +233,10 @@ func (m *bodyMember) insert(path []string, required bool) {
 }
 
 func (m *bodyMember) schema(sample any) object {
-	if len(m.members) == 0 {
+	switch {
+	case m.ignored:
+		return object{{"description", "Let through and not stored; what names a parameter of the path has to agree with it."}}
+	case len(m.members) == 0 && m.name != "":
 		return leafSchema(sample)
 	}
 	values, _ := sample.(map[string]any)
@@ -232,7 +252,13 @@ func (m *bodyMember) schema(sample any) object {
 	if required != nil {
 		s = append(s, member{"required", required})
 	}
-	return append(s, member{"properties", properties})
+	if properties != nil {
+		s = append(s, member{"properties", properties})
+	}
+	if m.closed {
+		s = append(s, member{"additionalProperties", false})
+	}
+	return s
 }
 
 // leafSchema is the type that an example value has, or null, or, where there is

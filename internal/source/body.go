@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 
@@ -19,36 +18,40 @@ const maxDepth = 64
 // A body is untrusted: it is read once from end to end by a strict reader
 // before anything is taken out of it.
 type bodyReader struct {
-	dialect dialect
 	fields  []field
 	params  []Param
 	columns map[string]int // columns that are path parameters
+	known   *knownMember   // what the fields name
 }
 
-// read returns the bind value of each field. Faults are *BodyError.
-func (r *bodyReader) read(body []byte, args Args) ([]any, error) {
+// members are what was found in a body.
+type members struct {
+	values  []jsontext.Value // of each field; nil for one that is missing
+	unknown [][]string       // paths that no field names, the first of them
+}
+
+// maxUnknown is how many unknown members are remembered.
+const maxUnknown = 8
+
+// read returns what each field takes. Faults are *BodyError.
+func (r *bodyReader) read(body []byte, args Args) (members, error) {
+	m := members{values: make([]jsontext.Value, len(r.fields))}
 	if err := checkBody(body); err != nil {
-		return nil, err
+		return m, err
 	}
-	raw := make([]jsontext.Value, len(r.fields))
-	if err := r.members(body, args, raw); err != nil {
-		return nil, err
+	if err := r.members(body, args, &m); err != nil {
+		return m, err
 	}
-	values := make([]any, len(r.fields))
 	for i, f := range r.fields {
-		if raw[i] == nil {
-			if !f.optional {
-				return nil, &BodyError{Member: f.String(), Reason: "is missing"}
+		if m.values[i] == nil && !f.optional {
+			fault := &BodyError{Member: f.String(), Reason: "is missing"}
+			if name := nearMember(f.path, m.unknown); name != "" {
+				fault.Reason = fmt.Sprintf("is missing; the body has %q", name)
 			}
-			continue
+			return m, fault
 		}
-		v, err := bindJSON(r.dialect, raw[i])
-		if err != nil {
-			return nil, &BodyError{Member: f.String(), Reason: err.Error()}
-		}
-		values[i] = v
 	}
-	return values, nil
+	return m, nil
 }
 
 // checkBody reads all of body: it has to be one object without duplicate
@@ -112,14 +115,14 @@ func dotted(p jsontext.Pointer) string {
 
 // members finds the fields in a checked body, and the members that have to
 // agree with the path.
-func (r *bodyReader) members(body []byte, args Args, raw []jsontext.Value) error {
+func (r *bodyReader) members(body []byte, args Args, m *members) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(body))
 	if _, err := dec.ReadToken(); err != nil {
 		return syntaxFault(err)
 	}
 	for i, f := range r.fields {
 		if len(f.path) == 0 {
-			raw[i] = bytes.TrimSpace(body)
+			m.values[i] = bytes.TrimSpace(body)
 		}
 	}
 	for dec.PeekKind() != jsontext.KindEndObject {
@@ -127,14 +130,18 @@ func (r *bodyReader) members(body []byte, args Args, raw []jsontext.Value) error
 		if err != nil {
 			return err
 		}
-		if err := r.agrees(name, value, args); err != nil {
+		if param := r.param(name); param >= 0 {
+			if !equalArg(value, args[param], r.params[param].Type == "uuid") {
+				return &BodyError{Member: name, Reason: fmt.Sprintf("contradicts {%s} of the path", r.params[param].Name)}
+			}
+		} else if err := r.known.unknown(m, []string{name}, value); err != nil {
 			return err
 		}
 		for i, f := range r.fields {
 			if len(f.path) == 0 || f.path[0] != name {
 				continue
 			}
-			if raw[i], err = dig(value, f.path, 1); err != nil {
+			if m.values[i], err = dig(value, f.path, 1); err != nil {
 				return err
 			}
 		}
@@ -185,22 +192,19 @@ func dig(value jsontext.Value, path []string, depth int) (jsontext.Value, error)
 	return nil, nil
 }
 
-// agrees refuses a member that names a path parameter, or the column that one
-// selects by, and has another value than the path: the client means another
-// record than the one it would overwrite.
-func (r *bodyReader) agrees(name string, value jsontext.Value, args Args) error {
-	i := paramIndex(r.params, name)
-	if i < 0 {
-		for column, param := range r.columns {
-			if strings.EqualFold(column, name) {
-				i = param
-			}
+// param returns the path parameter that a member names, itself or by the
+// column that it is bound to, or -1. The two have to agree: where they do not,
+// the client means another record than the one it would overwrite.
+func (r *bodyReader) param(name string) int {
+	if i := paramIndex(r.params, name); i >= 0 {
+		return i
+	}
+	for column, param := range r.columns {
+		if strings.EqualFold(column, name) {
+			return param
 		}
 	}
-	if i < 0 || equalArg(value, args[i], r.params[i].Type == "uuid") {
-		return nil
-	}
-	return &BodyError{Member: name, Reason: fmt.Sprintf("contradicts {%s} of the path", r.params[i].Name)}
+	return -1
 }
 
 // equalArg compares a member with a path parameter's value.
@@ -223,43 +227,4 @@ func unquote(value jsontext.Value) (string, error) {
 	}
 	text, err := jsontext.AppendUnquote(nil, value)
 	return string(text), err
-}
-
-// bindJSON turns a member into a bind value. Numbers keep every digit: those
-// that the driver's own types cannot hold go as text. Objects and arrays go
-// as JSON text.
-func bindJSON(d dialect, value jsontext.Value) (any, error) {
-	switch value.Kind() {
-	case jsontext.KindNull:
-		return nil, nil
-	case jsontext.KindTrue, jsontext.KindFalse:
-		if d == postgresDialect {
-			return string(value), nil
-		}
-		return value.Kind() == jsontext.KindTrue, nil
-	case jsontext.KindString:
-		return unquote(value)
-	case jsontext.KindNumber:
-		return bindNumber(d, string(value))
-	}
-	return string(value), nil
-}
-
-func bindNumber(d dialect, text string) (any, error) {
-	if d == postgresDialect {
-		return text, nil
-	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return n, nil
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsInf(f, 0) {
-		return nil, errors.New("is out of range")
-	}
-	// SQLite compares a text with a number column by its own parser, which
-	// rounds; a double that stands for exactly this decimal is better.
-	if d == sqliteDialect && strconv.FormatFloat(f, 'g', -1, 64) == text {
-		return f, nil
-	}
-	return text, nil
 }

@@ -6,43 +6,41 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 )
 
 func TestBodyValues(t *testing.T) {
-	f := func(d dialect, member string, want any) {
+	f := func(member string, want any) {
 		t.Helper()
-		r := bodyReader{dialect: d, fields: []field{{path: []string{"a", "b"}}}}
-		got, err := r.read([]byte(`{"x":[{}], "a" : {"c":{"b":0}, "b" : `+member+` } }`), nil)
+		fields := []field{{path: []string{"a", "b"}}}
+		r := bodyReader{fields: fields, known: newKnownMember(fields)}
+		m, err := r.read([]byte(`{"x":[{}], "a" : {"c":{"b":0}, "b" : `+member+` } }`), nil)
 		if err != nil {
-			t.Errorf("%v: %s: %v", d, member, err)
+			t.Errorf("%s: %v", member, err)
 			return
 		}
-		if diff := cmp.Diff([]any{want}, got); diff != "" {
-			t.Errorf("%v: %s, -want +got:\n%s", d, member, diff)
+		got, err := bindAny(m.values[0])
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v, -want +got:\n%s", member, err, diff)
+		}
+		if diff := cmp.Diff([][]string{{"x"}, {"a", "c"}}, m.unknown); diff != "" {
+			t.Errorf("unknown members, -want +got:\n%s", diff)
 		}
 	}
-	for _, d := range []dialect{sqliteDialect, postgresDialect, mysqlDialect} {
-		f(d, `null`, nil)
-		f(d, `"a\"é\u00e9\n"`, "a\"éé\n")
-		f(d, `[1, {"c": 1.0}]`, `[1, {"c": 1.0}]`)
-		f(d, `{ }`, `{ }`)
-		f(d, `9223372036854775808`, `9223372036854775808`)
-		f(d, `0.1234567890123456789`, `0.1234567890123456789`)
-		f(d, `1e2`, `1e2`)
-	}
-	f(postgresDialect, `5`, `5`)
-	f(postgresDialect, `true`, `true`)
-	f(postgresDialect, `1e999`, `1e999`)
-	f(sqliteDialect, `-9223372036854775808`, int64(-9223372036854775808))
-	f(mysqlDialect, `-5`, int64(-5))
-	f(sqliteDialect, `1.5`, 1.5)
-	f(mysqlDialect, `1.5`, `1.5`)
-	f(sqliteDialect, `false`, false)
+	f(`null`, nil)
+	f(`"a\"é\u00e9\n"`, "a\"éé\n")
+	f(`[1, {"c": 1.0}]`, `[1, {"c": 1.0}]`)
+	f(`{ }`, `{ }`)
+	f(`-9223372036854775808`, int64(-9223372036854775808))
+	f(`9223372036854775808`, `9223372036854775808`)
+	f(`0.1234567890123456789`, `0.1234567890123456789`)
+	f(`1e2`, `1e2`)
+	f(`false`, false)
 }
 
 func TestBodyAgreement(t *testing.T) {
-	r := bodyReader{params: []Param{{Name: "n", Type: "int"}, {Name: "s", Type: "string"}, {Name: "u", Type: "uuid"}}, columns: map[string]int{"Number": 0}}
+	r := bodyReader{params: []Param{{Name: "n", Type: "int"}, {Name: "s", Type: "string"}, {Name: "u", Type: "uuid"}}, columns: map[string]int{"Number": 0}, known: newKnownMember(nil)}
 	args := Args{int64(5), "x", "ab"}
 	f := func(body, member string) {
 		t.Helper()
@@ -67,25 +65,52 @@ func FuzzBody(f *testing.F) {
 	for _, body := range []string{`{}`, `{"a":{"b":1},"n":5}`, `{"a":1,"a":2}`, `{"a":"\u0000"}`, `[1]`, `{"a":` + strings.Repeat("[", 70), `{"a":{"b":"\ud800"}}`} {
 		f.Add([]byte(body))
 	}
+	fields := []field{{path: []string{"a"}, optional: true}, {path: []string{"a", "b"}, optional: true}, {path: []string{"c", "d"}, optional: true}}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, d := range []dialect{sqliteDialect, postgresDialect, mysqlDialect} {
-			r := bodyReader{
-				dialect: d, params: []Param{{Name: "n", Type: "int"}},
-				fields: []field{{}, {path: []string{"a"}, optional: true}, {path: []string{"a", "b"}, optional: true}},
-			}
-			_, err := r.read(body, Args{int64(5)})
-			var fault *BodyError
-			if err != nil && !errors.As(err, &fault) {
-				t.Errorf("%q: got %v, want a BodyError", body, err)
-			}
-			if err == nil && !json.Valid(body) {
-				t.Errorf("%q is taken for JSON", body)
-			}
-			if errors.Is(err, ErrMalformed) && json.Valid(body) && !strings.ContainsAny(string(body), "\\") && isUTF8(body) {
-				t.Errorf("%q is not taken for JSON: %v", body, err)
-			}
+		r := bodyReader{params: []Param{{Name: "n", Type: "int"}}, fields: fields, known: newKnownMember(fields)}
+		m, err := r.read(body, Args{int64(5)})
+		var fault *BodyError
+		if err != nil && !errors.As(err, &fault) {
+			t.Errorf("%q: got %v, want a BodyError", body, err)
+		}
+		if err == nil && !json.Valid(body) {
+			t.Errorf("%q is taken for JSON", body)
+		}
+		if errors.Is(err, ErrMalformed) && json.Valid(body) && !strings.ContainsAny(string(body), "\\") && isUTF8(body) {
+			t.Errorf("%q is not taken for JSON: %v", body, err)
+		}
+		if err == nil && m.values[0] != nil {
+			bindEverywhere(t, m.values[0])
 		}
 	})
+}
+
+// bindEverywhere binds a member to a column of each kind. It is either taken or
+// refused with a reason for the client.
+func bindEverywhere(t *testing.T, v jsontext.Value) {
+	check := func(kind any, err error) {
+		var reason valueFault
+		var fault *BodyError
+		if err != nil && !errors.As(err, &reason) && !errors.As(err, &fault) {
+			t.Errorf("%v takes %s with %v, want a reason for the client", kind, v, err)
+		}
+	}
+	if v.Kind() == jsontext.KindNull {
+		return
+	}
+	for kind := kindText; kind <= kindClockZone; kind++ {
+		for _, array := range []bool{false, true} {
+			_, err := postgresType{kind: kind, array: array, delimiter: ','}.bind(v)
+			check(kind, err)
+		}
+	}
+	for _, declared := range []string{"int", "tinyint(1)", "decimal(9,2)", "double", "year", "bit(9)", "blob", "text", "json", "date", "datetime", "time", "enum('a','1')", "uuid"} {
+		c := declaredColumn("c", declared)
+		_, err := c.bindMySQL(v)
+		check(declared, err)
+		_, err = c.bindSQLite(v)
+		check(declared, err)
+	}
 }
 
 func isUTF8(b []byte) bool { return string([]rune(string(b))) == string(b) }

@@ -73,7 +73,7 @@ func (c *change) commit(ctx context.Context) error {
 	}
 	c.unknown = errors.Is(err, ErrUnknownOutcome)
 	if fault := c.table.db.engine.fault(err); fault.kind >= faultData && !c.unknown {
-		return &BodyError{Reason: fault.reason}
+		return c.table.refuse(ctx, refusedError{err: err, reason: fault.reason})
 	}
 	return fmt.Errorf("committing a change of resource %q: %w", c.table.name, c.table.db.blame(ctx, err))
 }

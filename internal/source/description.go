@@ -1,8 +1,17 @@
 package source
 
 import (
+	"slices"
+
 	"github.com/goccy/go-json"
 )
+
+// Body is what Put reads of a body, for documentation.
+type Body struct {
+	Members []Member // that are stored; none for a body that is taken whole
+	Ignored []string // that are let through: a read shows them, or the path has them
+	Closed  bool     // any other member is refused
+}
 
 // Member is a member of a body that Put reads.
 type Member struct {
@@ -10,28 +19,41 @@ type Member struct {
 	Required bool
 }
 
-// BodyMembers lists what Put of these records reads from a body, for
-// documentation. It is empty for records that cannot be written or take the
-// body whole.
-func BodyMembers(r Records) []Member {
-	t, ok := r.(interface{ members() []Member })
+// BodyOf tells what Put of these records takes, as far as the statements tell:
+// members that only a record shows are taken, too.
+func BodyOf(r Records) Body {
+	t, ok := r.(interface{ describe() Body })
 	if !ok {
-		return nil
+		return Body{}
 	}
-	return t.members()
+	return t.describe()
 }
 
-func (t *table) members() []Member {
+func (t *table) describe() (b Body) {
 	if t.upsert == nil {
-		return nil
+		return b
 	}
-	var members []Member
 	for _, f := range t.upsert.fields {
 		if len(f.path) > 0 {
-			members = append(members, Member{Name: f.String(), Required: !f.optional})
+			b.Members = append(b.Members, Member{Name: f.String(), Required: !f.optional})
 		}
 	}
-	return members
+	shown, ok := shownListOf(t.selects.words).names()
+	if b.Closed = ok && documentColumn(shown, false) < 0 && !t.body.known.whole; !b.Closed {
+		return b
+	}
+	for _, p := range t.params {
+		shown = append(shown, p.Name)
+	}
+	for _, name := range shown {
+		switch part := t.body.known.parts[name]; {
+		case part == nil && !slices.Contains(b.Ignored, name):
+			b.Ignored = append(b.Ignored, name)
+		case part != nil && !part.whole: // what else lies in it only a record tells
+			return Body{Members: b.Members}
+		}
+	}
+	return b
 }
 
 // DemoSelect is the statement under which the demo's records are published as

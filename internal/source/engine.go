@@ -18,6 +18,14 @@ type engine interface {
 	begin(ctx context.Context, r remedy) (transaction, error)
 	// prober with a rehearsal has tried the set-up.
 	prober(ctx context.Context, r *rehearsal) (prober, error)
+	// documents names the columns of a select that are JSON although the driver
+	// calls them text, in lower case.
+	documents(ctx context.Context, all []sqlToken) (map[string]bool, error)
+	// catalog reads the declarations of the columns that an upsert assigns; shown
+	// is a result of the select. It is nil where a write finds them itself.
+	catalog(ctx context.Context, s *statement, shown *result) (*catalog, error)
+	// culprits tells what an upsert was refused for, as far as the database says.
+	culprits(ctx context.Context, s *statement, q query, err error) culprits
 	// fits tells whether the database takes the arguments of a query that
 	// failed with faultData: if it does not, no record can have that key.
 	fits(ctx context.Context, q query) bool
@@ -35,6 +43,11 @@ type transaction interface {
 	// transaction's own change of it: whoever tries waits, or one of the two fails
 	// with faultBusy.
 	look(ctx context.Context, q query) (*result, error)
+	// bind sets the arguments of q, an upsert, to the members of a body. Its
+	// errors are *BodyError, or the database's.
+	bind(ctx context.Context, b *binding, q *query) error
+	// catalog is engine.catalog, as the transaction sees the columns.
+	catalog(ctx context.Context, s *statement, shown *result) (*catalog, error)
 	// exec returns how many rows were changed.
 	exec(ctx context.Context, q query) (int64, error)
 	// again rolls back and begins anew, so that all can be tried once more. It
@@ -85,6 +98,8 @@ const (
 // to the operator.
 const (
 	reasonType      = "a value has the wrong type or is out of range"
+	reasonRange     = "a value is out of range"
+	reasonLong      = "a value is too long"
 	reasonNull      = "a value that is needed is missing or null"
 	reasonTaken     = "a value that has to be unique is taken already"
 	reasonCheck     = "a value is not allowed"

@@ -80,7 +80,8 @@ func mysqlConfig(cfg Config) (*mysql.Config, error) {
 		return nil, errors.New("the settings behind the question mark contradict each other; see the list of MySQL's driver")
 	}
 	c.Logger = newDriverLog(cfg.Log)
-	c.ParseTime, c.Loc, c.MultiStatements, c.InterpolateParams = true, time.UTC, false, false
+	// Times are read as text: the driver would turn 2024-05-00 into another day.
+	c.ParseTime, c.Loc, c.MultiStatements, c.InterpolateParams = false, time.UTC, false, false
 	c.ClientFoundRows = true // a row that is set to what it was counts as changed
 	if c.Params == nil {
 		c.Params = map[string]string{}
@@ -98,13 +99,17 @@ func mysqlFlavour() flavour {
 		// Then a SELECT locks what it reads, and of two transactions that have read
 		// one row and change it the server ends one, as a deadlock. A snapshot, as by
 		// default, would let both pass.
-		isolate:  []string{"ROLLBACK", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "START TRANSACTION"},
-		alive:    "SELECT 1",
-		append:   appendMySQL,
-		document: appendMySQLDocument,
-		fault:    mysqlFault,
-		commit:   commitMySQL,
-		setUp:    setUpMySQL,
+		isolate:   []string{"ROLLBACK", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "START TRANSACTION"},
+		alive:     "SELECT 1",
+		append:    appendMySQL,
+		document:  appendMySQLDocument,
+		bind:      bindMySQL,
+		culprits:  mysqlCulprits,
+		catalog:   readMySQLCatalog,
+		documents: shownDocuments,
+		fault:     mysqlFault,
+		commit:    commitMySQL,
+		setUp:     setUpMySQL,
 
 		unprepared: func(err error) bool {
 			var e *mysql.MySQLError
@@ -129,8 +134,6 @@ func appendMySQL(dst []byte, declared string, value any) ([]byte, error) {
 		return appendFloat(dst, float64(v), 32), nil
 	case float64:
 		return appendFloat(dst, v, 64), nil
-	case time.Time:
-		return appendMySQLTime(dst, declared, v), nil
 	case []byte:
 		return appendMySQLText(dst, declared, v)
 	case string:
@@ -139,14 +142,19 @@ func appendMySQL(dst []byte, declared string, value any) ([]byte, error) {
 	return dst, fmt.Errorf("unexpected type %T", value)
 }
 
-func appendMySQLTime(dst []byte, declared string, t time.Time) []byte {
-	switch {
-	case t.IsZero(): // MySQL's 0000-00-00 is no date
+// appendMySQLTime writes dates and times. MySQL's 0000-00-00 is no date; what
+// RFC 3339 cannot write, since its month or its day is zero, stays MySQL's text.
+func appendMySQLTime(dst []byte, declared, text string) []byte {
+	if strings.HasPrefix(text, "0000-00-00") {
 		return appendNull(dst)
-	case declared == "DATE":
-		return appendDate(dst, t)
 	}
-	return appendTime(dst, t)
+	if declared == "DATE" {
+		return appendText(dst, text)
+	}
+	if t, err := time.Parse("2006-01-02 15:04:05.999999999", text); err == nil {
+		return appendTime(dst, t)
+	}
+	return appendText(dst, text)
 }
 
 func appendMySQLText(dst []byte, declared string, text []byte) ([]byte, error) {
@@ -154,6 +162,8 @@ func appendMySQLText(dst []byte, declared string, text []byte) ([]byte, error) {
 	switch strings.TrimPrefix(declared, "UNSIGNED ") {
 	case "DECIMAL", "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "YEAR", "FLOAT", "DOUBLE":
 		return appendNumber(dst, text), nil
+	case "DATE", "DATETIME", "TIMESTAMP":
+		return appendMySQLTime(dst, declared, string(text)), nil
 	case "JSON":
 		return appendJSON(dst, text)
 	case "BINARY", "VARBINARY", "BLOB", "TINYBLOB", "MEDIUMBLOB", "LONGBLOB", "BIT", "GEOMETRY", "VECTOR":

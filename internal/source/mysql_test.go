@@ -27,14 +27,14 @@ func TestMySQLConfig(t *testing.T) {
 		if got := c.FormatDSN(); got != want {
 			t.Errorf("%q:\ngot  %s\nwant %s", url, got, want)
 		}
-		if c.MultiStatements || c.InterpolateParams || !c.ParseTime || c.Loc != time.UTC {
+		if c.MultiStatements || c.InterpolateParams || c.ParseTime || c.Loc != time.UTC {
 			t.Errorf("%q: the fixed settings are %+v", url, c)
 		}
 	}
 	const zone = "time_zone=%27%2B00%3A00%27"
-	f("mysql://u:p%40%2F@h/db", "u:p@/@tcp(h:3306)/db?clientFoundRows=true&parseTime=true&timeout=1s&"+zone)
-	f("mysql://u@[::1]:33/db?tls=skip-verify&sql_mode='ANSI'", "u@tcp([::1]:33)/db?clientFoundRows=true&parseTime=true&timeout=1s&tls=skip-verify&sql_mode=%27ANSI%27&"+zone)
-	f("mysql://u@h/db?socket=/run/m.sock&time_zone='Europe/Paris'&timeout=3s", "u@unix(/run/m.sock)/db?clientFoundRows=true&parseTime=true&timeout=3s&time_zone=%27Europe%2FParis%27")
+	f("mysql://u:p%40%2F@h/db", "u:p@/@tcp(h:3306)/db?clientFoundRows=true&timeout=1s&"+zone)
+	f("mysql://u@[::1]:33/db?tls=skip-verify&sql_mode='ANSI'", "u@tcp([::1]:33)/db?clientFoundRows=true&timeout=1s&tls=skip-verify&sql_mode=%27ANSI%27&"+zone)
+	f("mysql://u@h/db?socket=/run/m.sock&time_zone='Europe/Paris'&timeout=3s", "u@unix(/run/m.sock)/db?clientFoundRows=true&timeout=3s&time_zone=%27Europe%2FParis%27")
 }
 
 func TestMySQLValues(t *testing.T) {
@@ -55,9 +55,14 @@ func TestMySQLValues(t *testing.T) {
 	f("VARCHAR", []byte("a<\"\xff"), `"a<\"�"`)
 	f("BLOB", []byte{0, 255}, `"AP8="`)
 	f("JSON", []byte(`{"a": 1}`), `{"a":1}`)
-	f("DATE", time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC), `"2024-02-29"`)
-	f("DATETIME", time.Date(2024, 2, 29, 1, 2, 3, 4000, time.UTC), `"2024-02-29T01:02:03.000004Z"`)
-	f("DATETIME", time.Time{}, "null")
+	f("DATE", []byte("2024-02-29"), `"2024-02-29"`)
+	f("DATETIME", []byte("2024-02-29 01:02:03.000004"), `"2024-02-29T01:02:03.000004Z"`)
+	f("DATETIME", []byte("0000-00-00 00:00:00"), "null")
+	f("DATE", []byte("0000-00-00"), "null")
+	f("DATE", []byte("0001-01-01"), `"0001-01-01"`)
+	f("DATETIME", []byte("0001-01-01 00:00:00"), `"0001-01-01T00:00:00Z"`)
+	f("DATE", []byte("2024-05-00"), `"2024-05-00"`)
+	f("TIMESTAMP", []byte("2024-05-00 01:02:03"), `"2024-05-00 01:02:03"`)
 	f("TIME", []byte("01:02:03"), `"01:02:03"`)
 }
 

@@ -18,7 +18,9 @@ var mysqlFaults = byNumber(map[*fault][]uint16{
 	{kind: faultRule, reason: reasonTaken}:          {1062, 1586},
 	{kind: faultReference, reason: reasonReference}: {1216, 1217, 1451, 1452},
 	{kind: faultRule, reason: reasonCheck}:          {1369, 1644, 3819, 4025},
-	{kind: faultData, reason: reasonType}:           {1264, 1265, 1292, 1366, 1367, 1406, 1690, 3140, 3141, 3156, 3903},
+	{kind: faultData, reason: reasonType}:           {1265, 1292, 1366, 1367, 1416, 3140, 3141, 3156, 3903},
+	{kind: faultData, reason: reasonRange}:          {1264, 1690},
+	{kind: faultData, reason: reasonLong}:           {1406},
 
 	{kind: faultRecord}: {1172, 1242}, // more rows than one, for this record
 

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -25,6 +27,7 @@ type postgresEngine struct {
 	types sync.Map // uint32 (an OID) → postgresType, of types that are not built in
 
 	pipelines bool        // the connections' mode of execution allows it
+	prepares  bool        // it keeps statements prepared
 	tells     atomic.Bool // the database says what became of a transaction
 
 	unlockable sync.Map // the texts of queries whose rows cannot be locked
@@ -52,7 +55,12 @@ func openPostgres(cfg Config) (engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing connections to PostgreSQL: %w", err)
 	}
-	return &postgresEngine{pool: pool, pipelines: c.ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol}, nil
+	mode := c.ConnConfig.DefaultQueryExecMode
+	return &postgresEngine{
+		pool:      pool,
+		pipelines: mode != pgx.QueryExecModeSimpleProtocol,
+		prepares:  mode == pgx.QueryExecModeCacheStatement,
+	}, nil
 }
 
 func (e *postgresEngine) dialect() dialect { return postgresDialect }
@@ -223,34 +231,49 @@ func (e *postgresEngine) write(ctx context.Context, conn *pgx.Conn, res *result,
 	return nil
 }
 
-// typeOf looks types up that are not built in, once each. A type that is no
-// array is text to us, whatever it is.
+// postgresFree are the types of any text.
+var postgresFree = []uint32{pgtype.TextOID, pgtype.VarcharOID, pgtype.BPCharOID}
+
+// typeOf looks types up that are not built in, once each. A domain is what it
+// rests on; a type that is no array is text to us, whatever it is.
 func (e *postgresEngine) typeOf(ctx context.Context, conn *pgx.Conn, oid uint32) (postgresType, error) {
-	if kind, ok := postgresKinds[oid]; ok {
-		return postgresType{kind: kind}, nil
+	if t, ok := builtIn(oid); ok {
+		return t, nil
 	}
 	if t, ok := e.types.Load(oid); ok {
 		return t.(postgresType), nil
 	}
-	// An element may be a domain, one of another even; its base type is what
-	// its text looks like.
-	const lookUp = `WITH RECURSIVE element AS (
-		SELECT e.oid, e.typtype, e.typbasetype, e.typdelim FROM pg_type a JOIN pg_type e ON e.oid = a.typelem
-			WHERE a.oid = $1 AND a.typoutput = 'array_out'::regproc
+	// The type may be a domain, one of another even, and so may an array's
+	// element; a base type is what its text looks like.
+	const lookUp = `WITH RECURSIVE base AS (
+		SELECT oid, typtype, typbasetype, typelem, typoutput FROM pg_type WHERE oid = $1
+		UNION ALL SELECT b.oid, b.typtype, b.typbasetype, b.typelem, b.typoutput FROM base
+			JOIN pg_type b ON base.typtype = 'd' AND b.oid = base.typbasetype),
+	element AS (
+		SELECT e.oid, e.typtype, e.typbasetype, e.typdelim FROM base JOIN pg_type e ON e.oid = base.typelem
+			WHERE base.typtype <> 'd' AND base.typoutput = 'array_out'::regproc
 		UNION ALL SELECT b.oid, b.typtype, b.typbasetype, element.typdelim FROM element
 			JOIN pg_type b ON element.typtype = 'd' AND b.oid = element.typbasetype)
-		SELECT oid, typdelim::text FROM element WHERE typtype <> 'd'`
-	var element uint32
-	var delimiter string
-	t := postgresType{kind: kindText}
-	switch err := conn.QueryRow(ctx, lookUp, oid).Scan(&element, &delimiter); {
-	case err == nil:
-		t = postgresType{kind: postgresKinds[element], array: true, delimiter: delimiter[0]}
-	case !errors.Is(err, pgx.ErrNoRows):
-		return t, fmt.Errorf("looking the type %d up: %w", oid, err)
+	SELECT base.oid, element.oid, element.typdelim::text FROM base LEFT JOIN element ON element.typtype <> 'd' WHERE base.typtype <> 'd'`
+	var base uint32
+	var element *uint32
+	var delimiter *string
+	err := conn.QueryRow(ctx, lookUp, oid).Scan(&base, &element, &delimiter)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return postgresType{}, fmt.Errorf("looking the type %d up: %w", oid, err)
+	}
+	t, _ := builtIn(base)
+	if element != nil {
+		t, _ = builtIn(*element)
+		t.array, t.delimiter = true, (*delimiter)[0]
 	}
 	e.types.Store(oid, t)
 	return t, nil
+}
+
+func builtIn(oid uint32) (postgresType, bool) {
+	kind, ok := postgresKinds[oid]
+	return postgresType{kind: kind, free: slices.Contains(postgresFree, oid)}, ok
 }
 
 func (e *postgresEngine) columns(ctx context.Context, q query) ([]string, error) {

@@ -18,6 +18,9 @@ var postgresFaults = map[string]fault{
 	"23001": {kind: faultReference, reason: reasonReference},
 	"P0001": {kind: faultRule, reason: reasonCheck}, // RAISE EXCEPTION: a trigger refuses the record
 
+	"22001": {kind: faultData, reason: reasonLong},
+	"22003": {kind: faultData, reason: reasonRange},
+
 	"57014": {kind: faultSlow}, // statement_timeout, or pg_cancel_backend
 	"40001": {kind: faultBusy, remedy: remedyRepeat},
 	"40P01": {kind: faultBusy, remedy: remedyRepeat},

@@ -16,23 +16,26 @@ type postgresKind int
 
 const (
 	kindText postgresKind = iota // the zero value: what is not known is a string
+	kindInteger
 	kindNumber
 	kindBool
 	kindBytes
 	kindJSON
 	kindDate
-	kindTime     // without time zone, taken as UTC
-	kindTimeZone // with time zone
+	kindTime      // without time zone, taken as UTC
+	kindTimeZone  // with time zone
+	kindClock     // a time of day
+	kindClockZone // a time of day with time zone
 )
 
 // postgresKinds has the built-in types that are not text, and those text
 // types that are common enough to spare the look-up.
 var postgresKinds = map[uint32]postgresKind{
 	pgtype.BoolOID:        kindBool,
-	pgtype.Int2OID:        kindNumber,
-	pgtype.Int4OID:        kindNumber,
-	pgtype.Int8OID:        kindNumber,
-	pgtype.OIDOID:         kindNumber,
+	pgtype.Int2OID:        kindInteger,
+	pgtype.Int4OID:        kindInteger,
+	pgtype.Int8OID:        kindInteger,
+	pgtype.OIDOID:         kindInteger,
 	pgtype.Float4OID:      kindNumber,
 	pgtype.Float8OID:      kindNumber,
 	pgtype.NumericOID:     kindNumber,
@@ -47,8 +50,8 @@ var postgresKinds = map[uint32]postgresKind{
 	pgtype.BPCharOID:      kindText,
 	pgtype.NameOID:        kindText,
 	pgtype.UUIDOID:        kindText,
-	pgtype.TimeOID:        kindText,
-	pgtype.TimetzOID:      kindText,
+	pgtype.TimeOID:        kindClock,
+	pgtype.TimetzOID:      kindClockZone,
 	pgtype.IntervalOID:    kindText,
 	pgtype.InetOID:        kindText,
 	pgtype.UnknownOID:     kindText,
@@ -57,6 +60,7 @@ var postgresKinds = map[uint32]postgresKind{
 // postgresType is a kind, or an array of it.
 type postgresType struct {
 	kind      postgresKind
+	free      bool // text that may be any
 	array     bool
 	delimiter byte // between elements; a comma for all types but box
 }
@@ -79,7 +83,7 @@ func (t postgresType) append(dst, text []byte) ([]byte, error) {
 
 func (k postgresKind) append(dst, text []byte) ([]byte, error) {
 	switch k {
-	case kindNumber:
+	case kindInteger, kindNumber:
 		return appendNumber(dst, text), nil
 	case kindBool:
 		if len(text) > 0 && text[0] == 't' {

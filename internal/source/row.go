@@ -14,6 +14,7 @@ const documentName = "json"
 // above an engine knows a driver's types.
 type result struct {
 	names []string
+	types []string // as the driver names them; none from PostgreSQL
 	rows  [][][]byte
 }
 

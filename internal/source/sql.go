@@ -41,7 +41,10 @@ type table struct {
 
 	keys     []keyColumn // one for each path parameter
 	body     bodyReader
-	shape    atomic.Pointer[shape] // of the latest load
+	catalog  atomic.Pointer[catalog]         // that the latest Put bound by
+	doubted  atomic.Int64                    // when doubt last let a refusal be repeated
+	learned  atomic.Pointer[map[string]bool] // see learnDocuments
+	shape    atomic.Pointer[shape]           // of the latest load
 	refusals refusals
 }
 
@@ -149,10 +152,16 @@ func unbound(key string, s *statement, params []Param) (faults []error) {
 }
 
 func (t *table) newBodyReader() bodyReader {
-	r := bodyReader{dialect: t.db.engine.dialect(), params: t.params, columns: map[string]int{}}
+	r := bodyReader{params: t.params, columns: map[string]int{}}
 	if t.upsert != nil {
 		r.fields = t.upsert.fields
+		for i, at := range t.upsert.targets {
+			if param := t.upsert.slots[i].param; param >= 0 && at.form == bareTarget && at.column != "" {
+				r.columns[at.column] = param
+			}
+		}
 	}
+	r.known = newKnownMember(r.fields)
 	for _, s := range []*statement{t.delete, t.selects} {
 		if s != nil {
 			for column, param := range s.columns {
@@ -208,6 +217,10 @@ func (t *table) selectQuery(args Args) query {
 // read runs a query, and a second time when the first met what may be gone at
 // once: reading twice does no harm.
 func (t *table) read(ctx context.Context, q query) (*result, error) {
+	if err := t.learnDocuments(ctx); err != nil {
+		return nil, err
+	}
+	q.documents = *t.learned.Load()
 	res, err := t.db.engine.query(ctx, q)
 	if err != nil && ctx.Err() == nil {
 		if q.remedy = t.db.engine.fault(err).remedy; q.remedy != remedyNone {
@@ -218,6 +231,19 @@ func (t *table) read(ctx context.Context, q query) (*result, error) {
 	}
 	t.db.observe(err)
 	return res, err
+}
+
+// learnDocuments finds out, once, which columns of the select are JSON although
+// the driver calls them text.
+func (t *table) learnDocuments(ctx context.Context) error {
+	if t.learned.Load() != nil {
+		return nil
+	}
+	documents, err := t.db.engine.documents(ctx, t.selects.words)
+	if err == nil {
+		t.learned.Store(&documents)
+	}
+	return err
 }
 
 func (t *table) failed(doing string, err error) error {
@@ -272,62 +298,6 @@ func (t *table) shapeOf(names []string) (*shape, error) {
 	}
 	t.shape.Store(s)
 	return s, nil
-}
-
-// Put implements Records.
-func (t *table) Put(ctx context.Context, args Args, body []byte) (Change, error) {
-	if t.upsert == nil {
-		return nil, ErrReadOnly
-	}
-	ctx, cancel := t.deadline(ctx)
-	defer cancel()
-	values, err := t.body.read(body, args)
-	if err != nil {
-		return nil, err
-	}
-	standing, err := t.beforePut(ctx, args)
-	if err != nil {
-		return nil, err
-	}
-	return t.change(ctx, args, func(ctx context.Context, tx transaction) ([]byte, error) {
-		absent, err := standing(ctx, tx)
-		if err != nil {
-			return nil, t.unfit(err)
-		}
-		n, err := tx.exec(ctx, t.upsert.bind(args, values))
-		t.db.observe(err)
-		if err != nil {
-			if fault := t.db.engine.fault(err); fault.kind >= faultData {
-				return nil, &BodyError{Reason: fault.reason}
-			}
-			return nil, t.failed("storing", t.blame(ctx, keyUpsert, err))
-		}
-		t.refusals.heard(keyUpsert)
-		record, err := t.stored(ctx, tx, args)
-		if err == nil && record == nil && absent && n > 0 {
-			// What was stored is not found by the name it was sent to: a trigger
-			// has changed it, or it was cut off. It may be another's row by now.
-			return nil, &SpellingError{}
-		}
-		return record, err
-	})
-}
-
-// stored reads the record back inside the transaction that wrote it.
-func (t *table) stored(ctx context.Context, tx transaction, args Args) ([]byte, error) {
-	res, err := tx.query(ctx, t.selectQuery(args))
-	t.db.observe(err)
-	if err != nil {
-		return nil, t.failed("reading back", t.blame(ctx, keySelect, err))
-	}
-	record, err := t.record(res, args, t.inWrite(ctx, tx))
-	if errors.Is(err, ErrNoRecord) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, t.failed("reading back", err)
-	}
-	return record, nil
 }
 
 // Delete implements Records.

@@ -114,6 +114,8 @@ func sqliteFlavour(path string, busy time.Duration) flavour {
 		alive:    "PRAGMA schema_version",
 		append:   appendSQLite,
 		document: appendSQLiteDocument,
+		bind:     bindSQLite,
+		culprits: sqliteCulprits,
 		fault:    sqliteFault,
 		commit:   commitSQLite,
 		setUp:    setUpSQLite,

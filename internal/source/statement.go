@@ -24,7 +24,10 @@ type statement struct {
 	fields  []field // members of the body that slots refer to
 	columns map[string]int
 	many    manyStyle
-	tokens  []token // the text in words, for finding columns
+	tokens  []token     // the text in words, for finding columns
+	targets []target    // of the slots
+	tables  []tableName // that the statement writes to
+	words   []sqlToken  // the text as findTargets reads it
 }
 
 // slot is one occurrence of a placeholder: a path parameter, or a field of
@@ -87,7 +90,12 @@ func parse(d dialect, text string, params []Param, withBody bool) (*statement, e
 		sql.WriteString(p.text)
 	}
 	s.chunks = append(s.chunks, sql.String())
-	return s, errors.Join(faults...)
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	s.words = sqlTokens(d, pieces)
+	s.targets, s.tables = findTargets(s.words, len(s.slots))
+	return s, nil
 }
 
 // slot resolves a placeholder.
@@ -222,12 +230,14 @@ func (s *statement) binds(param int) bool {
 
 // query is a statement ready for the database.
 type query struct {
-	sql    string
-	args   []any
-	one    bool   // one row is expected: a second is read to know of it, no third
-	keyed  bool   // a column json is the record itself although a key stands before it
-	varies bool   // the text depends on the request: do not keep it prepared
-	remedy remedy // for the fault that the attempt before met
+	sql       string
+	args      []any
+	from      []int           // the slot of each argument; the first of those that share one
+	one       bool            // one row is expected: a second is read to know of it, no third
+	keyed     bool            // a column json is the record itself although a key stands before it
+	varies    bool            // the text depends on the request: do not keep it prepared
+	remedy    remedy          // for the fault that the attempt before met
+	documents map[string]bool // columns that are JSON although the driver calls them text
 }
 
 // bind puts values in: args for path parameters, fields for the body's.
@@ -236,6 +246,7 @@ func (s *statement) bind(args Args, fields []any) query {
 	b := binder{statement: s}
 	for i, sl := range s.slots {
 		b.sql.WriteString(s.chunks[i])
+		b.slot = i
 		if sl.param >= 0 {
 			b.add(sl, bindArg(s.dialect, args[sl.param]))
 		} else {
@@ -272,6 +283,8 @@ type binder struct {
 	sql       strings.Builder
 	args      []any
 	numbers   []slot // PostgreSQL: the slot of each $n
+	slot      int    // that is being added
+	from      []int
 }
 
 func (b *binder) add(sl slot, value any) {
@@ -279,6 +292,7 @@ func (b *binder) add(sl slot, value any) {
 	if b.statement.dialect != postgresDialect {
 		b.sql.WriteByte('?')
 		b.args = append(b.args, value)
+		b.from = append(b.from, b.slot)
 		return
 	}
 	n := slices.Index(b.numbers, sl)
@@ -286,6 +300,7 @@ func (b *binder) add(sl slot, value any) {
 		n = len(b.numbers)
 		b.numbers = append(b.numbers, sl)
 		b.args = append(b.args, value)
+		b.from = append(b.from, b.slot)
 	}
 	b.sql.WriteByte('$')
 	b.sql.WriteString(strconv.Itoa(n + 1))
@@ -305,7 +320,7 @@ func (b *binder) finish() query {
 		b.sql.WriteByte(' ')
 	}
 	b.sql.WriteString(last)
-	return query{sql: b.sql.String(), args: b.args}
+	return query{sql: b.sql.String(), args: b.args, from: b.from}
 }
 
 // bindArg turns a path parameter's value into a bind value. PostgreSQL gets

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -27,7 +28,16 @@ type flavour struct {
 	append func(dst []byte, declared string, value any) ([]byte, error)
 	// document writes a value that is JSON itself.
 	document func(dst []byte, declared string, value any) ([]byte, error)
-	fault    func(error) fault
+	// bind is transaction.bind.
+	bind func(ctx context.Context, t *stdTransaction, b *binding, q *query) error
+	// culprits is engine.culprits.
+	culprits func(ctx context.Context, db sqlAsker, s *statement, err error) culprits
+	// catalog is engine.catalog; nil: there is none.
+	catalog func(ctx context.Context, db sqlAsker, s *statement, shown *result) (*catalog, error)
+	// documents finds the columns of a select that are JSON although the driver
+	// calls them text, in lower case; nil: there are none.
+	documents func(ctx context.Context, db sqlAsker, all []sqlToken) (map[string]bool, error)
+	fault     func(error) fault
 	// commit sends COMMIT, and tells a lost answer from a refusal. It returns
 	// an outcome if the answer was lost.
 	commit func(ctx context.Context, conn *sql.Conn) (outcome, error)
@@ -186,6 +196,31 @@ func (e *stdEngine) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
+func (e *stdEngine) documents(ctx context.Context, all []sqlToken) (map[string]bool, error) {
+	if e.flavour.documents == nil {
+		return nil, nil
+	}
+	return e.flavour.documents(ctx, e.reads, all)
+}
+
+func (e *stdEngine) catalog(ctx context.Context, s *statement, shown *result) (*catalog, error) {
+	if e.flavour.catalog == nil {
+		return nil, nil
+	}
+	return e.flavour.catalog(ctx, e.reads, s, shown)
+}
+
+func (t *stdTransaction) catalog(ctx context.Context, s *statement, shown *result) (*catalog, error) {
+	if t.engine.flavour.catalog == nil {
+		return nil, nil
+	}
+	return t.engine.flavour.catalog(ctx, t.conn, s, shown)
+}
+
+func (e *stdEngine) culprits(ctx context.Context, s *statement, _ query, err error) culprits {
+	return e.flavour.culprits(ctx, e.reads, s, err)
+}
+
 // collect reads rows to their end, or the first of them, and closes them.
 func (e *stdEngine) collect(rows *sql.Rows, q query) (res *result, err error) {
 	defer func() {
@@ -201,6 +236,10 @@ func (e *stdEngine) collect(rows *sql.Rows, q query) (res *result, err error) {
 	values, targets := make([]any, len(types)), make([]any, len(types))
 	for i, typ := range types {
 		res.names = append(res.names, typ.Name())
+		res.types = append(res.types, typ.DatabaseTypeName())
+		if q.documents[strings.ToLower(typ.Name())] {
+			res.types[i] = "JSON"
+		}
 		targets[i] = &values[i]
 	}
 	document := documentColumn(res.names, q.keyed)
@@ -211,7 +250,7 @@ func (e *stdEngine) collect(rows *sql.Rows, q query) (res *result, err error) {
 		cells := make([][]byte, len(types))
 		for i, typ := range types {
 			write := e.append
-			if i == document {
+			if i == document || q.documents[strings.ToLower(typ.Name())] {
 				write = e.document
 			}
 			if cells[i], err = write(nil, typ.DatabaseTypeName(), values[i]); err != nil {
@@ -289,6 +328,10 @@ func (t *stdTransaction) look(ctx context.Context, q query) (*result, error) {
 		}
 	}
 	return t.query(ctx, q)
+}
+
+func (t *stdTransaction) bind(ctx context.Context, b *binding, q *query) error {
+	return t.engine.flavour.bind(ctx, t, b, q)
 }
 
 func (t *stdTransaction) exec(ctx context.Context, q query) (int64, error) {

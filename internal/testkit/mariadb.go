@@ -165,6 +165,7 @@ innodb_log_file_size = 8M
 innodb_flush_log_at_trx_commit = 0
 innodb_flush_method = nosync
 innodb_doublewrite = 0
+innodb_file_per_table = 0
 innodb_buffer_pool_dump_at_shutdown = 0
 innodb_fast_shutdown = 2
 key_buffer_size = 1M

@@ -1,0 +1,104 @@
+package source
+
+import (
+	"slices"
+	"strings"
+)
+
+// catalog is what is known of the columns of a statement's tables.
+type catalog struct {
+	tables map[tableName][]catalogColumn
+	names  []string // of the select's columns
+	types  []string // of the same, when the catalog was read
+}
+
+// catalogColumn is a column by its declaration, in capitals.
+type catalogColumn struct {
+	name  string
+	base  string   // BIGINT, as of bigint(20) unsigned
+	words []string // of an ENUM or a SET, as declared
+}
+
+// column returns the declaration of a target. Where the statement does not tell
+// the table, the first one that has such a column counts.
+func (c *catalog) column(tables []tableName, t target) (catalogColumn, bool) {
+	if c == nil || !t.known() {
+		return catalogColumn{}, false
+	}
+	if t.table != (tableName{}) {
+		tables = []tableName{t.table}
+	}
+	for _, table := range tables {
+		columns := c.tables[table]
+		if t.column == "" {
+			if t.ordinal < len(columns) {
+				return columns[t.ordinal], true
+			}
+			continue
+		}
+		for _, column := range columns {
+			if strings.EqualFold(column.name, t.column) {
+				return column, true
+			}
+		}
+	}
+	return catalogColumn{}, false
+}
+
+// same tells whether another catalog has the columns that an upsert assigns as
+// this one has them.
+func (c *catalog) same(other *catalog, s *statement) bool {
+	for i, sl := range s.slots {
+		a, ok1 := c.column(s.tables, s.targets[i])
+		b, ok2 := other.column(s.tables, s.targets[i])
+		if ok1 != ok2 || a.name != b.name || a.base != b.base || !slices.Equal(a.words, b.words) {
+			return false
+		}
+		if sl.param >= 0 || len(s.fields[sl.field].path) == 0 {
+			continue
+		}
+		if f := s.fields[sl.field]; c.shown(f).base != other.shown(f).base {
+			return false
+		}
+	}
+	return true
+}
+
+// declaredColumn reads a declared type such as "int(11) unsigned", "enum('a','b')"
+// and "TIMESTAMP WITH TIME ZONE".
+func declaredColumn(name, declared string) catalogColumn {
+	base, rest, _ := strings.Cut(declared, "(")
+	c := catalogColumn{name: name, base: strings.ToUpper(strings.TrimSpace(base))}
+	if c.base == "ENUM" || c.base == "SET" {
+		c.words = quotedWords(rest)
+		return c
+	}
+	c.base, _, _ = strings.Cut(c.base, " ")
+	return c
+}
+
+// quotedWords reads 'a','it”s').
+func quotedWords(text string) (words []string) {
+	for {
+		open := strings.IndexByte(text, '\'')
+		if open < 0 {
+			return words
+		}
+		text = text[open+1:]
+		var word strings.Builder
+		for {
+			end := strings.IndexByte(text, '\'')
+			if end < 0 {
+				return words
+			}
+			word.WriteString(text[:end])
+			text = text[end+1:]
+			if !strings.HasPrefix(text, "'") {
+				break
+			}
+			word.WriteByte('\'')
+			text = text[1:]
+		}
+		words = append(words, word.String())
+	}
+}

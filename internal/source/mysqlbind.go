@@ -1,0 +1,212 @@
+package source
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// bindMySQL binds by the declared types of the columns that the upsert assigns:
+// MySQL itself tells no types of parameters. What has no such column is bound
+// as the select shows it under that name, or else by what it is.
+func bindMySQL(ctx context.Context, t *stdTransaction, b *binding, q *query) error {
+	if len(b.values) == 0 {
+		return nil
+	}
+	if b.catalog == nil { // it was forgotten in this very call
+		shown, err := t.query(ctx, b.shown)
+		if err == nil {
+			b.catalog, err = t.catalog(ctx, b.statement, shown)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return b.arguments(q, func(_ int, f field, at target, v jsontext.Value) (any, error) {
+		switch {
+		case len(f.path) == 0:
+			return string(v), nil
+		case v.Kind() == jsontext.KindNull:
+			return nil, nil
+		case at.form == insideTarget:
+			return bindAny(v)
+		case at.form == castTarget:
+			return declaredColumn("", at.cast).bindMySQL(v)
+		}
+		shown := b.catalog.shown(f)
+		column, ok := b.catalog.column(b.statement.tables, at)
+		if !ok {
+			return shown.bindMySQL(v)
+		}
+		form, seen := mysqlForm(column.base), mysqlForm(shown.base)
+		if form == anyForm || seen == anyForm || seen == form {
+			return column.bindMySQL(v)
+		}
+		data, err := seen.reads(v)
+		if form == textBytes {
+			return data, err
+		}
+		return string(data), err
+	})
+}
+
+// shown is the select's column that a member has the name of.
+func (c *catalog) shown(f field) catalogColumn {
+	if i := slices.Index(c.names, f.path[0]); i >= 0 && len(f.path) == 1 {
+		return declaredColumn("", strings.TrimPrefix(c.types[i], "UNSIGNED "))
+	}
+	return catalogColumn{}
+}
+
+// readMySQLCatalog reads the declarations of the upsert's tables, and how the
+// select shows its columns.
+func readMySQLCatalog(ctx context.Context, db sqlAsker, s *statement, shown *result) (*catalog, error) {
+	c := &catalog{tables: map[tableName][]catalogColumn{}, names: shown.names, types: shown.types}
+	documents, err := mysqlDocuments(ctx, db, s.tables)
+	if err != nil {
+		return nil, err
+	}
+	for _, table := range s.tables {
+		const declared = `SELECT column_name, column_type FROM information_schema.columns
+			WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ? ORDER BY ordinal_position`
+		rows, err := db.QueryContext(ctx, declared, table.schema, table.name)
+		if err != nil {
+			return nil, err
+		}
+		for rows.Next() {
+			var name, typ string
+			if err := rows.Scan(&name, &typ); err != nil {
+				_ = rows.Close()
+				return nil, err
+			}
+			column := declaredColumn(name, typ)
+			if documents[table][strings.ToLower(name)] {
+				column.base = "JSON"
+			}
+			c.tables[table] = append(c.tables[table], column)
+		}
+		if err := rows.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// mysqlForm is how strings stand for values of a type, for the types that hold
+// any text or any bytes.
+func mysqlForm(base string) textForm {
+	switch base {
+	case "JSON":
+		return textJSON
+	case "CHAR", "VARCHAR", "TEXT", "TINYTEXT", "MEDIUMTEXT", "LONGTEXT":
+		return textAsIs
+	case "BINARY", "VARBINARY", "BLOB", "TINYBLOB", "MEDIUMBLOB", "LONGBLOB", "VECTOR", "GEOMETRY", "POINT", "LINESTRING",
+		"POLYGON", "MULTIPOINT", "MULTILINESTRING", "MULTIPOLYGON", "GEOMETRYCOLLECTION", "GEOMCOLLECTION":
+		return textBytes
+	}
+	return anyForm
+}
+
+// What MySQL writes of dates with a zero part, and of times.
+var (
+	mysqlDate  = regexp.MustCompile(`^\d{4}-\d\d-\d\d$`)
+	mysqlClock = regexp.MustCompile(`^-?\d{2,3}:\d\d:\d\d(\.\d+)?$`)
+	mysqlTime  = timeStyle{"2006-01-02 15:04:05.999999999", regexp.MustCompile(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?$`)}
+)
+
+// bindMySQL turns a member that is not null into a value of the column.
+func (c catalogColumn) bindMySQL(v jsontext.Value) (any, error) {
+	switch mysqlForm(c.base) {
+	case textBytes:
+		return bytesOf(v)
+	case textJSON:
+		return string(v), nil
+	case textAsIs:
+		return textOf(v)
+	}
+	switch c.base {
+	case "TINYINT", "BOOLEAN":
+		if yes, err := boolOf(v); err == nil {
+			return yes, nil
+		}
+		return bindInteger(v)
+	case "SMALLINT", "MEDIUMINT", "INT", "INTEGER", "BIGINT", "SIGNED", "UNSIGNED":
+		return bindInteger(v)
+	case "DECIMAL", "NUMERIC", "FLOAT", "DOUBLE", "REAL":
+		return numberOf(v)
+	case "YEAR":
+		return bindYear(v)
+	case "BIT":
+		return bindBits(v)
+	case "DATE":
+		return matching(v, mysqlDate, faultDate)
+	case "DATETIME", "TIMESTAMP":
+		return mysqlTime.textOf(v)
+	case "TIME":
+		return matching(v, mysqlClock, faultClock)
+	case "ENUM", "SET":
+		return c.bindWord(v)
+	case "":
+		return bindAny(v)
+	}
+	return textOf(v)
+}
+
+// bindInteger leaves it to the database to say whether the column holds that many.
+func bindInteger(v jsontext.Value) (any, error) {
+	text, err := integerOf(v)
+	if n, failed := strconv.ParseInt(text, 10, 64); err == nil && failed == nil {
+		return n, nil
+	}
+	return text, err
+}
+
+// bindYear refuses what MySQL takes for a year of two digits.
+func bindYear(v jsontext.Value) (any, error) {
+	text, err := integerOf(v)
+	if err != nil {
+		return nil, err
+	}
+	if n, err := strconv.Atoi(text); err == nil && (n == 0 || n > 1900 && n < 2156) {
+		return n, nil
+	}
+	return nil, faultRange
+}
+
+// bindBits takes the base64 that a read shows, and numbers, and the truth of one
+// bit.
+func bindBits(v jsontext.Value) (any, error) {
+	if yes, err := boolOf(v); err == nil {
+		return yes, nil
+	}
+	if v.Kind() != jsontext.KindNumber {
+		return bytesOf(v)
+	}
+	text, err := integerOf(v)
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return nil, faultRange
+	}
+	return n, nil
+}
+
+// bindWord refuses numbers: MySQL would take them for the place of a word in the
+// declaration, unless they are words themselves.
+func (c catalogColumn) bindWord(v jsontext.Value) (any, error) {
+	text, err := stringOf(v)
+	if err != nil {
+		return nil, err
+	}
+	digits := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' }) < 0
+	if digits && text != "" && c.words != nil && !slices.Contains(c.words, text) {
+		return nil, valueFault("is not allowed")
+	}
+	return text, nil
+}

@@ -1,0 +1,152 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+func (e *postgresEngine) documents(context.Context, []sqlToken) (map[string]bool, error) {
+	return nil, nil
+}
+
+func (e *postgresEngine) catalog(context.Context, *statement, *result) (*catalog, error) {
+	return nil, nil
+}
+
+func (t *postgresTransaction) catalog(context.Context, *statement, *result) (*catalog, error) {
+	return nil, nil
+}
+
+// culprits asks for the columns of a constraint, and where no constraint is at
+// fault, which of the arguments PostgreSQL does not read as what they are for.
+func (e *postgresEngine) culprits(ctx context.Context, s *statement, q query, err error) (c culprits) {
+	var answer *pgconn.PgError
+	if !errors.As(err, &answer) {
+		return c
+	}
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return c
+	}
+	defer conn.Release()
+	columns := postgresColumns(ctx, conn.Conn(), s)
+	c.order = map[tableName][]string{}
+	for _, column := range columns {
+		c.order[column.table] = append(c.order[column.table], column.name)
+	}
+	switch {
+	case answer.ColumnName != "":
+		c.columns = []string{answer.ColumnName}
+	case answer.ConstraintName != "" && answer.TableName != "":
+		c.columns = constrained(ctx, conn.Conn(), answer)
+	case len(q.args) > 0:
+		c.args = e.misfits(ctx, conn.Conn().PgConn(), s, q, columns, c.order)
+	}
+	return c
+}
+
+// constrained returns the columns of a constraint, or of a unique index.
+func constrained(ctx context.Context, conn *pgx.Conn, answer *pgconn.PgError) (names []string) {
+	const lookUp = `WITH parts AS (
+		SELECT conrelid AS rel, unnest(conkey) AS num, conname AS name FROM pg_constraint
+		UNION SELECT indrelid, unnest(indkey), relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid)
+	SELECT a.attname::text FROM parts JOIN pg_class r ON r.oid = parts.rel JOIN pg_namespace n ON n.oid = r.relnamespace
+		JOIN pg_attribute a ON a.attrelid = parts.rel AND a.attnum = parts.num
+		WHERE parts.name = $1 AND r.relname = $2 AND n.nspname = $3`
+	rows, err := conn.Query(ctx, lookUp, answer.ConstraintName, answer.TableName, answer.SchemaName)
+	if err != nil {
+		return nil
+	}
+	names, _ = pgx.CollectRows(rows, pgx.RowTo[string])
+	return names
+}
+
+// postgresColumn is a column of an upsert's table.
+type postgresColumn struct {
+	table    tableName
+	name     string
+	declared string // as a cast takes it
+	letters  int    // that a text or bit column holds; 0: any number
+	exact    bool   // not fewer either
+}
+
+// holds compares lengths: a cast would cut the text off instead of refusing it.
+func (c postgresColumn) holds(text string) bool {
+	n := utf8.RuneCountInString(strings.TrimRight(text, " "))
+	return c.letters == 0 || n == c.letters || n < c.letters && !c.exact
+}
+
+// postgresColumns reads the tables' columns in their order.
+func postgresColumns(ctx context.Context, conn *pgx.Conn, s *statement) (all []postgresColumn) {
+	for _, table := range s.tables {
+		const lookUp = `SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod
+			FROM pg_attribute a JOIN pg_class r ON r.oid = a.attrelid JOIN pg_namespace n ON n.oid = r.relnamespace
+			WHERE lower(r.relname) = lower($1) AND a.attnum > 0 AND NOT a.attisdropped
+			AND CASE WHEN $2 = '' THEN pg_table_is_visible(r.oid) ELSE lower(n.nspname) = lower($2) END ORDER BY a.attnum`
+		rows, err := conn.Query(ctx, lookUp, table.name, table.schema)
+		if err != nil {
+			return all
+		}
+		column := postgresColumn{table: table}
+		var oid uint32
+		var modifier int32
+		_, _ = pgx.ForEachRow(rows, []any{&column.name, &column.declared, &oid, &modifier}, func() error {
+			column.letters, column.exact = 0, oid == pgtype.BitOID
+			switch {
+			case (oid == pgtype.VarcharOID || oid == pgtype.BPCharOID) && modifier > 4:
+				column.letters = int(modifier) - 4
+			case oid == pgtype.BitOID || oid == pgtype.VarbitOID:
+				column.letters = max(int(modifier), 0)
+			}
+			all = append(all, column)
+			return nil
+		})
+	}
+	return all
+}
+
+// misfits lets PostgreSQL read each argument as the type that it inferred for
+// it, and, if all of them fit, as that of the column.
+func (e *postgresEngine) misfits(ctx context.Context, session *pgconn.PgConn, s *statement, q query, columns []postgresColumn, order map[tableName][]string) (args []int) {
+	description, err := session.Prepare(ctx, "", q.sql, nil)
+	if err != nil {
+		return nil
+	}
+	refused := func(i int, text, as string) bool {
+		res := session.ExecParams(ctx, "SELECT "+as, [][]byte{[]byte(text)}, []uint32{description.ParamOIDs[i]}, nil, nil).Read()
+		return e.fault(res.Err).kind >= faultData
+	}
+	each := func(check func(i int, text string) bool) {
+		for i := range q.args {
+			if text, ok := q.args[i].(string); ok && i < len(description.ParamOIDs) && check(i, text) {
+				args = append(args, i)
+			}
+		}
+	}
+	if each(func(i int, text string) bool { return refused(i, text, "$1") }); len(args) > 0 {
+		return args
+	}
+	each(func(i int, text string) bool {
+		for k, at := range s.targets {
+			if s.slots[k] != s.slots[q.from[i]] || at.form != bareTarget {
+				continue
+			}
+			name := at.columnName(order)
+			c := slices.IndexFunc(columns, func(c postgresColumn) bool {
+				return strings.EqualFold(c.name, name) && (c.table == at.table || at.table == (tableName{}))
+			})
+			if c >= 0 && !columns[c].holds(text) || c >= 0 && columns[c].letters == 0 && refused(i, text, "CAST($1 AS "+columns[c].declared+")") {
+				return true
+			}
+		}
+		return false
+	})
+	return args
+}
