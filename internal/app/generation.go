@@ -78,7 +78,7 @@ func (g *generation) newKind(r config.Resource) (kind, error) {
 	case r.Select != "":
 		records, err = g.db.Records(source.Spec{
 			Name: r.Name, Params: params, Select: r.Select, SelectMany: r.SelectMany,
-			Upsert: r.Upsert, Delete: r.Delete, Many: r.Rows == "many", Timeout: r.Timeout, KeyColumns: r.KeyColumns,
+			Upsert: r.Upsert, Delete: r.Delete, Envelope: r.Envelope, Many: r.Rows == "many", Timeout: r.Timeout, KeyColumns: r.KeyColumns,
 		})
 	case r.Origin != "":
 		if k.origin, err = source.NewOrigin(source.OriginConfig{Name: r.Name, Params: params, URL: r.Origin, Timeout: loadTimeout(g.cfg, &r)}); err == nil {

@@ -22,6 +22,8 @@ type bodyReader struct {
 	params  []Param
 	columns map[string]int // columns that are path parameters
 	known   *knownMember   // what the fields name
+	// envelope is the member that wraps the record in answers to reads, or "".
+	envelope string
 }
 
 // members are what was found in a body.
@@ -38,6 +40,9 @@ func (r *bodyReader) read(body []byte, args Args) (members, error) {
 	m := members{values: make([]jsontext.Value, len(r.fields))}
 	if err := checkBody(body); err != nil {
 		return m, err
+	}
+	if record := r.unwrap(body); record != nil {
+		body = record
 	}
 	if err := r.members(body, args, &m); err != nil {
 		return m, err
@@ -207,15 +212,23 @@ func (r *bodyReader) param(name string) int {
 	return -1
 }
 
-// equalArg compares a member with a path parameter's value.
+// equalArg compares a member with a path parameter's value. Integers count as
+// numbers, however they are written. What a read shows of a string parameter's
+// column is another text than the parameter where the column is a number, bytes
+// or padded with blanks.
 func equalArg(value jsontext.Value, arg any, fold bool) bool {
 	switch arg := arg.(type) {
 	case int64:
-		n, err := strconv.ParseInt(string(value), 10, 64)
-		return err == nil && n == arg
+		text, err := integerOf(value)
+		return err == nil && text == strconv.FormatInt(arg, 10)
 	case string:
-		s, err := unquote(value)
-		return err == nil && (s == arg || fold && strings.EqualFold(s, arg))
+		s, err := textOf(value)
+		if err != nil {
+			return false
+		}
+		data, notBytes := bytesOf(value)
+		return s == arg || fold && strings.EqualFold(s, arg) || notBytes == nil && string(data) == arg ||
+			arg != "" && strings.TrimRight(s, " ") == arg
 	}
 	return false
 }

@@ -54,11 +54,45 @@ func TestBodyAgreement(t *testing.T) {
 	f(`{"n":5,"number":5,"s":"x","u":"AB"}`, "")
 	f(`{"x":{"n":6}}`, "")
 	f(`{"n":6}`, "n")
-	f(`{"n":5.0}`, "n")
 	f(`{"NUMBER":6}`, "NUMBER")
 	f(`{"s":"X"}`, "s")
 	f(`{"s":5}`, "s")
 	f(`{"u":"ac"}`, "u")
+
+	f(`{"n":5.0}`, "") // integers are numbers
+	f(`{"n":"5"}`, "")
+	f(`{"n":5.5}`, "n")
+	args[1] = "17" // what is shown of a string parameter's column: a number, bytes, char(4)
+	f(`{"s":17}`, "")
+	f(`{"s":"MTc="}`, "")
+	f(`{"s":"17  "}`, "")
+	f(`{"s":18}`, "s")
+	f(`{"s":"  17"}`, "s")
+}
+
+func TestBodyThatIsAnAnswer(t *testing.T) {
+	f := func(body, want string, fields ...field) {
+		t.Helper()
+		r := bodyReader{
+			params: []Param{{Name: "n", Type: "int"}}, envelope: "e",
+			fields: fields, known: newKnownMember(fields),
+		}
+		if got := string(r.unwrap([]byte(body))); got != want {
+			t.Errorf("%s: got %q, want %q", body, got, want)
+		}
+	}
+	a := field{path: []string{"a"}}
+	f(`{"e":{"a":1},"source":"db"}`, `{"a":1}`, a)
+	f(` { "source" : "cache", "e" : {"a":1} } `, `{"a":1}`, a)
+	f(`{"e":{"a":1},"source":"cache"}`, `{"a":1}`, field{}) // the whole body
+	f(`{"e":{"a":1}}`, ``, a)
+	f(`{"e":{"a":1},"source":"x"}`, ``, a)
+	f(`{"e":{"a":1},"source":"db","a":1}`, ``, a)
+	f(`{"e":null,"source":"db"}`, ``, a)
+	f(`{"f":{"a":1},"source":"db"}`, ``, a)
+	f(`{"e":{"a":1},"source":"db"}`, ``, field{path: []string{"e", "a"}})
+	f(`{"e":{"a":1},"source":"db"}`, ``, a, field{path: []string{"source"}})
+	f(`{"source":"db"}`, ``, a)
 }
 
 func FuzzBody(f *testing.F) {

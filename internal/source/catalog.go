@@ -10,6 +10,7 @@ type catalog struct {
 	tables map[tableName][]catalogColumn
 	names  []string // of the select's columns
 	types  []string // of the same, when the catalog was read
+	view   bool     // one of the tables is a view (SQLite)
 }
 
 // catalogColumn is a column by its declaration, in capitals.

@@ -34,7 +34,7 @@ type counted struct {
 
 func (c *counted) exec(ctx context.Context, q query) (int64, error) {
 	n, err := c.transaction.exec(ctx, q)
-	c.nothing = err == nil && n == 0 && tellsRows(q.sql)
+	c.nothing = err == nil && n == 0 && !q.uncounted && tellsRows(q.sql)
 	return n, err
 }
 

@@ -26,32 +26,62 @@ func bindMySQL(ctx context.Context, t *stdTransaction, b *binding, q *query) err
 			return err
 		}
 	}
-	return b.arguments(q, func(_ int, f field, at target, v jsontext.Value) (any, error) {
-		switch {
-		case len(f.path) == 0:
-			return string(v), nil
-		case v.Kind() == jsontext.KindNull:
-			return nil, nil
-		case at.form == insideTarget:
-			return bindAny(v)
-		case at.form == castTarget:
-			return declaredColumn("", at.cast).bindMySQL(v)
+	if err := b.arguments(q, b.mysqlArgument); err != nil {
+		return err
+	}
+	b.keepBytes(q)
+	return nil
+}
+
+func (b *binding) mysqlArgument(_ int, f field, at target, v jsontext.Value) (any, error) {
+	switch {
+	case len(f.path) == 0:
+		return string(v), nil
+	case v.Kind() == jsontext.KindNull:
+		return nil, nil
+	case at.form == insideTarget:
+		return bindAny(v)
+	case at.form == castTarget:
+		return declaredColumn("", at.cast).bindMySQL(v)
+	}
+	shown := b.catalog.shown(f)
+	column, ok := b.catalog.column(b.statement.tables, at)
+	if !ok {
+		return shown.bindMySQL(v)
+	}
+	form, seen := mysqlForm(column.base), mysqlForm(shown.base)
+	if form == anyForm || seen == anyForm || seen == form {
+		return column.bindMySQL(v)
+	}
+	data, err := seen.reads(v)
+	if form == textBytes {
+		return data, err
+	}
+	return string(data), err
+}
+
+// keepBytes writes CAST(? AS BINARY) where bytes stand in a place of no known
+// column, as in the select list of a derived table or as an argument of CALL. The
+// driver sends them as it sends texts, and only a column of bytes that they are
+// assigned to takes them as they are: elsewhere MySQL puts a question mark in the
+// place of each byte that is no UTF-8, and says nothing.
+func (b *binding) keepBytes(q *query) {
+	var sql strings.Builder
+	cast := false
+	for i, from := range q.from {
+		sql.WriteString(b.statement.chunks[from])
+		_, bytes := q.args[i].([]byte)
+		if bytes && b.statement.slots[from].param < 0 && !b.statement.targets[from].known() {
+			sql.WriteString(" CAST(? AS BINARY)")
+			cast = true
+			continue
 		}
-		shown := b.catalog.shown(f)
-		column, ok := b.catalog.column(b.statement.tables, at)
-		if !ok {
-			return shown.bindMySQL(v)
-		}
-		form, seen := mysqlForm(column.base), mysqlForm(shown.base)
-		if form == anyForm || seen == anyForm || seen == form {
-			return column.bindMySQL(v)
-		}
-		data, err := seen.reads(v)
-		if form == textBytes {
-			return data, err
-		}
-		return string(data), err
-	})
+		sql.WriteString("?")
+	}
+	if cast {
+		sql.WriteString(b.statement.chunks[len(b.statement.slots)])
+		q.sql = sql.String()
+	}
 }
 
 // shown is the select's column that a member has the name of.

@@ -20,6 +20,7 @@ type Spec struct {
 	SelectMany string // "": no LoadMany. Needs exactly one parameter
 	Upsert     string // "": Put answers ErrReadOnly
 	Delete     string // "": Delete answers ErrReadOnly
+	Envelope   string // wraps the record in answers to reads; "": nothing does
 	Many       bool   // rows = "many": the record is an array of all rows
 	Timeout    time.Duration
 	// KeyColumns names, by path parameter, the column of the result that shows
@@ -36,6 +37,8 @@ type table struct {
 	params  []Param
 	many    bool
 	timeout time.Duration
+	// envelope wraps the record in answers to reads
+	envelope string
 
 	selects, selectMany, upsert, delete *statement
 
@@ -52,7 +55,7 @@ type table struct {
 // faults at once, each with the resource and the key; it asks the database
 // nothing. The result implements ManyRecords if SelectMany is set.
 func (db *DB) Records(spec Spec) (Records, error) {
-	t := &table{db: db, name: spec.Name, params: slices.Clone(spec.Params), many: spec.Many, timeout: spec.Timeout}
+	t := &table{db: db, name: spec.Name, params: slices.Clone(spec.Params), many: spec.Many, envelope: spec.Envelope, timeout: spec.Timeout}
 	if t.timeout <= 0 {
 		t.timeout = db.cfg.Timeout
 	}
@@ -161,7 +164,7 @@ func (t *table) newBodyReader() bodyReader {
 			}
 		}
 	}
-	r.known = newKnownMember(r.fields)
+	r.known, r.envelope = newKnownMember(r.fields), t.envelope
 	for _, s := range []*statement{t.delete, t.selects} {
 		if s != nil {
 			for column, param := range s.columns {

@@ -23,6 +23,8 @@ func bindSQLite(ctx context.Context, t *stdTransaction, b *binding, q *query) er
 	if err != nil {
 		return err
 	}
+	// What triggers of a view change counts for nothing.
+	q.uncounted = c.view
 	old, err := readSQLiteRow(ctx, t, b)
 	if err != nil {
 		return err
@@ -31,7 +33,7 @@ func bindSQLite(ctx context.Context, t *stdTransaction, b *binding, q *query) er
 		if len(f.path) == 0 {
 			return string(v), nil
 		}
-		if cell, ok := old[f.path[0]]; ok && len(f.path) == 1 && at.form == bareTarget && sameJSON(cell.shown, v) {
+		if cell, ok := old[f.path[0]]; ok && len(f.path) == 1 && (at.form == bareTarget || at.form == noTarget) && sameJSON(cell.shown, v) {
 			return cell.value, nil
 		}
 		if v.Kind() == jsontext.KindNull {
@@ -71,6 +73,12 @@ func readSQLiteCatalog(ctx context.Context, t *stdTransaction, tables []tableNam
 		if err := rows.Err(); err != nil {
 			return nil, err
 		}
+		const view = "SELECT EXISTS (SELECT 1 FROM pragma_table_list(?) WHERE type = 'view' AND (schema = ? COLLATE NOCASE OR ? = ''))"
+		is := false
+		if err := t.conn.QueryRowContext(ctx, view, table.name, table.schema, table.schema).Scan(&is); err != nil {
+			return nil, err
+		}
+		c.view = c.view || is
 	}
 	return c, nil
 }

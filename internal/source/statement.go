@@ -236,6 +236,7 @@ type query struct {
 	one       bool            // one row is expected: a second is read to know of it, no third
 	keyed     bool            // a column json is the record itself although a key stands before it
 	varies    bool            // the text depends on the request: do not keep it prepared
+	uncounted bool            // the number of rows it changes tells nothing
 	remedy    remedy          // for the fault that the attempt before met
 	documents map[string]bool // columns that are JSON although the driver calls them text
 }

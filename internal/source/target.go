@@ -355,6 +355,10 @@ func (r *targetReader) refine(t target, expr []sqlToken) {
 	case len(expr) == 1 && expr[0].kind == holeSQL:
 		t.form = bareTarget
 		r.targets[expr[0].slot] = t
+	case len(expr) > 1 && expr[0].is("CASE") && expr[len(expr)-1].is("END"):
+		for _, item := range outcomes(expr[1 : len(expr)-1]) {
+			r.refine(t, item)
+		}
 	case len(expr) < 3 || !expr[len(expr)-1].sign(")"):
 	case expr[0].sign("("):
 		if items, end := inner.list(1, nil); len(items) == 1 && end == len(expr)-1 {
@@ -374,6 +378,31 @@ func (r *targetReader) refine(t target, expr []sqlToken) {
 		}
 		r.cast(t, name, items)
 	}
+}
+
+// outcomes are what stands behind THEN and ELSE between CASE and END.
+func outcomes(expr []sqlToken) (all [][]sqlToken) {
+	depth, start := 0, -1
+	for i, t := range expr {
+		switch {
+		case t.sign("("), t.is("CASE"):
+			depth++
+		case t.sign(")"), t.is("END"):
+			depth--
+		case depth > 0:
+		case t.is("THEN"), t.is("WHEN"), t.is("ELSE"):
+			if start >= 0 {
+				all = append(all, expr[start:i])
+			}
+			if start = i + 1; t.is("WHEN") {
+				start = -1
+			}
+		}
+	}
+	if start >= 0 {
+		all = append(all, expr[start:])
+	}
+	return all
 }
 
 // cast reads CAST(hole AS type), CONVERT(hole, type) and json(hole).
