@@ -23,9 +23,10 @@ func NewHosts(names []string) Hosts {
 // Allow reports whether host, the value of a Host field or the authority of a
 // request's target, is one of them. Without a port in the list, any port will do;
 // without one in host it is the default port of either scheme, since a balancer in
-// front may have taken TLS off.
+// front may have taken TLS off. A colon with nothing behind it is no port
+// (RFC 3986, 6.2.3).
 func (h Hosts) Allow(host string) bool {
-	host = strings.ToLower(host)
+	host = strings.TrimSuffix(strings.ToLower(host), ":")
 	if h[host] || h[host+":80"] || h[host+":443"] {
 		return true
 	}

@@ -19,12 +19,13 @@ func TestHosts(t *testing.T) {
 	}
 	for _, host := range []string{
 		"localhost", "LOCALHOST:80", "localhost.", "localhost.:80", "127.0.0.1", "10.0.0.1:8080", "[::1]", "[::1]:80",
-		"ops.example", "OPS.example:1", "ops.example.", "ported.example:9090",
+		"localhost:", "127.0.0.1:", "[::1]:", "ops.example:", "ops.example", "OPS.example:1", "ops.example.", "ported.example:9090",
 	} {
 		f(host, true)
 	}
 	for _, host := range []string{
-		"", ":", ":80", "evil.example", "localhost.evil.example", "xlocalhost", "127.1", "0x7f000001", "2130706433", "127.0.0.1.evil.example",
+		"", ":", "::", ":80", "localhost::", "ported.example:", "evil.example:",
+		"evil.example", "localhost.evil.example", "xlocalhost", "127.1", "0x7f000001", "2130706433", "127.0.0.1.evil.example",
 		"::1", "ported.example", "ported.example:9091", "[localhost]:80x", "evil.example:80:localhost", "127.0.0.1:80:evil",
 	} {
 		f(host, false)
