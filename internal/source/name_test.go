@@ -439,3 +439,14 @@ func TestTwoSpellingsMakeOneRow(t *testing.T) {
 		return maria.Int(`SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'`) > 0
 	})
 }
+
+// TestPutUnderAnAlternative: a select that finds a row by one of two columns
+// does not make the other one the key of what is written.
+func TestPutUnderAnAlternative(t *testing.T) {
+	spec := people("", renames)
+	spec.Select = `SELECT email, name FROM folk WHERE email = {email} OR name = {email}`
+	spec.SelectMany = ""
+	n := named(t, sqliteURL(t), spec, `CREATE TABLE folk (email TEXT PRIMARY KEY, name TEXT)`)
+	n.put(`{"email":"ann","name":"Ann"}`, `{"email":"ann","name":"Ann"}`, "ann")
+	n.read("→ ann", "Ann")
+}

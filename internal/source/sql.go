@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -165,10 +166,13 @@ func (t *table) newBodyReader() bodyReader {
 		}
 	}
 	r.known, r.envelope = newKnownMember(r.fields), t.envelope
+	stored := slices.Collect(maps.Values(r.columns))
 	for _, s := range []*statement{t.delete, t.selects} {
 		if s != nil {
 			for column, param := range s.columns {
-				r.columns[column] = param
+				if !s.either() || !slices.Contains(stored, param) {
+					r.columns[column] = param
+				}
 			}
 		}
 	}

@@ -196,6 +196,13 @@ func (s *statement) compared(pieces []piece, i, param int) {
 	}
 }
 
+// either tells whether the statement takes alternatives. With k = {id} OR n = {id}
+// the row that is found may have any n, so where the upsert says which column
+// the parameter is, a comparison here does not.
+func (s *statement) either() bool {
+	return slices.ContainsFunc(s.tokens, func(t token) bool { return t.is("OR") })
+}
+
 func isSpaceRune(r rune) bool { return r < 0x80 && isSpace(byte(r)) }
 
 // lastName returns the identifier that text ends with, without its quotes and
