@@ -77,6 +77,8 @@ type resource struct {
 	untyped bool   // the data is any JSON, or has a schema that was given
 	data    object // references
 	answer  object
+
+	nullable object // what answerOrNull has listed
 }
 
 func resourceSummary(r *Resource) string {
@@ -185,13 +187,6 @@ func (r *resource) addManyRead() error {
 		Schema:      object{{"type", "array"}, {"minItems", 1}, {"maxItems", r.api.MaxMany}, {"items", r.params[0].Schema}},
 		Example:     args,
 	}
-	var element any = r.answer
-	if !r.Many && !r.untyped {
-		element = answerSchema(r.Resource, orNull(r.data))
-		if r.Envelope != "" {
-			element = r.addSchema(r.name+"AnswerOrNull", element)
-		}
-	}
 	return r.add("get", path, operation{
 		Tags:        []string{r.tag},
 		Summary:     "Read many of " + r.Name,
@@ -201,9 +196,23 @@ func (r *resource) addManyRead() error {
 		Responses: append(object{{"200", response{
 			Description: "The answers, in the order asked.",
 			Headers:     r.use(headers...),
-			Content:     object{{typeJSON, mediaType{object{{"type", "array"}, {"items", element}}, r.manyExamples()}}},
+			Content:     object{{typeJSON, mediaType{object{{"type", "array"}, {"items", r.answerOrNull()}}, r.manyExamples()}}},
 		}}}, r.refuse(statuses...)...),
 	})
+}
+
+// answerOrNull is the schema of one answer whose data may be null: a record that
+// a many-read does not find, or that a PUT has stored where select does not.
+func (r *resource) answerOrNull() any {
+	switch {
+	case r.Many || r.untyped:
+		return r.answer
+	case r.Envelope == "":
+		return orNull(r.data)
+	case r.nullable == nil:
+		r.nullable = r.addSchema(r.name+"AnswerOrNull", answerSchema(r.Resource, orNull(r.data)))
+	}
+	return r.nullable
 }
 
 func (r *resource) addPut() error {
@@ -213,7 +222,7 @@ func (r *resource) addPut() error {
 	}
 	statuses, headers, text := r.limited(r.Path,
 		append(r.writeStatuses(), "415"), []string{headerETag, headerNoStore},
-		"Answers with the record that then stands. Members that name a parameter of the path must agree with it. "+
+		"Answers with the record that then stands, as a read shows it; its data is `null` where a read finds none. Members that name a parameter of the path must agree with it. "+
 			"A member that neither the statement takes nor a read shows is refused.")
 	body := &requestBody{
 		Description: "At most " + size(r.api.MaxBody) + ".",
@@ -230,7 +239,7 @@ func (r *resource) addPut() error {
 		Responses: append(object{{"200", response{
 			Description: "The stored record.",
 			Headers:     r.use(headers...),
-			Content:     object{{typeJSON, mediaType{r.answer, r.putExamples()}}},
+			Content:     object{{typeJSON, mediaType{r.answerOrNull(), r.putExamples()}}},
 		}}}, r.refuse(statuses...)...),
 		Security: r.security(),
 	})

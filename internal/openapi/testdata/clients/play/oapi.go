@@ -36,7 +36,7 @@ func (p *player) playOapi() {
 	refused := must(open.PutUserWithResponse(ctx, 2002, nil, body))
 	p.same("oapi: a PUT without a token", refused.ApplicationproblemJSON401.Status, 401)
 	put := must(writer.PutUserWithResponse(ctx, 2002, nil, body))
-	p.same("oapi: a PUT", put.JSON200.User, oapi.User{Id: pointer(int64(2002)), Name: pointer("Ann")})
+	p.same("oapi: a PUT", put.JSON200.User, &oapi.User{Id: pointer(int64(2002)), Name: pointer("Ann")})
 	bad := must(writer.PutUserWithResponse(ctx, 2002, nil, oapi.UserBody{}))
 	p.same("oapi: a PUT of no name", bad.ApplicationproblemJSON422.Status, 422)
 	p.same("oapi: a DELETE", must(writer.DeleteUserWithResponse(ctx, 2002, nil)).StatusCode(), 204)

@@ -44,8 +44,8 @@ func (p *player) playOgen() {
 	body := &ogen.UserBody{Name: ogen.NewNilString("Ann")}
 	refused := must(outsider.PutUser(ctx, body, ogen.PutUserParams{UserID: 2003})).(*ogen.UnauthorizedHeaders)
 	p.same("ogen: a PUT with an unknown token", refused.Response.Status, 401)
-	put := must(writer.PutUser(ctx, body, ogen.PutUserParams{UserID: 2003})).(*ogen.PutUserOKHeaders)
-	p.same("ogen: a PUT", put.Response.User.Name, ogen.NewOptNilString("Ann"))
+	put := must(writer.PutUser(ctx, body, ogen.PutUserParams{UserID: 2003})).(*ogen.UserAnswerOrNullHeaders)
+	p.same("ogen: a PUT", put.Response.User.Value.Name, ogen.NewOptNilString("Ann"))
 	_ = must(writer.DeleteUser(ctx, ogen.DeleteUserParams{UserID: 2003})).(*ogen.DeleteUserNoContent)
 	gone := must(writer.DeleteUser(ctx, ogen.DeleteUserParams{UserID: 2003})).(*ogen.NotFoundHeaders)
 	p.same("ogen: a second DELETE", gone.Response.Status, 404)
