@@ -85,7 +85,7 @@ func TestPostgresFaults(t *testing.T) {
 	for _, code := range []string{"08006", "53300", "28000", "57P01", "57P03"} {
 		f(&pgconn.PgError{Code: code}, faultLost)
 	}
-	for _, code := range []string{"40003", "XX000", "25006", "53100", ""} {
+	for _, code := range []string{"40003", "XX000", "25006", "53100", "53200", "53400", ""} {
 		f(&pgconn.PgError{Code: code}, faultOther)
 	}
 	for _, code := range []string{"42P01", "42703", "42601", "42501", "3F000", "0A000", "26000", "55000"} {

@@ -27,7 +27,11 @@ var postgresFaults = map[string]fault{
 	"55P03": {kind: faultBusy, remedy: remedyRepeat}, // NOWAIT or lock_timeout
 	"55006": {kind: faultBusy, remedy: remedyRepeat},
 	"55000": {kind: faultRefused}, // such as a materialised view without data
-	"53100": {},                   // the disk is full: reads work
+	// The server answers and lacks something for this statement: the disk is full, memory
+	// or temp_file_limit does not suffice. Others work.
+	"53100": {},
+	"53200": {},
+	"53400": {},
 
 	// A server that takes no writes may have been the primary until now: another
 	// connection may find the new one.
