@@ -96,7 +96,7 @@ func testBodies(t *testing.T, newURL func(testing.TB) string) {
 	f(`{}`, "name", false)
 	f(`{"name":"a","home":5}`, "home", false)
 	f(`{"name":"a","id":2}`, "id", false)
-	f(`{"name":"a","id":"1"}`, "id", false)
+	f(`{"name":"a","id":"2"}`, "id", false)
 	f(`{"name":"a","id":null}`, "id", false)
 	f(`{"name":"a","ID":2}`, "ID", false)
 	f(`{"name":"a\u0000"}`, "name", false)
