@@ -35,6 +35,8 @@ var refusedRequests = []refused{
 	{"public", "POST", "/batch_process", map[string]string{"Authorization": "Bearer writer-0123456789abcdef", "Content-Encoding": "gzip"}, 415},
 	{"public", "POST", "/batch_process", map[string]string{"Authorization": "Bearer writer-0123456789abcdef"}, 413},
 	{"public", "PUT", "/user/x", map[string]string{"Authorization": "Bearer writer-0123456789abcdef"}, 422},
+	{"public", "PUT", "/user/1", map[string]string{"Authorization": "Bearer writer-0123456789abcdef", "If-None-Match": "no tag"}, 400},
+	{"public", "PUT", "/user/1", map[string]string{"Authorization": "Bearer writer-0123456789abcdef", "If-Match": `"weak here"`}, 412},
 	{"public", "POST", "/nowhere", map[string]string{"Expect": "tea"}, 417},
 	{"public", "POST", "/nowhere", map[string]string{"X-Large": strings.Repeat("x", largeHeader)}, 431},
 	{"public", "PUT", "/limited/1", nil, 429},

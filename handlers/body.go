@@ -41,15 +41,17 @@ func refuseCoding(h *fasthttp.RequestHeader) error {
 	return refuse(fasthttp.StatusUnsupportedMediaType, "bodies must not be compressed; send the body without content-encoding")
 }
 
+// refuseMedia refuses what its header says is no JSON.
+func refuseMedia(c *call) error {
+	if !isJSON(mediaType(&c.Request.Header)) {
+		return refuse(fasthttp.StatusUnsupportedMediaType, "the body must be sent as application/json")
+	}
+	return refuseCoding(&c.Request.Header)
+}
+
 // objectBody returns a PUT's body, checked to be exactly one JSON object, in
 // bytes of its own.
 func objectBody(c *call) ([]byte, error) {
-	if !isJSON(mediaType(&c.Request.Header)) {
-		return nil, refuse(fasthttp.StatusUnsupportedMediaType, "the body must be sent as application/json")
-	}
-	if err := refuseCoding(&c.Request.Header); err != nil {
-		return nil, err
-	}
 	body, err := c.readBody()
 	if err != nil {
 		return nil, err

@@ -15,11 +15,14 @@ func (s *Server) put(rec *record) operation {
 			return err
 		}
 		p := preconditionsOf(&c.Request.Header) // before the body: its trailers are no header
-		body, err := objectBody(c)
-		if err != nil {
+		if err := refuseMedia(c); err != nil {
 			return err
 		}
-		if err := p.hopeless(rec.Resource); err != nil {
+		if err := p.hopeless(rec.Resource); err != nil { // no content changes that, so none is waited for
+			return err
+		}
+		body, err := objectBody(c)
+		if err != nil {
 			return err
 		}
 		ctx, done, err := c.work()
