@@ -10,7 +10,9 @@ import (
 // connection: its parting word or the end of the stream is here, and only nobody
 // has read it. A COMMIT that is sent all the same leaves its outcome open to
 // whoever sent it; one that is held back was never made. It reads nothing and does
-// not wait.
+// not wait: not for another reader of the connection, either. After a slow write
+// pgx leaves one behind that reads until the server speaks again, and within a
+// transaction the server does not before it is sent the COMMIT that waits here.
 func ended(conn net.Conn) bool {
 	secure, encrypted := conn.(*tls.Conn)
 	if encrypted {
@@ -27,9 +29,8 @@ func ended(conn net.Conn) bool {
 	var first [1]byte
 	n := -1
 	var failed error
-	err = raw.Read(func(fd uintptr) bool {
+	err = raw.Control(func(fd uintptr) { // Read would take the lock that a reader holds
 		n, _, failed = syscall.Recvfrom(int(fd), first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return true
 	})
 	switch {
 	case err != nil:
