@@ -113,7 +113,7 @@ func (l *Limiter) forget(now int64) {
 				l.cfg.Room.Give(bucketBytes)
 			}
 		}
-		if len(sh.buckets) < sh.most/4 {
+		if len(sh.buckets) < (sh.most+3)/4 {
 			left := make(map[uint64]*bucket, len(sh.buckets))
 			maps.Copy(left, sh.buckets)
 			sh.buckets, sh.most = left, len(left)
