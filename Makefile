@@ -73,13 +73,13 @@ inflight: servers ## 10,000 requests in flight, beside a bare handler (three min
 	$(GO) run ./bench/inflight $(INFLIGHT)
 
 chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptied (10 minutes at most; CHAOS='-minutes 2')
-	$(GO) run ./bench/chaos -reads 10000000 -minutes 10 $(CHAOS)
+	$(GO) run ./proof/chaos -reads 10000000 -minutes 10 $(CHAOS)
 
 fleet: servers ## what reaches PostgreSQL behind four instances, counted there (five minutes; FLEET='-short')
-	$(GO) run ./bench/fleet $(FLEET)
+	$(GO) run ./proof/fleet $(FLEET)
 
 rolling: servers ## a million requests through HAProxy while every instance is restarted, both ways (three minutes)
-	$(GO) run ./bench/rolling $(ROLLING)
+	$(GO) run ./proof/rolling $(ROLLING)
 
 cover: servers ## coverage of all packages by all tests: coverage.html
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out -timeout 10m ./...

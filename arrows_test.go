@@ -22,7 +22,8 @@ const module = "hearth"
 
 // arrows says which of our packages each package may import, by directory ("." is
 // the module's root). A package that is not listed fails the test: its place in
-// the layout is to be decided, not found out. Packages below bench/ count as bench.
+// the layout is to be decided, not found out. Packages below bench/ count as bench,
+// those below proof/ as proof.
 var arrows = map[string][]string{
 	".": {"internal/app", "internal/config"},
 	"internal/app": {
@@ -48,6 +49,7 @@ var arrows = map[string][]string{
 	"internal/source":    {"internal/jsonvalue", "internal/param", "internal/private"},
 	"internal/testkit":   {},
 	"bench":              {"bench/process", "bench/resp", "bench/figure"},
+	"proof":              {"bench/process", "bench/resp", "bench/figure"},
 }
 
 // keeper says where an import that is not ours may be named, because all that
@@ -64,7 +66,7 @@ var keepers = []keeper{
 		imports: []string{"github.com/valyala/fasthttp"},
 		files: []string{
 			"*.go", "handlers/*.go", "internal/app/*.go", "internal/listen/*.go", "internal/admin/*.go",
-			"internal/testkit/*.go", "internal/source/http*.go", "internal/source/origin*.go", "bench/*/*.go",
+			"internal/testkit/*.go", "internal/source/http*.go", "internal/source/origin*.go", "bench/*/*.go", "proof/*/*.go",
 		},
 		because: "the rest does not know that it is asked by HTTP",
 	},
@@ -86,7 +88,7 @@ var keepers = []keeper{
 	},
 	{
 		imports: []string{"net/http"},
-		files:   []string{"internal/admin/*.go", "internal/config/*.go", "internal/testkit/*.go", "bench/*/*.go"},
+		files:   []string{"internal/admin/*.go", "internal/config/*.go", "internal/testkit/*.go", "bench/*/*.go", "proof/*/*.go"},
 		because: "one HTTP server in the binary is enough; the profiler is written for net/http, and methods have their names there",
 	},
 	{
@@ -163,8 +165,8 @@ func TestArrows(t *testing.T) {
 			continue
 		}
 		dir := f.dir
-		if strings.HasPrefix(dir, "bench/") {
-			dir = "bench"
+		if top, _, _ := strings.Cut(dir, "/"); top == "bench" || top == "proof" {
+			dir = top
 		}
 		allowed, ok := arrows[dir]
 		if !ok {

@@ -7,7 +7,7 @@
 // came about. It runs for a bounded time, prints what it did, and exits with 1 if
 // an answer broke a promise or the run fell short of what was asked for.
 //
-//	go run ./bench/chaos -reads 10000000 -minutes 10
+//	go run ./proof/chaos -reads 10000000 -minutes 10
 //
 // What is checked, for answers without detail=stale or detail=untracked:
 //

@@ -11,8 +11,8 @@
 // their connections, read, and write now and then: writes are what a balancer must
 // not send twice, so one that is lost stays lost.
 //
-//	go run ./bench/rolling
-//	go run ./bench/rolling -requests 20000 -rounds 1
+//	go run ./proof/rolling
+//	go run ./proof/rolling -requests 20000 -rounds 1
 //
 // It ends with 1 if a request failed or there were too few.
 package main

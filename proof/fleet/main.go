@@ -10,8 +10,8 @@
 // It runs for a bounded time, prints one section per scenario with the figures and the
 // bounds, and exits with 1 if a bound was missed.
 //
-//	go run ./bench/fleet
-//	go run ./bench/fleet -short -scenario 'one-load|many'
+//	go run ./proof/fleet
+//	go run ./proof/fleet -short -scenario 'one-load|many'
 //
 // All of it shares one machine, the clients too, so times are printed and not judged,
 // except where a promise names one: how late a write may be seen on other instances.
