@@ -39,63 +39,12 @@
 package main
 
 import (
-	"errors"
-	"flag"
-	"fmt"
-	"io"
 	"os"
-	"slices"
+
+	"hearth/internal/command"
 )
 
 // version is set when the program is linked.
 var version = "devel"
 
-func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
-}
-
-// run is the program without its exit.
-func run(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("hearth", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		fmt.Fprint(stderr, "usage: hearth [-config FILE] [serve | check [-connect] | version]\n")
-		flags.PrintDefaults()
-	}
-	path := flags.String("config", "config.toml", "the configuration `FILE`")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		return 2
-	}
-	verb := "serve"
-	if flags.NArg() > 0 {
-		verb = flags.Arg(0)
-	}
-	connect := verb == "check" && len(flags.Args()) == 2 && slices.Contains([]string{"-connect", "--connect"}, flags.Arg(1))
-	if flags.NArg() > 1 && !connect {
-		verb = "" // no verb takes other arguments
-	}
-	var err error
-	switch verb {
-	case "version":
-		fmt.Fprintln(stdout, "hearth", version)
-	case "check":
-		if err = check(*path, connect, stderr); err == nil {
-			fmt.Fprintf(stdout, "%s: no faults\n", *path)
-		}
-	case "serve":
-		err = serve(*path, stderr)
-	default:
-		flags.Usage()
-		return 2
-	}
-	switch {
-	case err == nil:
-		return 0
-	case !errors.Is(err, errLogged):
-		fmt.Fprintln(stderr, err)
-	}
-	return 1
-}
+func main() { os.Exit(command.Main(version)) }

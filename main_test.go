@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "rewrite the expected output in scripts 
 // TestMain lets scripts run this very program as "hearth".
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"hearth": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
+		"hearth": main,
 	})
 }
 

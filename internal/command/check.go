@@ -1,0 +1,30 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"hearth/internal/app"
+	"hearth/internal/config"
+)
+
+// check finds what serve would refuse, and prints to out what it would warn of.
+// Nothing is opened, unless asked to connect.
+func (p Process) check(path string, connect bool, out io.Writer) error {
+	cfg, faults := config.Inspect(path, p.Env)
+	if cfg == nil {
+		return config.NewFaults(faults)
+	}
+	report := app.Check(cfg, faults)
+	if connect && len(report.Faults) == 0 {
+		report.Faults = app.Connect(context.Background(), cfg)
+	}
+	for _, w := range report.Warnings {
+		fmt.Fprintln(out, "warning:", w)
+	}
+	for _, o := range cfg.Overrides() {
+		fmt.Fprintln(out, "note:", o)
+	}
+	return report.Err()
+}
