@@ -1,0 +1,127 @@
+package launch
+
+import (
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"hearth/internal/testkit"
+)
+
+// Configure writes the configuration file anew. It is read at the next reload.
+func (in *Instance) Configure(text string) {
+	in.tb.Helper()
+	if err := os.WriteFile(in.File, []byte(text), 0o600); err != nil {
+		in.tb.Fatal(err)
+	}
+}
+
+// AwaitReady returns when the instance has reached all that it needs. One that ends
+// before that ends the test.
+func (in *Instance) AwaitReady() {
+	in.tb.Helper()
+	testkit.Eventually(in.tb, Patience, "the instance is ready", func() bool {
+		if !in.Running() {
+			in.tb.Fatalf("the instance ended before it was ready; its log:\n%s", in.Logs())
+		}
+		return in.AskAdmin(http.MethodGet, "/readyz", "").Code == http.StatusOK
+	})
+}
+
+// Running tells whether the instance has not ended.
+func (in *Instance) Running() bool {
+	select {
+	case <-in.run.ended():
+		return false
+	default:
+		return true
+	}
+}
+
+// Ended is closed when the instance has ended.
+func (in *Instance) Ended() <-chan struct{} { return in.run.ended() }
+
+// Signal sends the instance signals, one after the other.
+func (in *Instance) Signal(signals ...syscall.Signal) {
+	in.tb.Helper()
+	for _, s := range signals {
+		if err := in.run.signal(s); err != nil {
+			in.tb.Fatalf("sending %v: %v", s, err)
+		}
+	}
+}
+
+// Kill ends the instance at once, as a power cut would, and waits until it is gone.
+// A second time it does nothing.
+func (in *Instance) Kill() {
+	in.run.kill()
+	<-in.run.ended()
+}
+
+// Wait returns how the instance has ended, once it has.
+func (in *Instance) Wait() syscall.WaitStatus {
+	in.tb.Helper()
+	select {
+	case <-in.run.ended():
+	case <-time.After(Patience):
+		in.tb.Fatalf("the instance is still running after %v", Patience)
+	}
+	return in.run.status()
+}
+
+// Stop asks the instance to end as a service manager does, and waits until it has;
+// an exit status other than 0 is a failure.
+func (in *Instance) Stop() {
+	in.tb.Helper()
+	in.Signal(syscall.SIGTERM)
+	if got := in.Wait(); got != 0 {
+		in.tb.Errorf("the instance ended with %#x, want exit status 0", int(got))
+	}
+}
+
+// Pid is the number of the process that was started: a wrapper's, if there is one.
+func (in *Instance) Pid() int { return in.run.pid() }
+
+// Logs is all that the instance has printed.
+func (in *Instance) Logs() string {
+	text, err := os.ReadFile(in.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// Reload sends SIGHUP and waits until a reload has ended with that result: "ok" or
+// "failed".
+func (in *Instance) Reload(result string) {
+	in.tb.Helper()
+	before := in.Reloads(result)
+	in.Signal(syscall.SIGHUP)
+	testkit.Eventually(in.tb, Patience, "a reload is "+result, func() bool { return in.Reloads(result) == before+1 })
+}
+
+// Reloads is how many reloads have ended with that result.
+func (in *Instance) Reloads(result string) int {
+	in.tb.Helper()
+	return int(in.Metric(`hearth_reloads_total{result="` + result + `"}`))
+}
+
+// Metric is the value of a series of /metrics, given as it is printed there.
+func (in *Instance) Metric(series string) float64 {
+	in.tb.Helper()
+	page := in.AskAdmin(http.MethodGet, "/metrics", "")
+	for line := range strings.Lines(page.Body) {
+		if text, found := strings.CutPrefix(line, series+" "); found {
+			v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err != nil {
+				in.tb.Fatalf("reading %q: %v", line, err)
+			}
+			return v
+		}
+	}
+	in.tb.Fatalf("/metrics has no %s; it answered %.200v", series, page)
+	return 0
+}

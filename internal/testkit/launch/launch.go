@@ -1,0 +1,209 @@
+// Package launch starts the whole program for a test: in a process of its own, as
+// an operator does, or within the process of the test.
+//
+// It is the one way to do so, and in both forms the code is the same: a test binary
+// whose TestMain calls Main is the program, too, when it runs under the name
+// "hearth". So nothing is built beside the tests, and the race detector watches the
+// program as it watches the test.
+//
+//	in := launch.Program{Config: text, Env: []string{"HEARTH_REDIS_URL=" + redis.URL()}}.Ready(t)
+//	got := in.Get("/user/1")
+//
+// A process is for what signals, limits and kills do to it; Program.Here is for the
+// rest: it is faster, and counts for the coverage of the test.
+package launch
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"hearth/internal/command"
+	"hearth/internal/testkit"
+)
+
+// Name is how Main calls the program in PATH.
+const Name = "hearth"
+
+// Patience bounds every wait for an instance. It is long since a loaded machine is
+// no fault of the code under test.
+const Patience = 30 * time.Second
+
+// Main runs the tests of a package with the program in PATH, and exits. It belongs
+// into TestMain.
+func Main(m testscript.TestingM) {
+	testscript.Main(m, map[string]func(){Name: func() { os.Exit(command.Main("devel")) }})
+}
+
+// Values of Program.Public and Program.Admin that are no addresses.
+const (
+	Socket       = ""   // a unix socket in the instance's directory
+	Port         = ":0" // a free TCP port of this machine
+	AsConfigured = "-"  // as the configuration says, or sockets that are passed
+)
+
+// Program says what is started and how. The zero value serves a configuration
+// without resources on unix sockets, as a process.
+type Program struct {
+	Config  string     // text of the configuration file
+	Dir     string     // of the configuration, the log and the sockets; "": a new one
+	Env     []string   // beside the test's own variables, which it replaces; overrides keys
+	Public  string     // server.listen: an address, Socket or Port
+	Admin   string     // server.admin: likewise
+	Path    string     // the program; "": the one that Main puts into PATH
+	Wrapper []string   // a command that runs the program, given as its last arguments
+	Files   []*os.File // what the process gets, from descriptor 3 on
+	Here    bool       // in this process: it can be stopped, not killed
+}
+
+// Instance is a program that was started. It ends with the test, and prints the end
+// of its log if that has failed. Unless they say otherwise, methods may be called
+// from the test's own goroutine only.
+type Instance struct {
+	Dir    string
+	File   string // the configuration
+	Public string // unix:PATH or host:port
+	Admin  string // likewise
+	// HTTP reaches the instance whatever host an URL names: the host "admin" is the
+	// admin listener, any other the public one.
+	HTTP *http.Client
+
+	tb  testing.TB
+	log string // file with standard output and error
+	run running
+}
+
+// running is how an instance runs.
+type running interface {
+	signal(s syscall.Signal) error
+	kill()
+	ended() <-chan struct{}
+	status() syscall.WaitStatus // after the end
+	pid() int
+}
+
+// Start starts the program and does not wait for it. A program that has a Dir with
+// a config.toml and no Config is started with what is there.
+func (p Program) Start(tb testing.TB) *Instance {
+	tb.Helper()
+	if p.Dir == "" {
+		p.Dir = tempDir(tb)
+	}
+	in := &Instance{tb: tb, Dir: p.Dir, File: filepath.Join(p.Dir, "config.toml"), log: filepath.Join(p.Dir, "hearth.log")}
+	if _, err := os.Lstat(in.File); err != nil || p.Config != "" {
+		in.Configure(p.Config)
+	}
+	env := append(os.Environ(), listenEnv(tb, "LISTEN", p.Public, filepath.Join(p.Dir, "public.sock"), &in.Public)...)
+	env = append(env, listenEnv(tb, "ADMIN", p.Admin, filepath.Join(p.Dir, "admin.sock"), &in.Admin)...)
+	env = append(env, p.Env...)
+	in.HTTP = &http.Client{
+		Timeout:   Patience,
+		Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64, DialContext: in.dial},
+	}
+	log, err := os.OpenFile(in.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if p.Here {
+		in.run = p.startHere(in.File, env, log)
+	} else if in.run, err = p.startProcess(in.File, env, log); err != nil {
+		tb.Fatalf("starting the program: %v", err)
+	}
+	tb.Cleanup(func() {
+		in.HTTP.CloseIdleConnections()
+		in.Kill()
+		if tb.Failed() {
+			text := in.Logs()
+			tb.Logf("an instance printed:\n%s", text[max(0, len(text)-4<<10):])
+		}
+	})
+	return in
+}
+
+// Ready is Start that returns when the instance has reached all that it needs.
+func (p Program) Ready(tb testing.TB) *Instance {
+	tb.Helper()
+	in := p.Start(tb)
+	in.AwaitReady()
+	return in
+}
+
+// listenEnv turns a Program's address into variables, and stores what it comes to.
+func listenEnv(tb testing.TB, key, addr, socket string, to *string) []string {
+	tb.Helper()
+	switch addr {
+	case AsConfigured:
+		return nil
+	case Socket:
+		addr = "unix:" + socket
+	case Port:
+		addr = fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(tb))
+	}
+	*to = addr
+	return []string{"HEARTH_SERVER_" + key + "=" + addr}
+}
+
+// dial connects to the listener that a URL's host names.
+func (in *Instance) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	to := in.Public
+	if strings.HasPrefix(addr, "admin:") {
+		to = in.Admin
+	}
+	return dial(ctx, to)
+}
+
+// dial connects to an address in the form of server.listen.
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	network := "tcp"
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		network, addr = "unix", path
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}
+
+// tempDir makes a directory with a name short enough for the path of a socket.
+func tempDir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "hearth-")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// Demo is the configuration that comes with the program, with the demo's records.
+func Demo(tb testing.TB) string {
+	tb.Helper()
+	text, err := os.ReadFile(filepath.Join(Root(tb), "config.toml"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
+}
+
+// Root is the directory of the module, in or below which tests run.
+func Root(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	tb.Fatal("the test runs outside of the module")
+	return ""
+}
