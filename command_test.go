@@ -176,7 +176,7 @@ func (t scriptT) TempDir() string                   { return t.ts.MkAbs(".") }
 // servers are what a script has started.
 type servers struct {
 	redis *testkit.RedisServer
-	pg    *testkit.PG
+	pg    *testkit.Database
 }
 
 // redisCommand runs a redis-server for the script: redis start [CONFIG LINE…],

@@ -111,7 +111,7 @@ timeout = "20s"`)
 }
 
 // holdLock keeps a lock on the table people until it is told to let go.
-func holdLock(t *testing.T, pg *testkit.PG) (release func()) {
+func holdLock(t *testing.T, pg *testkit.Database) (release func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), pg.URL())
 	if err != nil {

@@ -79,7 +79,7 @@ END $$;
 type fleet struct {
 	t     *testing.T
 	redis *testkit.RedisServer
-	pg    *testkit.PG
+	pg    *testkit.Database
 	db    *pgxpool.Pool // the test's own sessions
 	env   []string
 }
@@ -94,7 +94,7 @@ var (
 	brisk   = timing{timeout: 2500 * time.Millisecond, lease: 3 * time.Second, wait: 6 * time.Second}
 )
 
-func newFleet(t *testing.T, limits timing, pg *testkit.PG, env ...string) *fleet {
+func newFleet(t *testing.T, limits timing, pg *testkit.Database, env ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, redis: testkit.Redis(t), pg: pg}
 	f.env = append([]string{

@@ -40,7 +40,7 @@ type courier struct {
 }
 
 // newCourier returns a courier to pg and the URL of the database behind it.
-func newCourier(t *testing.T, pg *testkit.PG) (*courier, string) {
+func newCourier(t *testing.T, pg *testkit.Database) (*courier, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // session is a connection of another program.
-func session(t *testing.T, pg *testkit.PG) func(sql string) error {
+func session(t *testing.T, pg *testkit.Database) func(sql string) error {
 	conn, err := pgx.Connect(t.Context(), pg.URL())
 	if err != nil {
 		t.Fatal(err)

@@ -9,21 +9,20 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
-	"testing"
 	"time"
 )
 
 // Authority signs certificates for servers and clients of one test. Whoever is to
 // believe them is given PEM or Pool: nothing here needs to be left unverified.
 type Authority struct {
-	tb   testing.TB
+	tb   TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	pem  string
 }
 
 // NewAuthority makes an authority that has signed itself.
-func NewAuthority(tb testing.TB, name string) *Authority {
+func NewAuthority(tb TB, name string) *Authority {
 	tb.Helper()
 	a := &Authority{tb: tb}
 	a.cert, a.key, a.pem = a.sign(&x509.Certificate{

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -23,7 +22,7 @@ const pageWithin = 30 * time.Second
 
 // Browser is a headless Chromium with an empty profile.
 type Browser struct {
-	tb   testing.TB
+	tb   TB
 	proc *Process
 	url  string // where it takes commands: ws://…
 }
@@ -31,16 +30,16 @@ type Browser struct {
 // Chromium starts a browser of the test's own. It keeps away from the network
 // outside, as far as flags can say so; what a page must not load from there, the
 // page has to prove.
-func Chromium(tb testing.TB) *Browser {
+func Chromium(tb TB) *Browser {
 	tb.Helper()
 	bin := NeedChromium(tb)
-	dir := tempDir(tb, "chromium")
+	dir := TempDir(tb, "chromium")
 	profile := filepath.Join(dir, "profile")
 	b := &Browser{tb: tb}
-	b.proc = startProcess(tb, command{
-		name: "chromium",
-		path: bin,
-		args: []string{
+	b.proc = Start(tb, Command{
+		Name: "chromium",
+		Argv: []string{
+			bin,
 			"--headless",
 			"--no-sandbox", // the sandbox cannot be set up by root
 			"--disable-gpu",
@@ -59,11 +58,11 @@ func Chromium(tb testing.TB) *Browser {
 			"--remote-debugging-port=0",
 			"about:blank",
 		},
-		dir: dir,
+		Dir: dir,
 		// Crash reports and caches go where the profile goes.
-		env: []string{"HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_CACHE_HOME=" + dir},
+		Env: []string{"HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_CACHE_HOME=" + dir},
 	})
-	b.proc.awaitReady(func() bool {
+	b.proc.AwaitReady(func() bool {
 		text, err := os.ReadFile(filepath.Join(profile, "DevToolsActivePort"))
 		port, path, ok := strings.Cut(strings.TrimSpace(string(text)), "\n")
 		b.url = "ws://127.0.0.1:" + port + path
@@ -75,7 +74,7 @@ func Chromium(tb testing.TB) *Browser {
 // Page is one tab of a Browser. Each step ends the test when it fails or takes too
 // long. It is not safe for concurrent use.
 type Page struct {
-	tb  testing.TB
+	tb  TB
 	ctx context.Context
 
 	mu       sync.Mutex // the browser's events come on goroutines of their own
@@ -109,7 +108,7 @@ func (b *Browser) Page() *Page {
 }
 
 // OpenPage starts a browser and opens a page in it, for tests that need just one.
-func OpenPage(tb testing.TB) *Page {
+func OpenPage(tb TB) *Page {
 	tb.Helper()
 	return Chromium(tb).Page()
 }

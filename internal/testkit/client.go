@@ -3,7 +3,6 @@ package testkit
 import (
 	"fmt"
 	"net"
-	"testing"
 	"time"
 )
 
@@ -12,7 +11,7 @@ import (
 // the wire. It speaks RESP2 until HELLO 3 is sent on it. It is not safe for
 // concurrent use.
 type RedisConn struct {
-	tb   testing.TB
+	tb   TB
 	conn net.Conn
 	dec  *decoder
 }
@@ -22,7 +21,7 @@ const ioWithin = 10 * time.Second
 
 // DialRedis connects to whatever speaks Redis' protocol at addr (host:port). The
 // connection is closed with the test.
-func DialRedis(tb testing.TB, addr string) *RedisConn {
+func DialRedis(tb TB, addr string) *RedisConn {
 	tb.Helper()
 	c, err := dialRedis(tb, "tcp", addr)
 	if err != nil {
@@ -33,7 +32,7 @@ func DialRedis(tb testing.TB, addr string) *RedisConn {
 }
 
 // dialRedis opens a connection; the caller closes it.
-func dialRedis(tb testing.TB, network, addr string) (*RedisConn, error) {
+func dialRedis(tb TB, network, addr string) (*RedisConn, error) {
 	conn, err := net.DialTimeout(network, addr, ioWithin)
 	if err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"testing"
 )
 
 // Ports are taken from below the range from which Linux picks the local ends of
@@ -23,7 +22,7 @@ const (
 // FreePort returns a TCP port of 127.0.0.1 on which nothing listens and which no
 // other test, of this or another test binary, is given before tb ends. So a
 // server can be stopped and started again on it.
-func FreePort(tb testing.TB) int {
+func FreePort(tb TB) int {
 	tb.Helper()
 	port, lock, err := reservePort()
 	if err != nil {

@@ -1,7 +1,7 @@
 package testkit
 
 import (
-	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +20,7 @@ import (
 // so what it forks ends with it, and it gets a signal from the kernel when the
 // test binary dies without cleaning up. Its methods are safe for concurrent use.
 type Process struct {
-	tb   testing.TB
+	tb   TB
 	name string
 	log  string // file with its standard output and error
 	pid  int
@@ -32,42 +31,45 @@ type Process struct {
 	reaped bool
 }
 
-// command says how to start a program.
-type command struct {
-	name        string // for messages
-	path        string
-	args        []string
-	dir         string              // working directory and place of the log
-	env         []string            // added to the test's own environment
-	credential  *syscall.Credential // nil: the user who runs the test
-	deathSignal syscall.Signal      // sent when the test binary dies; 0: SIGKILL
+// Command says how to start a program.
+type Command struct {
+	Name        string              // for messages, and of the log: Name.out
+	Argv        []string            // program and arguments
+	Dir         string              // working directory and place of the log
+	Env         []string            // added to this program's own environment
+	Files       []*os.File          // open files that it gets, from descriptor 3 on
+	CPUs        []int               // the only processors that it may use; nil: any
+	Credential  *syscall.Credential // nil: whoever runs this program
+	DeathSignal syscall.Signal      // sent when this program dies; 0: SIGKILL
 }
 
-// startProcess starts c and makes its end part of the test's clean-up.
-func startProcess(tb testing.TB, c command) *Process {
+// Start starts a program, makes its end part of the clean-up, and does not wait until
+// it is ready; see AwaitReady.
+func Start(tb TB, c Command) *Process {
 	tb.Helper()
-	logPath := filepath.Join(c.dir, c.name+".out")
+	logPath := filepath.Join(c.Dir, c.Name+".out")
 	out, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		tb.Fatalf("opening the log of %s: %v", c.name, err)
+		tb.Fatalf("opening the log of %s: %v", c.Name, err)
 	}
 	defer out.Close()
-	if c.deathSignal == 0 {
-		c.deathSignal = syscall.SIGKILL
+	if c.DeathSignal == 0 {
+		c.DeathSignal = syscall.SIGKILL
 	}
-	cmd := exec.Command(c.path, c.args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, out, out
-	cmd.Env = append(os.Environ(), c.env...)
+	argv := Pinned(c.CPUs, c.Argv...)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = c.Dir, out, out, c.Files
+	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setpgid:    true,
-		Pdeathsig:  c.deathSignal,
-		Credential: c.credential,
+		Pdeathsig:  c.DeathSignal,
+		Credential: c.Credential,
 	}
-	p := &Process{tb: tb, name: c.name, log: logPath, done: make(chan struct{})}
+	p := &Process{tb: tb, name: c.Name, log: logPath, done: make(chan struct{})}
 	started := make(chan error)
 	go p.run(cmd, started)
 	if err := <-started; err != nil {
-		tb.Fatalf("starting %s: %v", c.name, err)
+		tb.Fatalf("starting %s: %v", c.Name, err)
 	}
 	tb.Cleanup(func() {
 		if tb.Failed() {
@@ -76,6 +78,19 @@ func startProcess(tb testing.TB, c command) *Process {
 		p.Kill()
 	})
 	return p
+}
+
+// Pinned is a command line that lets a program use these processors only; none means
+// any. taskset becomes the program, so every thread is pinned from the first.
+func Pinned(cpus []int, argv ...string) []string {
+	if len(cpus) == 0 {
+		return argv
+	}
+	var list []string
+	for _, cpu := range cpus {
+		list = append(list, strconv.Itoa(cpu))
+	}
+	return append([]string{"taskset", "-c", strings.Join(list, ",")}, argv...)
 }
 
 // run starts and reaps the process. The kernel sends the death signal when the
@@ -133,7 +148,7 @@ func (p *Process) kill(target int, sig syscall.Signal) {
 }
 
 // Stop asks the process to end and waits for it. One that does not end in time
-// is killed, and that fails the test.
+// is killed, and that fails the test. One that has ended already is left in peace.
 func (p *Process) Stop() {
 	p.tb.Helper()
 	p.Signal(syscall.SIGTERM)
@@ -174,29 +189,7 @@ func (p *Process) children() []int {
 	if p.reaped {
 		return nil
 	}
-	list, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.pid, p.pid))
-	var pids []int
-	for field := range strings.FieldsSeq(string(list)) {
-		if pid, err := strconv.Atoi(field); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// state is the letter that the kernel gives a process: 'T' is stopped, 'Z' ended
-// but not reaped, 0 gone.
-func state(pid int) byte {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	// The name in brackets may hold anything, thus the last bracket counts.
-	rest := stat[bytes.LastIndexByte(stat, ')')+1:]
-	if len(rest) < 2 {
-		return 0
-	}
-	return rest[1]
+	return childrenOf(p.pid)
 }
 
 // Logs returns the last few kilobytes of what the process has printed.
@@ -212,23 +205,26 @@ func (p *Process) Logs() string {
 	return string(all)
 }
 
-// awaitReady polls ready until it is true; a process that ends before that, or
+// AwaitReady polls ready until it is true; a process that ends before that, or
 // takes too long, ends the test with its log.
-func (p *Process) awaitReady(ready func() bool) {
+func (p *Process) AwaitReady(ready func() bool) {
 	p.tb.Helper()
-	ok := poll(startWithin, func() bool { return !p.Running() || ready() })
+	ctx := p.tb.Context()
+	ok := poll(startWithin, func() bool { return !p.Running() || ctx.Err() != nil || ready() })
 	switch {
 	case !p.Running():
 		p.tb.Fatalf("starting %s: it ended (%v); its log:\n%s", p.name, p.err, p.Logs())
+	case ctx.Err() != nil:
+		p.tb.Fatalf("starting %s: %v", p.name, context.Cause(ctx))
 	case !ok:
 		p.tb.Fatalf("starting %s: not ready after %v; its log:\n%s", p.name, startWithin, p.Logs())
 	}
 }
 
-// tempDir makes a directory with a short name, since the path of a unix socket
+// TempDir makes a directory with a short name, since the path of a unix socket
 // must fit into 107 bytes and testing's own directories carry the test's name.
 // It is removed after everything that was started in it has ended.
-func tempDir(tb testing.TB, name string) string {
+func TempDir(tb TB, name string) string {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "hearth-"+name+"-")
 	if err != nil {
@@ -245,7 +241,7 @@ func tempDir(tb testing.TB, name string) string {
 }
 
 // writeFile writes a configuration file for a server.
-func writeFile(tb testing.TB, path, text string) {
+func writeFile(tb TB, path, text string) {
 	tb.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		tb.Fatalf("writing %s: %v", filepath.Base(path), err)

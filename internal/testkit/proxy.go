@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
-	"testing"
 )
 
 // Proxy is an HAProxy or nginx in front of what a test starts.
@@ -24,7 +23,7 @@ func (p *Proxy) Dir() string { return p.dir }
 // HAProxy starts haproxy in the foreground with a complete configuration, and
 // returns when all addresses on its bind lines listen. Its log is its own output.
 // Relative paths resolve against a directory that files are put into.
-func HAProxy(tb testing.TB, config string, files ...File) *Proxy {
+func HAProxy(tb TB, config string, files ...File) *Proxy {
 	tb.Helper()
 	p := newProxy(tb, "haproxy", config, files, haproxyBind)
 	// -db: stay in the foreground, one process.
@@ -35,7 +34,7 @@ func HAProxy(tb testing.TB, config string, files ...File) *Proxy {
 // Nginx starts nginx in the foreground with a complete configuration, less
 // `daemon`, `pid` and `error_log`, which are set here, and returns when all addresses on
 // its listen lines do. The error log is its own output.
-func Nginx(tb testing.TB, config string, files ...File) *Proxy {
+func Nginx(tb TB, config string, files ...File) *Proxy {
 	tb.Helper()
 	p := newProxy(tb, "nginx", config, files, nginxListen)
 	global := fmt.Sprintf("daemon off; pid %s; error_log stderr;", filepath.Join(p.dir, "nginx.pid"))
@@ -56,9 +55,9 @@ var (
 	nginxListen = regexp.MustCompile(`(?m)^\s*listen\s+([^\s;]+)`)
 )
 
-func newProxy(tb testing.TB, name, config string, files []File, listen *regexp.Regexp) *Proxy {
+func newProxy(tb TB, name, config string, files []File, listen *regexp.Regexp) *Proxy {
 	tb.Helper()
-	p := &Proxy{dir: tempDir(tb, name)}
+	p := &Proxy{dir: TempDir(tb, name)}
 	p.config = filepath.Join(p.dir, name+".conf")
 	writeFile(tb, p.config, config)
 	for _, f := range files {
@@ -77,12 +76,12 @@ func newProxy(tb testing.TB, name, config string, files []File, listen *regexp.R
 	return p
 }
 
-func (p *Proxy) start(tb testing.TB, bin string, deathSignal syscall.Signal, args ...string) {
+func (p *Proxy) start(tb TB, bin string, deathSignal syscall.Signal, args ...string) {
 	tb.Helper()
-	p.Process = startProcess(tb, command{
-		name: strings.TrimSuffix(filepath.Base(p.config), ".conf"), path: bin, args: args, dir: p.dir, deathSignal: deathSignal,
+	p.Process = Start(tb, Command{
+		Name: strings.TrimSuffix(filepath.Base(p.config), ".conf"), Argv: append([]string{bin}, args...), Dir: p.dir, DeathSignal: deathSignal,
 	})
-	p.awaitReady(func() bool {
+	p.AwaitReady(func() bool {
 		for _, addr := range p.listen {
 			if !Listening(addr) {
 				return false

@@ -6,18 +6,19 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"testing"
+	"time"
 )
 
 // RedisServer is a redis-server of the test's own. It keeps its port, socket and
 // directory over Stop, Kill and Start. Use it from the test's goroutine.
 type RedisServer struct {
-	tb       testing.TB
+	tb       TB
 	bin      string
 	dir      string
 	port     int
 	password string
 	config   []string // lines after ours, so they win
+	cpus     []int    // the only processors that it may use; nil: any
 	proc     *Process
 }
 
@@ -34,15 +35,20 @@ func WithPassword(password string) RedisOption {
 	return func(s *RedisServer) { s.password = password }
 }
 
+// WithCPUs lets the server use these processors only.
+func WithCPUs(cpus []int) RedisOption {
+	return func(s *RedisServer) { s.cpus = cpus }
+}
+
 // Redis starts an empty redis-server on a port of its own and returns when it
 // answers. It writes nothing to disk by itself and ends with the test.
-func Redis(tb testing.TB, opts ...RedisOption) *RedisServer {
+func Redis(tb TB, opts ...RedisOption) *RedisServer {
 	tb.Helper()
 	s := &RedisServer{tb: tb, bin: NeedRedis(tb)}
 	for _, opt := range opts {
 		opt(s)
 	}
-	s.dir = tempDir(tb, "redis")
+	s.dir = TempDir(tb, "redis")
 	s.port = FreePort(tb)
 	conf := []string{
 		fmt.Sprintf("port %d", s.port),
@@ -71,13 +77,13 @@ func (s *RedisServer) Start() {
 	if s.proc != nil && s.proc.Running() {
 		s.tb.Fatal("starting redis-server: it runs already")
 	}
-	s.proc = startProcess(s.tb, command{
-		name: "redis-server",
-		path: s.bin,
-		args: []string{filepath.Join(s.dir, "redis.conf")},
-		dir:  s.dir,
+	s.proc = Start(s.tb, Command{
+		Name: "redis-server",
+		Argv: []string{s.bin, filepath.Join(s.dir, "redis.conf")},
+		Dir:  s.dir,
+		CPUs: s.cpus,
 	})
-	s.proc.awaitReady(func() bool {
+	s.proc.AwaitReady(func() bool {
 		v, err := s.Try("PING")
 		return err == nil && v == "PONG"
 	})
@@ -121,6 +127,9 @@ func (s *RedisServer) Running() bool { return s.proc.Running() }
 // Pid is the number of the server's process.
 func (s *RedisServer) Pid() int { return s.proc.Pid() }
 
+// CPUTime is the processor time that the server has used since it was started.
+func (s *RedisServer) CPUTime() (time.Duration, error) { return s.proc.CPUTime() }
+
 // Logs returns the end of the server's log.
 func (s *RedisServer) Logs() string { return s.proc.Logs() }
 
@@ -149,7 +158,7 @@ func (s *RedisServer) URL() string {
 // that it also works where TCP is what the test disturbs. It is closed with the test.
 func (s *RedisServer) AdminConn() *RedisConn {
 	s.tb.Helper()
-	c, err := s.dial()
+	c, err := s.Dial()
 	if err != nil {
 		s.tb.Fatalf("connecting to redis-server: %v", err)
 	}
@@ -157,7 +166,9 @@ func (s *RedisServer) AdminConn() *RedisConn {
 	return c
 }
 
-func (s *RedisServer) dial() (*RedisConn, error) {
+// Dial is AdminConn for goroutines of a test, and for a server that may be away: the
+// caller closes the connection.
+func (s *RedisServer) Dial() (*RedisConn, error) {
 	c, err := dialRedis(s.tb, "unix", s.Socket())
 	if err != nil || s.password == "" {
 		return c, err
@@ -172,7 +183,7 @@ func (s *RedisServer) dial() (*RedisConn, error) {
 // Try sends one command on a new connection and returns its reply: string, int64,
 // nil or []any. An error reply comes as err of type Error.
 func (s *RedisServer) Try(args ...string) (any, error) {
-	c, err := s.dial()
+	c, err := s.Dial()
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -17,7 +16,7 @@ const stepWithin = 10 * time.Second
 // Script is a server that speaks Redis' protocol and answers what its script
 // says, when the script says so.
 type Script struct {
-	tb   testing.TB
+	tb   TB
 	ln   net.Listener
 	addr string
 	wg   sync.WaitGroup // the accepting goroutine and one per connection
@@ -32,7 +31,7 @@ type Script struct {
 // test and ends its script. When script returns, the connection stays open:
 // handshakes and pings are still answered, any other command fails the test. The
 // server ends with the test.
-func ScriptedRedis(tb testing.TB, script func(c *Conn)) *Script {
+func ScriptedRedis(tb TB, script func(c *Conn)) *Script {
 	tb.Helper()
 	addr := hostPort(FreePort(tb))
 	ln, err := net.Listen("tcp", addr)

@@ -6,36 +6,8 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"sync/atomic"
 	"syscall"
-	"testing"
 )
-
-// ServerOption changes how Postgres and MariaDB start a server.
-type ServerOption func(*serverOptions)
-
-type serverOptions struct {
-	own    bool
-	config []string
-}
-
-// OwnServer gives the database a server of its own, which Stop, Kill and Pause
-// may then be used on, with these lines added to postgresql.conf, or to the
-// section [mysqld] of my.cnf, such as `max_connections = 5`. It takes a few
-// seconds; without it all tests of one test binary share a server.
-func OwnServer(config ...string) ServerOption {
-	return func(o *serverOptions) { o.own, o.config = true, config }
-}
-
-func serverOptionsOf(opts []ServerOption) (o serverOptions) {
-	for _, opt := range opts {
-		opt(&o)
-	}
-	return o
-}
-
-// databases numbers the databases, so that tests of one binary never meet.
-var databases atomic.Int64
 
 // sharedServer is a server that the tests of one binary share. It has to outlive
 // every single test, so it is the one kind of thing here that a test does not
@@ -63,7 +35,7 @@ cd / && rm -rf "$dir"
 `
 
 // newSharedServer reserves what a server needs.
-func newSharedServer(tb testing.TB, name string) *sharedServer {
+func newSharedServer(tb TB, name string) *sharedServer {
 	tb.Helper()
 	port, lock, err := reservePort()
 	if err != nil {
@@ -77,7 +49,7 @@ func newSharedServer(tb testing.TB, name string) *sharedServer {
 }
 
 // start runs the program, which signal ends, and waits until it is ready.
-func (s *sharedServer) start(tb testing.TB, credential *syscall.Credential, signal string, ready func() bool, program string, args ...string) {
+func (s *sharedServer) start(tb TB, credential *syscall.Credential, signal syscall.Signal, ready func() bool, program string, args ...string) {
 	tb.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -89,7 +61,7 @@ func (s *sharedServer) start(tb testing.TB, credential *syscall.Credential, sign
 		tb.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command("/bin/sh", append([]string{"-c", minder, "minder", s.dir, signal, program}, args...)...)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", minder, "minder", s.dir, strconv.Itoa(int(signal)), program}, args...)...)
 	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.dir, r, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: credential}
 	if err := cmd.Start(); err != nil {
@@ -104,7 +76,7 @@ func (s *sharedServer) start(tb testing.TB, credential *syscall.Credential, sign
 
 // systemUser returns the ids of a user of the system, which a Debian package
 // makes.
-func systemUser(tb testing.TB, name, debianPackage string) *syscall.Credential {
+func systemUser(tb TB, name, debianPackage string) *syscall.Credential {
 	tb.Helper()
 	u, err := user.Lookup(name)
 	if err != nil {

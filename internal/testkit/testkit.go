@@ -18,7 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"testing"
 	"time"
 )
 
@@ -40,7 +39,7 @@ func Long() bool { return os.Getenv("HEARTH_LONG") == "1" }
 
 // Eventually polls cond until it is true, and ends the test with what when it is
 // still false after d. It must be called from the test's own goroutine.
-func Eventually(tb testing.TB, d time.Duration, what string, cond func() bool) {
+func Eventually(tb TB, d time.Duration, what string, cond func() bool) {
 	tb.Helper()
 	if !poll(d, cond) {
 		tb.Fatalf("waiting %v in vain: %s", d, what)
@@ -66,7 +65,7 @@ func poll(d time.Duration, cond func() bool) bool {
 // in PATH, the sbin directories and the given patterns (as in filepath.Glob; the
 // last match, thus the newest version, counts). It ends the test with
 // the Debian package to install when there is none.
-func Need(tb testing.TB, debianPackage string, binaries []string, patterns ...string) string {
+func Need(tb TB, debianPackage string, binaries []string, patterns ...string) string {
 	tb.Helper()
 	for _, name := range binaries {
 		if path, err := exec.LookPath(name); err == nil {
@@ -85,39 +84,39 @@ func Need(tb testing.TB, debianPackage string, binaries []string, patterns ...st
 }
 
 // NeedRedis returns the path of redis-server.
-func NeedRedis(tb testing.TB) string {
+func NeedRedis(tb TB) string {
 	tb.Helper()
 	return Need(tb, "redis-server", []string{"redis-server"})
 }
 
 // NeedPostgres returns the path of the PostgreSQL program called name, such as
 // "initdb", which Debian keeps out of PATH.
-func NeedPostgres(tb testing.TB, name string) string {
+func NeedPostgres(tb TB, name string) string {
 	tb.Helper()
 	return Need(tb, "postgresql", []string{name}, "/usr/lib/postgresql/*/bin/"+name)
 }
 
 // NeedMariaDB returns the path of the MariaDB program called name, such as
 // "mariadb-install-db".
-func NeedMariaDB(tb testing.TB, name string) string {
+func NeedMariaDB(tb TB, name string) string {
 	tb.Helper()
 	return Need(tb, "mariadb-server", []string{name})
 }
 
 // NeedHAProxy returns the path of haproxy.
-func NeedHAProxy(tb testing.TB) string {
+func NeedHAProxy(tb TB) string {
 	tb.Helper()
 	return Need(tb, "haproxy", []string{"haproxy"})
 }
 
 // NeedNginx returns the path of nginx.
-func NeedNginx(tb testing.TB) string {
+func NeedNginx(tb TB) string {
 	tb.Helper()
 	return Need(tb, "nginx-light", []string{"nginx"})
 }
 
 // NeedChromium returns the path of a Chromium or Chrome.
-func NeedChromium(tb testing.TB) string {
+func NeedChromium(tb TB) string {
 	tb.Helper()
 	return Need(tb, "chromium", []string{"chromium", "chromium-browser", "google-chrome"})
 }
