@@ -45,7 +45,7 @@ type App struct {
 	public  entrance
 	admin   *fasthttp.Server
 
-	operators *listen.WatchedListener // the admin listener, while it runs
+	operators *listen.Listener // the admin listener, while it runs
 
 	// What a reload replaces.
 	current  atomic.Pointer[generation]

@@ -20,8 +20,8 @@ type entrance struct {
 	server    *fasthttp.Server
 	certs     *listen.Certificates // nil without TLS
 	proxied   *listen.ProxiedListener
-	patient   *listen.PatientListener
-	watched   *listen.WatchedListener
+	retrying  *listen.RetryingListener
+	watched   *listen.Listener
 	activated bool // the service manager keeps the socket
 }
 
@@ -78,8 +78,8 @@ func (a *App) openListeners() (operators net.Listener, err error) {
 // outside in: shortage of descriptors, the PROXY header, TLS, slow peers.
 func (a *App) guard(public net.Listener) {
 	p, g := &a.public, a.current.Load()
-	p.patient = listen.Patient(public, a.log)
-	var l net.Listener = p.patient
+	p.retrying = listen.Retrying(public, a.log)
+	var l net.Listener = p.retrying
 	if g.cfg.Server.ProxyProtocol {
 		p.proxied = listen.Proxied(l, networks(g.cfg.Server.TrustedProxy))
 		l = p.proxied
@@ -87,22 +87,24 @@ func (a *App) guard(public net.Listener) {
 	if p.certs != nil {
 		l = p.certs.Listener(l)
 	}
-	p.watched = listen.Watch(l, timeouts(g.cfg))
-	p.watched.Limit(listen.Limit{Conns: g.maxConnections(), Refusals: g.front.Refusals(), Log: a.log})
+	p.watched = listen.New(l, timeouts(g.cfg))
+	p.watched.SetLimit(listen.Limit{Conns: g.maxConnections(), Refusals: g.front.Refusals(), Log: a.log})
+	p.watched.Open()
 }
 
 // guardOperators does the same for the admin listener, which has no proxy in front
 // and limits of its own.
-func guardOperators(l net.Listener, log *slog.Logger) *listen.WatchedListener {
-	w := listen.Watch(listen.Patient(l, log), listen.Timeouts{Read: admin.ReadTimeout, Write: admin.WriteTimeout, Idle: admin.IdleTimeout, Linger: admin.ReadTimeout})
-	w.Limit(listen.Limit{Conns: admin.MaxConnections, Refusals: [][]byte{admin.Refusal()}})
+func guardOperators(l net.Listener, log *slog.Logger) *listen.Listener {
+	w := listen.New(listen.Retrying(l, log), listen.Timeouts{Read: admin.ReadTimeout, Write: admin.WriteTimeout, Idle: admin.IdleTimeout, Linger: admin.ReadTimeout})
+	w.SetLimit(listen.Limit{Conns: admin.MaxConnections, Refusals: [][]byte{admin.Refusal()}})
+	w.Open()
 	return w
 }
 
 // adjust goes on as g says.
 func (p *entrance) adjust(g *generation, log *slog.Logger) {
 	p.watched.SetTimeouts(timeouts(g.cfg))
-	p.watched.Limit(listen.Limit{Conns: g.maxConnections(), Refusals: g.front.Refusals(), Log: log})
+	p.watched.SetLimit(listen.Limit{Conns: g.maxConnections(), Refusals: g.front.Refusals(), Log: log})
 	if p.proxied != nil {
 		p.proxied.SetTrusted(networks(g.cfg.Server.TrustedProxy))
 	}
@@ -145,7 +147,7 @@ func (p *entrance) leave(ctx context.Context, a *App) {
 		a.log.Warn("closing the public listener", "error", err)
 	}
 	if err := p.watched.Quiesce(ctx, quietTime); err != nil {
-		a.log.Warn("connections were cut off", "open", p.watched.Open(), "error", err)
+		a.log.Warn("connections were cut off", "open", p.watched.Conns(), "error", err)
 	}
 	if err := p.server.ShutdownWithContext(ctx); err != nil {
 		a.log.Warn("requests were cut off", "error", err)

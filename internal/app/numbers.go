@@ -63,7 +63,7 @@ func (a *App) registerMetrics() {
 // registerListeners exports what the listeners count, once they are open.
 func (a *App) registerListeners() {
 	p := &a.public
-	a.metrics.GaugeFunc("hearth_connections_open", "Public connections that are open.", func() float64 { return float64(p.watched.Open()) })
+	a.metrics.GaugeFunc("hearth_connections_open", "Public connections that are open.", func() float64 { return float64(p.watched.Conns()) })
 	a.metrics.CounterFunc("hearth_connections_refused_total", "Public connections refused because as many were open as may be.",
 		func() float64 { return float64(p.watched.Refused()) })
 	a.metrics.GaugeFunc("hearth_connections_lingering", "Public connections that have had their last answer and whose clients have not ended them yet.",
@@ -71,7 +71,7 @@ func (a *App) registerListeners() {
 	a.metrics.CounterFunc("hearth_connections_cut_total", "Public connections cut behind their last answer, because their clients went on sending or did not end them.",
 		func() float64 { return float64(p.watched.Cut()) })
 	a.metrics.CounterFunc("hearth_accept_waits_total", "Pauses in accepting public connections for want of descriptors or memory.",
-		func() float64 { return float64(p.patient.Waits()) })
+		func() float64 { return float64(p.retrying.Waits()) })
 	a.metrics.CounterFunc("hearth_requests_crossed_total", "Requests that crossed with the end of their connection, and were not executed.",
 		func() float64 { return float64(p.watched.Crossed()) })
 	if p.proxied != nil {

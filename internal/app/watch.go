@@ -180,7 +180,7 @@ func (p *pulse) check(within time.Duration) error {
 	if err := p.app.cache.Pulse(); err != nil {
 		return fmt.Errorf("using the memory tier: %w", err)
 	}
-	p.app.public.watched.Open()
+	p.app.public.watched.Conns()
 	kept := p.conn != nil
 	err := p.ask(within)
 	if err != nil && kept { // it may have been unused for too long
@@ -223,7 +223,7 @@ func (p *pulse) ask(within time.Duration) (err error) {
 // connect makes a connection within this process and has the admin server serve
 // its other end.
 func (p *pulse) connect() error {
-	ours, theirs, err := listen.Pair()
+	ours, theirs, err := listen.Socketpair()
 	if err != nil {
 		return err
 	}

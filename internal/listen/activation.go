@@ -55,7 +55,7 @@ func Inherited() (Sockets, error) {
 
 // inherit is Inherited for a process, an environment and a first descriptor.
 func inherit(pid int, lookup func(string) (string, bool), first int) (Sockets, error) {
-	count, err := passed(pid, lookup)
+	count, err := passedCount(pid, lookup)
 	if err != nil || count == 0 {
 		return Sockets{}, err
 	}
@@ -70,13 +70,13 @@ func inherit(pid int, lookup func(string) (string, bool), first int) (Sockets, e
 		unix.CloseOnExec(fd)
 		files = append(files, os.NewFile(uintptr(fd), listenCount+":"+strconv.Itoa(fd)))
 	}
-	roles, err := assign(count, lookup)
+	roles, err := assignRoles(count, lookup)
 	if err != nil {
 		return Sockets{}, err
 	}
 	var s Sockets
 	for i, f := range files {
-		l, err := adopt(f)
+		l, err := listenerOf(f)
 		if err != nil {
 			return Sockets{}, errors.Join(fmt.Errorf("taking over socket %d of the service manager: %w", i+1, err), s.close())
 		}
@@ -103,8 +103,8 @@ func (s Sockets) close() error {
 // thought to pass by mistake.
 const maxPassed = 1024
 
-// passed is how many descriptors are for this process.
-func passed(pid int, lookup func(string) (string, bool)) (int, error) {
+// passedCount is how many descriptors are for this process.
+func passedCount(pid int, lookup func(string) (string, bool)) (int, error) {
 	text, _ := lookup(listenPID)
 	if text == "" {
 		return 0, nil
@@ -127,8 +127,8 @@ func passed(pid int, lookup func(string) (string, bool)) (int, error) {
 	return count, nil
 }
 
-// assign says for each passed socket whether it is the public or the admin one.
-func assign(count int, lookup func(string) (string, bool)) ([]string, error) {
+// assignRoles says for each passed socket whether it is the public or the admin one.
+func assignRoles(count int, lookup func(string) (string, bool)) ([]string, error) {
 	if count > 2 {
 		return nil, fmt.Errorf("taking over sockets of the service manager: there are %d, want at most 2, "+
 			"public and admin; remove ListenStream= lines from the .socket units", count)
@@ -143,7 +143,7 @@ func assign(count int, lookup func(string) (string, bool)) ([]string, error) {
 	taken := map[string]bool{}
 	for _, name := range names {
 		switch {
-		case nameless(name):
+		case unnamed(name):
 		case name != namePublic && name != nameAdmin:
 			return nil, fmt.Errorf("taking over sockets of the service manager: one is named %q; %s", name, advice)
 		case taken[name]:
@@ -159,7 +159,7 @@ func assign(count int, lookup func(string) (string, bool)) ([]string, error) {
 	roles := make([]string, count)
 	for i, name := range names {
 		switch {
-		case !nameless(name):
+		case !unnamed(name):
 			roles[i] = name
 		case !taken[namePublic]:
 			roles[i] = namePublic
@@ -171,14 +171,14 @@ func assign(count int, lookup func(string) (string, bool)) ([]string, error) {
 	return roles, nil
 }
 
-// nameless reports that nobody has given the socket a name: systemd then takes
+// unnamed reports that nobody has given the socket a name: systemd then takes
 // the unit's, and other managers "unknown" or nothing.
-func nameless(name string) bool {
+func unnamed(name string) bool {
 	return name == "" || name == "unknown" || strings.HasSuffix(name, ".socket")
 }
 
-// adopt makes a listener of a passed descriptor, which stays the caller's.
-func adopt(f *os.File) (net.Listener, error) {
+// listenerOf makes a listener of a passed descriptor, which stays the caller's.
+func listenerOf(f *os.File) (net.Listener, error) {
 	fd := int(f.Fd())
 	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil {

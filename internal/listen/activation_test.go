@@ -29,7 +29,7 @@ func environment(pairs ...string) func(string) (string, bool) {
 func TestAssign(t *testing.T) {
 	f := func(names string, want ...string) {
 		t.Helper()
-		got, err := assign(len(want), environment("LISTEN_FDNAMES="+names))
+		got, err := assignRoles(len(want), environment("LISTEN_FDNAMES="+names))
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %q, error %v; want %q", names, got, err, want)
 		}
@@ -48,7 +48,7 @@ func TestAssign(t *testing.T) {
 
 	bad := func(count int, names string, want ...string) {
 		t.Helper()
-		got, err := assign(count, environment("LISTEN_FDNAMES="+names))
+		got, err := assignRoles(count, environment("LISTEN_FDNAMES="+names))
 		if err == nil {
 			t.Errorf("%q: %q, want an error", names, got)
 			return
@@ -70,7 +70,7 @@ func TestAssign(t *testing.T) {
 func TestPassed(t *testing.T) {
 	f := func(want int, bad string, pairs ...string) {
 		t.Helper()
-		got, err := passed(42, environment(pairs...))
+		got, err := passedCount(42, environment(pairs...))
 		if got != want || (err == nil) != (bad == "") || err != nil && !strings.Contains(err.Error(), bad) {
 			t.Errorf("%q: %d, error %v; want %d, %q", pairs, got, err, want, bad)
 		}
@@ -234,7 +234,7 @@ func FuzzActivation(f *testing.F) {
 	f.Add("42", "2", "admin:public")
 	f.Fuzz(func(t *testing.T, pid, count, names string) {
 		lookup := environment("LISTEN_PID="+pid, "LISTEN_FDS="+count, "LISTEN_FDNAMES="+names)
-		n, err := passed(42, lookup)
+		n, err := passedCount(42, lookup)
 		if err != nil || n == 0 {
 			if n != 0 {
 				t.Fatalf("%d sockets and error %v", n, err)
@@ -244,7 +244,7 @@ func FuzzActivation(f *testing.F) {
 		if id, err := strconv.Atoi(pid); err != nil || id != 42 {
 			t.Fatalf("took over %d sockets of process %q", n, pid)
 		}
-		roles, err := assign(n, lookup)
+		roles, err := assignRoles(n, lookup)
 		if err != nil {
 			return
 		}

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// farewellTime is how long a connection that has said that it ends waits
-	// for its peer to say so, too.
-	farewellTime = time.Second
+	// closeGrace is how long a connection that has sent its end waits for that of
+	// its peer.
+	closeGrace = time.Second
 	// quiesceEvery is how often Quiesce looks.
 	quiesceEvery = 20 * time.Millisecond
 )
@@ -26,9 +26,9 @@ const (
 // for the next process. On one of our own they are refused from now on, and
 // those that wait in its queue are reset. Further calls return what the first
 // one did.
-func (w *WatchedListener) StopAccepting() error {
-	w.stopping.Do(func() { w.stopped = w.Listener.Close() })
-	return w.stopped
+func (w *Listener) StopAccepting() error {
+	w.stopOnce.Do(func() { w.stopErr = w.Listener.Close() })
+	return w.stopErr
 }
 
 // CloseIdle asks the connections to go that have waited for at least quiet for a
@@ -58,21 +58,21 @@ func (w *WatchedListener) StopAccepting() error {
 // With an answer to carry Connection: close there is no race at all. So let a
 // drain answer so from its beginning, and take for quiet as much as it has time
 // for: who asks at least that often loses nothing, whatever stands in between.
-func (w *WatchedListener) CloseIdle(quiet time.Duration) int {
+func (w *Listener) CloseIdle(quiet time.Duration) int {
 	asked := 0
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// A stamp is as old as the sweep before it, and a sweep's distance is
-	// counted as two at most.
+	// A stamp is as old as the check before it, and the time between two checks
+	// counts as two intervals at most.
 	latest := w.now.Load()
 	if quiet > 0 {
-		latest -= (quiet + 2*sweepEvery).Milliseconds()
+		latest -= (quiet + 2*checkEvery).Milliseconds()
 	}
 	for c := range w.conns {
 		state := c.state.Load()
 		phase := state & (1<<phaseBits - 1)
-		waits := phase == idle || phase == fresh && c.wire == nil
-		if waits && state>>phaseBits <= latest && c.askLocked() {
+		waits := phase == phaseIdle || phase == phaseNew && c.records == nil
+		if waits && state>>phaseBits <= latest && c.requestCloseLocked() {
 			asked++
 		}
 	}
@@ -82,12 +82,12 @@ func (w *WatchedListener) CloseIdle(quiet time.Duration) int {
 // Quiesce calls CloseIdle until no connection is open, or ctx ends, whose cause
 // it returns then. It accepts no less than before: call StopAccepting first if
 // no connections shall come.
-func (w *WatchedListener) Quiesce(ctx context.Context, quiet time.Duration) error {
+func (w *Listener) Quiesce(ctx context.Context, quiet time.Duration) error {
 	tick := time.NewTicker(quiesceEvery)
 	defer tick.Stop()
 	for {
 		w.CloseIdle(quiet)
-		if w.Open() == 0 {
+		if w.Conns() == 0 {
 			return nil
 		}
 		select {
@@ -100,42 +100,41 @@ func (w *WatchedListener) Quiesce(ctx context.Context, quiet time.Duration) erro
 
 // Crossed is how many requests crossed with the end of their connection and were
 // not executed, as far as one came to know of them; for metrics.
-func (w *WatchedListener) Crossed() uint64 { return w.crossed.Load() }
+func (w *Listener) Crossed() uint64 { return w.crossed.Load() }
 
-// askLocked wakes the goroutine that reads the connection, or is about to, and
-// makes it decide whether the connection ends; false if it was asked already.
-// The caller holds from.mu.
-func (c *Conn) askLocked() bool {
-	if c.asked.Load() {
+// requestCloseLocked wakes the goroutine that reads the connection, or is about
+// to, and makes it decide whether the connection ends. It reports false if that
+// was requested already. The caller holds listener.mu.
+func (c *Conn) requestCloseLocked() bool {
+	if c.closeRequested.Load() {
 		return false
 	}
-	c.asked.Store(true)
-	_ = c.SetReadDeadline(past)
+	c.closeRequested.Store(true)
+	_ = c.SetReadDeadline(longAgo)
 	return true
 }
 
-// Read reads as the connection below does. Where it was woken by the question
-// whether it may end, it either goes on reading, or ends the connection and
-// returns io.EOF.
+// Read reads as the connection below does. When it was woken by a request to
+// close, it either goes on reading, or ends the connection and returns io.EOF.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.read(p)
 	if c.skip > 0 {
-		return c.pass(p, n, err)
+		return c.readPastSkipped(p, n, err)
 	}
 	return n, err
 }
 
 func (c *Conn) read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if c.asked.Load() {
-		return c.decide(p, n, err)
+	if c.closeRequested.Load() {
+		return c.answerCloseRequest(p, n, err)
 	}
 	return n, err
 }
 
-// pass is the slow path of Read behind content that is dropped: n bytes of it, or
-// of what comes behind it, are in p.
-func (c *Conn) pass(p []byte, n int, err error) (int, error) {
+// readPastSkipped is the slow path of Read while content is dropped: n bytes of
+// it, or of what comes behind it, are in p.
+func (c *Conn) readPastSkipped(p []byte, n int, err error) (int, error) {
 	for {
 		dropped := min(c.skip, n)
 		c.skip -= dropped
@@ -144,67 +143,67 @@ func (c *Conn) pass(p []byte, n int, err error) (int, error) {
 			return n, err
 		}
 		if c.skip == 0 {
-			c.enter(idle)
+			c.setPhase(phaseIdle)
 		}
 		n, err = c.read(p)
 	}
 }
 
-// decide is the slow path of Read: the connection was asked to go, while Read
-// waited or before. A deadline does not take bytes away: those that had come
-// are either in p or still in the kernel.
-func (c *Conn) decide(p []byte, n int, err error) (int, error) {
-	phase := c.withdraw()
+// answerCloseRequest is the slow path of Read when the connection was asked to
+// close, while Read waited or before. A deadline does not take bytes away: those
+// that had come are either in p or still in the kernel.
+func (c *Conn) answerCloseRequest(p []byte, n int, err error) (int, error) {
+	phase := c.takeCloseRequest()
 	switch {
-	case n > 0, !errors.Is(err, os.ErrDeadlineExceeded), phase == late, phase == cut:
+	case n > 0, !errors.Is(err, os.ErrDeadlineExceeded), phase == phaseTimedOut, phase == phaseAborted:
 		return n, err
-	case phase != idle && phase != fresh, waiting(c.Conn):
+	case phase != phaseIdle && phase != phaseNew, hasUnread(c.Conn):
 		return c.read(p)
-	case c.wire != nil && c.wire.midRecord():
-		c.enter(reading) // the request's first byte is here, and its time runs
+	case c.records != nil && c.records.midRecord():
+		c.setPhase(phaseReading) // the request's first byte is here, and its time runs
 		return c.read(p)
 	}
-	return 0, c.leave(p)
+	return 0, c.shutdown(p)
 }
 
-// withdraw takes the question back and returns what the connection is at. The
-// lock keeps it apart from whoever asks, or sets a deadline that must stay.
-func (c *Conn) withdraw() int64 {
-	c.from.mu.Lock()
-	defer c.from.mu.Unlock()
-	c.asked.Store(false)
+// takeCloseRequest clears the request and returns the phase. The lock orders it
+// with requestCloseLocked and with timeOut, whose deadline must stay.
+func (c *Conn) takeCloseRequest() int64 {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	c.closeRequested.Store(false)
 	phase := c.phase()
-	if phase != late && phase != cut {
+	if phase != phaseTimedOut && phase != phaseAborted {
 		_ = c.SetReadDeadline(time.Time{})
 	}
 	return phase
 }
 
-// leave ends the connection from its own goroutine. It reads until the peer has
-// seen the end: closing a socket that bytes are on their way to would reset it.
-func (c *Conn) leave(p []byte) error {
-	c.enter(leaving)
+// shutdown ends the connection from its own goroutine. It reads until the peer
+// has seen the end: closing a socket that bytes are on their way to resets it.
+func (c *Conn) shutdown(p []byte) error {
+	c.setPhase(phaseClosing)
 	if closeWrite(c.Conn) != nil {
 		return io.EOF
 	}
-	_ = c.SetReadDeadline(time.Now().Add(farewellTime))
+	_ = c.SetReadDeadline(time.Now().Add(closeGrace))
 	if n, _ := c.Conn.Read(p); n > 0 {
-		c.from.crossed.Add(1)
+		c.listener.crossed.Add(1)
 	}
 	return io.EOF
 }
 
-// waiting reports that the socket below holds bytes that nobody has read yet. A
+// hasUnread reports that the socket below holds bytes that nobody has read yet. A
 // connection without a socket, as in tests, has none.
-func waiting(c net.Conn) bool {
-	bytes, _ := queued(c)
+func hasUnread(c net.Conn) bool {
+	bytes, _ := peek(c)
 	return bytes
 }
 
-// queued looks into what the kernel holds of a connection: bytes that nobody has
-// read yet, or the peer's end, or neither.
-func queued(c net.Conn) (bytes, ended bool) {
-	socket, ok := under[syscall.Conn](c)
+// peek tells what the kernel holds of a connection: bytes that nobody has read
+// yet, or the peer's end, or neither.
+func peek(c net.Conn) (bytes, ended bool) {
+	socket, ok := unwrap[syscall.Conn](c)
 	if !ok {
 		return false, false
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 // TestDrain: connections at work are served to their end, idle ones are ended,
-// over TLS with its own farewell, and the listener is closed once.
+// over TLS with its own closing alert, and the listener is closed once.
 func TestDrain(t *testing.T) {
 	servers := newAuthority(t, "servers")
 	files := newCertFiles(t)
@@ -29,7 +29,7 @@ func TestDrain(t *testing.T) {
 	release, working := make(chan struct{}), make(chan struct{})
 	f := func(wrap func(net.Listener) net.Listener, dial func(net.Addr) net.Conn) {
 		t.Helper()
-		l := listen.Watch(wrap(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: time.Minute, Write: time.Minute, Idle: time.Minute})
+		l := opened(wrap(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: time.Minute, Write: time.Minute, Idle: time.Minute})
 		var draining atomic.Bool
 		serveOn(t, l, func(ctx *fasthttp.RequestCtx) {
 			if draining.Load() {
@@ -60,7 +60,7 @@ func TestDrain(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		quiesced := make(chan error, 1)
 		go func() { quiesced <- l.Quiesce(ctx, 0) }()
-		testkit.Eventually(t, 20*time.Second, "one is left", func() bool { return l.Open() == 1 })
+		testkit.Eventually(t, 20*time.Second, "one is left", func() bool { return l.Conns() == 1 })
 		enough := errors.New("enough")
 		cancel(enough)
 		if err := <-quiesced; !errors.Is(err, enough) {
@@ -109,7 +109,7 @@ func TestIdleConnectionsAreSeenOff(t *testing.T) {
 		t.Errorf("error %v, want the end as TLS tells it", err)
 	}
 	_ = b.conn.Close()
-	testkit.Eventually(t, 20*time.Second, "it is gone", func() bool { return l.Open() == 0 })
+	testkit.Eventually(t, 20*time.Second, "it is gone", func() bool { return l.Conns() == 0 })
 	if got := l.Crossed(); got != 0 {
 		t.Errorf("crossed = %d, want 0", got)
 	}
@@ -127,21 +127,21 @@ func TestTheLimitChanges(t *testing.T) {
 		}
 	}
 	refused()
-	l.Limit(listen.Limit{Conns: 1})
+	l.SetLimit(listen.Limit{Conns: 1})
 	first.wantHello() // who is in stays
 	second.wantHello()
 	refused()
-	l.Limit(listen.Limit{})
+	l.SetLimit(listen.Limit{})
 	connect(t, l).wantHello()
 	connect(t, l).wantHello()
-	l.Limit(listen.Limit{Conns: 3})
+	l.SetLimit(listen.Limit{Conns: 3})
 	refused()
 }
 
 // generation is one process of a service that is restarted on a socket which the
 // service manager keeps.
 type generation struct {
-	l        *listen.WatchedListener
+	l        *listen.Listener
 	draining atomic.Bool
 	served   chan error
 	server   *fasthttp.Server
@@ -157,7 +157,7 @@ func newGeneration(t *testing.T, socket *net.TCPListener, answered *atomic.Uint6
 	if err = errors.Join(err, file.Close()); err != nil {
 		t.Fatal(err)
 	}
-	g := &generation{l: listen.Watch(listen.Patient(own, quiet()), listen.Timeouts{Read: time.Minute, Write: time.Minute, Idle: time.Minute}), served: make(chan error, 1)}
+	g := &generation{l: opened(listen.Retrying(own, quiet()), listen.Timeouts{Read: time.Minute, Write: time.Minute, Idle: time.Minute}), served: make(chan error, 1)}
 	g.server = &fasthttp.Server{ConnState: listen.ConnState, MaxIdleWorkerDuration: time.Millisecond, CloseOnShutdown: true, Handler: func(ctx *fasthttp.RequestCtx) {
 		if g.draining.Load() {
 			ctx.SetConnectionClose()

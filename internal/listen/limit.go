@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Limit is how many connections a WatchedListener may hold open at a time, and
-// what the others are told.
+// Limit is how many connections a Listener may hold open at a time, and how the
+// others are refused.
 //
 // fasthttp has a bound of its own, which answers in plain text, from the
 // goroutine that accepts. Set it above this one, so that it is never reached:
@@ -25,70 +25,69 @@ type Limit struct {
 }
 
 const (
-	// refusalPlaces bounds the refusals under way, and with them the goroutines
+	// maxRefusals bounds the refusals under way, and with them the goroutines
 	// and descriptors that connections beyond the limit can take.
-	refusalPlaces = 128
-	// refusalTime is what writing a refusal may take, over TLS with the handshake,
+	maxRefusals = 128
+	// refusalTimeout is what writing a refusal may take, over TLS with the handshake,
 	// so that each place is free again soon however slow its peer is.
-	refusalTime = time.Second
+	refusalTimeout = time.Second
 )
 
-// Limit bounds the open connections, and says what the others are told. Those
-// that are open stay, however many; new ones are refused until there are fewer.
+// SetLimit replaces the limit. Connections that are open stay, however many; new ones are refused until there are fewer.
 // It may be called from anywhere at any time.
 //
 // A connection beyond the bound is not handed out: it is answered at once,
 // without waiting for its request, and closed. Accept waits for none of this.
 // When too many refusals are under way already, the connection is closed
 // without a word.
-func (w *WatchedListener) Limit(l Limit) {
+func (w *Listener) SetLimit(l Limit) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.bound = l
+	w.limit = l
 }
 
 // Refused is how many connections were refused so far, for metrics.
-func (w *WatchedListener) Refused() uint64 { return w.refused.Load() }
+func (w *Listener) Refused() uint64 { return w.refused.Load() }
 
-// Open is how many connections are open, for metrics. Those being refused do
-// not count.
-func (w *WatchedListener) Open() int {
+// Conns is how many connections are open, for metrics. Those being refused do not
+// count.
+func (w *Listener) Conns() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.conns)
 }
 
 // refuse turns away a connection that was just accepted.
-func (w *WatchedListener) refuse(c net.Conn) {
+func (w *Listener) refuse(c net.Conn) {
 	n := w.refused.Add(1)
 	w.mu.Lock()
-	bound := w.bound
-	place := len(bound.Refusals) > 0 && !w.closed && len(w.refusing) < refusalPlaces
+	bound := w.limit
+	place := len(bound.Refusals) > 0 && !w.closed && len(w.refusing) < maxRefusals
 	if place {
 		// Set here, where Close cannot have shortened it yet.
-		_ = c.SetDeadline(time.Now().Add(refusalTime))
+		_ = c.SetDeadline(time.Now().Add(refusalTimeout))
 		w.refusing[c] = struct{}{}
-		w.running.Go(func() { w.tell(c, bound.Refusals[n%uint64(len(bound.Refusals))]) })
+		w.running.Go(func() { w.sendRefusal(c, bound.Refusals[n%uint64(len(bound.Refusals))]) })
 	}
 	w.mu.Unlock()
 	if !place {
-		_ = part(c)
+		_ = closeNow(c)
 	}
-	if bound.Log != nil && w.reports.due() {
+	if bound.Log != nil && w.logged.allow() {
 		bound.Log.Warn("refusing connections, as many as may be are open; raise server.max_in_flight, or find out who opens them",
 			"listener", w.Addr().String(), "open", bound.Conns, "refused", n)
 	}
 }
 
-// tell sends a refusal and ends the connection in stages, since its peer is about
-// to send a request, or does already. Over TLS a handshake comes first.
-func (w *WatchedListener) tell(c net.Conn, refusal []byte) {
+// sendRefusal sends a refusal and lets the connection linger, since its peer is
+// about to send a request, or does already. Over TLS a handshake comes first.
+func (w *Listener) sendRefusal(c net.Conn, refusal []byte) {
 	_, err := c.Write(refusal)
 	w.mu.Lock()
 	delete(w.refusing, c)
 	w.mu.Unlock()
 	if err != nil {
-		_ = part(c)
+		_ = closeNow(c)
 		return
 	}
 	w.linger(c)

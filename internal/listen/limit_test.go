@@ -28,10 +28,10 @@ func refusal(after int) []byte {
 }
 
 // serveLimited answers "hello" to as many connections at a time.
-func serveLimited(t *testing.T, inner net.Listener, limit listen.Limit) *listen.WatchedListener {
+func serveLimited(t *testing.T, inner net.Listener, limit listen.Limit) *listen.Listener {
 	t.Helper()
-	l := listen.Watch(inner, listen.Timeouts{})
-	l.Limit(limit)
+	l := opened(inner, listen.Timeouts{})
+	l.SetLimit(limit)
 	server := &fasthttp.Server{
 		ConnState: listen.ConnState, MaxIdleWorkerDuration: time.Millisecond,
 		Handler: func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("hello") },
@@ -126,7 +126,7 @@ func TestConnectionsBeyondTheLimitAreTold(t *testing.T) {
 		if got := l.Refused(); got != 6 {
 			t.Errorf("refused = %d, want 6", got)
 		}
-		if got := l.Open(); got != 2 {
+		if got := l.Conns(); got != 2 {
 			t.Errorf("open = %d, want 2", got)
 		}
 		if got := strings.Count(log.String(), "server.max_in_flight"); got != 1 {
@@ -135,7 +135,7 @@ func TestConnectionsBeyondTheLimitAreTold(t *testing.T) {
 		// Who is in is served, and who goes makes room.
 		second.wantHello()
 		_ = first.conn.Close()
-		testkit.Eventually(t, 20*time.Second, "there is room again", func() bool { return l.Open() == 1 })
+		testkit.Eventually(t, 20*time.Second, "there is room again", func() bool { return l.Conns() == 1 })
 		connect(t, l).wantHello()
 	}
 	f("127.0.0.1:0")
@@ -185,8 +185,8 @@ func TestLimitWithoutWords(t *testing.T) {
 // TestCloseEndsRefusals: a peer that was refused and neither reads nor closes
 // holds nobody up. TestMain finds what is left running.
 func TestCloseEndsRefusals(t *testing.T) {
-	l := listen.Watch(mustListen(t, "127.0.0.1:0"), listen.Timeouts{})
-	l.Limit(listen.Limit{Conns: 1, Refusals: [][]byte{refusal(1)}})
+	l := opened(mustListen(t, "127.0.0.1:0"), listen.Timeouts{})
+	l.SetLimit(listen.Limit{Conns: 1, Refusals: [][]byte{refusal(1)}})
 	accepted := make(chan net.Conn)
 	go func() {
 		defer close(accepted)

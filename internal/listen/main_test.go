@@ -2,11 +2,21 @@ package listen_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"hearth/internal/listen"
 )
+
+// opened is a listener around l that keeps timeouts.
+func opened(l net.Listener, t listen.Timeouts) *listen.Listener {
+	opened := listen.New(l, t)
+	opened.Open()
+	return opened
+}
 
 func TestMain(m *testing.M) {
 	if os.Getenv(serviceVariable) != "" {

@@ -67,7 +67,7 @@ func (l *ProxiedListener) Accept() (net.Conn, error) {
 	if !l.trusts(conn.RemoteAddr()) {
 		return conn, nil
 	}
-	return &proxiedConn{Conn: conn, from: l}, nil
+	return &proxiedConn{Conn: conn, listener: l}, nil
 }
 
 func (l *ProxiedListener) trusts(peer net.Addr) bool {
@@ -89,22 +89,22 @@ func (l *ProxiedListener) trusts(peer net.Addr) bool {
 // proxiedConn is a connection that begins with a header.
 type proxiedConn struct {
 	net.Conn
-	from   *ProxiedListener
-	client atomic.Pointer[net.TCPAddr] // from the header; nil: none yet, or none in it
-	failed atomic.Bool                 // a Read ended without a whole header: nothing may be said
-	plain  atomic.Bool                 // header and what was read with it are used up
+	listener    *ProxiedListener
+	client      atomic.Pointer[net.TCPAddr] // from the header; nil: none yet, or none in it
+	failed      atomic.Bool                 // a Read ended without a whole header: nothing may be said
+	passthrough atomic.Bool                 // header and what was read with it are used up
 
-	mu    sync.Mutex // held while the header is read, until plain
-	bytes []byte     // what has come of the header; then, what came behind it
-	begun bool       // the header is read
-	err   error      // why it never will be
+	mu         sync.Mutex // held while the header is read, until plain
+	buffered   []byte     // what has come of the header; then, what came behind it
+	headerRead bool       // the header is read
+	err        error      // why it never will be
 }
 
 var errNoHeader = errors.New("the connection has not begun with a header of the PROXY protocol")
 
 // Read reads what comes after the header.
 func (c *proxiedConn) Read(p []byte) (int, error) {
-	if c.plain.Load() {
+	if c.passthrough.Load() {
 		return c.Conn.Read(p)
 	}
 	return c.readFirst(p)
@@ -115,68 +115,68 @@ func (c *proxiedConn) Read(p []byte) (int, error) {
 func (c *proxiedConn) readFirst(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.begun {
-		if err := c.begin(); err != nil {
+	if !c.headerRead {
+		if err := c.readHeader(); err != nil {
 			c.failed.Store(true)
 			return 0, err
 		}
-		c.begun = true
+		c.headerRead = true
 		c.failed.Store(false)
 	}
-	if len(c.bytes) > 0 {
-		n := copy(p, c.bytes)
-		c.bytes = c.bytes[n:]
+	if len(c.buffered) > 0 {
+		n := copy(p, c.buffered)
+		c.buffered = c.buffered[n:]
 		return n, nil
 	}
-	c.bytes = nil
-	c.plain.Store(true)
+	c.buffered = nil
+	c.passthrough.Store(true)
 	return c.Conn.Read(p)
 }
 
-// begin reads until the header is whole. What comes behind it in one segment is
+// readHeader reads until the header is whole. What comes behind it in one segment is
 // kept: reading byte by byte would cost a call to the kernel for each.
-func (c *proxiedConn) begin() error {
+func (c *proxiedConn) readHeader() error {
 	if c.err != nil {
 		return c.err
 	}
-	if c.bytes == nil {
-		c.bytes = make([]byte, 0, maxHeader)
+	if c.buffered == nil {
+		c.buffered = make([]byte, 0, maxHeader)
 	}
 	for {
-		h, size, err := parseHeader(c.bytes)
+		h, size, err := parseHeader(c.buffered)
 		switch {
 		case err == nil:
 			if h.client.IsValid() {
 				c.client.Store(net.TCPAddrFromAddrPort(h.client))
 			}
-			c.bytes = c.bytes[size:]
+			c.buffered = c.buffered[size:]
 			return nil
 		case !errors.Is(err, errIncomplete):
-			return c.giveUp(err, true)
+			return c.fail(err, true)
 		}
-		n, err := c.Conn.Read(c.bytes[len(c.bytes):cap(c.bytes)])
-		c.bytes = c.bytes[:len(c.bytes)+n]
+		n, err := c.Conn.Read(c.buffered[len(c.buffered):cap(c.buffered)])
+		c.buffered = c.buffered[:len(c.buffered)+n]
 		switch wait, _ := errors.AsType[net.Error](err); {
 		case n > 0 || err == nil:
 		case wait != nil && wait.Timeout():
 			return err // and may be tried again
-		case errors.Is(err, io.EOF) && len(c.bytes) > 0:
-			return c.giveUp(io.ErrUnexpectedEOF, true)
+		case errors.Is(err, io.EOF) && len(c.buffered) > 0:
+			return c.fail(io.ErrUnexpectedEOF, true)
 		default:
-			return c.giveUp(err, false)
+			return c.fail(err, false)
 		}
 	}
 }
 
-// giveUp closes the connection for good. An end before the first byte is none of
-// the peer's faults; balancers look whether the port is open that way.
-func (c *proxiedConn) giveUp(err error, fault bool) error {
+// fail closes the connection for good. An end before the first byte is no fault
+// of the peer: balancers check that way whether the port is open.
+func (c *proxiedConn) fail(err error, fault bool) error {
 	if fault {
-		c.from.refused.Add(1)
+		c.listener.refused.Add(1)
 		err = fmt.Errorf("reading the PROXY header of %q: %w; have the balancer send one (HAProxy: send-proxy-v2) or set server.proxy_protocol = false",
 			c.Conn.RemoteAddr().String(), err)
 	}
-	c.err, c.bytes = err, nil
+	c.err, c.buffered = err, nil
 	_ = c.Conn.Close()
 	return err
 }

@@ -67,7 +67,7 @@ func TestProxiedTellsTheClient(t *testing.T) {
 	f := func(name, addr string, trusted []netip.Prefix, sent, want string) {
 		t.Helper()
 		proxied := listen.Proxied(mustListen(t, addr), trusted)
-		serveOn(t, listen.Watch(proxied, listen.Timeouts{Read: time.Minute}), whoAmI)
+		serveOn(t, opened(proxied, listen.Timeouts{Read: time.Minute}), whoAmI)
 		at := proxied.Addr()
 		if tcp, ok := at.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 			at = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}
@@ -102,7 +102,7 @@ func TestProxiedTellsTheClient(t *testing.T) {
 	unix := "unix:" + filepath.Join(t.TempDir(), "s.sock")
 	f("unix socket", unix, elsewhere, binaryHeader, "[2001:db8::7]:56284")
 	// Who is not trusted cannot pretend: what should have been a header is no request.
-	l := listen.Watch(listen.Proxied(mustListen(t, tcp), elsewhere), listen.Timeouts{})
+	l := opened(listen.Proxied(mustListen(t, tcp), elsewhere), listen.Timeouts{})
 	serveOn(t, l, whoAmI)
 	if got := ended(t, say(t, l.Addr(), lineHeader+lastRequest)); !strings.HasPrefix(got, "HTTP/1.1 400") {
 		t.Errorf("a header from an untrusted peer: answered %q, want 400", got)
@@ -113,7 +113,7 @@ func TestProxiedTellsTheClient(t *testing.T) {
 // and are told nothing when their time is over.
 func TestProxiedAcceptWaitsForNobody(t *testing.T) {
 	proxied := listen.Proxied(mustListen(t, "127.0.0.1:0"), nil)
-	l := listen.Watch(proxied, listen.Timeouts{Read: 300 * time.Millisecond, Write: time.Minute, Idle: time.Minute})
+	l := opened(proxied, listen.Timeouts{Read: 300 * time.Millisecond, Write: time.Minute, Idle: time.Minute})
 	serveOn(t, l, whoAmI)
 	silent, half := say(t, l.Addr(), ""), say(t, l.Addr(), lineHeader[:20])
 	if got := ended(t, say(t, l.Addr(), lineHeader+lastRequest)); !strings.HasSuffix(got, "192.0.2.7:56284") {
@@ -126,7 +126,7 @@ func TestProxiedAcceptWaitsForNobody(t *testing.T) {
 	}
 	// One that only looks whether the port is open has done nothing wrong.
 	_ = say(t, l.Addr(), "").Close()
-	testkit.Eventually(t, 20*time.Second, "all are gone", func() bool { return l.Open() == 0 })
+	testkit.Eventually(t, 20*time.Second, "all are gone", func() bool { return l.Conns() == 0 })
 	if got := proxied.Refused(); got != 0 {
 		t.Errorf("refused = %d, want 0", got)
 	}
@@ -182,7 +182,7 @@ func TestProxiedReadMayBeRepeated(t *testing.T) {
 	}
 }
 
-// TestProxiedKeepsWhatTheSocketCan: what Watch asks a connection for is there.
+// TestProxiedKeepsWhatTheSocketCan: what Listener asks a connection for is there.
 func TestProxiedKeepsWhatTheSocketCan(t *testing.T) {
 	l := listen.Proxied(mustListen(t, "127.0.0.1:0"), nil)
 	peer := say(t, l.Addr(), binaryHeader+"x")
@@ -193,7 +193,7 @@ func TestProxiedKeepsWhatTheSocketCan(t *testing.T) {
 	defer func() { _ = c.Close() }()
 	var read, other error
 	var group = make(chan struct{})
-	go func() { // as fasthttp, the sweep and a log may: at the same time
+	go func() { // as fasthttp, the timeouts and a log may: at the same time
 		defer close(group)
 		_ = c.RemoteAddr().String()
 		other = errors.Join(c.SetDeadline(time.Now().Add(time.Minute)),
@@ -215,7 +215,7 @@ func TestProxiedKeepsWhatTheSocketCan(t *testing.T) {
 // TestProxiedBodiesAreWhole sends bodies in requests one behind the other, the
 // first in one piece with the header.
 func TestProxiedBodiesAreWhole(t *testing.T) {
-	l := listen.Watch(listen.Proxied(mustListen(t, "127.0.0.1:0"), nil), listen.Timeouts{})
+	l := opened(listen.Proxied(mustListen(t, "127.0.0.1:0"), nil), listen.Timeouts{})
 	serveOn(t, l, echo)
 	checkEcho(t, func() net.Conn { return say(t, l.Addr(), "") }, lineHeader)
 }

@@ -258,7 +258,7 @@ func FuzzProxyHeader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in, script []byte) {
 		inner := &bitwise{in: bytes.Clone(in), script: script}
-		c := &proxiedConn{Conn: inner, from: Proxied(nil, nil)}
+		c := &proxiedConn{Conn: inner, listener: Proxied(nil, nil)}
 		left, err := io.ReadAll(c)
 		client, wantLeft, ok := model(string(in))
 		if !ok {

@@ -22,21 +22,21 @@ type TLSFiles struct {
 	ClientCA string // certificates of those who sign clients' certificates; "" for none
 }
 
-// soon is how long before its end a certificate is worth a warning.
-const soon = 7 * 24 * time.Hour
+// expiryWarning is how long before its end a certificate is worth a warning.
+const expiryWarning = 7 * 24 * time.Hour
 
 // Certificates is what TLS connections are made with. It can be replaced while
 // they are served. All methods may be called from anywhere at any time.
 type Certificates struct {
 	reloading sync.Mutex // one Reload at a time
-	current   atomic.Pointer[generation]
+	current   atomic.Pointer[keyMaterial]
 }
 
-// generation is one state of the files, immutable. Session tickets are sealed
-// with keys that a tls.Config keeps and changes daily by itself, so each
-// generation has a config, and with it keys, of its own: a ticket from before a
-// reload is worth nothing after it, whoever it was given to.
-type generation struct {
+// keyMaterial is one state of the files, immutable. Session tickets are sealed
+// with keys that a tls.Config keeps and changes daily by itself, so each state
+// has a config, and with it keys, of its own: a ticket from before a reload is
+// worth nothing after it, whoever it was given to.
+type keyMaterial struct {
 	config  *tls.Config
 	strict  *tls.Config // the same for connections accepted before; see configFor
 	leaf    *x509.Certificate
@@ -71,7 +71,7 @@ func (c *Certificates) Reload(files TLSFiles) error {
 		return err
 	}
 	now := time.Now()
-	if wrong := outOfTime(g.leaf, now); wrong != "" && outOfTime(c.current.Load().leaf, now) == "" {
+	if wrong := validityFault(g.leaf, now); wrong != "" && validityFault(c.current.Load().leaf, now) == "" {
 		return fmt.Errorf("reading certificate %q: it %s, and the one in use is valid; change server.tls.cert", files.Cert, wrong)
 	}
 	c.current.Store(g)
@@ -86,15 +86,15 @@ func (c *Certificates) Expiry() time.Time { return c.current.Load().leaf.NotAfte
 func (c *Certificates) Warnings() []string {
 	g, now := c.current.Load(), time.Now()
 	var warnings []string
-	if wrong := outOfTime(g.leaf, now); wrong != "" {
+	if wrong := validityFault(g.leaf, now); wrong != "" {
 		warnings = append(warnings, "the server's certificate "+wrong+"; replace server.tls.cert and server.tls.key")
-	} else if g.leaf.NotAfter.Sub(now) < soon {
+	} else if g.leaf.NotAfter.Sub(now) < expiryWarning {
 		warnings = append(warnings, "the server's certificate expires soon, at "+g.leaf.NotAfter.UTC().Format(time.RFC3339)+
 			"; replace server.tls.cert and server.tls.key")
 	}
 	valid := 0
 	for _, ca := range g.clients {
-		if outOfTime(ca, now) == "" {
+		if validityFault(ca, now) == "" {
 			valid++
 		}
 	}
@@ -132,16 +132,16 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tls.Server(&wire{Conn: conn}, l.certs.current.Load().config), nil
+	return tls.Server(&recordConn{Conn: conn}, l.certs.current.Load().config), nil
 }
 
-// read makes a generation of the files.
-func (c *Certificates) read(files TLSFiles) (*generation, error) {
-	pair, err := readPair(files)
+// read loads the files.
+func (c *Certificates) read(files TLSFiles) (*keyMaterial, error) {
+	pair, err := readKeyPair(files)
 	if err != nil {
 		return nil, err
 	}
-	g := &generation{leaf: pair.Leaf}
+	g := &keyMaterial{leaf: pair.Leaf}
 	g.config = &tls.Config{
 		MinVersion: tls.VersionTLS12, CipherSuites: suites, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{pair},
 	}
@@ -165,14 +165,14 @@ func (c *Certificates) read(files TLSFiles) (*generation, error) {
 // handshake now. After a reload in between it gets the new config, but without
 // tickets: crypto/tls seals and opens them with the keys of the config that the
 // connection was made with, whatever GetConfigForClient says.
-func (c *Certificates) configFor(g *generation) *tls.Config {
+func (c *Certificates) configFor(g *keyMaterial) *tls.Config {
 	if latest := c.current.Load(); latest != g {
 		return latest.strict
 	}
 	return nil // as it was made
 }
 
-func readPair(files TLSFiles) (tls.Certificate, error) {
+func readKeyPair(files TLSFiles) (tls.Certificate, error) {
 	none := tls.Certificate{}
 	cert, err := os.ReadFile(files.Cert)
 	if err != nil {
@@ -238,8 +238,8 @@ func parseCertificates(text []byte) ([]*x509.Certificate, error) {
 	return found, nil
 }
 
-// outOfTime says what is wrong with the time of a certificate, "" if nothing is.
-func outOfTime(cert *x509.Certificate, now time.Time) string {
+// validityFault says what is wrong with the time of a certificate, "" if nothing is.
+func validityFault(cert *x509.Certificate, now time.Time) string {
 	switch {
 	case now.After(cert.NotAfter):
 		return "expired at " + cert.NotAfter.UTC().Format(time.RFC3339)

@@ -57,7 +57,7 @@ func TestTLS(t *testing.T) {
 	files := newCertFiles(t)
 	files.pair(servers.leaf("server", time.Hour))
 	certs := files.load()
-	l := listen.Watch(certs.Listener(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: time.Minute, Write: time.Minute, Idle: time.Minute})
+	l := opened(certs.Listener(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: time.Minute, Write: time.Minute, Idle: time.Minute})
 	serveOn(t, l, func(ctx *fasthttp.RequestCtx) {
 		state := ctx.TLSConnectionState()
 		if !ctx.IsTLS() || state == nil || !state.HandshakeComplete {
@@ -100,7 +100,7 @@ func TestTLS(t *testing.T) {
 
 // TestPlainConnectionsAreNoTLS: the wrapper must not make them look like it.
 func TestPlainConnectionsAreNoTLS(t *testing.T) {
-	l := listen.Watch(mustListen(t, "127.0.0.1:0"), listen.Timeouts{})
+	l := opened(mustListen(t, "127.0.0.1:0"), listen.Timeouts{})
 	serveOn(t, l, func(ctx *fasthttp.RequestCtx) {
 		if ctx.IsTLS() || ctx.TLSConnectionState() != nil {
 			ctx.SetBodyString("TLS")
@@ -116,8 +116,8 @@ func TestTLSBehindProxy(t *testing.T) {
 	servers := newAuthority(t, "servers")
 	files := newCertFiles(t)
 	files.pair(servers.leaf("server", time.Hour))
-	inner := listen.Proxied(listen.Patient(mustListen(t, "127.0.0.1:0"), quiet()), nil)
-	l := listen.Watch(files.load().Listener(inner), listen.Timeouts{Read: time.Minute, Write: time.Minute, Idle: time.Minute})
+	inner := listen.Proxied(listen.Retrying(mustListen(t, "127.0.0.1:0"), quiet()), nil)
+	l := opened(files.load().Listener(inner), listen.Timeouts{Read: time.Minute, Write: time.Minute, Idle: time.Minute})
 	serveOn(t, l, func(ctx *fasthttp.RequestCtx) {
 		if ctx.RemoteAddr().String() != "192.0.2.7:56284" || !ctx.IsTLS() {
 			t.Errorf("client %v, TLS %v", ctx.RemoteAddr(), ctx.IsTLS())
@@ -134,7 +134,7 @@ func TestSlowHandshakesAreCut(t *testing.T) {
 	servers := newAuthority(t, "servers")
 	files := newCertFiles(t)
 	files.pair(servers.leaf("server", time.Hour))
-	l := listen.Watch(files.load().Listener(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: 300 * time.Millisecond, Write: 300 * time.Millisecond})
+	l := opened(files.load().Listener(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: 300 * time.Millisecond, Write: 300 * time.Millisecond})
 	serveOn(t, l, whoAmI)
 	silent, half := say(t, l.Addr(), ""), say(t, l.Addr(), "\x16\x03\x01\x02\x00\x01")
 	if _, _, err := ask(t, l.Addr(), &tls.Config{RootCAs: servers.Pool(), ServerName: "hearth.test"}); err != nil {
@@ -169,7 +169,7 @@ func TestMutualTLSAndReload(t *testing.T) {
 	files.pair(servers.leaf("first", time.Hour))
 	files.clients(alice, bob)
 	certs := files.load()
-	l := listen.Watch(certs.Listener(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: time.Minute})
+	l := opened(certs.Listener(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: time.Minute})
 	serveOn(t, l, func(ctx *fasthttp.RequestCtx) {
 		ctx.SetBodyString(ctx.TLSConnectionState().PeerCertificates[0].Subject.CommonName)
 	})
@@ -224,7 +224,7 @@ func TestMutualTLSAndReload(t *testing.T) {
 }
 
 // awaitOpen waits until so many connections are open.
-func awaitOpen(t *testing.T, l *listen.WatchedListener, n int) {
+func awaitOpen(t *testing.T, l *listen.Listener, n int) {
 	t.Helper()
-	testkit.Eventually(t, 20*time.Second, "connections are open", func() bool { return l.Open() == n })
+	testkit.Eventually(t, 20*time.Second, "connections are open", func() bool { return l.Conns() == n })
 }

@@ -16,11 +16,11 @@ import (
 
 const lastWord = "that is all"
 
-// parting listens, and ends each connection in the middle of what its peer sends: when
+// lingeringListener listens, and ends each connection in the middle of what its peer sends: when
 // the first byte has come, it says the last word and closes.
-func parting(t *testing.T, inner net.Listener, timeouts listen.Timeouts) *listen.WatchedListener {
+func lingeringListener(t *testing.T, inner net.Listener, timeouts listen.Timeouts) *listen.Listener {
 	t.Helper()
-	l := listen.Watch(inner, timeouts)
+	l := opened(inner, timeouts)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -62,10 +62,10 @@ func sendUntil(c net.Conn, most int) (sent int, err error) {
 // all, and then reads what was said. It holds no place among the open ones.
 func TestPeersSeeTheLastWord(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "s.sock")} {
-		l := parting(t, mustListen(t, addr), listen.Timeouts{Linger: time.Minute})
+		l := lingeringListener(t, mustListen(t, addr), listen.Timeouts{Linger: time.Minute})
 		for range 5 {
 			c := say(t, l.Addr(), "x")
-			testkit.Eventually(t, 20*time.Second, "the connection is seen off", func() bool { return l.Open() == 0 && l.Lingering() == 1 })
+			testkit.Eventually(t, 20*time.Second, "the connection lingers", func() bool { return l.Conns() == 0 && l.Lingering() == 1 })
 			if sent, err := sendUntil(c, 20<<20); err != nil {
 				t.Fatalf("%s: after %d bytes: %v", addr, sent, err)
 			}
@@ -84,7 +84,7 @@ func TestPeersSeeTheLastWord(t *testing.T) {
 // TestPeersThatGoOnAreCut: one that sends for ever, one that sends a byte now and
 // then, and one that does neither this nor that.
 func TestPeersThatGoOnAreCut(t *testing.T) {
-	l := parting(t, mustListen(t, "127.0.0.1:0"), listen.Timeouts{Linger: time.Second})
+	l := lingeringListener(t, mustListen(t, "127.0.0.1:0"), listen.Timeouts{Linger: time.Second})
 	cut := func(n uint64) {
 		t.Helper()
 		testkit.Eventually(t, 20*time.Second, "it is cut", func() bool { return l.Cut() == n && l.Lingering() == 0 })
@@ -104,10 +104,10 @@ func TestPeersThatGoOnAreCut(t *testing.T) {
 	cut(3)
 }
 
-// TestPlacesForFarewells: when all are taken, the one that has its place longest
+// TestMaxLingering: when all are taken, the one that has its place longest
 // loses it.
-func TestPlacesForFarewells(t *testing.T) {
-	l := parting(t, mustListen(t, "127.0.0.1:0"), listen.Timeouts{Read: time.Minute})
+func TestMaxLingering(t *testing.T) {
+	l := lingeringListener(t, mustListen(t, "127.0.0.1:0"), listen.Timeouts{Read: time.Minute})
 	const places = 1024
 	await := func(what string, lingering int, cut uint64) {
 		t.Helper()
@@ -133,11 +133,11 @@ func TestPlacesForFarewells(t *testing.T) {
 	}
 }
 
-// TestCloseHurriesFarewells: the end of the listener leaves them a moment.
-func TestCloseHurriesFarewells(t *testing.T) {
-	l := parting(t, mustListen(t, "127.0.0.1:0"), listen.Timeouts{Linger: time.Hour})
+// TestCloseShortensLingering: the end of the listener leaves lingering connections a second.
+func TestCloseShortensLingering(t *testing.T) {
+	l := lingeringListener(t, mustListen(t, "127.0.0.1:0"), listen.Timeouts{Linger: time.Hour})
 	say(t, l.Addr(), "x")
-	testkit.Eventually(t, 20*time.Second, "the connection is seen off", func() bool { return l.Lingering() == 1 })
+	testkit.Eventually(t, 20*time.Second, "the connection lingers", func() bool { return l.Lingering() == 1 })
 	closed := make(chan error)
 	go func() { closed <- l.Close() }()
 	select {
@@ -157,7 +157,7 @@ func TestAlertsReachWhoHasSentAlready(t *testing.T) {
 	files := newCertFiles(t)
 	files.pair(servers.leaf("server", time.Hour))
 	files.clients(clients)
-	l := listen.Watch(files.load().Listener(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: time.Minute, Write: time.Minute})
+	l := opened(files.load().Listener(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: time.Minute, Write: time.Minute})
 	serveOn(t, l, whoAmI)
 	for range 5 {
 		session := mustSecure(t, say(t, l.Addr(), ""), &tls.Config{RootCAs: servers.Pool(), ServerName: "hearth.test"})

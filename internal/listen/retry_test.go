@@ -48,7 +48,7 @@ func (l *failing) Accept() (net.Conn, error) {
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-func TestPatientWaitsOutShortages(t *testing.T) {
+func TestRetryingWaitsOutShortages(t *testing.T) {
 	passing := []error{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED,
 		syscall.EPERM, syscall.EPROTO, syscall.ENETDOWN,
@@ -56,7 +56,7 @@ func TestPatientWaitsOutShortages(t *testing.T) {
 	real := mustListen(t, "127.0.0.1:0")
 	inner := &failing{Listener: real, errors: passing[:4], asked: make(chan struct{}, 100)}
 	var log bytes.Buffer
-	l := listen.Patient(inner, slog.New(slog.NewTextHandler(&log, nil)))
+	l := listen.Retrying(inner, slog.New(slog.NewTextHandler(&log, nil)))
 
 	client, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
@@ -94,7 +94,7 @@ func TestPatientWaitsOutShortages(t *testing.T) {
 }
 
 // TestServerOutlivesAShortage serves with fasthttp, which gives up at the first
-// of these errors, behind a patient listener, which does not let them through.
+// of these errors, behind a retrying listener, which does not let them through.
 func TestServerOutlivesAShortage(t *testing.T) {
 	serve := func(l net.Listener) error {
 		server := &fasthttp.Server{
@@ -106,11 +106,11 @@ func TestServerOutlivesAShortage(t *testing.T) {
 	shortages := []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}
 	bare := &failing{Listener: silent{}, errors: shortages, asked: make(chan struct{}, 100)}
 	if err := serve(bare); !errors.Is(err, syscall.EMFILE) {
-		t.Errorf("fasthttp on the bare listener = %v, want EMFILE: else Patient has no purpose", err)
+		t.Errorf("fasthttp on the bare listener = %v, want EMFILE: else Retrying has no purpose", err)
 	}
 
 	inner := &failing{Listener: mustListen(t, "127.0.0.1:0"), errors: shortages, asked: make(chan struct{}, 100)}
-	l := listen.Patient(inner, quiet())
+	l := listen.Retrying(inner, quiet())
 	served := make(chan error, 1)
 	go func() { served <- serve(l) }()
 	conn, err := net.Dial("tcp", l.Addr().String())
@@ -133,11 +133,11 @@ func TestServerOutlivesAShortage(t *testing.T) {
 	}
 }
 
-// TestPatientBacksOff measures the pauses on a fake clock.
-func TestPatientBacksOff(t *testing.T) {
+// TestRetryingBacksOff measures the pauses on a fake clock.
+func TestRetryingBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := &failing{Listener: silent{}, always: syscall.EMFILE, asked: make(chan struct{})}
-		l := listen.Patient(inner, quiet())
+		l := listen.Retrying(inner, quiet())
 		done := make(chan error, 1)
 		go func() {
 			_, err := l.Accept()
@@ -174,11 +174,11 @@ func (silent) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 func (silent) Close() error              { return nil }
 func (silent) Addr() net.Addr            { return &net.UnixAddr{Name: "silent", Net: "unix"} }
 
-func TestPatientLogsNowAndThen(t *testing.T) {
+func TestRetryingLogsNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := &failing{Listener: silent{}, always: syscall.EMFILE, asked: make(chan struct{})}
 		var log bytes.Buffer
-		l := listen.Patient(inner, slog.New(slog.NewTextHandler(&log, nil)))
+		l := listen.Retrying(inner, slog.New(slog.NewTextHandler(&log, nil)))
 		done := make(chan error, 1)
 		go func() {
 			_, err := l.Accept()
@@ -196,17 +196,17 @@ func TestPatientLogsNowAndThen(t *testing.T) {
 	})
 }
 
-func TestPatientReturnsWhatDoesNotPass(t *testing.T) {
+func TestRetryingReturnsWhatDoesNotPass(t *testing.T) {
 	for _, fatal := range []error{syscall.EBADF, syscall.EINVAL, fmt.Errorf("no number")} {
 		inner := &failing{Listener: silent{}, errors: []error{fatal}, asked: make(chan struct{}, 1)}
-		if _, err := listen.Patient(inner, quiet()).Accept(); !errors.Is(err, fatal) {
+		if _, err := listen.Retrying(inner, quiet()).Accept(); !errors.Is(err, fatal) {
 			t.Errorf("Accept = %v, want %v", err, fatal)
 		}
 	}
 }
 
-func TestPatientCloseEndsAccept(t *testing.T) {
-	l := listen.Patient(mustListen(t, "127.0.0.1:0"), quiet())
+func TestRetryingCloseEndsAccept(t *testing.T) {
+	l := listen.Retrying(mustListen(t, "127.0.0.1:0"), quiet())
 	done := make(chan error, 1)
 	go func() {
 		_, err := l.Accept()

@@ -9,13 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wire is what a *tls.Conn of ours reads and writes. It knows two things that
-// crypto/tls keeps to itself: whether part of a record has come, and that the
-// closing alert is not worth five seconds of waiting for a peer that does not
-// read.
-type wire struct {
+// recordConn is what a *tls.Conn reads from and writes to. It adds two things that
+// crypto/tls lacks: it knows whether part of a record has come, and it does not
+// wait five seconds to send the closing alert to a peer that does not read.
+type recordConn struct {
 	net.Conn
-	parting atomic.Bool // only the closing alert is written from here on
+	closing atomic.Bool // only the closing alert is written from here on
 
 	// head and body belong to the goroutine that reads.
 	head int     // bytes of a record's header that have come
@@ -29,16 +28,16 @@ const recordHeader = 5
 
 var errNoRoom = errors.New("no room to say goodbye")
 
-func (w *wire) NetConn() net.Conn { return w.Conn }
+func (w *recordConn) NetConn() net.Conn { return w.Conn }
 
-func (w *wire) Read(p []byte) (int, error) {
+func (w *recordConn) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	w.follow(p[:n])
 	return n, err
 }
 
 // follow keeps track of where records end.
-func (w *wire) follow(b []byte) {
+func (w *recordConn) follow(b []byte) {
 	for len(b) > 0 {
 		if w.body > 0 {
 			n := min(w.body, len(b))
@@ -59,15 +58,15 @@ func (w *wire) follow(b []byte) {
 
 // midRecord reports that part of a record has come. Only for the goroutine that
 // reads.
-func (w *wire) midRecord() bool { return w.head > 0 || w.body > 0 }
+func (w *recordConn) midRecord() bool { return w.head > 0 || w.body > 0 }
 
-// Write writes, and waits for room as long as the deadline lets it; but when
-// parting it writes what there is room for at once.
-func (w *wire) Write(p []byte) (int, error) {
-	if !w.parting.Load() {
+// Write writes, and waits for room until the deadline. While closing it writes
+// what there is room for at once.
+func (w *recordConn) Write(p []byte) (int, error) {
+	if !w.closing.Load() {
 		return w.Conn.Write(p)
 	}
-	socket, ok := under[syscall.Conn](w.Conn)
+	socket, ok := unwrap[syscall.Conn](w.Conn)
 	if !ok {
 		return 0, errNoRoom
 	}

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pair returns both ends of a connection within this process. They are sockets
-// like any others, only without an address; so whoever wants to know whether
-// connections are served needs nobody's leave to make one.
-func Pair() (a, b net.Conn, err error) {
+// Socketpair returns both ends of a connection within this process: sockets like
+// any others, only without an address. A check whether connections are served
+// needs neither a listener nor a port for it.
+func Socketpair() (a, b net.Conn, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("making a connection within the process: %w", err)

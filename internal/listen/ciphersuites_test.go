@@ -18,7 +18,7 @@ func TestSuites(t *testing.T) {
 	servers := newAuthority(t, "servers")
 	files := newCertFiles(t)
 	files.pair(servers.leaf("server", time.Hour))
-	l := listen.Watch(files.load().Listener(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: time.Minute})
+	l := opened(files.load().Listener(mustListen(t, "127.0.0.1:0")), listen.Timeouts{Read: time.Minute})
 	serveOn(t, l, func(ctx *fasthttp.RequestCtx) {
 		ctx.SetBodyString(tls.CipherSuiteName(ctx.TLSConnectionState().CipherSuite))
 	})

@@ -59,7 +59,7 @@ func service() error {
 		}}
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	public := listen.Watch(listen.Patient(sockets.Public, log), listen.Timeouts{Idle: time.Minute})
+	public := opened(listen.Retrying(sockets.Public, log), listen.Timeouts{Idle: time.Minute})
 	served := make(chan error, 2)
 	publicServer, adminServer := answer(strconv.Itoa(os.Getpid())), answer("operators")
 	go func() { served <- publicServer.Serve(public) }()

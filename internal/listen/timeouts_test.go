@@ -23,7 +23,7 @@ func serveWatched(t *testing.T, timeouts listen.Timeouts, h fasthttp.RequestHand
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := listen.Watch(inner, timeouts)
+	l := opened(inner, timeouts)
 	server := &fasthttp.Server{ConnState: listen.ConnState, MaxIdleWorkerDuration: time.Millisecond, Handler: func(ctx *fasthttp.RequestCtx) {
 		c := ctx.Conn().(*listen.Conn)
 		c.Handling()
@@ -117,9 +117,9 @@ func TestWatchEndsSlowPeers(t *testing.T) {
 
 // TestWatchBlamesNoPeerForOurWork: a handler may take longer than any timeout.
 func TestWatchBlamesNoPeerForOurWork(t *testing.T) {
-	sweeps := make(chan struct{})
+	checked := make(chan struct{})
 	addr := serveWatched(t, listen.Timeouts{Read: 1, Write: time.Minute, Idle: time.Minute}, func(ctx *fasthttp.RequestCtx) {
-		<-sweeps
+		<-checked
 		ctx.SetBodyString("late")
 	})
 	c, err := net.Dial("tcp", addr)
@@ -130,14 +130,14 @@ func TestWatchBlamesNoPeerForOurWork(t *testing.T) {
 	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	// Another connection, opened later, expires first: sweeps have passed.
+	// Another connection, opened later, expires first: checks have passed.
 	other, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = other.Close() }()
 	ended(t, other)
-	close(sweeps)
+	close(checked)
 	var resp fasthttp.Response
 	if err := resp.Read(bufio.NewReader(c)); err != nil || string(resp.Body()) != "late" {
 		t.Errorf("answered %q, error %v", resp.Body(), err)
@@ -174,7 +174,7 @@ func TestWatchEndsPeersThatDoNotReadTheirEnd(t *testing.T) {
 		t.Helper()
 		inner := pipes{make(chan net.Conn), make(chan struct{})}
 		short := 300 * time.Millisecond
-		l := listen.Watch(inner, listen.Timeouts{Read: short, Write: short, Idle: short})
+		l := opened(inner, listen.Timeouts{Read: short, Write: short, Idle: short})
 		server := &fasthttp.Server{
 			ConnState: listen.ConnState, MaxIdleWorkerDuration: time.Millisecond,
 			Handler: func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("hello") },
@@ -186,7 +186,7 @@ func TestWatchEndsPeersThatDoNotReadTheirEnd(t *testing.T) {
 		if _, err := io.WriteString(peer, request); err != nil {
 			t.Fatal(err)
 		}
-		testkit.Eventually(t, 20*time.Second, "a peer that "+name+" is gone", func() bool { return l.Open() == 0 })
+		testkit.Eventually(t, 20*time.Second, "a peer that "+name+" is gone", func() bool { return l.Conns() == 0 })
 		if err := errors.Join(server.Shutdown(), <-served, peer.Close()); err != nil {
 			t.Error(err)
 		}

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// TestSweepForgivesOurOwnAbsence: when the process wakes after a minute of
-// standing still, what was accepted before the first sweep is not late.
-func TestSweepForgivesOurOwnAbsence(t *testing.T) {
+// TestTimeoutsForgiveOurOwnAbsence: when the process wakes after a minute of
+// standing still, what was accepted before the first check is not late.
+func TestTimeoutsForgiveOurOwnAbsence(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Without the goroutine: the test decides when a sweep happens.
-	w := newWatched(inner, Timeouts{Read: time.Second})
+	// Without the goroutine: the test decides when a check happens.
+	w := New(inner, Timeouts{Read: time.Second})
 	defer func() { _ = w.Close() }()
 	peer, err := net.Dial("tcp", inner.Addr().String())
 	if err != nil {
@@ -28,15 +28,15 @@ func TestSweepForgivesOurOwnAbsence(t *testing.T) {
 	}
 	defer func() { _ = c.Close() }()
 
-	w.sweep(time.Minute)
+	w.enforceTimeouts(time.Minute)
 	if _, err := io.WriteString(peer, "x"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Read(make([]byte, 1)); err != nil {
 		t.Fatalf("the connection was ended: %v", err)
 	}
-	w.sweep(time.Minute)
-	w.sweep(time.Minute) // a second of running has passed
+	w.enforceTimeouts(time.Minute)
+	w.enforceTimeouts(time.Minute) // a second of running has passed
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Fatal("the slow peer was not noticed")
 	}
@@ -65,10 +65,10 @@ func TestSlowPeersDoNotHoldUpRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWatched(inner, Timeouts{})
-	w.Limit(Limit{Conns: 1, Refusals: [][]byte{[]byte("no")}})
+	w := New(inner, Timeouts{})
+	w.SetLimit(Limit{Conns: 1, Refusals: [][]byte{[]byte("no")}})
 	var slow []net.Conn
-	for range refusalPlaces {
+	for range maxRefusals {
 		c, other := net.Pipe()
 		w.refusing[c] = struct{}{}
 		slow = append(slow, c, other)

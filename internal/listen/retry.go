@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Bounds of the pause after a failure to accept that will pass.
+// Bounds of the pause after a temporary failure to accept.
 const (
 	firstPause = 5 * time.Millisecond
 	lastPause  = time.Second
@@ -21,9 +21,9 @@ const (
 // and time itself.
 const reportEvery = 10 * time.Second
 
-// PatientListener is a listener whose Accept waits out what will pass. See
-// Patient.
-type PatientListener struct {
+// RetryingListener is a listener whose Accept retries after temporary failures.
+// See Retrying.
+type RetryingListener struct {
 	inner net.Listener
 	log   *slog.Logger
 
@@ -40,7 +40,7 @@ type throttle struct {
 	last time.Time
 }
 
-func (t *throttle) due() bool {
+func (t *throttle) allow() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.last.IsZero() && time.Since(t.last) < reportEvery {
@@ -50,24 +50,24 @@ func (t *throttle) due() bool {
 	return true
 }
 
-// Patient wraps inner so that Accept returns only with a connection or when
+// Retrying wraps inner so that Accept returns only with a connection or when
 // there is nothing left to wait for. Failures for want of descriptors or
-// memory, and those of a peer that gave up in the queue, are waited out with
+// memory, and those of a peer that gave up in the queue, are retried with
 // pauses from 5 ms to 1 s and logged now and then. Connections are inner's own.
 // Close ends a waiting Accept at once.
-func Patient(inner net.Listener, log *slog.Logger) *PatientListener {
-	return &PatientListener{inner: inner, log: log, closed: make(chan struct{})}
+func Retrying(inner net.Listener, log *slog.Logger) *RetryingListener {
+	return &RetryingListener{inner: inner, log: log, closed: make(chan struct{})}
 }
 
 // Accept returns the next connection, unchanged. After Close the error is
 // net.ErrClosed.
-func (l *PatientListener) Accept() (net.Conn, error) {
+func (l *RetryingListener) Accept() (net.Conn, error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		conn, err := l.inner.Accept()
 		if err == nil {
 			return conn, nil
 		}
-		if !passes(err) {
+		if !isTemporary(err) {
 			return nil, err
 		}
 		l.waits.Add(1)
@@ -79,7 +79,7 @@ func (l *PatientListener) Accept() (net.Conn, error) {
 }
 
 // wait reports false when the listener was closed meanwhile.
-func (l *PatientListener) wait(d time.Duration) bool {
+func (l *RetryingListener) wait(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -90,30 +90,30 @@ func (l *PatientListener) wait(d time.Duration) bool {
 	}
 }
 
-func (l *PatientListener) report(err error) {
-	if l.reports.due() {
+func (l *RetryingListener) report(err error) {
+	if l.reports.allow() {
 		l.log.Warn("cannot accept connections, waiting; raise LimitNOFILE or lower server.max_in_flight if this stays",
 			"listener", l.inner.Addr().String(), "error", err, "times", l.waits.Load())
 	}
 }
 
 // Waits is how often Accept had to wait, for metrics.
-func (l *PatientListener) Waits() uint64 { return l.waits.Load() }
+func (l *RetryingListener) Waits() uint64 { return l.waits.Load() }
 
 // Close closes the listener and ends a waiting Accept. Further calls return
 // what the inner listener says to that.
-func (l *PatientListener) Close() error {
+func (l *RetryingListener) Close() error {
 	l.closing.Do(func() { close(l.closed) })
 	return l.inner.Close()
 }
 
 // Addr is the inner listener's.
-func (l *PatientListener) Addr() net.Addr { return l.inner.Addr() }
+func (l *RetryingListener) Addr() net.Addr { return l.inner.Addr() }
 
-// passes reports that accepting may succeed later. Besides the shortages these
+// isTemporary reports that accepting may succeed later. Besides the shortages these
 // are the errors of the new connection itself, which accept(2) on Linux hands
 // to the listener and says to treat as "try again".
-func passes(err error) bool {
+func isTemporary(err error) bool {
 	var number syscall.Errno
 	if !errors.As(err, &number) {
 		return false

@@ -7,7 +7,7 @@ import (
 
 // TestPair: what goes in at one end comes out at the other, and so does the end.
 func TestPair(t *testing.T) {
-	a, b, err := Pair()
+	a, b, err := Socketpair()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func pair(t *testing.T) (*Conn, net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWatched(inner, Timeouts{Read: time.Second, Write: time.Second, Idle: time.Second})
+	w := New(inner, Timeouts{Read: time.Second, Write: time.Second, Idle: time.Second})
 	peer, err := net.Dial("tcp", inner.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -58,18 +58,18 @@ func wantRead(t *testing.T, c net.Conn, want string) {
 // connection was asked to go while it came, and has its time again.
 func TestAskedWithBytesInTheQueue(t *testing.T) {
 	c, peer := pair(t)
-	c.enter(idle)
+	c.setPhase(phaseIdle)
 	send(t, peer, "GET")
-	testkit.Eventually(t, 20*time.Second, "the bytes are there", func() bool { return waiting(c) })
-	if got := c.from.CloseIdle(0); got != 1 {
+	testkit.Eventually(t, 20*time.Second, "the bytes are there", func() bool { return hasUnread(c) })
+	if got := c.listener.CloseIdle(0); got != 1 {
 		t.Fatalf("asked %d, want 1", got)
 	}
-	if got := c.from.CloseIdle(0); got != 0 {
+	if got := c.listener.CloseIdle(0); got != 0 {
 		t.Fatalf("asked %d twice", got)
 	}
 	wantRead(t, c, "GET")
-	c.enter(reading)
-	if got := c.from.CloseIdle(0); got != 0 {
+	c.setPhase(phaseReading)
+	if got := c.listener.CloseIdle(0); got != 0 {
 		t.Fatalf("asked %d that are reading", got)
 	}
 	send(t, peer, "more")
@@ -79,12 +79,12 @@ func TestAskedWithBytesInTheQueue(t *testing.T) {
 // TestAskedWhileBytesAreInHand: the reader has them, and has not said so yet.
 func TestAskedWhileBytesAreInHand(t *testing.T) {
 	c, peer := pair(t)
-	c.enter(idle)
+	c.setPhase(phaseIdle)
 	send(t, peer, "GET")
 	buf := make([]byte, 8)
 	n, err := c.Conn.Read(buf) // Read has just returned below …
-	c.from.CloseIdle(0)        // … when the question comes
-	if n, err = c.decide(buf, n, err); n != 3 || err != nil {
+	c.listener.CloseIdle(0)    // … when the request to close comes
+	if n, err = c.answerCloseRequest(buf, n, err); n != 3 || err != nil {
 		t.Fatalf("read %d bytes, error %v; want 3", n, err)
 	}
 	send(t, peer, "more")
@@ -92,12 +92,12 @@ func TestAskedWhileBytesAreInHand(t *testing.T) {
 }
 
 // TestAskedTooLate: the next request was read together with the last one, so
-// nobody has looked at the question when its body is awaited.
+// nobody has looked at the request to close when its body is awaited.
 func TestAskedTooLate(t *testing.T) {
 	c, peer := pair(t)
-	c.enter(idle)
-	c.from.CloseIdle(0)
-	c.enter(reading)
+	c.setPhase(phaseIdle)
+	c.listener.CloseIdle(0)
+	c.setPhase(phaseReading)
 	got := make(chan string)
 	go func() {
 		buf := make([]byte, 8)
@@ -113,9 +113,9 @@ func TestAskedTooLate(t *testing.T) {
 // TestAskedDoesNotSaveTheLate: a deadline that a slow peer has earned stays.
 func TestAskedDoesNotSaveTheLate(t *testing.T) {
 	c, peer := pair(t)
-	c.enter(idle)
-	c.from.CloseIdle(0)
-	c.enter(late)
+	c.setPhase(phaseIdle)
+	c.listener.CloseIdle(0)
+	c.setPhase(phaseTimedOut)
 	send(t, peer, "GET")
 	for range 2 {
 		if n, err := c.Read(make([]byte, 8)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -130,7 +130,7 @@ func TestAskedAndIdle(t *testing.T) {
 	f := func(phase int64, sends string, crossed uint64) {
 		t.Helper()
 		c, peer := pair(t)
-		c.enter(phase)
+		c.setPhase(phase)
 		ended := make(chan error)
 		go func() {
 			n, err := c.Read(make([]byte, 8))
@@ -139,7 +139,7 @@ func TestAskedAndIdle(t *testing.T) {
 			}
 			ended <- err
 		}()
-		if got := c.from.CloseIdle(0); got != 1 {
+		if got := c.listener.CloseIdle(0); got != 1 {
 			t.Errorf("asked %d, want 1", got)
 		}
 		if got, err := io.ReadAll(peer); len(got) != 0 || err != nil {
@@ -153,27 +153,27 @@ func TestAskedAndIdle(t *testing.T) {
 		if err := <-ended; !errors.Is(err, io.EOF) {
 			t.Errorf("error %v, want the end", err)
 		}
-		if got := c.from.Crossed(); got != crossed {
+		if got := c.listener.Crossed(); got != crossed {
 			t.Errorf("crossed = %d, want %d", got, crossed)
 		}
 	}
-	f(idle, "", 0)
-	f(fresh, "", 0)
-	f(idle, "GET", 1)
+	f(phaseIdle, "", 0)
+	f(phaseNew, "", 0)
+	f(phaseIdle, "GET", 1)
 }
 
 // TestQuietIsKept: who was used within the time, or may have been by the coarse
 // clock, is not asked.
 func TestQuietIsKept(t *testing.T) {
 	c, _ := pair(t)
-	w := c.from
+	w := c.listener
 	w.SetTimeouts(Timeouts{})
-	c.enter(idle)
+	c.setPhase(phaseIdle)
 	for range 6 { // 250 ms each
 		if got := w.CloseIdle(time.Second); got != 0 {
 			t.Fatalf("asked after %d ms", w.now.Load())
 		}
-		w.sweep(sweepEvery)
+		w.enforceTimeouts(checkEvery)
 	}
 	if got := w.CloseIdle(time.Second); got != 1 {
 		t.Errorf("asked %d after %d ms, want 1", got, w.now.Load())
@@ -183,16 +183,16 @@ func TestQuietIsKept(t *testing.T) {
 // TestTimeoutsChange: open connections follow.
 func TestTimeoutsChange(t *testing.T) {
 	c, _ := pair(t)
-	c.from.SetTimeouts(Timeouts{})
+	c.listener.SetTimeouts(Timeouts{})
 	for range 10 {
-		c.from.sweep(sweepEvery)
+		c.listener.enforceTimeouts(checkEvery)
 	}
-	if got := c.phase(); got != fresh {
+	if got := c.phase(); got != phaseNew {
 		t.Fatalf("phase = %d without timeouts", got)
 	}
-	c.from.SetTimeouts(Timeouts{Read: time.Second})
-	c.from.sweep(sweepEvery)
-	if got := c.phase(); got != late {
+	c.listener.SetTimeouts(Timeouts{Read: time.Second})
+	c.listener.enforceTimeouts(checkEvery)
+	if got := c.phase(); got != phaseTimedOut {
 		t.Errorf("phase = %d after the time, want late", got)
 	}
 }
@@ -201,15 +201,15 @@ func TestTimeoutsChange(t *testing.T) {
 // has and does not tell of.
 func TestAskedWithinARecord(t *testing.T) {
 	c, peer := pair(t)
-	// No handshake: what counts is what the wire sees of records.
-	c.wire = &wire{Conn: c.Conn}
-	c.Conn = c.wire
-	c.enter(idle)
+	// No handshake: what counts is what recordConn sees of records.
+	c.records = &recordConn{Conn: c.Conn}
+	c.Conn = c.records
+	c.setPhase(phaseIdle)
 	record := "\x17\x03\x03\x00\x05hello"
 	send(t, peer, record+record[:7])
 	wantRead(t, c, record+record[:7])
-	c.enter(idle)
-	if got := c.from.CloseIdle(0); got != 1 {
+	c.setPhase(phaseIdle)
+	if got := c.listener.CloseIdle(0); got != 1 {
 		t.Fatalf("asked %d, want 1", got)
 	}
 	read := make(chan string)
@@ -218,21 +218,21 @@ func TestAskedWithinARecord(t *testing.T) {
 		n, _ := c.Read(buf)
 		read <- string(buf[:n])
 	}()
-	testkit.Eventually(t, 20*time.Second, "the request's time runs", func() bool { return c.phase() == reading })
+	testkit.Eventually(t, 20*time.Second, "the request's time runs", func() bool { return c.phase() == phaseReading })
 	send(t, peer, record[7:])
-	if got := <-read; got != record[7:] || c.wire.midRecord() {
-		t.Errorf("read %q, within a record: %v", got, c.wire.midRecord())
+	if got := <-read; got != record[7:] || c.records.midRecord() {
+		t.Errorf("read %q, within a record: %v", got, c.records.midRecord())
 	}
 }
 
-// TestPartingDoesNotWait: a peer that reads nothing delays no Close, though
+// TestCloseDoesNotWait: a peer that reads nothing delays no Close, though
 // crypto/tls would wait for room for its alert.
-func TestPartingDoesNotWait(t *testing.T) {
+func TestCloseDoesNotWait(t *testing.T) {
 	c, peer := pair(t)
-	session := tls.Server(&wire{Conn: c.Conn}, nil)
-	w, ok := under[*wire](session)
+	session := tls.Server(&recordConn{Conn: c.Conn}, nil)
+	w, ok := unwrap[*recordConn](session)
 	if !ok {
-		t.Fatal("no wire below TLS")
+		t.Fatal("no recordConn below TLS")
 	}
 	// Fill what the kernel takes.
 	if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
@@ -243,7 +243,7 @@ func TestPartingDoesNotWait(t *testing.T) {
 			break
 		}
 	}
-	w.parting.Store(true)
+	w.closing.Store(true)
 	if err := w.SetWriteDeadline(time.Time{}); err != nil { // for ever
 		t.Fatal(err)
 	}
