@@ -57,7 +57,7 @@ func newBenchServer(b *testing.B, redisURL string, revalidate time.Duration) *be
 		Batches: []handlers.Batch{{Path: "/batch_process", Resource: "item"}},
 		CORS:    handlers.CORS{Origins: []string{"*"}},
 	}, handlers.Deps{
-		Cache: c, Keeper: auth.New(nil), Metrics: metrics.New("bench"), Log: log, Context: context.Background(),
+		Cache: c, Tokens: auth.New(nil), Metrics: metrics.New("bench"), Log: log, Context: context.Background(),
 		State: func() handlers.State { return handlers.Serving },
 	})
 	s := &benchServer{handler: front.Handler(), cache: c, item: item}

@@ -14,19 +14,19 @@ const open auth.Scope = 0
 // authorise lets a request for a route of that scope pass, or says why not.
 // Where no token is configured nobody is known, and what is left to check is
 // that no foreign web page makes its visitor's browser write here.
-func (s *Server) authorise(c *call, scope auth.Scope) error {
+func (s *Server) authorise(r *request, scope auth.Scope) error {
 	if scope == open {
 		return nil
 	}
-	req := &c.Request.Header
-	_, verdict := s.deps.Keeper.CheckLines(req.PeekAll(fasthttp.HeaderAuthorization), scope)
-	if verdict != auth.OK {
-		return &problem{status: verdict.Status(), detail: verdict.Detail(scope), challenge: verdict.Challenge(scope)}
+	req := &r.Request.Header
+	if _, result := s.deps.Tokens.Check(req.PeekAll(fasthttp.HeaderAuthorization), scope); result != auth.OK {
+		status, detail, challenge := result.Refusal(scope)
+		return &problem{status: status, detail: detail, challenge: challenge}
 	}
-	if !s.deps.Keeper.Open() || s.config.CORS.OpenWrites {
+	if !s.deps.Tokens.Open() || s.config.CORS.OpenWrites {
 		return nil
 	}
-	return s.refusePages(c)
+	return s.refusePages(r)
 }
 
 const headerFetchSite = "Sec-Fetch-Site"
@@ -36,17 +36,17 @@ const headerFetchSite = "Sec-Fetch-Site"
 // let it resolve to 127.0.0.1 while his page is open (DNS rebinding), and then
 // the page's origin and the Host agree. Requests without the fields that
 // browsers add come from no page.
-func (s *Server) refusePages(c *call) error {
-	req := &c.Request.Header
-	host := string(c.Host())
+func (s *Server) refusePages(r *request) error {
+	req := &r.Request.Header
+	host := string(r.Host())
 	origins := req.PeekAll(fasthttp.HeaderOrigin)
-	foreign, page := auth.ForeignOrigins(origins, host), len(origins) > 0
+	foreign, page := auth.ForeignOrigin(origins, host), len(origins) > 0
 	sites := req.PeekAll(headerFetchSite) // where the origins were
-	if foreign || auth.ForeignSites(sites) {
+	if foreign || auth.ForeignSite(sites) {
 		return refuse(fasthttp.StatusForbidden,
 			"pages of other origins may not write while no token is configured; add an [[auth.token]], or set cors.open_writes")
 	}
-	if (page || len(sites) > 0) && onLoopback(c.RequestCtx) && !s.hosts.Allow(host) {
+	if (page || len(sites) > 0) && onLoopback(r.RequestCtx) && !s.hosts.Allow(host) {
 		return refuse(fasthttp.StatusForbidden,
 			"while no token is configured, pages may write to a server on their own machine under localhost, an IP address "+
 				"or a name in server.admin_hosts only; use one of these, add an [[auth.token]], or set cors.open_writes")

@@ -1,65 +1,60 @@
 package handlers
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"strconv"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
-	"hearth/internal/jsonvalue"
-	"hearth/internal/param"
 )
 
 // batch stores many records of one resource, answering when every one of them
 // is acknowledged. Nothing is stored unless all items are good.
-func (s *Server) batch(rec *record) operation {
-	return func(c *call) error {
-		if err := refuseCoding(&c.Request.Header); err != nil {
+func (s *Server) batch(res *resource) operation {
+	return func(r *request) error {
+		if err := refuseCoding(&r.Request.Header); err != nil {
 			return err
 		}
-		media := mediaType(&c.Request.Header)
+		media := mediaType(&r.Request.Header)
 		lines := media == "application/x-ndjson" || media == "application/ndjson"
 		if !lines && !isJSON(media) {
 			return refuse(fasthttp.StatusUnsupportedMediaType, "the body must be sent as application/json or application/x-ndjson")
 		}
-		body, err := c.readBody()
+		body, err := r.readBody()
 		if err != nil {
 			return err
 		}
 		// The items alias the body, which the cache may go on reading after a
 		// timeout.
-		b := batchBody{body: body, param: rec.params[0], key: rec.key, limit: s.config.MaxItems}
+		b := batchBody{body: body, param: res.params[0], key: res.key, limit: s.config.MaxItems}
 		if err := b.read(lines); err != nil {
 			return err
 		}
-		return s.store(c, &b)
+		return s.store(r, &b)
 	}
 }
 
-func (s *Server) store(c *call, b *batchBody) error {
+func (s *Server) store(r *request, b *batchBody) error {
 	if len(b.items) > 0 {
-		ctx, done, err := c.work()
+		ctx, done, err := r.startWork()
 		if err != nil {
 			return err
 		}
 		defer done()
 		if errs := s.writes.Store(ctx, b.items); errs != nil {
-			return b.failure(c, errs)
+			return b.failure(r, errs)
 		}
 	}
 	body := strconv.AppendInt([]byte(`{"status":"success","count":`), int64(b.count), 10)
-	c.json(fasthttp.StatusOK, valueNoStore, append(body, '}'))
+	r.json(fasthttp.StatusOK, valueNoStore, append(body, '}'))
 	return nil
 }
 
 // failure answers when items were not acknowledged. With none stored because
 // the tier is away, or refuses them all, it is that error which counts; else the client is told
 // which items to send again.
-func (b *batchBody) failure(c *call, errs []error) error {
+func (b *batchBody) failure(r *request, errs []error) error {
 	var first error
 	failed, away := 0, 0
 	for _, err := range errs {
@@ -91,182 +86,7 @@ func (b *batchBody) failure(c *call, errs []error) error {
 	}
 	body := strconv.AppendInt([]byte(`{"status":"partial","count":`), int64(stored), 10)
 	body = append(append(append(body, `,"failed":[`...), ids...), "]}"...)
-	c.cause = first
-	c.json(fasthttp.StatusBadGateway, valueNoStore, body)
+	r.cause = first
+	r.json(fasthttp.StatusBadGateway, valueNoStore, body)
 	return nil
-}
-
-// batchBody reads the items of a batch. Items are slices of body; no tree of
-// values is built.
-type batchBody struct {
-	body  []byte
-	param param.Param // of the path the items are read under later
-	key   param.Key
-	limit int
-	// levels is how deep the items lie in the body: 1 in an array.
-	levels int
-
-	// What was read. Of items with one id the last one counts, and count
-	// includes them all: it tells how many items of the request are stored.
-	items []cache.Item
-	ids   [][]byte // as given, JSON
-	times []int    // how many items of the request had this id
-	count int
-	seen  map[string]int // key -> index in items
-}
-
-// read decodes the body: one array, or with lines one object per line.
-func (b *batchBody) read(lines bool) error {
-	b.seen = map[string]int{}
-	if lines {
-		return b.readLines()
-	}
-	b.levels = 1
-	dec := jsontext.NewDecoder(bytes.NewBuffer(b.body))
-	if kind := dec.PeekKind(); kind != jsontext.KindBeginArray && kind != jsontext.KindInvalid {
-		return refuse(fasthttp.StatusUnprocessableEntity, "the body must be a JSON array of objects, or one object per line sent as application/x-ndjson")
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return refuse(fasthttp.StatusBadRequest, "the body "+syntaxFault(err))
-	}
-	for dec.PeekKind() != jsontext.KindEndArray {
-		if err := b.readItem(dec, b.body); err != nil {
-			return err
-		}
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return b.fault(fasthttp.StatusBadRequest, syntaxFault(err))
-	}
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return refuse(fasthttp.StatusBadRequest, "the body must end behind its array")
-	}
-	return nil
-}
-
-func (b *batchBody) readLines() error {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(nil))
-	for rest := b.body; len(rest) > 0; {
-		var line []byte
-		line, rest, _ = bytes.Cut(rest, []byte("\n"))
-		line = jsonvalue.Trim(line)
-		if len(line) == 0 {
-			continue
-		}
-		dec.Reset(bytes.NewBuffer(line))
-		if err := b.readItem(dec, line); err != nil {
-			return err
-		}
-		if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-			b.count--
-			return b.fault(fasthttp.StatusBadRequest, "must stand alone on its line")
-		}
-	}
-	return nil
-}
-
-// readItem reads the next value from dec, whose input is input, and adds it.
-func (b *batchBody) readItem(dec *jsontext.Decoder, input []byte) error {
-	kind := dec.PeekKind()
-	if kind != jsontext.KindInvalid && b.count == b.limit {
-		return b.fault(fasthttp.StatusRequestEntityTooLarge,
-			"is one too many: a batch may have "+strconv.Itoa(b.limit)+" items (server.max_items)")
-	}
-	if kind != jsontext.KindBeginObject && kind != jsontext.KindInvalid {
-		return b.fault(fasthttp.StatusUnprocessableEntity, "must be a JSON object")
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return b.fault(fasthttp.StatusBadRequest, syntaxFault(err))
-	}
-	start := dec.InputOffset() - 1
-	var id []byte
-	for dec.PeekKind() != jsontext.KindEndObject {
-		isID, err := readName(dec)
-		if err != nil {
-			return b.fault(fasthttp.StatusBadRequest, syntaxFault(err))
-		}
-		if !isID {
-			if err := dec.SkipValue(); err != nil {
-				return b.fault(fasthttp.StatusBadRequest, syntaxFault(err))
-			}
-			continue
-		}
-		value, err := dec.ReadValue()
-		if err != nil {
-			return b.fault(fasthttp.StatusBadRequest, syntaxFault(err))
-		}
-		id = bytes.Clone(value)
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return b.fault(fasthttp.StatusBadRequest, syntaxFault(err))
-	}
-	return b.add(id, input[start:dec.InputOffset()])
-}
-
-// readName reads a member's name and tells whether it is "id", however it is
-// escaped.
-func readName(dec *jsontext.Decoder) (bool, error) {
-	name, err := dec.ReadToken()
-	if err != nil {
-		return false, err
-	}
-	if name.Kind() != jsontext.KindString {
-		return false, jsontext.ErrNonStringName
-	}
-	return name.String() == "id", nil
-}
-
-// add takes an item whose JSON is known to be good.
-func (b *batchBody) add(id, item []byte) error {
-	if deeper(item, maxDepth-b.levels) {
-		return b.fault(fasthttp.StatusBadRequest, "is nested more than 64 levels deep")
-	}
-	text, reason := idText(id)
-	if reason != "" {
-		return b.fault(fasthttp.StatusUnprocessableEntity, reason)
-	}
-	v, reason := b.param.Parse(text)
-	if reason != "" {
-		return b.fault(fasthttp.StatusUnprocessableEntity, `has an "id" that `+reason)
-	}
-	b.count++
-	key := b.key.Of(v)
-	if at, ok := b.seen[key]; ok {
-		b.items[at].Value, b.ids[at] = item, id
-		b.times[at]++
-		return nil
-	}
-	b.seen[key] = len(b.items)
-	b.items = append(b.items, cache.Item{Key: key, Value: item})
-	b.ids, b.times = append(b.ids, id), append(b.times, 1)
-	return nil
-}
-
-// idText is the text of an item's id: that of a string, or the digits of an
-// integer. A number goes by its digits, never through a float: 1.0 is none of
-// ours, and 2^53+1 stays itself.
-func idText(id []byte) (text, reason string) {
-	const want = `needs an "id" that is a string or an integer`
-	if len(id) == 0 {
-		return "", want + "; it has none"
-	}
-	switch jsontext.Value(id).Kind() {
-	case jsontext.KindString:
-		raw, err := jsontext.AppendUnquote(nil, id)
-		if err != nil {
-			return "", `has an "id" that is not valid UTF-8`
-		}
-		return string(raw), ""
-	case jsontext.KindNumber:
-		n, err := strconv.ParseInt(string(id), 10, 64)
-		if err != nil {
-			return "", want + "; a number must be a 64-bit integer without point or exponent"
-		}
-		return strconv.FormatInt(n, 10), ""
-	}
-	return "", want
-}
-
-// fault refuses the batch because of the item that is being read.
-func (b *batchBody) fault(status int, reason string) error {
-	return refuse(status, "item "+strconv.Itoa(b.count)+", counted from 0, "+reason+"; nothing was stored")
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/valyala/fasthttp"
@@ -13,46 +12,10 @@ import (
 	"hearth/internal/framing"
 )
 
-// maxDepth bounds how deep JSON from clients may be nested. Every program that
-// reads the stored value later has to descend as far.
-const maxDepth = 64
-
-// mediaType is the Content-Type of a request without its parameters, in lower
-// case; "" when there is none.
-func mediaType(h *fasthttp.RequestHeader) string {
-	t, _, _ := bytes.Cut(h.ContentType(), []byte(";"))
-	return strings.ToLower(string(trimSpace(t)))
-}
-
-// isJSON tells whether a media type stands for JSON (RFC 6839, 3.1). A missing
-// one does: nothing else is expected here.
-func isJSON(media string) bool {
-	return media == "" || media == "application/json" ||
-		strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
-}
-
-// refuseCoding refuses compressed bodies: they would be bounded before they
-// are unpacked, and not after.
-func refuseCoding(h *fasthttp.RequestHeader) error {
-	coding := h.ContentEncoding()
-	if len(coding) == 0 || equalFold(coding, "identity") {
-		return nil
-	}
-	return refuse(fasthttp.StatusUnsupportedMediaType, "bodies must not be compressed; send the body without content-encoding")
-}
-
-// refuseMedia refuses what its header says is no JSON.
-func refuseMedia(c *call) error {
-	if !isJSON(mediaType(&c.Request.Header)) {
-		return refuse(fasthttp.StatusUnsupportedMediaType, "the body must be sent as application/json")
-	}
-	return refuseCoding(&c.Request.Header)
-}
-
 // objectBody returns a PUT's body, checked to be exactly one JSON object, in
 // bytes of its own.
-func objectBody(c *call) ([]byte, error) {
-	body, err := c.readBody()
+func objectBody(r *request) ([]byte, error) {
+	body, err := r.readBody()
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +41,7 @@ func objectBody(c *call) ([]byte, error) {
 // firstRoom is how much room is made for a body before any of it has come. Every
 // connection has buffers of that order; what goes beyond it is taken from the
 // room that all bodies have in common, so that ordinary ones are never refused.
-const firstRoom = 16 << 10
+const initialBuffer = 16 << 10
 
 // readBody returns the request's body in bytes of its own.
 //
@@ -86,54 +49,54 @@ const firstRoom = 16 << 10
 // first byte is there, and keep it with the connection: a few hundred peers that
 // announce megabytes and send none would take all memory. So room is made for
 // what has come. And it reads chunks by rules of its own; see framing.Chunks.
-func (c *call) readBody() ([]byte, error) {
-	limit := c.server.config.MaxBody
-	if c.content.Length > int64(limit) {
-		c.SetConnectionClose()
-		return nil, tooLarge(limit)
+func (r *request) readBody() ([]byte, error) {
+	limit := r.server.config.MaxBody
+	if r.content.Length > int64(limit) {
+		r.SetConnectionClose()
+		return nil, bodyTooLarge(limit)
 	}
-	if c.asking {
-		c.wanted = true
-		return nil, errWanted
+	if r.expecting {
+		r.contentWanted = true
+		return nil, errContentWanted
 	}
-	stream := c.RequestBodyStream()
-	if stream == nil || !c.content.Any() {
-		return bytes.Clone(c.PostBody()), nil // none, or one that no server has read
+	stream := r.RequestBodyStream()
+	if stream == nil || !r.content.Present() {
+		return bytes.Clone(r.PostBody()), nil // none, or one that no server has read
 	}
-	in := framing.Source(stream)
+	in := framing.BufferedReader(stream)
 	if in == nil {
 		panic("BUG: this version of fasthttp does not say where it reads content from")
 	}
-	if conn, ok := c.Conn().(watchedConn); ok {
+	if conn, ok := r.Conn().(watchedConn); ok {
 		conn.Reading() // the peer's turn again
 		defer conn.Handling()
 	}
-	body, err := c.readAll(c.content.Reader(in), min(max(int(c.content.Length), 512), firstRoom)+1, limit)
+	body, err := r.readAll(r.content.Reader(in), min(max(int(r.content.Length), 512), initialBuffer)+1, limit)
 	if err != nil {
-		c.SetConnectionClose()
+		r.SetConnectionClose()
 		return nil, err
 	}
-	c.consumed = true
+	r.contentRead = true
 	return body, nil
 }
 
 // readAll reads content of at most limit bytes, beginning with that much room.
-func (c *call) readAll(content io.Reader, room, limit int) ([]byte, error) {
+func (r *request) readAll(content io.Reader, room, limit int) ([]byte, error) {
 	body := make([]byte, 0, room)
 	for {
 		n, err := content.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
 		case len(body) > limit:
-			return nil, tooLarge(limit)
+			return nil, bodyTooLarge(limit)
 		case errors.Is(err, io.EOF):
 			return body, nil
 		case err != nil:
-			return nil, unread(err)
+			return nil, readProblem(err)
 		case len(body) == cap(body):
 			more := min(len(body), limit+1-len(body))
-			if !c.roomFor(more) {
-				return nil, crowded()
+			if !r.reserveBody(more) {
+				return nil, bodiesOverBudget()
 			}
 			body = append(make([]byte, 0, len(body)+more), body...) // just so much, as append by itself would not
 		}
@@ -142,38 +105,38 @@ func (c *call) readAll(content io.Reader, room, limit int) ([]byte, error) {
 
 // roomFor takes room for so many bytes of the body more, until the request is
 // over.
-func (c *call) roomFor(bytes int) bool {
-	if !c.server.deps.Bodies.Take(int64(bytes)) {
+func (r *request) reserveBody(bytes int) bool {
+	if !r.server.deps.Bodies.Take(int64(bytes)) {
 		return false
 	}
-	c.body += int64(bytes)
+	r.bodyBytes += int64(bytes)
 	return true
 }
 
 // giveRoom gives back what the body has taken.
-func (c *call) giveRoom() {
-	if c.body > 0 {
-		c.server.deps.Bodies.Give(c.body)
-		c.body = 0
+func (r *request) releaseBody() {
+	if r.bodyBytes > 0 {
+		r.server.deps.Bodies.Give(r.bodyBytes)
+		r.bodyBytes = 0
 	}
 }
 
 // crowded is the answer while bodies on their way take all the memory there is
 // for them.
-func crowded() *problem {
+func bodiesOverBudget() *problem {
 	return &problem{status: fasthttp.StatusServiceUnavailable, retry: true,
 		detail: "bodies of other requests take as much memory as the server may use for them; try again after the time in Retry-After, or send less at a time"}
 }
 
-func tooLarge(limit int) *problem {
+func bodyTooLarge(limit int) *problem {
 	return refuse(fasthttp.StatusRequestEntityTooLarge,
 		"the body must not exceed "+strconv.Itoa(limit)+" bytes (server.max_body); send it in parts")
 }
 
 // unread is the problem of a request that could not be read to its end.
-func unread(err error) error {
+func readProblem(err error) error {
 	if fault, ok := errors.AsType[framing.Fault](err); ok {
-		return misframed(fault)
+		return framingProblem(fault)
 	}
 	var wait interface {
 		error
@@ -183,44 +146,4 @@ func unread(err error) error {
 		return refuse(fasthttp.StatusRequestTimeout, "the request did not arrive in time; send it again")
 	}
 	return refuse(fasthttp.StatusBadRequest, "the request is not valid HTTP/1.1")
-}
-
-// syntaxFault says in a client's terms why a value was not read.
-func syntaxFault(err error) string {
-	switch {
-	case errors.Is(err, jsontext.ErrDuplicateName):
-		return "has an object with two members of one name"
-	case errors.Is(err, io.EOF):
-		return "is empty where JSON is expected"
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return "ends in the middle of its JSON"
-	}
-	return "is not valid JSON in UTF-8"
-}
-
-// deeper tells whether the containers of a valid JSON value are nested more
-// than limit levels deep; {} is one level.
-func deeper(value []byte, limit int) bool {
-	// Nearly always the brackets are too few to matter, and counting bytes is
-	// many times faster than following strings.
-	if bytes.Count(value, []byte("{"))+bytes.Count(value, []byte("[")) <= limit {
-		return false
-	}
-	level, quoted := 0, false
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if level++; level > limit {
-				return true
-			}
-		case c == '}' || c == ']':
-			level--
-		}
-	}
-	return false
 }

@@ -194,7 +194,7 @@ func isPort(b []byte) bool {
 
 // foreignLog warns of X-Forwarded-For from peers that are not trusted, while a
 // limit counts by client. It is safe for concurrent use.
-type foreignLog struct {
+type untrustedLog struct {
 	log   *slog.Logger
 	since time.Time
 	seen  atomic.Int64
@@ -203,15 +203,17 @@ type foreignLog struct {
 
 // foreignEvery is the shortest time between two lines: whoever sends the header
 // decides how often there is a reason for one.
-const foreignEvery = time.Minute
+const untrustedLogInterval = time.Minute
 
-func newForeignLog(log *slog.Logger) *foreignLog { return &foreignLog{log: log, since: time.Now()} }
+func newUntrustedLog(log *slog.Logger) *untrustedLog {
+	return &untrustedLog{log: log, since: time.Now()}
+}
 
 // warn counts a request from peer, and logs the first of each minute.
-func (f *foreignLog) warn(peer net.Addr) {
+func (f *untrustedLog) warn(peer net.Addr) {
 	seen := f.seen.Add(1)
 	now, due := int64(time.Since(f.since)), f.due.Load()
-	if now < due || !f.due.CompareAndSwap(due, now+int64(foreignEvery)) {
+	if now < due || !f.due.CompareAndSwap(due, now+int64(untrustedLogInterval)) {
 		return
 	}
 	f.log.Warn("X-Forwarded-For from an untrusted peer while a limit counts by client: all that this peer forwards counts as one client; "+

@@ -229,7 +229,7 @@ func TestPeersOfRealSockets(t *testing.T) {
 func TestForeignHeadersAreWarnedOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		f := newForeignLog(slog.New(slog.NewTextHandler(&log, nil)))
+		f := newUntrustedLog(slog.New(slog.NewTextHandler(&log, nil)))
 		peer := &net.TCPAddr{IP: net.ParseIP("2001:db8::7"), Port: 80}
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()

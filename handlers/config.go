@@ -100,7 +100,7 @@ const (
 // Deps are the parts a Server works with. All of them are required.
 type Deps struct {
 	Cache   *cache.Cache
-	Keeper  *auth.Keeper
+	Tokens  *auth.Tokens
 	Metrics *metrics.Set
 	Log     *slog.Logger
 	// Bodies is room for what all requests together have of their bodies, beyond

@@ -18,15 +18,12 @@ import (
 // on Origin and no Vary is needed. With a list the headers depend on Origin,
 // so Vary names it on every answer. Credentials are never allowed: with them
 // every page a user visits could read with the user's rights.
-type origins struct {
+type corsPolicy struct {
 	all     bool
 	listed  map[string]struct{}
 	methods []byte
 	headers []byte // empty: those the preflight asks for
 }
-
-// exposed are the response headers that scripts may read.
-const exposed = "ETag, Cache-Status, RateLimit, RateLimit-Policy, Retry-After"
 
 // allMethods is what a preflight allows under "*". A method the path lacks
 // then ends in a 405 that the script can read.
@@ -35,8 +32,8 @@ const allMethods = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 // preflightAge is how many seconds a browser may keep a preflight's answer.
 const preflightAge = "600"
 
-func newOrigins(c CORS) origins {
-	o := origins{all: slices.Contains(c.Origins, "*"), methods: []byte(allMethods)}
+func newCORSPolicy(c CORS) corsPolicy {
+	o := corsPolicy{all: slices.Contains(c.Origins, "*"), methods: []byte(allMethods)}
 	if !o.all && len(c.Origins) > 0 {
 		o.listed = make(map[string]struct{}, len(c.Origins))
 		for _, origin := range c.Origins {
@@ -64,11 +61,11 @@ func storable(cacheControl []byte) bool {
 }
 
 // varies tells whether answers depend on Origin.
-func (o *origins) varies() bool { return o.listed != nil }
+func (o *corsPolicy) varies() bool { return o.listed != nil }
 
 // mark puts the headers of an answer but Vary on ctx. It tells whether the
 // request's origin may read the answer.
-func (o *origins) mark(ctx *fasthttp.RequestCtx) bool {
+func (o *corsPolicy) writeHeaders(ctx *fasthttp.RequestCtx) bool {
 	origin := ctx.Request.Header.PeekCanonical(headerOrigin)
 	if len(origin) == 0 {
 		return false
@@ -93,13 +90,13 @@ func (o *origins) mark(ctx *fasthttp.RequestCtx) bool {
 // form could not send (Fetch standard, 4.8). It tells whether ctx was one. A
 // preflight from an origin that may not goes unanswered in its headers, which
 // is a refusal.
-func (o *origins) preflight(ctx *fasthttp.RequestCtx) bool {
+func (o *corsPolicy) preflight(ctx *fasthttp.RequestCtx) bool {
 	req := &ctx.Request.Header
 	if len(req.Peek(fasthttp.HeaderOrigin)) == 0 || len(req.Peek(fasthttp.HeaderAccessControlRequestMethod)) == 0 {
 		return false
 	}
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
-	if !o.mark(ctx) {
+	if !o.writeHeaders(ctx) {
 		return true
 	}
 	h := &ctx.Response.Header

@@ -15,14 +15,14 @@ import (
 // answers with the count as it is then: the figure is the load on the whole
 // fleet. It serves no HEAD, which by its meaning must not count.
 func (s *Server) counter(c Counter) operation {
-	all := &shifts{Counter: c, server: s}
-	return func(call *call) error {
-		ctx, done, err := call.work()
+	all := &workGroups{Counter: c, server: s}
+	return func(call *request) error {
+		ctx, done, err := call.startWork()
 		if err != nil {
 			return err
 		}
 		defer done()
-		if _, err := s.tallies.Increment(ctx, c.Key); err != nil {
+		if _, err := s.counters.Increment(ctx, c.Key); err != nil {
 			return err
 		}
 		body, err := all.work()
@@ -40,32 +40,32 @@ func (s *Server) counter(c Counter) operation {
 const workGrain = 2 * time.Millisecond
 
 // shifts are the requests of one counter at work.
-type shifts struct {
+type workGroups struct {
 	Counter
 	server  *Server
-	present atomic.Pointer[shift]
+	current atomic.Pointer[workGroup]
 }
 
 // shift is the requests that were counted within one moment. They work together,
 // and the count is read once for all of them.
-type shift struct {
+type workGroup struct {
 	until time.Time     // who comes later is of another one
-	over  chan struct{} // closed when body and err are set
+	done  chan struct{} // closed when body and err are set
 	body  []byte        // the answer to all of them
 	err   error
 }
 
 // work does the work of a request that has been counted, and returns its answer.
-func (all *shifts) work() ([]byte, error) {
+func (all *workGroups) work() ([]byte, error) {
 	for {
-		now, sh := time.Now(), all.present.Load()
+		now, sh := time.Now(), all.current.Load()
 		if sh != nil && now.Before(sh.until) {
-			<-sh.over // within the work's time and that of one read
+			<-sh.done // within the work's time and that of one read
 			return sh.body, sh.err
 		}
 		grain := min(workGrain, all.Work)
-		fresh := &shift{until: now.Add(grain), over: make(chan struct{}), err: cache.ErrUnavailable}
-		if all.present.CompareAndSwap(sh, fresh) { // else another one was first, and can be joined
+		fresh := &workGroup{until: now.Add(grain), done: make(chan struct{}), err: cache.ErrUnavailable}
+		if all.current.CompareAndSwap(sh, fresh) { // else another one was first, and can be joined
 			all.lead(fresh, grain)
 			return fresh.body, fresh.err
 		}
@@ -74,8 +74,8 @@ func (all *shifts) work() ([]byte, error) {
 
 // lead is the part of the one who began the shift: he watches the time, and asks for
 // the count when the last who joined has worked for long enough.
-func (all *shifts) lead(sh *shift, grain time.Duration) {
-	defer close(sh.over)
+func (all *workGroups) lead(sh *workGroup, grain time.Duration) {
+	defer close(sh.done)
 	timer := time.NewTimer(grain + all.Work)
 	defer timer.Stop()
 	process := all.server.deps.Context
@@ -86,10 +86,10 @@ func (all *shifts) lead(sh *shift, grain time.Duration) {
 		// read, and the answers are worth waiting for.
 	}
 	// Whoever is counted from here on might not be in the count that is read now.
-	all.present.CompareAndSwap(sh, nil)
+	all.current.CompareAndSwap(sh, nil)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(process), all.server.config.RequestTimeout)
 	defer cancel()
-	n, err := all.server.tallies.Count(ctx, all.Key)
+	n, err := all.server.counters.Count(ctx, all.Key)
 	if sh.err = err; err == nil {
 		sh.body = append(strconv.AppendInt([]byte(`{"current_requests":`), n, 10), '}')
 	}

@@ -31,10 +31,10 @@ func (b *book) Count(context.Context, string) (int64, error) {
 }
 
 // newShifts returns the shifts of a counter, and what ends its process.
-func newShifts(b *book, work time.Duration) (*shifts, context.CancelFunc) {
+func newShifts(b *book, work time.Duration) (*workGroups, context.CancelFunc) {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{tallies: b, deps: Deps{Context: ctx}, config: Config{RequestTimeout: time.Minute}}
-	return &shifts{Counter: Counter{Key: "n", Work: work}, server: s}, stop
+	s := &Server{counters: b, deps: Deps{Context: ctx}, config: Config{RequestTimeout: time.Minute}}
+	return &workGroups{Counter: Counter{Key: "n", Work: work}, server: s}, stop
 }
 
 // TestShifts: requests that are counted within a moment share the end of their work and

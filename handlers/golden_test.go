@@ -37,7 +37,7 @@ func golden(t *testing.T, name, got string) {
 func TestProblemTexts(t *testing.T) {
 	f := newFixture(t)
 	guarded := newFixture(t, func(_ *Config, d *Deps) {
-		d.Keeper = auth.New([]auth.Token{{Name: "ops", Scopes: auth.Admin, Secret: "scrape-scrape-scrape"}})
+		d.Tokens = auth.New([]auth.Token{{Name: "ops", Scopes: auth.Admin, Secret: "scrape-scrape-scrape"}})
 	})
 	var b strings.Builder
 	show := func(f *fixture, method, target, body string, fields ...string) {

@@ -28,3 +28,9 @@ var (
 	valueVaryOrigin            = []byte("Origin")
 	valueVaryEncodingAndOrigin = []byte("Accept-Encoding, Origin")
 )
+
+// exposed are the response headers that scripts may read.
+const exposed = "ETag, Cache-Status, RateLimit, RateLimit-Policy, Retry-After"
+
+// mediaProblem is the media type of every error.
+const mediaProblem = "application/problem+json"

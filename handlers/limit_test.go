@@ -99,7 +99,7 @@ func TestCounter(t *testing.T) {
 func TestCounterEndsEarlyAtShutdown(t *testing.T) {
 	f := newFixture(t, func(c *Config, _ *Deps) { c.Counters[0].Work = time.Hour })
 	counting := make(chan struct{}, 1)
-	f.tallies = signalling{f.tallies, counting}
+	f.counters = signalling{f.counters, counting}
 	done := make(chan answer, 1)
 	go func() { done <- f.send(t, "GET", "/concurrent_test", "") }()
 	<-counting
@@ -108,12 +108,12 @@ func TestCounterEndsEarlyAtShutdown(t *testing.T) {
 }
 
 type signalling struct {
-	tally
+	counts
 	counted chan struct{}
 }
 
 func (s signalling) Increment(ctx context.Context, key string) (int64, error) {
-	n, err := s.tally.Increment(ctx, key)
+	n, err := s.counts.Increment(ctx, key)
 	s.counted <- struct{}{}
 	return n, err
 }

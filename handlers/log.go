@@ -2,14 +2,9 @@ package handlers
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
-	"runtime/debug"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,30 +12,6 @@ import (
 
 	"hearth/cache"
 )
-
-// finish completes an answer of the slow path: the headers of every answer,
-// the counts, and a log line where something went wrong.
-func (c *call) finish() {
-	s, status := c.server, c.Response.StatusCode()
-	if !c.counted {
-		s.finishHeaders(c, status)
-		took := time.Since(c.Time())
-		c.meter.count(c.tier, status, took)
-		if status < fasthttp.StatusInternalServerError && s.watches(took) {
-			s.logWatched(c.RequestCtx, c.tier, status, took)
-		}
-	}
-	if status < fasthttp.StatusInternalServerError || c.expected {
-		return
-	}
-	if unlogged, ok := s.failures.allow(c.Time()); !ok {
-		return
-	} else if unlogged > 0 {
-		c.log(slog.LevelError, "request failed", status, slog.Int64("unlogged", unlogged))
-	} else {
-		c.log(slog.LevelError, "request failed", status)
-	}
-}
 
 // failuresLogged is how many requests that failed are logged in a second. In an
 // outage, and under overload, they are many and alike, and writing a line for
@@ -66,41 +37,13 @@ func (f *failureLog) allow(now time.Time) (unlogged int64, ok bool) {
 	return f.unlogged.Swap(0), true
 }
 
-func (s *Server) finishHeaders(c *call, status int) {
-	h := &c.Response.Header
-	if s.origins.varies() && len(h.PeekCanonical(headerVary)) == 0 {
-		h.SetCanonical(headerVary, valueVaryOrigin)
-	}
-	s.origins.mark(c.RequestCtx)
-	s.markRequest(c.RequestCtx)
-	if c.id != "" { // the source was told of it
-		h.SetCanonical(headerRequestID, []byte(c.id))
-	}
-	c.rates.write(h)
-	if status < fasthttp.StatusInternalServerError || c.expected {
-		return
-	}
-	c.id = answerID(c.RequestCtx)
-}
-
-// answerID returns the id that the answer carries. One that carries none yet gets
-// one: whoever looks for the cause of an answer needs a name for it.
-func answerID(ctx *fasthttp.RequestCtx) string {
-	if id := ctx.Response.Header.PeekCanonical(headerRequestID); len(id) > 0 {
-		return string(id)
-	}
-	id := newID()
-	ctx.Response.Header.SetCanonical(headerRequestID, []byte(id))
-	return id
-}
-
 // log writes the one line of a request that went wrong.
-func (c *call) log(level slog.Level, message string, status int, more ...slog.Attr) {
-	attrs := append(c.server.requestAttrs(c.RequestCtx, c.tier, status, time.Since(c.Time())), more...)
-	if c.cause != nil {
-		attrs = append(attrs, slog.String("error", c.cause.Error()))
+func (r *request) log(level slog.Level, message string, status int, more ...slog.Attr) {
+	attrs := append(r.server.requestAttrs(r.RequestCtx, r.tier, status, time.Since(r.Time())), more...)
+	if r.cause != nil {
+		attrs = append(attrs, slog.String("error", r.cause.Error()))
 	}
-	c.server.deps.Log.LogAttrs(context.Background(), level, message, attrs...)
+	r.server.deps.Log.LogAttrs(context.Background(), level, message, attrs...)
 }
 
 // requestAttrs are what every line about a request says. They never include the
@@ -133,7 +76,7 @@ func bodyBytes(ctx *fasthttp.RequestCtx, status int) int {
 	if ctx.IsHead() || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified {
 		return 0
 	}
-	if p, ok := ctx.Response.BodyStream().(*parcel); ok {
+	if p, ok := ctx.Response.BodyStream().(*largeBody); ok {
 		return p.size
 	}
 	return len(ctx.Response.Body())
@@ -168,64 +111,4 @@ func (s *Server) logWatched(ctx *fasthttp.RequestCtx, tier cache.Tier, status in
 		level, message = slog.LevelWarn, "slow request"
 	}
 	s.deps.Log.LogAttrs(context.Background(), level, message, s.requestAttrs(ctx, tier, status, took)...)
-}
-
-// rescue turns a panic into a 500. What the handler had written so far is
-// dropped: half of an answer is worse than none.
-func (s *Server) rescue(ctx *fasthttp.RequestCtx) {
-	fault := recover()
-	if fault == nil {
-		return
-	}
-	c, ok := ctx.UserValue(callKey{}).(*call)
-	if !ok {
-		c = &call{RequestCtx: ctx, server: s, meter: s.other}
-	}
-	c.counted, c.tier = false, cache.TierNone
-	c.fail(fmt.Errorf("panic: %v", fault))
-	status := c.Response.StatusCode()
-	s.finishHeaders(c, status)
-	c.meter.count(c.tier, status, time.Since(c.Time()))
-	c.log(slog.LevelError, "request panicked", status, slog.String("stack", string(debug.Stack())))
-}
-
-// refuseUnread answers what fasthttp could not read as a request. Its own
-// texts are plain and some of them quote the request.
-func (s *Server) refuseUnread(ctx *fasthttp.RequestCtx, err error) {
-	p := refuse(fasthttp.StatusBadRequest, "the request is not valid HTTP/1.1")
-	var wait interface {
-		error
-		Timeout() bool
-	}
-	if _, small := errors.AsType[*fasthttp.ErrSmallBuffer](err); small {
-		p = refuse(fasthttp.StatusRequestHeaderFieldsTooLarge,
-			"request line and headers must not exceed "+strconv.Itoa(s.config.MaxHeader)+" bytes together (server.max_header)")
-	} else if errors.Is(err, fasthttp.ErrBodyTooLarge) {
-		p = refuse(fasthttp.StatusRequestEntityTooLarge,
-			"the body must not exceed "+strconv.Itoa(s.config.MaxBody)+" bytes (server.max_body); send it in parts")
-	} else if errors.As(err, &wait) && wait.Timeout() {
-		p = refuse(fasthttp.StatusRequestTimeout, "the request did not arrive in time; send it again")
-	}
-	s.refuseEarly(ctx, p)
-}
-
-// wireLog takes what fasthttp has to say about connections. None of it is
-// about a fault of this server, hence the level.
-type wireLog struct{ *slog.Logger }
-
-// Printf implements fasthttp.Logger. An error about what is no HTTP quotes the
-// target, or the value of a header, that it is about; neither may be logged.
-func (l wireLog) Printf(format string, args ...any) {
-	said := make([]any, len(args))
-	for i, arg := range args {
-		if err, ok := arg.(error); ok {
-			text, _, quotes := strings.Cut(err.Error(), `"`)
-			if quotes {
-				text += "…"
-			}
-			arg = text
-		}
-		said[i] = arg
-	}
-	l.Debug("connection", slog.String("event", fmt.Sprintf(format, said...)))
 }

@@ -14,20 +14,20 @@ import (
 // many answers GET /user?user_id=1&user_id=2 with an array of the single
 // answers in the order asked. It has no entity tag: one would have to be
 // hashed per request, and hardly two requests ask for the same list.
-func (s *Server) many(rec *record) operation {
-	return func(c *call) error {
-		keys, args, err := rec.locateMany(c.URI().QueryString(), s.config.MaxMany)
+func (s *Server) many(res *resource) operation {
+	return func(r *request) error {
+		keys, args, err := res.locateMany(r.URI().QueryString(), s.config.MaxMany)
 		if err != nil {
 			return err
 		}
 		// What memory has in whole needs no place among the work beyond it.
-		if answers, ok := s.memory.MemoryMany(rec.Resource, keys, args, false); ok {
-			return s.writeMany(c, rec, answers)
+		if answers, ok := s.memory.MemoryMany(res.Resource, keys, args, false); ok {
+			return s.writeMany(r, res, answers)
 		}
-		ctx, done, err := c.work()
+		ctx, done, err := r.startWork()
 		if err != nil {
-			if answers, ok := s.memory.MemoryMany(rec.Resource, keys, args, true); ok {
-				return s.writeMany(c, rec, answers)
+			if answers, ok := s.memory.MemoryMany(res.Resource, keys, args, true); ok {
+				return s.writeMany(r, res, answers)
 			}
 			return err
 		}
@@ -38,19 +38,19 @@ func (s *Server) many(rec *record) operation {
 		}
 		answers, err := func() ([]cache.Answer, error) {
 			defer claim()
-			return s.reads.ReadMany(c.tell(ctx, rec), rec.Resource, keys, args)
+			return s.reads.ReadMany(r.withCaller(ctx, res), res.Resource, keys, args)
 		}()
 		if err != nil {
 			return err
 		}
-		return s.writeMany(c, rec, answers)
+		return s.writeMany(r, res, answers)
 	}
 }
 
 // claimMany takes room for those values of keys that are known to be large.
 func (s *Server) claimMany(keys []string) (done func(), err error) {
 	if exceeds(keys, s.memory.KnownSize, s.memory.Room().Size()) {
-		return nil, tooMuch()
+		return nil, tooManyBytes()
 	}
 	claims := make([]func(), 0, len(keys))
 	done = func() {
@@ -62,7 +62,7 @@ func (s *Server) claimMany(keys []string) (done func(), err error) {
 		claim, ok := s.memory.Claim(key)
 		if !ok {
 			done()
-			return nil, congested()
+			return nil, answersOverBudget()
 		}
 		claims = append(claims, claim)
 	}
@@ -92,13 +92,13 @@ func exceeds[T comparable](all []T, bytes func(T) int64, most int64) bool {
 
 // tooMuch is the answer to a many-read that would never be answered, however
 // often it is tried again.
-func tooMuch() *problem {
+func tooManyBytes() *problem {
 	return refuse(fasthttp.StatusUnprocessableEntity,
 		"the records asked for have more bytes together than the server may have on their way (a part of memory.budget); ask for fewer at a time")
 }
 
-func (s *Server) writeMany(c *call, rec *record, answers []cache.Answer) error {
-	cacheControl, farthest := rec.cacheControl, 0
+func (s *Server) writeMany(r *request, res *resource, answers []cache.Answer) error {
+	cacheControl, farthest := res.cacheControl, 0
 	for i := range answers {
 		if answers[i].Detail != "" {
 			cacheControl = valueNoStore
@@ -107,31 +107,31 @@ func (s *Server) writeMany(c *call, rec *record, answers []cache.Answer) error {
 			farthest = i
 		}
 	}
-	c.tier = answers[farthest].Tier
+	r.tier = answers[farthest].Tier
 	// One field for many answers: it tells of the one that came from farthest.
-	c.Response.Header.SetCanonical(headerCacheStatus, answers[farthest].AppendStatus(nil))
-	c.json(fasthttp.StatusOK, cacheControl, nil)
-	return s.setList(c, rec, answers)
+	r.Response.Header.SetCanonical(headerCacheStatus, answers[farthest].AppendStatus(nil))
+	r.json(fasthttp.StatusOK, cacheControl, nil)
+	return s.setList(r, res, answers)
 }
 
 // setList makes an array of answers the body. What is large is sent as a parcel,
 // if there is room for it.
-func (s *Server) setList(c *call, rec *record, answers []cache.Answer) error {
+func (s *Server) setList(r *request, res *resource, answers []cache.Answer) error {
 	size := len(answers) + 1
 	for i := range answers {
-		front, back := rec.parts(answers[i])
+		front, back := res.parts(answers[i])
 		size += len(front) + len(back)
 	}
-	if size < parcelFrom {
+	if size < largeBodyFrom {
 		body := append(make([]byte, 0, size), '[')
 		for i := range answers {
 			if i > 0 {
 				body = append(body, ',')
 			}
-			front, back := rec.parts(answers[i])
+			front, back := res.parts(answers[i])
 			body = append(append(body, front...), back...)
 		}
-		c.Response.SetBodyRaw(append(body, ']'))
+		r.Response.SetBodyRaw(append(body, ']'))
 		return nil
 	}
 	if int64(size) > s.memory.Room().Size() {
@@ -140,20 +140,20 @@ func (s *Server) setList(c *call, rec *record, answers []cache.Answer) error {
 			entries[i] = answers[i].Entry
 		}
 		if exceeds(entries, (*cache.Entry).Size, s.memory.Room().Size()) {
-			return tooMuch()
+			return tooManyBytes()
 		}
 	}
-	p, small, counts := &parcel{memory: s.memory}, 0, !c.IsHead()
+	p, small, counts := &largeBody{memory: s.memory}, 0, !r.IsHead()
 	between := listBegin
 	for i := range answers {
 		p.add(between)
-		front, back := rec.parts(answers[i])
+		front, back := res.parts(answers[i])
 		switch e := answers[i].Entry; {
 		case !e.Large():
 			small += len(front)
 		case counts && !p.hold(e):
 			_ = p.Close()
-			return congested()
+			return answersOverBudget()
 		}
 		p.add(front)
 		p.add(back)
@@ -162,34 +162,18 @@ func (s *Server) setList(c *call, rec *record, answers []cache.Answer) error {
 	p.add(listEnd)
 	if counts && !p.take(small) {
 		_ = p.Close()
-		return congested()
+		return answersOverBudget()
 	}
-	c.Response.SetBodyStream(p, p.size)
+	r.Response.SetBodyStream(p, p.size)
 	return nil
 }
 
 var listBegin, listNext, listEnd = []byte("["), []byte(","), []byte("]")
 
-// parts are the body of a single answer, with null as the data of a missing
-// record.
-func (r *record) parts(a cache.Answer) (front, back []byte) {
-	switch {
-	case !a.Entry.Missing():
-		return a.Parts()
-	case r.head == nil:
-		return nullData, nil
-	case a.FromDB:
-		return r.head, nullLoaded
-	}
-	return r.head, nullCached
-}
-
-var nullData, nullLoaded, nullCached = []byte("null"), []byte(`null,"source":"db"}`), []byte(`null,"source":"cache"}`)
-
 // locateMany reads all values of the one parameter out of a query. Members of
 // the query that have other names are ignored, as they are on other paths.
-func (r *record) locateMany(query []byte, limit int) (keys []string, args []source.Args, err error) {
-	p := r.params[0]
+func (res *resource) locateMany(query []byte, limit int) (keys []string, args []source.Args, err error) {
+	p := res.params[0]
 	name := strconv.Quote(p.Name)
 	for len(query) > 0 {
 		var member []byte
@@ -212,10 +196,10 @@ func (r *record) locateMany(query []byte, limit int) (keys []string, args []sour
 			return nil, nil, refuse(fasthttp.StatusUnprocessableEntity,
 				"query parameter "+name+", value "+strconv.Itoa(len(keys))+" counted from 0, "+reason)
 		}
-		if err := r.refused(source.Args{v.Arg}); err != nil {
+		if err := res.refused(source.Args{v.Arg}); err != nil {
 			return nil, nil, err
 		}
-		keys = append(keys, r.key.Of(v))
+		keys = append(keys, res.key.Of(v))
 		args = append(args, source.Args{v.Arg})
 	}
 	if len(keys) == 0 {

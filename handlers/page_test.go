@@ -92,7 +92,7 @@ func TestReboundPagesMustNotWrite(t *testing.T) {
 	check(open, ok, "evil.test", "Origin: http://evil.test")
 	check(open, ok, "localhost", "Origin: http://evil.test")
 
-	known := newFixture(t, func(_ *Config, d *Deps) { d.Keeper = scopedTokens() }).overTCP(t)
+	known := newFixture(t, func(_ *Config, d *Deps) { d.Tokens = scopedTokens() }).overTCP(t)
 	check(known, ok, "evil.test", "Origin: http://evil.test", "Authorization: Bearer write")
 	if got := known("PUT", "/user/1", `{}`, "evil.test", "Origin: http://evil.test"); got != 401 {
 		t.Errorf("a page without a token where one is needed: got %d, want 401", got)

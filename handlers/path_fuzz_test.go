@@ -22,17 +22,17 @@ func FuzzPath(f *testing.F) {
 	}
 	s := &Server{}
 	config := demoConfig(&people{})
-	s.hots = map[string]*hotRoute{}
+	s.fastRoutes = map[string]*fastRoute{}
 	for _, c := range config.Resources {
-		rec := &record{Resource: c.Cache}
+		res := &resource{Resource: c.Cache}
 		for i, seg := range c.Path {
 			if seg.Param != "" {
-				rec.params = append(rec.params, param.Param{Name: seg.Param, Type: seg.Type})
-				rec.values = append(rec.values, "s"+string(rune('0'+i)))
+				res.params = append(res.params, param.Param{Name: seg.Param, Type: seg.Type})
+				res.values = append(res.values, "s"+string(rune('0'+i)))
 			}
 		}
-		rec.key = param.NewKey(c.Key, rec.params)
-		s.targets = append(s.targets, target{rec, c.Path})
+		res.key = param.NewKey(c.Key, res.params)
+		s.targets = append(s.targets, target{res, c.Path})
 	}
 	f.Fuzz(func(t *testing.T, path string) {
 		key, ok := s.KeyOfPath(path)
@@ -70,7 +70,7 @@ func (s *Server) sameKey(t *testing.T, path, key string) {
 		}
 		ctx := &fasthttp.RequestCtx{}
 		ctx.SetUserValue(target.values[0], path[cut:])
-		slow, _, err := target.locate(&call{RequestCtx: ctx})
+		slow, _, err := target.locate(&request{RequestCtx: ctx})
 		if err != nil || slow != key {
 			t.Fatalf("%q is the record %q to the router (%v), %q to operators", path, slow, err, key)
 		}
@@ -83,9 +83,9 @@ func FuzzMany(f *testing.F) {
 		f.Add(seed)
 	}
 	params := []param.Param{{Name: "user_id", Type: param.String}}
-	rec := &record{Resource: &cache.Resource{Name: "user"}, params: params, key: param.NewKey([]param.Part{{Literal: "user:"}, {Param: "user_id"}}, params)}
+	res := &resource{Resource: &cache.Resource{Name: "user"}, params: params, key: param.NewKey([]param.Part{{Literal: "user:"}, {Param: "user_id"}}, params)}
 	f.Fuzz(func(t *testing.T, query string) {
-		keys, args, err := rec.locateMany([]byte(query), 5)
+		keys, args, err := res.locateMany([]byte(query), 5)
 		if err != nil {
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/limit"
 	"hearth/internal/source"
 )
 
@@ -40,9 +41,6 @@ func (p *problem) Error() string {
 func (p *problem) Unwrap() error { return p.cause }
 
 func refuse(status int, detail string) *problem { return &problem{status: status, detail: detail} }
-
-// mediaProblem is the media type of every error.
-const mediaProblem = "application/problem+json"
 
 // appendJSON appends the document. "about:blank" says that the status tells
 // all there is to tell about the kind of problem.
@@ -168,3 +166,6 @@ func notFound() *problem {
 
 // overloaded is the answer while too many requests are at work.
 func overloaded() *problem { return problemOf(cache.ErrOverload) }
+
+// retryAfter is the value of Retry-After for a wait known to be d.
+func retryAfter(d time.Duration) string { return strconv.FormatInt(limit.Seconds(d), 10) }

@@ -11,7 +11,7 @@ import (
 
 // echoID passes on the id that the client gave its request, or replaces it
 // when it is not [A-Za-z0-9._-]{1,64}: ids end up in logs of many programs.
-func (s *Server) echoID(ctx *fasthttp.RequestCtx, id []byte) {
+func (s *Server) writeRequestID(ctx *fasthttp.RequestCtx, id []byte) {
 	if !isID(id) {
 		id = []byte(newID())
 	}

@@ -216,7 +216,7 @@ func newFixture(tb testing.TB, change ...func(*Config, *Deps)) *fixture {
 	f.stop = stop
 	config := demoConfig(f.people)
 	deps := Deps{
-		Cache: openCache(tb), Keeper: auth.New(nil), Metrics: f.set,
+		Cache: openCache(tb), Tokens: auth.New(nil), Metrics: f.set,
 		Log:     slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		State:   func() State { return State(f.state.Load()) },
 		Context: ctx,

@@ -62,7 +62,7 @@ var credentials = []struct {
 	{"a list", []string{"Authorization: Bearer write, Bearer write"}, 401},
 }
 
-func scopedTokens() *auth.Keeper {
+func scopedTokens() *auth.Tokens {
 	return auth.New([]auth.Token{
 		{Name: "app", Scopes: auth.Write, Secret: "write"},
 		{Name: "ops", Scopes: auth.Admin, Secret: "admin"},
@@ -72,9 +72,9 @@ func scopedTokens() *auth.Keeper {
 
 // TestTokensGuardEveryRoute walks what is registered, with every method.
 func TestTokensGuardEveryRoute(t *testing.T) {
-	f := newFixture(t, func(_ *Config, d *Deps) { d.Keeper = scopedTokens() })
+	f := newFixture(t, func(_ *Config, d *Deps) { d.Tokens = scopedTokens() })
 	served := map[string]bool{}
-	for _, r := range f.table {
+	for _, r := range f.routes {
 		name := r.method + " " + r.path
 		scope, declared := tableScopes[name]
 		if served[name] = true; !declared || scope != r.scope {
@@ -86,7 +86,7 @@ func TestTokensGuardEveryRoute(t *testing.T) {
 			t.Errorf("%s is not served", name)
 		}
 	}
-	for _, r := range f.table {
+	for _, r := range f.routes {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW", "put"} {
 			f.guarded(t, method, r.path, tableScopes[method+" "+r.path], served[method+" "+r.path])
 		}

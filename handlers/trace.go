@@ -120,27 +120,27 @@ func tracestateOf(h *fasthttp.RequestHeader) string {
 
 // tell adds to ctx what the source of rec is told of the request. Few sources
 // are told anything, and for the others nothing is gathered.
-func (c *call) tell(ctx context.Context, rec *record) context.Context {
-	if !rec.called {
+func (r *request) withCaller(ctx context.Context, res *resource) context.Context {
+	if !res.wantsCaller {
 		return ctx
 	}
-	caller := source.Caller{RequestID: c.name()}
-	if parent, _, ok := traceparentOf(&c.Request.Header); ok {
+	caller := source.Caller{RequestID: r.requestID()}
+	if parent, _, ok := traceparentOf(&r.Request.Header); ok {
 		caller.Traceparent = string(parent)
-		caller.Tracestate = tracestateOf(&c.Request.Header)
+		caller.Tracestate = tracestateOf(&r.Request.Header)
 	}
 	return caller.In(ctx)
 }
 
 // name returns the id of the request: the client's, if that is one, or a new one,
 // which the answer then carries.
-func (c *call) name() string {
-	if c.id == "" {
-		if id := c.Request.Header.PeekCanonical(headerRequestID); isID(id) {
-			c.id = string(id)
+func (r *request) requestID() string {
+	if r.id == "" {
+		if id := r.Request.Header.PeekCanonical(headerRequestID); isID(id) {
+			r.id = string(id)
 		} else {
-			c.id = newID()
+			r.id = newID()
 		}
 	}
-	return c.id
+	return r.id
 }

@@ -199,7 +199,7 @@ func TestRefreshHasNoCaller(t *testing.T) {
 	f, l := listeningFixture(t)
 	warm(t, f, "/far/1")
 	l.last()
-	rec := f.hots["/far/"]
+	rec := f.fastRoutes["/far/"]
 	entry, _ := f.memory.Hit(rec.Resource, []byte("far:1"), time.Now())
 	if entry == nil {
 		t.Fatal("memory lost the record")

@@ -8,81 +8,81 @@ import (
 
 // put stores the body as the record and answers with what the database made
 // of it.
-func (s *Server) put(rec *record) operation {
-	return func(c *call) error {
-		key, args, err := rec.locate(c)
+func (s *Server) put(res *resource) operation {
+	return func(r *request) error {
+		key, args, err := res.locate(r)
 		if err != nil {
 			return err
 		}
-		p := preconditionsOf(&c.Request.Header) // before the body: its trailers are no header
-		if err := refuseMedia(c); err != nil {
+		p := preconditionsOf(&r.Request.Header) // before the body: its trailers are no header
+		if err := refuseMedia(r); err != nil {
 			return err
 		}
-		if err := p.hopeless(rec.Resource); err != nil { // no content changes that, so none is waited for
+		if err := p.unsatisfiable(res.Resource); err != nil { // no content changes that, so none is waited for
 			return err
 		}
-		body, err := objectBody(c)
+		body, err := objectBody(r)
 		if err != nil {
 			return err
 		}
-		ctx, done, err := c.work()
+		ctx, done, err := r.startWork()
 		if err != nil {
 			return err
 		}
 		defer done()
-		answer, err := s.writes.Put(p.in(ctx, rec.Resource), rec.Resource, key, args, body)
+		answer, err := s.writes.Put(p.in(ctx, res.Resource), res.Resource, key, args, body)
 		if err != nil {
-			return rec.writeElsewhere(err)
+			return res.refuseNonCanonical(err)
 		}
-		s.writeStored(c, rec, answer)
+		s.writeStored(r, res, answer)
 		return nil
 	}
 }
 
 // writeStored answers a PUT. The record may be missing even so: the resource's
 // select need not find what its upsert wrote.
-func (s *Server) writeStored(c *call, rec *record, a cache.Answer) {
-	c.tier = cache.TierSource
+func (s *Server) writeStored(r *request, res *resource, a cache.Answer) {
+	r.tier = cache.TierSource
 	a.FromDB = true
 	if !a.Entry.Missing() {
-		c.Response.Header.SetCanonical(headerETag, a.Entry.AppendETag(nil))
+		r.Response.Header.SetCanonical(headerETag, a.Entry.AppendETag(nil))
 	}
-	c.json(fasthttp.StatusOK, valueNoStore, nil)
-	front, back := rec.parts(a)
+	r.json(fasthttp.StatusOK, valueNoStore, nil)
+	front, back := res.parts(a)
 	size := len(front) + len(back)
-	if size < parcelFrom {
-		c.Response.SetBodyRaw(append(append(make([]byte, 0, size), front...), back...))
+	if size < largeBodyFrom {
+		r.Response.SetBodyRaw(append(append(make([]byte, 0, size), front...), back...))
 		return
 	}
-	p := &parcel{memory: s.memory}
+	p := &largeBody{memory: s.memory}
 	p.owe(size) // it is written, and has to be answered
 	p.add(front)
 	p.add(back)
-	c.Response.SetBodyStream(p, p.size)
+	r.Response.SetBodyStream(p, p.size)
 }
 
 // remove deletes the record.
-func (s *Server) remove(rec *record) operation {
-	return func(c *call) error {
-		key, args, err := rec.locate(c)
+func (s *Server) remove(res *resource) operation {
+	return func(r *request) error {
+		key, args, err := res.locate(r)
 		if err != nil {
 			return err
 		}
-		p := preconditionsOf(&c.Request.Header)
-		if err := p.hopeless(rec.Resource); err != nil {
+		p := preconditionsOf(&r.Request.Header)
+		if err := p.unsatisfiable(res.Resource); err != nil {
 			return err
 		}
-		ctx, done, err := c.work()
+		ctx, done, err := r.startWork()
 		if err != nil {
 			return err
 		}
 		defer done()
-		if err := s.writes.Delete(p.in(ctx, rec.Resource), rec.Resource, key, args); err != nil {
-			return rec.writeElsewhere(err)
+		if err := s.writes.Delete(p.in(ctx, res.Resource), res.Resource, key, args); err != nil {
+			return res.refuseNonCanonical(err)
 		}
-		c.tier = cache.TierSource
-		c.SetStatusCode(fasthttp.StatusNoContent)
-		c.Response.Header.SetCanonical(headerCacheControl, valueNoStore)
+		r.tier = cache.TierSource
+		r.SetStatusCode(fasthttp.StatusNoContent)
+		r.Response.Header.SetCanonical(headerCacheControl, valueNoStore)
 		return nil
 	}
 }

@@ -112,7 +112,7 @@ func TestAuthorisation(t *testing.T) {
 		{Name: "app", Scopes: auth.Write, Secret: "sesame-sesame-sesame"},
 		{Name: "ops", Scopes: auth.Metrics, Secret: "scrape-scrape-scrape"},
 	})
-	f := newFixture(t, func(_ *Config, d *Deps) { d.Keeper = tokens })
+	f := newFixture(t, func(_ *Config, d *Deps) { d.Tokens = tokens })
 	writes := []struct{ method, target, body string }{
 		{"PUT", "/user/1", `{"name":"x"}`}, {"DELETE", "/user/2", ""}, {"POST", "/batch_process", `[{"id":1}]`},
 	}
@@ -175,7 +175,7 @@ func (b broken) Store(_ context.Context, items []cache.Item) []error {
 	return errs
 }
 
-func (f *fixture) breakTiers(b broken) { f.reads, f.writes, f.tallies = b, b, b }
+func (f *fixture) breakTiers(b broken) { f.reads, f.writes, f.counters = b, b, b }
 
 func TestFailuresOfTiers(t *testing.T) {
 	const secret = "dial tcp 10.1.2.3:6379"

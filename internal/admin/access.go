@@ -21,12 +21,13 @@ func (a *Admin) authorize(ctx *fasthttp.RequestCtx, scope auth.Scope) bool {
 	if scope == open {
 		return true
 	}
-	_, verdict := a.deps.Keeper.CheckLines(ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization), scope)
-	if verdict == auth.OK {
+	_, result := a.deps.Keeper.Check(ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization), scope)
+	if result == auth.OK {
 		return true
 	}
-	ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, verdict.Challenge(scope))
-	problem(ctx, verdict.Status(), verdict.Detail(scope))
+	status, detail, challenge := result.Refusal(scope)
+	ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, challenge)
+	problem(ctx, status, detail)
 	return false
 }
 
@@ -34,11 +35,11 @@ func (a *Admin) authorize(ctx *fasthttp.RequestCtx, scope auth.Scope) bool {
 // behind the request. Sec-Fetch-Site says so by itself; Origin is for browsers
 // that do not send it.
 func refuseForeign(ctx *fasthttp.RequestCtx) bool {
-	if auth.ForeignOrigins(ctx.Request.Header.PeekAll(fasthttp.HeaderOrigin), string(ctx.Host())) {
+	if auth.ForeignOrigin(ctx.Request.Header.PeekAll(fasthttp.HeaderOrigin), string(ctx.Host())) {
 		problem(ctx, fasthttp.StatusForbidden, "pages of other origins may not do this")
 		return false
 	}
-	if auth.ForeignSites(ctx.Request.Header.PeekAll("Sec-Fetch-Site")) {
+	if auth.ForeignSite(ctx.Request.Header.PeekAll("Sec-Fetch-Site")) {
 		problem(ctx, fasthttp.StatusForbidden, "pages of other sites may not do this")
 		return false
 	}

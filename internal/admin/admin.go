@@ -46,7 +46,7 @@ const (
 // Notices is required, and must be safe for concurrent use.
 type Deps struct {
 	// Keeper decides on tokens.
-	Keeper *auth.Keeper
+	Keeper *auth.Tokens
 	// Ready maps the name of each check to nil or to what is wrong. It must
 	// answer from what is known already and not wait for anything: a service
 	// manager asks it while tiers are down. Only the text of a Reason is

@@ -69,7 +69,7 @@ func inspect(ctx *fasthttp.RequestCtx) bool {
 // as it was read here: in chunks, or with a method that has none.
 func settle(ctx *fasthttp.RequestCtx) {
 	c := contentOf(ctx)
-	if c.asking || !c.Any() {
+	if c.asking || !c.Present() {
 		return
 	}
 	if c.Chunked || ctx.IsGet() || ctx.IsHead() || ctx.Response.ConnectionClose() {
@@ -80,7 +80,7 @@ func settle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	conn, watched := ctx.Conn().(watchedConn)
-	left := c.Rest(framing.Source(ctx.RequestBodyStream()))
+	left := c.Discard(framing.BufferedReader(ctx.RequestBodyStream()))
 	if left < 0 || left > 0 && !watched {
 		ctx.SetConnectionClose()
 	} else if left > 0 {
@@ -129,10 +129,10 @@ func (a *Admin) readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
 		return nil, errWanted
 	}
 	stream := ctx.RequestBodyStream()
-	if stream == nil || !c.Any() {
+	if stream == nil || !c.Present() {
 		return ctx.PostBody(), nil
 	}
-	in := framing.Source(stream)
+	in := framing.BufferedReader(stream)
 	if in == nil {
 		panic("BUG: this version of fasthttp does not say where it reads content from")
 	}

@@ -40,7 +40,7 @@ type App struct {
 	metrics *metrics.Set
 	numbers numbers
 	rooms   *rooms
-	front   *handlers.Switch
+	front   *handlers.Reloadable
 	passed  listen.Sockets // by the service manager
 	public  entrance
 	admin   *fasthttp.Server
@@ -119,7 +119,7 @@ func (a *App) begin(g *generation) {
 	a.remember(g)
 	a.registerMetrics()
 	a.registerGeneration(g)
-	a.front = handlers.NewSwitch(g.front)
+	a.front = handlers.NewReloadable(g.front)
 	a.public.server = &fasthttp.Server{ConnState: listen.ConnState}
 	a.front.Configure(a.public.server)
 	a.admin = g.admin.Server()
@@ -160,7 +160,7 @@ func (a *App) assemble(cfg *config.Config, before *generation) (*generation, err
 		return nil, err
 	}
 	g.front = handlers.New(g.handlersConfig(docs), handlers.Deps{
-		Cache: a.cache, Keeper: g.keeper, Metrics: a.metrics, Log: a.log, Bodies: a.rooms.bodies, Context: a.stopped,
+		Cache: a.cache, Tokens: g.keeper, Metrics: a.metrics, Log: a.log, Bodies: a.rooms.bodies, Context: a.stopped,
 		State: func() handlers.State { return handlers.State(a.state.Load()) },
 	})
 	g.admin = a.newAdmin(g)

@@ -26,7 +26,7 @@ type generation struct {
 	db     *source.DB       // nil without a database
 	kinds  []kind           // resources as configured and as the cache knows them
 	limits []*limit.Limiter // in the order of the configuration
-	keeper *auth.Keeper
+	keeper *auth.Tokens
 	front  *handlers.Server
 	admin  *admin.Admin
 }

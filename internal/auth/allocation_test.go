@@ -9,8 +9,8 @@ import (
 )
 
 func TestCheckAllocatesNothing(t *testing.T) {
-	k := keeper()
-	header := []byte("Bearer write-secret")
+	k := tokens()
+	header := [][]byte{[]byte("Bearer write-secret")}
 	if got := testing.AllocsPerRun(1000, func() { k.Check(header, auth.Write) }); got != 0 {
 		t.Errorf("Check allocates %v times, want 0", got)
 	}

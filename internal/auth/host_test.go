@@ -59,13 +59,13 @@ func FuzzHosts(f *testing.F) {
 
 func TestCheckLines(t *testing.T) {
 	k := auth.New([]auth.Token{{Name: "app", Scopes: auth.Write, Secret: "s"}})
-	f := func(want auth.Verdict, lines ...string) {
+	f := func(want auth.Result, lines ...string) {
 		t.Helper()
 		var raw [][]byte
 		for _, l := range lines {
 			raw = append(raw, []byte(l))
 		}
-		if _, got := k.CheckLines(raw, auth.Write); got != want {
+		if _, got := k.Check(raw, auth.Write); got != want {
 			t.Errorf("%q: got %v, want %v", lines, got, want)
 		}
 	}
@@ -74,7 +74,7 @@ func TestCheckLines(t *testing.T) {
 	f(auth.OK, "Bearer s")
 	f(auth.Unknown, "Bearer s", "Bearer s")
 	f(auth.Unknown, "Bearer x", "Bearer s")
-	if _, got := auth.New(nil).CheckLines([][]byte{[]byte("a"), []byte("b")}, auth.Write); got != auth.OK {
+	if _, got := auth.New(nil).Check([][]byte{[]byte("a"), []byte("b")}, auth.Write); got != auth.OK {
 		t.Errorf("with no tokens: got %v, want OK", got)
 	}
 }
@@ -86,14 +86,14 @@ func TestForeignLines(t *testing.T) {
 		}
 		return raw
 	}
-	if auth.ForeignOrigins(lines("http://a", "http://a"), "a") || auth.ForeignOrigins(nil, "a") {
+	if auth.ForeignOrigin(lines("http://a", "http://a"), "a") || auth.ForeignOrigin(nil, "a") {
 		t.Error("a page of this origin counts as foreign")
 	}
-	if !auth.ForeignOrigins(lines("http://a", "http://b"), "a") {
+	if !auth.ForeignOrigin(lines("http://a", "http://b"), "a") {
 		t.Error("one foreign line of two is overlooked")
 	}
 	for site, want := range map[string]bool{"same-origin": false, "none": false, "same-site": true, "cross-site": true, "": true, "x": true} {
-		if got := auth.ForeignSites(lines("same-origin", site)); got != want {
+		if got := auth.ForeignSite(lines("same-origin", site)); got != want {
 			t.Errorf("Sec-Fetch-Site %q: got %v, want %v", site, got, want)
 		}
 	}

@@ -6,55 +6,46 @@ import (
 	"strings"
 )
 
-// ForeignOrigin reports that a request was made by a web page of another
-// origin: origin is the value of the Origin header, host that of Host. Schemes
-// are not compared, because a balancer in front may have taken TLS off; where
-// Host has no port, it is the one that goes with the origin's scheme.
+// ForeignOrigin reports that a web page of another origin is behind a request:
+// origin is the lines of its Origin field, of which one foreign line is enough,
+// and host the value of Host. Schemes are not compared, because a balancer in
+// front may have taken TLS off; where Host has no port, it is the one that goes
+// with the origin's scheme.
 //
 // No Origin means that no page is behind the request (browsers send it with
 // everything but plain GET and HEAD). "null" and what is no origin at all are
 // foreign.
-func ForeignOrigin(origin, host string) bool {
-	if origin == "" {
-		return false
-	}
-	scheme, authority, found := strings.Cut(origin, "://")
-	if !found {
-		return true
-	}
-	var implied uint16
-	switch strings.ToLower(scheme) {
-	case "http":
-		implied = 80
-	case "https":
-		implied = 443
-	default:
-		return true
-	}
-	from, ok := parseAuthority(authority, implied)
-	if !ok {
-		return true
-	}
-	to, ok := parseAuthority(host, implied)
-	return !ok || from != to
-}
-
-// ForeignOrigins is ForeignOrigin for all lines of an Origin field: one foreign
-// line is enough.
-func ForeignOrigins(lines [][]byte, host string) bool {
-	for _, origin := range lines {
-		if ForeignOrigin(string(origin), host) {
+func ForeignOrigin(origin [][]byte, host string) bool {
+	for _, line := range origin {
+		if len(line) > 0 && !sameOrigin(string(line), host) {
 			return true
 		}
 	}
 	return false
 }
 
-// ForeignSites reports that a browser says, in Sec-Fetch-Site, that a page of
-// another origin is behind a request.
-func ForeignSites(lines [][]byte) bool {
-	for _, site := range lines {
-		if s := string(site); s != "same-origin" && s != "none" {
+// ports are the default ports of the schemes that a page can come by.
+var ports = map[string]uint16{"http": 80, "https": 443}
+
+func sameOrigin(origin, host string) bool {
+	scheme, page, _ := strings.Cut(origin, "://")
+	implied := ports[strings.ToLower(scheme)]
+	if implied == 0 {
+		return false
+	}
+	from, ok := parseAuthority(page, implied)
+	if !ok {
+		return false
+	}
+	to, ok := parseAuthority(host, implied)
+	return ok && from == to
+}
+
+// ForeignSite reports that a browser says, in the lines of Sec-Fetch-Site, that
+// a page of another origin is behind a request.
+func ForeignSite(lines [][]byte) bool {
+	for _, line := range lines {
+		if s := string(line); s != "same-origin" && s != "none" {
 			return true
 		}
 	}
@@ -67,19 +58,19 @@ type authority struct {
 	port uint16
 }
 
+// parseAuthority reads a host with or without a port; implied is the port where
+// there is none. The standard library's parsers are for addresses to dial: they
+// take zones, names of services and leading zeros, and each of those is a second
+// spelling that a comparison would have to know.
 func parseAuthority(s string, implied uint16) (authority, bool) {
-	host, port := s, ""
-	colon := strings.LastIndexByte(s, ':')
-	if colon >= 0 && !strings.HasSuffix(s, "]") {
-		host, port = s[:colon], s[colon+1:]
-	}
-	n := implied
-	if colon >= 0 && len(host) < len(s) {
+	host, n := s, implied
+	if colon := strings.LastIndexByte(s, ':'); colon >= 0 && !strings.HasSuffix(s, "]") {
+		port := s[colon+1:]
 		v, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || v == 0 || port[0] == '0' {
+		if err != nil || port[0] == '0' {
 			return authority{}, false
 		}
-		n = uint16(v)
+		host, n = s[:colon], uint16(v)
 	}
 	if inner, found := strings.CutPrefix(host, "["); found {
 		ip, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
@@ -98,12 +89,6 @@ func parseAuthority(s string, implied uint16) (authority, bool) {
 // send names in their ASCII form; anything else (user information, a path, a
 // list of origins) must not get as far as a comparison.
 func validHost(host string) bool {
-	for i := range len(host) {
-		c := host[i]
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !letter && c != '-' && c != '.' && c != '_' {
-			return false
-		}
-	}
-	return host != ""
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._"
+	return host != "" && strings.Trim(host, allowed) == ""
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,38 +18,29 @@ const (
 	Metrics                   // /metrics and /api/stats of the admin listener
 )
 
+// scopeNames are the names of the scopes in the order of their bits.
+var scopeNames = []string{"write", "admin", "metrics"}
+
+// String lists the names of the scopes in s.
 func (s Scope) String() string {
 	var names []string
-	for _, n := range scopeNames() {
-		if s&n.scope != 0 {
-			names = append(names, n.name)
+	for bit, name := range scopeNames {
+		if s&(1<<bit) != 0 {
+			names = append(names, name)
 		}
 	}
 	return strings.Join(names, " ")
 }
 
-type scopeName struct {
-	scope Scope
-	name  string
-}
-
-func scopeNames() []scopeName {
-	return []scopeName{{Write, "write"}, {Admin, "admin"}, {Metrics, "metrics"}}
-}
-
 // ParseScopes reads the names of a token's scopes as the configuration has
 // them.
-func ParseScopes(names []string) (Scope, error) {
-	var s Scope
-next:
+func ParseScopes(names []string) (s Scope, err error) {
 	for _, name := range names {
-		for _, n := range scopeNames() {
-			if n.name == name {
-				s |= n.scope
-				continue next
-			}
+		bit := slices.Index(scopeNames, name)
+		if bit < 0 {
+			return 0, fmt.Errorf("scope %q is unknown; auth.token.scopes may hold \"write\", \"admin\" and \"metrics\"", name)
 		}
-		return 0, fmt.Errorf("scope %q is unknown; auth.token.scopes may hold \"write\", \"admin\" and \"metrics\"", name)
+		s |= 1 << bit
 	}
 	return s, nil
 }

@@ -32,12 +32,12 @@ func (c Content) Reader(in *bufio.Reader) io.Reader {
 
 // maxRest is how much content that nobody has asked for is read for the sake of its
 // connection. Of more the rest is cheaper to lose with it.
-const maxRest = 256 << 10
+const maxDiscard = 256 << 10
 
 // Rest drops what has come already of content that nobody has read, and returns
 // how much is still to come before the next request; -1 where that is too much, or
 // nobody knows how much.
-func (c Content) Rest(in *bufio.Reader) int {
+func (c Content) Discard(in *bufio.Reader) int {
 	if c.Chunked || in == nil && c.Length > 0 {
 		return -1
 	}
@@ -46,7 +46,7 @@ func (c Content) Rest(in *bufio.Reader) int {
 		n, _ := in.Discard(int(min(left, int64(in.Buffered())))) // they are there
 		left -= int64(n)
 	}
-	if left > maxRest {
+	if left > maxDiscard {
 		return -1
 	}
 	return int(left)

@@ -124,14 +124,14 @@ func TestSource(t *testing.T) {
 	if err := req.ContinueReadBodyStream(in, 100, false); err != nil {
 		t.Fatal(err)
 	}
-	if got := framing.Source(req.BodyStream()); got != in {
+	if got := framing.BufferedReader(req.BodyStream()); got != in {
 		t.Fatalf("got %p, want %p", got, in)
 	}
 	if rest, err := io.ReadAll(in); err != nil || string(rest) != "abcde" {
 		t.Errorf("got %q, %v", rest, err)
 	}
 	for _, other := range []io.Reader{nil, strings.NewReader(""), bytes.NewReader(nil), (*bytes.Buffer)(nil), io.MultiReader()} {
-		if got := framing.Source(other); got != nil {
+		if got := framing.BufferedReader(other); got != nil {
 			t.Errorf("%T: got %v", other, got)
 		}
 	}

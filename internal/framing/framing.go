@@ -20,7 +20,7 @@ type Content struct {
 }
 
 // Any tells whether there is content.
-func (c Content) Any() bool { return c.Chunked || c.Length > 0 }
+func (c Content) Present() bool { return c.Chunked || c.Length > 0 }
 
 // Request checks all that there is to check before a request is answered: the
 // header as it came, the version, and the target. content is as Header says.
@@ -90,21 +90,21 @@ func field(line []byte, colon int, content *Content, sized *bool) Fault {
 	case 'c':
 		if colon == len("content-length") && is(line[:colon], "content-length") {
 			*sized = true
-			if content.Length = number(blankless(line[colon+1:])); content.Length < 0 {
+			if content.Length = number(trim(line[colon+1:])); content.Length < 0 {
 				return BadLength
 			}
 		}
 	case 'e':
-		if colon == len("expect") && is(line[:colon], "expect") && !is(blankless(line[colon+1:]), "100-continue") {
+		if colon == len("expect") && is(line[:colon], "expect") && !is(trim(line[colon+1:]), "100-continue") {
 			return Expectation
 		}
 	case 'h':
-		if colon == len("host") && is(line[:colon], "host") && !isHost(blankless(line[colon+1:])) {
+		if colon == len("host") && is(line[:colon], "host") && !isHost(trim(line[colon+1:])) {
 			return BadHost
 		}
 	case 't':
 		if colon == len("transfer-encoding") && is(line[:colon], "transfer-encoding") {
-			if content.Chunked = is(blankless(line[colon+1:]), "chunked"); !content.Chunked {
+			if content.Chunked = is(trim(line[colon+1:]), "chunked"); !content.Chunked {
 				return Coding
 			}
 		}
@@ -217,7 +217,7 @@ func lower(c byte) byte {
 }
 
 // blankless is a value without the blanks around it.
-func blankless(b []byte) []byte {
+func trim(b []byte) []byte {
 	for len(b) > 0 && isBlank(b[0]) {
 		b = b[1:]
 	}

@@ -57,7 +57,7 @@ func TestContent(t *testing.T) {
 		"X-Content-Length: 5\r\nA: b\r\n\r\n": {},
 	} {
 		got, fault := framing.Header([]byte(header))
-		if got != want || fault != framing.None || got.Any() != (want != framing.Content{}) {
+		if got != want || fault != framing.None || got.Present() != (want != framing.Content{}) {
 			t.Errorf("%q: got %+v, %q, want %+v", header, got, fault.Detail(), want)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // at the content's beginning. What it reads from is all that is missing, and it
 // does not say. A version of it that is built differently fails the tests, and
 // Source returns nil rather than something else.
-func Source(stream io.Reader) *bufio.Reader {
+func BufferedReader(stream io.Reader) *bufio.Reader {
 	v := reflect.ValueOf(stream)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
 		return nil

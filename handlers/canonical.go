@@ -14,8 +14,8 @@ import (
 // write would have to be sure that the row is still the same.
 
 // readElsewhere turns "the row goes by another name" into a redirect to it.
-func (r *record) readElsewhere(err error) error {
-	path, other := r.elsewhere(err)
+func (res *resource) redirectToCanonical(err error) error {
+	path, other := res.canonicalPath(err)
 	switch {
 	case !other:
 		return err
@@ -27,8 +27,8 @@ func (r *record) readElsewhere(err error) error {
 }
 
 // writeElsewhere turns it into the refusal of a write.
-func (r *record) writeElsewhere(err error) error {
-	path, other := r.elsewhere(err)
+func (res *resource) refuseNonCanonical(err error) error {
+	path, other := res.canonicalPath(err)
 	switch {
 	case !other:
 		return err
@@ -42,7 +42,7 @@ func (r *record) writeElsewhere(err error) error {
 
 // elsewhere returns the path of the row that err says was found, if it says so,
 // or "" if no path leads to it.
-func (r *record) elsewhere(err error) (path string, other bool) {
+func (res *resource) canonicalPath(err error) (path string, other bool) {
 	var spelling *source.SpellingError
 	if !errors.As(err, &spelling) {
 		return "", false
@@ -51,7 +51,7 @@ func (r *record) elsewhere(err error) (path string, other bool) {
 		return "", true
 	}
 	next := 0
-	for _, seg := range r.path {
+	for _, seg := range res.path {
 		text := seg.Literal
 		if seg.Param != "" {
 			v, reason := param.Param{Name: seg.Param, Type: seg.Type}.Parse(fmt.Sprint(spelling.Args[next]))

@@ -14,53 +14,53 @@ import (
 // call is one request on its way through the slow path: the request, and what
 // metrics and log want to know of it once it is answered. It belongs to the
 // goroutine of the request and dies with it.
-type call struct {
+type request struct {
 	*fasthttp.RequestCtx
-	server *Server
-	meter  *meter
-	tier   cache.Tier
-	id     string // X-Request-Id; "" until one is needed
-	rates  rates
-	cause  error // of a problem answered, for the log
-	body   int64 // bytes taken from the room for bodies
+	server    *Server
+	metrics   *requestMetrics
+	tier      cache.Tier
+	id        string // X-Request-Id; "" until one is needed
+	rates     rateHeaders
+	cause     error // of a problem answered, for the log
+	bodyBytes int64 // bytes taken from the room for bodies
 	// counted says that the answer is complete and counted: memory gave it.
 	counted bool
 	// expected says that a status of 500 or more is no fault: a health check.
 	expected bool
 
-	content  framing.Content // as the header has it
-	consumed bool            // it was read to its end
-	admitted bool            // the limits that cover the request have admitted it
-	asking   bool            // only whether the content is wanted: see expect
-	wanted   bool            // the answer to that
-	asked    time.Time       // when it was asked
+	content       framing.Content // as the header has it
+	contentRead   bool            // it was read to its end
+	admitted      bool            // the limits that cover the request have admitted it
+	expecting     bool            // only whether the content is wanted: see expect
+	contentWanted bool            // the answer to that
+	arrived       time.Time       // when it was asked
 }
 
 // Time is when the request's header had come. fasthttp does not know yet while
 // Expect is answered.
-func (c *call) Time() time.Time {
-	if c.asking {
-		return c.asked
+func (r *request) Time() time.Time {
+	if r.expecting {
+		return r.arrived
 	}
-	return c.RequestCtx.Time()
+	return r.RequestCtx.Time()
 }
 
 // callKey is where the router's handlers find their call.
-type callKey struct{}
+type requestKey struct{}
 
-func callOf(ctx *fasthttp.RequestCtx) *call {
-	c, ok := ctx.UserValue(callKey{}).(*call)
+func requestOf(ctx *fasthttp.RequestCtx) *request {
+	r, ok := ctx.UserValue(requestKey{}).(*request)
 	if !ok {
 		panic("BUG: a request reached a handler without its call")
 	}
-	return c
+	return r
 }
 
 // work admits the request to the tiers and gives it a deadline; done must be
 // called when the work is over. fasthttp's own context neither has a deadline
 // nor notices a client that is gone.
-func (c *call) work() (ctx context.Context, done func(), err error) {
-	s := c.server
+func (r *request) startWork() (ctx context.Context, done func(), err error) {
+	s := r.server
 	if s.inFlight.Add(1) > int64(s.config.MaxInFlight) {
 		s.inFlight.Add(-1)
 		return nil, nil, overloaded()
@@ -74,9 +74,11 @@ func (s *Server) release() { s.inFlight.Add(-1) }
 // deadlines hands out contexts that end a given time from now. Requests which
 // begin within the same moment share one: nobody cancels a request, and a
 // timer for each would be a tenth of the cost of a read from Redis.
-type deadlines struct{ present atomic.Pointer[moment] }
+type deadlines struct {
+	current atomic.Pointer[sharedDeadline]
+}
 
-type moment struct {
+type sharedDeadline struct {
 	context.Context
 	until time.Time // requests that begin later get the next
 }
@@ -85,42 +87,42 @@ type moment struct {
 // All calls have to name the same ones.
 func (s *deadlines) context(parent context.Context, d, grain time.Duration) context.Context {
 	now := time.Now()
-	if m := s.present.Load(); m != nil && now.Before(m.until) {
+	if m := s.current.Load(); m != nil && now.Before(m.until) {
 		return m.Context
 	}
 	until := now.Add(grain)
 	shared, cancel := context.WithDeadline(parent, until.Add(d))
 	context.AfterFunc(shared, cancel) // nobody may cancel it before
-	s.present.Store(&moment{shared, until})
+	s.current.Store(&sharedDeadline{shared, until})
 	return shared
 }
 
 // operation answers one request or says why not. It writes nothing when it
 // returns an error.
-type operation func(c *call) error
+type operation func(r *request) error
 
 // handler adapts an operation to the router.
-func handler(m *meter, op operation) fasthttp.RequestHandler {
+func handler(m *requestMetrics, op operation) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		c := callOf(ctx)
-		c.meter = m
-		if err := op(c); err != nil {
-			c.fail(err)
+		r := requestOf(ctx)
+		r.metrics = m
+		if err := op(r); err != nil {
+			r.fail(err)
 		}
 	}
 }
 
 // fail answers with the problem that err stands for.
-func (c *call) fail(err error) {
+func (r *request) fail(err error) {
 	p := problemOf(err)
-	c.cause = p.cause
-	p.write(&c.Response)
+	r.cause = p.cause
+	p.write(&r.Response)
 }
 
 // json answers with a body that nobody will change any more.
-func (c *call) json(status int, cacheControl, body []byte) {
-	c.SetStatusCode(status)
-	c.Response.Header.SetContentTypeBytes(valueJSON)
-	c.Response.Header.SetCanonical(headerCacheControl, cacheControl)
-	c.Response.SetBodyRaw(body)
+func (r *request) json(status int, cacheControl, body []byte) {
+	r.SetStatusCode(status)
+	r.Response.Header.SetContentTypeBytes(valueJSON)
+	r.Response.Header.SetCanonical(headerCacheControl, cacheControl)
+	r.Response.SetBodyRaw(body)
 }

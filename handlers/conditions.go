@@ -178,7 +178,7 @@ const (
 
 // hopeless says why the conditions of a write cannot hold, whatever the record
 // is, or cannot be read. It spares the record its guard.
-func (p preconditions) hopeless(r *cache.Resource) error {
+func (p preconditions) unsatisfiable(r *cache.Resource) error {
 	strong := func(_ []byte, weak bool) bool { return !weak }
 	switch {
 	case p.match != nil && !isStar(p.match) && (r.Envelope != "" || !anyTag(p.match, strong)):
@@ -225,7 +225,7 @@ func (p preconditions) in(ctx context.Context, r *cache.Resource) context.Contex
 // holds judges If-Match for an answer to a GET or HEAD that would be 200 with
 // this validator; nil: it has none (RFC 9110, 13.2.2, step 1). What would be
 // another status is answered as it is (13.2.1).
-func holds(h *fasthttp.RequestHeader, etag []byte) error {
+func checkIfMatch(h *fasthttp.RequestHeader, etag []byte) error {
 	if h.PeekCanonical(headerIfMatch) == nil {
 		return nil
 	}
@@ -245,13 +245,13 @@ func holds(h *fasthttp.RequestHeader, etag []byte) error {
 // that a write could depend on, such as a batch: conditions are refused there,
 // too, and never ignored.
 func untagged(op operation) operation {
-	return func(c *call) error {
-		if err := holds(&c.Request.Header, nil); err != nil {
+	return func(r *request) error {
+		if err := checkIfMatch(&r.Request.Header, nil); err != nil {
 			return err
 		}
-		if len(c.Request.Header.PeekAll("If-Record-Match")) > 0 {
+		if len(r.Request.Header.PeekAll("If-Record-Match")) > 0 {
 			return refuse(fasthttp.StatusPreconditionFailed, reasonNoRecord)
 		}
-		return op(c)
+		return op(r)
 	}
 }

@@ -9,7 +9,7 @@ import (
 // target is a record's path and key template, for operators who name records
 // by either.
 type target struct {
-	*record
+	*resource
 	path []param.Segment
 }
 

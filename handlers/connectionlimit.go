@@ -18,7 +18,7 @@ func (s *Server) Refusals() [][]byte {
 		"as many connections are open as the server may have; try again after the time in Retry-After, or over a connection you have")
 	body := p.appendJSON(nil)
 	cors := ""
-	if s.origins.all {
+	if s.cors.all {
 		cors = "Access-Control-Allow-Origin: *\r\n"
 	}
 	var all [][]byte

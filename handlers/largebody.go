@@ -12,7 +12,7 @@ import (
 // part by part, from where the bytes lie. fasthttp closes it when all has been
 // written, when the peer is gone, and when another answer is given in its place:
 // only then is what it was made of accounted for no more.
-type parcel struct {
+type largeBody struct {
 	memory  *cache.Cache
 	parts   [][]byte
 	entries []*cache.Entry // of which Send was called
@@ -21,10 +21,10 @@ type parcel struct {
 }
 
 // parcelFrom is the size from which on an answer is sent as a parcel.
-const parcelFrom = 64 << 10
+const largeBodyFrom = 64 << 10
 
 // add appends bytes that belong to no large entry.
-func (p *parcel) add(part []byte) {
+func (p *largeBody) add(part []byte) {
 	if len(part) > 0 {
 		p.parts = append(p.parts, part)
 		p.size += len(part)
@@ -33,7 +33,7 @@ func (p *parcel) add(part []byte) {
 
 // hold notes that parts of the entry are to be sent. false means that there is
 // no room for it.
-func (p *parcel) hold(e *cache.Entry) bool {
+func (p *largeBody) hold(e *cache.Entry) bool {
 	if !p.memory.Send(e) {
 		return false
 	}
@@ -42,7 +42,7 @@ func (p *parcel) hold(e *cache.Entry) bool {
 }
 
 // take takes room for what belongs to no large entry.
-func (p *parcel) take(bytes int) bool {
+func (p *largeBody) take(bytes int) bool {
 	if !p.memory.Room().Take(int64(bytes)) {
 		return false
 	}
@@ -51,13 +51,13 @@ func (p *parcel) take(bytes int) bool {
 }
 
 // owe takes room whether it is there or not.
-func (p *parcel) owe(bytes int) {
+func (p *largeBody) owe(bytes int) {
 	p.memory.Room().Add(int64(bytes))
 	p.bytes += int64(bytes)
 }
 
 // Close implements io.Closer. It may be called more than once.
-func (p *parcel) Close() error {
+func (p *largeBody) Close() error {
 	for _, e := range p.entries {
 		p.memory.Sent(e)
 	}
@@ -67,7 +67,7 @@ func (p *parcel) Close() error {
 }
 
 // WriteTo implements io.WriterTo.
-func (p *parcel) WriteTo(w io.Writer) (n int64, err error) {
+func (p *largeBody) WriteTo(w io.Writer) (n int64, err error) {
 	for _, part := range p.parts {
 		m, err := w.Write(part)
 		n += int64(m)
@@ -79,7 +79,7 @@ func (p *parcel) WriteTo(w io.Writer) (n int64, err error) {
 }
 
 // Read implements io.Reader, for whoever does not know WriteTo.
-func (p *parcel) Read(b []byte) (n int, err error) {
+func (p *largeBody) Read(b []byte) (n int, err error) {
 	for n < len(b) && len(p.parts) > 0 {
 		m := copy(b[n:], p.parts[0])
 		n += m
@@ -93,30 +93,9 @@ func (p *parcel) Read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// setBody makes front and back the body of the answer; front belongs to the
-// entry. What is large is sent as a parcel: false means that there is no room for
-// it.
-func (s *Server) setBody(ctx *fasthttp.RequestCtx, e *cache.Entry, front, back []byte) bool {
-	if !e.Large() {
-		if len(back) > 0 {
-			front = append(append(make([]byte, 0, len(front)+len(back)), front...), back...)
-		}
-		ctx.Response.SetBodyRaw(front)
-		return true
-	}
-	p := &parcel{memory: s.memory}
-	if !ctx.IsHead() && !p.hold(e) { // to a HEAD only the length is told
-		return false
-	}
-	p.add(front)
-	p.add(back)
-	ctx.Response.SetBodyStream(p, p.size)
-	return true
-}
-
 // congested is the answer while large answers on their way take all the memory
 // there is for them.
-func congested() *problem {
+func answersOverBudget() *problem {
 	return &problem{status: fasthttp.StatusServiceUnavailable, retry: true,
 		detail: "answers on their way to other clients take as much memory as the server may use for them; try again after the time in Retry-After"}
 }

@@ -11,13 +11,13 @@ import (
 
 // TestElsewhere makes the path of a row out of its own parameters.
 func TestElsewhere(t *testing.T) {
-	rec := &record{path: []param.Segment{
+	res := &resource{path: []param.Segment{
 		{Literal: "pair"}, {Param: "a", Type: param.String}, {Literal: "of"}, {Param: "b", Type: param.Int},
 	}}
 	f := func(want string, args ...any) {
 		t.Helper()
 		err := fmt.Errorf("loading: %w", &source.SpellingError{Args: args})
-		if got, other := rec.elsewhere(err); got != want || !other {
+		if got, other := res.canonicalPath(err); got != want || !other {
 			t.Errorf("%q: got %q, %v, want %q", args, got, other, want)
 		}
 	}
@@ -26,17 +26,17 @@ func TestElsewhere(t *testing.T) {
 	f("/pair/%2F%2Fevil.test/of/1", "//evil.test", int64(1))
 	f("", "a\nb", int64(1)) // no path can spell it
 	f("")
-	if _, other := rec.elsewhere(errors.New("else")); other {
+	if _, other := res.canonicalPath(errors.New("else")); other {
 		t.Error("any error is taken for another spelling")
 	}
 	for _, c := range []struct {
 		err    error
 		status int
 	}{
-		{rec.readElsewhere(&source.SpellingError{Args: source.Args{"x", int64(1)}}), 308},
-		{rec.readElsewhere(&source.SpellingError{}), 404},
-		{rec.writeElsewhere(&source.SpellingError{Args: source.Args{"x", int64(1)}}), 409},
-		{rec.writeElsewhere(&source.SpellingError{}), 409},
+		{res.redirectToCanonical(&source.SpellingError{Args: source.Args{"x", int64(1)}}), 308},
+		{res.redirectToCanonical(&source.SpellingError{}), 404},
+		{res.refuseNonCanonical(&source.SpellingError{Args: source.Args{"x", int64(1)}}), 409},
+		{res.refuseNonCanonical(&source.SpellingError{}), 409},
 	} {
 		if p := problemOf(c.err); p.status != c.status || (p.location != "") != (c.status == 308) {
 			t.Errorf("got %d with %q, want %d", p.status, p.location, c.status)

@@ -15,11 +15,11 @@ import (
 // start, so that the fast path only adds; the others appear with the first
 // answer of their kind, and are found without a look at their labels from then
 // on.
-type meter struct {
+type requestMetrics struct {
 	set      *metrics.Set
 	resource string
-	memory   [hitCongested]*metrics.Counter // by hitCode
-	seconds  *metrics.Histogram             // of memory hits
+	memory   [hitOverBudget]*metrics.Counter // by hitCode
+	seconds  *metrics.Histogram              // of memory hits
 
 	answers [len(cache.Tiers)][maxStatus]atomic.Pointer[metrics.Counter]
 	times   [len(cache.Tiers)]atomic.Pointer[metrics.Histogram]
@@ -35,13 +35,13 @@ const (
 	hitOK hitCode = iota
 	hitNotModified
 	hitMissing
-	hitCongested // no answer: there was no room for one
+	hitOverBudget // no answer: there was no room for one
 )
 
 func (c hitCode) status() int { return [...]int{200, 304, 404}[c] }
 
-func newMeter(set *metrics.Set, resource string) *meter {
-	m := &meter{set: set, resource: resource}
+func newRequestMetrics(set *metrics.Set, resource string) *requestMetrics {
+	m := &requestMetrics{set: set, resource: resource}
 	m.seconds = m.histogram(cache.TierMemory)
 	for c := range m.memory {
 		m.memory[c] = m.counter(cache.TierMemory, hitCode(c).status())
@@ -50,23 +50,23 @@ func newMeter(set *metrics.Set, resource string) *meter {
 }
 
 // newBareMeter is a meter for answers that no memory hit can give.
-func newBareMeter(set *metrics.Set, resource string) *meter {
-	return &meter{set: set, resource: resource}
+func newColdMetrics(set *metrics.Set, resource string) *requestMetrics {
+	return &requestMetrics{set: set, resource: resource}
 }
 
 // hit counts an answer of the fast path.
-func (m *meter) hit(at metrics.Stripe, c hitCode, took time.Duration) {
+func (m *requestMetrics) hit(at metrics.Stripe, c hitCode, took time.Duration) {
 	m.memory[c].AddAt(at, 1)
 	m.seconds.ObserveAt(at, took)
 }
 
 // count counts any other answer.
-func (m *meter) count(tier cache.Tier, status int, took time.Duration) {
+func (m *requestMetrics) count(tier cache.Tier, status int, took time.Duration) {
 	m.counter(tier, status).Inc()
 	m.histogram(tier).Observe(took)
 }
 
-func (m *meter) counter(tier cache.Tier, status int) *metrics.Counter {
+func (m *requestMetrics) counter(tier cache.Tier, status int) *metrics.Counter {
 	known := &m.answers[tier][status]
 	if c := known.Load(); c != nil {
 		return c
@@ -79,7 +79,7 @@ func (m *meter) counter(tier cache.Tier, status int) *metrics.Counter {
 	return c
 }
 
-func (m *meter) histogram(tier cache.Tier) *metrics.Histogram {
+func (m *requestMetrics) histogram(tier cache.Tier) *metrics.Histogram {
 	if h := m.times[tier].Load(); h != nil {
 		return h
 	}

@@ -15,7 +15,7 @@ func TestSwitch(t *testing.T) {
 	f := newFixture(t)
 	f.reads = held
 	next := newFixture(t, func(c *Config, _ *Deps) { c.Resources[0].CacheControl = "max-age=7" })
-	w := NewSwitch(f.Server)
+	w := NewReloadable(f.Server)
 	srv := &fasthttp.Server{}
 	w.Configure(srv)
 	ask := func(path string) *fasthttp.RequestCtx {

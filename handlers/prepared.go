@@ -6,14 +6,14 @@ import "github.com/valyala/fasthttp"
 // finished header is a few small memory copies, while setting one field has
 // fasthttp look for line breaks in it and for its name among the others: for
 // a memory hit that would be half of the work.
-type shapes struct {
+type preparedHeaders struct {
 	plain   fasthttp.ResponseHeader // no compressed variant
 	packed  fasthttp.ResponseHeader // with a compressed variant to choose
 	missing fasthttp.ResponseHeader // the 404
 }
 
 // init builds the shapes. They must not change afterwards.
-func (t *shapes) init(o *origins, cacheControl []byte) {
+func (t *preparedHeaders) init(o *corsPolicy, cacheControl []byte) {
 	for _, h := range []*fasthttp.ResponseHeader{&t.plain, &t.packed, &t.missing} {
 		// As Configure tells the server; CopyTo carries it along.
 		h.SetNoDefaultContentType(true)
@@ -31,7 +31,7 @@ func (t *shapes) init(o *origins, cacheControl []byte) {
 }
 
 // vary names the request fields that the choice of an answer depends on.
-func vary(h *fasthttp.ResponseHeader, o *origins, encoding bool) {
+func vary(h *fasthttp.ResponseHeader, o *corsPolicy, encoding bool) {
 	switch origin := o.varies(); {
 	case encoding && origin:
 		h.SetCanonical(headerVary, valueVaryEncodingAndOrigin)

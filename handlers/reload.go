@@ -9,31 +9,31 @@ import (
 // Switch is the handler of a listener whose configuration changes: it hands
 // each request to the Server of the day. Connections, and fasthttp's server,
 // outlive the Servers. It is safe for concurrent use.
-type Switch struct{ current atomic.Pointer[Server] }
+type Reloadable struct{ current atomic.Pointer[Server] }
 
 // NewSwitch returns a Switch that begins with s.
-func NewSwitch(s *Server) *Switch {
-	w := &Switch{}
+func NewReloadable(s *Server) *Reloadable {
+	w := &Reloadable{}
 	w.current.Store(s)
 	return w
 }
 
 // Current is the Server that takes requests now.
-func (w *Switch) Current() *Server { return w.current.Load() }
+func (w *Reloadable) Current() *Server { return w.current.Load() }
 
 // Swap makes next take the requests from now on. The Server before it answers
 // what it has begun; see Server.Busy.
-func (w *Switch) Swap(next *Server) {
-	w.current.Swap(next).next.Store(next)
+func (w *Reloadable) Swap(next *Server) {
+	w.current.Swap(next).successor.Store(next)
 }
 
 // Configure sets up srv once, before it serves. MaxHeader, MaxBody and
 // MaxConnections are the first Server's for good, because fasthttp reads them
 // without a lock.
-func (w *Switch) Configure(srv *fasthttp.Server) {
+func (w *Reloadable) Configure(srv *fasthttp.Server) {
 	w.Current().Configure(srv)
 	srv.Handler = func(ctx *fasthttp.RequestCtx) { w.current.Load().serve(ctx) }
-	srv.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) { w.current.Load().refuseUnread(ctx, err) }
+	srv.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) { w.current.Load().refuseUnreadable(ctx, err) }
 	srv.ExpectHandler = func(ctx *fasthttp.RequestCtx) int { return w.current.Load().expect(ctx) }
 }
 
@@ -45,17 +45,17 @@ func (w *Switch) Configure(srv *fasthttp.Server) {
 // there before anybody asks for the count: so either the request sees it, or it
 // is seen here. Those that memory answers do not count. They touch nothing that
 // is ever closed.
-func (s *Server) Busy() bool { return s.users.Load() != 0 }
+func (s *Server) Busy() bool { return s.active.Load() != 0 }
 
 // begin counts a request that memory cannot answer, unless a successor is to
 // have it.
-func (s *Server) begin() (successor *Server) {
-	s.users.Add(1)
-	if next := s.next.Load(); next != nil {
-		s.users.Add(-1)
+func (s *Server) enter() (successor *Server) {
+	s.active.Add(1)
+	if next := s.successor.Load(); next != nil {
+		s.active.Add(-1)
 		return next
 	}
 	return nil
 }
 
-func (s *Server) end() { s.users.Add(-1) }
+func (s *Server) leave() { s.active.Add(-1) }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -33,14 +32,14 @@ const (
 )
 
 // quota is a Limit as requests need it.
-type quota struct {
+type limitRule struct {
 	Limit
 	header []byte
 	detail string // of a refusal
 }
 
-func newQuota(l Limit) *quota {
-	q := &quota{Limit: l}
+func newLimitRule(l Limit) *limitRule {
+	q := &limitRule{Limit: l}
 	if l.By == ByHeader {
 		var h fasthttp.RequestHeader
 		h.Set(l.Header, "x") // fasthttp knows how it writes names
@@ -54,7 +53,7 @@ func newQuota(l Limit) *quota {
 }
 
 // covers tells whether the quota counts requests for path, as it came.
-func (q *quota) covers(path []byte) bool {
+func (q *limitRule) covers(path []byte) bool {
 	for i := range q.Paths {
 		if q.Paths[i].Covers(path) {
 			return true
@@ -64,8 +63,8 @@ func (q *quota) covers(path []byte) bool {
 }
 
 // quotasOf are the quotas that may cover requests for a path template.
-func (s *Server) quotasOf(path []param.Segment) (all []*quota) {
-	for _, q := range s.quotas {
+func (s *Server) limitsOf(path []param.Segment) (all []*limitRule) {
+	for _, q := range s.limits {
 		if slices.ContainsFunc(q.Paths, func(p param.Area) bool { return p.Meets(path) }) {
 			all = append(all, q)
 		}
@@ -75,11 +74,11 @@ func (s *Server) quotasOf(path []param.Segment) (all []*quota) {
 
 // rates is what limits have to say in an answer's headers. The zero value is
 // what requests have that no limit covers.
-type rates struct {
+type rateHeaders struct {
 	state, policy []byte
 }
 
-func (r *rates) add(l *limit.Limiter, d limit.Decision) {
+func (r *rateHeaders) add(l *limit.Limiter, d limit.Decision) {
 	if len(r.state) > 0 {
 		r.state, r.policy = append(r.state, ", "...), append(r.policy, ", "...)
 	}
@@ -87,10 +86,10 @@ func (r *rates) add(l *limit.Limiter, d limit.Decision) {
 	r.policy = append(r.policy, l.Policy()...)
 }
 
-func (r *rates) reset() { r.state, r.policy = r.state[:0], r.policy[:0] }
+func (r *rateHeaders) reset() { r.state, r.policy = r.state[:0], r.policy[:0] }
 
 // write puts the headers on an answer.
-func (r *rates) write(h *fasthttp.ResponseHeader) {
+func (r *rateHeaders) write(h *fasthttp.ResponseHeader) {
 	if len(r.state) > 0 {
 		h.SetCanonical(headerRateLimit, r.state)
 		h.SetCanonical(headerRateLimitPolicy, r.policy)
@@ -98,14 +97,14 @@ func (r *rates) write(h *fasthttp.ResponseHeader) {
 }
 
 // maxQuotas bounds the limits that may cover one request.
-const maxQuotas = 64
+const maxLimits = 64
 
 // tryQuotas decides from what this instance knows, for the fast path. Unless it
 // admits, nothing was taken from any limit, and the slow path decides: it can
 // ask the shared tier, and knows how to refuse.
-func (s *Server) tryQuotas(ctx *fasthttp.RequestCtx, quotas []*quota, path []byte, sc *scratch) limit.Verdict {
+func (s *Server) tryLimits(ctx *fasthttp.RequestCtx, quotas []*limitRule, path []byte, sc *scratch) limit.Verdict {
 	sc.rates.reset()
-	var taken [maxQuotas]limit.Decision
+	var taken [maxLimits]limit.Decision
 	for i, q := range quotas {
 		if !q.covers(path) {
 			continue
@@ -124,21 +123,21 @@ func (s *Server) tryQuotas(ctx *fasthttp.RequestCtx, quotas []*quota, path []byt
 }
 
 // admit decides for the slow path, asking the shared tier if need be.
-func (s *Server) admit(c *call) error {
-	path, timeout := c.URI().PathOriginal(), s.config.RequestTimeout
-	if c.IsOptions() || string(path) == "/healthz" {
+func (s *Server) admit(r *request) error {
+	path, timeout := r.URI().PathOriginal(), s.config.RequestTimeout
+	if r.IsOptions() || string(path) == "/healthz" {
 		return nil // preflights and load balancers' questions are not the client's work
 	}
 	sc := s.scratch.Get().(*scratch)
 	defer s.scratch.Put(sc)
-	var taken [maxQuotas]limit.Decision
-	for i, q := range s.quotas {
+	var taken [maxLimits]limit.Decision
+	for i, q := range s.limits {
 		if !q.covers(path) {
 			continue
 		}
-		subject := s.subject(c.RequestCtx, q, sc)
+		subject := s.subject(r.RequestCtx, q, sc)
 		d := q.Limiter.Take(s.deadlines.context(s.deps.Context, timeout, timeout/32), subject)
-		c.rates.add(q.Limiter, d)
+		r.rates.add(q.Limiter, d)
 		if d.Verdict == limit.Admitted {
 			taken[i] = d
 			continue
@@ -152,12 +151,12 @@ func (s *Server) admit(c *call) error {
 }
 
 // subject is what the quota counts this request as. It lives in sc.
-func (s *Server) subject(ctx *fasthttp.RequestCtx, q *quota, sc *scratch) []byte {
+func (s *Server) subject(ctx *fasthttp.RequestCtx, q *limitRule, sc *scratch) []byte {
 	switch q.By {
 	case ByClient:
 		client, foreign := s.proxies.clientOf(ctx)
 		if foreign {
-			s.foreign.warn(ctx.RemoteAddr())
+			s.untrusted.warn(ctx.RemoteAddr())
 		}
 		raw := client.As16()
 		sc.subject = append(sc.subject[:0], raw[:]...)
@@ -169,16 +168,13 @@ func (s *Server) subject(ctx *fasthttp.RequestCtx, q *quota, sc *scratch) []byte
 	return sc.subject
 }
 
-// retryAfter is the value of Retry-After for a wait known to be d.
-func retryAfter(d time.Duration) string { return strconv.FormatInt(limit.Seconds(d), 10) }
-
 // IdleLimits names the paths of limits that no route is below: most likely they
 // are misspelt, and protect nothing. Limits are numbered as in Config.
 func (s *Server) IdleLimits() (idle []IdleLimit) {
-	for i, q := range s.quotas {
+	for i, q := range s.limits {
 		for _, p := range q.Paths {
-			covers := func(r row) bool { return p.Meets(segmentsOf(r.path)) }
-			if !slices.ContainsFunc(s.table, covers) {
+			covers := func(r route) bool { return p.Meets(segmentsOf(r.path)) }
+			if !slices.ContainsFunc(s.routes, covers) {
 				idle = append(idle, IdleLimit{i, "path " + strconv.Quote(p.String()) + " of limit " + strconv.Quote(q.Limiter.Name()) + " covers no route"})
 			}
 		}

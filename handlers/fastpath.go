@@ -1,0 +1,108 @@
+package handlers
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/cache"
+	"hearth/internal/limit"
+	"hearth/internal/source"
+)
+
+// hot answers a GET or HEAD from memory if it can do so without allocating.
+// With done false nothing was written and the slow path has to answer; m then
+// says which record is asked for, if that much is clear already.
+//
+// It reads the request line as it came: fasthttp's own path is normalised,
+// and a normalised path may name another record than the client meant.
+func (s *Server) fastPath(ctx *fasthttp.RequestCtx) (m miss, done bool) {
+	req := &ctx.Request.Header
+	if !req.IsGet() && !req.IsHead() {
+		return miss{}, false
+	}
+	target := req.RequestURI()
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		if bytes.IndexByte(target[i:], '#') >= 0 {
+			return miss{}, false
+		}
+		target = target[:i]
+	}
+	cut := bytes.LastIndexByte(target, '/') + 1
+	route := s.fastRoutes[string(target[:cut])]
+	if route == nil {
+		return miss{}, false
+	}
+	raw := target[cut:]
+	if !route.kind.IsCanonical(raw) || route.shadowed(raw) || !endsAtHeader(req) || req.PeekCanonical(headerIfMatch) != nil {
+		return miss{}, false
+	}
+	sc := s.scratch.Get().(*scratch)
+	limited := len(route.limits) > 0
+	if limited && s.tryLimits(ctx, route.limits, target, sc) != limit.Admitted {
+		s.scratch.Put(sc)
+		return miss{fastRoute: route, raw: raw}, false
+	}
+	sc.buf = route.key.One(sc.buf[:0], raw)
+	// The clock was read after the last byte of the request came in. So a
+	// process that was stopped and wakes up serves nothing on an old reading.
+	entry, ttl := s.memory.Hit(route.Resource, sc.buf, ctx.Time())
+	if entry == nil || entry.Large() { // large answers are kept account of, see parcel
+		m = miss{fastRoute: route, raw: raw, admitted: true, large: entry != nil}
+		if limited {
+			m.rates = rateHeaders{bytes.Clone(sc.rates.state), bytes.Clone(sc.rates.policy)}
+		}
+		s.scratch.Put(sc)
+		return m, false
+	}
+	if entry.Due(ttl) && s.memory.TakeRefresh(route.Resource, entry) {
+		s.memory.Refresh(route.Resource, string(sc.buf), miss{fastRoute: route, raw: raw}.args(), entry)
+	}
+	s.answerHit(ctx, route.resource, sc, entry, ttl)
+	if limited {
+		sc.rates.write(&ctx.Response.Header)
+	}
+	s.scratch.Put(sc)
+	return miss{}, true
+}
+
+// miss is a record that the fast path has not answered: its route, and the
+// parameter, which aliases the request and is canonical.
+type miss struct {
+	*fastRoute
+	raw      []byte
+	large    bool        // memory has it
+	admitted bool        // the limits that cover it have admitted it …
+	rates    rateHeaders // … and say this
+}
+
+// args are the record's parameters. They alias no request.
+func (m miss) args() source.Args {
+	v, reason := m.params[0].Parse(string(m.raw))
+	if reason != "" {
+		panic("BUG: a canonical parameter " + reason)
+	}
+	return source.Args{v.Arg}
+}
+
+// answerHit writes a fresh entry of memory and counts it. false means that there
+// is no room for a large one, and nothing was counted.
+func (s *Server) answerHit(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, entry *cache.Entry, ttl time.Duration) bool {
+	code := s.writeEntry(ctx, res, sc, entry)
+	if code == hitOverBudget {
+		return false
+	}
+	sc.buf = append(sc.buf[:0], valueMemoryHit...)
+	sc.buf = strconv.AppendInt(sc.buf, int64(ttl/time.Second), 10)
+	ctx.Response.Header.SetCanonical(headerCacheStatus, sc.buf)
+	s.cors.writeHeaders(ctx)
+	s.writeRequestHeaders(ctx)
+	took := time.Since(ctx.Time())
+	res.metrics.hit(sc.stripe, code, took)
+	if s.watches(took) {
+		s.watch(ctx, code.status(), took)
+	}
+	return true
+}

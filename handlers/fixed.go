@@ -1,0 +1,46 @@
+package handlers
+
+import "github.com/valyala/fasthttp"
+
+// root answers as the recipe does, so that a first request shows a live server.
+func root(r *request) error {
+	r.json(fasthttp.StatusOK, valueNoCache, []byte(`{"Hello":"World"}`))
+	return nil
+}
+
+// docsPage serves the interactive page. Its policy keeps anything but the
+// page's own scripts from running, as the page talks to this very server.
+func (s *Server) docsPage(r *request) error {
+	h := &r.Response.Header
+	h.SetContentType("text/html; charset=utf-8")
+	h.SetCanonical(headerCacheControl, valueNoCache)
+	h.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
+	if s.config.Docs.CSP != "" {
+		h.Set(fasthttp.HeaderContentSecurityPolicy, s.config.Docs.CSP)
+	}
+	r.Response.SetBodyRaw(s.config.Docs.Page)
+	return nil
+}
+
+// openAPI serves the document that describes this configuration.
+func (s *Server) openAPI(r *request) error {
+	r.json(fasthttp.StatusOK, valueNoCache, s.config.Docs.OpenAPI)
+	return nil
+}
+
+// health tells a load balancer whether to send requests here. It speaks of
+// this process only: were it to follow a tier, the whole fleet would leave the
+// balancer at the moment Redis does. For the same reason it is never refused
+// for want of room.
+func (s *Server) health(r *request) error {
+	status, body := fasthttp.StatusOK, `{"status":"ok"}`
+	switch s.deps.State() {
+	case Starting:
+		status, body = fasthttp.StatusServiceUnavailable, `{"status":"starting"}`
+	case Draining:
+		status, body = fasthttp.StatusServiceUnavailable, `{"status":"draining"}`
+	}
+	r.expected = true
+	r.json(status, valueNoStore, []byte(body))
+	return nil
+}

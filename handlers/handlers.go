@@ -1,0 +1,74 @@
+// Package handlers is the public HTTP of Hearth: it finds the resource a path
+// names, builds the record's key, asks the cache and shapes the answer.
+//
+// A read that memory can answer and any other request take two ways that
+// share nothing but the last step. The first, in fastpath.go, matches bytes of the
+// request line and allocates nothing; it gives up on whatever is unusual. The
+// second goes through a router, knows every rule, and may be slow. So the one
+// stays small enough to be read at a glance, and the other needs no tricks.
+package handlers
+
+import (
+	"math"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/internal/auth"
+	"hearth/internal/room"
+)
+
+// New returns a Server. It panics on a Config that contradicts itself, which
+// a validated configuration file cannot bring about.
+func New(config Config, deps Deps) *Server {
+	s := &Server{
+		config: config.withDefaults(), deps: deps,
+		memory: deps.Cache, reads: deps.Cache, writes: deps.Cache, counters: deps.Cache,
+		cors: newCORSPolicy(config.CORS), hosts: auth.NewHosts(config.Hosts),
+		other:   newColdMetrics(deps.Metrics, ""),
+		proxies: newProxies(config.TrustedProxies), untrusted: newUntrustedLog(deps.Log),
+	}
+	if s.deps.Bodies == nil {
+		s.deps.Bodies = room.New(math.MaxInt64 / 2)
+	}
+	s.scratch.New = func() any {
+		return &scratch{buf: make([]byte, 0, 1024), stripe: deps.Metrics.Stripe()}
+	}
+	if len(config.Limits) > maxLimits {
+		panic("BUG: more limits than one request may be covered by")
+	}
+	for _, l := range config.Limits {
+		s.limits = append(s.limits, newLimitRule(l))
+	}
+	s.buildRoutes()
+	return s
+}
+
+// writeBuffer holds the answers to 16 small pipelined requests, so that they
+// leave in one write.
+const writeBuffer = 8 << 10
+
+// Configure sets the limits, timeouts and the error handler that Handler
+// relies on. Call it before srv serves; it leaves Handler itself to the
+// caller, who may swap Servers at a reload.
+func (s *Server) Configure(srv *fasthttp.Server) {
+	srv.ErrorHandler = s.refuseUnreadable
+	srv.ExpectHandler = s.expect
+	srv.HeaderReceived = hideContent
+	srv.ReadBufferSize = s.config.MaxHeader
+	srv.MaxRequestBodySize = s.config.MaxBody
+	srv.StreamRequestBody = true // see readBody
+	srv.ReadTimeout = s.config.ReadTimeout
+	srv.WriteTimeout = s.config.WriteTimeout
+	srv.IdleTimeout = s.config.IdleTimeout
+	srv.Concurrency = s.config.MaxConnections
+	srv.WriteBufferSize = writeBuffer
+	srv.NoDefaultServerHeader = true
+	srv.NoDefaultContentType = true
+	srv.DisablePreParseMultipartForm = true
+	srv.SecureErrorLogMessage = true
+	srv.CloseOnShutdown = true
+	srv.Logger = wireLog{s.deps.Log}
+}
+
+// Handler answers every request of the public listener.
+func (s *Server) Handler() fasthttp.RequestHandler { return s.serve }
