@@ -94,6 +94,11 @@ var keepers = []keeper{
 		because: "one HTTP server in the binary is enough; the profiler is written for net/http, and methods have their names there",
 	},
 	{
+		imports: []string{"github.com/prometheus"},
+		files:   []string{"internal/metrics/*.go"},
+		because: "what counts knows one package for it, whatever that stands on",
+	},
+	{
 		imports: []string{"testing", "github.com/chromedp", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "go.uber.org/goleak"},
 		files:   []string{"internal/testkit/*.go", "internal/testkit/launch/*.go"},
 		because: "what is for tests stays out of the binary",

@@ -1,13 +1,18 @@
 package metrics
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/common/expfmt"
 )
 
 // Set is the metrics of one process. All methods are safe for concurrent use.
@@ -16,8 +21,7 @@ import (
 // test do not add up.
 type Set struct {
 	stripes *stripes
-	process *process
-	version string
+	process *prometheus.Registry // go_* and process_*
 
 	mu       sync.Mutex
 	families map[string]*family
@@ -26,41 +30,42 @@ type Set struct {
 // family is all series of one name.
 type family struct {
 	name, help string
-	kind       kind
+	typ        metricType
 	series     map[string]collector // by rendered labels
 }
-
-// kind is the word after # TYPE.
-type kind string
-
-const (
-	kindCounter   kind = "counter"
-	kindGauge     kind = "gauge"
-	kindHistogram kind = "histogram"
-	kindSummary   kind = "summary"
-)
 
 // collector writes the lines of one series.
 type collector interface {
 	appendText(dst []byte, name, labels string) []byte
 }
 
-// readFunc is a number that another package owns, read at each scrape.
-type readFunc func() float64
+// function is a number that another package owns, read at each scrape.
+type function struct {
+	read atomic.Pointer[func() float64]
+}
 
-func (f readFunc) appendText(dst []byte, name, labels string) []byte {
+func newFunction(read func() float64) *function {
+	f := &function{}
+	f.read.Store(&read)
+	return f
+}
+
+func (f *function) appendText(dst []byte, name, labels string) []byte {
 	dst = appendName(dst, name, "", labels, "", "")
-	return append(appendFloat(dst, f()), '\n')
+	return append(appendFloat(dst, (*f.read.Load())()), '\n')
 }
 
 // New makes an empty Set. Version is the program's, for hearth_build_info.
 func New(version string) *Set {
-	return &Set{
+	s := &Set{
 		stripes:  newStripes(runtime.GOMAXPROCS(0)),
-		process:  openProcess(),
-		version:  version,
+		process:  prometheus.NewRegistry(),
 		families: map[string]*family{},
 	}
+	s.process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.GaugeFunc("hearth_build_info", "The constant 1; its labels say which build is running.",
+		func() float64 { return 1 }, Label{"version", version}, Label{"goversion", runtime.Version()})
+	return s
 }
 
 // Stripe is a hint for AddAt and ObserveAt of this Set's metrics: the stripe
@@ -73,46 +78,38 @@ func (s *Set) Stripe() Stripe { return s.stripes.pick() }
 // counting where its predecessor stopped. By convention the name ends in
 // _total. A name that stands for another type or help is a bug and panics.
 func (s *Set) Counter(name, help string, labels ...Label) *Counter {
-	return register(s, name, help, kindCounter, labels, func() *Counter { return newCounter(s.stripes) })
+	return register(s, name, help, typeCounter, labels, func() *Counter { return newCounter(s.stripes) })
 }
 
 // Histogram is Counter for a histogram. By convention the name ends in
 // _seconds.
 func (s *Set) Histogram(name, help string, labels ...Label) *Histogram {
-	return register(s, name, help, kindHistogram, labels, func() *Histogram { return newHistogram(s.stripes) })
+	return register(s, name, help, typeHistogram, labels, func() *Histogram { return newHistogram(s.stripes) })
 }
 
 // GaugeFunc exports a number that goes up and down. Read is called at each
 // scrape, by any goroutine, and must not block. Registering the same name and
 // labels again replaces it: after a reload the newest owner answers.
 func (s *Set) GaugeFunc(name, help string, read func() float64, labels ...Label) {
-	s.registerFunc(name, help, kindGauge, labels, read)
+	s.registerFunc(name, help, typeGauge, labels, read)
 }
 
 // CounterFunc is GaugeFunc for a number that only grows and is counted
 // elsewhere.
 func (s *Set) CounterFunc(name, help string, read func() float64, labels ...Label) {
-	s.registerFunc(name, help, kindCounter, labels, read)
+	s.registerFunc(name, help, typeCounter, labels, read)
 }
 
-func (s *Set) registerFunc(name, help string, k kind, labels []Label, read readFunc) {
+func (s *Set) registerFunc(name, help string, t metricType, labels []Label, read func() float64) {
+	f := register(s, name, help, t, labels, func() *function { return newFunction(read) })
+	f.read.Store(&read)
+}
+
+func register[C collector](s *Set, name, help string, t metricType, labels []Label, build func() C) C {
 	key := renderLabels(name, labels)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.familyLocked(name, help, k)
-	if old, ok := f.series[key]; ok {
-		if _, ok := old.(readFunc); !ok {
-			panic(fmt.Sprintf("BUG: metric %s{%s} is counted and read from a function", name, key))
-		}
-	}
-	f.series[key] = read
-}
-
-func register[C collector](s *Set, name, help string, k kind, labels []Label, build func() C) C {
-	key := renderLabels(name, labels)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := s.familyLocked(name, help, k)
+	f := s.familyLocked(name, help, t)
 	if old, ok := f.series[key]; ok {
 		c, ok := old.(C)
 		if !ok {
@@ -125,53 +122,67 @@ func register[C collector](s *Set, name, help string, k kind, labels []Label, bu
 	return c
 }
 
-func (s *Set) familyLocked(name, help string, k kind) *family {
+func (s *Set) familyLocked(name, help string, t metricType) *family {
 	f := s.families[name]
 	if f == nil {
 		checkName(name)
-		f = &family{name: name, help: help, kind: k, series: map[string]collector{}}
+		f = &family{name: name, help: help, typ: t, series: map[string]collector{}}
 		s.families[name] = f
 	}
-	if f.kind != k || f.help != help {
-		panic(fmt.Sprintf("BUG: metric %s is registered as %s %q and as %s %q", name, f.kind, f.help, k, help))
+	if f.typ != t || f.help != help {
+		panic(fmt.Sprintf("BUG: metric %s is registered as %s %q and as %s %q", name, f.typ, f.help, t, help))
 	}
 	return f
 }
 
-// WritePrometheus writes everything registered, the Go runtime's and the
-// process's own numbers in one Write: families by name, series by labels. The
-// media type is ContentType.
+// WritePrometheus writes everything registered, and the numbers of the runtime
+// and the process, in one Write: families by name, series by labels. The media
+// type is ContentType.
 func (s *Set) WritePrometheus(w io.Writer) error {
-	all := append(s.registered(), buildInfo(s.version))
-	all = append(all, runtimeFamilies()...)
-	all = append(all, s.process.families()...)
-	if _, err := w.Write(appendFamilies(nil, all)); err != nil {
+	process, err := s.process.Gather()
+	if err != nil {
+		return fmt.Errorf("reading the numbers of the process: %w", err)
+	}
+	families := s.registered()
+	for _, f := range process {
+		var text bytes.Buffer
+		if _, err := expfmt.MetricFamilyToText(&text, f); err != nil {
+			return fmt.Errorf("writing metric %s: %w", f.GetName(), err)
+		}
+		families[f.GetName()] = text.Bytes()
+	}
+	if _, err := w.Write(joinByName(families)); err != nil {
 		return fmt.Errorf("writing metrics: %w", err)
 	}
 	return nil
 }
 
-// registered copies the index, so that functions which read numbers run
-// without the lock and may take their time or register.
-func (s *Set) registered() []family {
+// registered renders what is registered, by name. It copies the index first, so
+// that functions which read numbers run without the lock and may register.
+func (s *Set) registered() map[string][]byte {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	all := make([]family, 0, len(s.families))
 	for _, f := range s.families {
 		c := *f
 		c.series = maps.Clone(f.series)
 		all = append(all, c)
 	}
-	return all
+	s.mu.Unlock()
+	texts := make(map[string][]byte, len(all))
+	for _, f := range all {
+		text := appendHeader(nil, f.name, f.help, f.typ)
+		for _, labels := range slices.Sorted(maps.Keys(f.series)) {
+			text = f.series[labels].appendText(text, f.name, labels)
+		}
+		texts[f.name] = text
+	}
+	return texts
 }
 
-func appendFamilies(dst []byte, all []family) []byte {
-	slices.SortFunc(all, func(a, b family) int { return strings.Compare(a.name, b.name) })
-	for _, f := range all {
-		dst = appendHeader(dst, f.name, f.help, f.kind)
-		for _, labels := range slices.Sorted(maps.Keys(f.series)) {
-			dst = f.series[labels].appendText(dst, f.name, labels)
-		}
+func joinByName(families map[string][]byte) []byte {
+	var page []byte
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		page = append(page, families[name]...)
 	}
-	return dst
+	return page
 }

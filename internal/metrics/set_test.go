@@ -153,20 +153,6 @@ func TestRuntimeAndProcess(t *testing.T) {
 	}
 }
 
-func TestUnreadableProcIsLeftOut(t *testing.T) {
-	s := metrics.New("test")
-	metrics.AtProc(s, t.TempDir())
-	families := parse(t, page(t, s))
-	for _, name := range []string{"process_resident_memory_bytes", "process_open_fds"} {
-		if families[name] != nil {
-			t.Errorf("%s is written though it cannot be read", name)
-		}
-	}
-	if families["process_cpu_seconds_total"] == nil {
-		t.Error("process_cpu_seconds_total is missing, want it: it needs no /proc")
-	}
-}
-
 func TestFamiliesAreSortedAndDescribedOnce(t *testing.T) {
 	s := metrics.New("test")
 	s.Counter("hearth_z_total", "Z.", metrics.Label{Name: "a", Value: "2"}).Inc()

@@ -8,7 +8,7 @@ import (
 )
 
 // appendHeader writes the HELP and TYPE lines of a family.
-func appendHeader(dst []byte, name, help string, k kind) []byte {
+func appendHeader(dst []byte, name, help string, t metricType) []byte {
 	dst = append(dst, "# HELP "...)
 	dst = append(dst, name...)
 	dst = append(dst, ' ')
@@ -16,7 +16,7 @@ func appendHeader(dst []byte, name, help string, k kind) []byte {
 	dst = append(dst, "\n# TYPE "...)
 	dst = append(dst, name...)
 	dst = append(dst, ' ')
-	dst = append(dst, k...)
+	dst = append(dst, t...)
 	return append(dst, '\n')
 }
 
@@ -76,7 +76,7 @@ func checkName(name string) {
 	if !validName(name, true) {
 		panic(fmt.Sprintf("BUG: %q is no metric name", name))
 	}
-	if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || name == buildInfoName {
+	if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
 		panic(fmt.Sprintf("BUG: metric %s is written by package metrics itself", name))
 	}
 }
