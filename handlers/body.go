@@ -48,7 +48,7 @@ const initialBuffer = 16 << 10
 // fasthttp would make room for all that Content-Length announces before the
 // first byte is there, and keep it with the connection: a few hundred peers that
 // announce megabytes and send none would take all memory. So room is made for
-// what has come. And it reads chunks by rules of its own; see framing.Chunks.
+// what has come. And it reads chunks by rules of its own; see internal/framing.
 func (r *request) readBody() ([]byte, error) {
 	limit := r.server.config.MaxBody
 	if r.content.Length > int64(limit) {

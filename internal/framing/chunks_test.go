@@ -22,7 +22,7 @@ func read(text string, one bool) (content, rest string, err error) {
 		from = iotest.OneByteReader(from)
 	}
 	in := bufio.NewReaderSize(from, 16)
-	b, err := io.ReadAll(framing.NewChunks(in))
+	b, err := io.ReadAll(framing.Content{Chunked: true}.Reader(in))
 	behind, _ := io.ReadAll(in)
 	return string(b), string(behind), err
 }
@@ -96,7 +96,7 @@ func TestTrailers(t *testing.T) {
 func TestContentThatEndsTooEarly(t *testing.T) {
 	const whole = "5;a=b\r\nabcde\r\n0\r\nA: b\r\n\r\n"
 	for i := range len(whole) {
-		b, err := io.ReadAll(framing.NewChunks(bufio.NewReader(strings.NewReader(whole[:i]))))
+		b, err := io.ReadAll(framing.Content{Chunked: true}.Reader(bufio.NewReader(strings.NewReader(whole[:i]))))
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%q: got %q, %v", whole[:i], b, err)
 		}
@@ -148,7 +148,7 @@ func FuzzChunks(f *testing.F) {
 		if len(wire) > 4<<10 {
 			return
 		}
-		got, err := io.ReadAll(framing.NewChunks(bufio.NewReader(bytes.NewReader(wire))))
+		got, err := io.ReadAll(framing.Content{Chunked: true}.Reader(bufio.NewReader(bytes.NewReader(wire))))
 		if err != nil {
 			return
 		}

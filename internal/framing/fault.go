@@ -1,7 +1,7 @@
 package framing
 
 // Fault is why a request is refused. The connection must be closed behind the
-// answer: what follows may not be what it seems.
+// answer: what follows on it may be part of the content and not a request.
 type Fault uint8
 
 // The faults.
@@ -24,6 +24,7 @@ const (
 	faults
 )
 
+// answers says how each fault is answered.
 var answers = [faults]struct {
 	status int
 	detail string
@@ -45,8 +46,7 @@ var answers = [faults]struct {
 	TrailerField: {400, "a field that says how a request is framed, routed or authorised must stand in front of the content"},
 }
 
-// Error is what the client is told, for those faults that a reader of content
-// comes upon.
+// Error implements error: the readers of content return faults as their errors.
 func (f Fault) Error() string { return f.Detail() }
 
 // Status is the status code to refuse with; 200 for None.

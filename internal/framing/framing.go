@@ -2,28 +2,32 @@
 // library has read, and says where another program on the way may have read it
 // differently.
 //
-// What two programs take for the end of a request need only differ by a few
-// bytes, and the second one finds a request in what the first has passed on as
-// somebody's content (RFC 9112, 11.2). Libraries are lenient because each
-// leniency alone does no harm. So this is a package of its own that knows no
-// library: both listeners ask it, it takes the bytes as they came, and it
-// refuses whatever a strict reader would not have read in the same way. Content is
-// read here, too, since where it ends is where the next request begins.
+// If two programs disagree about the end of a request by a few bytes, the second
+// one finds a request in what the first has passed on as content (request
+// smuggling, RFC 9112, 11.2). Libraries are lenient because each leniency alone does
+// no harm. So this is a package of its own that knows no library: both listeners
+// ask it, it takes the bytes as they came, and it refuses whatever a strict reader
+// would not have read in the same way. It also reads content, since the next
+// request begins where that ends.
 package framing
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+)
 
-// Content is what a header says of the content behind it. The zero value is none.
+// Content is what a header says of the content behind it. The zero Content says
+// that there is none.
 type Content struct {
 	Length  int64 // in bytes; 0 with Chunked
-	Chunked bool  // it comes in chunks, and is as long as it is
+	Chunked bool  // it comes in chunks, of unknown total length
 }
 
-// Any tells whether there is content.
+// Present tells whether there is content.
 func (c Content) Present() bool { return c.Chunked || c.Length > 0 }
 
-// Request checks all that there is to check before a request is answered: the
-// header as it came, the version, and the target. content is as Header says.
+// Request checks what has to be checked before a request is answered: the header
+// as it came, then the version, then the target. content is that of Header.
 func Request(method string, header, protocol, target []byte) (content Content, fault Fault) {
 	content, fault = Header(header)
 	if fault == None {
@@ -36,11 +40,10 @@ func Request(method string, header, protocol, target []byte) (content Content, f
 }
 
 // Header checks a header as it came: the lines behind the request line, up to
-// and with the empty one. It takes for granted what fasthttp has checked already:
-// that names consist of token characters and spaces and values hold no control
-// characters but tabs, that there is at most one Content-Length, and at most one
-// Host and one Transfer-Encoding. It allocates nothing and looks at each line
-// once: the fast path pays for it.
+// and with the empty one. It relies on what fasthttp has checked already: names
+// consist of token characters and spaces, values hold no control characters but
+// tabs, and Content-Length, Host and Transfer-Encoding occur at most once. It looks
+// at each line once and allocates nothing, since every memory hit pays for it.
 func Header(header []byte) (content Content, fault Fault) {
 	sized := false
 	for len(header) > 0 {
@@ -55,8 +58,11 @@ func Header(header []byte) (content Content, fault Fault) {
 		}
 		colon := 0
 		for colon < len(line) && line[colon] != ':' {
-			if line[colon] == ' ' || line[colon] == '\t' {
-				return content, blankFault(colon)
+			if isBlank(line[colon]) {
+				if colon == 0 {
+					return content, Folded
+				}
+				return content, BadName
 			}
 			colon++
 		}
@@ -76,35 +82,28 @@ func Header(header []byte) (content Content, fault Fault) {
 	return content, None
 }
 
-// blankFault is the fault of a blank at this place of a field's name.
-func blankFault(at int) Fault {
-	if at == 0 {
-		return Folded
-	}
-	return BadName
-}
-
 // field checks the few fields that say where a request ends, or whom it is for.
+// The first letter and the length rule out nearly all others without a comparison.
 func field(line []byte, colon int, content *Content, sized *bool) Fault {
 	switch line[0] | 0x20 {
 	case 'c':
 		if colon == len("content-length") && is(line[:colon], "content-length") {
 			*sized = true
-			if content.Length = number(trim(line[colon+1:])); content.Length < 0 {
+			if content.Length = number(Trim(line[colon+1:])); content.Length < 0 {
 				return BadLength
 			}
 		}
 	case 'e':
-		if colon == len("expect") && is(line[:colon], "expect") && !is(trim(line[colon+1:]), "100-continue") {
+		if colon == len("expect") && is(line[:colon], "expect") && !is(Trim(line[colon+1:]), "100-continue") {
 			return Expectation
 		}
 	case 'h':
-		if colon == len("host") && is(line[:colon], "host") && !isHost(trim(line[colon+1:])) {
+		if colon == len("host") && is(line[:colon], "host") && !isHost(Trim(line[colon+1:])) {
 			return BadHost
 		}
 	case 't':
 		if colon == len("transfer-encoding") && is(line[:colon], "transfer-encoding") {
-			if content.Chunked = is(trim(line[colon+1:]), "chunked"); !content.Chunked {
+			if content.Chunked = is(Trim(line[colon+1:]), "chunked"); !content.Chunked {
 				return Coding
 			}
 		}
@@ -113,23 +112,18 @@ func field(line []byte, colon int, content *Content, sized *bool) Fault {
 }
 
 // number is the value of decimal digits, and -1 where they are none, or more than
-// any content can have.
+// any content can have. ParseUint takes no signs, no blanks and, with a base given,
+// no underscores.
 func number(digits []byte) int64 {
-	n := int64(0)
-	for _, c := range digits {
-		if c < '0' || c > '9' || n >= maxLength/10 {
-			return -1
-		}
-		n = 10*n + int64(c-'0')
-	}
-	if len(digits) == 0 {
+	n, err := strconv.ParseUint(string(digits), 10, lengthBits)
+	if err != nil {
 		return -1
 	}
-	return n
+	return int64(n)
 }
 
-// maxLength bounds lengths, so that no sum of two overflows.
-const maxLength = 1 << 62
+// lengthBits bounds lengths, so that no sum of two overflows.
+const lengthBits = 62
 
 // Version checks the protocol version of the request line. Others of major
 // version 1 do not exist, and what would frame their requests is unknown.
@@ -154,28 +148,19 @@ func Target(method string, target []byte) Fault {
 	case method == "CONNECT":
 		return NoProxy
 	}
-	rest, ok := cutScheme(target)
-	if !ok {
-		return BadTarget
-	}
-	authority := rest
-	if end := bytes.IndexAny(rest, "/?"); end >= 0 {
-		authority = rest[:end]
-	}
-	if len(authority) == 0 || authority[0] == ':' || !isHost(authority) {
-		return BadTarget
-	}
-	return None
-}
-
-// cutScheme cuts off the scheme of a target in absolute-form.
-func cutScheme(target []byte) (rest []byte, ok bool) {
 	for _, scheme := range []string{"http://", "https://"} {
-		if len(target) >= len(scheme) && is(target[:len(scheme)], scheme) {
-			return target[len(scheme):], true
+		if len(target) < len(scheme) || !is(target[:len(scheme)], scheme) {
+			continue
+		}
+		authority := target[len(scheme):]
+		if end := bytes.IndexAny(authority, "/?"); end >= 0 {
+			authority = authority[:end]
+		}
+		if len(authority) > 0 && authority[0] != ':' && isHost(authority) {
+			return None
 		}
 	}
-	return nil, false
+	return BadTarget
 }
 
 // isHost admits what can stand in a host and port (RFC 9110, 7.2), escapes
@@ -196,7 +181,9 @@ var hostBytes = func() (all [256]bool) {
 	return all
 }()
 
-// is compares without regard to the case of letters; text is in lower case.
+// is compares without regard to the case of ASCII letters; text is in lower case.
+// EqualFold of the standard library folds by Unicode: for it the Kelvin sign is a
+// k, and "chun\u212aed" would be chunked to us and nothing to others.
 func is(b []byte, text string) bool {
 	if len(b) != len(text) {
 		return false
@@ -216,8 +203,8 @@ func lower(c byte) byte {
 	return c
 }
 
-// blankless is a value without the blanks around it.
-func trim(b []byte) []byte {
+// Trim is a value without the blanks around it.
+func Trim(b []byte) []byte {
 	for len(b) > 0 && isBlank(b[0]) {
 		b = b[1:]
 	}
