@@ -1,56 +1,46 @@
 package main
 
 import (
-	"flag"
-	"fmt"
+	"bytes"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/testscript"
-
-	"hearth/internal/testkit"
+	"hearth/internal/command"
 )
 
-var update = flag.Bool("update", false, "rewrite the expected output in scripts and golden files")
-
-// TestMain lets scripts run this very program as "hearth".
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"hearth": main,
-	})
-}
-
-// TestScripts plays testdata/script against the program as an operator runs
-// it: a process of its own, its signals, its sockets. Each script has a
-// directory of its own and, unless it says otherwise, listens on the sockets
-// public.sock and admin.sock there.
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("testdata", "script"),
-		UpdateScripts:       *update,
-		RequireExplicitExec: true,
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("HEARTH_SERVER_LISTEN", "unix:"+filepath.Join(env.WorkDir, "public.sock"))
-			env.Setenv("HEARTH_SERVER_ADMIN", "unix:"+filepath.Join(env.WorkDir, "admin.sock"))
-			env.Values["servers"] = &servers{}
-			env.Setenv("PORT", fmt.Sprint(testkit.FreePort(t)))
-			manual, err := os.ReadFile("config.toml")
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(filepath.Join(env.WorkDir, "demo.toml"), manual, 0o600)
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"http":    httpCommand,
-			"until":   untilCommand,
-			"redis":   redisCommand,
-			"pg":      postgresCommand,
-			"signal":  signalCommand,
-			"kill9":   killCommand,
-			"present": presentCommand,
-			"play":    playCommand,
-			"repeat":  repeatCommand,
-		},
-	})
+// TestArguments: what the program prints and exits with. That it serves is proven
+// in test/.
+func TestArguments(t *testing.T) {
+	good, faulty := filepath.Join(t.TempDir(), "good.toml"), filepath.Join(t.TempDir(), "faulty.toml")
+	for path, text := range map[string]string{good: "[server]\ndrain = \"0s\"\n", faulty: "colour = 1\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := func(args string, status int, stdout, stderr string) {
+		t.Helper()
+		var out, err bytes.Buffer
+		got := command.Run(command.Process{Version: version, Args: strings.Fields(args), Stdout: &out, Stderr: &err, Notify: signal.Notify})
+		if got != status || !regexp.MustCompile(stdout).Match(out.Bytes()) || !regexp.MustCompile(stderr).Match(err.Bytes()) {
+			t.Errorf("hearth %s: exit status %d, want %d; it prints\n%s\nand to standard error\n%s", args, got, status, out.Bytes(), err.Bytes())
+		}
+	}
+	const nothing, usage = `^$`, `(?m)^usage: hearth`
+	f("version", 0, `^hearth devel\n$`, nothing)
+	f("-config "+good+" check", 0, `good.toml: no faults\n$`, nothing)
+	f("-config "+good+" check -connect", 0, `no faults`, nothing)
+	f("-config "+faulty+" check", 1, nothing, `faulty.toml:1: colour: no such key`)
+	f("-config "+faulty, 1, nothing, `faulty.toml:1: colour: no such key`)
+	f("-config "+faulty+" serve", 1, nothing, `colour`)
+	f("-config nowhere.toml check", 1, nothing, `nowhere.toml`)
+	f("-help", 0, nothing, usage)
+	f("-colour", 2, nothing, usage)
+	f("paint", 2, nothing, usage)
+	f("version -connect", 2, nothing, usage)
+	f("check -colour", 2, nothing, usage)
+	f("check -connect now", 2, nothing, usage)
 }

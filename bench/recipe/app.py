@@ -3,7 +3,7 @@
 This is the program as engineers write it after reading a tutorial on
 high-concurrency services, with every part that such tutorials name: cache-aside
 reads, a counter, a pipelined batch, CORS for everybody, a pool of 10,000
-connections. Two programs use it: recipe_test.go, which holds Hearth to its
+connections. Two programs use it: test/recipe_test.go, which holds Hearth to its
 shapes, and the side-by-side comparison in bench/compare.
 
 The tutorials' database is a function that returns the string "User 1". Here it

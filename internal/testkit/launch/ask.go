@@ -77,7 +77,7 @@ func (in *Instance) send(listener, method, path, body string, header []string) R
 	}
 	for _, line := range header {
 		name, value, _ := strings.Cut(line, ": ")
-		req.Header.Set(name, value)
+		req.Header.Add(name, value)
 	}
 	resp, err := in.HTTP.Do(req)
 	if err != nil {

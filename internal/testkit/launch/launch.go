@@ -207,3 +207,15 @@ func Root(tb testing.TB) string {
 	tb.Fatal("the test runs outside of the module")
 	return ""
 }
+
+// Start starts a Program that is nothing but a configuration and variables.
+func Start(tb testing.TB, config string, env ...string) *Instance {
+	tb.Helper()
+	return Program{Config: config, Env: env}.Start(tb)
+}
+
+// Ready is Start that returns when the instance has reached all that it needs.
+func Ready(tb testing.TB, config string, env ...string) *Instance {
+	tb.Helper()
+	return Program{Config: config, Env: env}.Ready(tb)
+}

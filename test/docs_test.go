@@ -1,0 +1,117 @@
+package test
+
+import (
+	"fmt"
+	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	tablesBegin = "<!-- tables: written by go test ./test -run TestHTTPDocument -update, from test/testdata/http -->\n"
+	tablesEnd   = "<!-- end of tables -->\n"
+)
+
+// TestHTTPDocument holds the tables of docs/http.md against the corpus that
+// TestHTTP plays, so that the page says what the program does.
+func TestHTTPDocument(t *testing.T) {
+	path := filepath.Join(launch.Root(t), "docs", "http.md")
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(page), tablesBegin)
+	_, after, closed := strings.Cut(rest, tablesEnd)
+	if !found || !closed {
+		t.Fatalf("%s lacks the marks of its tables", path)
+	}
+	want := before + tablesBegin + tables(readCorpus(t)) + tablesEnd + after
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, string(page)); diff != "" {
+		t.Errorf("%s differs from testdata/http; go test ./test -run TestHTTPDocument -update writes it (-want +got):\n%s", path, diff)
+	}
+}
+
+func tables(chapters []chapter) string {
+	var b strings.Builder
+	for _, c := range chapters {
+		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n| what comes | listener | answer | connection | RFC |\n|---|---|---|---|---|\n", c.title, c.intro)
+		for _, x := range c.cases {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(x.title), strings.Join(x.at, ", "), x.outcome(), x.fate(), x.rfc)
+		}
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+// cell is text in a table: what looks like markup is none.
+func cell(text string) string {
+	return strings.NewReplacer("|", `\|`, "*", `\*`, "<", "&lt;").Replace(text)
+}
+
+// outcome names the statuses of a case, that of the last request where there is
+// one answer to each of several.
+func (x exchange) outcome() string {
+	var all []string
+	for _, a := range x.answers {
+		all = append(all, fmt.Sprint(a.status))
+	}
+	if len(all) == 0 {
+		return "none"
+	}
+	return strings.Join(all, ", ")
+}
+
+func (x exchange) fate() string {
+	if x.open {
+		return "stays open"
+	}
+	return "closed"
+}
+
+// TestReadme types what README.md says to type, in its order and against a server that
+// has just been started, and holds what is printed against the page.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	testkit.Need(t, "curl", []string{"curl"})
+	page, err := os.ReadFile(filepath.Join(launch.Root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := launch.Program{Config: launch.Demo(t), Public: launch.Port}.Ready(t)
+	// What differs each time: the day, and how much of a lifetime is left.
+	varying := regexp.MustCompile(`(?m)^Date: .*$|ttl=\d+`)
+	plain := func(text string) string {
+		return strings.TrimSpace(varying.ReplaceAllString(strings.ReplaceAll(text, "\r\n", "\n"), "…"))
+	}
+	played := 0
+	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+		for _, part := range strings.Split("\n"+block[1], "\n$ ") {
+			command, want, _ := strings.Cut(part, "\n")
+			if !strings.HasPrefix(command, "curl ") {
+				continue // nothing, or a target of make
+			}
+			played++
+			command = strings.Replace(strings.ReplaceAll(command, "127.0.0.1:8080", in.Public), "curl ", "curl -s ", 1)
+			got, err := exec.Command("sh", "-c", command).Output()
+			if err != nil || plain(string(got)) != plain(want) {
+				t.Errorf("%s\nprints (%v)\n%s\nREADME.md has\n%s", command, err, got, want)
+			}
+		}
+	}
+	if played < 8 {
+		t.Errorf("README.md has %d commands to play", played)
+	}
+}

@@ -1,0 +1,58 @@
+// Package test proves what the whole program does: it is started as an operator
+// starts it, and asked as clients ask it, with real servers behind it. What one
+// package does by itself is proven beside that package.
+//
+// A file holds what it takes to prove one thing, such as recipe_test.go that old
+// clients need not change, or outage_test.go what is answered while a tier is down.
+// The tests that need several instances share the stage in fleet_test.go.
+package test
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output in scripts, golden files and docs/http.md")
+
+// atATime is how many tests run at a time: they wait for timeouts, leases and other
+// programs for most of their time, so more than there are processors.
+const atATime = "6"
+
+func TestMain(m *testing.M) { launch.Main(waitingTests{m}) }
+
+type waitingTests struct{ *testing.M }
+
+func (w waitingTests) Run() int {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", atATime)
+	}
+	return w.M.Run()
+}
+
+// must ends the test on an error.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write writes a file that the program is to read.
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	must(t, os.WriteFile(file, []byte(text), 0o600))
+}
+
+// await polls a condition, as testkit.Eventually does, for as long as anything in
+// these tests is waited for.
+func await(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
+	testkit.Eventually(tb, launch.Patience, what, cond)
+}
