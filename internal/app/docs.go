@@ -37,7 +37,7 @@ func (g *generation) docs(version string) (handlers.Docs, error) {
 func (g *generation) describe(k kind) openapi.Resource {
 	r := openapi.Resource{
 		Name: k.Name, Path: k.Path.Plain(), Params: k.Path.Params(), Envelope: k.Envelope, Many: k.Rows == "many",
-		Readable: true, CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: k.Path.Collection() != "",
+		CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: k.Path.Collection() != "",
 		HasSource: k.cached.Records != nil, Renames: k.Select != "",
 	}
 	body := source.BodyOf(k.cached.Records)

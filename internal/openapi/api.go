@@ -17,7 +17,6 @@ type API struct {
 	Resources []Resource
 	Counters  []Counter
 	Batches   []Batch
-	Limits    []Limit
 
 	// TokensRequired says that writes need a bearer token of scope write.
 	TokensRequired bool
@@ -27,7 +26,8 @@ type API struct {
 	MaxBody  int // bytes of one request body
 }
 
-// Resource is one kind of record and what can be done with it.
+// Resource is one kind of record, which can be read, and what else can be done
+// with it.
 type Resource struct {
 	Name     string
 	Path     string  // a template without types, such as /user/{user_id}
@@ -35,20 +35,16 @@ type Resource struct {
 	Envelope string  // the member that holds the data; "" answers the bare data
 	Many     bool    // the data is an array of rows, empty rather than missing
 
-	Readable  bool // GET and HEAD
 	CanPut    bool
 	CanDelete bool
 	ManyRead  bool // GET on the path without its last segment; one parameter only
 	HasSource bool // a database or an HTTP origin stands behind it
 	Renames   bool // a row may be found by another spelling of its key: reads are redirected
 
-	// Schema is a JSON Schema of the data. Without one it is derived from
-	// Example, as loosely as one example demands.
-	Schema json.RawMessage
-
 	// Example is a real record and ExampleArgs the text of the parameters that
-	// find it, in the order of Params. With either missing the document still
-	// offers values to try but claims no answer.
+	// find it, in the order of Params. The schema of the data is derived from
+	// Example, as loosely as one example demands. With either missing the document
+	// still offers values to try but claims no answer.
 	Example     json.RawMessage
 	ExampleArgs []string
 
@@ -86,15 +82,4 @@ type Batch struct {
 
 	// Example is an array of items. Without one it is the resource's Example.
 	Example json.RawMessage
-}
-
-// Limit is a rate limit as configured.
-type Limit struct {
-	Name string
-	Rate string // such as "100/s"
-	By   string // client, global, header:NAME
-
-	// Paths are templates without types; one that ends in an asterisk stands
-	// for all that begin with the rest, and none at all for every path.
-	Paths []string
 }

@@ -157,7 +157,6 @@ func TestBrowserTakesNoMarkup(t *testing.T) {
 	user.Example = quoted
 	user.PutExample = json.RawMessage(`{` + string(quoted) + `:` + string(quoted) + `}`)
 	user.PutMembers = []openapi.Member{{Name: attack}}
-	api.Limits = []openapi.Limit{{Name: attack, Rate: attack, By: attack}}
 	p := open(t, api, "")
 	testkit.Eval[int](p, `document.querySelectorAll(".op-head[aria-expanded=false]").forEach((b) => b.click()), document.querySelectorAll("details").forEach((d) => { d.open = true; }), 0`)
 	if got := testkit.Eval[int](p, `document.querySelectorAll("img, [onerror]").length`); got != 0 {

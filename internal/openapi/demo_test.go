@@ -16,7 +16,7 @@ func demo() openapi.API {
 		Resources: []openapi.Resource{
 			{
 				Name: "user", Path: "/user/{user_id}", Params: []openapi.Param{{Name: "user_id", Type: "int"}},
-				Envelope: "user", Readable: true, CanPut: true, CanDelete: true, ManyRead: true, HasSource: true, Renames: true,
+				Envelope: "user", CanPut: true, CanDelete: true, ManyRead: true, HasSource: true, Renames: true,
 				Example: raw(`{"id":1,"name":"张三","city":"北京"}`), ExampleArgs: []string{"1"}, MissingArgs: []string{"1000000"},
 				PutExample: raw(`{"name":"张三","city":"北京"}`),
 				PutMembers: []openapi.Member{{Name: "name", Required: true}, {Name: "city"}},
@@ -24,7 +24,7 @@ func demo() openapi.API {
 			},
 			{
 				Name: "item", Path: "/item/{id}", Params: []openapi.Param{{Name: "id", Type: "string"}},
-				Envelope: "item", Readable: true, ManyRead: true,
+				Envelope: "item", ManyRead: true,
 				Example: raw(`{"id":1,"name":"lamp","price":12.5}`), ExampleArgs: []string{"1"},
 			},
 		},
@@ -42,15 +42,11 @@ func full() openapi.API {
 	api := demo()
 	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
 	api.TokensRequired = true
-	api.Limits = []openapi.Limit{
-		{Name: "api", Rate: "100/s", By: "client", Paths: []string{"/user/*", "/batch_process"}},
-		{Name: "all", Rate: "5000/m", By: "global"},
-	}
 	api.Resources = append(api.Resources,
 		openapi.Resource{
 			Name: "order_line", Path: "/order/{order_id}/line/{line}",
-			Params:   []openapi.Param{{Name: "order_id", Type: "uuid"}, {Name: "line", Type: "int"}},
-			Readable: true, CanPut: true, CanDelete: true, HasSource: true,
+			Params: []openapi.Param{{Name: "order_id", Type: "uuid"}, {Name: "line", Type: "int"}},
+			CanPut: true, CanDelete: true, HasSource: true,
 			Example:     raw(`{"line":9007199254740993,"sku":"a<b>&c","price":3,"tags":["x"],"address":{"city":null}}`),
 			ExampleArgs: []string{"0b2f3c1e-8a52-4f3c-9a51-0d9f2b7a6c10", "9007199254740993"},
 			PutExample:  raw(`{"sku":"d","address":{"city":"Oslo","zip":"0150"},"parts":[1]}`),
@@ -59,12 +55,12 @@ func full() openapi.API {
 		},
 		openapi.Resource{
 			Name: "orders-of-day", Path: "/day/{day}", Params: []openapi.Param{{Name: "day", Type: "string"}},
-			Envelope: "orders", Many: true, Readable: true, ManyRead: true, HasSource: true,
+			Envelope: "orders", Many: true, ManyRead: true, HasSource: true,
 			Example: raw(`[{"order":1,"open":true},{"order":2,"open":false}]`), ExampleArgs: []string{"2024-02-29"}, MissingArgs: []string{"1970-01-01"},
 		},
 		openapi.Resource{
 			Name: "Problem", Path: "/problem/{id}", Params: []openapi.Param{{Name: "id", Type: "uuid"}},
-			Readable: true, CanPut: true, HasSource: true, Schema: raw(`{"type":"object"}`), PutExample: raw(`{"any":1}`),
+			CanPut: true, HasSource: true, PutExample: raw(`{"any":1}`),
 		},
 	)
 	api.Batches = append(api.Batches, openapi.Batch{Path: "/more", Resource: "item"}, openapi.Batch{Path: "/stray", Resource: "unknown"})

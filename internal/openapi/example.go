@@ -5,34 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strconv"
+	"slices"
 	"strings"
-
-	"hearth/internal/param"
 )
-
-// placeholder is a value of a parameter's type, for lack of a real one.
-func placeholder(kind param.Kind) string {
-	switch kind {
-	case param.Int:
-		return "1"
-	case param.UUID:
-		return "00000000-0000-4000-8000-000000000001"
-	}
-	return "a"
-}
-
-// argument is a parameter's text as a JSON value of the parameter's type.
-func argument(p Param, text string) (any, error) {
-	if p.Type != param.Int {
-		return text, nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return nil, fmt.Errorf("its example %q of parameter %q is no int64", text, p.Name)
-	}
-	return n, nil
-}
 
 // exemplified tells whether there is a record to show and a way to ask for it.
 func (r *resource) exemplified() bool {
@@ -62,19 +37,28 @@ func (r *resource) reproducible() bool {
 	return false
 }
 
+// batchItems are the items of a batch's example.
+func (b *builder) batchItems(batch Batch) ([]json.RawMessage, error) {
+	if batch.Example != nil {
+		var items []json.RawMessage
+		if err := json.Unmarshal(batch.Example, &items); err != nil {
+			return nil, fmt.Errorf("its example is no JSON array: %w", err)
+		}
+		return items, nil
+	}
+	i := slices.IndexFunc(b.api.Resources, func(r Resource) bool { return r.Name == batch.Resource })
+	if i >= 0 && b.api.Resources[i].Example != nil {
+		return []json.RawMessage{b.api.Resources[i].Example}, nil
+	}
+	return []json.RawMessage{json.RawMessage(`{"id":1}`)}, nil
+}
+
 // single is one answer as the server writes it.
 func (r *resource) single(data json.RawMessage, source string) any {
 	if r.Envelope == "" {
 		return data
 	}
 	return object{{r.Envelope, data}, {"source", source}}
-}
-
-func (r *resource) readExamples() object {
-	if !r.exemplified() {
-		return nil
-	}
-	return r.bySource(r.reproducible(), func(source string) any { return r.single(r.Example, source) })
 }
 
 // bySource gives an answer as it looks from the cache and, where the source
@@ -87,15 +71,24 @@ func (r *resource) bySource(exact bool, answer func(source string) any) object {
 	return out
 }
 
+// readExamples are the answers to a read of the example.
+func (r *resource) readExamples() object {
+	if !r.exemplified() {
+		return nil
+	}
+	return r.bySource(r.reproducible(), func(source string) any { return r.single(r.Example, source) })
+}
+
 // manyTexts are the values that the example of the many-read asks for.
 func (r *resource) manyTexts() []string {
-	texts := []string{placeholder(r.Params[0].Type)}
+	texts := []string{placeholders[r.Params[0].Type]}
 	if len(r.ExampleArgs) > 0 {
 		texts = r.ExampleArgs[:1:1]
 	}
 	return append(texts, r.MissingArgs...)
 }
 
+// manyArguments are the same as JSON values.
 func (r *resource) manyArguments() ([]any, error) {
 	var out []any
 	for _, text := range r.manyTexts() {
@@ -108,6 +101,8 @@ func (r *resource) manyArguments() ([]any, error) {
 	return out, nil
 }
 
+// manyExamples are the answers to a many-read of manyTexts: the example record,
+// and a gap for each that is missing.
 func (r *resource) manyExamples() object {
 	if !r.exemplified() {
 		return nil
@@ -123,13 +118,6 @@ func (r *resource) manyExamples() object {
 		}
 		return answers
 	})
-}
-
-func (r *resource) putRequests() object {
-	if r.PutExample == nil {
-		return nil
-	}
-	return object{{"record", example{Summary: "A record", Value: r.PutExample}}}
 }
 
 // putExamples shows the answer to a PUT where it is known: when the body says
@@ -155,16 +143,11 @@ func agrees(body, record json.RawMessage) bool {
 	return true
 }
 
+// equalJSON tells whether both say the same, numbers as they are written: 1 and
+// 1.0 are two records to a client that compares bytes.
 func equalJSON(a, b json.RawMessage) bool {
 	var x, y any
 	return decodeExact(a, &x) == nil && decodeExact(b, &y) == nil && reflect.DeepEqual(x, y)
-}
-
-// decodeExact decodes JSON and keeps its numbers as written.
-func decodeExact(text json.RawMessage, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	return dec.Decode(into)
 }
 
 // lines writes items as NDJSON.

@@ -3,6 +3,7 @@ package openapi
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 )
 
 // object is a JSON object that keeps the order of its members. The document
@@ -10,72 +11,102 @@ import (
 // the order in which they make sense; a Go map would sort them by name.
 type object []member
 
+// member is one name and value of an object. The value is whatever encoding/json
+// writes: an object, text of JSON, or one of the types below.
 type member struct {
 	key   string
 	value any
 }
 
-// MarshalJSON writes the members in order. Text stays as it is: the document
-// is never put into HTML, so nothing needs the escapes that encoding/json adds
-// for that case.
+// MarshalJSON writes the members in order.
 func (o object) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	b.WriteByte('{')
+	out := []byte{'{'}
 	for i, m := range o {
 		if i > 0 {
-			b.WriteByte(',')
+			out = append(out, ',')
 		}
-		if err := enc.Encode(m.key); err != nil {
+		key, err := encode(m.key)
+		if err != nil {
 			return nil, err
 		}
-		b.WriteByte(':')
-		if err := enc.Encode(m.value); err != nil {
+		value, err := encode(m.value)
+		if err != nil {
 			return nil, err
 		}
+		out = append(append(append(out, key...), ':'), value...)
 	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
+	return append(out, '}'), nil
 }
 
-// get returns the value of a member, nil where there is none.
-func (o object) get(key string) any {
-	for _, m := range o {
-		if m.key == key {
-			return m.value
+// UnmarshalJSON reads the members in order, and leaves their values as they are
+// written.
+func (o *object) UnmarshalJSON(text []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if _, err := dec.Token(); err != nil {
+		return err
+	}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return err
 		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return err
+		}
+		*o = append(*o, member{key.(string), value}) // the decoder takes nothing else for a key
 	}
 	return nil
 }
 
+// has reports whether there is such a member.
+func (o object) has(key string) bool {
+	return slices.ContainsFunc(o, func(m member) bool { return m.key == key })
+}
+
+// encode writes JSON without the escapes that encoding/json adds for HTML.
+func encode(value any) ([]byte, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(value)
+	return out.Bytes(), err
+}
+
+// ref is a reference to a component.
+func ref(kind, name string) object { return object{{"$ref", "#/components/" + kind + "/" + name}} }
+
 // The types below are OpenAPI's own objects, with the fields that Hearth uses
 // in the order in which the specification lists them.
 
+// document is the OpenAPI Object, the whole.
 type document struct {
-	OpenAPI    string     `json:"openapi"`
-	Info       info       `json:"info"`
-	Dialect    string     `json:"jsonSchemaDialect"`
-	Servers    []object   `json:"servers"`
-	Security   []object   `json:"security"`
-	Paths      object     `json:"paths"`
-	Components components `json:"components"`
-	Tags       []tag      `json:"tags"`
+	OpenAPI    string          `json:"openapi"`
+	Info       info            `json:"info"`
+	Dialect    string          `json:"jsonSchemaDialect"`
+	Servers    json.RawMessage `json:"servers"`
+	Security   json.RawMessage `json:"security"` // none: operations are open unless they say otherwise
+	Paths      object          `json:"paths"`
+	Components components      `json:"components"`
+	Tags       []tag           `json:"tags"`
 }
 
+// info is the Info Object.
 type info struct {
-	Title       string `json:"title"`
-	Description string `json:"description,omitempty"`
-	Contact     object `json:"contact"`
-	License     object `json:"license"`
-	Version     string `json:"version"`
+	Title       string          `json:"title"`
+	Description string          `json:"description,omitempty"`
+	Contact     json.RawMessage `json:"contact"`
+	License     json.RawMessage `json:"license"`
+	Version     string          `json:"version"`
 }
 
+// tag groups operations on the page. Each has exactly one.
 type tag struct {
 	Name        string `json:"name"`
 	Description string `json:"description,omitempty"`
 }
 
+// components are what operations refer to by ref.
 type components struct {
 	Schemas         object `json:"schemas"`
 	Responses       object `json:"responses"`
@@ -83,6 +114,7 @@ type components struct {
 	SecuritySchemes object `json:"securitySchemes,omitempty"`
 }
 
+// operation is the Operation Object: one method of one path.
 type operation struct {
 	Tags        []string     `json:"tags"`
 	Summary     string       `json:"summary"`
@@ -94,6 +126,7 @@ type operation struct {
 	Security    []object     `json:"security,omitempty"`
 }
 
+// parameter is part of a path, of a query, or a header of a request.
 type parameter struct {
 	Name        string `json:"name"`
 	In          string `json:"in"`
@@ -105,18 +138,21 @@ type parameter struct {
 	Example     any    `json:"example,omitempty"`
 }
 
+// requestBody has one mediaType for each way to send it.
 type requestBody struct {
 	Description string `json:"description,omitempty"`
 	Content     object `json:"content"`
 	Required    bool   `json:"required"`
 }
 
+// response is one answer, by its status. Headers and Content keep their order.
 type response struct {
 	Description string `json:"description"`
 	Headers     object `json:"headers,omitempty"`
 	Content     object `json:"content,omitempty"`
 }
 
+// mediaType is how a body of one type looks.
 type mediaType struct {
 	Schema   any    `json:"schema"`
 	Examples object `json:"examples,omitempty"`
@@ -130,8 +166,4 @@ type example struct {
 	Summary string `json:"summary,omitempty"`
 	Value   any    `json:"value"`
 	Exact   bool   `json:"x-hearth-exact,omitempty"`
-}
-
-func ref(kind, name string) object {
-	return object{{"$ref", "#/components/" + kind + "/" + name}}
 }

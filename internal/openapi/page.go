@@ -51,6 +51,7 @@ func hash(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
+// part is a file of the page, which is embedded, so it is there.
 func part(name string) string {
 	text, err := files.ReadFile("page/" + name)
 	if err != nil {

@@ -1,0 +1,66 @@
+package openapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// resource is a Resource whose operations are being described.
+type resource struct {
+	*Resource
+	*builder
+	name   string // for operation ids and schemas
+	tag    string
+	params []parameter
+
+	untyped bool // the data is any JSON
+	data    any  // references
+	answers any
+
+	nullable any // what answerOrNull has listed
+}
+
+// checkJSON names the part of r that should be JSON and is not.
+func (r *resource) checkJSON() error {
+	if r.Example != nil && !json.Valid(r.Example) {
+		return fmt.Errorf("its example is not JSON: %q", r.Example)
+	}
+	if r.PutExample != nil && !json.Valid(r.PutExample) {
+		return fmt.Errorf("its example of a PUT is not JSON: %q", r.PutExample)
+	}
+	return nil
+}
+
+// summary says of a resource where its records live.
+func (r *resource) summary() string {
+	if r.HasSource {
+		return "Records of `" + r.Name + "`, answered from memory, the shared tier or their source, whichever has them first."
+	}
+	return "Records of `" + r.Name + "`, which live in the shared tier and are answered from memory where it has them."
+}
+
+// conditional are the parameters of the path and request headers that make the
+// operation conditional, as pairs of name and description. The headers have no
+// example: a request without them is the ordinary one.
+func (r *resource) conditional(conditions ...[2]string) []parameter {
+	params := slices.Clone(r.params)
+	for _, c := range conditions {
+		params = append(params, parameter{Name: c[0], In: "header", Description: c[1], Schema: json.RawMessage(`{"type":"string"}`)})
+	}
+	return params
+}
+
+// answerOrNull is the schema of one answer whose data may be null: a record that
+// a many-read does not find, or that a PUT has stored where select does not.
+func (r *resource) answerOrNull() any {
+	switch {
+	case r.Many || r.untyped:
+		return r.answers
+	case r.Envelope == "":
+		return orNull(r.data)
+	case r.nullable == nil:
+		r.nullable = r.addSchema(r.name+"AnswerOrNull", answerSchema(r.Resource, orNull(r.data)))
+	}
+	return r.nullable
+}
