@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -48,21 +47,9 @@ func recipeServices(t *testing.T) (hearth, recipe service) {
 
 	port := fmt.Sprint(testkit.FreePort(t))
 	recipe.base = "http://127.0.0.1:" + port
-	cmd := exec.Command(needRecipe(t), "-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", port, "--log-level", "warning")
-	cmd.Dir = filepath.Join(launch.Root(t), "bench", "recipe")
-	cmd.Env = append(os.Environ(), "REDIS_URL="+recipe.redis.URL(), "DATABASE="+database, "PYTHONDONTWRITEBYTECODE=1")
-	log, err := os.Create(filepath.Join(dir, "recipe.log"))
-	must(t, err)
-	cmd.Stdout, cmd.Stderr = log, log
-	ended, err := launch.StartCommand(cmd)
-	must(t, err)
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-ended
-		_ = log.Close()
-		if out, _ := os.ReadFile(log.Name()); t.Failed() {
-			t.Logf("the recipe printed:\n%s", out)
-		}
+	testkit.Start(t, testkit.Command{
+		Name: "recipe", Dir: dir, Env: []string{"REDIS_URL=" + recipe.redis.URL(), "DATABASE=" + database, "PYTHONDONTWRITEBYTECODE=1"},
+		Argv: []string{needRecipe(t), "-m", "uvicorn", "--app-dir", filepath.Join(launch.Root(t), "bench", "recipe"), "app:app", "--host", "127.0.0.1", "--port", port, "--log-level", "warning"},
 	})
 	recipe.await(t, "/", http.StatusOK)
 	return hearth, recipe

@@ -187,22 +187,24 @@ func repeatCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// scriptT lets testkit's servers live as long as the script.
+// scriptT is the script as the owner of testkit's servers.
 type scriptT struct {
-	testing.TB
-	ts *testscript.TestScript
+	*testscript.TestScript
+	ctx context.Context
 }
 
-func (t scriptT) Cleanup(f func())                  { t.ts.Defer(f) }
-func (t scriptT) Fatalf(format string, args ...any) { t.ts.Fatalf(format, args...) }
-func (t scriptT) Fatal(args ...any)                 { t.ts.Fatalf("%s", fmt.Sprint(args...)) }
-func (t scriptT) Errorf(format string, args ...any) { t.ts.Logf(format, args...) }
-func (t scriptT) Logf(format string, args ...any)   { t.ts.Logf(format, args...) }
-func (t scriptT) Log(args ...any)                   { t.ts.Logf("%s", fmt.Sprint(args...)) }
-func (t scriptT) Name() string                      { return filepath.Base(t.ts.Getenv("WORK")) }
-func (t scriptT) Failed() bool                      { return false }
+func ownerOf(ts *testscript.TestScript) testkit.TB {
+	ctx, cancel := context.WithCancel(context.Background())
+	ts.Defer(cancel)
+	return scriptT{ts, ctx}
+}
+
 func (t scriptT) Helper()                           {}
-func (t scriptT) TempDir() string                   { return t.ts.MkAbs(".") }
+func (t scriptT) Context() context.Context          { return t.ctx }
+func (t scriptT) Cleanup(f func())                  { t.Defer(f) }
+func (t scriptT) Failed() bool                      { return false }
+func (t scriptT) Errorf(format string, args ...any) { t.Logf(format, args...) }
+func (t scriptT) Fatal(args ...any)                 { t.Fatalf("%s", fmt.Sprint(args...)) }
 
 // servers are what a script has started.
 type servers struct {
@@ -217,7 +219,7 @@ func redisCommand(ts *testscript.TestScript, neg bool, args []string) {
 	own := ts.Value("servers").(*servers)
 	switch args[0] {
 	case "start":
-		own.redis = testkit.Redis(scriptT{ts: ts}, testkit.WithConfig(args[1:]...))
+		own.redis = testkit.Redis(ownerOf(ts), testkit.WithConfig(args[1:]...))
 		ts.Setenv("HEARTH_REDIS_URL", own.redis.URL())
 	case "stop":
 		own.redis.Stop()
@@ -240,7 +242,7 @@ func postgresCommand(ts *testscript.TestScript, neg bool, args []string) {
 	own := ts.Value("servers").(*servers)
 	switch args[0] {
 	case "start":
-		own.pg = testkit.Postgres(scriptT{ts: ts}, testkit.OwnServer())
+		own.pg = testkit.Postgres(ownerOf(ts), testkit.OwnServer())
 		ts.Setenv("HEARTH_DATABASE_URL", own.pg.URL())
 	case "stop":
 		own.pg.Stop()

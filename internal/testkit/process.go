@@ -124,6 +124,12 @@ func (p *Process) Pid() int { return p.pid }
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// Err is how the process has ended, as exec.Cmd.Wait tells it, once it has.
+func (p *Process) Err() error {
+	<-p.done
+	return p.err
+}
+
 // Running reports whether the process has not ended yet. A paused one runs.
 func (p *Process) Running() bool {
 	select {

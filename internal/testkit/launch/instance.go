@@ -31,45 +31,25 @@ func (in *Instance) AwaitReady() {
 	})
 }
 
-// Running tells whether the instance has not ended.
-func (in *Instance) Running() bool {
-	select {
-	case <-in.run.ended():
-		return false
-	default:
-		return true
-	}
-}
-
-// Ended is closed when the instance has ended.
-func (in *Instance) Ended() <-chan struct{} { return in.run.ended() }
-
 // Signal sends the instance signals, one after the other.
 func (in *Instance) Signal(signals ...syscall.Signal) {
 	in.tb.Helper()
 	for _, s := range signals {
-		if err := in.run.signal(s); err != nil {
+		if err := in.signal(s); err != nil {
 			in.tb.Fatalf("sending %v: %v", s, err)
 		}
 	}
-}
-
-// Kill ends the instance at once, as a power cut would, and waits until it is gone.
-// A second time it does nothing.
-func (in *Instance) Kill() {
-	in.run.kill()
-	<-in.run.ended()
 }
 
 // Wait returns how the instance has ended, once it has.
 func (in *Instance) Wait() syscall.WaitStatus {
 	in.tb.Helper()
 	select {
-	case <-in.run.ended():
+	case <-in.Done():
 	case <-time.After(Patience):
 		in.tb.Fatalf("the instance is still running after %v", Patience)
 	}
-	return in.run.status()
+	return in.status()
 }
 
 // Stop asks the instance to end as a service manager does, and waits until it has;
@@ -81,9 +61,6 @@ func (in *Instance) Stop() {
 		in.tb.Errorf("the instance ended with %#x, want exit status 0", int(got))
 	}
 }
-
-// Pid is the number of the process that was started: a wrapper's, if there is one.
-func (in *Instance) Pid() int { return in.run.pid() }
 
 // Logs is all that the instance has printed.
 func (in *Instance) Logs() string {

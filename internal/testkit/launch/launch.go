@@ -6,7 +6,7 @@
 // "hearth". So nothing is built beside the tests, and the race detector watches the
 // program as it watches the test.
 //
-//	in := launch.Program{Config: text, Env: []string{"HEARTH_REDIS_URL=" + redis.URL()}}.Ready(t)
+//	in := launch.Ready(t, config, "HEARTH_REDIS_URL="+redis.URL())
 //	got := in.Get("/user/1")
 //
 // A process is for what signals, limits and kills do to it; Program.Here is for the
@@ -22,7 +22,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -62,6 +61,7 @@ type Program struct {
 	Path    string     // the program; "": the one that Main puts into PATH
 	Wrapper []string   // a command that runs the program, given as its last arguments
 	Files   []*os.File // what the process gets, from descriptor 3 on
+	CPUs    []int      // the only processors that it may use; nil: any
 	Here    bool       // in this process: it can be stopped, not killed
 }
 
@@ -77,52 +77,53 @@ type Instance struct {
 	// admin listener, any other the public one.
 	HTTP *http.Client
 
-	tb  testing.TB
+	tb  testkit.TB
 	log string // file with standard output and error
-	run running
+	running
 }
 
 // running is how an instance runs.
 type running interface {
+	// Pid is the number of the process that was started: a wrapper's, if there is one.
+	Pid() int
+	// Done is closed when the instance has ended, and Running tells that it has not.
+	Done() <-chan struct{}
+	Running() bool
+	// Kill ends the instance at once, as a power cut would, and waits until it is gone.
+	// A second time it does nothing.
+	Kill()
+
 	signal(s syscall.Signal) error
-	kill()
-	ended() <-chan struct{}
 	status() syscall.WaitStatus // after the end
-	pid() int
 }
 
 // Start starts the program and does not wait for it. A program that has a Dir with
 // a config.toml and no Config is started with what is there.
-func (p Program) Start(tb testing.TB) *Instance {
+func (p Program) Start(tb testkit.TB) *Instance {
 	tb.Helper()
 	if p.Dir == "" {
-		p.Dir = tempDir(tb)
+		p.Dir = testkit.TempDir(tb, "instance")
 	}
-	in := &Instance{tb: tb, Dir: p.Dir, File: filepath.Join(p.Dir, "config.toml"), log: filepath.Join(p.Dir, "hearth.log")}
+	in := &Instance{tb: tb, Dir: p.Dir, File: filepath.Join(p.Dir, "config.toml"), log: filepath.Join(p.Dir, Name+".out")}
 	if _, err := os.Lstat(in.File); err != nil || p.Config != "" {
 		in.Configure(p.Config)
 	}
-	env := append(os.Environ(), listenEnv(tb, "LISTEN", p.Public, filepath.Join(p.Dir, "public.sock"), &in.Public)...)
-	env = append(env, listenEnv(tb, "ADMIN", p.Admin, filepath.Join(p.Dir, "admin.sock"), &in.Admin)...)
+	env := append(listenEnv(tb, "LISTEN", p.Public, filepath.Join(p.Dir, "public.sock"), &in.Public),
+		listenEnv(tb, "ADMIN", p.Admin, filepath.Join(p.Dir, "admin.sock"), &in.Admin)...)
 	env = append(env, p.Env...)
 	in.HTTP = &http.Client{
 		Timeout:   Patience,
 		Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64, DialContext: in.dial},
 	}
-	log, err := os.OpenFile(in.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		tb.Fatal(err)
-	}
 	if p.Here {
-		in.run = p.startHere(in.File, env, log)
-	} else if in.run, err = p.startProcess(in.File, env, log); err != nil {
-		tb.Fatalf("starting the program: %v", err)
+		in.running = p.startHere(tb, in.File, env, in.log)
+	} else {
+		in.running = p.startProcess(tb, in.File, env)
 	}
 	tb.Cleanup(func() {
 		in.HTTP.CloseIdleConnections()
 		in.Kill()
-		if tb.Failed() {
-			text := in.Logs()
+		if text := in.Logs(); p.Here && tb.Failed() { // a process says so itself
 			tb.Logf("an instance printed:\n%s", text[max(0, len(text)-4<<10):])
 		}
 	})
@@ -130,7 +131,7 @@ func (p Program) Start(tb testing.TB) *Instance {
 }
 
 // Ready is Start that returns when the instance has reached all that it needs.
-func (p Program) Ready(tb testing.TB) *Instance {
+func (p Program) Ready(tb testkit.TB) *Instance {
 	tb.Helper()
 	in := p.Start(tb)
 	in.AwaitReady()
@@ -138,7 +139,7 @@ func (p Program) Ready(tb testing.TB) *Instance {
 }
 
 // listenEnv turns a Program's address into variables, and stores what it comes to.
-func listenEnv(tb testing.TB, key, addr, socket string, to *string) []string {
+func listenEnv(tb testkit.TB, key, addr, socket string, to *string) []string {
 	tb.Helper()
 	switch addr {
 	case AsConfigured:
@@ -170,19 +171,8 @@ func dial(ctx context.Context, addr string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
-// tempDir makes a directory with a name short enough for the path of a socket.
-func tempDir(tb testing.TB) string {
-	tb.Helper()
-	dir, err := os.MkdirTemp("", "hearth-")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
 // Demo is the configuration that comes with the program, with the demo's records.
-func Demo(tb testing.TB) string {
+func Demo(tb testkit.TB) string {
 	tb.Helper()
 	text, err := os.ReadFile(filepath.Join(Root(tb), "config.toml"))
 	if err != nil {
@@ -192,7 +182,7 @@ func Demo(tb testing.TB) string {
 }
 
 // Root is the directory of the module, in or below which tests run.
-func Root(tb testing.TB) string {
+func Root(tb testkit.TB) string {
 	tb.Helper()
 	dir, err := os.Getwd()
 	for err == nil {
@@ -209,13 +199,13 @@ func Root(tb testing.TB) string {
 }
 
 // Start starts a Program that is nothing but a configuration and variables.
-func Start(tb testing.TB, config string, env ...string) *Instance {
+func Start(tb testkit.TB, config string, env ...string) *Instance {
 	tb.Helper()
 	return Program{Config: config, Env: env}.Start(tb)
 }
 
 // Ready is Start that returns when the instance has reached all that it needs.
-func Ready(tb testing.TB, config string, env ...string) *Instance {
+func Ready(tb testkit.TB, config string, env ...string) *Instance {
 	tb.Helper()
 	return Program{Config: config, Env: env}.Ready(tb)
 }

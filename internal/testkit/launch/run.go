@@ -4,72 +4,39 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 
 	"hearth/internal/command"
+	"hearth/internal/testkit"
 )
 
 // process is an instance in a process of its own.
-type process struct {
-	cmd  *exec.Cmd
-	done <-chan struct{}
-}
+type process struct{ *testkit.Process }
 
-func (p Program) startProcess(file string, env []string, log *os.File) (running, error) {
-	defer log.Close()
+func (p Program) startProcess(tb testkit.TB, file string, env []string) running {
+	tb.Helper()
 	if p.Path == "" {
 		p.Path = Name
 	}
-	args := append(append([]string(nil), p.Wrapper...), p.Path, "-config", file)
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = p.Dir, env, log, log, p.Files
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	done, err := StartCommand(cmd)
-	return process{cmd, done}, err
+	return process{testkit.Start(tb, testkit.Command{
+		Name: Name, Argv: append(slices.Clone(p.Wrapper), p.Path, "-config", file), Dir: p.Dir, Env: env, Files: p.Files, CPUs: p.CPUs,
+	})}
 }
 
-// StartCommand starts a command that ends with the test binary at the latest, and
-// returns what is closed when it has ended and was waited for.
-func StartCommand(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	done, started := make(chan struct{}), make(chan error)
-	go func() {
-		// The kernel sends the death signal when the thread that forked ends.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(done)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is in cmd.ProcessState
-		}
-	}()
-	return done, <-started
+func (p process) signal(s syscall.Signal) error {
+	p.Signal(s)
+	return nil
 }
-
-func (p process) signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
-
-// kill ends the program's process group, thus also what a wrapper has left.
-func (p process) kill() {
-	select {
-	case <-p.done:
-	default:
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-	}
-}
-
-func (p process) ended() <-chan struct{} { return p.done }
 
 func (p process) status() syscall.WaitStatus {
-	return p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	var err *exec.ExitError
+	if !errors.As(p.Err(), &err) {
+		return 0
+	}
+	return err.Sys().(syscall.WaitStatus)
 }
-
-func (p process) pid() int { return p.cmd.Process.Pid }
 
 // here is an instance in this process.
 type here struct {
@@ -80,15 +47,20 @@ type here struct {
 	signals map[os.Signal]chan<- os.Signal
 }
 
-func (p Program) startHere(file string, env []string, log *os.File) running {
+func (p Program) startHere(tb testkit.TB, file string, env []string, log string) running {
+	tb.Helper()
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	h := &here{done: make(chan struct{}), signals: map[os.Signal]chan<- os.Signal{}}
 	// The program asks for signals when its verb has begun.
 	ready := make(chan struct{})
 	go func() {
 		defer close(h.done)
-		defer log.Close()
+		defer out.Close()
 		h.code = command.Run(command.Process{
-			Version: "devel", Args: []string{"-config", file}, Env: env, Stdout: log, Stderr: log,
+			Version: "devel", Args: []string{"-config", file}, Env: append(os.Environ(), env...), Stdout: out, Stderr: out,
 			Notify: func(c chan<- os.Signal, signals ...os.Signal) {
 				h.mu.Lock()
 				defer h.mu.Unlock()
@@ -122,18 +94,26 @@ func (h *here) signal(s syscall.Signal) error {
 	return nil
 }
 
-// kill is as near to it as an instance can come here: it ends without waiting for
+// Kill is as near to it as an instance can come here: it ends without waiting for
 // server.drain.
-func (h *here) kill() {
+func (h *here) Kill() {
+	if h.Running() {
+		_ = h.signal(syscall.SIGINT)
+	}
+	<-h.done
+}
+
+func (h *here) Done() <-chan struct{} { return h.done }
+
+func (h *here) Running() bool {
 	select {
 	case <-h.done:
+		return false
 	default:
-		_ = h.signal(syscall.SIGINT)
+		return true
 	}
 }
 
-func (h *here) ended() <-chan struct{} { return h.done }
-
 func (h *here) status() syscall.WaitStatus { return syscall.WaitStatus(h.code << 8) }
 
-func (h *here) pid() int { return os.Getpid() }
+func (h *here) Pid() int { return os.Getpid() }
