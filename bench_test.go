@@ -15,6 +15,9 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/cache/embedded"
+	"hearth/cache/memory"
+	"hearth/cache/redis"
 	"hearth/handlers"
 	"hearth/internal/auth"
 	"hearth/internal/metrics"
@@ -35,7 +38,12 @@ func newBenchServer(b *testing.B, redisURL string, revalidate time.Duration) *be
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
 	c, err := cache.New(cache.Config{
-		Redis: cache.RedisConfig{URL: redisURL}, Embedded: filepath.Join(b.TempDir(), "bench.db"),
+		Shared: func(m *memory.Store, f *cache.Flights) (cache.SharedTier, error) {
+			if redisURL == "" {
+				return embedded.New(filepath.Join(b.TempDir(), "bench.db"), 5*time.Second, log, m, f), nil
+			}
+			return redis.New(redis.Config{URL: redisURL, LinkTimeout: 2 * time.Second, Lease: 5 * time.Second, Revalidate: revalidate, Log: log}, m, f)
+		},
 		Revalidate: revalidate, LinkTimeout: 2 * time.Second, Lease: 5 * time.Second, Log: log,
 		Settings: cache.Settings{
 			Budget: 256 << 20, MissingShare: 0.05, MissingRate: 1000, UntrackedTTL: time.Second,
@@ -46,6 +54,9 @@ func newBenchServer(b *testing.B, redisURL string, revalidate time.Duration) *be
 		b.Fatal(err)
 	}
 	b.Cleanup(c.Close)
+	if err := c.Open(); err != nil {
+		b.Fatal(err)
+	}
 	testkit.Eventually(b, 10*time.Second, "the shared tier answers", func() bool { return c.Up() == nil })
 	item := cache.NewResource("item", "item", cache.Lifetimes{Stale: time.Minute}, nil)
 	front := handlers.New(handlers.Config{

@@ -10,12 +10,12 @@ import (
 
 // TestHitAllocatesNothing is left out under the race detector, which allocates.
 func TestHitAllocatesNothing(t *testing.T) {
-	c := &Cache{store: newStore(newClock(), 16<<20, 0.1, time.Hour)}
-	r, o := NewResource("user", "user", testLives, nil), c.store.newOwner(false)
+	c := cacheOn(memoryOf(16 << 20))
+	r, o := NewResource("user", "user", testLives, nil), c.store.NewOwner(false)
 	var keys [][]byte
 	for i := range 1000 {
 		key := "user:" + strconv.Itoa(i)
-		fly(t, c.store, r, o, key, `{"id":1}`)
+		fly(t, c.flights, r, o, key, `{"id":1}`)
 		keys = append(keys, []byte(key))
 	}
 	absent, n := []byte("user:absent"), 0

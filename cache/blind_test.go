@@ -13,7 +13,7 @@ import (
 func TestBlindReads(t *testing.T) {
 	redis := testkit.Redis(t)
 	redis.Do("ACL", "SETUSER", "hearth", "on", ">secret", "~*", "+@all", "-client|tracking")
-	c := open(t, testConfig(), func(cfg *Config) {
+	c := open(t, testConfig(), func(cfg *setup) {
 		cfg.Redis.URL = "redis://hearth:secret@" + redis.Addr()
 		cfg.UntrackedTTL = time.Minute // so that the test need not hurry
 	})

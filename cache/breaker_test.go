@@ -89,7 +89,7 @@ var errAway = fmt.Errorf("nobody at home: %w", source.ErrDown)
 // TestASourceThatIsAway: after a few failures nobody asks it; what there is a
 // copy of is answered from that, and when it is back it is asked again.
 func TestASourceThatIsAway(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1", "2", "2", "3", "3"))
 		d.warm("1", "1")
 		d.wantRead("2", "2", TierSource)
@@ -169,7 +169,7 @@ func TestSourcesFailByThemselves(t *testing.T) {
 // every time: it is asked once for all who wait by then. A few may come late to
 // the first load, and share another.
 func TestAFailingSourceMeetsNoStorm(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger())
 		gate := make(chan struct{})
 		d.book.loaded = func(context.Context, string) error { <-gate; return errBroken }
@@ -195,7 +195,7 @@ func TestAFailingSourceMeetsNoStorm(t *testing.T) {
 // reports like a change. It is no change: the copy is served, marked, if
 // nobody else can answer.
 func TestStaleWhileTheSourceIsAway(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1"))
 		d.r = NewResource("user", "user", Lifetimes{Cold: 400 * time.Millisecond, Hot: time.Hour, Missing: time.Hour, Stale: time.Hour}, d.book)
 		d.warm("1", "1")

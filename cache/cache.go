@@ -17,9 +17,19 @@ import (
 	"sync/atomic"
 	"time"
 
-	"hearth/internal/limit"
+	"hearth/cache/memory"
+	"hearth/cache/shared"
 	"hearth/internal/room"
 )
+
+// What other rooms see of the rooms below.
+type (
+	Entry = memory.Entry // a finished answer
+	Item  = shared.Item  // one value of a batch
+)
+
+// PackedMark ends a strong validator of a gzip variant.
+const PackedMark = memory.PackedMark
 
 // Errors, for errors.Is. Their causes are wrapped for the log; a client is
 // told only which of these it was.
@@ -28,7 +38,9 @@ var (
 	// was refused with the source untouched.
 	ErrUnavailable = errors.New("unavailable")
 	// ErrOverload: the bounded queue of waiting work is full.
-	ErrOverload = errors.New("too much waiting work")
+	ErrOverload = shared.ErrOverload
+	// ErrRefused: the shared tier is well, and refuses this command or this key.
+	ErrRefused = shared.ErrRefused
 	// ErrTimeout: the deadline passed.
 	ErrTimeout = errors.New("out of time")
 	// ErrUnconfirmed: the write is committed, but the shared tier did not
@@ -42,9 +54,9 @@ var (
 // Config says how much memory to use and what to trust for how long. Every
 // field is required unless it says otherwise.
 type Config struct {
-	Redis    RedisConfig   // URL "" means Embedded
-	Embedded string        // file of the embedded tier
-	Counts   *limit.Memory // counts limits where there is no Redis; nil: one of its own
+	// Shared makes the shared tier, which tells flights what happens to reads,
+	// and shares memory's clock and owners. Open opens it, Close closes it.
+	Shared func(*memory.Store, *Flights) (SharedTier, error)
 
 	// Answers is room for large answers on their way that memory does not keep;
 	// nil: they may take what they like.
@@ -63,13 +75,17 @@ type Config struct {
 // Cache is the way of a request through the tiers. All methods are safe for
 // concurrent use and keep the deadline of their context.
 type Cache struct {
+	*memory.Outgoing // Send, Sent, Claim, KnownSize, Room: large answers on their way
+
 	cfg      Config // but for its Settings
 	settings atomic.Pointer[Settings]
 	retuning sync.Mutex // held while settings change, and while a gate is made by them
 
-	store *store
-	tier  tier
-	local *owner // of what was loaded while nobody could report changes
+	store   *memory.Store
+	flights *Flights
+	tier    SharedTier
+	shared  Tier          // which of the tiers it is
+	local   *memory.Owner // of what was loaded while nobody could report changes
 
 	gates   sync.Map     // gateKey → *gate
 	waiting atomic.Int64 // readers that wait for a load or a write
@@ -81,7 +97,7 @@ type Cache struct {
 	}
 	writes   openWrites
 	tallies  tallies
-	refusals nowAndThen // logged, of reads that are answered all the same
+	refusals logLimit // logged, of reads that are answered all the same
 
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
@@ -91,39 +107,38 @@ type Cache struct {
 	pulses  atomic.Uint64 // see Pulse
 }
 
-// New opens the tiers. It needs no reachable Redis: until there is one,
-// answers come from the source, marked untracked.
+// New returns a cache that is not open yet. It starts nothing.
 func New(cfg Config) (*Cache, error) {
-	c := &Cache{
-		cfg:   cfg,
-		store: newStore(newClock(), cfg.Budget, cfg.MissingShare, cfg.LinkTimeout),
-	}
-	c.store.account(newAloft(cfg.Answers))
+	c := &Cache{cfg: cfg}
+	c.store = memory.New(memory.Config{Budget: cfg.Budget, MissingShare: cfg.MissingShare, LinkTimeout: cfg.LinkTimeout, Answers: cfg.Answers, OnDelay: cfg.OnDelay})
+	c.Outgoing, c.flights = c.store.Outgoing, NewFlights(c.store)
 	c.life, c.stop = context.WithCancel(context.Background())
 	c.settings.Store(&cfg.Settings)
 	c.apply(&cfg.Settings)
-	c.local = c.store.newOwner(true)
+	c.local = c.store.NewOwner(true)
 	c.past.lines = map[pastKey]*pastLine{}
 	c.tallies.rounds = map[tallyKey]*round{}
-	c.store.open = c.writes.has
-	if cfg.OnDelay != nil {
-		c.store.delay = cfg.OnDelay
-	}
+	c.flights.open = c.writes.has
 	var err error
-	if cfg.Redis.URL != "" {
-		c.tier, err = newRedisTier(cfg, c.store, &c.settings)
-	} else {
-		if cfg.Counts == nil {
-			cfg.Counts = limit.NewMemory(nil)
-		}
-		c.tier, err = openEmbedded(cfg.Embedded, cfg.Counts, cfg.Lease, cfg.Revalidate, c.store, cfg.Log)
-	}
-	if err != nil {
+	if c.tier, err = cfg.Shared(c.store, c.flights); err != nil {
 		c.stop()
 		return nil, err
 	}
-	c.writes.start(c)
+	c.writes.prepare(c)
+	for _, t := range Tiers {
+		if t.String() == c.tier.Name() {
+			c.shared = t
+		}
+	}
 	return c, nil
+}
+
+// Open opens the shared tier and starts background work. It needs no reachable
+// Redis: until there is one, answers come from the source, marked untracked. A
+// Cache that could not be opened must still be closed.
+func (c *Cache) Open() error {
+	c.writes.start()
+	return c.tier.Open()
 }
 
 // Close ends background work, loads that nobody waits for included, and closes
@@ -133,32 +148,21 @@ func (c *Cache) Close() {
 	c.running.Wait()
 	c.tallies.close()
 	c.writes.close()
-	c.tier.close()
+	c.tier.Close()
 }
 
 // Up tells whether the shared tier can be asked, and if not, why.
-func (c *Cache) Up() error { return c.tier.up() }
+func (c *Cache) Up() error { return c.tier.Up() }
 
 // SharedTier names the kind of the shared tier.
-func (c *Cache) SharedTier() Tier { return c.tier.name() }
+func (c *Cache) SharedTier() Tier { return c.shared }
 
 // Hit looks a key up in memory: the fast path of every read. nil means that
 // the read has to go the slow way. ttl is what is left of the entry's lifetime,
 // should its link go on proving itself. Hit does not allocate, takes no lock, and keeps nothing of
 // key. now must have been read after the request arrived.
 func (c *Cache) Hit(r *Resource, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
-	e = c.store.find(r, key)
-	if e == nil || e.flags&flagUntracked != 0 {
-		return nil, 0
-	}
-	at := c.store.at(now)
-	if at >= c.store.freshUntil(e) || c.store.overslept(now, at) {
-		return nil, 0
-	}
-	if sampled(at) {
-		c.store.reads.add(e.hash, at, sketchSample)
-	}
-	return e, time.Duration(e.expiry - at)
+	return c.store.Hit(r.Shape, key, now)
 }
 
 // Tier says where an answer came from. Its String is the label in metrics.
@@ -219,11 +223,10 @@ func (a Answer) Body() []byte {
 // Parts are the finished answer in two parts, of which the first is the entry's
 // own bytes: nothing is copied. Both are nil for a missing record.
 func (a Answer) Parts() (front, back []byte) {
-	body := a.Entry.Body()
-	if !a.FromDB || body == nil || a.resource.Envelope == "" {
-		return body, nil
+	if a.FromDB {
+		return a.Entry.LoadedBody()
 	}
-	return body[:len(body)-len(tailCached)], tailLoaded
+	return a.Entry.Body(), nil
 }
 
 // jitter spreads d by ±10 %, so that what was written together does not
@@ -237,7 +240,7 @@ func (c *Cache) lifetime(r *Resource, key string, missing bool) time.Duration {
 	switch {
 	case missing:
 		return jitter(r.TTL.Missing)
-	case c.store.reads.rate(hashString(key)) > c.settings.Load().HotRate:
+	case c.store.Rate(key) > c.settings.Load().HotRate:
 		return jitter(r.TTL.Hot)
 	}
 	return jitter(r.TTL.Cold)
@@ -261,23 +264,23 @@ func (p *pace) allow(now int64) bool {
 // Note keeps value, which is JSON, under a key of our own, and returns what was there
 // before. It writes only what differs.
 func (c *Cache) Note(ctx context.Context, key string, value []byte) (before []byte, err error) {
-	was, err := c.tier.get(ctx, key)
-	if err != nil || was.kind == kindValue && string(was.data) == string(value) {
-		return was.data, err
+	was, err := c.tier.Get(ctx, key)
+	if err != nil || was.State == shared.Value && string(was.Data) == string(value) {
+		return was.Data, err
 	}
-	if errs := c.tier.set(ctx, []Item{{Key: key, Value: value}}); errs != nil {
+	if errs := c.tier.Set(ctx, []Item{{Key: key, Value: value}}); errs != nil {
 		return nil, errs[0]
 	}
-	return was.data, nil
+	return was.Data, nil
 }
 
 // Invalidate removes keys from the shared tier and so from every memory. A guard
 // that stands there stays, and its writer will put no record in its place: what
 // it has read back in its transaction may be older than this call.
 func (c *Cache) Invalidate(ctx context.Context, keys []string) error {
-	err := c.tier.remove(ctx, keys)
+	err := c.tier.Remove(ctx, keys)
 	for _, key := range keys {
-		c.store.changed(key)
+		c.flights.Changed(key)
 	}
 	return err
 }

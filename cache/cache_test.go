@@ -14,7 +14,7 @@ import (
 )
 
 func TestReadsGoThroughTheTiers(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", `{"id":1}`))
 		shared := d.SharedTier()
 		a := d.wantRead("1", `{"id":1}`, TierSource)
@@ -42,7 +42,7 @@ func TestReadsGoThroughTheTiers(t *testing.T) {
 }
 
 func TestMissingRecordsAreRememberedUntilTheyAreWritten(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger())
 		for i, tier := range []Tier{TierSource, d.SharedTier(), TierMemory} {
 			a := d.wantRead("1", "null", tier)
@@ -68,15 +68,15 @@ func TestMissingRecordsAreRememberedUntilTheyAreWritten(t *testing.T) {
 }
 
 func TestMissingRecordsWrittenAreLimited(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
-		d := newDesk(t, open(t, func(c *Config) { c.MissingRate = 0 }), newLedger())
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
+		d := newDesk(t, open(t, func(c *setup) { c.MissingRate = 0 }), newLedger())
 		d.wantRead("1", "null", TierSource)
 		fixture{d.Cache, t, d.key("1")}.want("nothing")
 	})
 }
 
 func TestOneLoadForAColdKey(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", `{"id":1}`))
 		gate := make(chan struct{})
 		d.book.loaded = func(context.Context, string) error { <-gate; return nil }
@@ -124,7 +124,7 @@ func TestOneLoadAcrossInstances(t *testing.T) {
 // TestASlowLoadNeverOverwrites is promise C5: the key changes between the load
 // and its fill.
 func TestASlowLoadNeverOverwrites(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		f := func(what, want string, between func(d *desk)) {
 			t.Helper()
 			c := open(t)
@@ -165,7 +165,7 @@ func TestASlowLoadNeverOverwrites(t *testing.T) {
 }
 
 func TestReadManyMixesTheTiers(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1", "2", "2", "3", "3"))
 		d.wantRead("1", "1", TierSource)
 		d.wantRead("1", "1", d.SharedTier())
@@ -244,9 +244,9 @@ func fieldOf(info, name string) (n int) {
 }
 
 func TestStoreAndCount(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), nil)
-		item := func(v string) []Item { return []Item{{d.key("1"), []byte(v)}} }
+		item := func(v string) []Item { return []Item{{Key: d.key("1"), Value: []byte(v)}} }
 		if a, err := d.read("1"); err != nil || !a.Entry.Missing() {
 			t.Errorf("an item never written: %v", err)
 		}
@@ -268,7 +268,7 @@ func TestStoreAndCount(t *testing.T) {
 		if n, err := d.Count(within(t), d.key("n")); n != 3 || err != nil {
 			t.Errorf("counting: got %d, %v, want 3", n, err)
 		}
-		if errs := d.Store(within(t), []Item{{d.key("bad"), []byte("{oops")}}); errs != nil {
+		if errs := d.Store(within(t), []Item{{Key: d.key("bad"), Value: []byte("{oops")}}); errs != nil {
 			t.Fatal(errs)
 		}
 		if _, err := d.read("bad"); !errors.Is(err, ErrNotJSON) {
@@ -278,7 +278,7 @@ func TestStoreAndCount(t *testing.T) {
 }
 
 func TestWhatIsNotJSONIsLoadedAgain(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1", "2", "2"))
 		for id, text := range map[string]string{"1": "{oops", "2": "{\"name\":\"Andr\xe9\"}"} {
 			fixture{d.Cache, t, d.key(id)}.set(text)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"hearth/cache/shared"
 )
 
 // What a key holds is a value only if it is JSON, and a lease or a guard only by
@@ -18,36 +20,36 @@ func FuzzClassify(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		was := bytes.Clone(raw)
-		r := classify(raw, time.Second)
-		if !bytes.Equal(raw, was) || r.ttl != time.Second {
-			t.Fatalf("%q was changed, or its lifetime, %v", was, r.ttl)
+		r := shared.Parse(raw, time.Second)
+		if !bytes.Equal(raw, was) || r.TTL != time.Second {
+			t.Fatalf("%q was changed, or its lifetime, %v", was, r.TTL)
 		}
 		valid, text := json.Valid(raw) && utf8.Valid(raw), string(raw)
 		lease := strings.HasPrefix(text, "lease:")
 		guard := strings.HasPrefix(text, "guard:") || strings.HasPrefix(text, "guard+:")
-		switch r.kind {
-		case kindLease:
-			if !lease || r.text != text || valid {
-				t.Errorf("%q is a lease, %q", raw, r.text)
+		switch r.State {
+		case shared.Lease:
+			if !lease || r.Text != text || valid {
+				t.Errorf("%q is a lease, %q", raw, r.Text)
 			}
-		case kindGuard:
-			if !guard || r.text != text || valid {
-				t.Errorf("%q is a guard, %q", raw, r.text)
+		case shared.Guard:
+			if !guard || r.Text != text || valid {
+				t.Errorf("%q is a guard, %q", raw, r.Text)
 			}
-		case kindNull:
-			if strings.Trim(text, " \t\r\n") != "null" || string(r.data) != "null" {
+		case shared.NoRecord:
+			if strings.Trim(text, " \t\r\n") != "null" || string(r.Data) != "null" {
 				t.Errorf("%q is a missing record", raw)
 			}
-		case kindValue:
-			if !valid || lease || guard || string(r.data) != text {
-				t.Errorf("%q is a value, %q", raw, r.data)
+		case shared.Value:
+			if !valid || lease || guard || string(r.Data) != text {
+				t.Errorf("%q is a value, %q", raw, r.Data)
 			}
-		case kindBad:
+		case shared.Malformed:
 			if valid && !strings.Contains(strings.ToLower(text), `\ud`) && !strings.Contains(text, "[[") || lease || guard {
 				t.Errorf("%q is no value", raw)
 			}
 		default:
-			t.Errorf("%q is of kind %v", raw, r.kind)
+			t.Errorf("%q is of kind %v", raw, r.State)
 		}
 	})
 }
@@ -58,7 +60,7 @@ func FuzzSibling(f *testing.F) {
 	f.Add("a{b}c", "a")
 	f.Add("{}", "}")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		x, y := siblingOf(a), siblingOf(b)
+		x, y := shared.SiblingOf(a), shared.SiblingOf(b)
 		if x != "" && a != b && x == y {
 			t.Errorf("%q and %q share %q", a, b, x)
 		}
@@ -83,11 +85,11 @@ func FuzzCount(f *testing.F) {
 	f.Add(" 1")
 	f.Add("1.0")
 	f.Fuzz(func(t *testing.T, text string) {
-		n, err := parseCount("k", []byte(text))
+		n, err := shared.ParseCount("k", []byte(text))
 		if err != nil {
 			return
 		}
-		if again, err := parseCount("k", []byte(strconv.FormatInt(n, 10))); err != nil || again != n {
+		if again, err := shared.ParseCount("k", []byte(strconv.FormatInt(n, 10))); err != nil || again != n {
 			t.Errorf("%q is %d, which reads back as %d, %v", text, n, again, err)
 		}
 		if strings.Trim(text, "+-0123456789") != "" {

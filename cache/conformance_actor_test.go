@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hearth/cache/redis"
+	"hearth/cache/shared"
 	"hearth/internal/source"
 )
 
@@ -151,8 +153,8 @@ func (a *actor) elsewhere() error {
 // them by their context, and where that is not passed on by their tokens. Calls
 // of nobody it knows pass.
 type prompter struct {
-	tier
-	redis *redisTier
+	SharedTier
+	redis *redis.Tier
 
 	mu     sync.Mutex
 	actors map[string]*actor // by token
@@ -187,72 +189,79 @@ func actorOf(ctx context.Context) *actor {
 // what they wait for, not for how slow the play is.
 func calm(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
-func (p *prompter) get(ctx context.Context, key string) (reply, error) {
-	r, err := p.tier.get(calm(ctx), key)
+func (p *prompter) Get(ctx context.Context, key string) (shared.Content, error) {
+	r, err := p.SharedTier.Get(calm(ctx), key)
 	if a := actorOf(ctx); a != nil && !a.stop(afterPlainRead) {
-		return reply{}, errCurtain
+		return shared.Content{}, errCurtain
 	}
 	return r, err
 }
 
-func (p *prompter) track(ctx context.Context, flights []*flight) []tracked {
+func (p *prompter) Track(ctx context.Context, keys []string) []shared.Found {
 	a := actorOf(ctx)
 	if a != nil && a.leaving.Load() { // woken before it noticed that its time is over
-		return []tracked{{err: ErrTimeout}}
+		return []shared.Found{{Err: ErrTimeout}}
 	}
 	if a != nil {
-		a.tracking.Store(flights[0])
+		sh := a.cache.flights.shard(keys[0])
+		sh.mu.Lock()
+		f := sh.flights[keys[0]]
+		sh.mu.Unlock()
+		if f == nil { // a write has poisoned it before it was sent
+			f = &flight{key: keys[0], poisoned: true}
+		}
+		a.tracking.Store(f)
 	}
-	return p.tier.track(calm(ctx), flights)
+	return p.SharedTier.Track(calm(ctx), keys)
 }
 
-func (p *prompter) acquire(ctx context.Context, key, token string, instead []byte) (reply, error) {
+func (p *prompter) Acquire(ctx context.Context, key, token string, instead []byte) (shared.Content, error) {
 	if a := actorOf(ctx); a != nil && !p.note(token, a).stop(beforeLease) {
-		return reply{}, errCurtain
+		return shared.Content{}, errCurtain
 	}
-	return p.tier.acquire(calm(ctx), key, token, instead)
+	return p.SharedTier.Acquire(calm(ctx), key, token, instead)
 }
 
-func (p *prompter) fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
+func (p *prompter) Fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
 	if a := p.of(token); a != nil && !a.stop(beforeFill) {
 		return false, errCurtain
 	}
-	return p.tier.fill(calm(ctx), key, token, value, ttl)
+	return p.SharedTier.Fill(calm(ctx), key, token, value, ttl)
 }
 
-func (p *prompter) guard(ctx context.Context, key, token string) error {
+func (p *prompter) Guard(ctx context.Context, key, token string) error {
 	if a := actorOf(ctx); a != nil {
 		p.note(token, a).token = token
 	}
-	return p.tier.guard(calm(ctx), key, token)
+	return p.SharedTier.Guard(calm(ctx), key, token)
 }
 
-// unguard succeeds after the play: else it would be tried again for ever.
-func (p *prompter) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+// Unguard succeeds after the play: else it would be tried again for ever.
+func (p *prompter) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
 	a := p.of(token)
 	if a != nil && !a.stop(beforeUnguard) {
 		return nil
 	}
-	err := p.tier.unguard(calm(ctx), key, token, value, ttl)
+	err := p.SharedTier.Unguard(calm(ctx), key, token, value, ttl)
 	if a != nil {
 		a.stop(afterUnguard)
 	}
 	return err
 }
 
-func (p *prompter) claim(ctx context.Context, key, token string, was []byte) (int64, bool, error) {
+func (p *prompter) Claim(ctx context.Context, key, token string, was []byte) (int64, bool, error) {
 	if a := actorOf(ctx); a != nil {
 		p.note(token, a)
 	}
-	return p.tier.claim(calm(ctx), key, token, was)
+	return p.SharedTier.Claim(calm(ctx), key, token, was)
 }
 
-func (p *prompter) refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error) {
+func (p *prompter) Refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error) {
 	a := p.of(token)
 	if a != nil && !a.stop(beforeRefreshed) {
 		return false, errCurtain
 	}
-	stored, err := p.tier.refresh(calm(ctx), key, token, was, expires, value, ttl)
+	stored, err := p.SharedTier.Refresh(calm(ctx), key, token, was, expires, value, ttl)
 	if a != nil {
 		a.stored = stored
 	}

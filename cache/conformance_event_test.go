@@ -1,8 +1,5 @@
 package cache
 
-// What befalls readers between the steps of their own: replies and pushes that
-// arrive, links that break, lifetimes that end.
-
 import (
 	"context"
 	"errors"
@@ -11,9 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"hearth/cache/memory"
 	"hearth/cache/protocol"
+	"hearth/cache/shared"
 	"hearth/internal/testkit"
 )
+
+// What befalls readers between the steps of their own: replies and pushes that
+// arrive, links that break, lifetimes that end.
 
 // readTracked begins a flight. While a read that an own write has poisoned is on
 // the wire, the real code reads untracked and stores nothing; the model
@@ -136,24 +138,21 @@ func (r *rehearsal) breakLink(i int) error {
 	c, keeper := r.caches[i], r.prompters[i].redis
 	testkit.Eventually(r.t, patience, "the cut connection is replaced and proved", func() bool {
 		for _, o := range before {
-			if !o.dead.Load() {
+			if !o.Ended() {
 				return false
 			}
-			select { // a canary that was out would be waited for: rounds are long here
-			case o.heard <- struct{}{}:
-			default:
-			}
+			o.Hear(o.HeardAt()) // a canary that was out would be waited for: rounds are long here
 		}
-		keeper.wake()
+		keeper.ProbeNow()
 		return c.Up() == nil && proven(c)
 	})
 	return nil
 }
 
 // livingOwners are the connections that c reads tracked on.
-func livingOwners(c *Cache) (all []*owner) {
-	for i := range c.store.owners {
-		if o := c.store.owners[i].Load(); o != nil && !o.local && !o.dead.Load() {
+func livingOwners(c *Cache) (all []*memory.Owner) {
+	for o := range c.store.Owners {
+		if !o.Local() && !o.Ended() {
 			all = append(all, o)
 		}
 	}
@@ -203,8 +202,8 @@ func (r *rehearsal) stutter() error {
 // renew prolongs the guard of a, which Redis tells of as of any change.
 func (r *rehearsal) renew(a *actor, i int) error {
 	r.renewals++
-	got := r.prompters[i].uphold(within(r.t), []kept{{r.key, a.token, false}})[0]
-	stands, err := got.state == guardStood, got.err
+	got := r.prompters[i].RenewGuards(within(r.t), []shared.HeldGuard{{Key: r.key, Token: a.token}})[0]
+	stands, err := got.State == shared.GuardStood, got.Err
 	if want := r.now.Redis.IsGuard() && slices.Contains(r.now.Redis.Holders(), a.n); err != nil || stands != want {
 		return fmt.Errorf("%s renews its guard: %v, error %v, want %v", a.name, stands, err, want)
 	}

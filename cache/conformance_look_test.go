@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hearth/cache/protocol"
+	"hearth/cache/shared"
 	"hearth/internal/testkit"
 )
 
@@ -140,7 +141,7 @@ func (r *rehearsal) compareRedis(seen *protocol.State) error {
 
 // look asks Redis for the key, its expiry and its sibling in one round trip.
 func (r *rehearsal) look() (text *string, ends, sibling string) {
-	for _, cmd := range [][]string{{"GET", r.key}, {"PEXPIRETIME", r.key}, {"GET", siblingOf(r.key)}} {
+	for _, cmd := range [][]string{{"GET", r.key}, {"PEXPIRETIME", r.key}, {"GET", shared.SiblingOf(r.key)}} {
 		if err := r.redis.Send(cmd...); err != nil {
 			r.t.Fatal(err)
 		}
@@ -173,10 +174,10 @@ func (r *rehearsal) contentOf(text *string, want protocol.Content) string {
 	if text == nil {
 		return r.described(protocol.Content{})
 	}
-	switch rep := classify([]byte(*text), 0); rep.kind {
-	case kindLease:
-		return r.described(protocol.LeaseOf(r.numberOf((*text)[len(leasePrefix):])))
-	case kindGuard:
+	switch rep := shared.Parse([]byte(*text), 0); rep.State {
+	case shared.Lease:
+		return r.described(protocol.LeaseOf(r.numberOf((*text)[len(shared.LeasePrefix):])))
+	case shared.Guard:
 		prefix, pairs, _ := strings.Cut(*text, ":")
 		var all []int
 		for pair := range strings.SplitSeq(pairs, ",") {
@@ -186,7 +187,7 @@ func (r *rehearsal) contentOf(text *string, want protocol.Content) string {
 			}
 			all = append(all, r.numberOf(token))
 		}
-		return r.described(protocol.GuardOf(prefix+":" == sharedPrefix, all...))
+		return r.described(protocol.GuardOf(prefix+":" == shared.SharedPrefix, all...))
 	}
 	return "the value " + *text
 }
@@ -266,9 +267,9 @@ func (r *rehearsal) compareFlight(seen *protocol.State, n int) error {
 		return nil
 	}
 	f := a.tracking.Load()
-	sh := a.cache.store.flightShard(r.key)
+	sh := a.cache.flights.shard(r.key)
 	sh.mu.Lock()
-	open := f != nil && sh.flights[r.key] == f && !f.poisoned && !f.owner.dead.Load()
+	open := f != nil && sh.flights[r.key] == f && !f.poisoned && !f.owner.Ended()
 	sh.mu.Unlock()
 	switch {
 	case f == nil:

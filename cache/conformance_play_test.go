@@ -12,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/memory"
 	"hearth/cache/protocol"
+	"hearth/cache/redis"
+	"hearth/cache/shared"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -41,7 +44,7 @@ type company struct {
 
 // newCompany opens the instances. Each one's tier may be replaced, to show
 // that this is noticed.
-func newCompany(t *testing.T, replace func(c *Cache, whole tier) tier) *company {
+func newCompany(t *testing.T, replace func(c *Cache, whole SharedTier) SharedTier) *company {
 	co := &company{t: t, srv: testkit.Redis(t)}
 	co.redis = co.srv.AdminConn()
 	lives := Lifetimes{Cold: time.Hour, Hot: time.Hour, Missing: time.Hour, Stale: time.Hour}
@@ -56,9 +59,9 @@ func newCompany(t *testing.T, replace func(c *Cache, whole tier) tier) *company 
 		cfg.HotRate, cfg.MissingRate = 1e9, 1e9
 		c := open(t, cfg)
 		testkit.Eventually(t, patience, "the connection has proved itself", func() bool { return c.Up() == nil && proven(c) })
-		p := &prompter{tier: c.tier, redis: c.tier.(*redisTier), actors: map[string]*actor{}}
+		p := &prompter{SharedTier: c.tier, redis: c.tier.(*redis.Tier), actors: map[string]*actor{}}
 		if replace != nil {
-			p.tier = replace(c, c.tier)
+			p.SharedTier = replace(c, c.tier)
 		}
 		c.tier = p
 		co.caches[i], co.prompters[i] = c, p
@@ -119,7 +122,7 @@ func (r *rehearsal) bytesOf(v protocol.Version) string {
 	if record := r.record(int32(v)); record != nil {
 		return string(record)
 	}
-	return string(null)
+	return string(memory.Null)
 }
 
 func (r *rehearsal) args(a *actor) source.Args { return source.Args{a} }
@@ -217,7 +220,7 @@ func (r *rehearsal) end() {
 		c.running.Wait()
 		r.prompters[i].dismiss(r)
 	}
-	r.redis.Do("DEL", r.key, siblingOf(r.key))
+	r.redis.Do("DEL", r.key, shared.SiblingOf(r.key))
 }
 
 // perform makes the real code take the step.
@@ -257,7 +260,7 @@ func (r *rehearsal) perform(st *protocol.Step) error {
 	case protocol.Expires:
 		return r.expire(a)
 	case protocol.RefreshLeaseExpires:
-		r.redis.Do("DEL", siblingOf(r.key))
+		r.redis.Do("DEL", shared.SiblingOf(r.key))
 		return nil
 	case protocol.TakesInvalidation:
 		return r.takeInvalidation(int(st.Instance))
@@ -341,7 +344,7 @@ func (a *actor) readPastGuard(ctx context.Context, guard string) {
 	r := a.play
 	q := a.cache.newQuery(ctx, r.res, r.key, r.args(a))
 	q.waited = q.settings.Load().Wait
-	a.answer, _, a.err = q.meetGuard(sighting{result: result{reply: reply{kind: kindGuard, text: guard, ttl: time.Minute}}, sent: q.began})
+	a.answer, _, a.err = q.meetGuard(sighting{result: result{Content: shared.Content{State: shared.Guard, Text: guard, TTL: time.Minute}}, sent: q.began})
 }
 
 func (r *rehearsal) checkAnswer(a *actor, v protocol.Version) error {

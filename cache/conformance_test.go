@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/memory"
 	"hearth/cache/protocol"
+	"hearth/cache/shared"
 	"hearth/internal/testkit"
 )
 
@@ -143,7 +145,7 @@ func (co *company) checkCounts() {
 // TestConformanceNotices replaces a step of the tier by a wrong one. The plays
 // have to find that.
 func TestConformanceNotices(t *testing.T) {
-	f := func(name string, replace func(c *Cache, whole tier) tier) {
+	f := func(name string, replace func(c *Cache, whole SharedTier) SharedTier) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			co := newCompany(t, replace)
@@ -157,82 +159,82 @@ func TestConformanceNotices(t *testing.T) {
 			t.Errorf("%d plays do not notice it", co.plays)
 		})
 	}
-	f("a blind fill", func(_ *Cache, whole tier) tier { return blindFill{whole} })
-	f("a guard removed only if own", func(_ *Cache, whole tier) tier { return ownUnguard{whole} })
-	f("guards that are not joined", func(_ *Cache, whole tier) tier { return loneGuard{whole} })
-	f("a refresh that does not compare", func(_ *Cache, whole tier) tier { return blindRefresh{whole} })
-	f("a lost guard that is not set anew", func(_ *Cache, whole tier) tier { return lastingLoss{whole} })
-	f("memory keeps what it filled", func(c *Cache, whole tier) tier { return keptFill{whole, c} })
+	f("a blind fill", func(_ *Cache, whole SharedTier) SharedTier { return blindFill{whole} })
+	f("a guard removed only if own", func(_ *Cache, whole SharedTier) SharedTier { return ownUnguard{whole} })
+	f("guards that are not joined", func(_ *Cache, whole SharedTier) SharedTier { return loneGuard{whole} })
+	f("a refresh that does not compare", func(_ *Cache, whole SharedTier) SharedTier { return blindRefresh{whole} })
+	f("a lost guard that is not set anew", func(_ *Cache, whole SharedTier) SharedTier { return lastingLoss{whole} })
+	f("memory keeps what it filled", func(c *Cache, whole SharedTier) SharedTier { return keptFill{whole, c} })
 }
 
 // blindFill SETs what it has loaded whatever stands there.
-type blindFill struct{ tier }
+type blindFill struct{ SharedTier }
 
-func (b blindFill) fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
-	if stored, err := b.tier.fill(ctx, key, token, value, ttl); stored || err != nil {
+func (b blindFill) Fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
+	if stored, err := b.SharedTier.Fill(ctx, key, token, value, ttl); stored || err != nil {
 		return stored, err
 	}
-	return false, errors.Join(b.set(ctx, []Item{{Key: key, Value: value}})...)
+	return false, errors.Join(b.Set(ctx, []Item{{Key: key, Value: value}})...)
 }
 
 // ownUnguard leaves alone what is not its own guard.
-type ownUnguard struct{ tier }
+type ownUnguard struct{ SharedTier }
 
-func (o ownUnguard) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
-	if got := o.uphold(ctx, []kept{{key, token, false}}); got[0].state == guardGone {
-		return got[0].err
+func (o ownUnguard) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+	if got := o.RenewGuards(ctx, []shared.HeldGuard{{Key: key, Token: token}}); got[0].State == shared.GuardGone {
+		return got[0].Err
 	}
-	return o.tier.unguard(ctx, key, token, value, ttl)
+	return o.SharedTier.Unguard(ctx, key, token, value, ttl)
 }
 
 // loneGuard takes the place of others' guards.
-type loneGuard struct{ tier }
+type loneGuard struct{ SharedTier }
 
-func (l loneGuard) guard(ctx context.Context, key, token string) error {
-	if r, err := l.get(ctx, key); err == nil && r.kind == kindGuard {
-		if err := errors.Join(l.set(ctx, []Item{{Key: key, Value: null}})...); err != nil {
+func (l loneGuard) Guard(ctx context.Context, key, token string) error {
+	if r, err := l.Get(ctx, key); err == nil && r.State == shared.Guard {
+		if err := errors.Join(l.Set(ctx, []Item{{Key: key, Value: memory.Null}})...); err != nil {
 			return err
 		}
 	}
-	return l.tier.guard(ctx, key, token)
+	return l.SharedTier.Guard(ctx, key, token)
 }
 
 // lastingLoss prolongs guards, and leaves alone what is lost.
-type lastingLoss struct{ tier }
+type lastingLoss struct{ SharedTier }
 
-func (l lastingLoss) uphold(ctx context.Context, guards []kept) []upheld {
+func (l lastingLoss) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []shared.Renewal {
 	guards = slices.Clone(guards)
 	for i := range guards {
-		guards[i].anew = false
+		guards[i].Restore = false
 	}
-	return l.tier.uphold(ctx, guards)
+	return l.SharedTier.RenewGuards(ctx, guards)
 }
 
 // blindRefresh stores over whatever has come meanwhile.
-type blindRefresh struct{ tier }
+type blindRefresh struct{ SharedTier }
 
-func (b blindRefresh) refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error) {
-	if stored, err := b.tier.refresh(ctx, key, token, was, expires, value, ttl); stored || err != nil {
+func (b blindRefresh) Refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error) {
+	if stored, err := b.SharedTier.Refresh(ctx, key, token, was, expires, value, ttl); stored || err != nil {
 		return stored, err
 	}
-	return false, errors.Join(b.set(ctx, []Item{{Key: key, Value: value}})...)
+	return false, errors.Join(b.Set(ctx, []Item{{Key: key, Value: value}})...)
 }
 
 // keptFill puts what it fills in memory, too, although nobody has read it
 // tracked.
 type keptFill struct {
-	tier
+	SharedTier
 	cache *Cache
 }
 
-func (k keptFill) fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
-	stored, err := k.tier.fill(ctx, key, token, value, ttl)
+func (k keptFill) Fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
+	stored, err := k.SharedTier.Fill(ctx, key, token, value, ttl)
 	a := k.cache.tier.(*prompter).of(token)
-	if s := k.cache.store; stored && a != nil {
-		sh := s.flightShard(key)
+	if s := k.cache.flights; stored && a != nil {
+		sh := s.shard(key)
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
-		s.keep(newEntry(a.play.res, key, value, 0), livingOwners(k.cache)[0], 0, never, never)
+		s.Keep(memory.NewEntry(a.play.res.Shape, key, value, 0), livingOwners(k.cache)[0], 0, memory.Never, memory.Never)
 	}
 	return stored, err
 }

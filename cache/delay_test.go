@@ -52,7 +52,7 @@ func benchDelay(b *testing.B, load int) {
 				b.Fatal(err)
 			}
 		}
-		gone := c.store.watchKey(string(key))
+		gone := c.flights.watchKey(string(key))
 		writer.Do("SET", string(key), fmt.Sprintf(`{"v":%d}`, n))
 		acknowledged := time.Now()
 		<-gone.fired // in the step that removes the entry
@@ -70,8 +70,8 @@ func benchDelay(b *testing.B, load int) {
 
 // watchKey is woken by the next invalidation of key. Waiting for it leaves the
 // processors to those who bring it; looking for the entry in a loop would not.
-func (s *store) watchKey(key string) *watch {
-	sh := s.flightShard(key)
+func (s *Flights) watchKey(key string) *watch {
+	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	return sh.watch(key)

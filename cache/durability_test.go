@@ -32,7 +32,7 @@ func runDurabilityChild() bool {
 	cfg := testConfig()
 	cfg.Embedded = path
 	cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	c, err := New(cfg)
+	c, err := cfg.start()
 	if err != nil {
 		fmt.Println(err)
 		return true
@@ -42,7 +42,7 @@ func runDurabilityChild() bool {
 	for n := first; err == nil; n++ {
 		var items []Item
 		for i := range batchSize {
-			items = append(items, Item{fmt.Sprintf("item:%d:%d", n, i), fmt.Appendf(nil, `{"n":%d}`, n)})
+			items = append(items, Item{Key: fmt.Sprintf("item:%d:%d", n, i), Value: fmt.Appendf(nil, `{"n":%d}`, n)})
 		}
 		if errs := c.Store(context.Background(), items); errs != nil {
 			fmt.Println(errs[0])
@@ -70,7 +70,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		acked := runAndKill(t, path, 1+rand.IntN(40))
 		cfg := testConfig()
 		cfg.Embedded = path
-		c, err := New(cfg)
+		c, err := cfg.start()
 		if err != nil {
 			t.Fatalf("round %d: opening after the kill: %v", round, err)
 		}

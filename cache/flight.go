@@ -3,6 +3,9 @@ package cache
 import (
 	"context"
 	"sync"
+
+	"hearth/cache/memory"
+	"hearth/cache/shared"
 )
 
 // flight is one tracked read of one key, from the decision to read until its
@@ -13,7 +16,7 @@ type flight struct {
 	key string
 	res *Resource
 
-	owner *owner // connection it went out on; nil until handed to one
+	owner *memory.Owner // connection it went out on; nil until handed to one
 	epoch uint32
 	sent  int64 // clock time taken before it was queued
 
@@ -26,11 +29,40 @@ type flight struct {
 
 // result is what one read of a key found.
 type result struct {
-	reply
+	shared.Content
 	entry   *Entry // the finished record when kind is kindValue or kindNull
 	stored  bool
 	changed *watch // for placeholders: fires when the key changes after the read
 	err     error
+}
+
+// Flights are the tracked reads under way, beside the memory that they fill.
+// What memory holds and what is being read into it change together, under one
+// lock per key shard: a change that is reported between a reply and its storing
+// has to find one or the other.
+//
+// Lock order: flightShard.mu, then the locks of memory's tables. Never two of a
+// kind.
+type Flights struct {
+	*memory.Store
+	shards [flightShards]flightShard
+	late   lateReads
+
+	// open tells that a write of the key awaits its confirmation, so that
+	// nothing of it may be kept. The flight shard is locked: a write opens
+	// its key before it drops the key's copy.
+	open func(key string) bool
+}
+
+const flightShards = 64
+
+func NewFlights(s *memory.Store) *Flights {
+	f := &Flights{Store: s, open: func(string) bool { return false }}
+	for i := range f.shards {
+		f.shards[i].flights = map[string]*flight{}
+		f.shards[i].watches = map[string]*watch{}
+	}
+	return f
 }
 
 type flightShard struct {
@@ -41,8 +73,8 @@ type flightShard struct {
 	attempts map[string]*attempt // at leases, by key; see load.go
 }
 
-func (s *store) flightShard(key string) *flightShard {
-	return &s.flights[hashString(key)%flightShards]
+func (s *Flights) shard(key string) *flightShard {
+	return &s.shards[memory.HashKey(key)%flightShards]
 }
 
 // join returns the flight a reader of key may wait for, or a new one that the
@@ -50,14 +82,14 @@ func (s *store) flightShard(key string) *flightShard {
 // poisoned, or whose reader gave up, is still on the wire: a second tracked
 // read could not be told from it, so the caller reads untracked and stores
 // nothing.
-func (s *store) join(r *Resource, key string) (f *flight, lead, plain bool) {
-	sh := s.flightShard(key)
+func (s *Flights) join(r *Resource, key string) (f *flight, lead, plain bool) {
+	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	f = sh.flights[key]
 	switch {
 	case f == nil:
-	case f.owner != nil && (f.owner.dead.Load() || f.replied && f.owner.epoch.Load() != f.epoch):
+	case f.owner != nil && (f.owner.Ended() || f.replied && f.owner.Epoch() != f.epoch):
 		// The link broke: nobody told this read of changes since. Or all was
 		// flushed since its reply.
 	case f.poisoned || f.res != r:
@@ -70,6 +102,24 @@ func (s *store) join(r *Resource, key string) (f *flight, lead, plain bool) {
 	return f, true, false
 }
 
+// probes owns the reads of probe. Nothing is ever kept for it.
+var probes = NewResource("", "", Lifetimes{}, nil)
+
+// Probe reads a key of a tier's own the way all keys are read, tracked, and
+// returns the connection that the read went out on, nil if none. Nothing of it
+// is kept. While an earlier read of the key has not been answered, begun is
+// false and read is not called.
+func (s *Flights) Probe(key string, read func() error) (o *memory.Owner, begun bool, err error) {
+	f, lead, _ := s.join(probes, key)
+	if !lead {
+		return nil, false, nil
+	}
+	err = read()
+	o, _ = s.boundTo(f)
+	s.finish(f, result{}, 0)
+	return o, true, err
+}
+
 // wait blocks until the flight's result is there or ctx ends.
 func (f *flight) wait(ctx context.Context) result {
 	select {
@@ -80,44 +130,44 @@ func (f *flight) wait(ctx context.Context) result {
 	}
 }
 
-// bind notes that key's read is about to be queued on o. A read that nobody
+// Bind notes that key's read is about to be queued on o. A read that nobody
 // leads, or that is bound already, stays unbound, and its reply is ignored.
-func (s *store) bind(o *owner, key string, sent int64) {
-	sh := s.flightShard(key)
+func (s *Flights) Bind(o *memory.Owner, key string, sent int64) {
+	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if f := sh.flights[key]; f != nil && f.owner == nil {
-		f.owner, f.epoch, f.sent = o, o.epoch.Load(), sent
+		f.owner, f.epoch, f.sent = o, o.Epoch(), sent
 	}
 }
 
 // boundTo returns the connection a flight went out on and when.
-func (s *store) boundTo(f *flight) (*owner, int64) {
-	sh := s.flightShard(f.key)
+func (s *Flights) boundTo(f *flight) (*memory.Owner, int64) {
+	sh := s.shard(f.key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	return f.owner, f.sent
 }
 
-// arrived is called by the connection's reader, in the order of the wire, for
+// Arrived is called by the connection's reader, in the order of the wire, for
 // each reply to a tracked read. Only a read bound to this very connection
 // counts: replies after ASK, and to connections long replaced, are not its.
-func (s *store) arrived(o *owner, key string) {
+func (s *Flights) Arrived(o *memory.Owner, key string) {
 	s.answered(o, key, func(f *flight) { f.replied = true })
 }
 
-// refused is called when Redis answered a tracked read with an error, so that
+// Refused is called when Redis answered a tracked read with an error, so that
 // nothing of it is left on the wire. The read may go on at another node: after
 // MOVED it is bound to that connection, after ASK to none, because that node
 // answers without tracking; then what it brings is not stored.
-func (s *store) refused(o *owner, key string) {
+func (s *Flights) Refused(o *memory.Owner, key string) {
 	s.answered(o, key, func(f *flight) { f.owner, f.sent = nil, 0 })
 }
 
 // answered notes that the read of key bound to o is off the wire, which
 // verifies the link.
-func (s *store) answered(o *owner, key string, note func(*flight)) {
-	sh := s.flightShard(key)
+func (s *Flights) answered(o *memory.Owner, key string, note func(*flight)) {
+	sh := s.shard(key)
 	sh.mu.Lock()
 	f := sh.flights[key]
 	mine := f != nil && f.owner == o && !f.replied
@@ -135,11 +185,11 @@ func (s *store) answered(o *owner, key string, note func(*flight)) {
 	}
 }
 
-// abandon is called when the reader of a tracked read gave up. The reply may
+// Abandoned is called when the reader of a tracked read gave up. The reply may
 // still come: until then, or until a later command is answered, the flight
 // keeps its place, poisoned.
-func (s *store) abandon(o *owner, key string) {
-	sh := s.flightShard(key)
+func (s *Flights) Abandoned(o *memory.Owner, key string) {
+	sh := s.shard(key)
 	sh.mu.Lock()
 	f := sh.flights[key]
 	if f == nil || f.owner != o || f.replied {
@@ -148,17 +198,15 @@ func (s *store) abandon(o *owner, key string) {
 	}
 	f.poisoned = true
 	sh.mu.Unlock()
-	o.mu.Lock()
-	o.stray = append(o.stray, stray{f: f, since: s.now()})
-	o.mu.Unlock()
-	if o.dead.Load() {
-		s.forget(f)
+	s.late.add(o, lateRead{f: f, since: s.Now()})
+	if o.Ended() { // closed may have looked before this read was added
+		s.forgetLate(o, memory.Never)
 	}
 }
 
 // forget frees the key of a flight that is over.
-func (s *store) forget(f *flight) {
-	sh := s.flightShard(f.key)
+func (s *Flights) forget(f *flight) {
+	sh := s.shard(f.key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.flights[f.key] == f {
@@ -170,26 +218,26 @@ func (s *store) forget(f *flight) {
 // nothing that came between the reply and now forbids it: an invalidation or
 // an own write (both have taken the flight out of the map), a flush, or the
 // end of the connection.
-func (s *store) finish(f *flight, res result, expiry int64) {
-	sh := s.flightShard(f.key)
+func (s *Flights) finish(f *flight, res result, expiry int64) {
+	sh := s.shard(f.key)
 	sh.mu.Lock()
 	current := sh.flights[f.key] == f
-	if current && f.replied && !f.poisoned && f.owner.epoch.Load() == f.epoch && !f.owner.dead.Load() {
+	if current && f.replied && !f.poisoned && f.owner.Epoch() == f.epoch && !f.owner.Ended() {
 		if res.entry != nil && !s.open(f.key) {
-			ends := never
-			if res.ttl > 0 {
-				ends = f.sent + int64(res.ttl)
+			ends := memory.Never
+			if res.TTL > 0 {
+				ends = f.sent + int64(res.TTL)
 			}
-			res.stored = s.keep(res.entry, f.owner, f.epoch, expiry, ends)
-			s.aloft.measure(res.entry, res.stored)
-			if res.stored && ends != never && f.res.Records != nil {
-				res.entry.due.Store(f.res.dueAt(f.sent, ends, res.entry.Missing()))
+			res.stored = s.Keep(res.entry, f.owner, f.epoch, expiry, ends)
+			s.NoteSize(res.entry, res.stored)
+			if res.stored && ends != memory.Never && f.res.Records != nil {
+				res.entry.SetDue(f.res.dueAt(f.sent, ends, res.entry.Missing()))
 			}
 		}
-		if res.isPlaceholder() {
+		if res.IsPlaceholder() {
 			res.changed = sh.watch(f.key)
 		}
-	} else if res.isPlaceholder() {
+	} else if res.IsPlaceholder() {
 		res.changed = firedWatch // it may have changed since: look again at once
 	}
 	// An unanswered, poisoned flight stays: its reply may still be on the wire.
@@ -201,44 +249,40 @@ func (s *store) finish(f *flight, res result, expiry int64) {
 	close(f.done)
 }
 
-// invalidate applies a change of key reported on o's connection. A read still
+// Invalidated applies a change of key reported on o's connection. A read still
 // in flight on o is left alone: by the order of the wire its reply is newer
 // than this message. One that has been answered is not stored any more.
-func (s *store) invalidate(o *owner, key string) {
-	s.invalidations.Add(1)
-	sh := s.flightShard(key)
+func (s *Flights) Invalidated(o *memory.Owner, key string) {
+	s.Invalidations.Add(1)
+	sh := s.shard(key)
 	sh.mu.Lock()
 	if f := sh.flights[key]; f != nil && f.owner == o && f.replied {
 		delete(sh.flights, key)
 	}
-	now := s.now()
-	s.drop(key, func(e *Entry) bool {
-		if now >= e.ends {
+	now := s.Now()
+	s.Drop(key, func(e *Entry) bool {
+		if now >= e.Ends() {
 			// It has told of the end of the copy's lifetime, not of a change. What
 			// is not fresh any more may be all there is if the source is away.
 			return true
 		}
-		if e.owner == o.id {
-			return false
-		}
-		other := s.ownerOf(e)
-		return other != nil && !other.dead.Load()
+		return !s.IsOwner(o, e) && s.HasLivingOwner(e)
 	})
 	sh.fire(key)
 	sh.mu.Unlock()
 }
 
-// changed applies a write made through this process: the copy is dropped, and
+// Changed applies a write made through this process: the copy is dropped, and
 // what is being read or loaded is delivered to those who wait for it already,
 // but neither stored nor joined by anybody who comes later. It is called
 // after the shared tier's reply to the write and before the write's answer.
-func (s *store) changed(key string) {
-	sh := s.flightShard(key)
+func (s *Flights) Changed(key string) {
+	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if f := sh.flights[key]; f != nil {
 		f.poisoned = true
-		if f.replied || f.owner == nil || f.owner.local {
+		if f.replied || f.owner == nil || f.owner.Local() {
 			delete(sh.flights, key)
 		}
 	}
@@ -247,29 +291,29 @@ func (s *store) changed(key string) {
 			delete(sh.loads, token)
 		}
 	}
-	s.drop(key, nil)
+	s.Drop(key, nil)
 	sh.fire(key)
 }
 
-// wake tells those who wait for key to look again.
-func (s *store) wake(key string) {
-	sh := s.flightShard(key)
+// Wake tells those who wait for key to look again.
+func (s *Flights) Wake(key string) {
+	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.fire(key)
 }
 
-// flush forgets all that was read on o; FLUSHALL reaches each connection.
-func (s *store) flush(o *owner) {
-	o.epoch.Add(1)
-	s.invalidations.Add(1)
+// Flushed forgets all that was read on o; FLUSHALL reaches each connection.
+func (s *Flights) Flushed(o *memory.Owner) {
+	o.Flush()
+	s.Invalidations.Add(1)
 	s.wakeAll()
 }
 
 // wakeAll tells everybody who waits for any key to look again.
-func (s *store) wakeAll() {
-	for i := range s.flights {
-		sh := &s.flights[i]
+func (s *Flights) wakeAll() {
+	for i := range s.shards {
+		sh := &s.shards[i]
 		sh.mu.Lock()
 		for key := range sh.watches {
 			sh.fire(key)
@@ -308,15 +352,15 @@ func (sh *flightShard) fire(key string) {
 }
 
 // watching and unwatch count who waits on w; without anybody it is forgotten.
-func (s *store) watching(key string, w *watch) {
-	sh := s.flightShard(key)
+func (s *Flights) watching(key string, w *watch) {
+	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	w.waiting++
 }
 
-func (s *store) unwatch(key string, w *watch) {
-	sh := s.flightShard(key)
+func (s *Flights) unwatch(key string, w *watch) {
+	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if w.waiting--; w.waiting == 0 && sh.watches[key] == w {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"hearth/cache/memory"
 	"hearth/internal/source"
 )
 
@@ -17,7 +18,7 @@ import (
 type gate struct {
 	name    string
 	log     *slog.Logger
-	clock   *clock
+	clock   *memory.Clock
 	loads   *line
 	writes  *line // reads and writes do not take each other's places
 	breaker breaker
@@ -42,8 +43,8 @@ func (c *Cache) gateOf(r *Resource) *gate {
 	defer c.retuning.Unlock()
 	s := c.settings.Load()
 	g, _ := c.gates.LoadOrStore(key, &gate{
-		name: r.Source, log: c.cfg.Log, clock: c.store.clock,
-		loads: newLine(s.MaxLoads, s.Wait, c.store.clock), writes: newLine(s.MaxLoads, s.Wait, c.store.clock),
+		name: r.Source, log: c.cfg.Log, clock: c.store.Clock,
+		loads: newLine(s.MaxLoads, s.Wait, c.store.Clock), writes: newLine(s.MaxLoads, s.Wait, c.store.Clock),
 	})
 	return g.(*gate)
 }
@@ -60,7 +61,7 @@ var errBreakerOpen = errors.New("the source keeps failing; it is asked again in 
 
 // refuses tells without a place whether the source is not to be asked now.
 func (g *gate) refuses() error {
-	if g.breaker.open(g.clock.now()) {
+	if g.breaker.open(g.clock.Now()) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, errBreakerOpen)
 	}
 	return nil
@@ -77,7 +78,7 @@ func (g *gate) enter(ctx context.Context) error {
 	}
 	// The source may have died while this load waited: it would be one more
 	// that waits out a timeout.
-	if !g.breaker.allow(g.clock.now()) {
+	if !g.breaker.allow(g.clock.Now()) {
 		g.loads.leave()
 		return fmt.Errorf("%w: %w", ErrUnavailable, errBreakerOpen)
 	}
@@ -89,7 +90,7 @@ func (g *gate) enterAtOnce() bool {
 	if !g.loads.enterAtOnce() {
 		return false
 	}
-	if !g.breaker.allow(g.clock.now()) {
+	if !g.breaker.allow(g.clock.Now()) {
 		g.loads.leave()
 		return false
 	}
@@ -105,7 +106,7 @@ func (g *gate) leave(err error) {
 
 // report tells the breaker how a call of the source has ended.
 func (g *gate) report(err error) {
-	now := g.clock.now()
+	now := g.clock.Now()
 	switch {
 	case errors.Is(err, errNotLoaded):
 		g.breaker.skip()

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/memory"
 	"hearth/internal/testkit"
 )
 
@@ -34,19 +35,19 @@ func BenchmarkGrowth(b *testing.B) {
 
 func benchGrowth(b *testing.B, n int) {
 	before, objects, resident := heap()
-	c := &Cache{store: newStore(newClock(), 64<<30, 0.05, time.Second)}
-	c.local = c.store.newOwner(true)
+	c := cacheOn(memoryOf(64 << 30))
+	c.local = c.store.NewOwner(true)
 	r := NewResource("user", "user", Lifetimes{}, nil)
 	value := []byte(`{"v":"` + strings.Repeat("x", 92) + `"}`)
 	put := func(i int) {
-		e := newEntry(r, "user:"+strconv.Itoa(i), value, 0)
-		c.store.keep(e, c.local, 0, c.store.now()+int64(time.Hour), never)
+		e := memory.NewEntry(r.Shape, "user:"+strconv.Itoa(i), value, 0)
+		c.store.Keep(e, c.local, 0, c.store.Now()+int64(time.Hour), memory.Never)
 	}
 	for i := range n {
 		put(i)
 	}
 	after, objectsNow, residentNow := heap()
-	counted := c.store.entries.bytes.Load()
+	counted := c.store.Sizes().Bytes
 
 	stop := make(chan struct{})
 	var churn sync.WaitGroup

@@ -10,7 +10,7 @@ import (
 // TestGuardsOfSeveralWriters runs the steps of up to three writers in every
 // order, with a foreign DEL in between or without, against the protocol's rules.
 func TestGuardsOfSeveralWriters(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		c := open(t)
 		n := 0
 		for _, cast := range []string{"aa", "aad", "aabb", "aabbd", "aabbcc"} {

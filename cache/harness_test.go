@@ -13,6 +13,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"hearth/cache/embedded"
+	"hearth/cache/memory"
+	"hearth/cache/redis"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -30,46 +33,83 @@ func TestMain(m *testing.M) {
 // machine is no fault of the code under test.
 const patience = 20 * time.Second
 
+// setup is the Config of a Cache under test, and its shared tier: Redis, or where
+// it has no URL the embedded file.
+type setup struct {
+	Config
+	Redis    redis.Config
+	Embedded string
+	around   func(SharedTier) SharedTier // wraps the tier; nil: nothing
+}
+
 // testConfig has short waits where tests wait for them, long ones elsewhere.
-func testConfig() Config {
-	return Config{
+func testConfig() setup {
+	return setup{Config: Config{
 		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, Lease: 10 * time.Second,
 		Settings: Settings{
 			Budget: 16 << 20, MissingShare: 0.1, MissingRate: 1000, UntrackedTTL: 200 * time.Millisecond,
 			MaxLoads: 64, MaxWaiting: 10000, HotRate: 1000, Wait: 10 * time.Second,
 		},
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}}
+}
+
+// start opens a Cache.
+func (s setup) start() (*Cache, error) {
+	s.Config.Shared = func(m *memory.Store, f *Flights) (SharedTier, error) {
+		var tier SharedTier
+		var err error
+		if s.Redis.URL == "" {
+			tier = embedded.New(s.Embedded, s.Lease, s.Log, m, f)
+		} else {
+			r := s.Redis
+			r.LinkTimeout, r.Lease, r.Revalidate, r.Log = s.LinkTimeout, s.Lease, s.Revalidate, s.Log
+			tier, err = redis.New(r, m, f)
+		}
+		if err == nil && s.around != nil {
+			tier = s.around(tier)
+		}
+		return tier, err
 	}
+	c, err := New(s.Config)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Open(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // openRedis returns a Cache whose connection to srv has proved itself.
-func openRedis(t testing.TB, srv *testkit.RedisServer, change ...func(*Config)) *Cache {
+func openRedis(t testing.TB, srv *testkit.RedisServer, change ...func(*setup)) *Cache {
 	t.Helper()
 	c := openUnproven(t, srv, change...)
 	testkit.Eventually(t, patience, "the connection has proved itself", func() bool { return c.Up() == nil && proven(c) })
 	return c
 }
 
-func openUnproven(t testing.TB, srv *testkit.RedisServer, change ...func(*Config)) *Cache {
+func openUnproven(t testing.TB, srv *testkit.RedisServer, change ...func(*setup)) *Cache {
 	t.Helper()
 	cfg := testConfig()
 	cfg.Redis.URL = srv.URL()
 	return open(t, cfg, change...)
 }
 
-func openFile(t *testing.T, change ...func(*Config)) *Cache {
+func openFile(t *testing.T, change ...func(*setup)) *Cache {
 	t.Helper()
 	cfg := testConfig()
 	cfg.Embedded = filepath.Join(t.TempDir(), "tier.db")
 	return open(t, cfg, change...)
 }
 
-func open(t testing.TB, cfg Config, change ...func(*Config)) *Cache {
+func open(t testing.TB, cfg setup, change ...func(*setup)) *Cache {
 	t.Helper()
 	for _, f := range change {
 		f(&cfg)
 	}
-	c, err := New(cfg)
+	c, err := cfg.start()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +119,8 @@ func open(t testing.TB, cfg Config, change ...func(*Config)) *Cache {
 
 // proven tells whether a living connection has delivered an invalidation.
 func proven(c *Cache) bool {
-	for i := range c.store.owners {
-		if o := c.store.owners[i].Load(); o != nil && !o.local && !o.dead.Load() && o.proven.Load() {
+	for o := range c.store.Owners {
+		if !o.Local() && !o.Ended() && o.Proven() {
 			return true
 		}
 	}
@@ -88,11 +128,11 @@ func proven(c *Cache) bool {
 }
 
 // bothTiers runs f against the embedded tier and against Redis.
-func bothTiers(t *testing.T, f func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache)) {
+func bothTiers(t *testing.T, f func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache)) {
 	t.Run("embedded", func(t *testing.T) { f(t, openFile) })
 	t.Run("redis", func(t *testing.T) {
 		srv := testkit.Redis(t)
-		f(t, func(t *testing.T, change ...func(*Config)) *Cache { return openRedis(t, srv, change...) })
+		f(t, func(t *testing.T, change ...func(*setup)) *Cache { return openRedis(t, srv, change...) })
 	})
 }
 
@@ -206,6 +246,12 @@ func (c *change) Over(context.Context) (bool, error) {
 }
 
 func (c *change) Rollback() { c.undone.Add(1) }
+
+// expireAt makes the copy e in memory expire at a clock time.
+func (c *Cache) expireAt(e *Entry, at int64) {
+	o := c.store.OwnerOf(e)
+	c.store.Keep(e, o, o.Epoch(), at, memory.Never)
+}
 
 // desk is one resource on one Cache, as handlers use them.
 type desk struct {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hearth/cache/memory"
 )
 
 // line is a bounded number of places and a bounded queue for them. When those
@@ -16,7 +18,7 @@ import (
 // what CoDel, Nichols and Jacobson, 2012, does to packets). The number of places
 // may change while all of this goes on.
 type line struct {
-	clock  *clock
+	clock  *memory.Clock
 	size   atomic.Int64 // places
 	wait   atomic.Int64 // for a place, at most; ns
 	queued atomic.Int64 // length of the queue, for metrics
@@ -37,7 +39,7 @@ type waiter struct {
 // queuePerPlace bounds how many may wait for each that is at work.
 const queuePerPlace = 16
 
-func newLine(places int, wait time.Duration, c *clock) *line {
+func newLine(places int, wait time.Duration, c *memory.Clock) *line {
 	l := &line{clock: c}
 	l.size.Store(int64(places))
 	l.wait.Store(int64(wait))
@@ -83,7 +85,7 @@ func (l *line) queueUp() (place *list.Element, err error) {
 	if l.enterLocked() {
 		return nil, nil
 	}
-	came := l.clock.now()
+	came := l.clock.Now()
 	if l.queue.Len() == 0 {
 		l.waited, l.served = 0, came
 	}
@@ -145,7 +147,7 @@ func (l *line) admitLocked() {
 		w := l.queue.Remove(first).(*waiter)
 		l.queued.Store(int64(l.queue.Len()))
 		l.taken++
-		l.served = l.clock.now()
+		l.served = l.clock.Now()
 		l.waited = l.served - w.came
 		close(w.place)
 	}

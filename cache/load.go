@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"hearth/cache/memory"
+	"hearth/cache/shared"
 	"hearth/internal/source"
 )
 
@@ -32,8 +34,8 @@ func (l *load) result(ctx context.Context) (a Answer, again bool, err error) {
 
 // loadOf returns the load that runs here under token, if a reader of r may
 // join it.
-func (s *store) loadOf(r *Resource, key, token string) *load {
-	sh := s.flightShard(key)
+func (s *Flights) loadOf(r *Resource, key, token string) *load {
+	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if l := sh.loads[token]; l != nil && l.res == r {
@@ -44,8 +46,8 @@ func (s *store) loadOf(r *Resource, key, token string) *load {
 
 // announce makes the load joinable; own writes to its key end that (see
 // changed), and so does its own end.
-func (s *store) announce(token string, l *load) {
-	sh := s.flightShard(l.key)
+func (s *Flights) announce(token string, l *load) {
+	sh := s.shard(l.key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.loads == nil {
@@ -54,8 +56,8 @@ func (s *store) announce(token string, l *load) {
 	sh.loads[token] = l
 }
 
-func (s *store) conclude(token string, l *load, a Answer, err error) {
-	sh := s.flightShard(l.key)
+func (s *Flights) conclude(token string, l *load, a Answer, err error) {
+	sh := s.shard(l.key)
 	sh.mu.Lock()
 	delete(sh.loads, token)
 	sh.mu.Unlock()
@@ -94,8 +96,8 @@ func (t *attempt) failure() error {
 
 // try returns the attempt at key that is under way, or makes one that is the
 // caller's to end.
-func (s *store) try(r *Resource, key string) (t *attempt, mine bool) {
-	sh := s.flightShard(key)
+func (s *Flights) try(r *Resource, key string) (t *attempt, mine bool) {
+	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if t := sh.attempts[key]; t != nil {
@@ -110,11 +112,11 @@ func (s *store) try(r *Resource, key string) (t *attempt, mine bool) {
 }
 
 // tried ends an attempt: with the load that has begun, or why none has.
-func (s *store) tried(key string, t *attempt, got *leased, err error) {
+func (s *Flights) tried(key string, t *attempt, got *leased, err error) {
 	if t.err = err; got != nil {
 		t.load = got.load
 	}
-	sh := s.flightShard(key)
+	sh := s.shard(key)
 	sh.mu.Lock()
 	delete(sh.attempts, key)
 	sh.mu.Unlock()
@@ -146,19 +148,19 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 		}
 	}
 	q.followed = nil
-	t, mine := q.store.try(q.r, q.key)
+	t, mine := q.flights.try(q.r, q.key)
 	if !mine {
 		return q.follow(t)
 	}
 	got, seen, err := q.takeLease(g, instead)
-	q.store.tried(q.key, t, got, err)
+	q.flights.tried(q.key, t, got, err)
 	switch {
 	case err != nil:
 		return Answer{}, false, err
 	case got == nil && seen.err != nil:
 		a, err = q.withoutShared(seen.err)
 		return a, false, err
-	case got == nil && seen.kind == kindBad:
+	case got == nil && seen.State == shared.Malformed:
 		return q.wait(seen)
 	case got == nil:
 		return q.settle(seen)
@@ -226,24 +228,24 @@ func (q *query) pause() error {
 
 // acquire asks for the lease. Without it, seen says what else stands there.
 func (q *query) acquire(instead []byte) (got *leased, seen sighting) {
-	token := newToken()
+	token := shared.NewToken()
 	// Announced before it stands in Redis: whoever sees the token may join.
 	l := &load{key: q.key, res: q.r, done: make(chan struct{})}
-	q.store.announce(token, l)
-	began := q.store.now()
-	found, err := q.tier.acquire(q.ctx, q.key, token, instead)
-	if err == nil && found.kind == kindNone {
+	q.flights.announce(token, l)
+	began := q.store.Now()
+	found, err := q.tier.Acquire(q.ctx, q.key, token, instead)
+	if err == nil && found.State == shared.Absent {
 		return &leased{q: q, token: token, load: l}, sighting{}
 	}
-	q.store.conclude(token, l, Answer{}, nil)
+	q.flights.conclude(token, l, Answer{}, nil)
 	if err != nil {
 		return nil, sighting{result: result{err: err}}
 	}
 	// What SET NX found was not read tracked: answered, never kept.
-	if found.isPlaceholder() && found.ttl == 0 {
-		found.ttl = q.cfg.Lease // SET does not tell; without expiry it is to whom a GET says so
+	if found.IsPlaceholder() && found.TTL == 0 {
+		found.TTL = q.cfg.Lease // SET does not tell; without expiry it is to whom a GET says so
 	}
-	seen = sighting{result: result{reply: found}, sent: began}
+	seen = sighting{result: result{Content: found}, sent: began}
 	q.finished(q.r, q.key, &seen.result, 0)
 	return nil, seen
 }
@@ -255,7 +257,7 @@ func (c *Cache) loadAndFill(g *gate, group []*leased) {
 	open := group
 	defer func() { // a panic must not strand those who wait
 		for _, k := range open {
-			c.store.conclude(k.token, k.load, Answer{}, cut)
+			c.flights.conclude(k.token, k.load, Answer{}, cut)
 		}
 	}()
 	// Nobody waits for a load past its lease. It outlives the request that leads
@@ -279,7 +281,7 @@ func (c *Cache) loadAndFill(g *gate, group []*leased) {
 // settle stores the record, or gives the lease back, and tells those who wait.
 func (k *leased) settle(ctx context.Context, records [][]byte, at int, err error) {
 	q, a := k.q, Answer{}
-	defer func() { q.store.conclude(k.token, k.load, a, err) }()
+	defer func() { q.flights.conclude(k.token, k.load, a, err) }()
 	if err != nil {
 		k.release(ctx)
 		return
@@ -287,16 +289,16 @@ func (k *leased) settle(ctx context.Context, records [][]byte, at int, err error
 	e := q.entryOf(records[at])
 	records[at] = nil // the entry has its own copy
 	a = q.loaded(e)
-	if e.Missing() && !q.missing.allow(q.store.now()) {
+	if e.Missing() && !q.missing.allow(q.store.Now()) {
 		k.release(ctx) // served, not written: absent ids must not flood the shared tier
 		return
 	}
-	stored, fillErr := q.tier.fill(ctx, q.key, k.token, e.Data(), q.lifetime(q.r, q.key, e.Missing()))
+	stored, fillErr := q.tier.Fill(ctx, q.key, k.token, e.Data(), q.lifetime(q.r, q.key, e.Missing()))
 	if a.Stored = stored; fillErr == nil {
 		return
 	}
 	q.cfg.Log.Warn("a loaded record was not stored", "resource", q.r.Name, "error", fillErr)
-	if !errors.Is(fillErr, errDown) {
+	if !errors.Is(fillErr, shared.ErrAway) {
 		k.release(ctx) // refused: the lease would stand until it expires, and all readers wait for nothing
 	}
 }
@@ -304,7 +306,7 @@ func (k *leased) settle(ctx context.Context, records [][]byte, at int, err error
 func (k *leased) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := k.q.tier.release(ctx, k.q.key, k.token); err != nil {
+	if err := k.q.tier.Release(ctx, k.q.key, k.token); err != nil {
 		k.q.cfg.Log.Debug("a lease was left to expire", "resource", k.q.r.Name, "error", err)
 	}
 }
@@ -312,13 +314,13 @@ func (k *leased) release(ctx context.Context) {
 // entryOf makes the entry of a loaded record, nil for a missing one.
 func (q *query) entryOf(record []byte) *Entry {
 	if record == nil {
-		return newEntry(q.r, q.key, nil, flagMissing)
+		return memory.NewEntry(q.r.Shape, q.key, nil, memory.FlagMissing)
 	}
-	if e := q.store.aloft.find(q.r, q.key, record, 0); e != nil {
+	if e := q.store.Sending(q.r.Shape, q.key, record, 0); e != nil {
 		return e
 	}
-	e := q.store.entryToAnswer(q.r, q.key, record, 0)
-	q.store.aloft.measure(e, e.length() <= q.store.maxValue.Load())
+	e := q.store.NewAnswer(q.r.Shape, q.key, record, 0)
+	q.store.NoteSize(e, e.Length() <= q.store.MaxValue())
 	return e
 }
 
@@ -331,10 +333,10 @@ func (q *query) loaded(e *Entry) Answer {
 // ask loads the records that args name, nil for a missing one, and leaves the
 // gate, which the caller has entered.
 func (c *Cache) ask(ctx context.Context, g *gate, r *Resource, args []source.Args) ([][]byte, error) {
-	began := c.store.now()
+	began := c.store.Now()
 	records, err := fetch(ctx, r, args)
 	if err == nil {
-		r.took(time.Duration(c.store.now() - began))
+		r.took(time.Duration(c.store.Now() - began))
 	}
 	c.numbers.loaded(r, records, err)
 	switch {

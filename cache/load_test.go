@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/shared"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -15,9 +16,9 @@ import (
 var errBroken = errors.New("the ledger is on fire")
 
 func TestLoadsAreBounded(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		const slots = 2
-		d := newDesk(t, open(t, func(c *Config) { c.MaxLoads = slots; c.Wait = patience; c.Lease = 2 * patience }), newLedger())
+		d := newDesk(t, open(t, func(c *setup) { c.MaxLoads = slots; c.Wait = patience; c.Lease = 2 * patience }), newLedger())
 		gate := make(chan struct{})
 		d.book.loaded = func(context.Context, string) error { <-gate; return nil }
 		all := slots * (1 + queuePerPlace)
@@ -56,7 +57,7 @@ func TestLoadsAreBounded(t *testing.T) {
 }
 
 func TestAFailingSource(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1", "2", "2"))
 		d.wantRead("1", "1", TierSource)
 		d.wantRead("1", "1", d.SharedTier())
@@ -66,15 +67,15 @@ func TestAFailingSource(t *testing.T) {
 		}
 		fixture{d.Cache, t, d.key("2")}.want("nothing") // the lease was given back
 		// The copy in memory has expired, and so has the shared tier's.
-		e := d.store.find(d.r, []byte(d.key("1")))
-		e.expiry = d.store.now() - int64(time.Second)
+		e := d.store.Find(d.r.Shape, []byte(d.key("1")))
+		d.expireAt(e, d.store.Now()-int64(time.Second))
 		x := fixture{d.Cache, t, d.key("1")}
-		if r, err := d.tier.acquire(within(t), x.key, "t", []byte("1")); err != nil || r.kind != kindNone {
+		if r, err := d.tier.Acquire(within(t), x.key, "t", []byte("1")); err != nil || r.State != shared.Absent {
 			t.Fatalf("emptying the shared tier: %v, %v", r, err)
 		}
-		x.must(d.tier.release(within(t), x.key, "t"))
+		x.must(d.tier.Release(within(t), x.key, "t"))
 		if d.SharedTier() == TierRedis { // the push has dropped the copy: nothing stale to serve
-			testkit.Eventually(t, patience, "the copy is dropped", func() bool { return d.store.find(d.r, []byte(x.key)) == nil })
+			testkit.Eventually(t, patience, "the copy is dropped", func() bool { return d.store.Find(d.r.Shape, []byte(x.key)) == nil })
 		}
 		d.book.loaded = nil
 		d.wantRead("2", "2", TierSource)
@@ -85,12 +86,12 @@ func TestAFailingSource(t *testing.T) {
 }
 
 func TestStaleIfTheSourceFails(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1"))
 		q := query{Cache: d.Cache, ctx: within(t), r: d.r, key: d.key("1"), args: source.Args{"1"}}
 		d.wantRead("1", "1", TierSource)
 		d.wantRead("1", "1", d.SharedTier())
-		d.store.find(d.r, []byte(q.key)).expiry = d.store.now() - int64(1500*time.Millisecond)
+		d.expireAt(d.store.Find(d.r.Shape, []byte(q.key)), d.store.Now()-int64(1500*time.Millisecond))
 		d.book.loaded = func(context.Context, string) error { return errBroken }
 		a, err := q.orStale(q.loadPast(false))
 		if err != nil || a.Tier != TierStale || a.Detail != "stale" || a.TTL >= 0 {
@@ -99,7 +100,7 @@ func TestStaleIfTheSourceFails(t *testing.T) {
 		if n := d.Stats().Stale; n != 1 {
 			t.Errorf("counted %d stale answers, want 1", n)
 		}
-		d.store.find(d.r, []byte(q.key)).expiry = d.store.now() - int64(testLives.Stale)
+		d.expireAt(d.store.Find(d.r.Shape, []byte(q.key)), d.store.Now()-int64(testLives.Stale))
 		if _, err := q.orStale(q.loadPast(false)); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("past ttl.stale: got %v, want ErrUnavailable", err)
 		}
@@ -107,7 +108,7 @@ func TestStaleIfTheSourceFails(t *testing.T) {
 }
 
 func TestAPanicInTheSourceStrandsNobody(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1"))
 		gate := make(chan struct{})
 		d.book.loaded = func(context.Context, string) error { <-gate; panic("boom") }
@@ -133,7 +134,7 @@ func TestAPanicInTheSourceStrandsNobody(t *testing.T) {
 }
 
 func TestAReaderKeepsItsDeadlineWhileItsLoadGoesOn(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1"))
 		gate := make(chan struct{})
 		d.book.loaded = func(context.Context, string) error { <-gate; return nil }
@@ -161,8 +162,8 @@ func TestAReaderKeepsItsDeadlineWhileItsLoadGoesOn(t *testing.T) {
 }
 
 func TestLoadsPastAGuardAreBatches(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
-		d := newDesk(t, open(t, func(c *Config) { c.Wait = 150 * time.Millisecond }), newLedger("1", "1"))
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
+		d := newDesk(t, open(t, func(c *setup) { c.Wait = 150 * time.Millisecond }), newLedger("1", "1"))
 		x := fixture{d.Cache, t, d.key("1")}
 		x.guard("slow writer")
 		for range 2 {
@@ -172,7 +173,7 @@ func TestLoadsPastAGuardAreBatches(t *testing.T) {
 			}
 		}
 		x.want("guard")
-		if d.store.find(d.r, []byte(x.key)) != nil {
+		if d.store.Find(d.r.Shape, []byte(x.key)) != nil {
 			t.Error("a load past a guard is in memory")
 		}
 		// One runs; those who come meanwhile form one batch, not joined to it.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	"hearth/cache/memory"
+	"hearth/cache/shared"
 	"hearth/internal/source"
 )
 
@@ -21,8 +23,8 @@ func (c *Cache) ReadMany(ctx context.Context, r *Resource, keys []string, args [
 			m.add(i, c.newQuery(ctx, r, key, args[i]))
 		}
 	}
-	if len(m.flights) > 0 {
-		c.lead(ctx, m.flights)
+	if len(m.led) > 0 {
+		c.lead(ctx, m.led)
 	}
 	if err := m.settle(); err != nil {
 		return nil, err
@@ -48,9 +50,9 @@ func (c *Cache) MemoryMany(r *Resource, keys []string, args []source.Args, stale
 			return nil, false
 		}
 	}
-	now := c.store.now()
+	now := c.store.Now()
 	for _, key := range keys { // only now: who goes on to ReadMany is counted there
-		c.store.reads.add(hashString(key), now, 1)
+		c.store.CountRead(key, now)
 	}
 	return answers, true
 }
@@ -61,7 +63,7 @@ type many struct {
 	answers []Answer
 	first   map[string]int // key → the place of its answer
 	rest    []rest         // what memory did not answer
-	flights []*flight      // led by this read
+	led     []*flight      // by this read
 }
 
 // rest is a key to be settled: with the flight led for it, if any.
@@ -79,9 +81,9 @@ func (m *many) add(at int, q *query) {
 	}
 	open := rest{at: at, q: q}
 	if !m.writes.has(q.key) {
-		if f, lead, _ := m.store.join(q.r, q.key); lead {
+		if f, lead, _ := m.flights.join(q.r, q.key); lead {
 			open.flight = f
-			m.flights = append(m.flights, f)
+			m.led = append(m.led, f)
 		}
 	}
 	m.rest = append(m.rest, open)
@@ -108,7 +110,7 @@ func (m *many) settle() error {
 		switch {
 		case seen.err == nil && seen.entry != nil:
 			m.answers[open.at] = open.q.found(seen.result)
-		case seen.err == nil && seen.kind == kindNone && takesMany:
+		case seen.err == nil && seen.State == shared.Absent && takesMany:
 			empty = append(empty, n)
 		default:
 			one(n, &seen)
@@ -120,7 +122,7 @@ func (m *many) settle() error {
 	all.Wait()
 	for n, open := range m.rest {
 		if misspelt(errs[n]) { // no record of that name; nothing is kept of it
-			m.answers[open.at], errs[n] = open.q.loaded(newEntry(open.q.r, open.q.key, nil, flagMissing)), nil
+			m.answers[open.at], errs[n] = open.q.loaded(memory.NewEntry(open.q.r.Shape, open.q.key, nil, memory.FlagMissing)), nil
 		}
 	}
 	return errors.Join(errs...)
@@ -133,7 +135,7 @@ func (m *many) loadEmpty(empty []int, errs []error, one func(int, *sighting)) {
 	g := m.gateOf(first.r)
 	tries := make(map[int]*attempt, len(empty))
 	for _, n := range empty {
-		if t, mine := m.store.try(m.rest[n].q.r, m.rest[n].q.key); mine {
+		if t, mine := m.flights.try(m.rest[n].q.r, m.rest[n].q.key); mine {
 			tries[n] = t
 		} else {
 			one(n, nil)
@@ -149,7 +151,7 @@ func (m *many) loadEmpty(empty []int, errs []error, one func(int, *sighting)) {
 	}
 	for n, t := range tries {
 		q := m.rest[n].q
-		m.store.tried(q.key, t, got[n], err)
+		m.flights.tried(q.key, t, got[n], err)
 		if err != nil {
 			m.numbers.refused(q.r)
 			m.answers[m.rest[n].at], errs[n] = q.orStale(Answer{}, err)

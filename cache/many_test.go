@@ -53,7 +53,7 @@ func newShelf(t *testing.T, c *Cache, n int) (*desk, *shelf, []string) {
 }
 
 func TestAManyReadLoadsWithOneCall(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d, s, ids := newShelf(t, open(t), 50)
 		d.wantRead("0", "0", TierSource)
 		ids = append(ids, "absent", "49")
@@ -89,7 +89,7 @@ func TestAManyReadLoadsWithOneCall(t *testing.T) {
 // TestManyReadsThatOverlap: what one loads the other waits for, also where
 // they run on different instances.
 func TestManyReadsThatOverlap(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d, s, ids := newShelf(t, open(t), 60)
 		other := d
 		if d.SharedTier() == TierRedis {
@@ -140,7 +140,7 @@ func TestManyReadsThatOverlap(t *testing.T) {
 }
 
 func TestAManyReadThatFails(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d, s, ids := newShelf(t, open(t), 10)
 		s.fails = errBroken
 		if _, err := d.readMany(ids...); !errors.Is(err, ErrUnavailable) || !errors.Is(err, errBroken) {
@@ -164,7 +164,7 @@ func TestAManyReadThatFails(t *testing.T) {
 // TestAManyReadWhoseKeysChange: a write between the load and the fill of some
 // keys voids the leases of those, and of those only.
 func TestAManyReadWhoseKeysChange(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d, s, ids := newShelf(t, open(t), 4)
 		other := newDesk(t, d.Cache, s.ledger)
 		s.loaded = func(_ context.Context, id string) error {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/shared"
 	"hearth/internal/testkit"
 )
 
@@ -255,15 +256,15 @@ func (k *modelKey) compareRedis() {
 		return
 	}
 	text := k.world.srv.Text("GET", k.key)
-	r := classify([]byte(text), 0)
-	if text == "" || r.isPlaceholder() {
+	r := shared.Parse([]byte(text), 0)
+	if text == "" || r.IsPlaceholder() {
 		return
 	}
 	row := "null"
 	if p := k.row.Load(); p != nil {
 		row = *p
 	}
-	foreign, v := k.foreign.Load(), versionOf(r.data)
+	foreign, v := k.foreign.Load(), versionOf(r.Data)
 	if text == row || text == modelValue(v, "foreign") && v >= foreign && v > k.acked.Load() {
 		return // later than the last one known: it took effect and its answer was cut off
 	}

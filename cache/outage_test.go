@@ -55,7 +55,7 @@ func TestRedisAway(t *testing.T) {
 	if _, err := d.put("1", "5"); !errors.Is(err, ErrUnavailable) || d.book.row("1") == "5" {
 		t.Errorf("a write: got %v, the source has %s, want it refused and the source untouched", err, d.book.row("1"))
 	}
-	if errs := d.Store(within(t), []Item{{"a", nil}, {"b", nil}}); len(errs) != 2 || !errors.Is(errs[0], ErrUnavailable) {
+	if errs := d.Store(within(t), []Item{{Key: "a"}, {Key: "b"}}); len(errs) != 2 || !errors.Is(errs[0], ErrUnavailable) {
 		t.Errorf("storing items: got %v", errs)
 	}
 	if _, err := d.Increment(within(t), "n"); !errors.Is(err, ErrUnavailable) {
@@ -118,7 +118,7 @@ func (l *logBook) count(text string) int {
 func TestRedisFrozen(t *testing.T) {
 	srv := testkit.Redis(t)
 	var book logBook
-	d := newDesk(t, openRedis(t, srv, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&book, nil)) }), newLedger("1", "1", "2", "2"))
+	d := newDesk(t, openRedis(t, srv, func(c *setup) { c.Log = slog.New(slog.NewTextHandler(&book, nil)) }), newLedger("1", "1", "2", "2"))
 	d.wantRead("1", "1", TierSource)
 	d.wantRead("1", "1", TierRedis)
 	answers := book.count("redis answers")
@@ -151,7 +151,7 @@ func TestRedisFrozen(t *testing.T) {
 func TestRedisGoneBetweenCommitAndUnguard(t *testing.T) {
 	srv := testkit.Redis(t)
 	book := newLedger("1", "1")
-	d := newDesk(t, openRedis(t, srv, func(c *Config) { c.Lease = patience }), book)
+	d := newDesk(t, openRedis(t, srv, func(c *setup) { c.Lease = patience }), book)
 	d.wantRead("1", "1", TierSource)
 	d.wantRead("1", "1", TierRedis)
 	book.commit = func(apply func()) error {
@@ -172,7 +172,7 @@ func TestRedisGoneBetweenCommitAndUnguard(t *testing.T) {
 			t.Errorf("reading many: got %v, %v", got, err)
 		}
 	}
-	if d.store.find(d.r, []byte(d.key("1"))) != nil {
+	if d.store.Find(d.r.Shape, []byte(d.key("1"))) != nil {
 		t.Error("the key is in memory before the write was confirmed")
 	}
 	srv.Start() // with the guard still in it

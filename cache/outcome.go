@@ -90,10 +90,10 @@ func (u *openWrites) ask(ctx context.Context, w *openWrite) error {
 func (u *openWrites) remove(ctx context.Context, w *openWrite) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if err := u.cache.tier.unguard(ctx, w.key, w.token, nil, 0); err != nil {
+	if err := u.cache.tier.Unguard(ctx, w.key, w.token, nil, 0); err != nil {
 		return err
 	}
-	u.cache.store.changed(w.key)
+	u.cache.flights.Changed(w.key)
 	if !u.confirmed(w) {
 		return errTouched
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"hearth/cache/memory"
 	"hearth/internal/source"
 )
 
@@ -14,11 +15,11 @@ type pastLine struct{ running, forming *load }
 
 // pastKey names a line. Answers have a resource's shape, so resources do not share one.
 type pastKey struct {
-	resource uint32
+	resource *Resource
 	key      string
 }
 
-func (q *query) pastKey() pastKey { return pastKey{q.r.id, q.key} }
+func (q *query) pastKey() pastKey { return pastKey{q.r, q.key} }
 
 // loadPast loads without a lease and stores nothing in the shared tier: past
 // a guard, while a write is unconfirmed, or (untracked) with the shared tier
@@ -114,29 +115,29 @@ func (q *query) endPast(l *load, a Answer, err error) {
 // keepUntracked keeps a loaded record for a moment: nobody will report a
 // change, so it is marked in every answer.
 func (q *query) keepUntracked(e *Entry) bool {
-	if q.settings.Load().UntrackedTTL <= 0 || q.tier.up() == nil {
+	if q.settings.Load().UntrackedTTL <= 0 || q.tier.Up() == nil {
 		return false
 	}
-	sh := q.store.flightShard(q.key)
-	if e.length() > q.store.maxValue.Load() { // a second copy would be made for nothing
+	sh := q.flights.shard(q.key)
+	if e.Length() > q.store.MaxValue() { // a second copy would be made for nothing
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
-		q.store.drop(q.key, func(old *Entry) bool { return old.flags&flagUntracked == 0 })
+		q.store.Drop(q.key, func(old *Entry) bool { return !old.Untracked() })
 		return false
 	}
 	var data []byte
-	flags := uint8(flagUntracked)
+	flags := uint8(memory.FlagUntracked)
 	if e.Missing() {
-		flags |= flagMissing
+		flags |= memory.FlagMissing
 	} else {
 		data = e.Data()
 	}
-	kept := q.store.entryToKeep(q.r, q.key, data, flags)
+	kept := q.store.NewKept(q.r.Shape, q.key, data, flags)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	now := q.store.now()
-	if old := q.store.find(q.r, []byte(q.key)); old != nil && old.flags&flagUntracked == 0 && now < min(old.ends, q.store.staleUntil(old, q.r.TTL.Stale)) {
+	now := q.store.Now()
+	if old := q.store.Find(q.r.Shape, []byte(q.key)); old != nil && !old.Untracked() && now < min(old.Ends(), q.store.StaleUntil(old, q.r.TTL.Stale)) {
 		return false // that one can be verified when the shared tier is back
 	}
-	return q.store.keep(kept, q.local, 0, now+int64(q.settings.Load().UntrackedTTL), never)
+	return q.store.Keep(kept, q.local, 0, now+int64(q.settings.Load().UntrackedTTL), memory.Never)
 }

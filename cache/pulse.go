@@ -3,6 +3,8 @@ package cache
 import (
 	"errors"
 	"strconv"
+
+	"hearth/cache/memory"
 )
 
 // pulseResource owns the values that Pulse puts into memory.
@@ -15,24 +17,24 @@ const pulsePrefix = "hearth:pulse:"
 // key each time, so that sooner or later every lock is asked for. It touches
 // neither the shared tier nor the source. If the tier is stuck, it hangs.
 func (c *Cache) Pulse() error {
-	now := c.store.now()
+	now := c.store.Now()
 	key := pulsePrefix + strconv.FormatUint(c.pulses.Add(1), 10)
-	sh := c.store.flightShard(key)
+	sh := c.flights.shard(key)
 	sh.mu.Lock()
-	kept := c.store.keep(newEntry(pulseResource, key, null, 0), c.local, 0, now+int64(c.cfg.LinkTimeout), never)
+	kept := c.store.Keep(memory.NewEntry(pulseResource.Shape, key, memory.Null, 0), c.local, 0, now+int64(c.cfg.LinkTimeout), memory.Never)
 	sh.mu.Unlock()
-	e := c.store.find(pulseResource, []byte(key))
+	e := c.store.Find(pulseResource.Shape, []byte(key))
 	sh.mu.Lock()
-	c.store.drop(key, nil)
+	c.store.Drop(key, nil)
 	sh.mu.Unlock()
 	switch {
 	case !kept:
 		return errors.New("the value is too large for memory.budget")
 	case e == nil: // evicted between, by a memory that is full: it works
 		return nil
-	case string(e.Data()) != string(null):
+	case string(e.Data()) != string(memory.Null):
 		return errors.New("another value came out than was put in")
-	case c.store.find(pulseResource, []byte(key)) != nil:
+	case c.store.Find(pulseResource.Shape, []byte(key)) != nil:
 		return errors.New("the value was not removed")
 	}
 	return nil

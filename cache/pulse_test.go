@@ -4,7 +4,7 @@ import "testing"
 
 // TestPulse leaves nothing behind, and is felt however full memory is.
 func TestPulse(t *testing.T) {
-	c := openFile(t, func(cfg *Config) { cfg.Budget = 1 << 20 })
+	c := openFile(t, func(cfg *setup) { cfg.Budget = 1 << 20 })
 	before := c.Stats()
 	for range 10_000 {
 		if err := c.Pulse(); err != nil {
@@ -19,8 +19,8 @@ func TestPulse(t *testing.T) {
 // TestNoPulseWhileAShardIsStuck: whoever holds a lock for good is noticed.
 func TestNoPulseWhileAShardIsStuck(t *testing.T) {
 	c := openFile(t)
-	for i := range c.store.flights {
-		c.store.flights[i].mu.Lock()
+	for i := range c.flights.shards {
+		c.flights.shards[i].mu.Lock()
 	}
 	felt := make(chan error, 1)
 	go func() { felt <- c.Pulse() }()
@@ -29,8 +29,8 @@ func TestNoPulseWhileAShardIsStuck(t *testing.T) {
 		t.Errorf("a pulse although every shard is locked: %v", err)
 	default:
 	}
-	for i := range c.store.flights {
-		c.store.flights[i].mu.Unlock()
+	for i := range c.flights.shards {
+		c.flights.shards[i].mu.Unlock()
 	}
 	if err := <-felt; err != nil {
 		t.Error(err)

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"hearth/cache/memory"
+	"hearth/cache/shared"
 	"hearth/internal/source"
 )
 
@@ -29,7 +31,7 @@ func (q *query) fromMemoryAlone() (Answer, bool) {
 	if a, ok := q.fromMemory(); ok {
 		return a, true
 	}
-	if q.writes.has(q.key) || q.r.Records == nil && q.tier.up() == nil {
+	if q.writes.has(q.key) || q.r.Records == nil && q.tier.Up() == nil {
 		return Answer{}, false
 	}
 	return q.stale()
@@ -37,8 +39,8 @@ func (q *query) fromMemoryAlone() (Answer, bool) {
 
 // newQuery begins a read, and counts it for the key's rate.
 func (c *Cache) newQuery(ctx context.Context, r *Resource, key string, args source.Args) *query {
-	q := &query{Cache: c, ctx: ctx, r: r, key: key, args: args, began: c.store.now()}
-	c.store.reads.add(hashString(key), q.began, 1)
+	q := &query{Cache: c, ctx: ctx, r: r, key: key, args: args, began: c.store.Now()}
+	c.store.CountRead(key, q.began)
 	return q
 }
 
@@ -108,19 +110,19 @@ type sighting struct {
 // fromMemory answers from a fresh entry that came since Hit looked, or from
 // an untracked one while nobody could say better.
 func (q *query) fromMemory() (Answer, bool) {
-	e := q.store.find(q.r, []byte(q.key))
+	e := q.store.Find(q.r.Shape, []byte(q.key))
 	if e == nil {
 		return Answer{}, false
 	}
 	t := time.Now()
-	now := q.store.at(t)
-	if now >= q.store.freshUntil(e) || q.store.overslept(t, now) {
+	now := q.store.At(t)
+	if now >= q.store.FreshUntil(e) || q.store.Overslept(t, now) {
 		return Answer{}, false
 	}
 	a := q.answer(e, TierMemory)
-	a.TTL = time.Duration(e.expiry - now)
-	if e.flags&flagUntracked != 0 {
-		if e.owner == q.local.id && q.tier.up() == nil {
+	a.TTL = e.Left(now)
+	if e.Untracked() {
+		if q.store.IsOwner(q.local, e) && q.tier.Up() == nil {
 			return Answer{}, false
 		}
 		a.Detail = "untracked"
@@ -132,24 +134,24 @@ func (q *query) fromMemory() (Answer, bool) {
 }
 
 func (q *query) answer(e *Entry, t Tier) Answer {
-	return Answer{Entry: e, Tier: t, Shared: q.tier.name(), resource: q.r}
+	return Answer{Entry: e, Tier: t, Shared: q.shared, resource: q.r}
 }
 
 // readShared reads the key once: alone, or with those who read it already.
 func (q *query) readShared() *sighting {
-	f, lead, plain := q.store.join(q.r, q.key)
+	f, lead, plain := q.flights.join(q.r, q.key)
 	switch {
 	case plain:
-		sent := q.store.now()
-		rep, err := q.tier.get(q.ctx, q.key)
-		res := result{reply: rep, err: err}
+		sent := q.store.Now()
+		rep, err := q.tier.Get(q.ctx, q.key)
+		res := result{Content: rep, err: err}
 		q.finished(q.r, q.key, &res, 0)
 		return &sighting{result: res, sent: sent}
 	case lead:
 		q.lead(q.ctx, []*flight{f})
 		return &sighting{result: f.result, sent: q.began}
 	}
-	_, sent := q.store.boundTo(f)
+	_, sent := q.flights.boundTo(f)
 	return &sighting{result: f.wait(q.ctx), sent: sent}
 }
 
@@ -158,15 +160,36 @@ func (c *Cache) lead(ctx context.Context, flights []*flight) {
 	ended := 0
 	defer func() {
 		for _, f := range flights[ended:] { // a panic must not strand those who wait
-			c.store.finish(f, result{err: fmt.Errorf("%w: read was cut short", ErrUnavailable)}, 0)
+			c.flights.finish(f, result{err: fmt.Errorf("%w: read was cut short", ErrUnavailable)}, 0)
 		}
 	}()
-	for i, got := range c.tier.track(ctx, flights) {
-		res := result{reply: got.reply, err: got.err}
-		c.finished(flights[i].res, flights[i].key, &res, got.flags)
-		c.store.finish(flights[i], res, got.expiry)
+	keys := make([]string, len(flights))
+	for i, f := range flights {
+		keys[i] = f.key
+	}
+	for i, got := range c.tier.Track(ctx, keys) {
+		res := result{Content: got.Content, err: got.Err}
+		expiry, flags := c.trust(flights[i], got.TTL)
+		c.finished(flights[i].res, flights[i].key, &res, flags)
+		c.flights.finish(flights[i], res, expiry)
 		ended++
 	}
+}
+
+// trust decides until when memory may trust the copy that a flight has brought,
+// of which ttl is left in the shared tier (0: no expiry), and how it is marked.
+// It counts from the moment at which the read was sent. A connection that has
+// not been seen to deliver an invalidation vouches for nothing.
+func (c *Cache) trust(f *flight, ttl time.Duration) (expiry int64, flags uint8) {
+	o, sent := c.flights.boundTo(f)
+	life := c.cfg.Revalidate
+	if o != nil && !o.Proven() { // without a connection it is not stored at all
+		life, flags = min(life, c.settings.Load().UntrackedTTL), memory.FlagUntracked
+	}
+	if ttl > 0 {
+		life = min(life, ttl)
+	}
+	return sent + int64(life), flags
 }
 
 // finished makes the answer's body, on the reader's own time: the connection
@@ -174,13 +197,13 @@ func (c *Cache) lead(ctx context.Context, flights []*flight) {
 func (c *Cache) finished(r *Resource, key string, res *result, flags uint8) {
 	switch {
 	case res.err != nil:
-	case res.kind == kindValue:
-		if res.entry = c.store.aloft.find(r, key, res.data, flags); res.entry == nil {
-			res.entry = c.store.entryToKeep(r, key, res.data, flags)
+	case res.State == shared.Value:
+		if res.entry = c.store.Sending(r.Shape, key, res.Data, flags); res.entry == nil {
+			res.entry = c.store.NewKept(r.Shape, key, res.Data, flags)
 		}
-		res.data = nil // the entry has its own; a large value twice is too much
-	case res.kind == kindNull, res.kind == kindNone && r.Records == nil:
-		res.entry = newEntry(r, key, nil, flags|flagMissing)
+		res.Data = nil // the entry has its own; a large value twice is too much
+	case res.State == shared.NoRecord, res.State == shared.Absent && r.Records == nil:
+		res.entry = memory.NewEntry(r.Shape, key, nil, flags|memory.FlagMissing)
 	}
 }
 
@@ -197,16 +220,16 @@ func (q *query) settle(seen sighting) (a Answer, again bool, err error) {
 		return a, false, err
 	case seen.entry != nil:
 		return q.found(seen.result), false, nil
-	case seen.kind == kindLease:
+	case seen.State == shared.Lease:
 		return q.meetLease(seen)
-	case seen.kind == kindGuard:
+	case seen.State == shared.Guard:
 		return q.meetGuard(seen)
-	case seen.kind == kindBad:
+	case seen.State == shared.Malformed:
 		q.numbers.notJSON.Add(1)
 		if q.r.Records == nil {
 			return Answer{}, false, fmt.Errorf("%w: key %q", ErrNotJSON, q.key)
 		}
-		instead := seen.data
+		instead := seen.Data
 		if instead == nil {
 			instead = []byte{}
 		}
@@ -217,12 +240,12 @@ func (q *query) settle(seen sighting) (a Answer, again bool, err error) {
 
 // found answers with a value of the shared tier.
 func (q *query) found(res result) Answer {
-	a := q.answer(res.entry, q.tier.name())
-	a.TTL, a.Stored, a.absent = res.ttl, res.stored, res.kind == kindNone
-	if res.entry.flags&flagUntracked != 0 {
+	a := q.answer(res.entry, q.shared)
+	a.TTL, a.Stored, a.absent = res.TTL, res.stored, res.State == shared.Absent
+	if res.entry.Untracked() {
 		a.Detail = "untracked"
 	}
-	if !res.stored && res.ttl > 0 && res.ttl < q.r.lead(res.entry.Missing()) && q.TakeRefresh(q.r, res.entry) {
+	if !res.stored && res.TTL > 0 && res.TTL < q.r.lead(res.entry.Missing()) && q.TakeRefresh(q.r, res.entry) {
 		q.Refresh(q.r, q.key, q.args, res.entry) // what memory does not keep is due by what the shared tier says
 	}
 	return a
@@ -234,13 +257,13 @@ func (q *query) found(res result) Answer {
 // guarded.
 func (q *query) meetLease(seen sighting) (Answer, bool, error) {
 	if q.waited > q.settings.Load().Wait {
-		if seen.ttl == 0 { // somebody took its expiry away (PERSIST): nobody will ever fill it
-			return q.loadLeased([]byte(seen.text))
+		if seen.TTL == 0 { // somebody took its expiry away (PERSIST): nobody will ever fill it
+			return q.loadLeased([]byte(seen.Text))
 		}
 		return Answer{}, false, fmt.Errorf("%w: key %q is being loaded elsewhere for longer than load.wait", ErrTimeout, q.key)
 	}
 	if seen.sent >= q.began {
-		if l := q.store.loadOf(q.r, q.key, seen.text[len(leasePrefix):]); l != nil {
+		if l := q.flights.loadOf(q.r, q.key, seen.Text[len(shared.LeasePrefix):]); l != nil {
 			return q.join(l)
 		}
 	}
@@ -251,10 +274,10 @@ func (q *query) meetLease(seen sighting) (Answer, bool, error) {
 // loads without storing anything.
 func (q *query) meetGuard(seen sighting) (Answer, bool, error) {
 	if q.waited > q.settings.Load().Wait/3 {
-		if seen.ttl == 0 && q.waited > q.settings.Load().Wait {
-			return q.loadLeased([]byte(seen.text))
+		if seen.TTL == 0 && q.waited > q.settings.Load().Wait {
+			return q.loadLeased([]byte(seen.Text))
 		}
-		if q.r.Records != nil && seen.ttl != 0 {
+		if q.r.Records != nil && seen.TTL != 0 {
 			a, err := q.loadPast(false)
 			return a, false, err
 		}
@@ -273,8 +296,8 @@ func (q *query) wait(seen sighting) (Answer, bool, error) {
 	if w == nil || w == firedWatch { // not tracked: look again soon
 		return q.await(nil, 2*time.Millisecond+rand.N(8*time.Millisecond))
 	}
-	q.store.watching(q.key, w)
-	defer q.store.unwatch(q.key, w)
+	q.flights.watching(q.key, w)
+	defer q.flights.unwatch(q.key, w)
 	return q.await(w.fired, d)
 }
 
@@ -285,7 +308,7 @@ func (q *query) await(over <-chan struct{}, d time.Duration) (Answer, bool, erro
 		return Answer{}, false, err
 	}
 	defer q.waiting.Add(-1)
-	before := q.store.now()
+	before := q.store.Now()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	var err error
@@ -295,7 +318,7 @@ func (q *query) await(over <-chan struct{}, d time.Duration) (Answer, bool, erro
 	case <-q.ctx.Done():
 		err = fmt.Errorf("%w: waiting for somebody else's load or write", ErrTimeout)
 	}
-	q.waited += time.Duration(q.store.now() - before)
+	q.waited += time.Duration(q.store.Now() - before)
 	q.released++
 	return Answer{}, err == nil, err
 }
@@ -329,11 +352,11 @@ func (q *query) beginWaiting() error {
 // marked, or from the source, kept for a moment and marked. A copy whose
 // lifetime was over is not worth more than the source's word.
 func (q *query) withoutShared(cause error) (Answer, error) {
-	if q.r.Records != nil && errors.Is(cause, ErrRefused) && q.refusals.allow(q.store.now()) {
+	if q.r.Records != nil && errors.Is(cause, ErrRefused) && q.refusals.allow(q.store.Now()) {
 		// The reader is answered, so nobody else would tell the operator.
 		q.cfg.Log.Error("the shared tier refuses a key; its record is loaded from the source each time", "resource", q.r.Name, "key", q.key, "error", cause)
 	}
-	if e := q.store.find(q.r, []byte(q.key)); e != nil && e.flags&flagUntracked == 0 && q.store.now() < e.ends {
+	if e := q.store.Find(q.r.Shape, []byte(q.key)); e != nil && !e.Untracked() && q.store.Now() < e.Ends() {
 		if a, ok := q.stale(); ok {
 			return a, nil
 		}
@@ -346,17 +369,17 @@ func (q *query) withoutShared(cause error) (Answer, error) {
 
 // stale answers from an entry that nobody vouches for any more.
 func (q *query) stale() (Answer, bool) {
-	e := q.store.find(q.r, []byte(q.key))
+	e := q.store.Find(q.r.Shape, []byte(q.key))
 	if e == nil {
 		return Answer{}, false
 	}
-	now := q.store.now()
-	if now >= q.store.staleUntil(e, q.r.TTL.Stale) {
+	now := q.store.Now()
+	if now >= q.store.StaleUntil(e, q.r.TTL.Stale) {
 		return Answer{}, false
 	}
 	q.numbers.stale.Add(1)
 	a := q.answer(e, TierStale)
 	a.Detail = "stale"
-	a.TTL = min(time.Duration(q.store.freshUntil(e)-now), -1)
+	a.TTL = min(time.Duration(q.store.FreshUntil(e)-now), -1)
 	return a, true
 }

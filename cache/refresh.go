@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"hearth/cache/memory"
+	"hearth/cache/shared"
 	"hearth/internal/source"
 )
 
@@ -51,13 +53,13 @@ func (r *Resource) dueAt(sent, ends int64, missing bool) int64 {
 // Refresh: the record is hot, and nobody in this process has been told so just
 // now. It does not allocate.
 func (c *Cache) TakeRefresh(r *Resource, e *Entry) bool {
-	if r.Records == nil || c.store.reads.rate(e.hash) <= c.settings.Load().HotRate {
+	if r.Records == nil || c.store.RateOf(e) <= c.settings.Load().HotRate {
 		return false
 	}
 	// Who moves the time on has the task. Should it fail, here or on an
 	// instance that has died over it, the next try comes after that time.
-	now, due := c.store.now(), e.due.Load()
-	return now >= due && e.due.CompareAndSwap(due, now+int64(jitter(c.cfg.Lease/2)))
+	now := c.store.Now()
+	return e.TakeDue(now, now+int64(jitter(c.cfg.Lease/2)))
 }
 
 // Refresh loads the record of e anew in the background, as TakeRefresh has
@@ -89,8 +91,8 @@ func (c *Cache) refreshNow(ctx context.Context, r *Resource, key string, args so
 
 // refresh claims the key, loads and stores. It leaves the gate.
 func (c *Cache) refresh(ctx context.Context, g *gate, r *Resource, key string, args source.Args, was []byte) (refreshResult, error) {
-	token := newToken()
-	expires, ok, err := c.tier.claim(ctx, key, token, was)
+	token := shared.NewToken()
+	expires, ok, err := c.tier.Claim(ctx, key, token, was)
 	if err != nil || !ok {
 		g.leave(errNotLoaded)
 		return refreshSkipped, err
@@ -99,14 +101,14 @@ func (c *Cache) refresh(ctx context.Context, g *gate, r *Resource, key string, a
 	if misspelt(err) { // the row has another name by now, and the copy none
 		return refreshFailed, errors.Join(err, c.Invalidate(ctx, []string{key}))
 	}
-	value, missing := null, true
+	value, missing := memory.Null, true
 	if err == nil && records[0] != nil {
 		value, missing = records[0], false
 	}
-	if err != nil || missing && !c.missing.allow(c.store.now()) {
+	if err != nil || missing && !c.missing.allow(c.store.Now()) {
 		return refreshFailed, errors.Join(err, c.disclaim(ctx, key, token))
 	}
-	stored, err := c.tier.refresh(ctx, key, token, was, expires, value, c.lifetime(r, key, missing))
+	stored, err := c.tier.Refresh(ctx, key, token, was, expires, value, c.lifetime(r, key, missing))
 	switch {
 	case err != nil:
 		return refreshFailed, fmt.Errorf("storing: %w", err)
@@ -119,7 +121,7 @@ func (c *Cache) refresh(ctx context.Context, g *gate, r *Resource, key string, a
 func (c *Cache) disclaim(ctx context.Context, key, token string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	return c.tier.disclaim(ctx, key, token)
+	return c.tier.Disclaim(ctx, key, token)
 }
 
 // refreshResult is how a refresh ended.

@@ -4,24 +4,28 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"hearth/cache/memory"
+	"hearth/cache/redis"
+	"hearth/cache/shared"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
 
 // allHot makes every key that is read at all a hot one.
-func allHot(c *Config) { c.HotRate = 0 }
+func allHot(c *setup) { c.HotRate = 0 }
 
 // dueNow makes the copy of id in memory due, as if its time had come.
 func (d *desk) dueNow(id string) *Entry {
 	d.t.Helper()
-	e := d.store.find(d.r, []byte(d.key(id)))
+	e := d.store.Find(d.r.Shape, []byte(d.key(id)))
 	if e == nil {
 		d.t.Fatalf("%s is not in memory", id)
 	}
-	e.due.Store(d.store.now())
+	e.SetDue(d.store.Now())
 	return e
 }
 
@@ -47,7 +51,7 @@ func (d *desk) wantRefreshes(result refreshResult, want int64) {
 }
 
 func TestAHotRecordIsLoadedAnewWhileReadersAreAnswered(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t, allHot), newLedger("1", "1"))
 		d.warm("1", "1")
 		d.book.write("1", "2")
@@ -117,8 +121,11 @@ func TestOneRefreshInTheFleet(t *testing.T) {
 // its storing, in all the ways there are. An equal value is no alibi: the bytes
 // may have come back.
 func TestARefreshNeverStoresOverAWrite(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
-		c := open(t, allHot)
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
+		noted := &claims{}
+		c := open(t, allHot, func(c *setup) {
+			c.around = func(t SharedTier) SharedTier { noted.SharedTier = t; return noted }
+		})
 		f := func(what, left string, between func(x fixture)) {
 			t.Helper()
 			d := newDesk(t, c, newLedger(what, `"old"`))
@@ -144,33 +151,24 @@ func TestARefreshNeverStoresOverAWrite(t *testing.T) {
 		f("a DEL and a fill of the same bytes", `"old"`, func(x fixture) { x.remove(); x.acquire("r", ""); x.fill("r", `"old"`) })
 		f("its lease was given back", `"old"`, func(x fixture) {
 			// Another's would take its place the same way.
-			for token := range claimsOf(x) {
-				x.must(x.tier.disclaim(within(x.t), x.key, token))
-			}
+			x.must(x.tier.Disclaim(within(x.t), x.key, noted.last.Load().(string)))
 		})
 	})
 }
 
-// claimsOf yields the token of the refresh that is under way.
-func claimsOf(x fixture) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		switch tier := x.tier.(type) {
-		case *embedded:
-			sh := tier.shard(x.key)
-			sh.mu.Lock()
-			token := sh.claims[x.key].token
-			sh.mu.Unlock()
-			yield(token)
-		case *redisTier:
-			r, err := tier.clients.Load().writes.Do(within(x.t), tier.clients.Load().writes.B().Get().Key(siblingOf(x.key)).Build()).ToString()
-			x.must(err)
-			yield(r)
-		}
-	}
+// claims notes the token of the last refresh that began.
+type claims struct {
+	SharedTier
+	last atomic.Value
+}
+
+func (c *claims) Claim(ctx context.Context, key, token string, was []byte) (int64, bool, error) {
+	c.last.Store(token)
+	return c.SharedTier.Claim(ctx, key, token, was)
 }
 
 func TestWhatIsNotRefreshed(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		c := open(t, allHot)
 		f := func(what, was string, prepare func(x fixture)) {
 			t.Helper()
@@ -192,7 +190,7 @@ func TestWhatIsNotRefreshed(t *testing.T) {
 		f("what another is refreshing", `"old"`, func(x fixture) {
 			x.acquire("t", "")
 			x.fill("t", `"old"`)
-			if _, ok, err := x.tier.claim(within(x.t), x.key, "other", []byte(`"old"`)); !ok || err != nil {
+			if _, ok, err := x.tier.Claim(within(x.t), x.key, "other", []byte(`"old"`)); !ok || err != nil {
 				t.Fatalf("claiming: %v, %v", ok, err)
 			}
 		})
@@ -200,7 +198,7 @@ func TestWhatIsNotRefreshed(t *testing.T) {
 }
 
 func TestARefreshThatFails(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t, allHot), newLedger("1", "1"))
 		d.warm("1", "1")
 		d.book.loaded = func(context.Context, string) error { return errBroken }
@@ -223,7 +221,7 @@ func TestARefreshThatFails(t *testing.T) {
 }
 
 func TestABusySourceIsNotRefreshedFrom(t *testing.T) {
-	d := newDesk(t, openFile(t, allHot, func(c *Config) { c.MaxLoads = 1 }), newLedger("1", "1", "2", "2"))
+	d := newDesk(t, openFile(t, allHot, func(c *setup) { c.MaxLoads = 1 }), newLedger("1", "1", "2", "2"))
 	d.warm("1", "1")
 	gate := make(chan struct{})
 	d.book.loaded = func(_ context.Context, id string) error {
@@ -244,7 +242,7 @@ func TestABusySourceIsNotRefreshedFrom(t *testing.T) {
 
 // TestColdRecordsExpire: only hot ones are worth a load that nobody asked for.
 func TestColdRecordsExpire(t *testing.T) {
-	d := newDesk(t, openFile(t, func(c *Config) { c.HotRate = 1e9 }), newLedger("1", "1"))
+	d := newDesk(t, openFile(t, func(c *setup) { c.HotRate = 1e9 }), newLedger("1", "1"))
 	d.warm("1", "1")
 	if e := d.dueNow("1"); d.TakeRefresh(d.r, e) {
 		t.Error("a cold record is to be refreshed")
@@ -307,20 +305,20 @@ func TestShortLivesAreLivedHalf(t *testing.T) {
 }
 
 func TestCopiesKnowWhenTheyAreDue(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1"))
 		d.warm("1", "1")
-		e, now := d.store.find(d.r, []byte(d.key("1"))), d.store.now()
-		if left := time.Duration(e.ends - now); left < 50*time.Minute || left > 66*time.Minute {
+		e, now := d.store.Find(d.r.Shape, []byte(d.key("1"))), d.store.Now()
+		if left := time.Duration(e.Ends() - now); left < 50*time.Minute || left > 66*time.Minute {
 			t.Errorf("the copy ends in %v, want an hour ± 10 %%", left)
 		}
-		if lead := time.Duration(e.ends - e.due.Load()); lead < 2*testLives.Hot/50 || lead > testLives.Hot/2 {
+		if lead := time.Duration(e.Ends() - e.DueAt()); lead < 2*testLives.Hot/50 || lead > testLives.Hot/2 {
 			t.Errorf("it is due %v before that", lead)
 		}
 		fixture{d.Cache, t, d.key("2")}.set(`"forever"`)
 		d.warm("2", `"forever"`)
-		if e := d.store.find(d.r, []byte(d.key("2"))); e.ends != never || e.due.Load() != never {
-			t.Errorf("a value without expiry ends at %d and is due at %d", e.ends, e.due.Load())
+		if e := d.store.Find(d.r.Shape, []byte(d.key("2"))); e.Ends() != memory.Never || e.DueAt() != memory.Never {
+			t.Errorf("a value without expiry ends at %d and is due at %d", e.Ends(), e.DueAt())
 		}
 	})
 }
@@ -329,7 +327,7 @@ func TestCopiesKnowWhenTheyAreDue(t *testing.T) {
 // shared tier says decides.
 func TestLargeRecordsAreRefreshedToo(t *testing.T) {
 	large := `"` + strings.Repeat("x", 1<<20) + `"`
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t, allHot), newLedger("1", large))
 		d.r = NewResource("user", "user", Lifetimes{Cold: time.Hour, Hot: 100 * time.Hour, Missing: time.Hour}, d.book)
 		d.r.loadTime.Store(int64(2 * time.Hour))
@@ -353,11 +351,11 @@ func TestLargeRecordsAreRefreshedToo(t *testing.T) {
 func TestSiblingKeys(t *testing.T) {
 	f := func(key, want string) {
 		t.Helper()
-		got := siblingOf(key)
+		got := shared.SiblingOf(key)
 		if got != want {
 			t.Errorf("the sibling of %q is %q, want %q", key, got, want)
 		}
-		if got != "" && slotOf(got[len(refreshPrefix)+1:len(got)-1]) != slotOf(key) {
+		if got != "" && (*redis.Tier)(nil).Slot(got[len(shared.RefreshPrefix)+1:len(got)-1]) != (*redis.Tier)(nil).Slot(key) {
 			t.Errorf("%q and %q are in different slots", key, got)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/redis"
 	"hearth/internal/testkit"
 )
 
@@ -34,8 +35,8 @@ func TestRefusedReads(t *testing.T) {
 			if a.Detail != detail {
 				t.Errorf("detail %q, want %q", a.Detail, detail)
 			}
-			if e := d.store.find(d.r, []byte(key)); e != nil {
-				t.Errorf("memory holds %s, flags %d", e.Data(), e.flags)
+			if e := d.store.Find(d.r.Shape, []byte(key)); e != nil {
+				t.Errorf("memory holds %s, untracked %v", e.Data(), e.Untracked())
 			}
 			testkit.Eventually(t, patience, "the key is read and kept again", func() bool {
 				a, err := d.read("a")
@@ -93,11 +94,11 @@ func TestAskRedirects(t *testing.T) {
 	host, port := splitAddr(t, home.srv.Addr())
 	slots := []any{[]any{0, 16383, []any{host, port, "home"}}}
 	home.slots, target.slots = slots, slots
-	c := openStage(t, home, patientLink, func(c *Config) { c.Redis.URL += "?addr=" + home.srv.Addr() })
+	c := openStage(t, home, patientLink, func(c *setup) { c.Redis.URL += "?addr=" + home.srv.Addr() })
 	d := newDesk(t, c, nil)
 	key := d.key("a")
 	target.set(key, `{"v":1}`)
-	home.plan(key, refusing(fmt.Sprintf("ASK %d %s", slotOf(key), target.srv.Addr())))
+	home.plan(key, refusing(fmt.Sprintf("ASK %d %s", (*redis.Tier)(nil).Slot(key), target.srv.Addr())))
 	if a := d.wantRead("a", `{"v":1}`, TierRedis); a.Stored {
 		t.Error("a reply after ASK was stored")
 	}
@@ -106,10 +107,10 @@ func TestAskRedirects(t *testing.T) {
 	}
 	d.wantMemory("a", "")
 	for _, key := range []string{key, d.key("b")} { // the reply's Update had no flight; nothing is left of it
-		if f, _, plain := d.store.join(d.r, key); plain && key != d.key("a") {
+		if f, _, plain := d.flights.join(d.r, key); plain && key != d.key("a") {
 			t.Errorf("%s cannot be read tracked", key)
 		} else if f != nil {
-			d.store.finish(f, result{err: ErrUnavailable}, 0)
+			d.flights.finish(f, result{err: ErrUnavailable}, 0)
 		}
 	}
 }
@@ -126,15 +127,15 @@ func splitAddr(t *testing.T, addr string) (host string, port int) {
 // marked and kept for no longer than memory.untracked_ttl.
 func (d *desk) wantUntracked(id string) {
 	d.t.Helper()
-	before := d.store.now()
+	before := d.store.Now()
 	a, err := d.Cache.Read(within(d.t), d.r, d.key(id), nil)
 	if err != nil || a.Detail != "untracked" {
 		d.t.Errorf("got detail %q, %v, want an answer marked untracked", a.Detail, err)
 	}
 	d.wantMemory(id, "")
-	e := d.store.find(d.r, []byte(d.key(id)))
-	if e != nil && (e.flags&flagUntracked == 0 || e.expiry > d.store.now()+int64(d.cfg.UntrackedTTL)) {
-		d.t.Errorf("kept with flags %d for %v since %v", e.flags, time.Duration(e.expiry), time.Duration(before))
+	e := d.store.Find(d.r.Shape, []byte(d.key(id)))
+	if e != nil && (!e.Untracked() || e.Left(d.store.Now()) > d.cfg.UntrackedTTL) {
+		d.t.Errorf("kept, untracked %v, for %v", e.Untracked(), e.Left(before))
 	}
 }
 
@@ -195,7 +196,7 @@ func TestOldRedisIsRefusedByName(t *testing.T) {
 	cfg := testConfig()
 	cfg.Redis.URL = s.srv.URL()
 	d := newDesk(t, open(t, cfg), newLedger("a", `{"v":1}`))
-	testkit.Eventually(t, patience, "the refusal", func() bool { return !errors.Is(d.Up(), errNotYet) })
+	testkit.Eventually(t, patience, "the refusal", func() bool { return d.Up() == nil || !strings.Contains(d.Up().Error(), "not connected yet") })
 	if err := d.Up(); err == nil || !strings.Contains(err.Error(), `"6.2.14" is too old`) {
 		t.Errorf("got %v, want the version and what is wrong with it", err)
 	}

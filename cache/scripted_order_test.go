@@ -32,7 +32,7 @@ func TestAPushAtEachPointOfAReply(t *testing.T) {
 			first := d.readBeside("a")
 			s.awaitReads(t, key, 1)
 			awaitFired(t, "the push is applied", applied)
-			if f, lead, plain := d.store.join(d.r, key); f == nil || lead || plain {
+			if f, lead, plain := d.flights.join(d.r, key); f == nil || lead || plain {
 				t.Errorf("joining the read after the push: lead %v, plain %v, want neither", lead, plain)
 			}
 			second := d.readBeside("a")
@@ -78,21 +78,22 @@ func TestAPushInTheWindowBehindTheReply(t *testing.T) {
 	key := d.key("a")
 	s.set(key, `{"v":1}`)
 	s.plan(key, pushAt(partsEnd))
-	f, lead, _ := d.store.join(d.r, key)
+	f, lead, _ := d.flights.join(d.r, key)
 	if !lead {
 		t.Fatal("somebody reads the key already")
 	}
 	applied := watchOf(d.Cache, key)
-	got := d.tier.track(within(t), []*flight{f})[0]
+	got := d.tier.Track(within(t), []string{key})[0]
 	awaitFired(t, "the push is applied", applied)
-	if later, lead, plain := d.store.join(d.r, key); !lead || plain || later == f {
+	if later, lead, plain := d.flights.join(d.r, key); !lead || plain || later == f {
 		t.Error("a reader that came after the push joined the read from before it")
 	} else {
-		defer d.store.finish(later, result{err: ErrUnavailable}, 0)
+		defer d.flights.finish(later, result{err: ErrUnavailable}, 0)
 	}
-	res := result{reply: got.reply, err: got.err}
-	d.finished(d.r, key, &res, got.flags)
-	d.store.finish(f, res, got.expiry)
+	res := result{Content: got.Content, err: got.Err}
+	expiry, flags := d.trust(f, got.TTL)
+	d.finished(d.r, key, &res, flags)
+	d.flights.finish(f, res, expiry)
 	if f.result.stored || string(f.result.entry.Data()) != `{"v":1}` {
 		t.Errorf("stored %v, answer %s; want the answer delivered and not stored", f.result.stored, f.result.entry.Data())
 	}
@@ -122,7 +123,7 @@ func TestALateReply(t *testing.T) {
 			s.set(key, `{"v":2}`) // its push stands behind the reply
 			between(t, s, d)
 			testkit.Eventually(t, patience, "the key can be read tracked again", func() bool { return !onTheBooks(d.Cache, key) })
-			if e := d.store.find(d.r, []byte(key)); e != nil {
+			if e := d.store.Find(d.r.Shape, []byte(key)); e != nil {
 				t.Errorf("memory holds %s", e.Data())
 			}
 			testkit.Eventually(t, patience, "a read is kept again", func() bool {
@@ -153,7 +154,7 @@ func TestALateReply(t *testing.T) {
 func TestAnAbandonedReadThatWasNeverSent(t *testing.T) {
 	t.Parallel()
 	s, r, _ := newTestStore(t)
-	c := &connection{tier: &redisTier{store: s}}
+	c := connectionOf(t, s)
 	f, _, _ := s.join(r, "k")
 	c.Flight("k", "", 0, time.Now())
 	c.Cancel("k", "", context.Canceled)
@@ -161,7 +162,7 @@ func TestAnAbandonedReadThatWasNeverSent(t *testing.T) {
 	if _, lead, plain := s.join(r, "k"); lead || !plain {
 		t.Error("the key can be read tracked although the reply may still come")
 	}
-	canary, _, _ := s.join(canaryResource, "canary")
+	canary, _, _ := s.join(probes, "canary")
 	c.Flight("canary", "", 0, time.Now())
 	c.Update("canary", "", rueidis.RedisMessage{})
 	s.finish(canary, result{}, 0)
@@ -181,8 +182,8 @@ func TestAnAbandonedReadThatWasNeverSent(t *testing.T) {
 func TestALateReplyOfAnOldConnection(t *testing.T) {
 	t.Parallel()
 	s, r, _ := newTestStore(t)
-	before := &connection{tier: &redisTier{store: s}}
-	after := &connection{tier: &redisTier{store: s}}
+	before := connectionOf(t, s)
+	after := connectionOf(t, s)
 	stale, _, _ := s.join(r, "k")
 	before.Flight("k", "", 0, time.Now())
 	before.Close(errors.New("link broke"))
@@ -218,7 +219,7 @@ func TestAnOwnWriteMeetsATrackedRead(t *testing.T) {
 	s.awaitReads(t, key, 1)
 
 	d.mustPut("a", `{"v":2}`)
-	if _, lead, plain := d.store.join(d.r, key); lead || !plain {
+	if _, lead, plain := d.flights.join(d.r, key); lead || !plain {
 		t.Errorf("after the write: lead %v, plain %v, want a plain read", lead, plain)
 	}
 	if a := d.wantRead("a", `{"v":2}`, TierRedis); a.Stored {

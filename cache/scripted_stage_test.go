@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/redis"
+	"hearth/cache/shared"
 	"hearth/internal/testkit"
 )
 
@@ -205,16 +207,16 @@ func (s *stage) script(sha, key string, args []string) string {
 		return hex.EncodeToString(sum[:]) == sha
 	}
 	switch {
-	case is(fillScript) && s.values[key] != args[0]:
+	case is(redis.FillScript) && s.values[key] != args[0]:
 		return testkit.Encode(0)
-	case is(fillScript):
+	case is(redis.FillScript):
 		s.change(key, args[1])
-	case is(swapScript):
+	case is(redis.SwapScript):
 		s.change(key, args[1])
 		return testkit.Encode(nil)
-	case is(guardScript):
-		s.change(key, guardPrefix+args[0]+"@9999999999999")
-	case is(unguardScript) && args[1] != "":
+	case is(redis.GuardScript):
+		s.change(key, shared.GuardPrefix+args[0]+"@9999999999999")
+	case is(redis.UnguardScript) && args[1] != "":
 		s.change(key, args[1])
 	default:
 		s.change(key, "")
@@ -280,13 +282,13 @@ func (s *stage) awaitReads(t *testing.T, key string, n int) {
 }
 
 // patientLink is a link_timeout so long that no canary disturbs a held connection.
-func patientLink(c *Config) { c.LinkTimeout = 40 * time.Second }
+func patientLink(c *setup) { c.LinkTimeout = 40 * time.Second }
 
 // quickLink notices a broken link within a second.
-func quickLink(c *Config) { c.LinkTimeout = 800 * time.Millisecond }
+func quickLink(c *setup) { c.LinkTimeout = 800 * time.Millisecond }
 
 // openStage returns a Cache whose connection to s has proved itself.
-func openStage(t *testing.T, s *stage, change ...func(*Config)) *Cache {
+func openStage(t *testing.T, s *stage, change ...func(*setup)) *Cache {
 	t.Helper()
 	cfg := testConfig()
 	cfg.Redis.URL = s.srv.URL()
@@ -297,7 +299,7 @@ func openStage(t *testing.T, s *stage, change ...func(*Config)) *Cache {
 
 // onTheBooks tells whether a read of key is in flight, or may still be.
 func onTheBooks(c *Cache, key string) bool {
-	sh := c.store.flightShard(key)
+	sh := c.flights.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	return sh.flights[key] != nil
@@ -305,7 +307,7 @@ func onTheBooks(c *Cache, key string) bool {
 
 // watchOf is closed when the next change of key is applied.
 func watchOf(c *Cache, key string) <-chan struct{} {
-	sh := c.store.flightShard(key)
+	sh := c.flights.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	return sh.watch(key).fired

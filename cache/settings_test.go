@@ -10,13 +10,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hearth/cache/memory"
 	"hearth/internal/testkit"
 )
 
 // TestASmallerBudgetIsKept: what is too much for it is gone when Reconfigure
 // returns, and the most recent entries are not all lost with it.
 func TestASmallerBudgetIsKept(t *testing.T) {
-	c := openFile(t, func(cfg *Config) { cfg.Budget = 64 << 20 })
+	c := openFile(t, func(cfg *setup) { cfg.Budget = 64 << 20 })
 	book := newLedger()
 	for i := range 300 {
 		book.write(strconv.Itoa(i), `"`+strings.Repeat("x", 8000+i)+`"`)
@@ -37,45 +38,10 @@ func TestASmallerBudgetIsKept(t *testing.T) {
 	}
 }
 
-// TestAMuchSmallerBudgetIsUsed: small entries in numbers need large arrays, which
-// must not be all that a small budget has room for afterwards.
-func TestAMuchSmallerBudgetIsUsed(t *testing.T) {
-	r := NewResource("r", "", testLives, nil)
-	tb := newTable(64 << 20)
-	put := func(n int) {
-		tb.insert(newEntry(r, "k"+strconv.Itoa(n), []byte("1"), 0))
-	}
-	for n := range 200_000 {
-		put(n)
-	}
-	const small = 4 << 20
-	tb.resize(small)
-	kept := tb.count.Load()
-	if tb.bytes.Load() > small || kept == 0 {
-		t.Errorf("%d bytes in %d entries", tb.bytes.Load(), kept)
-	}
-	fresh := newTable(small)
-	tb, old := fresh, tb
-	for n := range 100_000 {
-		put(n)
-	}
-	want := tb.count.Load()
-	tb = old
-	for n := range 100_000 {
-		put(1_000_000 + n)
-	}
-	if got := tb.count.Load(); got < want*9/10 || tb.bytes.Load() > small {
-		t.Errorf("there is room for %d entries, in a table that was never larger for %d", got, want)
-	}
-	if kept < want/3 {
-		t.Errorf("%d of %d were kept", kept, want)
-	}
-}
-
 // TestALineChangesItsSize: places come at once, and go when they are free, and
 // however often their number changes, just as many can be at work.
 func TestALineChangesItsSize(t *testing.T) {
-	l := newLine(2, patience, newClock())
+	l := newLine(2, patience, memory.NewClock())
 	fill := func(want int) {
 		t.Helper()
 		for n := range want {
@@ -118,7 +84,7 @@ func TestALineChangesItsSize(t *testing.T) {
 // TestAPlaceIsNotLost when whoever waits for it gives up in the moment in which it
 // is given: many times over, and then all places are there.
 func TestAPlaceIsNotLost(t *testing.T) {
-	l := newLine(2, patience, newClock())
+	l := newLine(2, patience, memory.NewClock())
 	var all sync.WaitGroup
 	for n := range 8 {
 		all.Go(func() {
@@ -147,7 +113,7 @@ func TestAPlaceIsNotLost(t *testing.T) {
 // TestAChangedWaitHoldsForThoseWhoCome.
 func TestAChangedWaitHoldsForThoseWhoCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLine(1, time.Hour, newClock())
+		l := newLine(1, time.Hour, memory.NewClock())
 		if !l.enterAtOnce() {
 			t.Fatal("no place")
 		}
@@ -163,7 +129,7 @@ func TestAChangedWaitHoldsForThoseWhoCome(t *testing.T) {
 // the race detector, and sees that the last word holds for gates that are there
 // already and for those to come.
 func TestReconfigureBesideReads(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		c := open(t)
 		book := newLedger()
 		for i := range 50 {

@@ -31,7 +31,7 @@ func wantOther(t *testing.T, err error) {
 // TestNothingIsKeptUnderAnotherName: a load that finds another record's row
 // leaves neither a copy nor a lease, and all who waited for it hear the same.
 func TestNothingIsKeptUnderAnotherName(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("Ann", "1"))
 		gate := make(chan struct{})
 		d.book.loaded = func(context.Context, string) error {
@@ -55,7 +55,7 @@ func TestNothingIsKeptUnderAnotherName(t *testing.T) {
 			t.Errorf("%d loads for 10 readers who came together", loads)
 		}
 		fixture{d.Cache, t, d.key("ann")}.want("nothing")
-		if e := d.store.find(d.r, []byte(d.key("ann"))); e != nil {
+		if e := d.store.Find(d.r.Shape, []byte(d.key("ann"))); e != nil {
 			t.Errorf("memory keeps %s", e.Data())
 		}
 		if missing, failed := d.Loads("user", loadMissing), d.Loads("user", loadError); missing != loads || failed != 0 {
@@ -75,7 +75,7 @@ func TestNothingIsKeptUnderAnotherName(t *testing.T) {
 
 // TestManyReadsOfOtherNames: one of several is another's, and the rest are good.
 func TestManyReadsOfOtherNames(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d, s, _ := newShelf(t, open(t), 3)
 		s.write("Ann", `"it"`)
 		misspelling(s.ledger)
@@ -97,7 +97,7 @@ func TestManyReadsOfOtherNames(t *testing.T) {
 
 // TestRefreshOfAnotherName: a copy whose row has another name by now goes.
 func TestRefreshOfAnotherName(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t, allHot), newLedger("ann", "1"))
 		d.warm("ann", "1")
 		misspelling(d.book)
@@ -118,7 +118,7 @@ func TestAnotherNameWithoutASharedTier(t *testing.T) {
 	testkit.Eventually(t, patience, "Redis is known to be away", func() bool { return d.Up() != nil })
 	_, err := d.read("ann")
 	wantOther(t, err)
-	if e := d.store.find(d.r, []byte(d.key("ann"))); e != nil {
+	if e := d.store.Find(d.r.Shape, []byte(d.key("ann"))); e != nil {
 		t.Errorf("memory keeps %s", e.Data())
 	}
 }

@@ -30,13 +30,13 @@ type Stats struct {
 
 // Stats returns the numbers as they are now.
 func (c *Cache) Stats() Stats {
-	s, set := c.store, c.settings.Load()
+	s, set, sizes := c.store, c.settings.Load(), c.store.Sizes()
 	return Stats{
 		MemoryBudget: set.Budget, MaxWaiting: int64(set.MaxWaiting),
-		MemoryBytes: s.entries.bytes.Load() + s.missing.bytes.Load(), MemoryEntries: s.entries.count.Load() + s.missing.count.Load(),
-		MissingEntries: s.missing.count.Load(), Invalidations: s.invalidations.Load(), LostCanaries: s.lost.Load(),
+		MemoryBytes: sizes.Bytes, MemoryEntries: sizes.Entries,
+		MissingEntries: sizes.MissingEntries, MissingBytes: sizes.MissingBytes, Invalidations: s.Invalidations.Load(), LostCanaries: s.LostCanaries.Load(),
 		LeaseWaits: c.numbers.leaseWaits.Load(), Stale: c.numbers.stale.Load(), NotJSON: c.numbers.notJSON.Load(),
-		Unconfirmed: c.writes.unconfirmed.Load(), Restored: c.writes.restored.Load(), Queued: c.queued(), Waiting: c.waiting.Load(), MissingBytes: s.missing.bytes.Load(),
+		Unconfirmed: c.writes.unconfirmed.Load(), Restored: c.writes.restored.Load(), Queued: c.queued(), Waiting: c.waiting.Load(),
 		Counting: c.tallies.waiting.Load(),
 	}
 }

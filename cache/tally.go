@@ -136,9 +136,9 @@ func (c *Cache) sendTally(k tallyKey, callers int64) (n int64, err error) {
 		return 0, context.Cause(c.life)
 	}
 	if k.add {
-		return c.tier.add(c.life, k.key, callers)
+		return c.tier.Add(c.life, k.key, callers)
 	}
-	return c.tier.count(c.life, k.key)
+	return c.tier.Count(c.life, k.key)
 }
 
 // close refuses further callers and waits for the commands on their way. The

@@ -16,22 +16,22 @@ import (
 
 // toll is a tier that counts the commands for counters and can hold them up.
 type toll struct {
-	tier
+	SharedTier
 	adds, counts atomic.Int64
 	adding       func(ctx context.Context) // before the tier is asked
 	counted      func(ctx context.Context) // after the tier has answered
 }
 
-func (p *toll) add(ctx context.Context, key string, n int64) (int64, error) {
+func (p *toll) Add(ctx context.Context, key string, n int64) (int64, error) {
 	p.adds.Add(1)
 	if p.adding != nil {
 		p.adding(ctx)
 	}
-	return p.tier.add(ctx, key, n)
+	return p.SharedTier.Add(ctx, key, n)
 }
 
-func (p *toll) count(ctx context.Context, key string) (int64, error) {
-	n, err := p.tier.count(ctx, key)
+func (p *toll) Count(ctx context.Context, key string) (int64, error) {
+	n, err := p.SharedTier.Count(ctx, key)
 	p.counts.Add(1)
 	if p.counted != nil {
 		p.counted(ctx)
@@ -51,7 +51,7 @@ func at(gate chan struct{}) func(context.Context) {
 }
 
 func tolled(c *Cache) *toll {
-	p := &toll{tier: c.tier}
+	p := &toll{SharedTier: c.tier}
 	c.tier = p
 	return p
 }
@@ -120,7 +120,7 @@ func wantCount(t *testing.T, c *Cache, key string, want int64) {
 // TestIncrementsTogether: who comes while an increment is on its way is counted
 // together with all others who do, and gets a number of his own.
 func TestIncrementsTogether(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		const callers = 1000
 		c := open(t)
 		p := tolled(c)
@@ -175,7 +175,7 @@ func TestCommandsOfManyCallers(t *testing.T) {
 // may not be his answer, and the next one is read once for all who asked before it
 // was.
 func TestACountIsNeverOlder(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		c := open(t)
 		p := tolled(c)
 		key := keyOf(t, 1)
@@ -209,7 +209,7 @@ func TestACountIsNeverOlder(t *testing.T) {
 // TestCallersOutOfTime: whoever gives up, be it the one whose command is on its
 // way or one who waits for the next, is told at once and disturbs nobody.
 func TestCallersOutOfTime(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		c := open(t)
 		p := tolled(c)
 		key := keyOf(t, 1)
@@ -274,7 +274,7 @@ func TestCutIncrements(t *testing.T) {
 					},
 				})
 			})
-			c := open(t, testConfig(), func(cfg *Config) { cfg.Redis.URL = between.URL() })
+			c := open(t, testConfig(), func(cfg *setup) { cfg.Redis.URL = between.URL() })
 			testkit.Eventually(t, patience, "Redis can be asked", func() bool { return c.Up() == nil })
 			var first, cutOff, next called
 			first.increment(t, c, "n", 1)
@@ -302,7 +302,7 @@ func TestCutIncrements(t *testing.T) {
 func TestCloseWhileSomeWait(t *testing.T) {
 	cfg := testConfig()
 	cfg.Embedded = t.TempDir() + "/tier.db"
-	c, err := New(cfg)
+	c, err := cfg.start()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +326,7 @@ func TestCloseWhileSomeWait(t *testing.T) {
 // TestNoNumber: a key that cannot count fails all who count there, and nobody
 // else; what it holds stays as it is.
 func TestNoNumber(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		c := open(t)
 		p := tolled(c)
 		f := func(value string) {

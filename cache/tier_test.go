@@ -8,15 +8,16 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/shared"
 	"hearth/internal/testkit"
 )
 
 // opener returns a Cache on an empty or shared tier; keys are the tests' own.
-type opener func(*testing.T, ...func(*Config)) *Cache
+type opener func(*testing.T, ...func(*setup)) *Cache
 
 // TestTierContract holds both kinds of shared tier to the same promises.
 func TestTierContract(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) { testTier(t, open) })
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) { testTier(t, open) })
 }
 
 func testTier(t *testing.T, open opener) {
@@ -42,7 +43,7 @@ type fixture struct {
 
 func (x fixture) holds() string {
 	x.t.Helper()
-	r, err := x.tier.get(within(x.t), x.key)
+	r, err := x.tier.Get(within(x.t), x.key)
 	if err != nil {
 		x.t.Fatalf("getting %q: %v", x.key, err)
 	}
@@ -50,18 +51,18 @@ func (x fixture) holds() string {
 }
 
 // shown is a reply without what changes from run to run.
-func shown(r reply) string {
-	switch r.kind {
-	case kindNone:
+func shown(r shared.Content) string {
+	switch r.State {
+	case shared.Absent:
 		return "nothing"
-	case kindLease:
-		return r.text
-	case kindGuard:
+	case shared.Lease:
+		return r.Text
+	case shared.Guard:
 		return "guard"
-	case kindBad:
-		return "bad " + string(r.data)
+	case shared.Malformed:
+		return "bad " + string(r.Data)
 	}
-	return string(r.data)
+	return string(r.Data)
 }
 
 func (x fixture) want(state string) {
@@ -73,14 +74,14 @@ func (x fixture) want(state string) {
 
 func (x fixture) set(value string) {
 	x.t.Helper()
-	if errs := x.tier.set(within(x.t), []Item{{x.key, []byte(value)}}); errs != nil {
+	if errs := x.tier.Set(within(x.t), []Item{{Key: x.key, Value: []byte(value)}}); errs != nil {
 		x.t.Fatal(errs)
 	}
 }
 
 func (x fixture) remove() {
 	x.t.Helper()
-	x.must(x.tier.remove(within(x.t), []string{x.key}))
+	x.must(x.tier.Remove(within(x.t), []string{x.key}))
 }
 
 func (x fixture) must(err error) {
@@ -96,37 +97,37 @@ func (x fixture) acquire(token, instead string) string {
 	if instead != "" {
 		bytes = []byte(instead)
 	}
-	r, err := x.tier.acquire(within(x.t), x.key, token, bytes)
+	r, err := x.tier.Acquire(within(x.t), x.key, token, bytes)
 	x.must(err)
 	return shown(r)
 }
 
 func (x fixture) fill(token, value string) bool {
 	x.t.Helper()
-	ok, err := x.tier.fill(within(x.t), x.key, token, []byte(value), time.Hour)
+	ok, err := x.tier.Fill(within(x.t), x.key, token, []byte(value), time.Hour)
 	x.must(err)
 	return ok
 }
 
-func (x fixture) guard(token string) { x.t.Helper(); x.must(x.tier.guard(within(x.t), x.key, token)) }
+func (x fixture) guard(token string) { x.t.Helper(); x.must(x.tier.Guard(within(x.t), x.key, token)) }
 
 func (x fixture) renew(token string) bool {
 	x.t.Helper()
-	return x.uphold(token, false) == guardStood
+	return x.uphold(token, false) == shared.GuardStood
 }
 
-func (x fixture) uphold(token string, anew bool) upheldState {
+func (x fixture) uphold(token string, anew bool) shared.GuardState {
 	x.t.Helper()
-	got := x.tier.uphold(within(x.t), []kept{{x.key, token, anew}})
-	if len(got) != 1 || got[0].err != nil {
+	got := x.tier.RenewGuards(within(x.t), []shared.HeldGuard{{Key: x.key, Token: token, Restore: anew}})
+	if len(got) != 1 || got[0].Err != nil {
 		x.t.Fatalf("upholding the guard of %s: %v", token, got)
 	}
-	return got[0].state
+	return got[0].State
 }
 
 func (x fixture) unguard(token, value string) {
 	x.t.Helper()
-	x.must(x.tier.unguard(within(x.t), x.key, token, []byte(value), time.Hour))
+	x.must(x.tier.Unguard(within(x.t), x.key, token, []byte(value), time.Hour))
 }
 
 func tierReads(t *testing.T, c *Cache) {
@@ -134,19 +135,19 @@ func tierReads(t *testing.T, c *Cache) {
 		t.Helper()
 		x := fixture{c, t, keyOf(t, id)}
 		prepare(x)
-		got, err := c.tier.get(within(t), x.key)
+		got, err := c.tier.Get(within(t), x.key)
 		x.must(err)
 		r := NewResource("", "", testLives, nil)
-		fl, _, _ := c.store.join(r, x.key)
-		tracked := c.tier.track(within(t), []*flight{fl})[0]
-		c.store.finish(fl, result{}, 0)
-		x.must(tracked.err)
-		for how, got := range map[string]reply{"get": got, "track": tracked.reply} {
+		fl, _, _ := c.flights.join(r, x.key)
+		tracked := c.tier.Track(within(t), []string{x.key})[0]
+		c.flights.finish(fl, result{}, 0)
+		x.must(tracked.Err)
+		for how, got := range map[string]shared.Content{"get": got, "track": tracked.Content} {
 			if shown(got) != want {
 				t.Errorf("%s of %s: got %s, want %s", how, id, shown(got), want)
 			}
-			if got.ttl < ttl || got.ttl > atMost {
-				t.Errorf("%s of %s: ttl %v, want %v to %v", how, id, got.ttl, ttl, atMost)
+			if got.TTL < ttl || got.TTL > atMost {
+				t.Errorf("%s of %s: ttl %v, want %v to %v", how, id, got.TTL, ttl, atMost)
 			}
 		}
 	}
@@ -193,8 +194,8 @@ func tierLeases(t *testing.T, c *Cache) {
 			t.Error("a fill without the lease was stored")
 		}
 	}, true, "[1]")
-	f("another releases", func(x fixture) { x.must(c.tier.release(within(t), x.key, "other")) }, true, "[1]")
-	f("it was released", func(x fixture) { x.must(c.tier.release(within(t), x.key, "mine")) }, false, "nothing")
+	f("another releases", func(x fixture) { x.must(c.tier.Release(within(t), x.key, "other")) }, true, "[1]")
+	f("it was released", func(x fixture) { x.must(c.tier.Release(within(t), x.key, "mine")) }, false, "nothing")
 	f("a DEL", func(x fixture) { x.remove() }, false, "nothing")
 	f("a SET", func(x fixture) { x.set("[3]") }, false, "[3]")
 	f("a DEL and another's lease", func(x fixture) { x.remove(); x.acquire("other", "") }, false, "lease:other")
@@ -205,7 +206,7 @@ func tierLeases(t *testing.T, c *Cache) {
 }
 
 func tierLeaseExpires(t *testing.T, open opener) {
-	x := fixture{open(t, func(c *Config) { c.Lease = 60 * time.Millisecond }), t, keyOf(t, 1)}
+	x := fixture{open(t, func(c *setup) { c.Lease = 60 * time.Millisecond }), t, keyOf(t, 1)}
 	x.acquire("dead", "")
 	testkit.Eventually(t, patience, "the lease expires", func() bool { return x.holds() == "nothing" })
 	if x.fill("dead", "[1]") {
@@ -291,11 +292,11 @@ func tierGuardAnew(t *testing.T, c *Cache) {
 		t.Helper()
 		x := fixture{c, t, keyOf(t, id)}
 		before(x)
-		if got := x.uphold("w", true); got != guardRestored {
+		if got := x.uphold("w", true); got != shared.GuardRestored {
 			t.Errorf("%s: got %v, want the guard set anew", id, got)
 		}
 		x.want("guard")
-		if got := x.uphold("w", true); got != guardStood {
+		if got := x.uphold("w", true); got != shared.GuardStood {
 			t.Errorf("%s: got %v, want that the guard stands", id, got)
 		}
 		x.unguard("w", "[1]")
@@ -315,7 +316,7 @@ func tierGuardAnew(t *testing.T, c *Cache) {
 }
 
 func tierGuardExpires(t *testing.T, open opener) {
-	c := open(t, func(c *Config) { c.Lease = 60 * time.Millisecond })
+	c := open(t, func(c *setup) { c.Lease = 60 * time.Millisecond })
 	x := fixture{c, t, keyOf(t, "one")}
 	x.guard("slow")
 	testkit.Eventually(t, patience, "the guard expires", func() bool { return !x.renewOnce("slow") && x.holds() == "nothing" })
@@ -331,33 +332,33 @@ func (x fixture) renewOnce(token string) bool { return x.renew("not " + token) }
 func tierItems(t *testing.T, c *Cache) {
 	var items []Item
 	for i := range 100 {
-		items = append(items, Item{keyOf(t, i), fmt.Appendf(nil, `{"id":%d}`, i)})
+		items = append(items, Item{Key: keyOf(t, i), Value: fmt.Appendf(nil, `{"id":%d}`, i)})
 	}
-	if errs := c.tier.set(within(t), items); errs != nil {
+	if errs := c.tier.Set(within(t), items); errs != nil {
 		t.Fatalf("setting items: %v", errs)
 	}
 	for i := range 100 {
 		fixture{c, t, keyOf(t, i)}.want(fmt.Sprintf(`{"id":%d}`, i))
 	}
-	if err := c.tier.remove(within(t), []string{keyOf(t, 0), keyOf(t, 1), keyOf(t, "absent")}); err != nil {
+	if err := c.tier.Remove(within(t), []string{keyOf(t, 0), keyOf(t, 1), keyOf(t, "absent")}); err != nil {
 		t.Fatal(err)
 	}
 	fixture{c, t, keyOf(t, 1)}.want("nothing")
 	fixture{c, t, keyOf(t, 2)}.want(`{"id":2}`)
 
 	key := keyOf(t, "counter")
-	if n, err := c.tier.count(within(t), key); n != 0 || err != nil {
+	if n, err := c.tier.Count(within(t), key); n != 0 || err != nil {
 		t.Errorf("counting nothing: got %d, %v", n, err)
 	}
 	for want := range int64(5) {
-		if n, err := c.tier.add(within(t), key, 1); n != want+1 || err != nil {
+		if n, err := c.tier.Add(within(t), key, 1); n != want+1 || err != nil {
 			t.Errorf("incrementing: got %d, %v, want %d", n, err, want+1)
 		}
 	}
-	if n, err := c.tier.count(within(t), key); n != 5 || err != nil {
+	if n, err := c.tier.Count(within(t), key); n != 5 || err != nil {
 		t.Errorf("counting: got %d, %v, want 5", n, err)
 	}
-	if _, err := c.tier.add(within(t), keyOf(t, 2), 1); err == nil || errors.Is(err, errDown) {
+	if _, err := c.tier.Add(within(t), keyOf(t, 2), 1); err == nil || errors.Is(err, shared.ErrAway) {
 		t.Errorf("incrementing an object: got %v, want an error that is no outage", err)
 	}
 	fixture{c, t, keyOf(t, 2)}.want(`{"id":2}`)
@@ -371,16 +372,16 @@ func tierInvalidates(t *testing.T, c *Cache) {
 		x.set("1")
 		testkit.Eventually(t, patience, "the key is in memory", func() bool {
 			_, err := d.read(id)
-			return err == nil && c.store.find(d.r, []byte(x.key)) != nil
+			return err == nil && c.store.Find(d.r.Shape, []byte(x.key)) != nil
 		})
 		change(x)
-		testkit.Eventually(t, patience, id+" drops the copy in memory", func() bool { return c.store.find(d.r, []byte(x.key)) == nil })
+		testkit.Eventually(t, patience, id+" drops the copy in memory", func() bool { return c.store.Find(d.r.Shape, []byte(x.key)) == nil })
 	}
 	f("set", func(x fixture) { x.set("2") })
 	f("remove", func(x fixture) { x.remove() })
 	f("guard", func(x fixture) { x.guard("w") })
 	f("unguard", func(x fixture) { x.unguard("w", "3") })
-	f("increment", func(x fixture) { _, err := c.tier.add(within(t), x.key, 1); x.must(err) })
+	f("increment", func(x fixture) { _, err := c.tier.Add(within(t), x.key, 1); x.must(err) })
 	f("acquire and fill", func(x fixture) { x.acquire("r", "1"); x.fill("r", "4") })
 }
 
@@ -390,13 +391,13 @@ func tierDeadline(t *testing.T, c *Cache) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	key := keyOf(t, 1)
-	_, get := c.tier.get(ctx, key)
-	_, fill := c.tier.fill(ctx, key, "x", []byte("1"), time.Hour)
+	_, get := c.tier.Get(ctx, key)
+	_, fill := c.tier.Fill(ctx, key, "x", []byte("1"), time.Hour)
 	for what, err := range map[string]error{
-		"get": get, "fill": fill, "guard": c.tier.guard(ctx, key, "x"), "remove": c.tier.remove(ctx, []string{key}),
-		"unguard": c.tier.unguard(ctx, key, "x", nil, 0), "set": errors.Join(c.tier.set(ctx, []Item{{key, []byte("1")}})...),
+		"get": get, "fill": fill, "guard": c.tier.Guard(ctx, key, "x"), "remove": c.tier.Remove(ctx, []string{key}),
+		"unguard": c.tier.Unguard(ctx, key, "x", nil, 0), "set": errors.Join(c.tier.Set(ctx, []Item{{Key: key, Value: []byte("1")}})...),
 	} {
-		if err != nil && !errors.Is(err, errDown) {
+		if err != nil && !errors.Is(err, shared.ErrAway) {
 			t.Errorf("%s with a dead context: got %v, want one that wraps errDown", what, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hearth/cache/shared"
 	"hearth/internal/source"
 )
 
@@ -81,9 +82,13 @@ const (
 	settleGrace = 5 * time.Second
 )
 
-func (u *openWrites) start(c *Cache) {
+func (u *openWrites) prepare(c *Cache) {
 	u.cache, u.log = c, c.cfg.Log
 	u.all, u.past = map[*openWrite]struct{}{}, map[string][]*openWrite{}
+}
+
+func (u *openWrites) start() {
+	c := u.cache
 	ctx, cancel := context.WithCancel(context.Background())
 	u.stop = cancel
 	every := func(d time.Duration, f func(context.Context)) {
@@ -108,6 +113,9 @@ func (u *openWrites) start(c *Cache) {
 // keeps its guard for a full lifetime more, which outlives this process on Redis:
 // past that it is a gap that docs/consistency.md names.
 func (u *openWrites) close() {
+	if u.stop == nil { // nothing was started
+		return
+	}
 	grace := time.NewTimer(min(settleGrace, u.cache.cfg.Lease))
 	defer grace.Stop()
 	tick := time.NewTicker(retryEvery / 10)
@@ -269,26 +277,26 @@ func (u *openWrites) uphold(ctx context.Context, list []*openWrite) (first error
 	if len(list) == 0 {
 		return nil
 	}
-	guards := make([]kept, len(list))
+	guards := make([]shared.HeldGuard, len(list))
 	u.mu.Lock()
 	for i, w := range list {
 		// A transaction whose COMMIT is sent after this has its guard seen to
 		// stand, is aborted, or finds it set anew by the next round.
-		guards[i] = kept{w.key, w.token, w.stage > changing}
+		guards[i] = shared.HeldGuard{Key: w.key, Token: w.token, Restore: w.stage > changing}
 	}
 	u.mu.Unlock()
 	asked := time.Now()
-	for i, got := range u.cache.tier.uphold(ctx, guards) {
+	for i, got := range u.cache.tier.RenewGuards(ctx, guards) {
 		if first == nil {
-			first = got.err
+			first = got.Err
 		}
-		if got.state == guardRestored {
+		if got.State == shared.GuardRestored {
 			u.restored.Add(1)
-			u.cache.store.changed(guards[i].key)
+			u.cache.flights.Changed(guards[i].Key)
 		}
 		if u.note(list[i], got, asked) {
-			if err := u.cache.tier.unguard(ctx, guards[i].key, guards[i].token, nil, 0); err == nil { // else it expires
-				u.cache.store.changed(guards[i].key)
+			if err := u.cache.tier.Unguard(ctx, guards[i].Key, guards[i].Token, nil, 0); err == nil { // else it expires
+				u.cache.flights.Changed(guards[i].Key)
 			}
 		}
 	}
@@ -298,16 +306,16 @@ func (u *openWrites) uphold(ctx context.Context, list []*openWrite) (first error
 // note returns true for a guard that was set anew and may not have been lost, but
 // taken out, by the unguard of its write which has overtaken the round. Where that
 // has not been confirmed yet, it is done once more by who does it.
-func (u *openWrites) note(w *openWrite, got upheld, asked time.Time) (stray bool) {
+func (u *openWrites) note(w *openWrite, got shared.Renewal, asked time.Time) (stray bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
-	case got.err == nil && got.state != guardGone:
+	case got.Err == nil && got.State != shared.GuardGone:
 		w.renewed = asked
 	case w.stage == changing:
-		w.abort(errors.Join(errGuardLost, got.err))
+		w.abort(errors.Join(errGuardLost, got.Err))
 	}
-	if got.state != guardRestored || w.stage != decided {
+	if got.State != shared.GuardRestored || w.stage != decided {
 		return false
 	}
 	_, open := u.all[w]

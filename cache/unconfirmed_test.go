@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/shared"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -16,28 +17,28 @@ import (
 // rounds is a tier that counts what the rounds of renewals found, and lets a test come
 // between.
 type rounds struct {
-	tier
+	SharedTier
 	stood, restored, gone atomic.Int64
 	unguards              atomic.Int64
-	before                func(guards []kept)
+	before                func(guards []shared.HeldGuard)
 }
 
-func (r *rounds) unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+func (r *rounds) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
 	defer r.unguards.Add(1)
-	return r.tier.unguard(ctx, key, token, value, ttl)
+	return r.SharedTier.Unguard(ctx, key, token, value, ttl)
 }
 
-func (r *rounds) uphold(ctx context.Context, guards []kept) []upheld {
+func (r *rounds) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []shared.Renewal {
 	if r.before != nil {
 		r.before(guards)
 	}
-	all := r.tier.uphold(ctx, guards)
+	all := r.SharedTier.RenewGuards(ctx, guards)
 	for _, got := range all {
 		switch {
-		case got.err != nil:
-		case got.state == guardStood:
+		case got.Err != nil:
+		case got.State == shared.GuardStood:
 			r.stood.Add(1)
-		case got.state == guardRestored:
+		case got.State == shared.GuardRestored:
 			r.restored.Add(1)
 		default:
 			r.gone.Add(1)
@@ -48,15 +49,15 @@ func (r *rounds) uphold(ctx context.Context, guards []kept) []upheld {
 
 // watchRounds puts a tier that counts in the place of c's.
 func watchRounds(c *Cache) *rounds {
-	r := &rounds{tier: c.tier}
+	r := &rounds{SharedTier: c.tier}
 	c.tier = r
 	return r
 }
 
 // TestARunningCommitKeepsItsGuard: also when its request is out of time.
 func TestARunningCommitKeepsItsGuard(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
-		c := open(t, func(c *Config) { c.Lease = 200 * time.Millisecond })
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
+		c := open(t, func(c *setup) { c.Lease = 200 * time.Millisecond })
 		r := watchRounds(c)
 		d := newDesk(t, c, newLedger("1", "1"))
 		ctx, cancel := context.WithCancel(within(t))
@@ -79,22 +80,19 @@ func TestARunningCommitKeepsItsGuard(t *testing.T) {
 // TestALostGuardIsSetAnew behind a COMMIT whose outcome is unknown: what was filled
 // from before it goes, and is not put there again.
 func TestALostGuardIsSetAnew(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
-		d := newDesk(t, open(t, func(c *Config) { c.Lease = time.Second }), newLedger("1", "1"))
-		var over atomic.Bool
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
+		var over, frozen atomic.Bool
+		d := newDesk(t, open(t, func(c *setup) { c.Lease, c.around = time.Second, freezing(&frozen) }), newLedger("1", "1"))
 		d.book.over = func() (bool, error) { return over.Load(), nil }
 		d.book.commit = func(func()) error { return source.ErrUnknownOutcome }
+		frozen.Store(true)
 		if _, err := d.put("1", "2"); !errors.Is(err, ErrUnconfirmed) {
 			t.Fatalf("got %v, want ErrUnconfirmed", err)
 		}
 		x := fixture{d.Cache, t, d.key("1")}
-		if e, ok := d.tier.(*embedded); ok { // where a process that was frozen comes to that
-			sh := e.shard(x.key)
-			sh.mu.Lock()
-			delete(sh.held, x.key)
-			sh.mu.Unlock()
-		}
-		x.set("1") // the guard is gone, and a loader has filled the key
+		testkit.Eventually(t, patience, "the guard is gone", func() bool { return x.holds() == "nothing" })
+		x.set("1") // a loader has filled the key
+		frozen.Store(false)
 		testkit.Eventually(t, patience, "the guard stands again", func() bool { return x.holds() == "guard" })
 		testkit.Eventually(t, patience, "it is counted", func() bool { return d.Stats().Restored == 1 })
 		d.book.write("1", "2") // the database commits
@@ -110,7 +108,7 @@ func TestALostGuardIsSetAnew(t *testing.T) {
 func TestWhoHasReadACommitHasMadeItKnown(t *testing.T) {
 	srv := testkit.Redis(t)
 	book := newLedger("1", "1")
-	long := func(c *Config) { c.Lease = time.Hour } // no round comes to help
+	long := func(c *setup) { c.Lease = time.Hour } // no round comes to help
 	here, there := newDesk(t, openRedis(t, srv, long), book), newDesk(t, openRedis(t, srv, long), book)
 	var over atomic.Bool
 	book.over = func() (bool, error) { return over.Load(), nil }
@@ -135,7 +133,7 @@ func TestWhoHasReadACommitHasMadeItKnown(t *testing.T) {
 // TestAReadPastIsMarked while Redis cannot be asked: it may hold what is older.
 func TestAReadPastIsMarked(t *testing.T) {
 	srv := testkit.Redis(t)
-	d := newDesk(t, openRedis(t, srv, func(c *Config) { c.Lease = time.Second }), newLedger("1", "1"))
+	d := newDesk(t, openRedis(t, srv, func(c *setup) { c.Lease = time.Second }), newLedger("1", "1"))
 	d.book.over = func() (bool, error) { return false, nil }
 	d.book.commit = func(apply func()) error { apply(); return source.ErrUnknownOutcome }
 	if _, err := d.put("1", "2"); !errors.Is(err, ErrUnconfirmed) {
@@ -174,14 +172,14 @@ func TestWhoAloneCanTell(t *testing.T) {
 // TestAnUnguardThatOvertakesARound leaves no guard behind, although the round finds
 // it gone and sets it anew.
 func TestAnUnguardThatOvertakesARound(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
-		c := open(t, func(c *Config) { c.Lease = 400 * time.Millisecond })
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
+		c := open(t, func(c *setup) { c.Lease = 400 * time.Millisecond })
 		r := watchRounds(c)
 		d := newDesk(t, c, newLedger("1", "1"))
 		round, unguarded, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		var once sync.Once
-		r.before = func(guards []kept) {
-			if guards[0].anew {
+		r.before = func(guards []shared.HeldGuard) {
+			if guards[0].Restore {
 				once.Do(func() { close(round); <-unguarded; close(over) })
 			}
 		}
@@ -201,7 +199,7 @@ func TestAnUnguardThatOvertakesARound(t *testing.T) {
 func TestManyCommitsOfUnknownOutcome(t *testing.T) {
 	srv := testkit.Redis(t)
 	const lease = 2 * time.Second
-	c := openRedis(t, srv, func(c *Config) { c.Lease = lease })
+	c := openRedis(t, srv, func(c *setup) { c.Lease = lease })
 	r := watchRounds(c)
 	d := newDesk(t, c, newLedger())
 	answering := make(chan struct{})
@@ -257,4 +255,26 @@ func TestTheEndWaitsForOutcomes(t *testing.T) {
 		t.Errorf("the end has asked %d times and left %d writes", asked.Load(), c.Stats().Unconfirmed)
 	}
 	fixture{c, t, d.key("1")}.want("nothing")
+}
+
+// freezing keeps guards from being renewed while frozen is set, as if the process
+// stood still.
+func freezing(frozen *atomic.Bool) func(SharedTier) SharedTier {
+	return func(t SharedTier) SharedTier { return frozenTier{t, frozen} }
+}
+
+type frozenTier struct {
+	SharedTier
+	frozen *atomic.Bool
+}
+
+func (f frozenTier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []shared.Renewal {
+	if !f.frozen.Load() {
+		return f.SharedTier.RenewGuards(ctx, guards)
+	}
+	out := make([]shared.Renewal, len(guards))
+	for i := range out {
+		out[i].Err = shared.ErrAway
+	}
+	return out
 }

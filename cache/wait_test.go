@@ -9,26 +9,27 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/shared"
 	"hearth/internal/testkit"
 )
 
 // tap is a tier that counts and can hold up attempts at leases.
 type tap struct {
-	tier
+	SharedTier
 	acquires atomic.Int64
 	acquired func(ctx context.Context) // before the tier is asked
 }
 
-func (p *tap) acquire(ctx context.Context, key, token string, instead []byte) (reply, error) {
+func (p *tap) Acquire(ctx context.Context, key, token string, instead []byte) (shared.Content, error) {
 	p.acquires.Add(1)
 	if p.acquired != nil {
 		p.acquired(ctx)
 	}
-	return p.tier.acquire(ctx, key, token, instead)
+	return p.SharedTier.Acquire(ctx, key, token, instead)
 }
 
 func tapped(d *desk) *tap {
-	p := &tap{tier: d.tier}
+	p := &tap{SharedTier: d.tier}
 	d.tier = p
 	return p
 }
@@ -36,7 +37,7 @@ func tapped(d *desk) *tap {
 // TestOneAttemptAtALease: however many readers of a cold key there are, one of
 // them asks for its lease.
 func TestOneAttemptAtALease(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1"))
 		p := tapped(d)
 		gate := make(chan struct{})
@@ -63,8 +64,8 @@ func TestOneAttemptAtALease(t *testing.T) {
 // time before the shared tier has answered. Whether the lease stands then is
 // open; the others must not wait for it longer than it lives.
 func TestAnAttemptThatIsCancelled(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
-		d := newDesk(t, open(t, func(c *Config) { c.Lease = 500 * time.Millisecond }), newLedger("1", "1"))
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
+		d := newDesk(t, open(t, func(c *setup) { c.Lease = 500 * time.Millisecond }), newLedger("1", "1"))
 		p := tapped(d)
 		ctx, cancel := context.WithCancel(context.Background())
 		var first atomic.Bool
@@ -94,9 +95,9 @@ func TestAnAttemptThatIsCancelled(t *testing.T) {
 // TestWaitingIsBounded: who comes when load.max_waiting readers wait already is
 // refused at once, or answered with what there is.
 func TestWaitingIsBounded(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		const most = 5
-		d := newDesk(t, open(t, func(c *Config) { c.MaxWaiting = most }), newLedger("1", "1"))
+		d := newDesk(t, open(t, func(c *setup) { c.MaxWaiting = most }), newLedger("1", "1"))
 		gate := make(chan struct{})
 		d.book.loaded = func(context.Context, string) error { <-gate; return nil }
 		var all sync.WaitGroup
@@ -135,7 +136,7 @@ func TestWaitingIsBounded(t *testing.T) {
 func TestWaitersDoNotOutliveTheirWait(t *testing.T) {
 	srv := testkit.Redis(t)
 	book := newLedger("1", "1")
-	quick := func(c *Config) { c.Wait = 100 * time.Millisecond }
+	quick := func(c *setup) { c.Wait = 100 * time.Millisecond }
 	a, b := newDesk(t, openRedis(t, srv), book), newDesk(t, openRedis(t, srv, quick), book)
 	b.r = NewResource("user", "user", Lifetimes{Cold: 300 * time.Millisecond, Hot: time.Hour, Missing: time.Hour, Stale: time.Hour}, book)
 	b.warm("1", "1")

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"hearth/cache/memory"
+	"hearth/cache/shared"
 	"hearth/internal/source"
 )
 
@@ -13,21 +15,21 @@ import (
 // has it. When it returns without error, no read on this instance is ever
 // answered with anything older (promise C2).
 func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Args, body []byte) (Answer, error) {
-	w := writer{Cache: c, openWrite: &openWrite{r: r, key: key, token: newToken()}}
+	w := writer{Cache: c, openWrite: &openWrite{r: r, key: key, token: shared.NewToken()}}
 	record, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Put(ctx, args, body) })
 	if err != nil {
 		return Answer{}, err
 	}
-	e := newEntry(r, key, nil, flagMissing)
+	e := memory.NewEntry(r.Shape, key, nil, memory.FlagMissing)
 	if record != nil {
-		e = c.store.entryToAnswer(r, key, record, 0)
+		e = c.store.NewAnswer(r.Shape, key, record, 0)
 	}
-	return Answer{Entry: e, FromDB: true, Tier: TierSource, Shared: c.tier.name(), resource: r}, nil
+	return Answer{Entry: e, FromDB: true, Tier: TierSource, Shared: c.shared, resource: r}, nil
 }
 
 // Delete removes the record; source.ErrNoRecord tells that there was none.
 func (c *Cache) Delete(ctx context.Context, r *Resource, key string, args source.Args) error {
-	w := writer{Cache: c, openWrite: &openWrite{r: r, key: key, token: newToken()}}
+	w := writer{Cache: c, openWrite: &openWrite{r: r, key: key, token: shared.NewToken()}}
 	_, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Delete(ctx, args) })
 	return err
 }
@@ -61,11 +63,11 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	}
 	defer w.writes.end(w.openWrite) // also if the source panics: then the guard expires
 	set := time.Now()
-	if err := w.tier.guard(ctx, w.key, w.token); err != nil {
+	if err := w.tier.Guard(ctx, w.key, w.token); err != nil {
 		// It may stand all the same; then it expires.
 		return nil, fmt.Errorf("%w: write refused, setting the guard: %w", ErrUnavailable, err)
 	}
-	w.store.changed(w.key)
+	w.flights.Changed(w.key)
 	guarded, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
 	w.writes.guarded(w.openWrite, set, lost)
@@ -95,7 +97,7 @@ func (w *writer) commit(ctx context.Context, change source.Change) ([]byte, erro
 	switch {
 	case errors.Is(err, source.ErrUnknownOutcome):
 		w.writes.leave(w.openWrite, change)
-		w.store.changed(w.key)
+		w.flights.Changed(w.key)
 		return nil, fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	case err != nil:
 		w.unguard(nil)
@@ -127,27 +129,21 @@ func (w *writer) unguard(record []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	w.writes.unguarding(w.openWrite)
-	err := w.tier.unguard(ctx, w.key, w.token, record, w.lifetime(w.r, w.key, false))
+	err := w.tier.Unguard(ctx, w.key, w.token, record, w.lifetime(w.r, w.key, false))
 	if err != nil {
 		w.writes.leave(w.openWrite, nil)
 	}
-	w.store.changed(w.key)
+	w.flights.Changed(w.key)
 	return err
-}
-
-// Item is one value of a batch. Value is a JSON object.
-type Item struct {
-	Key   string
-	Value []byte
 }
 
 // Store writes items to the shared tier in one pipeline, without expiry, and
 // returns when every one is acknowledged. errs is nil when all were stored,
 // else errs[i] belongs to items[i] and wraps ErrUnavailable.
 func (c *Cache) Store(ctx context.Context, items []Item) (errs []error) {
-	errs = c.tier.set(ctx, items)
+	errs = c.tier.Set(ctx, items)
 	for _, it := range items {
-		c.store.changed(it.Key)
+		c.flights.Changed(it.Key)
 	}
 	for i, err := range errs {
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 func TestAWriteAnswersWithTheRecord(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger())
 		a, err := d.put("1", `{"id":1}`)
 		if err != nil {
@@ -33,7 +33,7 @@ func TestAWriteAnswersWithTheRecord(t *testing.T) {
 
 // TestReadYourWrites is promise C2, with reads in flight all the time.
 func TestReadYourWrites(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "0"))
 		var acked atomic.Int64
 		stop := make(chan struct{})
@@ -125,7 +125,7 @@ func TestConcurrentWritersLeaveTheLastRecord(t *testing.T) {
 }
 
 func TestARefusedWriteChangesNothing(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		f := func(what string, want error, fault func(*ledger)) {
 			t.Helper()
 			d := newDesk(t, open(t), newLedger(what, "1"))
@@ -146,7 +146,7 @@ func TestARefusedWriteChangesNothing(t *testing.T) {
 }
 
 func TestAWriteOutOfTimeIsRolledBack(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1"))
 		ctx, cancel := context.WithCancel(context.Background())
 		d.book.begun = func() error { cancel(); return nil }
@@ -162,7 +162,7 @@ func TestAWriteOutOfTimeIsRolledBack(t *testing.T) {
 
 func TestALostGuardAbortsTheTransaction(t *testing.T) {
 	srv := testkit.Redis(t)
-	d := newDesk(t, openRedis(t, srv, func(c *Config) { c.Lease = 300 * time.Millisecond }), newLedger("1", "1"))
+	d := newDesk(t, openRedis(t, srv, func(c *setup) { c.Lease = 300 * time.Millisecond }), newLedger("1", "1"))
 	d.r = NewResource("user", "user", testLives, stubborn{d.book, func() { srv.Do("DEL", d.key("1")) }})
 	if _, err := d.put("1", "2"); !errors.Is(err, ErrUnavailable) || !errors.Is(err, errGuardLost) {
 		t.Errorf("got %v, want ErrUnavailable because of the guard", err)
@@ -190,10 +190,10 @@ func (s stubborn) Put(ctx context.Context, args source.Args, body []byte) (sourc
 // bring the record of before, and store it behind the commit.
 func TestACommitOfUnknownOutcome(t *testing.T) {
 	const lease = 400 * time.Millisecond
-	f := func(name string, open func(*testing.T, ...func(*Config)) *Cache, t *testing.T, applies bool, tell func(asked int64) (bool, error)) {
+	f := func(name string, open func(*testing.T, ...func(*setup)) *Cache, t *testing.T, applies bool, tell func(asked int64) (bool, error)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(t, open(t, func(c *Config) { c.Lease = lease }), newLedger("1", "1"))
+			d := newDesk(t, open(t, func(c *setup) { c.Lease = lease }), newLedger("1", "1"))
 			var asked atomic.Int64
 			d.book.over = func() (bool, error) { return tell(asked.Add(1)) }
 			d.book.commit = func(apply func()) error { return fmt.Errorf("sending COMMIT: %w", source.ErrUnknownOutcome) }
@@ -221,7 +221,7 @@ func TestACommitOfUnknownOutcome(t *testing.T) {
 			d.wantRead("1", want, d.SharedTier())
 		})
 	}
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		later := func(asked int64) (bool, error) { return asked > 10, nil }
 		f("it takes effect later", open, t, true, later)
 		f("it is rolled back", open, t, false, later)
@@ -243,18 +243,18 @@ func TestADatabaseThatCannotTell(t *testing.T) {
 }
 
 func timeTells(t *testing.T, why error) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		const lease = 300 * time.Millisecond
-		d := newDesk(t, open(t, func(c *Config) { c.Lease = lease }), newLedger("1", "1"))
+		d := newDesk(t, open(t, func(c *setup) { c.Lease = lease }), newLedger("1", "1"))
 		var asked atomic.Int64
 		d.book.over = func() (bool, error) { asked.Add(1); return false, why }
 		d.book.commit = func(apply func()) error { apply(); return source.ErrUnknownOutcome }
-		before := d.store.now()
+		before := d.store.Now()
 		if _, err := d.put("1", "2"); !errors.Is(err, ErrUnconfirmed) {
 			t.Errorf("got %v, want ErrUnconfirmed", err)
 		}
 		testkit.Eventually(t, patience, "the guard is removed in the end", func() bool { return d.Stats().Unconfirmed == 0 })
-		if past := time.Duration(d.store.now() - before); past < 2*lease {
+		if past := time.Duration(d.store.Now() - before); past < 2*lease {
 			t.Errorf("it was removed after %v, before any lease of the time could have ended", past)
 		}
 		d.wantRead("1", "2", TierSource)
@@ -263,10 +263,10 @@ func timeTells(t *testing.T, why error) {
 
 // TestAKilledWriter leaves its guard standing before or after its commit.
 func TestAKilledWriter(t *testing.T) {
-	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*Config)) *Cache) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		f := func(id, want string, commit bool) {
 			t.Helper()
-			d := newDesk(t, open(t, func(c *Config) { c.Lease = 300 * time.Millisecond }), newLedger(id, "1"))
+			d := newDesk(t, open(t, func(c *setup) { c.Lease = 300 * time.Millisecond }), newLedger(id, "1"))
 			d.wantRead(id, "1", TierSource)
 			x := fixture{d.Cache, t, d.key(id)}
 			x.guard("dead")

@@ -22,6 +22,8 @@ import (
 	"go.uber.org/goleak"
 
 	"hearth/cache"
+	"hearth/cache/embedded"
+	"hearth/cache/memory"
 	"hearth/internal/auth"
 	"hearth/internal/metrics"
 	"hearth/internal/param"
@@ -150,7 +152,9 @@ func (l *lockedBuffer) String() string {
 func openCache(tb testing.TB, change ...func(*cache.Config)) *cache.Cache {
 	tb.Helper()
 	config := cache.Config{
-		Embedded:   filepath.Join(tb.TempDir(), "hearth.db"),
+		Shared: func(m *memory.Store, f *cache.Flights) (cache.SharedTier, error) {
+			return embedded.New(filepath.Join(tb.TempDir(), "hearth.db"), 5*time.Second, slog.New(slog.DiscardHandler), m, f), nil
+		},
 		Revalidate: time.Minute, LinkTimeout: 2 * time.Second, Lease: 5 * time.Second,
 		Settings: cache.Settings{
 			Budget: 16 << 20, MissingShare: 0.1, MissingRate: 1000, UntrackedTTL: time.Second,
@@ -166,6 +170,9 @@ func openCache(tb testing.TB, change ...func(*cache.Config)) *cache.Cache {
 		tb.Fatalf("opening the cache: %v", err)
 	}
 	tb.Cleanup(c.Close)
+	if err := c.Open(); err != nil {
+		tb.Fatalf("opening the cache: %v", err)
+	}
 	return c
 }
 

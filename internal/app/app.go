@@ -24,6 +24,7 @@ import (
 	"hearth/handlers"
 	"hearth/internal/auth"
 	"hearth/internal/config"
+	"hearth/internal/limit"
 	"hearth/internal/listen"
 	"hearth/internal/metrics"
 )
@@ -37,6 +38,7 @@ type App struct {
 
 	// What lives as long as the process.
 	cache   *cache.Cache
+	counts  limit.Store // where limits are counted
 	metrics *metrics.Set
 	numbers numbers
 	rooms   *rooms
@@ -101,6 +103,9 @@ func (a *App) open(cfg *config.Config) (err error) {
 	}
 	a.rooms = newRooms(cfg)
 	if a.cache, err = cache.New(a.cacheConfig(cfg)); err != nil {
+		return err
+	}
+	if err = a.cache.Open(); err != nil {
 		return err
 	}
 	g, err := a.assemble(cfg, nil)

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"hearth/cache"
 	"hearth/handlers"
 	"hearth/internal/auth"
 	"hearth/internal/config"
@@ -113,9 +112,10 @@ func refuse(cfg *config.Config) (faults []config.Fault) {
 			fault("auth.token", "%v", err)
 		}
 	}
-	redis := cache.RedisConfig{URL: cfg.Redis.URL.Reveal(), Password: cfg.Redis.Password.Reveal()}
-	if err := redis.Validate(); err != nil && cfg.Sound("redis") {
-		fault("redis.url", "%v", err)
+	if !cfg.Redis.URL.Empty() && cfg.Sound("redis") {
+		if err := redisConfig(cfg).Validate(); err != nil {
+			fault("redis.url", "%v", err)
+		}
 	}
 	return faults
 }

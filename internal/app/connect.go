@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"hearth/cache"
+	"hearth/cache/redis"
 	"hearth/internal/config"
 	"hearth/internal/source"
 )
@@ -37,7 +37,7 @@ func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault) {
 	if !cfg.Redis.URL.Empty() {
 		within, cancel := context.WithTimeout(ctx, connectWithin)
 		defer cancel()
-		err := cache.ProbeRedis(within, cache.RedisConfig{URL: cfg.Redis.URL.Reveal(), Password: cfg.Redis.Password.Reveal()})
+		err := redis.Probe(within, redis.Config{URL: cfg.Redis.URL.Reveal(), Password: cfg.Redis.Password.Reveal()})
 		if err != nil {
 			faults = append(faults, cfg.Fault("redis.url", "asking Redis: %s", oneLine(err)))
 		}

@@ -15,7 +15,7 @@ import (
 func (a *App) openLimits(g, before *generation) {
 	for _, c := range g.cfg.Limits {
 		cfg := limit.Config{
-			Name: c.Name, Rate: rateOf(c.Rate), Burst: c.Burst, LocalRate: rateOf(c.LocalRate), Store: a.cache, Log: a.log,
+			Name: c.Name, Rate: rateOf(c.Rate), Burst: c.Burst, LocalRate: rateOf(c.LocalRate), Store: a.counts, Log: a.log,
 			Denied: a.numbers.deniedBy(c.Name), Shared: a.numbers.sharedBy(c.Name), Memory: a.rooms.counting, Room: a.rooms.subjects,
 		}
 		l := before.limiter(cfg)

@@ -7,9 +7,13 @@ import (
 	"time"
 
 	"hearth/cache"
+	"hearth/cache/embedded"
+	"hearth/cache/memory"
+	"hearth/cache/redis"
 	"hearth/handlers"
 	"hearth/internal/auth"
 	"hearth/internal/config"
+	"hearth/internal/limit"
 )
 
 func writes(cfg *config.Config) bool {
@@ -78,13 +82,36 @@ func sourceName(r config.Resource) string {
 func (a *App) cacheConfig(cfg *config.Config) cache.Config {
 	delay := a.metrics.Histogram("hearth_invalidation_delay_seconds", "Time from a change in Redis to its effect in memory (upper bound, by canary).")
 	return cache.Config{
-		Redis:      cache.RedisConfig{URL: cfg.Redis.URL.Reveal(), Password: cfg.Redis.Password.Reveal(), WaitReplicas: cfg.Redis.WaitReplicas},
-		Embedded:   cfg.Embedded.Path,
-		Counts:     a.rooms.counting,
+		Shared:     func(m *memory.Store, f *cache.Flights) (cache.SharedTier, error) { return a.sharedTier(cfg, m, f) },
 		Answers:    a.rooms.answers,
 		Revalidate: cfg.Memory.Revalidate, LinkTimeout: cfg.Memory.LinkTimeout, Lease: cfg.Load.Lease,
 		Settings: cacheSettings(cfg),
 		Log:      a.log, OnDelay: delay.Observe,
+	}
+}
+
+// sharedTier makes the shared tier, and with it where limits are counted: in the
+// same Redis, or, as one process uses the embedded tier's file, in this process.
+func (a *App) sharedTier(cfg *config.Config, m *memory.Store, f *cache.Flights) (cache.SharedTier, error) {
+	if cfg.Redis.URL.Empty() {
+		a.counts = a.rooms.counting
+		return embedded.New(cfg.Embedded.Path, cfg.Load.Lease, a.log, m, f), nil
+	}
+	c := redisConfig(cfg)
+	c.Log = a.log
+	tier, err := redis.New(c, m, f)
+	if err != nil {
+		return nil, err
+	}
+	a.counts = limit.NewShared(tier)
+	return tier, nil
+}
+
+// redisConfig is what the configuration says of Redis. The log is missing.
+func redisConfig(cfg *config.Config) redis.Config {
+	return redis.Config{
+		URL: cfg.Redis.URL.Reveal(), Password: cfg.Redis.Password.Reveal(), WaitReplicas: cfg.Redis.WaitReplicas,
+		LinkTimeout: cfg.Memory.LinkTimeout, Lease: cfg.Load.Lease, Revalidate: cfg.Memory.Revalidate,
 	}
 }
 

@@ -1,0 +1,283 @@
+// Package embedded is the shared tier without Redis: one SQLite file, which nobody
+// has to install, for one process.
+//
+// Leases and guards are in memory only. What a guard must outlive the process for
+// is done by removing the row before the write begins.
+package embedded
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"hearth/cache/memory"
+	"hearth/cache/shared"
+	"hearth/internal/private"
+)
+
+// the driver "sqlite"
+
+// Tier is the shared tier when there is no Redis: one SQLite file, shared
+// by nobody, locked by one process. Values, items and counters are rows;
+// leases and guards are in memory only, for they have no meaning once the
+// process is gone. What a guard must outlive the process for, it does by
+// removing the row before the write begins.
+type Tier struct {
+	path    string
+	store   *memory.Store
+	flights Reads
+	owner   *memory.Owner
+	log     *slog.Logger
+	lease   time.Duration
+	lock    *os.File
+	db      *sql.DB // reading
+	read    *sql.Stmt
+	work    *rowWriter
+
+	shards [placeholderShards]placeholderShard
+}
+
+const placeholderShards = 64
+
+// placeholderShard holds the placeholders of some keys. Whoever changes one
+// and a row of the same key queues the row's change under the lock, so that
+// rows change in the order of the placeholders.
+type placeholderShard struct {
+	mu     sync.Mutex
+	held   map[string]*placeholder
+	claims map[string]refreshLease // beside values that stand
+}
+
+// Reads are the reads under way, as cache keeps them.
+type Reads interface {
+	// bind notes that the read of key begins; sent is clock time. arrived notes
+	// its end.
+	Bind(o *memory.Owner, key string, sent int64)
+	Arrived(o *memory.Owner, key string)
+	// changed drops the copy of a key that was written, and poisons its reads.
+	Changed(key string)
+	// wake tells those who wait for key to look again.
+	Wake(key string)
+}
+
+// New returns the tier. It touches no file until it is opened. path is
+// the file, lease the lifetime of leases and guards.
+func New(path string, lease time.Duration, log *slog.Logger, s *memory.Store, f Reads) *Tier {
+	s.SetAlone()
+	e := &Tier{path: path, store: s, flights: f, owner: s.NewOwner(true), log: log, lease: lease}
+	for i := range e.shards {
+		e.shards[i].held = map[string]*placeholder{}
+		e.shards[i].claims = map[string]refreshLease{}
+	}
+	return e
+}
+
+// Open locks the file and opens it. A tier that was not opened must still be
+// closed.
+func (e *Tier) Open() (err error) {
+	if e.lock, err = lockFile(e.path + ".lock"); err != nil {
+		return fmt.Errorf("opening the embedded tier %q: %w", e.path, err)
+	}
+	if err = private.Create(e.path); err == nil {
+		err = e.openFile()
+	}
+	if err != nil {
+		return fmt.Errorf("opening the embedded tier %q (embedded.path): %w", e.path, err)
+	}
+	return nil
+}
+
+func (e *Tier) openFile() (err error) {
+	if private.Shared(e.path) {
+		e.log.Warn("others can open the file of the embedded tier, with copies of records in it; take the rights away with chmod 600", "path", e.path)
+	}
+	dsn := "file:" + (&url.URL{Path: e.path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
+	if e.work, err = newRowWriter(dsn, e.log); err != nil {
+		return err
+	}
+	if e.db, err = sql.Open("sqlite", dsn); err != nil {
+		return err
+	}
+	e.db.SetMaxOpenConns(4)
+	e.read, err = e.db.Prepare(`SELECT value, expires FROM entries WHERE key = ?`)
+	return err
+}
+
+// lockFile keeps a second process out: its memory would not hear of our writes.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, private.Mode)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, errors.New("another process has it open; stop that one, give this one another embedded.path, or let both use Redis")
+	}
+	return f, nil
+}
+
+func (e *Tier) Name() string { return "embedded" }
+
+func (e *Tier) Up() error { return nil }
+
+func (e *Tier) Close() {
+	if e.work != nil {
+		e.work.close()
+	}
+	if e.db != nil {
+		if e.read != nil {
+			_ = e.read.Close()
+		}
+		if err := e.db.Close(); err != nil {
+			e.log.Warn("closing the embedded tier", "error", err)
+		}
+	}
+	if e.lock != nil {
+		_ = e.lock.Close() // releases the lock
+	}
+}
+
+func (e *Tier) shard(key string) *placeholderShard {
+	return &e.shards[memory.HashKey(key)%placeholderShards]
+}
+
+func (e *Tier) Get(ctx context.Context, key string) (shared.Content, error) {
+	sh := e.shard(key)
+	now := time.Now()
+	sh.mu.Lock()
+	if p := sh.standing(key, now); p != nil {
+		r := p.reply(now)
+		sh.mu.Unlock()
+		return r, nil
+	}
+	sh.mu.Unlock()
+	return e.row(ctx, key)
+}
+
+func (e *Tier) row(ctx context.Context, key string) (shared.Content, error) {
+	value, expires, err := e.stored(ctx, key)
+	if err != nil || value == nil {
+		return shared.Content{}, err
+	}
+	if expires == 0 {
+		return shared.Parse(value, 0), nil
+	}
+	ttl := time.Until(time.UnixMilli(expires))
+	if ttl <= 0 {
+		return shared.Content{}, nil
+	}
+	return shared.Parse(value, ttl), nil
+}
+
+// stored returns the key's row as it lies in the file; value is nil if there
+// is none, expires is unix ms, 0 for never.
+func (e *Tier) stored(ctx context.Context, key string) (value []byte, expires int64, err error) {
+	err = e.read.QueryRowContext(ctx, key).Scan(&value, &expires)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, 0, nil
+	case err != nil:
+		return nil, 0, fmt.Errorf("%w: reading the embedded tier: %w", shared.ErrAway, err)
+	case value == nil:
+		value = []byte{}
+	}
+	return value, expires, nil
+}
+
+func (e *Tier) Track(ctx context.Context, keys []string) []shared.Found {
+	out := make([]shared.Found, len(keys))
+	for i, key := range keys {
+		e.flights.Bind(e.owner, key, e.store.Now())
+		out[i].Content, out[i].Err = e.Get(ctx, key)
+		e.flights.Arrived(e.owner, key)
+	}
+	return out
+}
+
+func (e *Tier) Set(ctx context.Context, items []shared.Item) []error {
+	rows := make([]row, len(items))
+	for i, it := range items {
+		rows[i] = row{key: it.Key, value: it.Value, durable: true}
+	}
+	if _, err := e.replace(ctx, rows); err != nil {
+		return shared.ErrorForEach(err, len(items))
+	}
+	return nil
+}
+
+func (e *Tier) Remove(ctx context.Context, keys []string) error {
+	rows := make([]row, len(keys))
+	for i, key := range keys {
+		rows[i] = row{key: key, gone: true}
+	}
+	_, err := e.replace(ctx, rows)
+	return err
+}
+
+// replace writes rows in one transaction. Leases on their keys are void from
+// then on, and no writer whose guard stands there puts its record over them.
+func (e *Tier) replace(ctx context.Context, rows []row) (*rowJob, error) {
+	var touched [placeholderShards]bool
+	for _, r := range rows {
+		touched[memory.HashKey(r.key)%placeholderShards] = true
+	}
+	e.lockShards(&touched)
+	for _, r := range rows {
+		held := e.shard(r.key).held
+		if p := held[r.key]; p != nil && p.lease != "" {
+			delete(held, r.key)
+		} else if p != nil {
+			p.shared = true
+		}
+	}
+	job := e.work.queue(rows...)
+	e.unlockShards(&touched)
+	err := job.wait(ctx)
+	for _, r := range rows {
+		e.flights.Changed(r.key)
+	}
+	return job, err
+}
+
+// lockShards locks in the order of the array, so that two batches never wait
+// for each other.
+func (e *Tier) lockShards(which *[placeholderShards]bool) {
+	for i := range which {
+		if which[i] {
+			e.shards[i].mu.Lock()
+		}
+	}
+}
+
+func (e *Tier) unlockShards(which *[placeholderShards]bool) {
+	for i := range which {
+		if which[i] {
+			e.shards[i].mu.Unlock()
+		}
+	}
+}
+
+func (e *Tier) Add(ctx context.Context, key string, n int64) (int64, error) {
+	job, err := e.replace(ctx, []row{{key: key, add: n}})
+	if err != nil {
+		return 0, err
+	}
+	return job.sum, nil
+}
+
+func (e *Tier) Count(ctx context.Context, key string) (int64, error) {
+	r, err := e.row(ctx, key)
+	if err != nil || r.State == shared.Absent {
+		return 0, err
+	}
+	return shared.ParseCount(key, r.Data)
+}

@@ -1,0 +1,286 @@
+package embedded
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strconv"
+	"sync"
+	"time"
+
+	"hearth/cache/shared"
+)
+
+// rowWriter is the one goroutine that writes the embedded file. It commits
+// what has queued up in one transaction (group commit): an acknowledgement
+// costs its share of one commit, and order is the order of the queue.
+//
+// A transaction with items in it is synced to the disk before it is
+// acknowledged, for nobody else has them. Cached copies and counters survive
+// the end of the process, not that of the machine's power.
+type rowWriter struct {
+	log  *slog.Logger
+	db   *sql.DB
+	conn *sql.Conn
+	jobs chan *rowJob
+	done sync.WaitGroup
+
+	statements
+	synced bool // the connection syncs on each commit
+}
+
+type statements struct{ put, swap, drop, read *sql.Stmt }
+
+// row is one change of the file.
+type row struct {
+	key     string
+	value   []byte
+	expires int64 // unix ms; 0: never
+	gone    bool  // delete it
+	add     int64 // not 0: add to the number there
+	durable bool  // sync before acknowledging
+
+	was        []byte // not nil: only if exactly this stands there …
+	wasExpires int64  // … with this expiry
+}
+
+// rowJob is what one caller wants changed, all or nothing.
+type rowJob struct {
+	rows  []row
+	purge int64 // not 0: delete what had expired at this unix ms
+	sum   int64 // the number after add
+	done  chan struct{}
+	err   error
+
+	changed bool // the row with a condition was written
+}
+
+const (
+	rowQueue     = 1 << 14 // jobs waiting; what comes beyond is refused
+	rowsAtOnce   = 4096    // of one commit
+	purgeEvery   = time.Second
+	purgeAtOnce  = 2000
+	embeddedSQL  = `CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID`
+	embeddedSQL2 = `CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires) WHERE expires > 0`
+)
+
+func newRowWriter(dsn string, log *slog.Logger) (*rowWriter, error) {
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	w := &rowWriter{log: log, db: db, jobs: make(chan *rowJob, rowQueue)}
+	if err := w.prepare(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	w.done.Add(1)
+	go func() {
+		defer w.done.Done()
+		w.run()
+	}()
+	return w, nil
+}
+
+func (w *rowWriter) prepare() (err error) {
+	ctx := context.Background()
+	if w.conn, err = w.db.Conn(ctx); err != nil {
+		return err
+	}
+	for _, text := range []string{embeddedSQL, embeddedSQL2, `PRAGMA synchronous = NORMAL`} {
+		if _, err = w.conn.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	for text, to := range map[string]**sql.Stmt{
+		`INSERT INTO entries (key, value, expires) VALUES (?, ?, ?)
+		 ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires`: &w.put,
+		`UPDATE entries SET value = ?, expires = ? WHERE key = ? AND value = ? AND expires = ?`: &w.swap,
+
+		`DELETE FROM entries WHERE key = ?`:                &w.drop,
+		`SELECT value, expires FROM entries WHERE key = ?`: &w.read,
+	} {
+		if *to, err = w.conn.PrepareContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *rowWriter) close() {
+	close(w.jobs)
+	w.done.Wait()
+	for _, s := range []*sql.Stmt{w.put, w.swap, w.drop, w.read} {
+		_ = s.Close()
+	}
+	if err := errors.Join(w.conn.Close(), w.db.Close()); err != nil {
+		w.log.Warn("closing the embedded tier", "error", err)
+	}
+}
+
+// queue hands rows to the writer, or refuses them at once when too much waits
+// already: it is called under locks and must not wait itself.
+func (w *rowWriter) queue(rows ...row) *rowJob {
+	job := &rowJob{rows: rows, done: make(chan struct{})}
+	select {
+	case w.jobs <- job:
+	default:
+		job.err = fmt.Errorf("%w: %w: %d writes wait for the embedded tier", shared.ErrAway, shared.ErrOverload, rowQueue)
+		close(job.done)
+	}
+	return job
+}
+
+// wait returns once the job is committed. A job that its caller stops waiting
+// for is done all the same.
+func (j *rowJob) wait(ctx context.Context) error {
+	select {
+	case <-j.done:
+		return j.err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: writing the embedded tier: %w", shared.ErrAway, ctx.Err())
+	}
+}
+
+func (w *rowWriter) run() {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		var jobs []*rowJob
+		select {
+		case job, open := <-w.jobs:
+			if !open {
+				return
+			}
+			jobs = w.gather(job)
+		case <-tick.C:
+			jobs = []*rowJob{{purge: time.Now().UnixMilli(), done: make(chan struct{})}}
+		}
+		err := w.commit(jobs)
+		if err != nil {
+			w.log.Error("writing the embedded tier", "error", err)
+		}
+		for _, job := range jobs {
+			if err != nil && job.err == nil {
+				job.err = fmt.Errorf("%w: writing the embedded tier: %w", shared.ErrAway, err)
+			}
+			close(job.done)
+		}
+	}
+}
+
+// gather takes what else has queued up.
+func (w *rowWriter) gather(first *rowJob) []*rowJob {
+	jobs := []*rowJob{first}
+	for n := len(first.rows); n < rowsAtOnce; {
+		select {
+		case job, open := <-w.jobs:
+			if !open {
+				return jobs
+			}
+			jobs = append(jobs, job)
+			n += len(job.rows)
+		default:
+			return jobs
+		}
+	}
+	return jobs
+}
+
+// commit applies jobs in one transaction.
+func (w *rowWriter) commit(jobs []*rowJob) (err error) {
+	ctx := context.Background()
+	if err := w.sync(ctx, jobs); err != nil {
+		return err
+	}
+	tx, err := w.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = tx.Rollback()
+		}
+	}()
+	on := statements{put: tx.Stmt(w.put), swap: tx.Stmt(w.swap), drop: tx.Stmt(w.drop), read: tx.Stmt(w.read)}
+	for _, job := range jobs {
+		if job.purge != 0 {
+			if _, err := tx.Exec(`DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires > 0 AND expires <= ? LIMIT ?)`, job.purge, purgeAtOnce); err != nil {
+				return err
+			}
+		}
+		for _, r := range job.rows {
+			if err := on.apply(job, r); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.Commit()
+}
+
+// apply makes one change. What is wrong with the change itself is the job's
+// error; one that is returned fails the whole transaction.
+func (on statements) apply(job *rowJob, r row) (err error) {
+	switch {
+	case r.gone:
+		_, err = on.drop.Exec(r.key)
+	case r.add != 0:
+		job.sum, job.err = addTo(on.read, r)
+		if job.err == nil {
+			_, err = on.put.Exec(r.key, []byte(strconv.FormatInt(job.sum, 10)), 0)
+		}
+	case r.was != nil:
+		var done sql.Result
+		if done, err = on.swap.Exec(r.value, r.expires, r.key, r.was, r.wasExpires); err == nil {
+			var n int64
+			n, err = done.RowsAffected()
+			job.changed = n == 1
+		}
+	default:
+		_, err = on.put.Exec(r.key, r.value, r.expires)
+	}
+	return err
+}
+
+func addTo(read *sql.Stmt, r row) (int64, error) {
+	var text []byte
+	var expires int64
+	switch err := read.QueryRow(r.key).Scan(&text, &expires); {
+	case errors.Is(err, sql.ErrNoRows):
+		return r.add, nil
+	case err != nil:
+		return 0, err
+	case expires > 0 && expires <= time.Now().UnixMilli(): // another program's; it counts as gone
+		return r.add, nil
+	}
+	n, err := shared.ParseCount(r.key, text)
+	if err == nil && n > math.MaxInt64-r.add {
+		err = fmt.Errorf("%w: key %q cannot count %d more than %d; delete it, or write a number there", shared.ErrRefused, r.key, r.add, n)
+	}
+	return n + r.add, err
+}
+
+// sync sets how the next commit is written: synced to the disk if any row
+// must outlive the machine's power.
+func (w *rowWriter) sync(ctx context.Context, jobs []*rowJob) error {
+	want := false
+	for _, job := range jobs {
+		for _, r := range job.rows {
+			want = want || r.durable
+		}
+	}
+	if want == w.synced {
+		return nil
+	}
+	mode := "NORMAL"
+	if want {
+		mode = "FULL"
+	}
+	if _, err := w.conn.ExecContext(ctx, "PRAGMA synchronous = "+mode); err != nil {
+		return err
+	}
+	w.synced = want
+	return nil
+}

@@ -1,0 +1,278 @@
+package memory
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash/maphash"
+	"math"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// Entry is one finished answer: immutable, and one single heap object. The
+// struct is only the head of that object; key, body and gzip variant follow it
+// in the same allocation. It holds no pointer, so the garbage collector marks
+// an entry without looking inside: with millions of them that is the cost
+// which decides the latency while a collection runs.
+//
+// The memory belongs to the garbage collector and is never reused, so Body and
+// Gzip may be handed to a connection (fasthttp's SetBodyRaw) and outlive the
+// entry's place in the table.
+type Entry struct {
+	hash    uint64       // of the key, by the table's seed
+	expiry  int64        // clock ns from which on the entry is not fresh
+	ends    int64        // clock ns at which the shared tier's copy expires; never
+	due     atomic.Int64 // clock ns from which on a hot record is loaded anew; see refresh.go
+	bodyLen uint32
+	gzipLen uint32
+	size    uint32        // bytes the allocator gave for the whole object
+	owner   uint32        // id of the connection it was read on
+	epoch   uint32        // the owner's epoch at that time
+	shape   uint32        // id of the Shape it was made for
+	used    atomic.Uint32 // reference bit of the eviction clock, and see large.go; it and due are all that changes
+	keyLen  uint16
+	dataOff uint16 // where the bare data begins in the body; 0: it is the body
+	etag    [tagBytes]byte
+	flags   uint8
+}
+
+// tagBytes is how much of its hash makes an entry's validator: as much as fits
+// the head without making it longer, for with millions of entries each byte
+// counts. Of 120 bits nobody finds two records with one validator.
+const tagBytes = 15
+
+const (
+	FlagMissing   = 1 << iota // "no such record"
+	FlagUntracked             // read while nobody would have told of a change
+	flagPacks                 // large enough for a gzip variant, and not too large to be kept
+)
+
+// Never is a clock time that does not come.
+const Never int64 = math.MaxInt64
+
+const entryHead = int(unsafe.Sizeof(Entry{}))
+
+// maxKey is the longest key in bytes that memory keeps. The entry of a longer
+// one is made without its key: it answers, and keep refuses it.
+const maxKey = 1<<16 - 1
+
+// NewEntry makes the entry of a record that may be of any size. data must be
+// valid JSON; it is copied, and so is key. A missing record has no body.
+func NewEntry(sh *Shape, key string, data []byte, flags uint8) *Entry {
+	return buildEntry(sh, key, data, flags, math.MaxInt64, true)
+}
+
+// NewKept makes an entry that memory keeps if it is not too large for it.
+// One that is gets no gzip variant: it would be made for a single answer, and
+// again for the next one. Nor does one that is too large only with its variant.
+func (s *Store) NewKept(sh *Shape, key string, data []byte, flags uint8) *Entry {
+	return buildEntry(sh, key, data, flags, s.MaxValue(), true)
+}
+
+// NewAnswer makes an entry that is answered and never kept. It has no gzip
+// variant, and Packs tells whether one that is kept would try for it.
+func (s *Store) NewAnswer(sh *Shape, key string, data []byte, flags uint8) *Entry {
+	return buildEntry(sh, key, data, flags, s.MaxValue(), false)
+}
+
+// buildEntry builds the object: with a gzip variant, if pack says so, where that
+// pays and the whole has no more than most bytes.
+func buildEntry(sh *Shape, key string, data []byte, flags uint8, most int64, pack bool) *Entry {
+	if len(key) > maxKey {
+		key = ""
+	}
+	var head, tail string
+	var gz []byte
+	if flags&FlagMissing == 0 {
+		head, tail = sh.head, sh.tail()
+	} else {
+		data = nil
+	}
+	bodyLen := len(head) + len(data) + len(tail)
+	size := entryHead + len(key) + bodyLen
+	if flags&FlagMissing == 0 && bodyLen >= gzipFrom && int64(size) <= most {
+		flags |= flagPacks
+		if pack {
+			gz = compress(head, data, tail)
+		}
+		if int64(size+len(gz)) > most {
+			gz = nil
+		}
+	}
+	// append, unlike make, tells by its capacity what the allocator really
+	// spends, and that is what the budget has to count.
+	object := append([]byte(nil), make([]byte, size+len(gz))...)
+	e := (*Entry)(unsafe.Pointer(unsafe.SliceData(object)))
+	e.hash = HashKey(key)
+	e.bodyLen, e.gzipLen, e.size = uint32(bodyLen), uint32(len(gz)), uint32(cap(object))
+	e.keyLen, e.dataOff = uint16(len(key)), uint16(len(head))
+	e.shape, e.flags = sh.id, flags
+	rest := object[entryHead:]
+	rest = rest[copy(rest, key):]
+	e.etag = tagOfRecord(rest[:copy(rest, head)+copy(rest[len(head):], data)])
+	rest = rest[len(head)+len(data):]
+	rest = rest[copy(rest, tail):]
+	copy(rest, gz)
+	return e
+}
+
+// Length is the bytes of the object without what the allocator rounds up.
+func (e *Entry) Length() int64 {
+	return int64(entryHead) + int64(e.keyLen) + int64(e.bodyLen) + int64(e.gzipLen)
+}
+
+// bytesAt returns n bytes that begin off bytes behind the head.
+func (e *Entry) bytesAt(off, n int) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(e), entryHead+off)), n)
+}
+
+// touch marks the entry as read. It writes only when it must, so that a hot
+// entry's cache line stays shared between the cores.
+func (e *Entry) touch() {
+	if e.used.Load()&usedRead == 0 {
+		e.used.Or(usedRead)
+	}
+}
+
+// secondChance takes the mark away and tells whether there was one.
+func (e *Entry) secondChance() bool {
+	return e.used.Load()&usedRead != 0 && e.used.And(^uint32(usedRead))&usedRead != 0
+}
+
+func (e *Entry) hasKey(key []byte) bool {
+	return int(e.keyLen) == len(key) && bytes.Equal(e.bytesAt(0, len(key)), key)
+}
+
+// key aliases the entry.
+func (e *Entry) key() string {
+	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(e), entryHead)), int(e.keyLen))
+}
+
+// Body is the finished answer of a cached record; nil for a missing one.
+func (e *Entry) Body() []byte {
+	if e.bodyLen == 0 {
+		return nil
+	}
+	return e.bytesAt(int(e.keyLen), int(e.bodyLen))
+}
+
+// LoadedBody is the finished answer as a load gives it, which names another
+// source, in two parts, of which the first is the entry's own bytes: nothing is
+// copied. Both are nil for a missing record.
+func (e *Entry) LoadedBody() (front, back []byte) {
+	body := e.Body()
+	if e.dataOff == 0 {
+		return body, nil
+	}
+	return body[:len(body)-len(tailCached)], tailLoaded
+}
+
+// Data is the record's bare JSON, "null" for a missing one.
+func (e *Entry) Data() []byte {
+	if e.Missing() {
+		return Null
+	}
+	tail := 0
+	if e.dataOff > 0 {
+		tail = len(tailCached)
+	}
+	return e.bytesAt(int(e.keyLen)+int(e.dataOff), int(e.bodyLen)-int(e.dataOff)-tail)
+}
+
+// Gzip is the compressed body, or nil where compressing does not pay.
+func (e *Entry) Gzip() []byte {
+	if e.gzipLen == 0 {
+		return nil
+	}
+	return e.bytesAt(int(e.keyLen)+int(e.bodyLen), int(e.gzipLen))
+}
+
+// Packs tells whether answers with this record have a gzip variant to choose, if
+// it saves enough, once they come from memory.
+func (e *Entry) Packs() bool { return e.flags&flagPacks != 0 }
+
+// Due tells whether a read that found ttl left of the entry's life came late
+// enough for Refresh. It costs one comparison.
+func (e *Entry) Due(ttl time.Duration) bool { return e.expiry-int64(ttl) >= e.due.Load() }
+
+// Missing tells that the record does not exist.
+func (e *Entry) Missing() bool { return e.flags&FlagMissing != 0 }
+
+// ETag is the validator (RFC 9110, 8.8.3), with quotes.
+func (e *Entry) ETag() string { return string(e.AppendETag(nil)) }
+
+// AppendETag appends the validator of the plain answer to dst. It is a strong
+// one where answers have no envelope, and so the same bytes from every tier; with
+// one they also tell the tier, and the validator is weak.
+func (e *Entry) AppendETag(dst []byte) []byte {
+	if e.dataOff > 0 {
+		dst = append(dst, `W/`...)
+	}
+	dst = append(dst, '"')
+	dst = hex.AppendEncode(dst, e.etag[:])
+	return append(dst, '"')
+}
+
+// AppendPackedETag appends the validator of the gzip variant: other bytes, and
+// so another validator where it is a strong one.
+func (e *Entry) AppendPackedETag(dst []byte) []byte {
+	dst = e.AppendETag(dst)
+	if e.dataOff == 0 {
+		dst = append(append(dst[:len(dst)-1], PackedMark...), '"')
+	}
+	return dst
+}
+
+// PackedMark ends a strong validator of a gzip variant.
+const PackedMark = "-gzip"
+
+// Null is the data of a missing record.
+var Null = []byte("null")
+
+// tagOfRecord hashes a record and its shape: what an answer is up to the end of
+// its data. "source" stands behind it: it differs between the first reader and
+// the second, and the record does not. An envelope never makes one record look
+// like another that has none, since its opening alone is no JSON.
+//
+// The hash is a cryptographic one without a key. Records come from anybody, and
+// who could find two with one validator could hide the second behind a 304; and
+// every instance has to find the same, whenever it was started. It is paid per
+// fill, not per hit.
+func tagOfRecord(record []byte) [tagBytes]byte {
+	sum := sha256.Sum256(record)
+	return [tagBytes]byte(sum[:tagBytes])
+}
+
+// seed of the key hashes; one per process is enough and keeps look-ups free
+// of a load.
+var seed = maphash.MakeSeed()
+
+func hashBytes(key []byte) uint64 { return maphash.Bytes(seed, key) }
+
+func HashKey(key string) uint64 { return maphash.String(seed, key) }
+
+// The accessors of what the store notes in an entry when it is kept.
+
+// Untracked tells that the record was read while nobody would have told of a change.
+func (e *Entry) Untracked() bool { return e.flags&FlagUntracked != 0 }
+
+// Left is what is left of the entry's own lifetime at clock time now.
+func (e *Entry) Left(now int64) time.Duration { return time.Duration(e.expiry - now) }
+
+// Ends is the clock time at which the shared tier's copy expires; Never.
+func (e *Entry) Ends() int64 { return e.ends }
+
+// DueAt is the clock time from which on a hot record is loaded anew; Never.
+func (e *Entry) DueAt() int64 { return e.due.Load() }
+
+// SetDue says from which clock time on the record is to be loaded anew.
+func (e *Entry) SetDue(at int64) { e.due.Store(at) }
+
+// TakeDue tells whether the record is to be loaded anew at clock time now, and by
+// the caller: whoever moves the time on to next has the task.
+func (e *Entry) TakeDue(now, next int64) bool {
+	due := e.due.Load()
+	return now >= due && e.due.CompareAndSwap(due, next)
+}

@@ -1,0 +1,115 @@
+package memory
+
+import (
+	"sync"
+	"testing"
+
+	"hearth/internal/room"
+)
+
+// newSendingStore is a store of 16 MiB, of which a value may have 1 %, and room for
+// so many bytes of large answers.
+func newSendingStore(t *testing.T, bytes int64) (*Store, *Shape, *Owner) {
+	t.Helper()
+	s := New(Config{Budget: 16 << 20, MissingShare: 0.25, LinkTimeout: testTimeout, Answers: room.New(bytes)})
+	return s, NewShape("user"), s.NewOwner(true)
+}
+
+// TestBytesInFlight: an entry takes room while answers with it are on their way
+// and no table has it, whichever of the two begins or ends first.
+func TestBytesInFlight(t *testing.T) {
+	t.Parallel()
+	s, r, o := newSendingStore(t, 250<<10)
+	taken := func(what string, entries int64) {
+		t.Helper()
+		if got := (s.room.Taken() + 50<<10) / (100 << 10); got != entries {
+			t.Errorf("%s: the bytes of %d entries are taken (%d), want %d", what, got, s.room.Taken(), entries)
+		}
+	}
+	send := func(what string, e *Entry, want bool) {
+		t.Helper()
+		if got := s.Send(e); got != want {
+			t.Fatalf("%s: sent %v, want %v", what, got, want)
+		}
+	}
+	entry := func(key string) *Entry { return s.NewKept(r, key, []byte(noise(100<<10)), 0) }
+
+	outside := entry("outside")
+	send("outside", outside, true)
+	send("outside, once more", outside, true)
+	taken("two answers with one entry", 1)
+	s.Sent(outside)
+	taken("one of them has left", 1)
+	s.Sent(outside)
+	taken("both have left", 0)
+
+	kept := entry("kept")
+	s.Keep(kept, o, 0, Never, Never)
+	send("kept", kept, true)
+	taken("what the budget counts", 0)
+	s.Drop("kept", nil)
+	taken("it is evicted while it is sent", 1)
+	send("found before it was evicted", kept, true)
+	s.Sent(kept)
+	s.Sent(kept)
+	taken("both have left", 0)
+
+	kept = entry("kept")
+	s.Keep(kept, o, 0, Never, Never)
+	send("kept", kept, true)
+	s.Keep(entry("kept"), o, 0, Never, Never)
+	taken("another value comes in its place", 1)
+	second := entry("second")
+	send("as many as there is room for", second, true)
+	taken("two entries", 2)
+	send("one too many", entry("third"), false)
+	send("one that is on its way already", second, true)
+	fresh := s.Find(r, []byte("kept"))
+	send("one that is kept", fresh, true)
+	s.Drop("kept", nil)
+	taken("it is evicted, too", 3)
+	s.Keep(entry("more"), o, 0, Never, Never)
+	send("one that is kept, with more than all taken", s.Find(r, []byte("more")), false)
+	for _, e := range []*Entry{kept, second, second, fresh} {
+		s.Sent(e)
+	}
+	taken("all have left", 0)
+	if len(s.sent) != 0 || s.room.Refused() != 2 {
+		t.Errorf("%d entries are shared at the end, and %d were refused; want none and 2", len(s.sent), s.room.Refused())
+	}
+}
+
+// TestBytesInFlightUnderRace: all at once, and in the end nothing is taken.
+func TestBytesInFlightUnderRace(t *testing.T) {
+	t.Parallel()
+	s, r, o := newSendingStore(t, 1<<30)
+	var one sync.Mutex
+	data := []byte(noise(80 << 10))
+	entries := make([]*Entry, 4)
+	for i := range entries {
+		entries[i] = s.NewKept(r, string(rune('a'+i)), data, 0)
+	}
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 2000 {
+				e := entries[(i+n)%len(entries)]
+				if i < 2 {
+					one.Lock()
+					if n%2 == 0 {
+						s.Keep(e, o, 0, Never, Never)
+					} else {
+						s.Drop(e.key(), nil)
+					}
+					one.Unlock()
+				} else if s.Send(e) {
+					s.Sent(e)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := s.Room().Taken(); n != 0 || len(s.sent) != 0 {
+		t.Errorf("%d bytes and %d entries are left", n, len(s.sent))
+	}
+}

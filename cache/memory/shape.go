@@ -1,0 +1,84 @@
+package memory
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/hex"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/goccy/go-json"
+)
+
+// Shape is how the answers with a resource's records look, and whose they are:
+// an entry is found only for the Shape that it was made for. So a reload that
+// changes an envelope makes a new Shape, and never meets an answer of the old
+// one. It is immutable.
+type Shape struct {
+	id   uint32
+	head string // stands before the data, "" without an envelope
+}
+
+var shapes atomic.Uint32
+
+// NewShape returns a shape with an identity of its own. envelope is the member
+// that wraps the data, "" for the bare data.
+func NewShape(envelope string) *Shape {
+	s := &Shape{id: shapes.Add(1)}
+	if envelope != "" {
+		quoted, err := json.Marshal(envelope)
+		if err != nil {
+			panic("BUG: a string that does not marshal: " + strconv.Quote(envelope))
+		}
+		s.head = "{" + string(quoted) + ":"
+	}
+	return s
+}
+
+// tail is what stands behind the data in an answer of a tier.
+func (s *Shape) tail() string {
+	if s.head == "" {
+		return ""
+	}
+	return tailCached
+}
+
+// tailCached stands behind the data in answers of a tier, tailLoaded in those of
+// a load.
+const tailCached = `,"source":"cache"}`
+
+var tailLoaded = []byte(`,"source":"db"}`)
+
+// TagOf is what stands between the quotes of the validators of a record.
+func (s *Shape) TagOf(record []byte) string {
+	tag := tagOfRecord(append([]byte(s.head), record...))
+	return hex.EncodeToString(tag[:])
+}
+
+// gzipFrom is the smallest body in bytes worth compressing: below it the
+// answer fits one packet either way.
+const gzipFrom = 1400
+
+var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
+// compress returns the gzip variant of an answer, nil when it saves less than
+// a tenth. It runs once per fill, never per request.
+func compress(head string, data []byte, tail string) []byte {
+	var out bytes.Buffer
+	w := gzipWriters.Get().(*gzip.Writer)
+	defer gzipWriters.Put(w)
+	w.Reset(&out)
+	for _, part := range [][]byte{[]byte(head), data, []byte(tail)} {
+		if _, err := w.Write(part); err != nil {
+			panic("BUG: a buffer refused bytes: " + err.Error())
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic("BUG: a buffer refused bytes: " + err.Error())
+	}
+	if size := len(head) + len(data) + len(tail); out.Len() > size-size/10 {
+		return nil
+	}
+	return out.Bytes()
+}

@@ -1,0 +1,254 @@
+// Package memory keeps finished answers in this process: the memory tier.
+//
+// It knows no shared tier. What it needs of one is an Owner for each connection,
+// which vouches for the entries that were read on it. So a broken connection, a
+// flush and a process that slept each cost one word, however many entries there are.
+package memory
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"hearth/internal/room"
+)
+
+// Store is the memory tier: one per process, shared by every connection to
+// the shared tier.
+type Store struct {
+	*Clock
+	*Outgoing // large answers on their way
+
+	entries     *table // records
+	missing     *table // "no such record", in a share of its own (mass look-ups of absent ids displace nothing)
+	linkTimeout int64
+	maxValue    atomic.Int64 // larger bodies are served and not kept
+
+	owners [ownerRing]atomic.Pointer[Owner]
+	lastID atomic.Uint32
+	woke   atomic.Int64 // clock time of the last distrust: nothing sent before it verifies a link
+
+	reads sketch
+
+	Invalidations atomic.Int64
+	LostCanaries  atomic.Int64        // whose invalidation never came
+	delay         func(time.Duration) // takes the canary's delay
+
+	// alone: nobody but this process changes the shared tier, so that it
+	// misses nothing while it sleeps.
+	alone bool
+}
+
+const (
+	// ownerRing is how many connections, dead ones included, entries can
+	// still refer to. An entry of an older one counts as never verified.
+	ownerRing = 4096
+)
+
+// Config says how much memory to use. Every field is required unless it says otherwise.
+type Config struct {
+	Budget       int64         // bytes, overhead included
+	MissingShare float64       // of the budget, for missing records
+	LinkTimeout  time.Duration // silence after which a link proves nothing any more
+
+	// Answers is room for large answers on their way that memory does not keep;
+	// nil: they may take what they like.
+	Answers *room.Room
+	OnDelay func(time.Duration) // takes each invalidation delay measured (C1); may be nil
+}
+
+// NewStore returns an empty store.
+func New(c Config) *Store {
+	s := &Store{Clock: NewClock(), entries: newTable(), missing: newTable(), linkTimeout: int64(c.LinkTimeout), delay: c.OnDelay}
+	if s.delay == nil {
+		s.delay = func(time.Duration) {}
+	}
+	s.Outgoing = newOutgoing(c.Answers)
+	s.entries.outgoing, s.missing.outgoing = s.Outgoing, s.Outgoing
+	s.Resize(c.Budget, c.MissingShare)
+	return s
+}
+
+func (s *Store) OwnerOf(e *Entry) *Owner {
+	if o := s.owners[e.owner%ownerRing].Load(); o != nil && o.id == e.owner {
+		return o
+	}
+	return nil
+}
+
+// IsOwner tells whether the entry was read on o.
+func (s *Store) IsOwner(o *Owner, e *Entry) bool { return e.owner == o.id }
+
+// HasLivingOwner tells whether the connection that the entry was read on is open.
+func (s *Store) HasLivingOwner(e *Entry) bool {
+	o := s.OwnerOf(e)
+	return o != nil && !o.ended.Load()
+}
+
+// Hit looks up a fresh entry, the fast path of every read. ttl is what is left of
+// the entry's lifetime, should its link go on proving itself. It does not
+// allocate, takes no lock, and keeps nothing of key. now must have been read
+// after the request arrived.
+func (s *Store) Hit(sh *Shape, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
+	e = s.Find(sh, key)
+	if e == nil || e.flags&FlagUntracked != 0 {
+		return nil, 0
+	}
+	at := s.At(now)
+	if at >= s.FreshUntil(e) || s.Overslept(now, at) {
+		return nil, 0
+	}
+	if sampled(at) {
+		s.reads.add(e.hash, at, sketchSample)
+	}
+	return e, time.Duration(e.expiry - at)
+}
+
+// CountRead counts a read of key that memory did not answer, for its rate.
+func (s *Store) CountRead(key string, now int64) { s.reads.add(HashKey(key), now, 1) }
+
+// Rate is how often a key was read in the last second, at least as far as is known.
+func (s *Store) Rate(key string) float64 { return s.reads.rate(HashKey(key)) }
+
+// RateOf is rate of an entry's key.
+func (s *Store) RateOf(e *Entry) float64 { return s.reads.rate(e.hash) }
+
+// Find returns the entry of sh under key, fresh or not.
+func (s *Store) Find(sh *Shape, key []byte) *Entry {
+	hash := hashBytes(key)
+	e := s.entries.lookup(hash, key)
+	if e == nil && s.missing.count.Load() != 0 {
+		e = s.missing.lookup(hash, key)
+	}
+	if e != nil && e.shape != sh.id {
+		return nil
+	}
+	return e
+}
+
+// FreshUntil is when e stops being fresh as far as is known now; in the past
+// if it already has. An entry is fresh while its owner lives in the same
+// epoch, its lifetime runs, and the link has proved itself within
+// linkTimeout.
+func (s *Store) FreshUntil(e *Entry) int64 {
+	o := s.OwnerOf(e)
+	if o == nil || o.ended.Load() || o.epoch.Load() != e.epoch {
+		return math.MinInt64
+	}
+	return min(e.expiry, o.verified.Load()+s.linkTimeout)
+}
+
+// StaleUntil is when e must not even be served marked: ttl.stale after its
+// link last proved itself. What a push has invalidated is never served.
+func (s *Store) StaleUntil(e *Entry, stale time.Duration) int64 {
+	o := s.OwnerOf(e)
+	if o == nil || o.epoch.Load() != e.epoch {
+		return math.MinInt64
+	}
+	return min(o.verified.Load(), e.expiry) + int64(stale)
+}
+
+// Keep stores e, or nothing if it is too large for the budget; what it would
+// have replaced goes either way. The flight shard is locked.
+func (s *Store) Keep(e *Entry, o *Owner, epoch uint32, expiry, ends int64) bool {
+	if e.keyLen == 0 {
+		return false
+	}
+	if e.Length() > s.maxValue.Load() {
+		s.Drop(e.key(), nil)
+		return false
+	}
+	e.owner, e.epoch, e.expiry, e.ends = o.id, epoch, expiry, ends
+	e.due.Store(Never)
+	in, other := s.entries, s.missing
+	if e.Missing() {
+		in, other = other, in
+	}
+	other.remove(e.hash, e.key(), nil)
+	in.insert(e)
+	return true
+}
+
+// Drop removes key's entry unless keep objects. The flight shard is locked.
+func (s *Store) Drop(key string, keep func(*Entry) bool) {
+	hash := HashKey(key)
+	s.entries.remove(hash, key, keep)
+	s.missing.remove(hash, key, keep)
+}
+
+// distrust makes every link prove itself anew; see clock. What it vouched for
+// before may still be served marked.
+func (s *Store) distrust() {
+	s.woke.Store(s.Now())
+	for o := range s.Owners {
+		if !o.local {
+			o.verified.Add(-s.linkTimeout)
+		}
+	}
+}
+
+// Overslept tells that the process may have missed changes while it stood
+// still, and nobody has noticed yet.
+func (s *Store) Overslept(t time.Time, at int64) bool { return !s.alone && s.slept(t, at) }
+
+// NoticeSleep compares the clocks; see clock.
+func (s *Store) NoticeSleep() {
+	t := time.Now()
+	if s.slept(t, s.At(t)) {
+		s.distrust()
+	}
+	s.tick(t)
+}
+
+// Verify records that a command sent at sent was answered in order on o.
+func (s *Store) Verify(o *Owner, sent int64) {
+	for sent > s.woke.Load() {
+		was := o.verified.Load()
+		if sent <= was || o.verified.CompareAndSwap(was, sent) {
+			break
+		}
+	}
+}
+
+// Resize makes the budget another one, and evicts what is too much for it.
+func (s *Store) Resize(budget int64, missingShare float64) {
+	forMissing := int64(float64(budget) * missingShare)
+	s.maxValue.Store(budget / 100)
+	s.entries.resize(budget - forMissing)
+	s.missing.resize(forMissing)
+}
+
+// SetAlone says that nobody but this process changes the shared tier. Call it
+// before the first read.
+func (s *Store) SetAlone() { s.alone = true }
+
+// SetHotRate makes Rate tell keys below rate reads a second from those above.
+func (s *Store) SetHotRate(rate float64) { s.reads.distinguish(rate) }
+
+// Delayed takes the delay of a canary's invalidation.
+func (s *Store) Delayed(d time.Duration) { s.delay(d) }
+
+// MaxValue is the size in bytes of the largest entry that is kept.
+func (s *Store) MaxValue() int64 { return s.maxValue.Load() }
+
+// Sizes are what a store holds.
+type Sizes struct {
+	Bytes, Entries               int64 // of all entries, missing records included
+	MissingBytes, MissingEntries int64 // of missing records
+}
+
+// Sizes returns what the store holds now.
+func (s *Store) Sizes() Sizes {
+	m := Sizes{MissingBytes: s.missing.bytes.Load(), MissingEntries: s.missing.count.Load()}
+	m.Bytes, m.Entries = s.entries.bytes.Load()+m.MissingBytes, s.entries.count.Load()+m.MissingEntries
+	return m
+}
+
+// Owners calls f with each owner that entries can refer to, until it returns false.
+func (s *Store) Owners(f func(*Owner) bool) {
+	for i := range s.owners {
+		if o := s.owners[i].Load(); o != nil && !f(o) {
+			return
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package memory
+
+import (
+	"testing"
+	"time"
+)
+
+const testTimeout = time.Second
+
+// newTestStore is a store with one shape and one proven connection.
+func newTestStore(t *testing.T) (*Store, *Shape, *Owner) {
+	t.Helper()
+	s := New(Config{Budget: 4 << 20, MissingShare: 0.25, LinkTimeout: testTimeout})
+	o := s.NewOwner(false)
+	o.Hear(0)
+	return s, NewShape("user"), o
+}
+
+// fly keeps what a tracked read on o has brought just now.
+func fly(s *Store, sh *Shape, o *Owner, key, data string) bool {
+	s.Verify(o, s.Now())
+	return s.Keep(NewEntry(sh, key, []byte(data), 0), o, o.Epoch(), s.Now()+int64(time.Minute), Never)
+}
+
+func (s *Store) isFresh(sh *Shape, key string) bool {
+	e := s.Find(sh, []byte(key))
+	return e != nil && s.Now() < s.FreshUntil(e)
+}
+
+func (s *Store) isServable(sh *Shape, key string) bool {
+	e := s.Find(sh, []byte(key))
+	return e != nil && s.Now() < s.StaleUntil(e, time.Minute)
+}
+
+func TestFreshness(t *testing.T) {
+	f := func(what string, wantFresh, wantStale bool, change func(s *Store, o *Owner, e *Entry)) {
+		t.Helper()
+		s, sh, o := newTestStore(t)
+		if !fly(s, sh, o, "k", "1") || !s.isFresh(sh, "k") {
+			t.Fatal("a value just read is not fresh")
+		}
+		change(s, o, s.Find(sh, []byte("k")))
+		if got := s.isFresh(sh, "k"); got != wantFresh {
+			t.Errorf("%s: fresh %v, want %v", what, got, wantFresh)
+		}
+		if got := s.isServable(sh, "k"); got != wantStale {
+			t.Errorf("%s: may be served marked %v, want %v", what, got, wantStale)
+		}
+	}
+	f("nothing happened", true, true, func(*Store, *Owner, *Entry) {})
+	f("the connection closed", false, true, func(s *Store, o *Owner, _ *Entry) { o.End() })
+	f("all was flushed", false, false, func(s *Store, o *Owner, _ *Entry) { o.Flush() })
+	f("its lifetime is over", false, true, func(s *Store, _ *Owner, e *Entry) { e.expiry = s.Now() })
+	f("it expired longer ago than ttl.stale", false, false, func(s *Store, _ *Owner, e *Entry) { e.expiry = s.Now() - int64(2*time.Minute) })
+	f("the link is silent", false, true, func(s *Store, o *Owner, _ *Entry) { o.verified.Store(s.Now() - int64(testTimeout)) })
+	f("the link is nearly silent", true, true, func(s *Store, o *Owner, _ *Entry) { o.verified.Store(s.Now() - int64(testTimeout)/2) })
+	f("the link is silent for longer than ttl.stale", false, false, func(s *Store, o *Owner, _ *Entry) { o.verified.Store(s.Now() - int64(2*time.Minute)) })
+	f("the clocks disagree", false, true, func(s *Store, _ *Owner, _ *Entry) { s.distrust() })
+	f("another connection closed", true, true, func(s *Store, _ *Owner, _ *Entry) { s.NewOwner(false).End() })
+	f("another connection was flushed", true, true, func(s *Store, _ *Owner, _ *Entry) { s.NewOwner(false).Flush() })
+	f("its owner's place was taken", false, false, func(s *Store, _ *Owner, _ *Entry) {
+		for range ownerRing {
+			s.NewOwner(false)
+		}
+	})
+}
+
+func TestDistrustOutlivesRepliesToEarlierCommands(t *testing.T) {
+	t.Parallel()
+	s, sh, o := newTestStore(t)
+	fly(s, sh, o, "k", "1")
+	before := s.Now()
+	s.distrust()
+	s.Verify(o, before)
+	if s.isFresh(sh, "k") {
+		t.Error("a command sent before the process slept verified the link")
+	}
+	s.Verify(o, s.Now())
+	if !s.isFresh(sh, "k") {
+		t.Error("a command sent after waking did not verify the link")
+	}
+}
+
+// TestHitNoticesThatTheMachineSlept: what was verified before is no hit any more.
+func TestHitNoticesThatTheMachineSlept(t *testing.T) {
+	t.Parallel()
+	s, sh, o := newTestStore(t)
+	fly(s, sh, o, "k", "1")
+	hit := func() bool {
+		e, _ := s.Hit(sh, []byte("k"), time.Now())
+		return e != nil
+	}
+	if !hit() {
+		t.Fatal("a fresh entry is no hit")
+	}
+	s.drift.Add(-int64(time.Minute)) // the wall clock has run a minute ahead
+	if now := time.Now(); hit() || !s.Overslept(now, s.At(now)) {
+		t.Error("what was verified before the machine slept is served")
+	}
+	s.NoticeSleep()
+	if hit() {
+		t.Error("after waking, the entry is fresh without a new proof")
+	}
+	s.Verify(o, s.Now())
+	if !hit() {
+		t.Error("after a new proof the entry is no hit")
+	}
+	s.SetAlone()
+	s.drift.Add(-int64(time.Minute))
+	if !hit() {
+		t.Error("a process that shares its tier with nobody distrusts itself after sleeping")
+	}
+}
+
+func TestAnEntryBelongsToItsShape(t *testing.T) {
+	t.Parallel()
+	s, sh, o := newTestStore(t)
+	fly(s, sh, o, "k", "1")
+	if s.Find(NewShape("user"), []byte("k")) != nil {
+		t.Error("a resource made by a reload finds an answer of the old shape")
+	}
+}
+
+func TestMissingRecordsHaveTheirOwnShare(t *testing.T) {
+	t.Parallel()
+	s, sh, o := newTestStore(t)
+	keep := func(key string, flags uint8) {
+		e := NewEntry(sh, key, []byte(`{"a":1}`), flags)
+		s.Keep(e, o, o.Epoch(), s.Now()+int64(time.Hour), Never)
+	}
+	for i := range 1000 {
+		keep("there:"+string(rune('a'+i%26))+time.Duration(i).String(), 0)
+	}
+	records := s.entries.count.Load()
+	for i := range 100_000 {
+		keep("gone:"+time.Duration(i).String(), FlagMissing)
+	}
+	if got := s.entries.count.Load(); got != records {
+		t.Errorf("absent ids displaced records: %d are left of %d", got, records)
+	}
+	if got, most := s.missing.bytes.Load(), s.missing.budget.Load(); got > most+most/20 {
+		t.Errorf("missing records take %d bytes of a share of %d", got, most)
+	}
+	keep("k", 0)
+	keep("k", FlagMissing)
+	if e := s.Find(sh, []byte("k")); e == nil || !e.Missing() {
+		t.Error("a record that is gone is still found")
+	}
+	keep("k", 0)
+	if e := s.Find(sh, []byte("k")); e == nil || e.Missing() {
+		t.Error("a record that came back is still missing")
+	}
+}

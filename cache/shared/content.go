@@ -1,0 +1,139 @@
+package shared
+
+import (
+	"bytes"
+	"fmt"
+	"hash/maphash"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"hearth/internal/jsonvalue"
+)
+
+// State says what stands in a key. Its transitions are those of the protocol
+// (docs/consistency.md):
+//
+//	         Acquire           Fill
+//	Absent ──────────► Lease ────────► Value, NoRecord
+//	   ▲                 │                │      ▲
+//	   │     Release, its lifetime        │      │ Unguard, with the record
+//	   ├─────────────────┘                │      │ of a guard without company
+//	   │            its lifetime, Remove  │      │
+//	   ├──────────────────────────────────┘      │
+//	   │  Unguard of the last    Guard, from     │
+//	   └─────────────────────── any state ──► Guard
+//
+// Other programs may write any value at any time: that voids a lease, and a
+// guard is set again over it before its writer commits.
+type State uint8
+
+// The states of a key.
+const (
+	Absent    State = iota // no such key
+	Value                  // JSON
+	NoRecord               // JSON null: there is no such record
+	Lease                  // a load is under way
+	Guard                  // a write is under way, or several
+	Malformed              // neither JSON nor a placeholder, or no string at all
+)
+
+// Content is what stands in one key.
+type Content struct {
+	State State
+	Data  []byte        // value, or the raw bytes of what is malformed; immutable
+	Text  string        // the placeholder
+	TTL   time.Duration // remaining; 0: none known
+}
+
+// Found is what one read of several has found in its key.
+type Found struct {
+	Content
+	Err error
+}
+
+// IsPlaceholder tells that the key holds no value, but the sign that one is on
+// its way.
+func (c Content) IsPlaceholder() bool { return c.State == Lease || c.State == Guard }
+
+// What the text of a placeholder begins with. Behind it stand the tokens.
+const (
+	LeasePrefix  = "lease:"
+	GuardPrefix  = "guard:"
+	SharedPrefix = "guard+:" // of a guard that was shared once
+)
+
+// RefreshPrefix begins the keys in which leases of refreshes stand.
+const RefreshPrefix = "hearth:refresh:"
+
+// SiblingOf is the key in which a refresh of key stands, "" if there can be
+// none: in a Cluster both must live in one slot, and the slot of a key with
+// braces of its own is that of what stands between them.
+func SiblingOf(key string) string {
+	if strings.ContainsAny(key, "{}") {
+		return ""
+	}
+	return RefreshPrefix + "{" + key + "}"
+}
+
+var null = []byte("null")
+
+// Parse reads what a key holds. It is the one place where a value of the
+// shared tier is checked to be JSON: other programs write the same keys.
+func Parse(raw []byte, ttl time.Duration) Content {
+	switch {
+	case bytes.HasPrefix(raw, []byte(LeasePrefix)):
+		return Content{State: Lease, Text: string(raw), TTL: ttl}
+	case bytes.HasPrefix(raw, []byte(GuardPrefix)), bytes.HasPrefix(raw, []byte(SharedPrefix)):
+		return Content{State: Guard, Text: string(raw), TTL: ttl}
+	case bytes.Equal(jsonvalue.Trim(raw), null): // other programs may write it with spaces
+		return Content{State: NoRecord, Data: null, TTL: ttl}
+	case !isJSON(raw):
+		return Content{State: Malformed, Data: raw, TTL: ttl}
+	}
+	return Content{State: Value, Data: raw, TTL: ttl}
+}
+
+// rememberFrom is the size in bytes from which on a value that was found to be
+// JSON is remembered.
+const rememberFrom = 64 << 10
+
+var validSeed = maphash.MakeSeed()
+
+// seenValid are hashes of large values that were found to be JSON.
+var seenValid [256]atomic.Uint64
+
+// isJSON tells whether raw is JSON. Reading megabytes takes long, and a large
+// value that memory does not keep comes with each read: one that was found to be
+// JSON before is known by its hash.
+func isJSON(raw []byte) bool {
+	if len(raw) < rememberFrom {
+		return jsonvalue.Valid(raw)
+	}
+	hash := maphash.Bytes(validSeed, raw)
+	at := &seenValid[hash%uint64(len(seenValid))]
+	if at.Load() == hash {
+		return true
+	}
+	if !jsonvalue.Valid(raw) {
+		return false
+	}
+	at.Store(hash)
+	return true
+}
+
+// ParseCount reads the number of a counter.
+func ParseCount(key string, text []byte) (int64, error) {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: key %q holds no number that can be counted; delete it, or write one there", ErrRefused, key)
+	}
+	return n, nil
+}
+
+// Item is one value of a batch. Value is a JSON object.
+type Item struct {
+	Key   string
+	Value []byte
+}

@@ -1,0 +1,90 @@
+package cache
+
+import (
+	"context"
+	"time"
+
+	"hearth/cache/shared"
+)
+
+// SharedTier is the shared tier as this package needs it: plain keys and JSON
+// values, with placeholders (leases and guards) that stand in a key's place
+// while its value is on the way. Redis and the embedded file implement it; one
+// contract suite runs against both.
+//
+// Every method keeps the deadline of ctx and is safe for concurrent use. An
+// error that wraps shared.ErrAway says that the tier could not be asked, one
+// that wraps ErrRefused that it refuses this command or key.
+type SharedTier interface {
+	Name() string // that of its Tier
+	Open() error  // starts it
+	Up() error    // why it cannot be asked, nil if it can
+	Close()       // ends it; also after an Open that failed
+
+	reader
+	leaser
+	guarder
+	refresher
+	keeper
+}
+
+// reader reads keys. Track is the only way into memory.
+type reader interface {
+	// Get reads untracked: what it returns may be answered, not stored.
+	Get(ctx context.Context, key string) (shared.Content, error)
+	// Track reads keys in one round trip, and binds their flights to the
+	// connection that will report changes. Contents and errors are per key.
+	Track(ctx context.Context, keys []string) []shared.Found
+}
+
+// leaser hands out the right to fill a key.
+type leaser interface {
+	// Acquire puts a lease in the place of nothing or, with instead, of
+	// exactly those bytes. Otherwise it returns what stands there.
+	Acquire(ctx context.Context, key, token string, instead []byte) (shared.Content, error)
+	// Fill replaces the lease by value; false: the lease is gone, and so is
+	// the right to store what was loaded under it.
+	Fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error)
+	// Release removes the lease if it still stands.
+	Release(ctx context.Context, key, token string) error
+}
+
+// guarder keeps readers from filling a key while its record is being written.
+type guarder interface {
+	// Guard joins the guard that stands in key, or replaces whatever else does.
+	Guard(ctx context.Context, key, token string) error
+	// RenewGuards prolongs guards, all of them in one round trip, and tells of
+	// each what it found.
+	RenewGuards(ctx context.Context, guards []shared.HeldGuard) []shared.Renewal
+	// Unguard takes token out. The last one deletes the key, or puts value
+	// there (nil: nothing) if the guard never had company.
+	Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error
+}
+
+// refresher renews values that stand, ahead of their expiry. The lease of a
+// refresh stands beside the value, so readers go on being answered.
+type refresher interface {
+	// Claim takes the refresh lease of key while exactly the bytes was stand
+	// there, with an expiry, which it returns (unix ms). ok is false when they
+	// do not, or another refresh of the key is under way.
+	Claim(ctx context.Context, key, token string, was []byte) (expires int64, ok bool, err error)
+	// Refresh stores value if the refresh lease still stands, and bytes and
+	// expiry are what Claim saw; else it stores nothing and returns false.
+	Refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error)
+	// Disclaim gives the refresh lease back if it still stands.
+	Disclaim(ctx context.Context, key, token string) error
+}
+
+// keeper writes plain values.
+type keeper interface {
+	// Set stores items without expiry in one pipeline; errs is nil when all
+	// were acknowledged, else errs[i] belongs to items[i].
+	Set(ctx context.Context, items []Item) (errs []error)
+	// Remove deletes keys. A guard that stands in one stays, marked as shared.
+	Remove(ctx context.Context, keys []string) error
+	// Add adds n to the number at key and returns the sum. It is done at most
+	// once; an error leaves open whether it was.
+	Add(ctx context.Context, key string, n int64) (int64, error)
+	// Count reads the number at key, 0 if there is none.
+	Count(ctx context.Context, key string) (int64, error)
+}
