@@ -77,7 +77,7 @@ var keepers = []keeper{
 	},
 	{
 		imports: []string{"github.com/fasthttp/router"},
-		files:   []string{"handlers/*.go", "internal/admin/*.go"},
+		files:   []string{"handlers/*.go"},
 		because: "routes are registered where they are served",
 	},
 	{

@@ -9,6 +9,9 @@ import (
 	"hearth/internal/auth"
 )
 
+// open is the scope of routes that need no token.
+const open auth.Scope = 0
+
 // allowHost reports whether the request's Host may be served. No page can
 // connect to a Unix socket, and clients put anything there.
 func (a *Admin) allowHost(ctx *fasthttp.RequestCtx) bool {
@@ -21,13 +24,12 @@ func (a *Admin) authorize(ctx *fasthttp.RequestCtx, scope auth.Scope) bool {
 	if scope == open {
 		return true
 	}
-	_, result := a.deps.Keeper.Check(ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization), scope)
+	_, result := a.deps.Tokens.Check(ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization), scope)
 	if result == auth.OK {
 		return true
 	}
 	status, detail, challenge := result.Refusal(scope)
-	ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, challenge)
-	problem(ctx, status, detail)
+	problem(ctx, status, detail, fasthttp.HeaderWWWAuthenticate, challenge)
 	return false
 }
 

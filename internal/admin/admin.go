@@ -8,99 +8,28 @@
 package admin
 
 import (
-	"context"
-	"io"
-	"log/slog"
+	"cmp"
 	"runtime/debug"
-	"time"
 
-	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/auth"
 )
 
-// Config is what an Admin needs to know. The zero value is ready for use.
-type Config struct {
-	// Hosts are the names besides localhost and IP addresses that requests
-	// may have in Host (server.admin_hosts), each with or without a port.
-	Hosts []string
-	// MaxBody bounds the body of a request in bytes; 0 means DefaultMaxBody.
-	MaxBody int
-	// MaxTargets bounds the paths and keys of one invalidation; 0 means
-	// DefaultMaxTargets.
-	MaxTargets int
-	// InvalidateTimeout bounds one invalidation; 0 means
-	// DefaultInvalidateTimeout.
-	InvalidateTimeout time.Duration
-}
-
-// Defaults of Config.
-const (
-	DefaultMaxBody           = 1 << 20
-	DefaultMaxTargets        = 10_000
-	DefaultInvalidateTimeout = 10 * time.Second
-)
-
-// Deps is what the rest of the server lends to an Admin. All of it but
-// Notices is required, and must be safe for concurrent use.
-type Deps struct {
-	// Keeper decides on tokens.
-	Keeper *auth.Tokens
-	// Ready maps the name of each check to nil or to what is wrong. It must
-	// answer from what is known already and not wait for anything: a service
-	// manager asks it while tiers are down. Only the text of a Reason is
-	// shown.
-	Ready func() map[string]error
-	// Notices maps the name of what is wrong, and does not keep the server from
-	// being ready, to words as in a Reason; nil for none.
-	Notices func() map[string]string
-	// Draining reports that the server is about to stop.
-	Draining func() bool
-	// Metrics writes the page of /metrics as Prometheus text.
-	Metrics func(io.Writer) error
-	// Stats returns what /api/stats shows, encoded with encoding/json.
-	Stats func() any
-	// Invalidate drops what the targets name from all tiers and returns the
-	// number of keys dropped. An *InvalidateError blames the request; ErrRefused
-	// says that sending it again does not help.
-	Invalidate func(ctx context.Context, t Targets) (int, error)
-	// Log takes failures whose cause a client must not see.
-	Log *slog.Logger
-}
-
-// Admin is the handler of the admin listener. It starts no goroutines and
-// holds nothing that needs closing.
-type Admin struct {
-	config Config
-	deps   Deps
-	hosts  auth.Hosts
-	routes []route
-	router *router.Router
-}
-
 // New makes an Admin. A missing dependency is a bug and panics.
 func New(config Config, deps Deps) *Admin {
-	if deps.Keeper == nil || deps.Ready == nil || deps.Draining == nil || deps.Metrics == nil ||
+	if deps.Tokens == nil || deps.Ready == nil || deps.Draining == nil || deps.Metrics == nil ||
 		deps.Stats == nil || deps.Invalidate == nil || deps.Log == nil {
 		panic("BUG: admin.New lacks a dependency")
 	}
-	if config.MaxBody <= 0 {
-		config.MaxBody = DefaultMaxBody
-	}
-	if config.MaxTargets <= 0 {
-		config.MaxTargets = DefaultMaxTargets
-	}
-	if config.InvalidateTimeout <= 0 {
-		config.InvalidateTimeout = DefaultInvalidateTimeout
-	}
-	a := &Admin{config: config, deps: deps, hosts: auth.NewHosts(config.Hosts)}
-	a.routes = a.table()
-	a.router = a.build()
-	return a
+	config.MaxBody = cmp.Or(config.MaxBody, DefaultMaxBody)
+	config.MaxTargets = cmp.Or(config.MaxTargets, DefaultMaxTargets)
+	config.InvalidateTimeout = cmp.Or(config.InvalidateTimeout, DefaultInvalidateTimeout)
+	return &Admin{config: config, deps: deps, hosts: auth.NewHosts(config.Hosts)}
 }
 
-// Handle answers one request.
+// Handle answers one request: it says whose turn it is, refuses what is framed in
+// doubt or asks for another host, and hands the rest to the route table.
 func (a *Admin) Handle(ctx *fasthttp.RequestCtx) {
 	defer a.recoverPanic(ctx)
 	if conn, ok := ctx.Conn().(watchedConn); ok {
@@ -111,13 +40,13 @@ func (a *Admin) Handle(ctx *fasthttp.RequestCtx) {
 	if !inspect(ctx) {
 		return
 	}
-	defer settle(ctx)
+	defer finishContent(ctx)
 	if !a.allowHost(ctx) {
 		problem(ctx, fasthttp.StatusMisdirectedRequest,
 			"the Host header must be an IP address, localhost or one of server.admin_hosts")
 		return
 	}
-	a.router.Handler(ctx)
+	a.route(ctx)
 }
 
 // recoverPanic turns a panic into a 500: fasthttp has no recover of its own,
@@ -130,4 +59,27 @@ func (a *Admin) recoverPanic(ctx *fasthttp.RequestCtx) {
 	a.deps.Log.Error("panic on the admin listener",
 		"method", string(ctx.Method()), "path", string(ctx.Path()), "panic", cause, "stack", string(debug.Stack()))
 	problem(ctx, fasthttp.StatusInternalServerError, "something went wrong here; the log says what")
+}
+
+// expect answers the question of Expect: 100-continue, whether to send the body.
+// The request goes the way that it will go with its body, as far as to where that
+// would be read: only a POST that is served comes there, and what is decided
+// before is the answer.
+func (a *Admin) expect(ctx *fasthttp.RequestCtx) (status int) {
+	if ctx.IsGet() || ctx.IsHead() {
+		setCommonHeaders(ctx)
+		if !inspect(ctx) {
+			return ctx.Response.StatusCode()
+		}
+		return fasthttp.StatusContinue
+	}
+	c := contentOf(ctx)
+	c.asking = true
+	a.Handle(ctx)
+	if !c.wanted {
+		return ctx.Response.StatusCode()
+	}
+	c.asking = false
+	ctx.Response.Reset()
+	return fasthttp.StatusContinue
 }

@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/framing"
 )
 
-// watchedConn is a connection on which somebody looks out for slow peers and
-// wants to know when it is not the peer that is slow.
+// watchedConn is a connection whose listener keeps timeouts of its peer, and has
+// to know when it is not the peer that is slow.
 type watchedConn interface {
 	Reading()
 	Handling()
@@ -37,7 +38,7 @@ type content struct {
 	consumed bool // it was read to its end
 }
 
-// contentKey is where it is found.
+// contentKey is the user value under which a request has it.
 type contentKey struct{}
 
 func contentOf(ctx *fasthttp.RequestCtx) *content {
@@ -63,11 +64,11 @@ func inspect(ctx *fasthttp.RequestCtx) bool {
 	return true
 }
 
-// settle decides, when a request is answered, what becomes of its connection. What
-// is left of its content is dropped while the next request is awaited, if that is
-// little. The connection ends behind content that not everybody would have read
-// as it was read here: in chunks, or with a method that has none.
-func settle(ctx *fasthttp.RequestCtx) {
+// finishContent decides, when a request is answered, what becomes of its connection.
+// What is left of its content is dropped while the next request is awaited, if
+// that is little. The connection ends behind content that another server in the
+// way might read differently: in chunks, or with a method that has none.
+func finishContent(ctx *fasthttp.RequestCtx) {
 	c := contentOf(ctx)
 	if c.asking || !c.Present() {
 		return
@@ -86,29 +87,6 @@ func settle(ctx *fasthttp.RequestCtx) {
 	} else if left > 0 {
 		conn.Skip(left)
 	}
-}
-
-// expect answers the question of Expect: 100-continue, whether to send the body.
-// The request goes the way that it will go with its body, as far as to where that
-// would be read: only a POST that is served comes there, and what is decided
-// before is the answer.
-func (a *Admin) expect(ctx *fasthttp.RequestCtx) (status int) {
-	if ctx.IsGet() || ctx.IsHead() {
-		setCommonHeaders(ctx)
-		if !inspect(ctx) {
-			return ctx.Response.StatusCode()
-		}
-		return fasthttp.StatusContinue
-	}
-	c := contentOf(ctx)
-	c.asking = true
-	a.Handle(ctx)
-	if !c.wanted {
-		return ctx.Response.StatusCode()
-	}
-	c.asking = false
-	ctx.Response.Reset()
-	return fasthttp.StatusContinue
 }
 
 var (
@@ -151,4 +129,29 @@ func (a *Admin) readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
 	}
 	c.consumed = true
 	return body.Bytes(), nil
+}
+
+// refuseUnread answers a request that fasthttp could not read.
+func refuseUnread(ctx *fasthttp.RequestCtx, err error) {
+	status, detail := unread(err)
+	problem(ctx, status, detail)
+}
+
+// unread says how to answer an error of fasthttp's reader.
+func unread(err error) (status int, detail string) {
+	var header *fasthttp.ErrSmallBuffer
+	var network net.Error
+	fault, framed := errors.AsType[framing.Fault](err)
+	switch {
+	case framed:
+		return fault.Status(), fault.Detail()
+	case errors.As(err, &header):
+		return fasthttp.StatusRequestHeaderFieldsTooLarge, "the request line and headers are too long"
+	case errors.Is(err, errTooLarge):
+		return fasthttp.StatusRequestEntityTooLarge, "the body is too long"
+	case errors.As(err, &network) && network.Timeout():
+		return fasthttp.StatusRequestTimeout, "the request took too long to arrive"
+	default:
+		return fasthttp.StatusBadRequest, "the request is not valid HTTP/1.1"
+	}
 }

@@ -11,7 +11,7 @@ type Row struct {
 // Rows is the route table as tests walk it.
 func Rows(a *Admin) []Row {
 	var rows []Row
-	for _, r := range a.routes {
+	for _, r := range a.table() {
 		rows = append(rows, Row{r.method, r.path, r.scope})
 	}
 	return rows

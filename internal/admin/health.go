@@ -7,14 +7,6 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Reason is why a check is not ready, in words that anybody who reaches the
-// listener may read: /readyz needs no token. Errors returned by Deps.Ready that
-// are or wrap no Reason are shown as "failing", since the text of a driver's
-// error may hold an address or a password.
-type Reason string
-
-func (r Reason) Error() string { return string(r) }
-
 // readiness is the body of /readyz.
 type readiness struct {
 	Status string            `json:"status"`

@@ -70,7 +70,7 @@ func startOn(t *testing.T, l net.Listener, config admin.Config, tokens ...auth.T
 		stats: func() any { return map[string]int{"entries": 3} },
 	}
 	r.admin = admin.New(config, admin.Deps{
-		Keeper:   auth.New(tokens),
+		Tokens:   auth.New(tokens),
 		Ready:    func() map[string]error { return r.ready },
 		Draining: func() bool { return r.draining },
 		Metrics:  func(w io.Writer) error { return r.pages(w) },

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/goccy/go-json"
 	"github.com/valyala/fasthttp"
@@ -16,24 +17,18 @@ type problemBody struct {
 	Detail string `json:"detail"`
 }
 
-// problem makes the answer an error. The detail says what to change; it must
-// not contain the text of a cause. Whatever was in the answer before is
-// dropped, except the headers that go with certain errors.
-func problem(ctx *fasthttp.RequestCtx, status int, detail string) {
-	var kept [][2]string
-	for _, name := range []string{fasthttp.HeaderAllow, fasthttp.HeaderWWWAuthenticate, fasthttp.HeaderRetryAfter} {
-		if v := ctx.Response.Header.Peek(name); len(v) > 0 {
-			kept = append(kept, [2]string{name, string(v)})
-		}
-	}
+// problem makes the answer an error, with these headers, name and value in turn.
+// The detail says what to change; it must not contain the text of a cause.
+// Whatever was in the answer before is dropped.
+func problem(ctx *fasthttp.RequestCtx, status int, detail string, headers ...string) {
 	closing := ctx.Response.ConnectionClose()
 	ctx.Response.Reset()
 	if closing {
 		ctx.SetConnectionClose()
 	}
 	setCommonHeaders(ctx)
-	for _, h := range kept {
-		ctx.Response.Header.Set(h[0], h[1])
+	for i := 0; i < len(headers); i += 2 {
+		ctx.Response.Header.Set(headers[i], headers[i+1])
 	}
 	ctx.SetStatusCode(status)
 	ctx.SetContentType("application/problem+json")
@@ -58,6 +53,17 @@ func setCommonHeaders(ctx *fasthttp.RequestCtx) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set(fasthttp.HeaderContentSecurityPolicy,
 		"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'; base-uri 'none'")
+}
+
+// printable shortens what a client sent to something that may be shown.
+func printable(b []byte) string {
+	const most = 16
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, string(b[:min(len(b), most)]))
 }
 
 // respond answers with v as JSON.

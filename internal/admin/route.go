@@ -1,10 +1,8 @@
 package admin
 
 import (
-	"slices"
 	"strings"
 
-	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/auth"
@@ -18,11 +16,11 @@ type route struct {
 	handle       fasthttp.RequestHandler
 }
 
-// open is the scope of routes that need no token.
-const open auth.Scope = 0
+// anyName as the last segment of a route's path stands for any one segment.
+const anyName = "{name}"
 
-// table lists every route; HEAD goes with GET. All that is said about who may
-// call what is said here.
+// table lists every route, one for each path; HEAD goes with GET. All that is
+// said about who may call what is said here.
 func (a *Admin) table() []route {
 	const get, post = fasthttp.MethodGet, fasthttp.MethodPost
 	return []route{
@@ -33,80 +31,51 @@ func (a *Admin) table() []route {
 		{get, "/api/stats", auth.Metrics | auth.Admin, a.stats},
 		{post, "/api/invalidate", auth.Admin, a.invalidate},
 		{get, profilePrefix, auth.Admin, a.profileIndex},
-		{get, profilePrefix + "{name}", auth.Admin, a.profile},
+		{get, profilePrefix + anyName, auth.Admin, a.profile},
 	}
 }
 
-// build makes the router. Its redirects are off: they would send a path that
-// begins with two slashes to another host.
-func (a *Admin) build() *router.Router {
-	r := router.New()
-	r.RedirectTrailingSlash = false
-	r.RedirectFixedPath = false
-	r.HandleOPTIONS = false // there is no CORS here: OPTIONS is a method like others
-	r.HandleMethodNotAllowed = true
-	for _, row := range a.routes {
-		handle := a.guard(row)
-		r.Handle(row.method, row.path, handle)
-		if row.method == fasthttp.MethodGet {
-			r.Handle(fasthttp.MethodHead, row.path, handle)
-		}
-	}
-	r.NotFound = func(ctx *fasthttp.RequestCtx) {
+// route finds the row of a request and serves it. Tokens are asked for first, so
+// that a stranger does not learn which paths and methods there are. The path is
+// taken as it was sent: nothing is cleaned, and nobody is redirected.
+func (a *Admin) route(ctx *fasthttp.RequestCtx) {
+	row := a.find(string(ctx.URI().PathOriginal()))
+	switch {
+	case row == nil:
 		if a.authorize(ctx, auth.Admin) {
 			problem(ctx, fasthttp.StatusNotFound, "there is nothing at this path; / lists what there is")
 		}
-	}
-	r.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) {
-		allow := string(ctx.Response.Header.Peek(fasthttp.HeaderAllow))
-		ctx.Response.Header.Del(fasthttp.HeaderAllow)
-		if a.authorize(ctx, a.scopeOf(string(ctx.URI().PathOriginal()))) {
-			ctx.Response.Header.Set(fasthttp.HeaderAllow, withoutOptions(allow))
-			problem(ctx, fasthttp.StatusMethodNotAllowed, "this path does not take "+printable(ctx.Method())+"; Allow lists what it takes")
-		}
-	}
-	return r
-}
-
-// withoutOptions takes OPTIONS, which the router always adds, from the value
-// of Allow and puts the rest in order.
-func withoutOptions(allow string) string {
-	methods := slices.DeleteFunc(strings.Split(allow, ", "), func(m string) bool { return m == fasthttp.MethodOptions })
-	slices.Sort(methods)
-	return strings.Join(methods, ", ")
-}
-
-// scopeOf finds the scope of a path that exists, whatever the method.
-func (a *Admin) scopeOf(path string) auth.Scope {
-	for _, row := range a.routes {
-		if row.path == path {
-			return row.scope
-		}
-	}
-	return auth.Admin // those with a parameter
-}
-
-// guard puts before a route what its method and scope demand.
-func (a *Admin) guard(row route) fasthttp.RequestHandler {
-	return func(ctx *fasthttp.RequestCtx) {
-		if !a.authorize(ctx, row.scope) {
-			return
-		}
-		if row.method == fasthttp.MethodPost && !refuseForeign(ctx) {
-			return
-		}
+	case !a.authorize(ctx, row.scope):
+	case !row.takes(string(ctx.Method())):
+		problem(ctx, fasthttp.StatusMethodNotAllowed, "this path does not take "+printable(ctx.Method())+"; Allow lists what it takes",
+			fasthttp.HeaderAllow, row.allow())
+	case row.method == fasthttp.MethodPost && !refuseForeign(ctx):
+	default:
 		row.handle(ctx)
 	}
 }
 
-// printable shortens what a client sent to something that may be shown.
-func printable(b []byte) string {
-	const most = 16
-	s := strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return -1
+// find returns the row of a path, nil where there is none.
+func (a *Admin) find(path string) *route {
+	for _, row := range a.table() {
+		prefix, parametric := strings.CutSuffix(row.path, anyName)
+		name, below := strings.CutPrefix(path, prefix)
+		if row.path == path || parametric && below && name != "" && !strings.Contains(name, "/") {
+			return &row
 		}
-		return r
-	}, string(b[:min(len(b), most)]))
-	return s
+	}
+	return nil
+}
+
+func (r *route) takes(method string) bool {
+	return method == r.method || method == fasthttp.MethodHead && r.method == fasthttp.MethodGet
+}
+
+// allow is the value of Allow. There is no CORS here: OPTIONS is a method like
+// others, and none of these.
+func (r *route) allow() string {
+	if r.method == fasthttp.MethodGet {
+		return "GET, HEAD"
+	}
+	return r.method
 }

@@ -1,15 +1,11 @@
 package admin
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/valyala/fasthttp"
-
-	"hearth/internal/framing"
 )
 
 // Limits of the admin listener. They are fixed: it is for few clients that are
@@ -44,43 +40,18 @@ func (a *Admin) Server() *fasthttp.Server {
 	}
 }
 
-// Refusal is the whole HTTP response for connections beyond the limit.
-func Refusal() []byte {
-	body := encodeProblem(fasthttp.StatusServiceUnavailable,
-		"as many connections are open as this listener may have; try again after the time in Retry-After, or over a connection you have")
-	return fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"+
-		"Cache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n%s", len(body), body)
-}
-
-// refuseUnread answers a request that fasthttp could not read.
-func refuseUnread(ctx *fasthttp.RequestCtx, err error) {
-	status, detail := unread(err)
-	problem(ctx, status, detail)
-}
-
-// unread says how to answer an error of fasthttp's reader.
-func unread(err error) (status int, detail string) {
-	var header *fasthttp.ErrSmallBuffer
-	var network net.Error
-	fault, framed := errors.AsType[framing.Fault](err)
-	switch {
-	case framed:
-		return fault.Status(), fault.Detail()
-	case errors.As(err, &header):
-		return fasthttp.StatusRequestHeaderFieldsTooLarge, "the request line and headers are too long"
-	case errors.Is(err, errTooLarge):
-		return fasthttp.StatusRequestEntityTooLarge, "the body is too long"
-	case errors.As(err, &network) && network.Timeout():
-		return fasthttp.StatusRequestTimeout, "the request took too long to arrive"
-	default:
-		return fasthttp.StatusBadRequest, "the request is not valid HTTP/1.1"
-	}
-}
-
 // serverLog gives fasthttp's own messages, which are about broken connections,
 // the log's form.
 type serverLog struct{ log *slog.Logger }
 
 func (l serverLog) Printf(format string, args ...any) {
 	l.log.Debug("admin listener", "message", fmt.Sprintf(format, args...))
+}
+
+// Refusal is the whole HTTP response for connections beyond the limit.
+func Refusal() []byte {
+	body := encodeProblem(fasthttp.StatusServiceUnavailable,
+		"as many connections are open as this listener may have; try again after the time in Retry-After, or over a connection you have")
+	return fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"+
+		"Cache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n%s", len(body), body)
 }

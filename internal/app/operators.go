@@ -13,7 +13,7 @@ import (
 
 func (a *App) newAdmin(g *generation) *admin.Admin {
 	return admin.New(admin.Config{Hosts: g.cfg.Server.AdminHosts}, admin.Deps{
-		Keeper:     g.keeper,
+		Tokens:     g.keeper,
 		Ready:      a.checks,
 		Notices:    a.notices,
 		Draining:   func() bool { return handlers.State(a.state.Load()) == handlers.Draining },

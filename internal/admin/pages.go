@@ -2,11 +2,21 @@ package admin
 
 import (
 	"bytes"
+	_ "embed"
+	"hearth/internal/metrics"
 
 	"github.com/valyala/fasthttp"
-
-	"hearth/internal/metrics"
 )
+
+//go:embed index.html
+var indexPage string
+
+// index is a list of what there is. The page fetches nothing, so it works
+// without internet and with any Content-Security-Policy.
+func (a *Admin) index(ctx *fasthttp.RequestCtx) {
+	ctx.SetContentType("text/html; charset=utf-8")
+	ctx.SetBodyString(indexPage)
+}
 
 // metrics answers with the page for Prometheus. It is written to memory first,
 // so that an error half-way is an error for the scraper too and not a page

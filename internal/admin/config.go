@@ -1,0 +1,95 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hearth/internal/auth"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Config is what an Admin needs to know. The zero value is ready for use.
+type Config struct {
+	// Hosts are the names besides localhost and IP addresses that requests
+	// may have in Host (server.admin_hosts), each with or without a port.
+	Hosts []string
+	// MaxBody bounds the body of a request in bytes; 0 means DefaultMaxBody.
+	MaxBody int
+	// MaxTargets bounds the paths and keys of one invalidation; 0 means
+	// DefaultMaxTargets.
+	MaxTargets int
+	// InvalidateTimeout bounds one invalidation; 0 means
+	// DefaultInvalidateTimeout.
+	InvalidateTimeout time.Duration
+}
+
+// Defaults of Config.
+const (
+	DefaultMaxBody           = 1 << 20
+	DefaultMaxTargets        = 10_000
+	DefaultInvalidateTimeout = 10 * time.Second
+)
+
+// Deps is what the rest of the server lends to an Admin. All of it but
+// Notices is required, and must be safe for concurrent use.
+type Deps struct {
+	// Tokens decides who may do what.
+	Tokens *auth.Tokens
+	// Ready maps the name of each check to nil or to what is wrong. It must
+	// answer from what is known already and not wait for anything: a service
+	// manager asks it while tiers are down. Only the text of a Reason is
+	// shown.
+	Ready func() map[string]error
+	// Notices maps the name of what is wrong, and does not keep the server from
+	// being ready, to words as in a Reason; nil for none.
+	Notices func() map[string]string
+	// Draining reports that the server is about to stop.
+	Draining func() bool
+	// Metrics writes the page of /metrics as Prometheus text.
+	Metrics func(io.Writer) error
+	// Stats returns what /api/stats shows, encoded with encoding/json.
+	Stats func() any
+	// Invalidate drops what the targets name from all tiers and returns the
+	// number of keys dropped. An *InvalidateError blames the request; ErrRefused
+	// says that sending it again does not help.
+	Invalidate func(ctx context.Context, t Targets) (int, error)
+	// Log takes failures whose cause a client must not see.
+	Log *slog.Logger
+}
+
+// Reason is why a check is not ready, in words that anybody who reaches the
+// listener may read: /readyz needs no token. Errors returned by Deps.Ready that
+// are or wrap no Reason are shown as "failing", since the text of a driver's
+// error may hold an address or a password.
+type Reason string
+
+func (r Reason) Error() string { return string(r) }
+
+// Targets is the body of an invalidation. Delete says that records without a
+// source, whose only copy is in the shared tier, may be among them.
+type Targets struct {
+	Paths, Keys []string
+	Delete      bool
+}
+
+// InvalidateError says which path or key of an invalidation is at fault. Its
+// text is shown to the client.
+type InvalidateError struct {
+	Target string // the path or key
+	Reason string // such as "matches the template of no resource"
+}
+
+func (e *InvalidateError) Error() string { return fmt.Sprintf("%q %s", e.Target, e.Reason) }
+
+// ErrRefused says that the shared tier refuses to remove a key, and will again.
+var ErrRefused = errors.New("the shared tier refuses to remove a key")
+
+// Admin is the handler of the admin listener. It starts no goroutines and
+// holds nothing that needs closing.
+type Admin struct {
+	config Config
+	deps   Deps
+	hosts  auth.Hosts
+}
