@@ -77,9 +77,9 @@ type Config struct {
 type Cache struct {
 	*memory.Outgoing // Send, Sent, Claim, KnownSize, Room: large answers on their way
 
-	cfg      Config // but for its Settings
-	settings atomic.Pointer[Settings]
-	retuning sync.Mutex // held while settings change, and while a gate is made by them
+	cfg           Config // but for its Settings
+	settings      atomic.Pointer[Settings]
+	reconfiguring sync.Mutex // held while settings change, and while a gate is made by them
 
 	store   *memory.Store
 	flights *Flights
@@ -89,22 +89,22 @@ type Cache struct {
 
 	gates   sync.Map     // gateKey → *gate
 	waiting atomic.Int64 // readers that wait for a load or a write
-	missing pace         // of missing records written
+	missing perSecond    // of missing records written
 
-	past struct {
+	passing struct {
 		sync.Mutex
-		lines map[pastKey]*pastLine
+		byKey map[passKey]*passes
 	}
-	writes   openWrites
-	tallies  tallies
-	refusals logLimit // logged, of reads that are answered all the same
+	writes     openWrites
+	counters   counters
+	refusalLog logLimit // logged, of reads that are answered all the same
 
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
 	running sync.WaitGroup // loads under a lease, and refreshes
 
 	numbers numbers
-	pulses  atomic.Uint64 // see Pulse
+	probed  atomic.Uint64 // see Pulse
 }
 
 // New returns a cache that is not open yet. It starts nothing.
@@ -116,8 +116,8 @@ func New(cfg Config) (*Cache, error) {
 	c.settings.Store(&cfg.Settings)
 	c.apply(&cfg.Settings)
 	c.local = c.store.NewOwner(true)
-	c.past.lines = map[pastKey]*pastLine{}
-	c.tallies.rounds = map[tallyKey]*round{}
+	c.passing.byKey = map[passKey]*passes{}
+	c.counters.rounds = map[counterKey]*round{}
 	c.flights.open = c.writes.has
 	var err error
 	if c.tier, err = cfg.Shared(c.store, c.flights); err != nil {
@@ -146,7 +146,7 @@ func (c *Cache) Open() error {
 func (c *Cache) Close() {
 	c.stop()
 	c.running.Wait()
-	c.tallies.close()
+	c.counters.close()
 	c.writes.close()
 	c.tier.Close()
 }
@@ -247,13 +247,13 @@ func (c *Cache) lifetime(r *Resource, key string, missing bool) time.Duration {
 }
 
 // pace lets at most limit events pass in each second.
-type pace struct {
+type perSecond struct {
 	limit  atomic.Int64
 	second atomic.Int64
 	count  atomic.Int64
 }
 
-func (p *pace) allow(now int64) bool {
+func (p *perSecond) allow(now int64) bool {
 	second := now / int64(time.Second)
 	if was := p.second.Load(); was != second && p.second.CompareAndSwap(was, second) {
 		p.count.Store(0)

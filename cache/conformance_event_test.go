@@ -249,7 +249,7 @@ func (r *rehearsal) performCommit(a *actor, st *protocol.Step) error {
 		return a.await(beforeUnguard)
 	case protocol.SetsGuardAnew:
 		u := &a.cache.writes
-		if err := u.uphold(within(r.t), u.of(func(w *openWrite) bool { return w.token == a.token })); err != nil {
+		if err := u.renewGuards(within(r.t), u.of(func(w *openWrite) bool { return w.token == a.token })); err != nil {
 			return err
 		}
 	}

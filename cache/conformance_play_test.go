@@ -336,7 +336,7 @@ func (a *actor) read(ctx context.Context) {
 func (a *actor) readOvertaken(ctx context.Context) {
 	r := a.play
 	q := a.cache.newQuery(ctx, r.res, r.key, r.args(a))
-	a.answer, _, a.err = q.settle(*q.readShared())
+	a.answer, _, a.err = q.resolve(*q.readShared())
 }
 
 // readPastGuard goes on where a reader has waited for the guard long enough.
@@ -344,7 +344,7 @@ func (a *actor) readPastGuard(ctx context.Context, guard string) {
 	r := a.play
 	q := a.cache.newQuery(ctx, r.res, r.key, r.args(a))
 	q.waited = q.settings.Load().Wait
-	a.answer, _, a.err = q.meetGuard(sighting{result: result{Content: shared.Content{State: shared.Guard, Text: guard, TTL: time.Minute}}, sent: q.began})
+	a.answer, _, a.err = q.meetGuard(sharedRead{result: result{Content: shared.Content{State: shared.Guard, Text: guard, TTL: time.Minute}}, sent: q.began})
 }
 
 func (r *rehearsal) checkAnswer(a *actor, v protocol.Version) error {

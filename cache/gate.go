@@ -19,8 +19,8 @@ type gate struct {
 	name    string
 	log     *slog.Logger
 	clock   *memory.Clock
-	loads   *line
-	writes  *line // reads and writes do not take each other's places
+	loads   *queue
+	writes  *queue // reads and writes do not take each other's places
 	breaker breaker
 }
 
@@ -39,18 +39,18 @@ func (c *Cache) gateOf(r *Resource) *gate {
 	if g, ok := c.gates.Load(key); ok {
 		return g.(*gate)
 	}
-	c.retuning.Lock()
-	defer c.retuning.Unlock()
+	c.reconfiguring.Lock()
+	defer c.reconfiguring.Unlock()
 	s := c.settings.Load()
 	g, _ := c.gates.LoadOrStore(key, &gate{
 		name: r.Source, log: c.cfg.Log, clock: c.store.Clock,
-		loads: newLine(s.MaxLoads, s.Wait, c.store.Clock), writes: newLine(s.MaxLoads, s.Wait, c.store.Clock),
+		loads: newQueue(s.MaxLoads, s.Wait, c.store.Clock), writes: newQueue(s.MaxLoads, s.Wait, c.store.Clock),
 	})
 	return g.(*gate)
 }
 
 func (g *gate) resize(s *Settings) {
-	for _, l := range []*line{g.loads, g.writes} {
+	for _, l := range []*queue{g.loads, g.writes} {
 		l.wait.Store(int64(s.Wait))
 		l.resize(s.MaxLoads)
 	}
@@ -60,7 +60,7 @@ func (g *gate) resize(s *Settings) {
 var errBreakerOpen = errors.New("the source keeps failing; it is asked again in a moment")
 
 // refuses tells without a place whether the source is not to be asked now.
-func (g *gate) refuses() error {
+func (g *gate) checkBreaker() error {
 	if g.breaker.open(g.clock.Now()) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, errBreakerOpen)
 	}
@@ -70,7 +70,7 @@ func (g *gate) refuses() error {
 // enter takes the right to load, waiting for a place as long as load.wait and
 // ctx allow. Who has entered must leave.
 func (g *gate) enter(ctx context.Context) error {
-	if err := g.refuses(); err != nil {
+	if err := g.checkBreaker(); err != nil {
 		return err
 	}
 	if err := g.loads.enter(ctx); err != nil {
@@ -86,8 +86,8 @@ func (g *gate) enter(ctx context.Context) error {
 }
 
 // enterAtOnce is enter for work that nobody waits for.
-func (g *gate) enterAtOnce() bool {
-	if !g.loads.enterAtOnce() {
+func (g *gate) tryEnter() bool {
+	if !g.loads.tryEnter() {
 		return false
 	}
 	if !g.breaker.allow(g.clock.Now()) {

@@ -138,7 +138,7 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 		return Answer{}, false, fmt.Errorf("%w: placeholder in key %q of a resource without a source", ErrUnavailable, q.key)
 	}
 	g := q.gateOf(q.r)
-	if err := g.refuses(); err != nil {
+	if err := g.checkBreaker(); err != nil {
 		q.numbers.refused(q.r)
 		return Answer{}, false, err
 	}
@@ -163,7 +163,7 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 	case got == nil && seen.State == shared.Malformed:
 		return q.wait(seen)
 	case got == nil:
-		return q.settle(seen)
+		return q.resolve(seen)
 	}
 	// On its own goroutine: it goes on when its reader is out of time, because
 	// others wait for it.
@@ -196,7 +196,7 @@ func (k *leased) wait() (Answer, error) {
 // takeLease enters the gate and takes the lease. Without one it has left the
 // gate, and seen is what stands in the key, or why it could not be asked. err
 // is the gate's refusal.
-func (q *query) takeLease(g *gate, instead []byte) (got *leased, seen sighting, err error) {
+func (q *query) takeLease(g *gate, instead []byte) (got *leased, seen sharedRead, err error) {
 	if err := q.pause(); err != nil {
 		return nil, seen, err
 	}
@@ -227,7 +227,7 @@ func (q *query) pause() error {
 }
 
 // acquire asks for the lease. Without it, seen says what else stands there.
-func (q *query) acquire(instead []byte) (got *leased, seen sighting) {
+func (q *query) acquire(instead []byte) (got *leased, seen sharedRead) {
 	token := shared.NewToken()
 	// Announced before it stands in Redis: whoever sees the token may join.
 	l := &load{key: q.key, res: q.r, done: make(chan struct{})}
@@ -235,17 +235,17 @@ func (q *query) acquire(instead []byte) (got *leased, seen sighting) {
 	began := q.store.Now()
 	found, err := q.tier.Acquire(q.ctx, q.key, token, instead)
 	if err == nil && found.State == shared.Absent {
-		return &leased{q: q, token: token, load: l}, sighting{}
+		return &leased{q: q, token: token, load: l}, sharedRead{}
 	}
 	q.flights.conclude(token, l, Answer{}, nil)
 	if err != nil {
-		return nil, sighting{result: result{err: err}}
+		return nil, sharedRead{result: result{err: err}}
 	}
 	// What SET NX found was not read tracked: answered, never kept.
 	if found.IsPlaceholder() && found.TTL == 0 {
 		found.TTL = q.cfg.Lease // SET does not tell; without expiry it is to whom a GET says so
 	}
-	seen = sighting{result: result{Content: found}, sent: began}
+	seen = sharedRead{result: result{Content: found}, sent: began}
 	q.finished(q.r, q.key, &seen.result, 0)
 	return nil, seen
 }
@@ -272,14 +272,14 @@ func (c *Cache) loadAndFill(g *gate, group []*leased) {
 	open = nil
 	var all sync.WaitGroup
 	for i, k := range group[1:] { // side by side, so that the connection carries them in one piece
-		all.Go(func() { k.settle(ctx, records, i+1, errorAt(err, i+1)) })
+		all.Go(func() { k.complete(ctx, records, i+1, errorOf(err, i+1)) })
 	}
-	group[0].settle(ctx, records, 0, errorAt(err, 0))
+	group[0].complete(ctx, records, 0, errorOf(err, 0))
 	all.Wait()
 }
 
 // settle stores the record, or gives the lease back, and tells those who wait.
-func (k *leased) settle(ctx context.Context, records [][]byte, at int, err error) {
+func (k *leased) complete(ctx context.Context, records [][]byte, at int, err error) {
 	q, a := k.q, Answer{}
 	defer func() { q.flights.conclude(k.token, k.load, a, err) }()
 	if err != nil {
@@ -336,11 +336,11 @@ func (c *Cache) ask(ctx context.Context, g *gate, r *Resource, args []source.Arg
 	began := c.store.Now()
 	records, err := fetch(ctx, r, args)
 	if err == nil {
-		r.took(time.Duration(c.store.Now() - began))
+		r.noteLoadTime(time.Duration(c.store.Now() - began))
 	}
 	c.numbers.loaded(r, records, err)
 	switch {
-	case err == nil, misspelt(err):
+	case err == nil, otherName(err):
 		g.leave(nil)
 		return records, err
 	case ctx.Err() != nil && !errors.Is(err, source.ErrDown): // our own time was over, not the source's
@@ -353,14 +353,14 @@ func (c *Cache) ask(ctx context.Context, g *gate, r *Resource, args []source.Arg
 
 // misspelt tells that the source has answered, and that a row which was found
 // goes by another name: nothing of it may be kept under the one asked for.
-func misspelt(err error) bool {
+func otherName(err error) bool {
 	var one *source.SpellingError
 	var several source.SpellingErrors
 	return errors.As(err, &one) || errors.As(err, &several)
 }
 
 // errorAt is what an error of several loads says of one of them.
-func errorAt(err error, i int) error {
+func errorOf(err error, i int) error {
 	var several source.SpellingErrors
 	if !errors.As(err, &several) {
 		return err

@@ -93,7 +93,7 @@ func TestStaleIfTheSourceFails(t *testing.T) {
 		d.wantRead("1", "1", d.SharedTier())
 		d.expireAt(d.store.Find(d.r.Shape, []byte(q.key)), d.store.Now()-int64(1500*time.Millisecond))
 		d.book.loaded = func(context.Context, string) error { return errBroken }
-		a, err := q.orStale(q.loadPast(false))
+		a, err := q.orStale(q.pass(false))
 		if err != nil || a.Tier != TierStale || a.Detail != "stale" || a.TTL >= 0 {
 			t.Errorf("got %+v, %v, want a stale answer", a, err)
 		}
@@ -101,7 +101,7 @@ func TestStaleIfTheSourceFails(t *testing.T) {
 			t.Errorf("counted %d stale answers, want 1", n)
 		}
 		d.expireAt(d.store.Find(d.r.Shape, []byte(q.key)), d.store.Now()-int64(testLives.Stale))
-		if _, err := q.orStale(q.loadPast(false)); !errors.Is(err, ErrUnavailable) {
+		if _, err := q.orStale(q.pass(false)); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("past ttl.stale: got %v, want ErrUnavailable", err)
 		}
 	})
@@ -184,7 +184,7 @@ func TestLoadsPastAGuardAreBatches(t *testing.T) {
 		past := func(want string) {
 			all.Go(func() {
 				q := query{Cache: d.Cache, ctx: within(t), r: d.r, key: x.key, args: source.Args{"1"}}
-				if a, err := q.loadPast(false); err != nil || string(a.Data()) != want {
+				if a, err := q.pass(false); err != nil || string(a.Data()) != want {
 					t.Errorf("got %s, %v, want %s", a.Data(), err, want)
 				}
 			})
@@ -200,7 +200,7 @@ func TestLoadsPastAGuardAreBatches(t *testing.T) {
 		if n := d.book.loads.Load() - before; n < 2 || n > 51 {
 			t.Errorf("the source was asked %d times", n)
 		}
-		if n := len(d.past.lines); n != 0 {
+		if n := len(d.passing.byKey); n != 0 {
 			t.Errorf("%d queues are left", n)
 		}
 	})

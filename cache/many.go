@@ -26,7 +26,7 @@ func (c *Cache) ReadMany(ctx context.Context, r *Resource, keys []string, args [
 	if len(m.led) > 0 {
 		c.lead(ctx, m.led)
 	}
-	if err := m.settle(); err != nil {
+	if err := m.answerMisses(); err != nil {
 		return nil, err
 	}
 	for i, key := range keys {
@@ -62,12 +62,12 @@ type many struct {
 	*Cache
 	answers []Answer
 	first   map[string]int // key → the place of its answer
-	rest    []rest         // what memory did not answer
+	misses  []miss         // what memory did not answer
 	led     []*flight      // by this read
 }
 
 // rest is a key to be settled: with the flight led for it, if any.
-type rest struct {
+type miss struct {
 	at     int
 	q      *query
 	flight *flight
@@ -79,37 +79,37 @@ func (m *many) add(at int, q *query) {
 		m.answers[at] = a
 		return
 	}
-	open := rest{at: at, q: q}
+	open := miss{at: at, q: q}
 	if !m.writes.has(q.key) {
 		if f, lead, _ := m.flights.join(q.r, q.key); lead {
 			open.flight = f
 			m.led = append(m.led, f)
 		}
 	}
-	m.rest = append(m.rest, open)
+	m.misses = append(m.misses, open)
 }
 
 // settle answers the rest: hits of the shared tier at once, keys that nobody
 // has loaded yet with one call of the source where it takes many, and what else
 // has to be loaded or waited for side by side. The gate bounds the work behind
 // it, the cap on ids the number of goroutines.
-func (m *many) settle() error {
-	errs := make([]error, len(m.rest))
+func (m *many) answerMisses() error {
+	errs := make([]error, len(m.misses))
 	var all sync.WaitGroup
-	one := func(n int, seen *sighting) {
-		all.Go(func() { m.answers[m.rest[n].at], errs[n] = m.rest[n].q.run(seen) })
+	one := func(n int, seen *sharedRead) {
+		all.Go(func() { m.answers[m.misses[n].at], errs[n] = m.misses[n].q.run(seen) })
 	}
 	var empty []int // places in rest
-	for n, open := range m.rest {
+	for n, open := range m.misses {
 		if open.flight == nil {
 			one(n, nil)
 			continue
 		}
-		seen := sighting{result: open.flight.result, sent: open.q.began}
+		seen := sharedRead{result: open.flight.result, sent: open.q.began}
 		_, takesMany := open.q.r.Records.(source.ManyRecords)
 		switch {
 		case seen.err == nil && seen.entry != nil:
-			m.answers[open.at] = open.q.found(seen.result)
+			m.answers[open.at] = open.q.fromShared(seen.result)
 		case seen.err == nil && seen.State == shared.Absent && takesMany:
 			empty = append(empty, n)
 		default:
@@ -117,11 +117,11 @@ func (m *many) settle() error {
 		}
 	}
 	if len(empty) > 0 {
-		all.Go(func() { m.loadEmpty(empty, errs, one) })
+		all.Go(func() { m.loadAbsent(empty, errs, one) })
 	}
 	all.Wait()
-	for n, open := range m.rest {
-		if misspelt(errs[n]) { // no record of that name; nothing is kept of it
+	for n, open := range m.misses {
+		if otherName(errs[n]) { // no record of that name; nothing is kept of it
 			m.answers[open.at], errs[n] = open.q.loaded(memory.NewEntry(open.q.r.Shape, open.q.key, nil, memory.FlagMissing)), nil
 		}
 	}
@@ -130,12 +130,12 @@ func (m *many) settle() error {
 
 // loadEmpty takes the leases of the keys at those places in rest and loads
 // what it got in one call. A key that somebody else is at goes its own way.
-func (m *many) loadEmpty(empty []int, errs []error, one func(int, *sighting)) {
-	first := m.rest[empty[0]].q
+func (m *many) loadAbsent(empty []int, errs []error, one func(int, *sharedRead)) {
+	first := m.misses[empty[0]].q
 	g := m.gateOf(first.r)
 	tries := make(map[int]*attempt, len(empty))
 	for _, n := range empty {
-		if t, mine := m.flights.try(m.rest[n].q.r, m.rest[n].q.key); mine {
+		if t, mine := m.flights.try(m.misses[n].q.r, m.misses[n].q.key); mine {
 			tries[n] = t
 		} else {
 			one(n, nil)
@@ -150,11 +150,11 @@ func (m *many) loadEmpty(empty []int, errs []error, one func(int, *sighting)) {
 		got = m.acquire(tries, one)
 	}
 	for n, t := range tries {
-		q := m.rest[n].q
+		q := m.misses[n].q
 		m.flights.tried(q.key, t, got[n], err)
 		if err != nil {
 			m.numbers.refused(q.r)
-			m.answers[m.rest[n].at], errs[n] = q.orStale(Answer{}, err)
+			m.answers[m.misses[n].at], errs[n] = q.orStale(Answer{}, err)
 		}
 	}
 	if err != nil {
@@ -168,19 +168,19 @@ func (m *many) loadEmpty(empty []int, errs []error, one func(int, *sighting)) {
 	m.running.Go(func() { m.loadAndFill(g, group) })
 	for n, k := range got {
 		a, err := k.wait()
-		m.answers[m.rest[n].at], errs[n] = k.q.orStale(a, err)
+		m.answers[m.misses[n].at], errs[n] = k.q.orStale(a, err)
 	}
 }
 
 // acquire asks for the leases side by side, so that the connection carries
 // them in one piece, and returns those it got.
-func (m *many) acquire(tries map[int]*attempt, one func(int, *sighting)) map[int]*leased {
+func (m *many) acquire(tries map[int]*attempt, one func(int, *sharedRead)) map[int]*leased {
 	got := make(map[int]*leased, len(tries))
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for n := range tries {
 		all.Go(func() {
-			k, seen := m.rest[n].q.acquire(nil)
+			k, seen := m.misses[n].q.acquire(nil)
 			if k == nil {
 				one(n, &seen)
 				return

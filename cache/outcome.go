@@ -19,14 +19,14 @@ func (u *openWrites) undecided(w *openWrite) source.Change {
 
 // settle goes once through the unconfirmed writes: asks for outcomes, source by
 // source, and takes guards out.
-func (u *openWrites) settle(ctx context.Context) {
+func (u *openWrites) retryUnconfirmed(ctx context.Context) {
 	type origin struct {
 		opened any
 		name   string
 	}
 	ask, remove := map[origin][]*openWrite{}, []*openWrite(nil)
 	u.mu.Lock()
-	for _, list := range u.past {
+	for _, list := range u.byKey {
 		for _, w := range list {
 			if o := (origin{w.r.Opened, w.r.Source}); w.change != nil {
 				ask[o] = append(ask[o], w)
@@ -74,7 +74,7 @@ func (u *openWrites) ask(ctx context.Context, w *openWrite) error {
 	defer cancel()
 	over, err := u.undecided(w).Over(ctx)
 	if errors.Is(err, source.ErrNoOutcome) || errors.Is(err, source.ErrClosed) { // a reload has closed it
-		over, err = time.Now().After(w.blind), nil
+		over, err = time.Now().After(w.giveUpAt), nil
 	}
 	if err != nil || !over {
 		return err
@@ -95,9 +95,9 @@ func (u *openWrites) remove(ctx context.Context, w *openWrite) error {
 	}
 	u.cache.flights.Changed(w.key)
 	if !u.confirmed(w) {
-		return errTouched
+		return errRestoredLate
 	}
 	return nil
 }
 
-var errTouched = errors.New("the guard was set anew while it was taken out")
+var errRestoredLate = errors.New("the guard was set anew while it was taken out")

@@ -48,7 +48,7 @@ func (c *Cache) newQuery(ctx context.Context, r *Resource, key string, args sour
 // shared tier was already seen to hold, if it was asked. Where nobody can
 // answer in time, a copy that is no longer fresh is better than none; it is
 // marked.
-func (q *query) run(first *sighting) (Answer, error) {
+func (q *query) run(first *sharedRead) (Answer, error) {
 	a, err := q.walk(first)
 	return q.orStale(a, err)
 }
@@ -63,7 +63,7 @@ func (q *query) orStale(a Answer, err error) (Answer, error) {
 	return a, err
 }
 
-func (q *query) walk(first *sighting) (Answer, error) {
+func (q *query) walk(first *sharedRead) (Answer, error) {
 	for {
 		if first == nil {
 			if a, ok := q.fromMemory(); ok {
@@ -74,13 +74,13 @@ func (q *query) walk(first *sighting) (Answer, error) {
 			if q.r.Records == nil { // a reload has given the key to a resource without a source
 				return Answer{}, fmt.Errorf("%w: a write of key %q is not confirmed", ErrUnavailable, q.key)
 			}
-			return q.loadPast(false)
+			return q.pass(false)
 		}
 		seen := first
 		if first = nil; seen == nil {
 			seen = q.readShared()
 		}
-		a, again, err := q.settle(*seen)
+		a, again, err := q.resolve(*seen)
 		if !again {
 			return a, err
 		}
@@ -102,7 +102,7 @@ type query struct {
 }
 
 // sighting is what one read of the shared tier found, and when it was sent.
-type sighting struct {
+type sharedRead struct {
 	result
 	sent int64
 }
@@ -138,7 +138,7 @@ func (q *query) answer(e *Entry, t Tier) Answer {
 }
 
 // readShared reads the key once: alone, or with those who read it already.
-func (q *query) readShared() *sighting {
+func (q *query) readShared() *sharedRead {
 	f, lead, plain := q.flights.join(q.r, q.key)
 	switch {
 	case plain:
@@ -146,13 +146,13 @@ func (q *query) readShared() *sighting {
 		rep, err := q.tier.Get(q.ctx, q.key)
 		res := result{Content: rep, err: err}
 		q.finished(q.r, q.key, &res, 0)
-		return &sighting{result: res, sent: sent}
+		return &sharedRead{result: res, sent: sent}
 	case lead:
 		q.lead(q.ctx, []*flight{f})
-		return &sighting{result: f.result, sent: q.began}
+		return &sharedRead{result: f.result, sent: q.began}
 	}
 	_, sent := q.flights.boundTo(f)
-	return &sighting{result: f.wait(q.ctx), sent: sent}
+	return &sharedRead{result: f.wait(q.ctx), sent: sent}
 }
 
 // lead reads flights in one round trip and ends them, whatever happens.
@@ -209,7 +209,7 @@ func (c *Cache) finished(r *Resource, key string, res *result, flags uint8) {
 
 // settle turns what the shared tier holds into an answer, or says that the
 // key has to be read again.
-func (q *query) settle(seen sighting) (a Answer, again bool, err error) {
+func (q *query) resolve(seen sharedRead) (a Answer, again bool, err error) {
 	switch {
 	case errors.Is(seen.err, ErrTimeout):
 		return Answer{}, false, seen.err
@@ -219,7 +219,7 @@ func (q *query) settle(seen sighting) (a Answer, again bool, err error) {
 		a, err = q.withoutShared(seen.err)
 		return a, false, err
 	case seen.entry != nil:
-		return q.found(seen.result), false, nil
+		return q.fromShared(seen.result), false, nil
 	case seen.State == shared.Lease:
 		return q.meetLease(seen)
 	case seen.State == shared.Guard:
@@ -239,13 +239,13 @@ func (q *query) settle(seen sighting) (a Answer, again bool, err error) {
 }
 
 // found answers with a value of the shared tier.
-func (q *query) found(res result) Answer {
+func (q *query) fromShared(res result) Answer {
 	a := q.answer(res.entry, q.shared)
 	a.TTL, a.Stored, a.absent = res.TTL, res.stored, res.State == shared.Absent
 	if res.entry.Untracked() {
 		a.Detail = "untracked"
 	}
-	if !res.stored && res.TTL > 0 && res.TTL < q.r.lead(res.entry.Missing()) && q.TakeRefresh(q.r, res.entry) {
+	if !res.stored && res.TTL > 0 && res.TTL < q.r.refreshAhead(res.entry.Missing()) && q.TakeRefresh(q.r, res.entry) {
 		q.Refresh(q.r, q.key, q.args, res.entry) // what memory does not keep is due by what the shared tier says
 	}
 	return a
@@ -255,7 +255,7 @@ func (q *query) found(res result) Answer {
 // process and its lease was seen standing after this reader came: then the
 // load began after every write that this reader may have heard of was
 // guarded.
-func (q *query) meetLease(seen sighting) (Answer, bool, error) {
+func (q *query) meetLease(seen sharedRead) (Answer, bool, error) {
 	if q.waited > q.settings.Load().Wait {
 		if seen.TTL == 0 { // somebody took its expiry away (PERSIST): nobody will ever fill it
 			return q.loadLeased([]byte(seen.Text))
@@ -272,13 +272,13 @@ func (q *query) meetLease(seen sighting) (Answer, bool, error) {
 
 // meetGuard waits while the record is being written; past a bounded wait it
 // loads without storing anything.
-func (q *query) meetGuard(seen sighting) (Answer, bool, error) {
+func (q *query) meetGuard(seen sharedRead) (Answer, bool, error) {
 	if q.waited > q.settings.Load().Wait/3 {
 		if seen.TTL == 0 && q.waited > q.settings.Load().Wait {
 			return q.loadLeased([]byte(seen.Text))
 		}
 		if q.r.Records != nil && seen.TTL != 0 {
-			a, err := q.loadPast(false)
+			a, err := q.pass(false)
 			return a, false, err
 		}
 	}
@@ -286,12 +286,12 @@ func (q *query) meetGuard(seen sighting) (Answer, bool, error) {
 }
 
 // recheck is the longest a waiter relies on being told.
-const recheck = 250 * time.Millisecond
+const recheckEvery = 250 * time.Millisecond
 
 // wait waits for a change of the key, with a jittered timer for the case that
 // nobody tells, and says to read again.
-func (q *query) wait(seen sighting) (Answer, bool, error) {
-	d := recheck/2 + rand.N(recheck/2)
+func (q *query) wait(seen sharedRead) (Answer, bool, error) {
+	d := recheckEvery/2 + rand.N(recheckEvery/2)
 	w := seen.changed
 	if w == nil || w == firedWatch { // not tracked: look again soon
 		return q.await(nil, 2*time.Millisecond+rand.N(8*time.Millisecond))
@@ -352,7 +352,7 @@ func (q *query) beginWaiting() error {
 // marked, or from the source, kept for a moment and marked. A copy whose
 // lifetime was over is not worth more than the source's word.
 func (q *query) withoutShared(cause error) (Answer, error) {
-	if q.r.Records != nil && errors.Is(cause, ErrRefused) && q.refusals.allow(q.store.Now()) {
+	if q.r.Records != nil && errors.Is(cause, ErrRefused) && q.refusalLog.allow(q.store.Now()) {
 		// The reader is answered, so nobody else would tell the operator.
 		q.cfg.Log.Error("the shared tier refuses a key; its record is loaded from the source each time", "resource", q.r.Name, "key", q.key, "error", cause)
 	}
@@ -364,7 +364,7 @@ func (q *query) withoutShared(cause error) (Answer, error) {
 	if q.r.Records == nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrUnavailable, cause)
 	}
-	return q.loadPast(true)
+	return q.pass(true)
 }
 
 // stale answers from an entry that nobody vouches for any more.

@@ -23,7 +23,7 @@ import (
 // took notes how long a load was. A source that becomes slow is believed at
 // once, for a refresh that comes too late makes readers wait; one that becomes
 // fast bit by bit.
-func (r *Resource) took(d time.Duration) {
+func (r *Resource) noteLoadTime(d time.Duration) {
 	was := r.loadTime.Load()
 	r.loadTime.Store(max(int64(d), was-was/8)) // of two at once one may get lost
 }
@@ -32,7 +32,7 @@ func (r *Resource) took(d time.Duration) {
 // or the load could come too late; a load counts as a fiftieth of the lifetime
 // where it takes less, for readers of a key that is just hot come no oftener.
 // Half a lifetime at most.
-func (r *Resource) lead(missing bool) time.Duration {
+func (r *Resource) refreshAhead(missing bool) time.Duration {
 	life := r.TTL.Hot
 	if missing {
 		life = r.TTL.Missing
@@ -46,7 +46,7 @@ func (r *Resource) lead(missing bool) time.Duration {
 // lifetime may be another program's choice, and much shorter than ours.
 func (r *Resource) dueAt(sent, ends int64, missing bool) int64 {
 	half := min(sent+(ends-sent)/2, ends-2*r.loadTime.Load())
-	return max(half, ends-int64(r.lead(missing)))
+	return max(half, ends-int64(r.refreshAhead(missing)))
 }
 
 // TakeRefresh tells whether the caller, who found its entry due, is to call
@@ -78,7 +78,7 @@ func (c *Cache) refreshNow(ctx context.Context, r *Resource, key string, args so
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Lease*9/10)
 	defer cancel()
 	g := c.gateOf(r)
-	if !g.enterAtOnce() {
+	if !g.tryEnter() {
 		c.numbers.refreshes[refreshSkipped].Add(1)
 		return
 	}
@@ -98,7 +98,7 @@ func (c *Cache) refresh(ctx context.Context, g *gate, r *Resource, key string, a
 		return refreshSkipped, err
 	}
 	records, err := c.ask(ctx, g, r, []source.Args{args})
-	if misspelt(err) { // the row has another name by now, and the copy none
+	if otherName(err) { // the row has another name by now, and the copy none
 		return refreshFailed, errors.Join(err, c.Invalidate(ctx, []string{key}))
 	}
 	value, missing := memory.Null, true

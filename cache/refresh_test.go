@@ -263,7 +263,7 @@ func TestCopiesComeDueBeforeTheirEnd(t *testing.T) {
 		t.Helper()
 		distinct := map[time.Duration]bool{}
 		for range 1000 {
-			lead := r.lead(missing)
+			lead := r.refreshAhead(missing)
 			distinct[lead] = true
 			if lead < least || lead > most {
 				t.Errorf("%s: due %v before the end, want between %v and %v", name, lead, least, most)
@@ -276,11 +276,11 @@ func TestCopiesComeDueBeforeTheirEnd(t *testing.T) {
 	f("nothing loaded yet", false, 4*time.Second, 50*time.Second)
 	f("missing", true, 400*time.Millisecond, 5*time.Second)
 	for range 100 {
-		r.took(8 * time.Second)
+		r.noteLoadTime(8 * time.Second)
 	}
 	f("slow loads", false, 15*time.Second, 50*time.Second)
 	for range 100 {
-		r.took(time.Millisecond)
+		r.noteLoadTime(time.Millisecond)
 	}
 	f("fast loads again", false, 4*time.Second, 50*time.Second)
 }

@@ -277,6 +277,6 @@ func TestTheDocumentedAccountIsEnough(t *testing.T) {
 // entered is the gate of r, with a place taken.
 func entered(c *Cache, r *Resource) *gate {
 	g := c.gateOf(r)
-	g.enterAtOnce()
+	g.tryEnter()
 	return g
 }

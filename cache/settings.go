@@ -20,8 +20,8 @@ type Settings struct {
 // way may see some old and some new. A smaller budget is kept when Reconfigure
 // returns; a smaller MaxLoads as soon as enough of the loads at work are done.
 func (c *Cache) Reconfigure(s Settings) {
-	c.retuning.Lock()
-	defer c.retuning.Unlock()
+	c.reconfiguring.Lock()
+	defer c.reconfiguring.Unlock()
 	c.settings.Store(&s)
 	c.apply(&s)
 	c.gates.Range(func(_, g any) bool {

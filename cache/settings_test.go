@@ -41,15 +41,15 @@ func TestASmallerBudgetIsKept(t *testing.T) {
 // TestALineChangesItsSize: places come at once, and go when they are free, and
 // however often their number changes, just as many can be at work.
 func TestALineChangesItsSize(t *testing.T) {
-	l := newLine(2, patience, memory.NewClock())
+	l := newQueue(2, patience, memory.NewClock())
 	fill := func(want int) {
 		t.Helper()
 		for n := range want {
-			if !l.enterAtOnce() {
+			if !l.tryEnter() {
 				t.Fatalf("there are %d places, want %d", n, want)
 			}
 		}
-		if l.enterAtOnce() {
+		if l.tryEnter() {
 			t.Fatalf("there are more than %d places", want)
 		}
 	}
@@ -84,7 +84,7 @@ func TestALineChangesItsSize(t *testing.T) {
 // TestAPlaceIsNotLost when whoever waits for it gives up in the moment in which it
 // is given: many times over, and then all places are there.
 func TestAPlaceIsNotLost(t *testing.T) {
-	l := newLine(2, patience, memory.NewClock())
+	l := newQueue(2, patience, memory.NewClock())
 	var all sync.WaitGroup
 	for n := range 8 {
 		all.Go(func() {
@@ -99,13 +99,13 @@ func TestAPlaceIsNotLost(t *testing.T) {
 	}
 	all.Wait()
 	free := 0
-	for l.enterAtOnce() {
+	for l.tryEnter() {
 		free++
 	}
 	if free != 2 {
 		t.Errorf("there are %d places, want 2", free)
 	}
-	if l.queue.Len() != 0 || l.queued.Load() != 0 {
+	if l.waiters.Len() != 0 || l.queued.Load() != 0 {
 		t.Error("somebody is left in the queue")
 	}
 }
@@ -113,8 +113,8 @@ func TestAPlaceIsNotLost(t *testing.T) {
 // TestAChangedWaitHoldsForThoseWhoCome.
 func TestAChangedWaitHoldsForThoseWhoCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLine(1, time.Hour, memory.NewClock())
-		if !l.enterAtOnce() {
+		l := newQueue(1, time.Hour, memory.NewClock())
+		if !l.tryEnter() {
 			t.Fatal("no place")
 		}
 		l.wait.Store(int64(time.Second))

@@ -37,7 +37,7 @@ func (c *Cache) Stats() Stats {
 		MissingEntries: sizes.MissingEntries, MissingBytes: sizes.MissingBytes, Invalidations: s.Invalidations.Load(), LostCanaries: s.LostCanaries.Load(),
 		LeaseWaits: c.numbers.leaseWaits.Load(), Stale: c.numbers.stale.Load(), NotJSON: c.numbers.notJSON.Load(),
 		Unconfirmed: c.writes.unconfirmed.Load(), Restored: c.writes.restored.Load(), Queued: c.queued(), Waiting: c.waiting.Load(),
-		Counting: c.tallies.waiting.Load(),
+		Counting: c.counters.waiting.Load(),
 	}
 }
 
@@ -54,7 +54,7 @@ func (c *Cache) queued() (n int64) {
 // because it kept failing.
 func (c *Cache) BreakerOpen(source string, opened any) bool {
 	g, ok := c.gates.Load(gateKey{source, opened})
-	return ok && g.(*gate).refuses() != nil
+	return ok && g.(*gate).checkBreaker() != nil
 }
 
 // numbers are what the cache counts beside the store.
@@ -87,9 +87,9 @@ func (n *numbers) of(r *Resource) *[len(LoadResults)]atomic.Int64 {
 func (n *numbers) loaded(r *Resource, records [][]byte, err error) {
 	counts := n.of(r)
 	switch {
-	case misspelt(err) && records == nil: // there is no record of that name
+	case otherName(err) && records == nil: // there is no record of that name
 		counts[loadMissing].Add(1)
-	case err != nil && !misspelt(err):
+	case err != nil && !otherName(err):
 		counts[loadError].Add(1)
 	}
 	for _, record := range records {

@@ -50,7 +50,7 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	// A source that is known to be away is not written to: the guard would take
 	// the place of a copy that can still be served.
 	g := w.gateOf(w.r)
-	if err := g.refuses(); err != nil {
+	if err := g.checkBreaker(); err != nil {
 		return nil, fmt.Errorf("write refused: %w", err)
 	}
 	// A place first: a guard keeps readers waiting from the moment it stands.
@@ -96,7 +96,7 @@ func (w *writer) commit(ctx context.Context, change source.Change) ([]byte, erro
 	err := change.Commit(committing)
 	switch {
 	case errors.Is(err, source.ErrUnknownOutcome):
-		w.writes.leave(w.openWrite, change)
+		w.writes.markUnconfirmed(w.openWrite, change)
 		w.flights.Changed(w.key)
 		return nil, fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	case err != nil:
@@ -131,7 +131,7 @@ func (w *writer) unguard(record []byte) error {
 	w.writes.unguarding(w.openWrite)
 	err := w.tier.Unguard(ctx, w.key, w.token, record, w.lifetime(w.r, w.key, false))
 	if err != nil {
-		w.writes.leave(w.openWrite, nil)
+		w.writes.markUnconfirmed(w.openWrite, nil)
 	}
 	w.flights.Changed(w.key)
 	return err

@@ -177,7 +177,7 @@ func (p *pulse) hangUp() {
 }
 
 func (p *pulse) check(within time.Duration) error {
-	if err := p.app.cache.Pulse(); err != nil {
+	if err := p.app.cache.ProbeMemory(); err != nil {
 		return fmt.Errorf("using the memory tier: %w", err)
 	}
 	p.app.public.watched.Conns()

@@ -11,24 +11,24 @@ import (
 // pastLine is the queue of one key's loads that no lease covers: one runs,
 // one forms. A reader may join only the one that has not begun, because what
 // the running one has read may be older than this reader's request.
-type pastLine struct{ running, forming *load }
+type passes struct{ running, forming *load }
 
 // pastKey names a line. Answers have a resource's shape, so resources do not share one.
-type pastKey struct {
+type passKey struct {
 	resource *Resource
 	key      string
 }
 
-func (q *query) pastKey() pastKey { return pastKey{q.r, q.key} }
+func (q *query) passKey() passKey { return passKey{q.r, q.key} }
 
 // loadPast loads without a lease and stores nothing in the shared tier: past
 // a guard, while a write is unconfirmed, or (untracked) with the shared tier
 // away; then memory keeps the answer for memory.untracked_ttl.
-func (q *query) loadPast(untracked bool) (Answer, error) {
+func (q *query) pass(untracked bool) (Answer, error) {
 	for {
-		l, mine, before := q.joinPast()
+		l, mine, before := q.joinPass()
 		if mine {
-			return q.runPast(l, before, untracked)
+			return q.leadPass(l, before, untracked)
 		}
 		if a, again, err := q.join(l); !again {
 			return a, err
@@ -37,9 +37,9 @@ func (q *query) loadPast(untracked bool) (Answer, error) {
 }
 
 // runPast waits for the load before it to end, closes the batch and loads.
-func (q *query) runPast(l, before *load, untracked bool) (a Answer, err error) {
+func (q *query) leadPass(l, before *load, untracked bool) (a Answer, err error) {
 	err = fmt.Errorf("%w: load was cut short", ErrUnavailable)
-	defer func() { q.endPast(l, a, err) }()
+	defer func() { q.endPass(l, a, err) }()
 	if before != nil {
 		if _, _, waitErr := q.join(before); errors.Is(waitErr, ErrOverload) || errors.Is(waitErr, ErrTimeout) && q.ctx.Err() != nil {
 			err = waitErr
@@ -51,7 +51,7 @@ func (q *query) runPast(l, before *load, untracked bool) (a Answer, err error) {
 		q.numbers.refused(q.r)
 		return a, err
 	}
-	q.beginPast(l)
+	q.startPass(l)
 	var records [][]byte
 	if records, err = q.ask(q.ctx, g, q.r, []source.Args{q.args}); err != nil {
 		return a, err
@@ -63,20 +63,20 @@ func (q *query) runPast(l, before *load, untracked bool) (a Answer, err error) {
 		a.Detail = "untracked"
 		a.Stored = q.keepUntracked(e)
 	}
-	if q.writes.has(q.key) && q.writes.upholdPast(q.ctx, q.key) != nil {
+	if q.writes.has(q.key) && q.writes.renewForPass(q.ctx, q.key) != nil {
 		// The shared tier may hold what is older than this, and nobody can be asked.
 		a.Detail = "untracked"
 	}
 	return a, nil
 }
 
-func (q *query) joinPast() (l *load, mine bool, before *load) {
-	q.past.Lock()
-	defer q.past.Unlock()
-	line := q.past.lines[q.pastKey()]
+func (q *query) joinPass() (l *load, mine bool, before *load) {
+	q.passing.Lock()
+	defer q.passing.Unlock()
+	line := q.passing.byKey[q.passKey()]
 	if line == nil {
-		line = &pastLine{}
-		q.past.lines[q.pastKey()] = line
+		line = &passes{}
+		q.passing.byKey[q.passKey()] = line
 	}
 	if line.forming != nil {
 		return line.forming, false, nil
@@ -88,16 +88,16 @@ func (q *query) joinPast() (l *load, mine bool, before *load) {
 // beginPast closes the batch: from here on readers form the next one. That is
 // after the wait for a place, so who comes during it is still served by this
 // load.
-func (q *query) beginPast(l *load) {
-	q.past.Lock()
-	defer q.past.Unlock()
-	line := q.past.lines[q.pastKey()]
+func (q *query) startPass(l *load) {
+	q.passing.Lock()
+	defer q.passing.Unlock()
+	line := q.passing.byKey[q.passKey()]
 	line.running, line.forming = l, nil
 }
 
-func (q *query) endPast(l *load, a Answer, err error) {
-	q.past.Lock()
-	line := q.past.lines[q.pastKey()]
+func (q *query) endPass(l *load, a Answer, err error) {
+	q.passing.Lock()
+	line := q.passing.byKey[q.passKey()]
 	if line.running == l {
 		line.running = nil
 	}
@@ -105,9 +105,9 @@ func (q *query) endPast(l *load, a Answer, err error) {
 		line.forming = nil
 	}
 	if line.running == nil && line.forming == nil {
-		delete(q.past.lines, q.pastKey())
+		delete(q.passing.byKey, q.passKey())
 	}
-	q.past.Unlock()
+	q.passing.Unlock()
 	l.answer, l.err = a, err
 	close(l.done)
 }

@@ -17,17 +17,17 @@ import (
 // queue will be served. How long work takes need not be known for that (it is
 // what CoDel, Nichols and Jacobson, 2012, does to packets). The number of places
 // may change while all of this goes on.
-type line struct {
+type queue struct {
 	clock  *memory.Clock
 	size   atomic.Int64 // places
 	wait   atomic.Int64 // for a place, at most; ns
 	queued atomic.Int64 // length of the queue, for metrics
 
-	mu     sync.Mutex
-	taken  int64
-	queue  list.List // of *waiter, in the order they came
-	waited int64     // how long the last one from the queue had waited; ns
-	served int64     // clock time when it got its place, or the queue began
+	mu      sync.Mutex
+	taken   int64
+	waiters list.List // of *waiter, in the order they came
+	waited  int64     // how long the last one from the queue had waited; ns
+	served  int64     // clock time when it got its place, or the queue began
 }
 
 // waiter stands in the queue since it came.
@@ -39,8 +39,8 @@ type waiter struct {
 // queuePerPlace bounds how many may wait for each that is at work.
 const queuePerPlace = 16
 
-func newLine(places int, wait time.Duration, c *memory.Clock) *line {
-	l := &line{clock: c}
+func newQueue(places int, wait time.Duration, c *memory.Clock) *queue {
+	l := &queue{clock: c}
 	l.size.Store(int64(places))
 	l.wait.Store(int64(wait))
 	return l
@@ -48,7 +48,7 @@ func newLine(places int, wait time.Duration, c *memory.Clock) *line {
 
 // resize changes the number of places. New ones go to those who wait; where there
 // are fewer, work under way is finished first.
-func (l *line) resize(places int) {
+func (l *queue) resize(places int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.size.Store(int64(places))
@@ -57,8 +57,8 @@ func (l *line) resize(places int) {
 
 // enter takes a place, waiting for it as long as the line and ctx allow. Who
 // has entered must leave.
-func (l *line) enter(ctx context.Context) error {
-	place, err := l.queueUp()
+func (l *queue) enter(ctx context.Context) error {
+	place, err := l.join()
 	if place == nil {
 		return err
 	}
@@ -79,43 +79,43 @@ func (l *line) enter(ctx context.Context) error {
 // queueUp takes a place if there is one, then it returns nil, or one in the queue,
 // unless that is too long or too slow. All of it is one step, or the first of a
 // new queue could be judged by how long the last one had taken.
-func (l *line) queueUp() (place *list.Element, err error) {
+func (l *queue) join() (place *list.Element, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.enterLocked() {
 		return nil, nil
 	}
 	came := l.clock.Now()
-	if l.queue.Len() == 0 {
+	if l.waiters.Len() == 0 {
 		l.waited, l.served = 0, came
 	}
 	size, wait := l.size.Load(), time.Duration(l.wait.Load())
-	if most := queuePerPlace * size; int64(l.queue.Len()) >= most {
+	if most := queuePerPlace * size; int64(l.waiters.Len()) >= most {
 		return nil, fmt.Errorf("%w: %d wait already (load.max_concurrent = %d)", ErrOverload, most, size)
 	}
 	if head := time.Duration(max(l.waited, came-l.served)); head > wait/2 {
 		return nil, fmt.Errorf("%w: others have waited for %v already (load.wait = %v, load.max_concurrent = %d)", ErrOverload, head.Round(time.Millisecond), wait, size)
 	}
-	place = l.queue.PushBack(&waiter{came, make(chan struct{})})
-	l.queued.Store(int64(l.queue.Len()))
+	place = l.waiters.PushBack(&waiter{came, make(chan struct{})})
+	l.queued.Store(int64(l.waiters.Len()))
 	return place, nil
 }
 
-func (l *line) enterAtOnce() bool {
+func (l *queue) tryEnter() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.enterLocked()
 }
 
-func (l *line) enterLocked() bool {
-	if l.queue.Len() > 0 || l.taken >= l.size.Load() {
+func (l *queue) enterLocked() bool {
+	if l.waiters.Len() > 0 || l.taken >= l.size.Load() {
 		return false
 	}
 	l.taken++
 	return true
 }
 
-func (l *line) leave() {
+func (l *queue) leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.taken--
@@ -124,7 +124,7 @@ func (l *line) leave() {
 
 // giveUp takes one who waits out of the queue, or gives back the place that it
 // was given in this very moment.
-func (l *line) giveUp(e *list.Element) {
+func (l *queue) giveUp(e *list.Element) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
@@ -132,20 +132,20 @@ func (l *line) giveUp(e *list.Element) {
 		l.taken--
 		l.admitLocked()
 	default:
-		l.queue.Remove(e)
-		l.queued.Store(int64(l.queue.Len()))
+		l.waiters.Remove(e)
+		l.queued.Store(int64(l.waiters.Len()))
 	}
 }
 
 // admitLocked gives places to those who have waited longest.
-func (l *line) admitLocked() {
+func (l *queue) admitLocked() {
 	for l.taken < l.size.Load() {
-		first := l.queue.Front()
+		first := l.waiters.Front()
 		if first == nil {
 			return
 		}
-		w := l.queue.Remove(first).(*waiter)
-		l.queued.Store(int64(l.queue.Len()))
+		w := l.waiters.Remove(first).(*waiter)
+		l.queued.Store(int64(l.waiters.Len()))
 		l.taken++
 		l.served = l.clock.Now()
 		l.waited = l.served - w.came

@@ -42,9 +42,9 @@ type openWrites struct {
 	unconfirmed atomic.Int64 // how many; has answers without the lock
 	restored    atomic.Int64 // guards set anew, ever
 
-	mu   sync.Mutex
-	all  map[*openWrite]struct{}
-	past map[string][]*openWrite // the unconfirmed ones by key
+	mu    sync.Mutex
+	all   map[*openWrite]struct{}
+	byKey map[string][]*openWrite // the unconfirmed ones by key
 }
 
 // openWrite is one write on its way. Its fields are guarded by openWrites.mu, but for
@@ -53,13 +53,13 @@ type openWrite struct {
 	r          *Resource
 	key, token string
 
-	stage   writeStage
-	renewed time.Time               // when the guard was last known to stand, at least
-	abort   context.CancelCauseFunc // ends the transaction
-	change  source.Change           // asked for its outcome, while that is unknown
-	blind   time.Time               // when to stop waiting for a database that cannot tell
-	left    bool                    // unconfirmed
-	touched bool                    // its guard was set anew while it was taken out
+	stage        writeStage
+	renewed      time.Time               // when the guard was last known to stand, at least
+	abort        context.CancelCauseFunc // ends the transaction
+	change       source.Change           // asked for its outcome, while that is unknown
+	giveUpAt     time.Time               // when to stop waiting for a database that cannot tell
+	unconfirmed  bool                    // unconfirmed
+	restoredLate bool                    // its guard was set anew while it was taken out
 }
 
 // writeStage is how far a write has come.
@@ -79,12 +79,12 @@ const maxWrites = 4096
 const (
 	retryEvery = 200 * time.Millisecond
 	// settleGrace is how long the end of the process waits for outcomes.
-	settleGrace = 5 * time.Second
+	closeGrace = 5 * time.Second
 )
 
 func (u *openWrites) prepare(c *Cache) {
 	u.cache, u.log = c, c.cfg.Log
-	u.all, u.past = map[*openWrite]struct{}{}, map[string][]*openWrite{}
+	u.all, u.byKey = map[*openWrite]struct{}{}, map[string][]*openWrite{}
 }
 
 func (u *openWrites) start() {
@@ -105,8 +105,8 @@ func (u *openWrites) start() {
 			}
 		})
 	}
-	every(max(c.cfg.Lease/16, time.Millisecond), u.renew)
-	every(retryEvery, u.settle)
+	every(max(c.cfg.Lease/16, time.Millisecond), u.renewDue)
+	every(retryEvery, u.retryUnconfirmed)
 }
 
 // close waits a while for the outcomes that are still unknown. What is left then
@@ -116,7 +116,7 @@ func (u *openWrites) close() {
 	if u.stop == nil { // nothing was started
 		return
 	}
-	grace := time.NewTimer(min(settleGrace, u.cache.cfg.Lease))
+	grace := time.NewTimer(min(closeGrace, u.cache.cfg.Lease))
 	defer grace.Stop()
 	tick := time.NewTicker(retryEvery / 10)
 	defer tick.Stop()
@@ -135,7 +135,7 @@ func (u *openWrites) close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), u.cache.cfg.Lease/4)
 	defer cancel()
-	u.uphold(ctx, left)
+	u.renewGuards(ctx, left)
 	u.log.Warn("the process ends before the outcome of writes is known: should the database commit them later than their guards stand, "+
 		"older copies may be served for up to ttl.cold", "writes", len(left), "guards_stand", u.cache.cfg.Lease)
 }
@@ -180,14 +180,14 @@ func (u *openWrites) unguarding(w *openWrite) {
 
 // leave makes a write unconfirmed: of unknown outcome with change, else with a guard
 // that is still to be taken out.
-func (u *openWrites) leave(w *openWrite, change source.Change) {
+func (u *openWrites) markUnconfirmed(w *openWrite, change source.Change) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	w.stage, w.change, w.left = decided, change, true
+	w.stage, w.change, w.unconfirmed = decided, change, true
 	if change != nil {
-		w.stage, w.blind = undecided, time.Now().Add(2*u.cache.cfg.Lease)
+		w.stage, w.giveUpAt = undecided, time.Now().Add(2*u.cache.cfg.Lease)
 	}
-	u.past[w.key] = append(u.past[w.key], w)
+	u.byKey[w.key] = append(u.byKey[w.key], w)
 	u.unconfirmed.Add(1)
 }
 
@@ -196,7 +196,7 @@ func (u *openWrites) leave(w *openWrite, change source.Change) {
 func (u *openWrites) end(w *openWrite) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !w.left {
+	if !w.unconfirmed {
 		delete(u.all, w)
 	}
 }
@@ -206,15 +206,15 @@ func (u *openWrites) end(w *openWrite) {
 func (u *openWrites) confirmed(w *openWrite) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if w.touched {
-		w.touched = false
+	if w.restoredLate {
+		w.restoredLate = false
 		return false
 	}
 	delete(u.all, w)
-	if left := slices.DeleteFunc(u.past[w.key], func(other *openWrite) bool { return other == w }); len(left) > 0 {
-		u.past[w.key] = left
+	if left := slices.DeleteFunc(u.byKey[w.key], func(other *openWrite) bool { return other == w }); len(left) > 0 {
+		u.byKey[w.key] = left
 	} else {
-		delete(u.past, w.key)
+		delete(u.byKey, w.key)
 	}
 	u.unconfirmed.Add(-1)
 	return true
@@ -227,7 +227,7 @@ func (u *openWrites) has(key string) bool {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.past[key]) > 0
+	return len(u.byKey[key]) > 0
 }
 
 // awaits tells whether the outcome of a write to this source is unknown.
@@ -261,11 +261,11 @@ func (u *openWrites) due(age time.Duration) (all []*openWrite) {
 
 // renew prolongs all guards that have less than three quarters of their lifetime
 // left, in one round trip. Those that fail are tried again at the next tick.
-func (u *openWrites) renew(ctx context.Context) {
+func (u *openWrites) renewDue(ctx context.Context) {
 	if list := u.due(u.cache.cfg.Lease / 4); len(list) > 0 {
 		ctx, cancel := context.WithTimeout(ctx, u.cache.cfg.Lease/4)
 		defer cancel()
-		u.uphold(ctx, list)
+		u.renewGuards(ctx, list)
 	}
 }
 
@@ -273,7 +273,7 @@ var errGuardLost = errors.New("the guard was lost while the transaction ran")
 
 // uphold prolongs guards or sets them anew, and ends the transactions of those
 // that must not go on. It returns the first error.
-func (u *openWrites) uphold(ctx context.Context, list []*openWrite) (first error) {
+func (u *openWrites) renewGuards(ctx context.Context, list []*openWrite) (first error) {
 	if len(list) == 0 {
 		return nil
 	}
@@ -294,7 +294,7 @@ func (u *openWrites) uphold(ctx context.Context, list []*openWrite) (first error
 			u.restored.Add(1)
 			u.cache.flights.Changed(guards[i].Key)
 		}
-		if u.note(list[i], got, asked) {
+		if u.noteRenewal(list[i], got, asked) {
 			if err := u.cache.tier.Unguard(ctx, guards[i].Key, guards[i].Token, nil, 0); err == nil { // else it expires
 				u.cache.flights.Changed(guards[i].Key)
 			}
@@ -306,7 +306,7 @@ func (u *openWrites) uphold(ctx context.Context, list []*openWrite) (first error
 // note returns true for a guard that was set anew and may not have been lost, but
 // taken out, by the unguard of its write which has overtaken the round. Where that
 // has not been confirmed yet, it is done once more by who does it.
-func (u *openWrites) note(w *openWrite, got shared.Renewal, asked time.Time) (stray bool) {
+func (u *openWrites) noteRenewal(w *openWrite, got shared.Renewal, asked time.Time) (stray bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
@@ -319,17 +319,17 @@ func (u *openWrites) note(w *openWrite, got shared.Renewal, asked time.Time) (st
 		return false
 	}
 	_, open := u.all[w]
-	w.touched = true
-	return !open || !w.left
+	w.restoredLate = true
+	return !open || !w.unconfirmed
 }
 
 // upholdPast is for a read past both tiers, between its load and its answer: who has
 // read the record of a commit knows of it, so nothing older may come from anywhere
 // after that. The guards stand or are set anew, which removes what was filled from
 // before the commit.
-func (u *openWrites) upholdPast(ctx context.Context, key string) error {
+func (u *openWrites) renewForPass(ctx context.Context, key string) error {
 	u.mu.Lock()
-	all := slices.Clone(u.past[key])
+	all := slices.Clone(u.byKey[key])
 	u.mu.Unlock()
-	return u.uphold(ctx, all)
+	return u.renewGuards(ctx, all)
 }

@@ -13,8 +13,8 @@ import (
 )
 
 func TestALine(t *testing.T) {
-	l := newLine(1, patience, memory.NewClock())
-	if err := l.enter(within(t)); err != nil || l.enterAtOnce() {
+	l := newQueue(1, patience, memory.NewClock())
+	if err := l.enter(within(t)); err != nil || l.tryEnter() {
 		t.Fatalf("entering: %v, and then there is another place", err)
 	}
 	entered := make(chan error)
@@ -40,7 +40,7 @@ func TestALine(t *testing.T) {
 func TestALineUnderOverload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const places, wait, work = 4, time.Second, 20 * time.Millisecond
-		l := newLine(places, wait, memory.NewClock())
+		l := newQueue(places, wait, memory.NewClock())
 		var mu sync.Mutex
 		var all sync.WaitGroup
 		served, refused, late := 0, 0, 0
@@ -93,7 +93,7 @@ func TestALineUnderOverload(t *testing.T) {
 func TestALineThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const wait = time.Second
-		l := newLine(1, wait, memory.NewClock())
+		l := newQueue(1, wait, memory.NewClock())
 		if err := l.enter(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -8,22 +8,22 @@ import (
 )
 
 // pulseResource owns the values that Pulse puts into memory.
-var pulseResource = NewResource("", "", Lifetimes{}, nil)
+var probeResource = NewResource("", "", Lifetimes{}, nil)
 
-const pulsePrefix = "hearth:pulse:"
+const probePrefix = "hearth:pulse:"
 
 // Pulse puts a value of its own into memory, takes it out the way a request
 // does, and removes it: proof for a watchdog that the tier is not stuck. Another
 // key each time, so that sooner or later every lock is asked for. It touches
 // neither the shared tier nor the source. If the tier is stuck, it hangs.
-func (c *Cache) Pulse() error {
+func (c *Cache) ProbeMemory() error {
 	now := c.store.Now()
-	key := pulsePrefix + strconv.FormatUint(c.pulses.Add(1), 10)
+	key := probePrefix + strconv.FormatUint(c.probed.Add(1), 10)
 	sh := c.flights.shard(key)
 	sh.mu.Lock()
-	kept := c.store.Keep(memory.NewEntry(pulseResource.Shape, key, memory.Null, 0), c.local, 0, now+int64(c.cfg.LinkTimeout), memory.Never)
+	kept := c.store.Keep(memory.NewEntry(probeResource.Shape, key, memory.Null, 0), c.local, 0, now+int64(c.cfg.LinkTimeout), memory.Never)
 	sh.mu.Unlock()
-	e := c.store.Find(pulseResource.Shape, []byte(key))
+	e := c.store.Find(probeResource.Shape, []byte(key))
 	sh.mu.Lock()
 	c.store.Drop(key, nil)
 	sh.mu.Unlock()
@@ -34,7 +34,7 @@ func (c *Cache) Pulse() error {
 		return nil
 	case string(e.Data()) != string(memory.Null):
 		return errors.New("another value came out than was put in")
-	case c.store.Find(pulseResource.Shape, []byte(key)) != nil:
+	case c.store.Find(probeResource.Shape, []byte(key)) != nil:
 		return errors.New("the value was not removed")
 	}
 	return nil

@@ -15,9 +15,9 @@ import (
 //
 // Nobody joins a command that is on its way. So a count is never older than the
 // call that asked for it, and whoever has counted finds himself in it.
-type tallies struct {
+type counters struct {
 	sync.Mutex
-	rounds  map[tallyKey]*round // has the key while somebody runs it; nil: nobody gathers
+	rounds  map[counterKey]*round // has the key while somebody runs it; nil: nobody gathers
 	closed  bool
 	runners sync.WaitGroup
 
@@ -26,7 +26,7 @@ type tallies struct {
 
 // tallyKey names what is asked. Counting and reading wait for each other
 // nowhere: a read that is sent after an increment was acknowledged sees it.
-type tallyKey struct {
+type counterKey struct {
 	key string
 	add bool
 }
@@ -45,26 +45,26 @@ type round struct {
 // error, also that of a caller out of time, leaves open whether it has counted;
 // it is never repeated.
 func (c *Cache) Increment(ctx context.Context, key string) (int64, error) {
-	return c.tally(ctx, tallyKey{key, true})
+	return c.takePart(ctx, counterKey{key, true})
 }
 
 // Count returns the number at key as it is at some moment after the call, 0 if
 // there is none.
 func (c *Cache) Count(ctx context.Context, key string) (int64, error) {
-	return c.tally(ctx, tallyKey{key, false})
+	return c.takePart(ctx, counterKey{key, false})
 }
 
 // tally takes part in the next command of its kind.
-func (c *Cache) tally(ctx context.Context, k tallyKey) (int64, error) {
+func (c *Cache) takePart(ctx context.Context, k counterKey) (int64, error) {
 	if err := ctx.Err(); err != nil { // it would count for an answer that nobody gets
 		return 0, fmt.Errorf("%w: counting: %w", ErrTimeout, err)
 	}
-	r, place := c.gather(k)
+	r, place := c.joinRound(k)
 	if r == nil {
 		return 0, fmt.Errorf("%w: counting: %w", ErrUnavailable, context.Cause(c.life))
 	}
-	c.tallies.waiting.Add(1)
-	defer c.tallies.waiting.Add(-1)
+	c.counters.waiting.Add(1)
+	defer c.counters.waiting.Add(-1)
 	select {
 	case <-r.done:
 	case <-ctx.Done(): // the others are none the worse for it
@@ -83,8 +83,8 @@ func (c *Cache) tally(ctx context.Context, k tallyKey) (int64, error) {
 // one. If nothing of the kind is on its way, it is sent at once, by a goroutine of
 // its own: a command that carries many must not end with one caller's deadline.
 // The round is nil once the cache is being closed.
-func (c *Cache) gather(k tallyKey) (r *round, place int64) {
-	t := &c.tallies
+func (c *Cache) joinRound(k counterKey) (r *round, place int64) {
+	t := &c.counters
 	t.Lock()
 	defer t.Unlock()
 	if t.closed {
@@ -103,8 +103,8 @@ func (c *Cache) gather(k tallyKey) (r *round, place int64) {
 }
 
 // runTally sends round after round until nobody gathers any more.
-func (c *Cache) runTally(k tallyKey) {
-	for r := c.tallies.seal(k); r != nil; r = c.tallies.seal(k) {
+func (c *Cache) runTally(k counterKey) {
+	for r := c.counters.seal(k); r != nil; r = c.counters.seal(k) {
 		r.last, r.err = c.sendTally(k, r.callers)
 		close(r.done)
 	}
@@ -112,7 +112,7 @@ func (c *Cache) runTally(k tallyKey) {
 
 // seal ends the gathering of k's round, which is then to be sent. nil means that
 // there is none, and that the next caller has to see to it himself.
-func (t *tallies) seal(k tallyKey) *round {
+func (t *counters) seal(k counterKey) *round {
 	t.Lock()
 	defer t.Unlock()
 	r := t.rounds[k]
@@ -126,7 +126,7 @@ func (t *tallies) seal(k tallyKey) *round {
 
 // sendTally asks the shared tier once for all callers. A panic becomes their error:
 // they wait for its end, and the goroutine may have no other guard.
-func (c *Cache) sendTally(k tallyKey, callers int64) (n int64, err error) {
+func (c *Cache) sendTally(k counterKey, callers int64) (n int64, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in the shared tier: %v\n%s", p, debug.Stack())
@@ -143,7 +143,7 @@ func (c *Cache) sendTally(k tallyKey, callers int64) (n int64, err error) {
 
 // close refuses further callers and waits for the commands on their way. The
 // cache's life has ended, so those who have gathered get an error at once.
-func (t *tallies) close() {
+func (t *counters) close() {
 	t.Lock()
 	t.closed = true
 	t.Unlock()

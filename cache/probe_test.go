@@ -7,7 +7,7 @@ func TestPulse(t *testing.T) {
 	c := openFile(t, func(cfg *setup) { cfg.Budget = 1 << 20 })
 	before := c.Stats()
 	for range 10_000 {
-		if err := c.Pulse(); err != nil {
+		if err := c.ProbeMemory(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -23,7 +23,7 @@ func TestNoPulseWhileAShardIsStuck(t *testing.T) {
 		c.flights.shards[i].mu.Lock()
 	}
 	felt := make(chan error, 1)
-	go func() { felt <- c.Pulse() }()
+	go func() { felt <- c.ProbeMemory() }()
 	select {
 	case err := <-felt:
 		t.Errorf("a pulse although every shard is locked: %v", err)
