@@ -58,6 +58,7 @@ func strangers(own ...string) map[int][]string {
 // TestTokensGuardTheProgram asks the program itself: each operation of its own
 // OpenAPI document, and each path of the admin listener.
 func TestTokensGuardTheProgram(t *testing.T) {
+	t.Parallel()
 	l := listenWith(t, launch.Demo(t)+tokens)
 	ask := func(listener, method, path, field string) int {
 		t.Helper()
@@ -137,6 +138,7 @@ func (l listeners) operations(t *testing.T) (writes, reads [][2]string) {
 // TestReboundPagesMustNotWrite asks the program as a page would whose own name
 // has been made to resolve to 127.0.0.1.
 func TestReboundPagesMustNotWrite(t *testing.T) {
+	t.Parallel()
 	l := listenWith(t, strings.Replace(launch.Demo(t), "admin_hosts = []", `admin_hosts = ["app.test"]`, 1))
 	for _, c := range []struct {
 		fields string
@@ -159,6 +161,7 @@ func TestReboundPagesMustNotWrite(t *testing.T) {
 // escaped, and looks for them where they would do harm: in the answer's header,
 // in the log, among the commands that reach Redis.
 func TestNothingIsInjected(t *testing.T) {
+	t.Parallel()
 	redis := testkit.Redis(t)
 	l := listenWith(t, strings.Replace(launch.Demo(t), `origins = ["*"]`, `origins = ["https://app.test"]`, 1),
 		"HEARTH_REDIS_URL="+redis.URL(), "HEARTH_LOG_ACCESS_SAMPLE=1")
@@ -211,6 +214,7 @@ func TestNothingIsInjected(t *testing.T) {
 // decoded them, and has more than what it is asked for. No spelling of an id leads
 // there, and nothing is kept of the attempt.
 func TestAnOriginIsAskedInItsPlace(t *testing.T) {
+	t.Parallel()
 	var asked, strayed atomic.Int64
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)

@@ -43,6 +43,7 @@ func value(v int64) string { return fmt.Sprintf(`{"v":%d}`, v) }
 // from memory: promise C3. From the moment when link_timeout has passed since
 // the last sign of life no unmarked answer may come.
 func TestSilentLink(t *testing.T) {
+	t.Parallel()
 	redis := testkit.Redis(t)
 	in := demo(t, redis)
 	redis.Do("SET", "item:1", value(1))
@@ -75,6 +76,7 @@ func TestSilentLink(t *testing.T) {
 // invalidations wait in the socket, then lets it go on. What it answers from
 // then on must be marked or new: the request's clock is read after it arrived.
 func TestFrozenProcess(t *testing.T) {
+	t.Parallel()
 	redis := testkit.Redis(t)
 	in := demo(t, redis, "HEARTH_MEMORY_LINK_TIMEOUT=500ms")
 	const keys = 50
@@ -226,6 +228,7 @@ func (w *watcher) await(v int64, acknowledged time.Time) time.Duration {
 // Whatever spelling is asked for, where and when, nobody is served a copy of
 // the row that a write has not reached, and Redis has one key for it.
 func TestOneNameInAFleet(t *testing.T) {
+	t.Parallel()
 	redis, post := testkit.Redis(t), testkit.Postgres(t)
 	post.Exec(`CREATE EXTENSION citext;
 		CREATE TABLE people (email citext PRIMARY KEY, name text);

@@ -22,6 +22,7 @@ const (
 // TestHTTPDocument holds the tables of docs/http.md against the corpus that
 // TestHTTP plays, so that the page says what the program does.
 func TestHTTPDocument(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(launch.Root(t), "docs", "http.md")
 	page, err := os.ReadFile(path)
 	if err != nil {

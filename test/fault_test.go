@@ -17,6 +17,7 @@ import (
 // what passes: the one is 500 and takes nothing else away, the other is tried
 // again and then 503.
 func TestFaultsAreNamedRightly(t *testing.T) {
+	t.Parallel()
 	pg := testkit.Postgres(t)
 	pg.Exec(`CREATE TABLE towns (id integer PRIMARY KEY); INSERT INTO towns VALUES (1);
 		CREATE TABLE people (id integer PRIMARY KEY, name text, town integer REFERENCES towns (id)); INSERT INTO people VALUES (1, 'a', 1), (2, 'b', 1), (3, 'c', 1);

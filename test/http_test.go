@@ -69,6 +69,7 @@ const canary = "GET /canary HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n
 
 // TestHTTP plays testdata/http against the program, byte for byte.
 func TestHTTP(t *testing.T) {
+	t.Parallel()
 	l := listen(t, "HEARTH_SERVER_READ_TIMEOUT=3s", "HEARTH_SERVER_MAX_BODY=1MiB")
 	await(t, "memory answers", func() bool { return l.Get("/user/1").FromMemory() })
 	post := map[string]string{"public": "/batch_process", "admin": "/api/invalidate"}

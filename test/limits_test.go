@@ -34,6 +34,7 @@ func limited(tb testing.TB, files int, env ...string) *launch.Instance {
 // left to accept one with. Those it has are still answered, and when the others
 // go it accepts again, all by itself.
 func TestDescriptorsRunOut(t *testing.T) {
+	t.Parallel()
 	const files = 64
 	in := limited(t, files)
 	regular := in.MustDial()
@@ -91,6 +92,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 // have: it is told so as it would be told anything else, at once, and the
 // others go on.
 func TestConnectionsBeyondTheLimit(t *testing.T) {
+	t.Parallel()
 	const limit = 1024 // four for each request in flight, and at least so many
 	in := limited(t, 0, "HEARTH_SERVER_MAX_IN_FLIGHT=1")
 	var inside []*launch.Conn
@@ -144,6 +146,7 @@ func crowdSize(tb testing.TB) int {
 // like, while ordinary clients use the same listener: those are all answered,
 // the crowd is cut off, and nothing stays behind.
 func TestSlowPeers(t *testing.T) {
+	t.Parallel()
 	n := crowdSize(t)
 	timeout := 2 * time.Second
 	if testkit.Long() {

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite the expected output in scripts,
 
 // atATime is how many tests run at a time: they wait for timeouts, leases and other
 // programs for most of their time, so more than there are processors.
-const atATime = "6"
+const atATime = "4"
 
 func TestMain(m *testing.M) { launch.Main(waitingTests{m}) }
 

@@ -229,6 +229,7 @@ func labelNames(m *dto.Metric) (names []string) {
 
 // TestMetricsAreReadStrictly shows that readMetrics can refuse.
 func TestMetricsAreReadStrictly(t *testing.T) {
+	t.Parallel()
 	const counter = "# HELP a_total A.\n# TYPE a_total counter\n"
 	const histogram = "# HELP h H.\n# TYPE h histogram\n"
 	good := func(page string) {

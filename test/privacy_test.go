@@ -153,6 +153,7 @@ func TestFaultsHideSecrets(t *testing.T) {
 // TestSocketsAreTheServersOwn: nobody else can connect to the unix sockets that the
 // program makes, unless the configuration says so.
 func TestSocketsAreTheServersOwn(t *testing.T) {
+	t.Parallel()
 	f := func(public, admin fs.FileMode, env ...string) {
 		t.Helper()
 		in := launch.Start(t, "", env...)

@@ -138,6 +138,7 @@ const localV2 = signatureV2 + "\x20\x00\x00\x00"
 // TestProxyProtocol tells by limit and log who counts as the client: the address
 // in the header of a balancer that is trusted, and nobody else's claim.
 func TestProxyProtocol(t *testing.T) {
+	t.Parallel()
 	p := startProxied(t, `"127.0.0.1/32", "10.9.0.0/16"`)
 	const balancer = "127.0.0.1"
 	for i, row := range []struct{ name, from, header, fields, client string }{
@@ -167,6 +168,7 @@ func TestProxyProtocol(t *testing.T) {
 // TestProxyHeaderIsDemanded refuses balancers that send no header, and headers of
 // those who are no balancers.
 func TestProxyHeaderIsDemanded(t *testing.T) {
+	t.Parallel()
 	p := startProxied(t, `"127.0.0.1/32"`)
 	refused := func() int { return int(p.Metric("hearth_proxy_refused_total")) }
 	for _, row := range []struct {
@@ -197,6 +199,7 @@ func TestProxyHeaderIsDemanded(t *testing.T) {
 // trusted from now on has to send a header, who is not any more must not, and a
 // connection goes on as it began.
 func TestTrustedProxiesChange(t *testing.T) {
+	t.Parallel()
 	p := startProxied(t, `"127.0.0.1/32"`)
 	open := p.dial("127.0.0.1", headerV1("203.0.113.1"))
 	if code, err := open.get("/user/1", ""); code != http.StatusOK || err != nil {

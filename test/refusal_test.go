@@ -108,6 +108,7 @@ func (r refused) head(size int, chunked bool) string {
 // TestRefusedByTheHeader: what the header decides is answered when the header is
 // there. Nothing else is ever sent.
 func TestRefusedByTheHeader(t *testing.T) {
+	t.Parallel()
 	l := refusing(t, "HEARTH_SERVER_READ_TIMEOUT=10m") // nobody waits for that
 	for _, r := range refusedRequests {
 		for _, size := range []int{1, 100, 1 << 20, 20 << 20} {
@@ -146,6 +147,7 @@ func TestRefusedByTheHeader(t *testing.T) {
 // is little, and the next request on the connection is served, whether it comes at
 // once or in pieces.
 func TestSmallContentLeavesTheConnection(t *testing.T) {
+	t.Parallel()
 	l := refusing(t)
 	for _, r := range refusedRequests {
 		if r.want == 413 || r.want == 417 || r.want == 431 {
@@ -226,6 +228,7 @@ func timesEach() int {
 // with content of all sizes, all of it before a byte of the answer is read. Each
 // gets its answer, and readers beside them lose nothing.
 func TestAnswersReachWhoIsStillSending(t *testing.T) {
+	t.Parallel()
 	l := refusing(t)
 	var read atomic.Int64
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -266,6 +269,7 @@ func TestAnswersReachWhoIsStillSending(t *testing.T) {
 // TestAnswersReachWhoIsStillSendingElsewhere is the same through TLS, the PROXY protocol
 // and unix sockets, and for connections beyond the limit.
 func TestAnswersReachWhoIsStillSendingElsewhere(t *testing.T) {
+	t.Parallel()
 	each := func(name string, dial func() (net.Conn, error), all ...refused) {
 		t.Run(name, func(t *testing.T) {
 			for _, r := range all {
@@ -323,6 +327,7 @@ func TestAnswersReachWhoIsStillSendingElsewhere(t *testing.T) {
 // TestLateContentFindsItsAnswer: content that comes when the time for it is over is
 // dropped, and its sender finds the 408.
 func TestLateContentFindsItsAnswer(t *testing.T) {
+	t.Parallel()
 	l := listen(t, "HEARTH_SERVER_READ_TIMEOUT=100ms")
 	conn, err := l.dial("public")
 	must(t, err)
@@ -341,6 +346,7 @@ func TestLateContentFindsItsAnswer(t *testing.T) {
 // TestLargeAnswersBesideContent: a client that sends its content before it reads, and a
 // server that has a large answer, do not wait for each other.
 func TestLargeAnswersBesideContent(t *testing.T) {
+	t.Parallel()
 	l := listen(t)
 	large := `[{"id":"large","text":"` + strings.Repeat("x", 6<<20) + `"}]`
 	if got, err := l.try("public", fmt.Sprintf("POST /batch_process HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(large), large)); err != nil || got.StatusCode != 200 {

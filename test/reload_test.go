@@ -88,7 +88,7 @@ func broken(n int) string {
 // in turn: no request fails, each valid file is served once the reload is counted,
 // after each broken one the file before goes on, and at the end the process holds
 // no more than at the beginning.
-func TestReload(t *testing.T) {
+func TestReload(t *testing.T) { // not beside others, which would keep it from being a load
 	redis := testkit.Redis(t)
 	in := launch.Ready(t, reloadable(0), "HEARTH_REDIS_URL="+redis.URL(), "HEARTH_DATABASE_URL="+testkit.Postgres(t).URL())
 	load := startLoad(t, in, 8)
@@ -184,6 +184,7 @@ func (l *load) end() {
 // answered from memory after a reload, one that has changed is shaped anew, and
 // its copy in the shared tier is used again.
 func TestReloadKeepsWhatHasNotChanged(t *testing.T) {
+	t.Parallel()
 	const two = `
 [server]
 drain = "0s"
@@ -224,6 +225,7 @@ select = "SELECT id FROM users WHERE id = {id}"
 // TestReloadOfNothing: a file that is gone is a broken one, and a second signal
 // while a reload is under way is not lost.
 func TestReloadOfNothing(t *testing.T) {
+	t.Parallel()
 	in := launch.Ready(t, "[server]\ndrain = \"0s\"\n[embedded]\npath = \"tier.db\"\n")
 	must(t, os.Rename(in.File, in.File+".away"))
 	in.Reload("failed")
@@ -242,6 +244,7 @@ func TestReloadOfNothing(t *testing.T) {
 // served for the new one's. A reload that changes a statement under the same key
 // is obeyed, and the log says what that means.
 func TestAReloadDoesNotChangeTheDatabase(t *testing.T) {
+	t.Parallel()
 	config := func(file, columns string) string {
 		return `
 [server]
@@ -282,6 +285,7 @@ select = "SELECT ` + columns + ` FROM users WHERE id = {user_id}"
 // TestARestartWithAnotherDatabaseIsNoticed, and one with another statement: the copies
 // of before are still there. An account that is rotated is none of that.
 func TestARestartWithAnotherDatabaseIsNoticed(t *testing.T) {
+	t.Parallel()
 	redis := testkit.Redis(t)
 	dir := t.TempDir()
 	f := func(file, columns string, want ...string) {

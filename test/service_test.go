@@ -158,6 +158,7 @@ select = "SELECT id FROM users WHERE id = {user_id}"
 // begins and when it is over, whether it succeeds or not, and ends without the
 // delay that only a server on a socket of its own needs.
 func TestServiceManager(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	m.start("WATCHDOG_USEC=200000")
 	if code, err := m.get("/user/1"); code != http.StatusOK || err != nil {
@@ -187,6 +188,7 @@ func TestServiceManager(t *testing.T) {
 // TestNoWatchdogIsFedForOthers: what asks another process for a sign of life is
 // not meant for this one.
 func TestNoWatchdogIsFedForOthers(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	m.start("WATCHDOG_USEC=1000", "WATCHDOG_PID=1")
 	for range 100 {
@@ -203,6 +205,7 @@ func TestNoWatchdogIsFedForOthers(t *testing.T) {
 // TestWatchdogIsFedWhateverOthersDo: who holds all connections of the admin
 // listener must not get the public one restarted.
 func TestWatchdogIsFedWhateverOthersDo(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	m.start("WATCHDOG_USEC=200000")
 	for range 1100 {
@@ -234,6 +237,7 @@ func TestWatchdogIsFedWhateverOthersDo(t *testing.T) {
 // nobody is there waits in the socket's queue; whoever is connected is told to
 // come again before the connection ends. No request is refused or lost.
 func TestSocketOutlivesTheService(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	m.start()
 	var asked, failed atomic.Int64
@@ -288,6 +292,7 @@ func hanging(t *testing.T) (in *launch.Instance, file *os.File, path string) {
 // TestAStartUpIsEndedBySignals: the first in order, as far as it can be, the
 // second at once.
 func TestAStartUpIsEndedBySignals(t *testing.T) {
+	t.Parallel()
 	other := map[syscall.Signal]syscall.Signal{syscall.SIGTERM: syscall.SIGINT, syscall.SIGINT: syscall.SIGTERM}
 	for s := range other {
 		t.Run(s.String(), func(t *testing.T) {

@@ -150,6 +150,7 @@ func (s *secured) expiry() int64 {
 
 // TestTLS connects with what clients are limited to, and without TLS.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	s := startSecured(t, nil)
 	for _, row := range []struct {
 		name     string
@@ -193,6 +194,7 @@ func TestTLS(t *testing.T) {
 // writes one after the other: half of a renewal changes nothing at all, not even
 // what else the file of the configuration says.
 func TestCertificatesAreReplaced(t *testing.T) {
+	t.Parallel()
 	s := startSecured(t, nil)
 	before, _ := s.served()
 	open, err := s.visit(s.trusting())
@@ -235,6 +237,7 @@ func TestCertificatesAreReplaced(t *testing.T) {
 // TestClientCertificates lets in whom client_ca has signed, and nobody whom it
 // has not signed any more, with a ticket of an earlier session either.
 func TestClientCertificates(t *testing.T) {
+	t.Parallel()
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
 			old, next := testkit.NewAuthority(t, "old clients"), testkit.NewAuthority(t, "next clients")
@@ -305,6 +308,7 @@ func (s *secured) sent(client *http.Client) (sent bool, err error) {
 // TestDrainOverTLS ends the server under load on kept connections: what was sent
 // is answered. A client ends when it cannot connect any more.
 func TestDrainOverTLS(t *testing.T) {
+	t.Parallel()
 	s := startSecured(t, nil)
 	var answered, lost atomic.Int64
 	var ending atomic.Bool
