@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 // balancer is a shipped configuration: how it is started, and checked.
@@ -175,15 +176,11 @@ func load(t *testing.T, method, url string, clients int) (sent *atomic.Int64, st
 func TestBalancersSurviveInstances(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b balancer) {
-		manual, err := os.ReadFile("../config.toml")
-		if err != nil {
-			t.Fatal(err)
-		}
 		var servers [3]*server
 		var addrs [3]string
 		for i := range servers {
-			servers[i] = newServer(t, string(manual), []string{"HEARTH_SERVER_DRAIN=" + b.drain})
-			addrs[i] = servers[i].addr
+			servers[i] = newServer(t, launch.Demo(t), "HEARTH_SERVER_DRAIN="+b.drain)
+			addrs[i] = servers[i].Public
 		}
 		proxy, url := b.run(t, addrs)
 		sent, stop := load(t, http.MethodGet, url+"/user/1", 3)
@@ -203,15 +200,15 @@ func TestBalancersSurviveInstances(t *testing.T) {
 			testkit.Eventually(t, patience, "HAProxy takes the draining instance out", func() bool {
 				return strings.Contains(proxy.Logs(), "hearth/hearth1 is DOWN")
 			})
-			if !servers[0].running() {
+			if !servers[0].Running() {
 				t.Error("the instance had closed before HAProxy took it out; server.drain is too short for the checks")
 			}
 		}
-		<-servers[0].ended
+		<-servers[0].Done()
 		more()
 		stopWrites()
 
-		servers[1].kill()
+		servers[1].Kill()
 		more()
 		stop()
 	})

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 // Lines of the shipped files that are commented out, and what of them is adapted.
@@ -59,13 +60,9 @@ type entrance struct {
 // balancer on this machine, and returns what the balancer's files need.
 func (e entrance) start(t *testing.T) (s *server, files []testkit.File) {
 	t.Helper()
-	manual, err := os.ReadFile("../config.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := strings.Replace(string(manual), "trusted_proxies = []", `trusted_proxies = ["127.0.0.1/32"]`, 1)
+	config := strings.Replace(launch.Demo(t), "trusted_proxies = []", `trusted_proxies = ["127.0.0.1/32"]`, 1)
 	env := []string{"HEARTH_LOG_ACCESS_SAMPLE=1", fmt.Sprintf("HEARTH_SERVER_PROXY_PROTOCOL=%v", e.proxy)}
-	d := &door{}
+	d := door{}
 	if e.proxy {
 		d.header = "PROXY UNKNOWN\r\n"
 	}
@@ -172,7 +169,7 @@ func TestBalancersAtTheEntrance(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			s, files := row.hearth.start(t)
-			text, addr := row.balancer.config(t, [3]string{s.addr, s.addr, s.addr})
+			text, addr := row.balancer.config(t, [3]string{s.Public, s.Public, s.Public})
 			text = uncomment(t, text, row.lines...)
 			stats := fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t))
 			if row.balancer.name == "haproxy" {
@@ -225,9 +222,8 @@ func passesFor(t *testing.T, s *server, client, url string, passes bool) {
 	line := regexp.MustCompile(`(?m)^.* path=` + path + ` .* client=(\S+) .*$`)
 	var found []string
 	testkit.Eventually(t, patience, "the request for "+path+" is logged", func() bool {
-		text, err := os.ReadFile(s.log)
-		found = line.FindStringSubmatch(string(text))
-		return err == nil && found != nil
+		found = line.FindStringSubmatch(s.Logs())
+		return found != nil
 	})
 	if found[1] != client {
 		t.Errorf("the log names %s as the client, want %s", found[1], client)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 // systemCalls returns what the service may call: systemd's own expansion of the
@@ -114,10 +115,6 @@ func readTrace(tb testing.TB, path string) trace {
 func TestFiltersAllowWhatTheServerCalls(t *testing.T) {
 	t.Parallel()
 	strace := testkit.Need(t, "strace", []string{"strace"})
-	manual, err := os.ReadFile("../config.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	allowed := systemCalls(t)
 	families := strings.Fields(strings.Join(setting(t, "hearth.service", "RestrictAddressFamilies"), " "))
 	for _, row := range []struct {
@@ -144,7 +141,7 @@ func TestFiltersAllowWhatTheServerCalls(t *testing.T) {
 			if os.Geteuid() == 0 { // the service is not: SQLite has calls for root only
 				wrapper = append(wrapper, "--user=nobody")
 			}
-			s := newServerBehind(t, l.door, string(manual), env, wrapper...)
+			s := newServerBehind(t, l.door, launch.Demo(t), env, wrapper...)
 			s.pid = onlyChild(t, s.pid)
 			exercise(t, s, l)
 			tr := readTrace(t, out)
@@ -180,7 +177,7 @@ func (tr trace) compare(t *testing.T, allowed map[string]bool, families []string
 // life is what a server is given for its life under strace.
 type life struct {
 	env   []string
-	door  *door  // to its public listener
+	door  door   // to its public listener
 	renew func() // what it reads again on SIGHUP; nil: nothing is new
 }
 
@@ -221,7 +218,7 @@ func secureLife(t *testing.T) life {
 			"HEARTH_SERVER_PROXY_PROTOCOL=true", "HEARTH_SERVER_TLS_CERT=" + filepath.Join(dir, "cert.pem"),
 			"HEARTH_SERVER_TLS_KEY=" + filepath.Join(dir, "key.pem"), "HEARTH_SERVER_TLS_CLIENT_CA=" + filepath.Join(dir, "clients.pem"),
 		},
-		door: &door{header: "PROXY TCP4 192.0.2.7 192.0.2.1 40000 443\r\n", tls: &tls.Config{
+		door: door{header: "PROXY TCP4 192.0.2.7 192.0.2.1 40000 443\r\n", tls: &tls.Config{
 			RootCAs: ca.Pool(), ServerName: "hearth.internal", Certificates: []tls.Certificate{ca.Pair("client")},
 		}},
 		renew: renew,
@@ -255,8 +252,8 @@ func exercise(t *testing.T, s *server, l life) {
 			t.Errorf("%s %s is answered %d, want %d", method, url, resp.StatusCode, want)
 		}
 	}
-	public, admin := s.url, "http://"+s.admin
-	s.awaitReady()
+	public, admin := s.url, "http://"+s.Admin
+	s.AwaitReady()
 	for range 3 {
 		ask(http.MethodGet, public+"/user/1", "", http.StatusOK)
 		ask(http.MethodGet, public+"/user/100000", "", http.StatusNotFound)
@@ -277,13 +274,12 @@ func exercise(t *testing.T, s *server, l life) {
 	}
 	s.signal(syscall.SIGHUP)
 	testkit.Eventually(t, patience, "the configuration is reloaded", func() bool {
-		text, err := os.ReadFile(s.log)
-		return err == nil && strings.Contains(string(text), "configuration reloaded")
+		return strings.Contains(s.Logs(), "configuration reloaded")
 	})
 	s.http.CloseIdleConnections() // so that what has been renewed is used
 	ask(http.MethodGet, public+"/user/2", "", http.StatusOK)
 	s.signal(syscall.SIGTERM)
-	<-s.ended
+	<-s.Done()
 }
 
 // onlyChild returns the process that another one, such as strace, runs.

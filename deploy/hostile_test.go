@@ -6,14 +6,14 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 // provocation is a request by which a client might make a balancer believe that a
@@ -111,15 +111,11 @@ func (p provocation) leave(addr string) {
 func TestBalancersDoNotTakeAClientForAFailure(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b balancer) {
-		manual, err := os.ReadFile("../config.toml")
-		if err != nil {
-			t.Fatal(err)
-		}
 		var servers [3]*server
 		var addrs [3]string
 		for i := range servers {
-			servers[i] = newServer(t, string(manual)+awayConfig, []string{"HEARTH_SERVER_DRAIN=" + b.drain})
-			addrs[i] = servers[i].addr
+			servers[i] = newServer(t, launch.Demo(t)+awayConfig, "HEARTH_SERVER_DRAIN="+b.drain)
+			addrs[i] = servers[i].Public
 		}
 		text, addr := b.config(t, addrs)
 		// nginx says at this level only that it leaves a server.
@@ -143,7 +139,7 @@ func TestBalancersDoNotTakeAClientForAFailure(t *testing.T) {
 				all.Go(func() {
 					for range times {
 						code, err := p.provoke(addr)
-						if err != nil || !isOneOf(code, p.want) {
+						if err != nil || !slices.Contains(p.want, code) {
 							t.Errorf("%s: %d (%v), want one of %v", p.name, code, err, p.want)
 						}
 						if p.size > 0 && p.size < 1<<20 {
@@ -157,7 +153,7 @@ func TestBalancersDoNotTakeAClientForAFailure(t *testing.T) {
 		if strings.Contains(proxy.Logs(), left) {
 			t.Errorf("the balancer took a server out:\n%.4000s", proxy.Logs())
 		}
-		servers[0].kill()
+		servers[0].Kill()
 		before := sent.Load()
 		testkit.Eventually(t, patience, "requests go on, and the dead server is left", func() bool {
 			return sent.Load() > before+100 && strings.Contains(proxy.Logs(), left)
@@ -165,26 +161,13 @@ func TestBalancersDoNotTakeAClientForAFailure(t *testing.T) {
 	})
 }
 
-func isOneOf(code int, all []int) bool {
-	for _, c := range all {
-		if c == code {
-			return true
-		}
-	}
-	return false
-}
-
 // TestChecksFindRoom lets one client keep more requests open than Hearth has
 // connections: the others wait at HAProxy, and its checks still get in.
 func TestChecksFindRoom(t *testing.T) {
 	t.Parallel()
 	b := balancers[0]
-	manual, err := os.ReadFile("../config.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newServer(t, string(manual), []string{"HEARTH_SERVER_MAX_IN_FLIGHT=1", "HEARTH_SERVER_READ_TIMEOUT=1m"}) // 1024 connections
-	text, addr := b.config(t, [3]string{s.addr, s.addr, s.addr})
+	s := newServer(t, launch.Demo(t), "HEARTH_SERVER_MAX_IN_FLIGHT=1", "HEARTH_SERVER_READ_TIMEOUT=1m") // 1024 connections
+	text, addr := b.config(t, [3]string{s.Public, s.Public, s.Public})
 	if strings.Count(text, "maxconn 20000\n") != 1 {
 		t.Fatal("haproxy.cfg bounds no server's connections by 20000")
 	}
@@ -201,38 +184,14 @@ func TestChecksFindRoom(t *testing.T) {
 		// More than HAProxy waits for, and less than all.
 		_, _ = fmt.Fprintf(conn, "PUT /user/1 HTTP/1.1\r\nHost: hearth\r\nContent-Length: 100000\r\n\r\n%s", strings.Repeat(" ", 20<<10))
 	}
-	testkit.Eventually(t, patience, "they are with the server", func() bool { return s.metric(t, "hearth_connections_open") >= 900 })
-	since := s.metric(t, `hearth_requests_total{code="200",resource="",tier="none"}`)
+	testkit.Eventually(t, patience, "they are with the server", func() bool { return s.Metric("hearth_connections_open") >= 900 })
+	since := s.Metric(`hearth_requests_total{code="200",resource="",tier="none"}`)
 	testkit.Eventually(t, patience, "ten checks have got in", func() bool {
-		return s.metric(t, `hearth_requests_total{code="200",resource="",tier="none"}`) >= since+10
+		return s.Metric(`hearth_requests_total{code="200",resource="",tier="none"}`) >= since+10
 	})
 	for _, server := range statistics(t, stats) {
 		if server["chkfail"] != "0" || server["chkdown"] != "0" || server["check_status"] != "L7OK" && server["check_status"] != "* L7OK" {
 			t.Errorf("%s checks of %s have failed, which was down %s times and is %s", server["chkfail"], server["svname"], server["chkdown"], server["status"])
 		}
 	}
-}
-
-// metric is a number from the page of /metrics.
-func (s *server) metric(t *testing.T, name string) float64 {
-	t.Helper()
-	resp, err := http.Get("http://" + s.admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	page, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range strings.Split(string(page), "\n") {
-		if text, found := strings.CutPrefix(line, name+" "); found {
-			n, err := strconv.ParseFloat(text, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
-	}
-	return 0
 }

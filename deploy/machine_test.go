@@ -15,11 +15,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 // machine is a throw-away one: the root of the machine that runs the test, with
@@ -99,9 +99,31 @@ func newMachine(tb testing.TB, program ...string) *machine {
 	return m
 }
 
-// patience bounds every wait; it is long because a loaded machine is no fault of
-// what is tested.
-const patience = 30 * time.Second
+// start starts a command that ends with the test binary at the latest, and returns
+// what is closed when it has ended and was reaped. The kernel sends the death
+// signal when the thread that forked ends, so one goroutine keeps its thread
+// until then.
+func start(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	done, started := make(chan struct{}), make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(done)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	return done, <-started
+}
+
+// patience bounds every wait.
+const patience = launch.Patience
 
 // newControlGroup makes a control group for a machine and removes it, with all that
 // a service manager made in it, when the test has ended.

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 // built is where packages are built to, once for all tests: linking takes long.
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
+		launch.AtATime(4)
 		return m.Run()
 	}())
 }

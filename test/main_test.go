@@ -18,21 +18,13 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output in scripts, golden files and docs/http.md")
 
-// atATime is how many tests run at a time: they wait for timeouts, leases and other
-// programs for most of their time, so more than there are processors.
-const atATime = "4"
-
 func TestMain(m *testing.M) { launch.Main(waitingTests{m}) }
 
+// waitingTests are tests that wait for most of their time.
 type waitingTests struct{ *testing.M }
 
 func (w waitingTests) Run() int {
-	flag.Parse()
-	chosen := false
-	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
-	if !chosen {
-		_ = flag.Set("test.parallel", atATime)
-	}
+	launch.AtATime(4)
 	return w.M.Run()
 }
 

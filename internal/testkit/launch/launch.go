@@ -15,11 +15,13 @@ package launch
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -41,6 +43,18 @@ const Patience = 30 * time.Second
 // into TestMain.
 func Main(m testscript.TestingM) {
 	testscript.Main(m, map[string]func(){Name: func() { os.Exit(command.Main("devel")) }})
+}
+
+// AtATime lets n tests of a package run at a time, unless somebody has chosen. Those
+// that wait for timeouts, leases and other programs for most of their time may be
+// more than there are processors. It is called in TestMain.
+func AtATime(n int) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", strconv.Itoa(n))
+	}
 }
 
 // Values of Program.Public and Program.Admin that are no addresses.
