@@ -16,16 +16,6 @@ import (
 	"strconv"
 )
 
-// Content is what a header says of the content behind it. The zero Content says
-// that there is none.
-type Content struct {
-	Length  int64 // in bytes; 0 with Chunked
-	Chunked bool  // it comes in chunks, of unknown total length
-}
-
-// Present tells whether there is content.
-func (c Content) Present() bool { return c.Chunked || c.Length > 0 }
-
 // Request checks what has to be checked before a request is answered: the header
 // as it came, then the version, then the target. content is that of Header.
 func Request(method string, header, protocol, target []byte) (content Content, fault Fault) {
@@ -121,9 +111,6 @@ func number(digits []byte) int64 {
 	}
 	return int64(n)
 }
-
-// lengthBits bounds lengths, so that no sum of two overflows.
-const lengthBits = 62
 
 // Version checks the protocol version of the request line. Others of major
 // version 1 do not exist, and what would frame their requests is unknown.

@@ -19,3 +19,6 @@ var (
 	// fieldLine is a trailer (RFC 9112, 5) with its name as the first group.
 	fieldLine = regexp.MustCompile(`^(` + token + `):[^` + control + `]*$`)
 )
+
+// lengthBits bounds lengths, so that no sum of two overflows.
+const lengthBits = 62
