@@ -1,52 +1,43 @@
 package handlers
 
 import (
+	"strconv"
+	"time"
+
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
 )
 
-// answer writes what the tiers found, unless If-Match refuses it. A missing
-// record is 404 whatever the condition (RFC 9110, 13.2.1).
-func (s *Server) answer(r *request, res *resource, sc *scratch, a cache.Answer) error {
-	if !a.Entry.Missing() {
-		if err := checkIfMatch(&r.Request.Header, tagOf(r.RequestCtx, sc, a)); err != nil {
-			return err
-		}
+// answerHit writes a fresh entry of memory and counts it. false means that a large
+// one does not fit in the budget; then nothing was counted. The fast path ends
+// here, so it allocates nothing: it copies finished headers, sets fields by their
+// canonical names, and lends the entry's bytes to the response. SetBodyRaw does
+// not copy them, and nobody changes the bytes of an entry.
+func (s *Server) answerHit(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, entry *cache.Entry, ttl time.Duration) bool {
+	code := s.writeEntry(ctx, res, sc, entry)
+	if code == hitOverBudget {
+		return false
 	}
-	return s.writeAnswer(r, res, sc, a)
+	sc.buf = append(sc.buf[:0], valueMemoryHit...)
+	sc.buf = strconv.AppendInt(sc.buf, int64(ttl/time.Second), 10)
+	ctx.Response.Header.SetCanonical(headerCacheStatus, sc.buf)
+	s.cors.writeHeaders(ctx)
+	echoRequestID(ctx)
+	s.closeWhenDraining(ctx)
+	took := time.Since(ctx.Time())
+	res.metrics.hit(sc.stripe, code, took)
+	if s.watches(took) {
+		s.logWatched(ctx, cache.TierMemory, code.status(), took)
+	}
+	return true
 }
 
-// writeAnswer shapes what the tiers found.
-func (s *Server) writeAnswer(r *request, res *resource, sc *scratch, a cache.Answer) error {
-	r.tier = a.Tier
-	h := &r.Response.Header
-	if !a.FromDB || a.Entry.Missing() {
-		if s.writeEntry(r.RequestCtx, res, sc, a.Entry) == hitOverBudget {
-			return answersOverBudget()
-		}
-	} else {
-		// There is no compressed variant of what the first reader gets, but
-		// there will be one under the same path.
-		if a.Entry.Packs() {
-			res.headers.packed.CopyTo(h)
-		} else {
-			res.headers.plain.CopyTo(h)
-		}
-		if !s.writeETag(r.RequestCtx, sc, a.Entry, false) {
-			if front, back := a.Parts(); !s.setBody(r.RequestCtx, a.Entry, front, back) {
-				return answersOverBudget()
-			}
-		}
+// closeWhenDraining ends the connection behind an answer while the process drains.
+func (s *Server) closeWhenDraining(ctx *fasthttp.RequestCtx) {
+	if s.deps.State() == Draining {
+		ctx.Response.SetConnectionClose()
 	}
-	sc.buf = a.AppendStatus(sc.buf[:0])
-	h.SetCanonical(headerCacheStatus, sc.buf)
-	if a.Detail != "" {
-		// Stale or unguarded: good for this reader, not for those behind a
-		// cache in front.
-		h.SetCanonical(headerCacheControl, valueNoStore)
-	}
-	return nil
 }
 
 // writeEntry answers with an entry as it lies in memory: the record, "not
@@ -74,26 +65,10 @@ func (s *Server) writeEntry(ctx *fasthttp.RequestCtx, res *resource, sc *scratch
 		h.SetContentEncodingBytes(valueGzip)
 		body = compressed
 	}
-	if !s.setBody(ctx, entry, body, nil) {
+	if !s.setEntry(ctx, entry, body, nil) {
 		return hitOverBudget
 	}
 	return hitOK
-}
-
-// tagOf is the validator of what a GET of a record is answered with. It stands in
-// sc until that is used for something else.
-func tagOf(ctx *fasthttp.RequestCtx, sc *scratch, a cache.Answer) []byte {
-	e := a.Entry
-	packed := !a.FromDB && e.Gzip() != nil && acceptsGzip(ctx.Request.Header.PeekCanonical(headerAcceptEncoding))
-	sc.buf = appendTag(sc.buf[:0], e, packed)
-	return sc.buf
-}
-
-func appendTag(dst []byte, e *cache.Entry, packed bool) []byte {
-	if packed {
-		return e.AppendPackedETag(dst)
-	}
-	return e.AppendETag(dst)
 }
 
 // writeETag adds the validator, and tells whether the client holds it already:
@@ -101,8 +76,7 @@ func appendTag(dst []byte, e *cache.Entry, packed bool) []byte {
 func (s *Server) writeETag(ctx *fasthttp.RequestCtx, sc *scratch, entry *cache.Entry, packed bool) bool {
 	sc.buf = appendTag(sc.buf[:0], entry, packed)
 	ctx.Response.Header.SetCanonical(headerETag, sc.buf)
-	list := ctx.Request.Header.PeekCanonical(headerIfNoneMatch)
-	if len(list) == 0 || !etagListed(list, sc.buf) && !listedFurther(&ctx.Request.Header, sc.buf) {
+	if !isNotModified(&ctx.Request.Header, sc.buf) {
 		return false
 	}
 	ctx.SetStatusCode(fasthttp.StatusNotModified)
@@ -110,50 +84,60 @@ func (s *Server) writeETag(ctx *fasthttp.RequestCtx, sc *scratch, entry *cache.E
 	return true
 }
 
-// setBody makes front and back the body of the answer; front belongs to the
-// entry. What is large is sent as a parcel: false means that there is no room for
-// it.
-func (s *Server) setBody(ctx *fasthttp.RequestCtx, e *cache.Entry, front, back []byte) bool {
-	if !e.Large() {
-		if len(back) > 0 {
-			front = append(append(make([]byte, 0, len(front)+len(back)), front...), back...)
+// appendTag appends an entry's validator. The gzip variant has other bytes, so a
+// strong tag must differ (RFC 9110, 8.8.3.3).
+func appendTag(dst []byte, e *cache.Entry, packed bool) []byte {
+	if packed {
+		return e.AppendPackedETag(dst)
+	}
+	return e.AppendETag(dst)
+}
+
+// writeLoaded answers with a record that was loaded for this reader. There is no
+// compressed variant of it yet, but there will be one under the same path, and a
+// cache in front must know that answers vary.
+func (s *Server) writeLoaded(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, a cache.Answer) hitCode {
+	if a.Entry.Packs() {
+		res.headers.packed.CopyTo(&ctx.Response.Header)
+	} else {
+		res.headers.plain.CopyTo(&ctx.Response.Header)
+	}
+	if s.writeETag(ctx, sc, a.Entry, false) {
+		return hitNotModified
+	}
+	if front, back := a.Parts(); !s.setEntry(ctx, a.Entry, front, back) {
+		return hitOverBudget
+	}
+	return hitOK
+}
+
+// answer writes what the tiers found, unless If-Match refuses it. A missing
+// record is 404 whatever the condition (RFC 9110, 13.2.1).
+func (s *Server) answer(r *request, res *resource, sc *scratch, a cache.Answer) error {
+	loaded := a.FromDB && !a.Entry.Missing()
+	if !a.Entry.Missing() {
+		packed := !loaded && a.Entry.Gzip() != nil && acceptsGzip(r.Request.Header.PeekCanonical(headerAcceptEncoding))
+		sc.buf = appendTag(sc.buf[:0], a.Entry, packed)
+		if err := checkIfMatch(&r.Request.Header, sc.buf); err != nil {
+			return err
 		}
-		ctx.Response.SetBodyRaw(front)
-		return true
 	}
-	p := &largeBody{memory: s.memory}
-	if !ctx.IsHead() && !p.hold(e) { // to a HEAD only the length is told
-		return false
+	r.tier = a.Tier
+	var code hitCode
+	if loaded {
+		code = s.writeLoaded(r.RequestCtx, res, sc, a)
+	} else {
+		code = s.writeEntry(r.RequestCtx, res, sc, a.Entry)
 	}
-	p.add(front)
-	p.add(back)
-	ctx.Response.SetBodyStream(p, p.size)
-	return true
-}
-
-// parts are the body of a single answer, with null as the data of a missing
-// record.
-func (res *resource) parts(a cache.Answer) (front, back []byte) {
-	switch {
-	case !a.Entry.Missing():
-		return a.Parts()
-	case res.prefix == nil:
-		return nullData, nil
-	case a.FromDB:
-		return res.prefix, nullLoaded
+	if code == hitOverBudget {
+		return answersOverBudget()
 	}
-	return res.prefix, nullCached
-}
-
-var nullData, nullLoaded, nullCached = []byte("null"), []byte(`null,"source":"db"}`), []byte(`null,"source":"cache"}`)
-
-// markRequest adds what depends on the request and the state of the process
-// alone, whichever way the answer took.
-func (s *Server) writeRequestHeaders(ctx *fasthttp.RequestCtx) {
-	if id := ctx.Request.Header.PeekCanonical(headerRequestID); len(id) > 0 {
-		s.writeRequestID(ctx, id)
+	sc.buf = a.AppendStatus(sc.buf[:0])
+	r.Response.Header.SetCanonical(headerCacheStatus, sc.buf)
+	if a.Detail != "" {
+		// Stale or untracked: good for this reader, not for those behind a cache
+		// in front.
+		r.Response.Header.SetCanonical(headerCacheControl, valueNoStore)
 	}
-	if s.deps.State() == Draining {
-		ctx.Response.SetConnectionClose()
-	}
+	return nil
 }

@@ -18,8 +18,8 @@ func (s *Server) authorise(r *request, scope auth.Scope) error {
 	if scope == open {
 		return nil
 	}
-	req := &r.Request.Header
-	if _, result := s.deps.Tokens.Check(req.PeekAll(fasthttp.HeaderAuthorization), scope); result != auth.OK {
+	lines := r.Request.Header.PeekAll(fasthttp.HeaderAuthorization)
+	if _, result := s.deps.Tokens.Check(lines, scope); result != auth.OK {
 		status, detail, challenge := result.Refusal(scope)
 		return &problem{status: status, detail: detail, challenge: challenge}
 	}
@@ -29,19 +29,18 @@ func (s *Server) authorise(r *request, scope auth.Scope) error {
 	return s.refusePages(r)
 }
 
-const headerFetchSite = "Sec-Fetch-Site"
-
 // refusePages refuses what a web page of another origin sends, and what any page
-// sends to this very machine under a name of its own: whoever owns a name can
-// let it resolve to 127.0.0.1 while his page is open (DNS rebinding), and then
-// the page's origin and the Host agree. Requests without the fields that
-// browsers add come from no page.
+// sends to this very machine under a name of its own. The owner of a name can let
+// it resolve to 127.0.0.1 while the page is open (DNS rebinding); the page's
+// origin and the Host then agree, but the name gives it away. Requests without the
+// fields that browsers add come from no page.
 func (s *Server) refusePages(r *request) error {
 	req := &r.Request.Header
 	host := string(r.Host())
 	origins := req.PeekAll(fasthttp.HeaderOrigin)
+	// PeekAll returns the same buffer each time, so origins are done with first.
 	foreign, page := auth.ForeignOrigin(origins, host), len(origins) > 0
-	sites := req.PeekAll(headerFetchSite) // where the origins were
+	sites := req.PeekAll(nameFetchSite)
 	if foreign || auth.ForeignSite(sites) {
 		return refuse(fasthttp.StatusForbidden,
 			"pages of other origins may not write while no token is configured; add an [[auth.token]], or set cors.open_writes")

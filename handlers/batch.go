@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 
@@ -17,8 +18,7 @@ func (s *Server) batch(res *resource) operation {
 			return err
 		}
 		media := mediaType(&r.Request.Header)
-		lines := media == "application/x-ndjson" || media == "application/ndjson"
-		if !lines && !isJSON(media) {
+		if !isNDJSON(media) && !isJSON(media) {
 			return refuse(fasthttp.StatusUnsupportedMediaType, "the body must be sent as application/json or application/x-ndjson")
 		}
 		body, err := r.readBody()
@@ -26,9 +26,9 @@ func (s *Server) batch(res *resource) operation {
 			return err
 		}
 		// The items alias the body, which the cache may go on reading after a
-		// timeout.
+		// timeout. That is allowed because the body aliases no request.
 		b := batchBody{body: body, param: res.params[0], key: res.key, limit: s.config.MaxItems}
-		if err := b.read(lines); err != nil {
+		if err := b.read(isNDJSON(media)); err != nil {
 			return err
 		}
 		return s.store(r, &b)
@@ -51,41 +51,30 @@ func (s *Server) store(r *request, b *batchBody) error {
 	return nil
 }
 
-// failure answers when items were not acknowledged. With none stored because
-// the tier is away, or refuses them all, it is that error which counts; else the client is told
-// which items to send again.
+// failure answers when items were not acknowledged. If the tier is away, or
+// refuses them all, that is the answer; else the client is told which items to
+// send again.
 func (b *batchBody) failure(r *request, errs []error) error {
 	var first error
-	failed, away := 0, 0
-	for _, err := range errs {
+	var ids []byte
+	stored, tierFailed := 0, true
+	for i, err := range errs {
 		if err == nil {
+			stored += b.times[i]
+			tierFailed = false
 			continue
 		}
 		if first == nil {
 			first = err
 		}
-		failed++
-		if problemOf(err).status > fasthttp.StatusBadGateway || errors.Is(err, cache.ErrRefused) {
-			away++
-		}
+		tierFailed = tierFailed && (problemOf(err).status > fasthttp.StatusBadGateway || errors.Is(err, cache.ErrRefused))
+		ids = append(append(ids, b.ids[i]...), ',')
 	}
-	if failed == len(errs) && away == failed {
+	if tierFailed {
 		return first
 	}
-	stored := 0
-	var ids []byte
-	for i, err := range errs {
-		if err == nil {
-			stored += b.times[i]
-			continue
-		}
-		if len(ids) > 0 {
-			ids = append(ids, ',')
-		}
-		ids = append(ids, b.ids[i]...)
-	}
 	body := strconv.AppendInt([]byte(`{"status":"partial","count":`), int64(stored), 10)
-	body = append(append(append(body, `,"failed":[`...), ids...), "]}"...)
+	body = append(append(append(body, `,"failed":[`...), bytes.TrimSuffix(ids, comma)...), "]}"...)
 	r.cause = first
 	r.json(fasthttp.StatusBadGateway, valueNoStore, body)
 	return nil

@@ -14,7 +14,7 @@ import (
 
 // objectBody returns a PUT's body, checked to be exactly one JSON object, in
 // bytes of its own.
-func objectBody(r *request) ([]byte, error) {
+func (r *request) objectBody() ([]byte, error) {
 	body, err := r.readBody()
 	if err != nil {
 		return nil, err
@@ -38,17 +38,21 @@ func objectBody(r *request) ([]byte, error) {
 	return body, nil
 }
 
-// firstRoom is how much room is made for a body before any of it has come. Every
-// connection has buffers of that order; what goes beyond it is taken from the
-// room that all bodies have in common, so that ordinary ones are never refused.
+// initialBuffer is the most that is allocated for a body before any of it has
+// come. Every connection has buffers of that order; what goes beyond it is taken
+// from the budget that all bodies share, so that ordinary ones are never refused.
 const initialBuffer = 16 << 10
+
+// errContentWanted is what readBody returns instead of reading while the request
+// only asks whether its content is wanted.
+var errContentWanted = errors.New("the content is wanted")
 
 // readBody returns the request's body in bytes of its own.
 //
-// fasthttp would make room for all that Content-Length announces before the
-// first byte is there, and keep it with the connection: a few hundred peers that
-// announce megabytes and send none would take all memory. So room is made for
-// what has come. And it reads chunks by rules of its own; see internal/framing.
+// fasthttp would allocate all that Content-Length announces before the first byte
+// is there, and keep it with the connection: a few hundred peers that announce
+// megabytes and send none would take all memory. So the buffer grows with what has
+// come. And fasthttp reads chunks by rules of its own; see package framing.
 func (r *request) readBody() ([]byte, error) {
 	limit := r.server.config.MaxBody
 	if r.content.Length > int64(limit) {
@@ -61,7 +65,7 @@ func (r *request) readBody() ([]byte, error) {
 	}
 	stream := r.RequestBodyStream()
 	if stream == nil || !r.content.Present() {
-		return bytes.Clone(r.PostBody()), nil // none, or one that no server has read
+		return bytes.Clone(r.PostBody()), nil // none, or one that came without a connection
 	}
 	in := framing.BufferedReader(stream)
 	if in == nil {
@@ -71,7 +75,7 @@ func (r *request) readBody() ([]byte, error) {
 		conn.Reading() // the peer's turn again
 		defer conn.Handling()
 	}
-	body, err := r.readAll(r.content.Reader(in), min(max(int(r.content.Length), 512), initialBuffer)+1, limit)
+	body, err := r.readAll(r.content.Reader(in), limit)
 	if err != nil {
 		r.SetConnectionClose()
 		return nil, err
@@ -80,9 +84,11 @@ func (r *request) readBody() ([]byte, error) {
 	return body, nil
 }
 
-// readAll reads content of at most limit bytes, beginning with that much room.
-func (r *request) readAll(content io.Reader, room, limit int) ([]byte, error) {
-	body := make([]byte, 0, room)
+// readAll reads content of at most limit bytes. Each time its buffer is full it
+// doubles, or grows to one byte more than the limit, which tells that there is
+// more; io.ReadAll would neither stop there nor ask for budget.
+func (r *request) readAll(content io.Reader, limit int) ([]byte, error) {
+	body := make([]byte, 0, min(max(int(r.content.Length), 512), initialBuffer)+1)
 	for {
 		n, err := content.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -92,19 +98,19 @@ func (r *request) readAll(content io.Reader, room, limit int) ([]byte, error) {
 		case errors.Is(err, io.EOF):
 			return body, nil
 		case err != nil:
-			return nil, readProblem(err)
+			return nil, r.server.readProblem(err)
 		case len(body) == cap(body):
 			more := min(len(body), limit+1-len(body))
 			if !r.reserveBody(more) {
 				return nil, bodiesOverBudget()
 			}
-			body = append(make([]byte, 0, len(body)+more), body...) // just so much, as append by itself would not
+			body = append(make([]byte, 0, len(body)+more), body...) // append alone would round up
 		}
 	}
 }
 
-// roomFor takes room for so many bytes of the body more, until the request is
-// over.
+// reserveBody takes budget for so many bytes of the body more, until the request
+// is over.
 func (r *request) reserveBody(bytes int) bool {
 	if !r.server.deps.Bodies.Take(int64(bytes)) {
 		return false
@@ -113,7 +119,7 @@ func (r *request) reserveBody(bytes int) bool {
 	return true
 }
 
-// giveRoom gives back what the body has taken.
+// releaseBody gives back what the body has taken.
 func (r *request) releaseBody() {
 	if r.bodyBytes > 0 {
 		r.server.deps.Bodies.Give(r.bodyBytes)
@@ -121,8 +127,8 @@ func (r *request) releaseBody() {
 	}
 }
 
-// crowded is the answer while bodies on their way take all the memory there is
-// for them.
+// bodiesOverBudget is the answer while bodies on their way take all the memory
+// there is for them.
 func bodiesOverBudget() *problem {
 	return &problem{status: fasthttp.StatusServiceUnavailable, retry: true,
 		detail: "bodies of other requests take as much memory as the server may use for them; try again after the time in Retry-After, or send less at a time"}
@@ -133,16 +139,26 @@ func bodyTooLarge(limit int) *problem {
 		"the body must not exceed "+strconv.Itoa(limit)+" bytes (server.max_body); send it in parts")
 }
 
-// unread is the problem of a request that could not be read to its end.
-func readProblem(err error) error {
+// timeout is what errors of deadlines have in common, fasthttp's and ours.
+type timeout interface {
+	error
+	Timeout() bool
+}
+
+// readProblem is the problem of a request that could not be read to its end: its
+// header by fasthttp, whose own texts quote the request, or its content here.
+func (s *Server) readProblem(err error) *problem {
 	if fault, ok := errors.AsType[framing.Fault](err); ok {
 		return framingProblem(fault)
 	}
-	var wait interface {
-		error
-		Timeout() bool
+	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
+		return refuse(fasthttp.StatusRequestHeaderFieldsTooLarge,
+			"request line and headers must not exceed "+strconv.Itoa(s.config.MaxHeader)+" bytes together (server.max_header)")
 	}
-	if errors.As(err, &wait) && wait.Timeout() {
+	if errors.Is(err, fasthttp.ErrBodyTooLarge) {
+		return bodyTooLarge(s.config.MaxBody)
+	}
+	if t, ok := errors.AsType[timeout](err); ok && t.Timeout() {
 		return refuse(fasthttp.StatusRequestTimeout, "the request did not arrive in time; send it again")
 	}
 	return refuse(fasthttp.StatusBadRequest, "the request is not valid HTTP/1.1")

@@ -4,16 +4,15 @@ import (
 	"errors"
 	"fmt"
 
-	"hearth/internal/param"
 	"hearth/internal/source"
 )
 
-// A database may find one row by several spellings of its key. The record has
-// one path all the same, that of the row's own key; from the others readers are
-// sent there, and writers are refused: a client that follows a redirect with a
-// write would have to be sure that the row is still the same.
+// A database may find one row by several spellings of its key. The record has one
+// canonical path all the same, that of the row's own key. Readers of the other
+// paths are redirected to it. Writers are refused: a client that followed a
+// redirect with a write would have to be sure that the row is still the same.
 
-// readElsewhere turns "the row goes by another name" into a redirect to it.
+// redirectToCanonical turns "the row has another key" into a redirect.
 func (res *resource) redirectToCanonical(err error) error {
 	path, other := res.canonicalPath(err)
 	switch {
@@ -26,7 +25,7 @@ func (res *resource) redirectToCanonical(err error) error {
 		detail: "this record has one path, spelt as the row's own key is; it is in Location"}
 }
 
-// writeElsewhere turns it into the refusal of a write.
+// refuseNonCanonical turns it into the refusal of a write.
 func (res *resource) refuseNonCanonical(err error) error {
 	path, other := res.canonicalPath(err)
 	switch {
@@ -40,11 +39,11 @@ func (res *resource) refuseNonCanonical(err error) error {
 		detail: "the row that this path leads to has another key; nothing was changed. Write to the path that is spelt as the row's own key is: " + path}
 }
 
-// elsewhere returns the path of the row that err says was found, if it says so,
+// canonicalPath returns the path of the row that err says was found, if it says so,
 // or "" if no path leads to it.
 func (res *resource) canonicalPath(err error) (path string, other bool) {
-	var spelling *source.SpellingError
-	if !errors.As(err, &spelling) {
+	spelling, ok := errors.AsType[*source.SpellingError](err)
+	if !ok {
 		return "", false
 	}
 	if spelling.Args == nil {
@@ -54,7 +53,7 @@ func (res *resource) canonicalPath(err error) (path string, other bool) {
 	for _, seg := range res.path {
 		text := seg.Literal
 		if seg.Param != "" {
-			v, reason := param.Param{Name: seg.Param, Type: seg.Type}.Parse(fmt.Sprint(spelling.Args[next]))
+			v, reason := res.params[next].Parse(fmt.Sprint(spelling.Args[next]))
 			if reason != "" {
 				return "", true
 			}

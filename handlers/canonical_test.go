@@ -9,11 +9,10 @@ import (
 	"hearth/internal/source"
 )
 
-// TestElsewhere makes the path of a row out of its own parameters.
-func TestElsewhere(t *testing.T) {
-	res := &resource{path: []param.Segment{
-		{Literal: "pair"}, {Param: "a", Type: param.String}, {Literal: "of"}, {Param: "b", Type: param.Int},
-	}}
+// TestCanonicalPath makes the path of a row out of its own parameters.
+func TestCanonicalPath(t *testing.T) {
+	path := []param.Segment{{Literal: "pair"}, {Param: "a", Type: param.String}, {Literal: "of"}, {Param: "b", Type: param.Int}}
+	res := &resource{path: path, params: param.Params(path)}
 	f := func(want string, args ...any) {
 		t.Helper()
 		err := fmt.Errorf("loading: %w", &source.SpellingError{Args: args})

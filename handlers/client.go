@@ -5,11 +5,15 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
 	"github.com/valyala/fasthttp"
+
+	"hearth/internal/framing"
 )
 
 // proxies knows whose X-Forwarded-For is believed, and so who the client of a
@@ -35,8 +39,8 @@ func newProxies(cidrs []netip.Prefix) *proxies {
 // maxHops bounds how many elements of X-Forwarded-For are looked at.
 const maxHops = 64
 
-// clientOf is client for a request. It may be asked on the fast path.
-func (p *proxies) clientOf(ctx *fasthttp.RequestCtx) (client netip.Addr, foreign bool) {
+// clientOf is client for a request. The fast path may call it.
+func (p *proxies) clientOf(ctx *fasthttp.RequestCtx) (client netip.Addr, untrusted bool) {
 	peer := peerOf(ctx.RemoteAddr())
 	if !p.trusts(peer) {
 		return group(peer), len(ctx.Request.Header.PeekCanonical(headerForwardedFor)) > 0
@@ -45,40 +49,33 @@ func (p *proxies) clientOf(ctx *fasthttp.RequestCtx) (client netip.Addr, foreign
 	return p.client(peer, ctx.Request.Header.PeekAll(nameForwardedFor))
 }
 
-var headerForwardedFor = []byte(nameForwardedFor)
-
-const nameForwardedFor = fasthttp.HeaderXForwardedFor
-
 // client says who counts as the client of a request from peer that carries the
 // given lines of X-Forwarded-For. It allocates nothing, unless an element is no
-// address.
+// address; that, and the limit on what is looked at, is why no library does it.
 //
-// Each proxy appends the address it was asked from. So the list is read from
-// the right, as one list however many lines it has: what stands left of the
-// first address that is no trusted proxy was written by whoever had that
-// address, and is worth nothing. Where the list is not addresses ("unknown", a
-// name with an underscore, garbage) it can be followed no further, and the
-// trusted proxy that wrote so is the client; likewise after maxHops elements.
-// If all are trusted, the leftmost is. With foreign the header was there, and
-// its peer is not trusted: somebody pretends, or a balancer is missing in
-// server.trusted_proxies and all its clients count as one.
+// Each proxy appends the address it was asked from. So the list is read from the
+// right, as one list however many lines it has: the first address that is no
+// trusted proxy is the client's, and what stands left of it was written by that
+// client and is worth nothing. An element that is no address ("unknown", a name
+// with an underscore, garbage) ends the walk, and the trusted proxy that wrote it
+// is the client; so do maxHops elements. If all are trusted, the leftmost is the
+// client. untrusted says that the header was there and its peer is not trusted:
+// the peer lies, or a balancer is missing in server.trusted_proxies and all its
+// clients count as one.
 //
-// The zero Addr as peer is that of a unix socket, and as client whoever asks
+// The zero Addr as peer is that of a unix socket; as client it is whoever asks
 // through one without the header.
-func (p *proxies) client(peer netip.Addr, forwarded [][]byte) (client netip.Addr, foreign bool) {
+func (p *proxies) client(peer netip.Addr, forwarded [][]byte) (client netip.Addr, untrusted bool) {
 	if !p.trusts(peer) {
 		return group(peer), len(forwarded) > 0
 	}
 	client = peer
 	left := maxHops
 	for i := len(forwarded) - 1; i >= 0; i-- {
-		for line, more := forwarded[i], true; more; left-- {
-			if left == 0 {
-				return group(client), false
-			}
+		for line, more := forwarded[i], true; more && left > 0; left-- {
 			var element []byte
 			if line, element, more = cutLast(line); len(element) == 0 {
-				continue // nobody, as everywhere in lists (RFC 9110, 5.6.1)
+				continue // empty elements count for nothing (RFC 9110, 5.6.1)
 			}
 			hop, ok := parseHop(element)
 			if !ok {
@@ -94,17 +91,15 @@ func (p *proxies) client(peer netip.Addr, forwarded [][]byte) (client netip.Addr
 }
 
 // cutLast cuts off a list's last element; more says that there was a comma.
-func cutLast(list []byte) (rest, element []byte, more bool) {
-	comma := bytes.LastIndexByte(list, ',')
-	if comma < 0 {
-		return nil, trimSpace(list), false
-	}
-	return list[:comma], trimSpace(list[comma+1:]), true
+func cutLast(list []byte) (before, element []byte, more bool) {
+	at := bytes.LastIndexByte(list, ',')
+	return list[:max(at, 0)], framing.Trim(list[at+1:]), at >= 0
 }
 
+// trusts tells whether a is a trusted proxy, or the peer of a unix socket.
 func (p *proxies) trusts(a netip.Addr) bool {
 	if !a.IsValid() {
-		return true // a unix socket's
+		return true
 	}
 	for i := range p.trusted {
 		if p.trusted[i].Contains(a) {
@@ -121,9 +116,7 @@ func group(a netip.Addr) netip.Addr {
 	if !a.Is6() {
 		return a
 	}
-	raw := a.As16()
-	clear(raw[8:])
-	return netip.AddrFrom16(raw)
+	return netip.PrefixFrom(a, 64).Masked().Addr()
 }
 
 // peerOf is the address of a connection's other end; the zero Addr says that it
@@ -137,62 +130,33 @@ func peerOf(a net.Addr) netip.Addr {
 			return ip.Unmap()
 		}
 	}
-	return netip.IPv4Unspecified() // whoever this is, the zero Addr would be trusted
+	return netip.IPv4Unspecified() // an unknown peer; the zero Addr would be trusted
 }
 
 // parseHop reads one element: an address, as proxies write it. Some add the
 // port, and then put brackets around an IPv6 address; some write brackets
-// without a port.
+// without a port. A zone names an interface of another machine and is dropped.
 func parseHop(b []byte) (netip.Addr, bool) {
-	if b[0] == '[' {
-		end := bytes.IndexByte(b, ']')
-		if end < 0 || end+1 < len(b) && !isPort(b[end+1:]) {
+	// Neither parser keeps the text but in an error, which goes nowhere, so it
+	// need not be copied.
+	text := unsafe.String(unsafe.SliceData(b), len(b))
+	bracketed := text[0] == '['
+	switch {
+	case bracketed && text[len(text)-1] != ']', strings.Count(text, ":") == 1:
+		host, port, err := net.SplitHostPort(text)
+		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || len(port) > len("65535") {
 			return netip.Addr{}, false
 		}
-		a, ok := parseAddr(b[1:end])
-		return a.Unmap(), ok && a.Is6()
+		text = host
+	case bracketed:
+		text = text[1 : len(text)-1]
 	}
-	if colon := bytes.IndexByte(b, ':'); colon >= 0 && bytes.LastIndexByte(b, ':') == colon {
-		if !isPort(b[colon:]) {
-			return netip.Addr{}, false
-		}
-		b = b[:colon] // an IPv6 address has more than one
-	}
-	a, ok := parseAddr(b)
-	return a.Unmap(), ok
+	text, _, zoned := strings.Cut(text, "%")
+	a, err := netip.ParseAddr(text)
+	return a.Unmap(), err == nil && (a.Is6() || !bracketed && !zoned)
 }
 
-// parseAddr reads an address without its zone, which names an interface of
-// another machine.
-func parseAddr(b []byte) (netip.Addr, bool) {
-	b, _, zoned := bytes.Cut(b, percent)
-	// The longest address has 45 bytes. ParseAddr keeps what it is given only
-	// in its error, which goes nowhere, so the bytes need not be copied.
-	if len(b) == 0 || len(b) > 45 {
-		return netip.Addr{}, false
-	}
-	a, err := netip.ParseAddr(unsafe.String(unsafe.SliceData(b), len(b)))
-	return a, err == nil && (!zoned || a.Is6())
-}
-
-var percent = []byte("%")
-
-// isPort tells whether b is a colon and the number of a port.
-func isPort(b []byte) bool {
-	if len(b) < 2 || len(b) > 6 || b[0] != ':' {
-		return false
-	}
-	n := 0
-	for _, c := range b[1:] {
-		if c < '0' || c > '9' {
-			return false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n <= 0xffff
-}
-
-// foreignLog warns of X-Forwarded-For from peers that are not trusted, while a
+// untrustedLog warns of X-Forwarded-For from peers that are not trusted, while a
 // limit counts by client. It is safe for concurrent use.
 type untrustedLog struct {
 	log   *slog.Logger
@@ -201,8 +165,8 @@ type untrustedLog struct {
 	due   atomic.Int64 // nanoseconds after since: when the next line may come
 }
 
-// foreignEvery is the shortest time between two lines: whoever sends the header
-// decides how often there is a reason for one.
+// untrustedLogInterval is the shortest time between two lines: whoever sends the
+// header decides how often there is a reason for one.
 const untrustedLogInterval = time.Minute
 
 func newUntrustedLog(log *slog.Logger) *untrustedLog {
@@ -210,13 +174,13 @@ func newUntrustedLog(log *slog.Logger) *untrustedLog {
 }
 
 // warn counts a request from peer, and logs the first of each minute.
-func (f *untrustedLog) warn(peer net.Addr) {
-	seen := f.seen.Add(1)
-	now, due := int64(time.Since(f.since)), f.due.Load()
-	if now < due || !f.due.CompareAndSwap(due, now+int64(untrustedLogInterval)) {
+func (u *untrustedLog) warn(peer net.Addr) {
+	seen := u.seen.Add(1)
+	now, due := int64(time.Since(u.since)), u.due.Load()
+	if now < due || !u.due.CompareAndSwap(due, now+int64(untrustedLogInterval)) {
 		return
 	}
-	f.log.Warn("X-Forwarded-For from an untrusted peer while a limit counts by client: all that this peer forwards counts as one client; "+
+	u.log.Warn("X-Forwarded-For from an untrusted peer while a limit counts by client: all that this peer forwards counts as one client; "+
 		"if it is the load balancer, add it to server.trusted_proxies",
 		"peer", peerOf(peer).String(), "requests", seen)
 }

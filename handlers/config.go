@@ -8,6 +8,7 @@ import (
 
 	"hearth/cache"
 	"hearth/internal/auth"
+	"hearth/internal/limit"
 	"hearth/internal/metrics"
 	"hearth/internal/param"
 	"hearth/internal/room"
@@ -23,8 +24,8 @@ type Config struct {
 	CORS      CORS
 	Docs      Docs
 	Limits    []Limit // at most 64; all that cover a request have to admit it
-	// TrustedProxies are the networks of load balancers whose word on the
-	// client's address is believed.
+	// TrustedProxies are the networks of load balancers whose X-Forwarded-For is
+	// believed.
 	TrustedProxies []netip.Prefix
 	// Hosts are the names besides localhost and addresses under which web pages
 	// may write to a server on their own machine while there is no token
@@ -47,7 +48,7 @@ type Config struct {
 	AccessSample float64       // share of all requests that is logged, 0 to 1
 }
 
-// Resource is one kind of record and the path it lives under.
+// Resource is a resource and the path its records live under.
 type Resource struct {
 	Cache        *cache.Resource
 	Path         []param.Segment // between the slashes of /user/{user_id}
@@ -70,6 +71,28 @@ type Batch struct {
 	Path     string
 	Resource string // its cache.Resource.Name; it has exactly one path parameter
 }
+
+// Limit is a rate limit and the requests it covers.
+type Limit struct {
+	Limiter *limit.Limiter
+	Rate    limit.Rate // for the texts of refusals
+	By      By
+	Header  string // with ByHeader: whose value is counted apart
+	Paths   []param.Area
+}
+
+// maxLimits bounds the limits that may cover one request.
+const maxLimits = 64
+
+// By says what a limit counts apart.
+type By uint8
+
+// What a limit may count by.
+const (
+	ByClient By = iota // the address of the client; see proxies
+	ByGlobal           // nothing: one count for all
+	ByHeader           // the value of a header; requests without it share a count
+)
 
 // CORS says which browsers' scripts may read the answers.
 type CORS struct {
@@ -97,14 +120,14 @@ const (
 	Draining // answers carry Connection: close
 )
 
-// Deps are the parts a Server works with. All of them are required.
+// Deps are the parts a Server works with. All of them are required but Bodies.
 type Deps struct {
 	Cache   *cache.Cache
 	Tokens  *auth.Tokens
 	Metrics *metrics.Set
 	Log     *slog.Logger
-	// Bodies is room for what all requests together have of their bodies, beyond
-	// the first few KiB of each; nil: what they like.
+	// Bodies is the budget for what all requests together hold of their bodies,
+	// beyond the first few KiB of each; nil: no bound.
 	Bodies *room.Room
 	// State is asked once per request; it must be cheap and safe for
 	// concurrent use.

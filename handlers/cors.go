@@ -10,14 +10,17 @@ import (
 	"hearth/internal/param"
 )
 
-// origins is the compiled form of CORS.
+// corsPolicy is the compiled form of CORS.
 //
 // With "*" the headers are on every answer to a request with an Origin, and on
-// every answer that a shared cache may give to somebody else without asking:
-// it may have come by it through a request without one. Then nothing depends
-// on Origin and no Vary is needed. With a list the headers depend on Origin,
-// so Vary names it on every answer. Credentials are never allowed: with them
-// every page a user visits could read with the user's rights.
+// every answer that a shared cache may give to other clients without asking here:
+// it may have got that through a request without an Origin. Then nothing depends
+// on Origin and no Vary is needed. With a list the headers depend on Origin, so
+// Vary names it on every answer. Credentials are never allowed: with them every
+// page a user visits could read with the user's rights.
+//
+// Libraries for this (rs/cors and its ports to fasthttp) wrap a handler and set
+// fields one by one; the fast path copies finished headers, see preparedHeaders.
 type corsPolicy struct {
 	all     bool
 	listed  map[string]struct{}
@@ -33,82 +36,86 @@ const allMethods = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 const preflightAge = "600"
 
 func newCORSPolicy(c CORS) corsPolicy {
-	o := corsPolicy{all: slices.Contains(c.Origins, "*"), methods: []byte(allMethods)}
-	if !o.all && len(c.Origins) > 0 {
-		o.listed = make(map[string]struct{}, len(c.Origins))
+	p := corsPolicy{all: slices.Contains(c.Origins, "*"), methods: []byte(allMethods)}
+	if !p.all && len(c.Origins) > 0 {
+		p.listed = make(map[string]struct{}, len(c.Origins))
 		for _, origin := range c.Origins {
-			o.listed[origin] = struct{}{}
+			p.listed[origin] = struct{}{}
 		}
 	}
 	if len(c.Methods) > 0 && !slices.Contains(c.Methods, "*") {
-		o.methods = []byte(strings.Join(c.Methods, ", "))
+		p.methods = []byte(strings.Join(c.Methods, ", "))
 	}
 	if len(c.Headers) > 0 && !slices.Contains(c.Headers, "*") {
-		o.headers = []byte(strings.Join(c.Headers, ", "))
+		p.headers = []byte(strings.Join(c.Headers, ", "))
 	}
-	return o
+	return p
 }
 
 // storable tells whether a shared cache may answer others with a response of
 // this Cache-Control without asking first (RFC 9111, 3 and 4).
 func storable(cacheControl []byte) bool {
-	for _, directive := range []string{"no-cache", "no-store", "private"} {
-		if bytes.Contains(bytes.ToLower(cacheControl), []byte(directive)) {
-			return false
-		}
-	}
-	return true
+	lower := strings.ToLower(string(cacheControl))
+	return !strings.Contains(lower, "no-cache") && !strings.Contains(lower, "no-store") && !strings.Contains(lower, "private")
 }
 
 // varies tells whether answers depend on Origin.
-func (o *corsPolicy) varies() bool { return o.listed != nil }
+func (p *corsPolicy) varies() bool { return p.listed != nil }
 
-// mark puts the headers of an answer but Vary on ctx. It tells whether the
-// request's origin may read the answer.
-func (o *corsPolicy) writeHeaders(ctx *fasthttp.RequestCtx) bool {
+// vary puts on an answer which request fields its choice depends on (RFC 9110,
+// 12.5.5); encoding says that Accept-Encoding is one.
+func (p *corsPolicy) vary(h *fasthttp.ResponseHeader, encoding bool) {
+	switch {
+	case encoding && p.varies():
+		h.SetCanonical(headerVary, valueVaryEncodingAndOrigin)
+	case encoding:
+		h.SetCanonical(headerVary, valueVaryEncoding)
+	case p.varies():
+		h.SetCanonical(headerVary, valueVaryOrigin)
+	}
+}
+
+// writeHeaders puts all headers but Vary on an answer. It tells whether the
+// request's origin may read it. The fast path calls it.
+func (p *corsPolicy) writeHeaders(ctx *fasthttp.RequestCtx) bool {
 	origin := ctx.Request.Header.PeekCanonical(headerOrigin)
 	if len(origin) == 0 {
 		return false
 	}
-	h := &ctx.Response.Header
-	switch {
-	case o.all:
-		h.SetCanonical(headerAllowOrigin, valueStar)
-	case o.listed != nil:
-		if _, ok := o.listed[string(origin)]; !ok {
+	allowed := valueStar
+	if !p.all {
+		if _, ok := p.listed[string(origin)]; !ok {
 			return false
 		}
-		h.SetCanonical(headerAllowOrigin, origin)
-	default:
-		return false
+		allowed = origin
 	}
-	h.SetCanonical(headerExposeHeaders, valueExposed)
+	ctx.Response.Header.SetCanonical(headerAllowOrigin, allowed)
+	ctx.Response.Header.SetCanonical(headerExposeHeaders, valueExposed)
 	return true
 }
 
 // preflight answers the question a browser asks before a request that a plain
-// form could not send (Fetch standard, 4.8). It tells whether ctx was one. A
-// preflight from an origin that may not goes unanswered in its headers, which
-// is a refusal.
-func (o *corsPolicy) preflight(ctx *fasthttp.RequestCtx) bool {
+// form could not send (Fetch standard, 4.8). It tells whether ctx was one. An
+// origin that may not read here gets an answer without the headers, which is how
+// a preflight is refused.
+func (p *corsPolicy) preflight(ctx *fasthttp.RequestCtx) bool {
 	req := &ctx.Request.Header
 	if len(req.Peek(fasthttp.HeaderOrigin)) == 0 || len(req.Peek(fasthttp.HeaderAccessControlRequestMethod)) == 0 {
 		return false
 	}
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
-	if !o.writeHeaders(ctx) {
+	if !p.writeHeaders(ctx) {
 		return true
 	}
 	h := &ctx.Response.Header
 	h.Del(fasthttp.HeaderAccessControlExposeHeaders)
-	h.SetBytesV(fasthttp.HeaderAccessControlAllowMethods, o.methods)
+	h.SetBytesV(fasthttp.HeaderAccessControlAllowMethods, p.methods)
 	h.Set(fasthttp.HeaderAccessControlMaxAge, preflightAge)
-	headers := o.headers
+	headers := p.headers
 	if len(headers) == 0 {
 		// "*" does not cover Authorization, so the list asked for is allowed
 		// by name.
-		headers = req.Peek(fasthttp.HeaderAccessControlRequestHeaders)
-		if !isTokenList(headers) {
+		if headers = req.Peek(fasthttp.HeaderAccessControlRequestHeaders); !isTokenList(headers) {
 			headers = nil
 		}
 	}
@@ -120,10 +127,5 @@ func (o *corsPolicy) preflight(ctx *fasthttp.RequestCtx) bool {
 
 // isTokenList tells whether b may be echoed as a list of field names.
 func isTokenList(b []byte) bool {
-	for _, c := range b {
-		if !param.Safe(c) && c != ',' && c != ' ' {
-			return false
-		}
-	}
-	return true
+	return !bytes.ContainsFunc(b, func(c rune) bool { return c > '~' || !param.Safe(byte(c)) && c != ',' && c != ' ' })
 }

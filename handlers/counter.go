@@ -16,8 +16,8 @@ import (
 // fleet. It serves no HEAD, which by its meaning must not count.
 func (s *Server) counter(c Counter) operation {
 	all := &workGroups{Counter: c, server: s}
-	return func(call *request) error {
-		ctx, done, err := call.startWork()
+	return func(r *request) error {
+		ctx, done, err := r.startWork()
 		if err != nil {
 			return err
 		}
@@ -29,68 +29,70 @@ func (s *Server) counter(c Counter) operation {
 		if err != nil {
 			return err
 		}
-		call.json(fasthttp.StatusOK, valueNoStore, body)
+		r.json(fasthttp.StatusOK, valueNoStore, body)
 		return nil
 	}
 }
 
 // workGrain is how much longer than its work a request may take: those which
 // begin within so long work together. With a timer and a read for each, waking
-// and waiting would cost more than all the rest of a request.
+// and waiting would cost more than everything else in a request.
 const workGrain = 2 * time.Millisecond
 
-// shifts are the requests of one counter at work.
+// workGroups are the requests of one counter at work.
 type workGroups struct {
 	Counter
 	server  *Server
 	current atomic.Pointer[workGroup]
 }
 
-// shift is the requests that were counted within one moment. They work together,
-// and the count is read once for all of them.
+// workGroup is the requests that were counted within one grain. They work
+// together, and the count is read once for all of them.
 type workGroup struct {
-	until time.Time     // who comes later is of another one
+	until time.Time     // requests that come later form the next
 	done  chan struct{} // closed when body and err are set
 	body  []byte        // the answer to all of them
 	err   error
 }
 
 // work does the work of a request that has been counted, and returns its answer.
-func (all *workGroups) work() ([]byte, error) {
+func (w *workGroups) work() ([]byte, error) {
 	for {
-		now, sh := time.Now(), all.current.Load()
-		if sh != nil && now.Before(sh.until) {
-			<-sh.done // within the work's time and that of one read
-			return sh.body, sh.err
+		now, group := time.Now(), w.current.Load()
+		if group != nil && now.Before(group.until) {
+			<-group.done // within the work's time and that of one read
+			return group.body, group.err
 		}
-		grain := min(workGrain, all.Work)
+		grain := min(workGrain, w.Work)
+		// The error stands if finish panics: then the others still get an answer.
 		fresh := &workGroup{until: now.Add(grain), done: make(chan struct{}), err: cache.ErrUnavailable}
-		if all.current.CompareAndSwap(sh, fresh) { // else another one was first, and can be joined
-			all.lead(fresh, grain)
+		if w.current.CompareAndSwap(group, fresh) { // else another request was first, and its group can be joined
+			w.finish(fresh, grain)
 			return fresh.body, fresh.err
 		}
 	}
 }
 
-// lead is the part of the one who began the shift: he watches the time, and asks for
-// the count when the last who joined has worked for long enough.
-func (all *workGroups) lead(sh *workGroup, grain time.Duration) {
-	defer close(sh.done)
-	timer := time.NewTimer(grain + all.Work)
+// finish is called by the request that began the group. It waits until the last
+// that joined has worked for long enough, and reads the count for all.
+func (w *workGroups) finish(group *workGroup, grain time.Duration) {
+	defer close(group.done)
+	timer := time.NewTimer(grain + w.Work)
 	defer timer.Stop()
-	process := all.server.deps.Context
+	process := w.server.deps.Context
 	select {
 	case <-timer.C:
 	case <-process.Done():
 		// Work ends early when the process stops; what remains is one short
 		// read, and the answers are worth waiting for.
 	}
-	// Whoever is counted from here on might not be in the count that is read now.
-	all.current.CompareAndSwap(sh, nil)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(process), all.server.config.RequestTimeout)
+	// A request that is counted from here on might not be in the count that is
+	// read now, so it must not join.
+	w.current.CompareAndSwap(group, nil)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(process), w.server.config.RequestTimeout)
 	defer cancel()
-	n, err := all.server.counters.Count(ctx, all.Key)
-	if sh.err = err; err == nil {
-		sh.body = append(strconv.AppendInt([]byte(`{"current_requests":`), n, 10), '}')
+	n, err := w.server.counters.Count(ctx, w.Key)
+	if group.err = err; err == nil {
+		group.body = append(strconv.AppendInt([]byte(`{"current_requests":`), n, 10), '}')
 	}
 }

@@ -1,10 +1,8 @@
 package handlers
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,29 +11,15 @@ import (
 	"hearth/cache"
 )
 
-// withhold makes fasthttp believe that no request has content. It would wait for
-// the first 8 KiB of it before the handler is asked whether anybody wants it;
-// and nobody may wait for a request that its header has decided already. What
-// there is of content the raw header says; see framing.Source.
-func hideContent(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	const inChunks = -1 // where no field speaks of content it is 0, or -2
-	if n := h.ContentLength(); n > 0 || n == inChunks {
-		h.SetContentLength(0)
-	}
-	return fasthttp.RequestConfig{}
-}
-
-// errWanted is what readBody says instead of reading, where only that is asked.
-var errContentWanted = errors.New("the content is wanted")
-
 // expect answers the question of Expect: 100-continue, whether to send the
-// content. It lets the request go the way that it will go with its content, as
-// far as to where that would be read. What is decided before is the answer.
+// content (RFC 9110, 10.1.1). The request goes the way that it will go with its
+// content, up to where that would be read. What is decided before that point is
+// the answer.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 	status = fasthttp.StatusInternalServerError // should it panic
 	defer s.recoverPanic(ctx)
 	if ctx.IsGet() || ctx.IsHead() || ctx.IsDelete() || ctx.IsOptions() {
-		// They ask for no content, and would be carried out.
+		// They ask for no content, so that way would carry them out.
 		return s.expectUnread(ctx)
 	}
 	r := &request{RequestCtx: ctx, arrived: time.Now(), expecting: true}
@@ -65,34 +49,17 @@ func (s *Server) expectUnread(ctx *fasthttp.RequestCtx) (status int) {
 	return p.status
 }
 
+// refuseUnreadable answers what fasthttp could not read as a request.
+func (s *Server) refuseUnreadable(ctx *fasthttp.RequestCtx, err error) {
+	s.refuseEarly(ctx, s.readProblem(err))
+}
+
 // refuseEarly answers a request that does not get as far as the handler.
 func (s *Server) refuseEarly(ctx *fasthttp.RequestCtx, p *problem) {
 	p.write(&ctx.Response)
-	if s.cors.varies() {
-		ctx.Response.Header.SetCanonical(headerVary, valueVaryOrigin)
-	}
+	s.cors.vary(&ctx.Response.Header, false)
 	s.cors.writeHeaders(ctx)
 	s.other.counter(cache.TierNone, p.status).Inc()
-}
-
-// refuseUnread answers what fasthttp could not read as a request. Its own
-// texts are plain and some of them quote the request.
-func (s *Server) refuseUnreadable(ctx *fasthttp.RequestCtx, err error) {
-	p := refuse(fasthttp.StatusBadRequest, "the request is not valid HTTP/1.1")
-	var wait interface {
-		error
-		Timeout() bool
-	}
-	if _, small := errors.AsType[*fasthttp.ErrSmallBuffer](err); small {
-		p = refuse(fasthttp.StatusRequestHeaderFieldsTooLarge,
-			"request line and headers must not exceed "+strconv.Itoa(s.config.MaxHeader)+" bytes together (server.max_header)")
-	} else if errors.Is(err, fasthttp.ErrBodyTooLarge) {
-		p = refuse(fasthttp.StatusRequestEntityTooLarge,
-			"the body must not exceed "+strconv.Itoa(s.config.MaxBody)+" bytes (server.max_body); send it in parts")
-	} else if errors.As(err, &wait) && wait.Timeout() {
-		p = refuse(fasthttp.StatusRequestTimeout, "the request did not arrive in time; send it again")
-	}
-	s.refuseEarly(ctx, p)
 }
 
 // wireLog takes what fasthttp has to say about connections. None of it is
@@ -100,9 +67,10 @@ func (s *Server) refuseUnreadable(ctx *fasthttp.RequestCtx, err error) {
 type wireLog struct{ *slog.Logger }
 
 // Printf implements fasthttp.Logger. An error about what is no HTTP quotes the
-// target, or the value of a header, that it is about; neither may be logged.
+// target, or the value of a header; neither may be logged, so its text is cut at
+// the first quote.
 func (l wireLog) Printf(format string, args ...any) {
-	said := make([]any, len(args))
+	redacted := make([]any, len(args))
 	for i, arg := range args {
 		if err, ok := arg.(error); ok {
 			text, _, quotes := strings.Cut(err.Error(), `"`)
@@ -111,7 +79,7 @@ func (l wireLog) Printf(format string, args ...any) {
 			}
 			arg = text
 		}
-		said[i] = arg
+		redacted[i] = arg
 	}
-	l.Debug("connection", slog.String("event", fmt.Sprintf(format, said...)))
+	l.Debug("connection", slog.String("event", fmt.Sprintf(format, redacted...)))
 }

@@ -2,22 +2,27 @@ package handlers
 
 import (
 	"bytes"
-	"strconv"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
-	"hearth/cache"
 	"hearth/internal/limit"
 	"hearth/internal/source"
 )
 
-// hot answers a GET or HEAD from memory if it can do so without allocating.
+// fastPath answers a GET or HEAD from memory if it can do so without allocating.
 // With done false nothing was written and the slow path has to answer; m then
 // says which record is asked for, if that much is clear already.
 //
-// It reads the request line as it came: fasthttp's own path is normalised,
-// and a normalised path may name another record than the client meant.
+// It reads the request line as it came: fasthttp's own path is normalised, and a
+// normalised path may name another record than the client meant. The checks go
+// from cheap to dear, and each hands what it does not know to the slow path, which
+// checks everything again. Limits come before memory: a refused request must not
+// even learn whether a record is there. They come after the checks of the header,
+// since the slow path takes from them by itself.
+//
+// Nothing of the request outlives it. The key is built in scratch, and the answer
+// consists of finished headers and the entry's own bytes; what a refresh keeps is
+// copied.
 func (s *Server) fastPath(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 	req := &ctx.Request.Header
 	if !req.IsGet() && !req.IsHead() {
@@ -49,7 +54,7 @@ func (s *Server) fastPath(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 	// The clock was read after the last byte of the request came in. So a
 	// process that was stopped and wakes up serves nothing on an old reading.
 	entry, ttl := s.memory.Hit(route.Resource, sc.buf, ctx.Time())
-	if entry == nil || entry.Large() { // large answers are kept account of, see parcel
+	if entry == nil || entry.Large() { // large answers are counted, see largeBody
 		m = miss{fastRoute: route, raw: raw, admitted: true, large: entry != nil}
 		if limited {
 			m.rates = rateHeaders{bytes.Clone(sc.rates.state), bytes.Clone(sc.rates.policy)}
@@ -85,24 +90,4 @@ func (m miss) args() source.Args {
 		panic("BUG: a canonical parameter " + reason)
 	}
 	return source.Args{v.Arg}
-}
-
-// answerHit writes a fresh entry of memory and counts it. false means that there
-// is no room for a large one, and nothing was counted.
-func (s *Server) answerHit(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, entry *cache.Entry, ttl time.Duration) bool {
-	code := s.writeEntry(ctx, res, sc, entry)
-	if code == hitOverBudget {
-		return false
-	}
-	sc.buf = append(sc.buf[:0], valueMemoryHit...)
-	sc.buf = strconv.AppendInt(sc.buf, int64(ttl/time.Second), 10)
-	ctx.Response.Header.SetCanonical(headerCacheStatus, sc.buf)
-	s.cors.writeHeaders(ctx)
-	s.writeRequestHeaders(ctx)
-	took := time.Since(ctx.Time())
-	res.metrics.hit(sc.stripe, code, took)
-	if s.watches(took) {
-		s.watch(ctx, code.status(), took)
-	}
-	return true
 }

@@ -15,55 +15,47 @@ import (
 // the counts, and a log line where something went wrong.
 func (r *request) finish() {
 	s, status := r.server, r.Response.StatusCode()
+	failed := status >= fasthttp.StatusInternalServerError
 	if !r.counted {
-		s.finishHeaders(r, status)
+		r.finishHeaders(failed && !r.expected)
 		took := time.Since(r.Time())
 		r.metrics.count(r.tier, status, took)
-		if status < fasthttp.StatusInternalServerError && s.watches(took) {
+		if !failed && s.watches(took) {
 			s.logWatched(r.RequestCtx, r.tier, status, took)
 		}
 	}
-	if status < fasthttp.StatusInternalServerError || r.expected {
+	if !failed || r.expected {
 		return
 	}
-	if unlogged, ok := s.failures.allow(r.Time()); !ok {
-		return
-	} else if unlogged > 0 {
-		r.log(slog.LevelError, "request failed", status, slog.Int64("unlogged", unlogged))
-	} else {
-		r.log(slog.LevelError, "request failed", status)
+	switch unlogged, ok := s.failures.allow(r.Time()); {
+	case !ok:
+	case unlogged > 0:
+		r.log("request failed", status, slog.Int64("unlogged", unlogged))
+	default:
+		r.log("request failed", status)
 	}
 }
 
-func (s *Server) finishHeaders(r *request, status int) {
-	h := &r.Response.Header
-	if s.cors.varies() && len(h.PeekCanonical(headerVary)) == 0 {
-		h.SetCanonical(headerVary, valueVaryOrigin)
+// finishHeaders writes the headers of every answer. One that failed always has an
+// id, by which it is found in the log.
+func (r *request) finishHeaders(failed bool) {
+	s, h := r.server, &r.Response.Header
+	if len(h.PeekCanonical(headerVary)) == 0 {
+		s.cors.vary(h, false)
 	}
 	s.cors.writeHeaders(r.RequestCtx)
-	s.writeRequestHeaders(r.RequestCtx)
+	echoRequestID(r.RequestCtx)
+	s.closeWhenDraining(r.RequestCtx)
 	if r.id != "" { // the source was told of it
 		h.SetCanonical(headerRequestID, []byte(r.id))
 	}
 	r.rates.write(h)
-	if status < fasthttp.StatusInternalServerError || r.expected {
-		return
+	if failed {
+		r.id = answerID(r.RequestCtx)
 	}
-	r.id = answerID(r.RequestCtx)
 }
 
-// answerID returns the id that the answer carries. One that carries none yet gets
-// one: whoever looks for the cause of an answer needs a name for it.
-func answerID(ctx *fasthttp.RequestCtx) string {
-	if id := ctx.Response.Header.PeekCanonical(headerRequestID); len(id) > 0 {
-		return string(id)
-	}
-	id := newID()
-	ctx.Response.Header.SetCanonical(headerRequestID, []byte(id))
-	return id
-}
-
-// rescue turns a panic into a 500. What the handler had written so far is
+// recoverPanic turns a panic into a 500. What the handler had written so far is
 // dropped: half of an answer is worse than none.
 func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx) {
 	fault := recover()
@@ -74,10 +66,10 @@ func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx) {
 	if !ok {
 		r = &request{RequestCtx: ctx, server: s, metrics: s.other}
 	}
-	r.counted, r.tier = false, cache.TierNone
+	r.tier = cache.TierNone
 	r.fail(fmt.Errorf("panic: %v", fault))
+	r.finishHeaders(true)
 	status := r.Response.StatusCode()
-	s.finishHeaders(r, status)
 	r.metrics.count(r.tier, status, time.Since(r.Time()))
-	r.log(slog.LevelError, "request panicked", status, slog.String("stack", string(debug.Stack())))
+	r.log("request panicked", status, slog.String("stack", string(debug.Stack())))
 }

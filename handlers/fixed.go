@@ -2,6 +2,8 @@ package handlers
 
 import "github.com/valyala/fasthttp"
 
+// What every configuration serves.
+
 // root answers as the recipe does, so that a first request shows a live server.
 func root(r *request) error {
 	r.json(fasthttp.StatusOK, valueNoCache, []byte(`{"Hello":"World"}`))
@@ -29,9 +31,9 @@ func (s *Server) openAPI(r *request) error {
 }
 
 // health tells a load balancer whether to send requests here. It speaks of
-// this process only: were it to follow a tier, the whole fleet would leave the
-// balancer at the moment Redis does. For the same reason it is never refused
-// for want of room.
+// this process only: if it followed a tier, the whole fleet would leave the
+// balancer at the moment Redis does. For the same reason it takes no place among
+// the work beyond memory, and overload never makes it fail.
 func (s *Server) health(r *request) error {
 	status, body := fasthttp.StatusOK, `{"status":"ok"}`
 	switch s.deps.State() {

@@ -1,11 +1,14 @@
 // Package handlers is the public HTTP of Hearth: it finds the resource a path
 // names, builds the record's key, asks the cache and shapes the answer.
 //
-// A read that memory can answer and any other request take two ways that
-// share nothing but the last step. The first, in fastpath.go, matches bytes of the
-// request line and allocates nothing; it gives up on whatever is unusual. The
-// second goes through a router, knows every rule, and may be slow. So the one
-// stays small enough to be read at a glance, and the other needs no tricks.
+// A request comes in at serve.go and takes one of two ways that share nothing but
+// the last step. The fast path (fastpath.go) answers memory hits: it matches bytes
+// of the request line, allocates nothing, and gives up on whatever is unusual. The
+// slow path goes through limits.go and the table of routes.go to one operation
+// (read.go, many.go, write.go, batch.go, counter.go, fixed.go); it knows every rule
+// and may be slow. So the one stays small enough to be read at a glance, and the
+// other needs no tricks. Both write records with answer.go; finish.go adds what
+// every other answer has.
 package handlers
 
 import (
@@ -20,21 +23,22 @@ import (
 // New returns a Server. It panics on a Config that contradicts itself, which
 // a validated configuration file cannot bring about.
 func New(config Config, deps Deps) *Server {
+	if len(config.Limits) > maxLimits {
+		panic("BUG: more limits than one request may be covered by")
+	}
+	if deps.Bodies == nil {
+		deps.Bodies = room.New(math.MaxInt64 / 2)
+	}
 	s := &Server{
 		config: config.withDefaults(), deps: deps,
 		memory: deps.Cache, reads: deps.Cache, writes: deps.Cache, counters: deps.Cache,
-		cors: newCORSPolicy(config.CORS), hosts: auth.NewHosts(config.Hosts),
-		other:   newColdMetrics(deps.Metrics, ""),
 		proxies: newProxies(config.TrustedProxies), untrusted: newUntrustedLog(deps.Log),
-	}
-	if s.deps.Bodies == nil {
-		s.deps.Bodies = room.New(math.MaxInt64 / 2)
+		cors: newCORSPolicy(config.CORS), hosts: auth.NewHosts(config.Hosts),
+		fastRoutes: map[string]*fastRoute{},
+		other:      newColdMetrics(deps.Metrics, ""),
 	}
 	s.scratch.New = func() any {
 		return &scratch{buf: make([]byte, 0, 1024), stripe: deps.Metrics.Stripe()}
-	}
-	if len(config.Limits) > maxLimits {
-		panic("BUG: more limits than one request may be covered by")
 	}
 	for _, l := range config.Limits {
 		s.limits = append(s.limits, newLimitRule(l))

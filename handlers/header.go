@@ -1,5 +1,20 @@
 package handlers
 
+import "github.com/valyala/fasthttp"
+
+const (
+	// mediaProblem is the media type of every error (RFC 9457, 3).
+	mediaProblem = "application/problem+json"
+	// exposed are the response headers that scripts of other origins may read.
+	exposed = "ETag, Cache-Status, RateLimit, RateLimit-Policy, Retry-After"
+
+	nameForwardedFor = fasthttp.HeaderXForwardedFor
+	nameFetchSite    = "Sec-Fetch-Site"
+	nameIfMatch      = fasthttp.HeaderIfMatch
+	nameIfNoneMatch  = fasthttp.HeaderIfNoneMatch
+	nameRecordMatch  = "If-Record-Match"
+)
+
 // Header names and values in the form that fasthttp takes without looking at
 // them again. They are constants in all but the language's type system.
 var (
@@ -9,8 +24,9 @@ var (
 	headerCacheStatus          = []byte("Cache-Status")
 	headerETag                 = []byte("ETag")
 	headerExposeHeaders        = []byte("Access-Control-Expose-Headers")
-	headerIfMatch              = []byte("If-Match")
-	headerIfNoneMatch          = []byte("If-None-Match")
+	headerForwardedFor         = []byte(nameForwardedFor)
+	headerIfMatch              = []byte(nameIfMatch)
+	headerIfNoneMatch          = []byte(nameIfNoneMatch)
 	headerOrigin               = []byte("Origin")
 	headerRateLimit            = []byte("RateLimit")
 	headerRateLimitPolicy      = []byte("RateLimit-Policy")
@@ -29,8 +45,8 @@ var (
 	valueVaryEncodingAndOrigin = []byte("Accept-Encoding, Origin")
 )
 
-// exposed are the response headers that scripts may read.
-const exposed = "ETag, Cache-Status, RateLimit, RateLimit-Policy, Retry-After"
-
-// mediaProblem is the media type of every error.
-const mediaProblem = "application/problem+json"
+// What the values of fields are cut at.
+var (
+	comma     = []byte(",")
+	semicolon = []byte(";")
+)

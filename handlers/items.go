@@ -63,9 +63,7 @@ func (b *batchBody) read(lines bool) error {
 
 func (b *batchBody) readLines() error {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(nil))
-	for rest := b.body; len(rest) > 0; {
-		var line []byte
-		line, rest, _ = bytes.Cut(rest, []byte("\n"))
+	for line := range bytes.SplitSeq(b.body, []byte("\n")) {
 		line = jsonvalue.Trim(line)
 		if len(line) == 0 {
 			continue
@@ -75,7 +73,7 @@ func (b *batchBody) readLines() error {
 			return err
 		}
 		if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-			b.count--
+			b.count-- // the fault is this item's, which is counted already
 			return b.fault(fasthttp.StatusBadRequest, "must stand alone on its line")
 		}
 	}
@@ -92,45 +90,41 @@ func (b *batchBody) readItem(dec *jsontext.Decoder, input []byte) error {
 	if kind != jsontext.KindBeginObject && kind != jsontext.KindInvalid {
 		return b.fault(fasthttp.StatusUnprocessableEntity, "must be a JSON object")
 	}
-	if _, err := dec.ReadToken(); err != nil {
+	id, item, err := readObject(dec, input)
+	if err != nil {
 		return b.fault(fasthttp.StatusBadRequest, syntaxFault(err))
 	}
+	return b.add(id, item)
+}
+
+// readObject reads an object, which is a slice of input, and the value of its
+// member "id", however that name is escaped.
+func readObject(dec *jsontext.Decoder, input []byte) (id, object []byte, err error) {
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, nil, err
+	}
 	start := dec.InputOffset() - 1
-	var id []byte
 	for dec.PeekKind() != jsontext.KindEndObject {
-		isID, err := readName(dec)
-		if err != nil {
-			return b.fault(fasthttp.StatusBadRequest, syntaxFault(err))
-		}
-		if !isID {
+		name, err := dec.ReadToken()
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case name.Kind() != jsontext.KindString:
+			return nil, nil, jsontext.ErrNonStringName
+		case name.String() != "id":
 			if err := dec.SkipValue(); err != nil {
-				return b.fault(fasthttp.StatusBadRequest, syntaxFault(err))
+				return nil, nil, err
 			}
 			continue
 		}
 		value, err := dec.ReadValue()
 		if err != nil {
-			return b.fault(fasthttp.StatusBadRequest, syntaxFault(err))
+			return nil, nil, err
 		}
 		id = bytes.Clone(value)
 	}
-	if _, err := dec.ReadToken(); err != nil {
-		return b.fault(fasthttp.StatusBadRequest, syntaxFault(err))
-	}
-	return b.add(id, input[start:dec.InputOffset()])
-}
-
-// readName reads a member's name and tells whether it is "id", however it is
-// escaped.
-func readName(dec *jsontext.Decoder) (bool, error) {
-	name, err := dec.ReadToken()
-	if err != nil {
-		return false, err
-	}
-	if name.Kind() != jsontext.KindString {
-		return false, jsontext.ErrNonStringName
-	}
-	return name.String() == "id", nil
+	_, err = dec.ReadToken()
+	return id, input[start:dec.InputOffset()], err
 }
 
 // add takes an item whose JSON is known to be good.
@@ -160,8 +154,8 @@ func (b *batchBody) add(id, item []byte) error {
 }
 
 // idText is the text of an item's id: that of a string, or the digits of an
-// integer. A number goes by its digits, never through a float: 1.0 is none of
-// ours, and 2^53+1 stays itself.
+// integer. A number goes by its digits, never through a float: 1.0 is no integer,
+// and 2^53+1 stays itself.
 func idText(id []byte) (text, reason string) {
 	const want = `needs an "id" that is a string or an integer`
 	if len(id) == 0 {

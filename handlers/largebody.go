@@ -2,73 +2,77 @@ package handlers
 
 import (
 	"io"
+	"iter"
 
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
 )
 
-// parcel is a large answer on its way. As the body of a response it is written
-// part by part, from where the bytes lie. fasthttp closes it when all has been
-// written, when the peer is gone, and when another answer is given in its place:
-// only then is what it was made of accounted for no more.
+// largeBody is the body of a large answer on its way. It is written part by part,
+// from where the bytes lie. fasthttp closes it when all has been written, when the
+// peer is gone, and when another answer is given in its place: until then what it
+// is made of is counted in the cache's budget for answers, so that peers who do
+// not read cannot take all memory.
 type largeBody struct {
 	memory  *cache.Cache
 	parts   [][]byte
 	entries []*cache.Entry // of which Send was called
-	bytes   int64          // taken from the room besides
+	bytes   int64          // taken from the budget besides
 	size    int
 }
 
-// parcelFrom is the size from which on an answer is sent as a parcel.
+// largeBodyFrom is the size from which on an answer is sent as a largeBody. The
+// kernel buffers what is smaller.
 const largeBodyFrom = 64 << 10
 
-// add appends bytes that belong to no large entry.
-func (p *largeBody) add(part []byte) {
+// add appends a part.
+func (b *largeBody) add(part []byte) {
 	if len(part) > 0 {
-		p.parts = append(p.parts, part)
-		p.size += len(part)
+		b.parts = append(b.parts, part)
+		b.size += len(part)
 	}
 }
 
-// hold notes that parts of the entry are to be sent. false means that there is
-// no room for it.
-func (p *largeBody) hold(e *cache.Entry) bool {
-	if !p.memory.Send(e) {
+// hold counts an entry of which parts are to be sent. false means that it does not
+// fit in the budget.
+func (b *largeBody) hold(e *cache.Entry) bool {
+	if !b.memory.Send(e) {
 		return false
 	}
-	p.entries = append(p.entries, e)
+	b.entries = append(b.entries, e)
 	return true
 }
 
-// take takes room for what belongs to no large entry.
-func (p *largeBody) take(bytes int) bool {
-	if !p.memory.Room().Take(int64(bytes)) {
+// take counts bytes that belong to no large entry. false means that they do not
+// fit in the budget.
+func (b *largeBody) take(bytes int) bool {
+	if !b.memory.Room().Take(int64(bytes)) {
 		return false
 	}
-	p.bytes += int64(bytes)
+	b.bytes += int64(bytes)
 	return true
 }
 
-// owe takes room whether it is there or not.
-func (p *largeBody) owe(bytes int) {
-	p.memory.Room().Add(int64(bytes))
-	p.bytes += int64(bytes)
+// overdraw counts bytes whether they fit in the budget or not.
+func (b *largeBody) overdraw(bytes int) {
+	b.memory.Room().Add(int64(bytes))
+	b.bytes += int64(bytes)
 }
 
 // Close implements io.Closer. It may be called more than once.
-func (p *largeBody) Close() error {
-	for _, e := range p.entries {
-		p.memory.Sent(e)
+func (b *largeBody) Close() error {
+	for _, e := range b.entries {
+		b.memory.Sent(e)
 	}
-	p.memory.Room().Give(p.bytes)
-	p.entries, p.parts, p.bytes = nil, nil, 0
+	b.memory.Room().Give(b.bytes)
+	b.entries, b.parts, b.bytes = nil, nil, 0
 	return nil
 }
 
 // WriteTo implements io.WriterTo.
-func (p *largeBody) WriteTo(w io.Writer) (n int64, err error) {
-	for _, part := range p.parts {
+func (b *largeBody) WriteTo(w io.Writer) (n int64, err error) {
+	for _, part := range b.parts {
 		m, err := w.Write(part)
 		n += int64(m)
 		if err != nil {
@@ -78,23 +82,80 @@ func (p *largeBody) WriteTo(w io.Writer) (n int64, err error) {
 	return n, nil
 }
 
-// Read implements io.Reader, for whoever does not know WriteTo.
-func (p *largeBody) Read(b []byte) (n int, err error) {
-	for n < len(b) && len(p.parts) > 0 {
-		m := copy(b[n:], p.parts[0])
+// Read implements io.Reader, for readers that do not know WriteTo.
+func (b *largeBody) Read(p []byte) (n int, err error) {
+	for n < len(p) && len(b.parts) > 0 {
+		m := copy(p[n:], b.parts[0])
 		n += m
-		if p.parts[0] = p.parts[0][m:]; len(p.parts[0]) == 0 {
-			p.parts = p.parts[1:]
+		if b.parts[0] = b.parts[0][m:]; len(b.parts[0]) == 0 {
+			b.parts = b.parts[1:]
 		}
 	}
-	if n == 0 && len(p.parts) == 0 {
+	if n == 0 && len(b.parts) == 0 {
 		return 0, io.EOF
 	}
 	return n, nil
 }
 
-// congested is the answer while large answers on their way take all the memory
-// there is for them.
+// setParts makes parts the body of an answer. Small ones are copied together, and
+// nil is returned; large ones are sent as they lie, and still have to be counted
+// in the budget.
+func (s *Server) setParts(resp *fasthttp.Response, parts iter.Seq[[]byte]) *largeBody {
+	size := 0
+	for part := range parts {
+		size += len(part)
+	}
+	if size < largeBodyFrom {
+		body := make([]byte, 0, size)
+		for part := range parts {
+			body = append(body, part...)
+		}
+		resp.SetBodyRaw(body)
+		return nil
+	}
+	b := &largeBody{memory: s.memory}
+	for part := range parts {
+		b.add(part)
+	}
+	resp.SetBodyStream(b, b.size)
+	return b
+}
+
+// setEntry makes front and back the body of an answer; front belongs to the entry.
+// false means that a large entry does not fit in the budget. The fast path calls
+// it: one small part is neither copied nor allocated for.
+func (s *Server) setEntry(ctx *fasthttp.RequestCtx, e *cache.Entry, front, back []byte) bool {
+	if !e.Large() {
+		if len(back) > 0 {
+			front = append(append(make([]byte, 0, len(front)+len(back)), front...), back...)
+		}
+		ctx.Response.SetBodyRaw(front)
+		return true
+	}
+	b := &largeBody{memory: s.memory}
+	if !ctx.IsHead() && !b.hold(e) { // to a HEAD only the length is told
+		return false
+	}
+	b.add(front)
+	b.add(back)
+	ctx.Response.SetBodyStream(b, b.size)
+	return true
+}
+
+// sentBytes is how many bytes follow the header of an answer.
+func sentBytes(ctx *fasthttp.RequestCtx) int {
+	status := ctx.Response.StatusCode()
+	if ctx.IsHead() || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified {
+		return 0
+	}
+	if b, ok := ctx.Response.BodyStream().(*largeBody); ok {
+		return b.size
+	}
+	return len(ctx.Response.Body())
+}
+
+// answersOverBudget is the answer while large answers on their way take all the
+// memory there is for them.
 func answersOverBudget() *problem {
 	return &problem{status: fasthttp.StatusServiceUnavailable, retry: true,
 		detail: "answers on their way to other clients take as much memory as the server may use for them; try again after the time in Retry-After"}

@@ -38,12 +38,28 @@ func (f *failureLog) allow(now time.Time) (unlogged int64, ok bool) {
 }
 
 // log writes the one line of a request that went wrong.
-func (r *request) log(level slog.Level, message string, status int, more ...slog.Attr) {
+func (r *request) log(message string, status int, more ...slog.Attr) {
 	attrs := append(r.server.requestAttrs(r.RequestCtx, r.tier, status, time.Since(r.Time())), more...)
 	if r.cause != nil {
 		attrs = append(attrs, slog.String("error", r.cause.Error()))
 	}
-	r.server.deps.Log.LogAttrs(context.Background(), level, message, attrs...)
+	r.server.deps.Log.LogAttrs(context.Background(), slog.LevelError, message, attrs...)
+}
+
+// watches tells whether a request without fault is logged all the same. It is
+// all that the fast path spends on the log.
+func (s *Server) watches(took time.Duration) bool {
+	return s.config.Slow > 0 && took >= s.config.Slow ||
+		s.config.AccessSample > 0 && rand.Float64() < s.config.AccessSample
+}
+
+// logWatched logs a slow or sampled request.
+func (s *Server) logWatched(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, took time.Duration) {
+	level, message := slog.LevelInfo, "request"
+	if s.config.Slow > 0 && took >= s.config.Slow {
+		level, message = slog.LevelWarn, "slow request"
+	}
+	s.deps.Log.LogAttrs(context.Background(), level, message, s.requestAttrs(ctx, tier, status, took)...)
 }
 
 // requestAttrs are what every line about a request says. They never include the
@@ -51,17 +67,14 @@ func (r *request) log(level slog.Level, message string, status int, more ...slog
 func (s *Server) requestAttrs(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, took time.Duration) []slog.Attr {
 	path := ctx.URI().PathOriginal()
 	const longest = 512
-	if len(path) > longest {
-		path = path[:longest]
-	}
 	client, _ := s.proxies.clientOf(ctx)
-	attrs := append(make([]slog.Attr, 0, 12), // room for what else is to be said
+	attrs := append(make([]slog.Attr, 0, 12), // with room for what callers add
 		slog.String("method", string(ctx.Method())),
-		slog.String("path", string(path)),
+		slog.String("path", string(path[:min(len(path), longest)])),
 		slog.Int("status", status),
 		slog.Duration("duration", took),
 		slog.String("tier", tier.String()),
-		slog.Int("bytes", bodyBytes(ctx, status)),
+		slog.Int("bytes", sentBytes(ctx)),
 		slog.String("client", clientText(client)),
 		slog.String("request_id", answerID(ctx)),
 	)
@@ -69,17 +82,6 @@ func (s *Server) requestAttrs(ctx *fasthttp.RequestCtx, tier cache.Tier, status 
 		attrs = append(attrs, slog.String("trace_id", string(id)))
 	}
 	return attrs
-}
-
-// bodyBytes is how many bytes follow the header of the answer.
-func bodyBytes(ctx *fasthttp.RequestCtx, status int) int {
-	if ctx.IsHead() || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified {
-		return 0
-	}
-	if p, ok := ctx.Response.BodyStream().(*largeBody); ok {
-		return p.size
-	}
-	return len(ctx.Response.Body())
 }
 
 // clientText names a client as limits tell clients apart.
@@ -91,24 +93,4 @@ func clientText(client netip.Addr) string {
 		return netip.PrefixFrom(client, 64).String()
 	}
 	return client.String()
-}
-
-// watches tells whether a request without fault is logged all the same. It is
-// all that the fast path spends on the log.
-func (s *Server) watches(took time.Duration) bool {
-	return s.config.Slow > 0 && took >= s.config.Slow ||
-		s.config.AccessSample > 0 && rand.Float64() < s.config.AccessSample
-}
-
-// watch logs a slow or sampled hit of memory.
-func (s *Server) watch(ctx *fasthttp.RequestCtx, status int, took time.Duration) {
-	s.logWatched(ctx, cache.TierMemory, status, took)
-}
-
-func (s *Server) logWatched(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, took time.Duration) {
-	level, message := slog.LevelInfo, "request"
-	if s.config.Slow > 0 && took >= s.config.Slow {
-		level, message = slog.LevelWarn, "slow request"
-	}
-	s.deps.Log.LogAttrs(context.Background(), level, message, s.requestAttrs(ctx, tier, status, took)...)
 }

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"iter"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -32,12 +33,12 @@ func (s *Server) many(res *resource) operation {
 			return err
 		}
 		defer done()
-		claim, err := s.claimMany(keys)
+		release, err := s.claimMany(keys)
 		if err != nil {
 			return err
 		}
 		answers, err := func() ([]cache.Answer, error) {
-			defer claim()
+			defer release()
 			return s.reads.ReadMany(r.withCaller(ctx, res), res.Resource, keys, args)
 		}()
 		if err != nil {
@@ -47,26 +48,60 @@ func (s *Server) many(res *resource) operation {
 	}
 }
 
-// claimMany takes room for those values of keys that are known to be large.
-func (s *Server) claimMany(keys []string) (done func(), err error) {
+// locateMany reads all values of the one parameter out of a query. Members of
+// the query that have other names are ignored, as they are on other paths.
+func (res *resource) locateMany(query []byte, limit int) (keys []string, args []source.Args, err error) {
+	p := res.params[0]
+	for len(query) > 0 {
+		var member []byte
+		member, query, _ = bytes.Cut(query, ampersand)
+		rawName, raw, _ := bytes.Cut(member, equals)
+		if name, ok := param.Decode(rawName, true); !ok || name != p.Name {
+			continue
+		}
+		if len(keys) == limit {
+			return nil, nil, refuse(fasthttp.StatusUnprocessableEntity,
+				"query parameter "+strconv.Quote(p.Name)+" is given more than "+strconv.Itoa(limit)+" times; split the request, or raise server.max_many")
+		}
+		v, err := parseParam(p, raw, "query", len(keys))
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := res.refused(source.Args{v.Arg}); err != nil {
+			return nil, nil, err
+		}
+		keys = append(keys, res.key.Of(v))
+		args = append(args, source.Args{v.Arg})
+	}
+	if len(keys) == 0 {
+		return nil, nil, refuse(fasthttp.StatusUnprocessableEntity,
+			"query parameter "+strconv.Quote(p.Name)+" is missing; give it once for each record, as in ?"+p.Name+"=1&"+p.Name+"=2")
+	}
+	return keys, args, nil
+}
+
+var ampersand, equals = []byte("&"), []byte("=")
+
+// claimMany takes budget for those values of keys that are known to be large.
+func (s *Server) claimMany(keys []string) (release func(), err error) {
 	if exceeds(keys, s.memory.KnownSize, s.memory.Room().Size()) {
 		return nil, tooManyBytes()
 	}
-	claims := make([]func(), 0, len(keys))
-	done = func() {
-		for _, claim := range claims {
-			claim()
+	var claims []func()
+	release = func() {
+		for _, one := range claims {
+			one()
 		}
 	}
 	for _, key := range keys {
-		claim, ok := s.memory.Claim(key)
+		one, ok := s.memory.Claim(key)
 		if !ok {
-			done()
+			release()
 			return nil, answersOverBudget()
 		}
-		claims = append(claims, claim)
+		claims = append(claims, one)
 	}
-	return done, nil
+	return release, nil
 }
 
 // exceeds tells whether all of them together, each counted once, have more than
@@ -76,11 +111,11 @@ func exceeds[T comparable](all []T, bytes func(T) int64, most int64) bool {
 	for _, one := range all {
 		sum += bytes(one)
 	}
-	if sum <= most { // nearly always
+	if sum <= most { // nearly always, and then repetitions do not matter
 		return false
 	}
-	seen := make(map[T]bool, len(all))
 	sum = 0
+	seen := make(map[T]bool, len(all))
 	for _, one := range all {
 		if !seen[one] {
 			sum += bytes(one)
@@ -90,7 +125,7 @@ func exceeds[T comparable](all []T, bytes func(T) int64, most int64) bool {
 	return sum > most
 }
 
-// tooMuch is the answer to a many-read that would never be answered, however
+// tooManyBytes is the answer to a many-read that would never be answered, however
 // often it is tried again.
 func tooManyBytes() *problem {
 	return refuse(fasthttp.StatusUnprocessableEntity,
@@ -111,102 +146,57 @@ func (s *Server) writeMany(r *request, res *resource, answers []cache.Answer) er
 	// One field for many answers: it tells of the one that came from farthest.
 	r.Response.Header.SetCanonical(headerCacheStatus, answers[farthest].AppendStatus(nil))
 	r.json(fasthttp.StatusOK, cacheControl, nil)
-	return s.setList(r, res, answers)
+	if body := s.setParts(&r.Response, res.list(answers)); body != nil {
+		return s.countMany(r, res, body, answers)
+	}
+	return nil
 }
 
-// setList makes an array of answers the body. What is large is sent as a parcel,
-// if there is room for it.
-func (s *Server) setList(r *request, res *resource, answers []cache.Answer) error {
-	size := len(answers) + 1
-	for i := range answers {
-		front, back := res.parts(answers[i])
-		size += len(front) + len(back)
-	}
-	if size < largeBodyFrom {
-		body := append(make([]byte, 0, size), '[')
+// list are the parts of an array of single answers.
+func (res *resource) list(answers []cache.Answer) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		separator := listBegin
 		for i := range answers {
-			if i > 0 {
-				body = append(body, ',')
-			}
 			front, back := res.parts(answers[i])
-			body = append(append(body, front...), back...)
+			if !yield(separator) || !yield(front) || !yield(back) {
+				return
+			}
+			separator = listNext
 		}
-		r.Response.SetBodyRaw(append(body, ']'))
-		return nil
+		yield(listEnd)
 	}
-	if int64(size) > s.memory.Room().Size() {
-		entries := make([]*cache.Entry, len(answers))
-		for i := range answers {
-			entries[i] = answers[i].Entry
-		}
-		if exceeds(entries, (*cache.Entry).Size, s.memory.Room().Size()) {
-			return tooManyBytes()
-		}
-	}
-	p, small, counts := &largeBody{memory: s.memory}, 0, !r.IsHead()
-	between := listBegin
-	for i := range answers {
-		p.add(between)
-		front, back := res.parts(answers[i])
-		switch e := answers[i].Entry; {
-		case !e.Large():
-			small += len(front)
-		case counts && !p.hold(e):
-			_ = p.Close()
-			return answersOverBudget()
-		}
-		p.add(front)
-		p.add(back)
-		between = listNext
-	}
-	p.add(listEnd)
-	if counts && !p.take(small) {
-		_ = p.Close()
-		return answersOverBudget()
-	}
-	r.Response.SetBodyStream(p, p.size)
-	return nil
 }
 
 var listBegin, listNext, listEnd = []byte("["), []byte(","), []byte("]")
 
-// locateMany reads all values of the one parameter out of a query. Members of
-// the query that have other names are ignored, as they are on other paths.
-func (res *resource) locateMany(query []byte, limit int) (keys []string, args []source.Args, err error) {
-	p := res.params[0]
-	name := strconv.Quote(p.Name)
-	for len(query) > 0 {
-		var member []byte
-		member, query, _ = bytes.Cut(query, ampersand)
-		rawName, rawText, _ := bytes.Cut(member, equals)
-		if n, ok := param.Decode(rawName, true); !ok || n != p.Name {
-			continue
+// countMany counts a large array in the budget for answers: its large entries one
+// by one, since others may send them, too, and its small ones together. A HEAD sends
+// nothing, but is refused where the GET could never be answered. On an error another
+// answer takes the body's place, which closes it.
+func (s *Server) countMany(r *request, res *resource, body *largeBody, answers []cache.Answer) error {
+	if budget := s.memory.Room().Size(); int64(body.size) > budget {
+		entries := make([]*cache.Entry, len(answers))
+		for i := range answers {
+			entries[i] = answers[i].Entry
 		}
-		if len(keys) == limit {
-			return nil, nil, refuse(fasthttp.StatusUnprocessableEntity,
-				"query parameter "+name+" is given more than "+strconv.Itoa(limit)+" times; split the request, or raise server.max_many")
+		if exceeds(entries, (*cache.Entry).Size, budget) {
+			return tooManyBytes()
 		}
-		text, ok := param.Decode(rawText, true)
-		if !ok {
-			return nil, nil, refuse(fasthttp.StatusBadRequest,
-				"query parameter "+name+" has a percent sign without two hexadecimal digits; write %25 for the sign itself")
-		}
-		v, reason := p.Parse(text)
-		if reason != "" {
-			return nil, nil, refuse(fasthttp.StatusUnprocessableEntity,
-				"query parameter "+name+", value "+strconv.Itoa(len(keys))+" counted from 0, "+reason)
-		}
-		if err := res.refused(source.Args{v.Arg}); err != nil {
-			return nil, nil, err
-		}
-		keys = append(keys, res.key.Of(v))
-		args = append(args, source.Args{v.Arg})
 	}
-	if len(keys) == 0 {
-		return nil, nil, refuse(fasthttp.StatusUnprocessableEntity,
-			"query parameter "+name+" is missing; give it once for each record, as in ?"+p.Name+"=1&"+p.Name+"=2")
+	if r.IsHead() {
+		return nil
 	}
-	return keys, args, nil
+	small := 0
+	for i := range answers {
+		if e := answers[i].Entry; !e.Large() {
+			front, _ := res.parts(answers[i])
+			small += len(front)
+		} else if !body.hold(e) {
+			return answersOverBudget()
+		}
+	}
+	if !body.take(small) {
+		return answersOverBudget()
+	}
+	return nil
 }
-
-var ampersand, equals = []byte("&"), []byte("=")

@@ -5,13 +5,16 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"hearth/internal/framing"
 )
 
 // mediaType is the Content-Type of a request without its parameters, in lower
-// case; "" when there is none.
+// case; "" when there is none. The parser of package mime refuses a field for the
+// form of parameters that nobody here looks at.
 func mediaType(h *fasthttp.RequestHeader) string {
-	t, _, _ := bytes.Cut(h.ContentType(), []byte(";"))
-	return strings.ToLower(string(trimSpace(t)))
+	t, _, _ := bytes.Cut(h.ContentType(), semicolon)
+	return strings.ToLower(string(framing.Trim(t)))
 }
 
 // isJSON tells whether a media type stands for JSON (RFC 6839, 3.1). A missing
@@ -21,20 +24,25 @@ func isJSON(media string) bool {
 		strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
 }
 
-// refuseCoding refuses compressed bodies: they would be bounded before they
-// are unpacked, and not after.
+// isNDJSON tells whether a media type stands for one JSON value per line.
+func isNDJSON(media string) bool {
+	return media == "application/x-ndjson" || media == "application/ndjson"
+}
+
+// refuseCoding refuses compressed bodies: server.max_body would bound what is
+// sent, and not what it unpacks to.
 func refuseCoding(h *fasthttp.RequestHeader) error {
 	coding := h.ContentEncoding()
-	if len(coding) == 0 || equalFold(coding, "identity") {
+	if len(coding) == 0 || strings.EqualFold(string(coding), "identity") {
 		return nil
 	}
 	return refuse(fasthttp.StatusUnsupportedMediaType, "bodies must not be compressed; send the body without content-encoding")
 }
 
 // refuseMedia refuses what its header says is no JSON.
-func refuseMedia(r *request) error {
-	if !isJSON(mediaType(&r.Request.Header)) {
+func refuseMedia(h *fasthttp.RequestHeader) error {
+	if !isJSON(mediaType(h)) {
 		return refuse(fasthttp.StatusUnsupportedMediaType, "the body must be sent as application/json")
 	}
-	return refuseCoding(&r.Request.Header)
+	return refuseCoding(h)
 }

@@ -9,12 +9,11 @@ import (
 	"hearth/internal/metrics"
 )
 
-// meter counts the answers of one resource. Its label values are closed sets:
-// the resource's name out of the configuration, the tiers, and the status
+// requestMetrics counts the answers of one resource. Its label values are closed
+// sets: the resource's name out of the configuration, the tiers, and the status
 // codes that this package writes. The series of memory hits exist from the
 // start, so that the fast path only adds; the others appear with the first
-// answer of their kind, and are found without a look at their labels from then
-// on.
+// answer of their kind, and are then found without a look at their labels.
 type requestMetrics struct {
 	set      *metrics.Set
 	resource string
@@ -28,20 +27,20 @@ type requestMetrics struct {
 // maxStatus is above every status code that is answered.
 const maxStatus = 600
 
-// hitCode is what the fast path may answer.
+// hitCode is how a memory hit is answered.
 type hitCode int
 
 const (
 	hitOK hitCode = iota
 	hitNotModified
 	hitMissing
-	hitOverBudget // no answer: there was no room for one
+	hitOverBudget // no answer: see answersOverBudget
 )
 
 func (c hitCode) status() int { return [...]int{200, 304, 404}[c] }
 
 func newRequestMetrics(set *metrics.Set, resource string) *requestMetrics {
-	m := &requestMetrics{set: set, resource: resource}
+	m := newColdMetrics(set, resource)
 	m.seconds = m.histogram(cache.TierMemory)
 	for c := range m.memory {
 		m.memory[c] = m.counter(cache.TierMemory, hitCode(c).status())
@@ -49,12 +48,12 @@ func newRequestMetrics(set *metrics.Set, resource string) *requestMetrics {
 	return m
 }
 
-// newBareMeter is a meter for answers that no memory hit can give.
+// newColdMetrics returns requestMetrics for answers that no memory hit can give.
 func newColdMetrics(set *metrics.Set, resource string) *requestMetrics {
 	return &requestMetrics{set: set, resource: resource}
 }
 
-// hit counts an answer of the fast path.
+// hit counts a memory hit. The stripe keeps processors from sharing a cache line.
 func (m *requestMetrics) hit(at metrics.Stripe, c hitCode, took time.Duration) {
 	m.memory[c].AddAt(at, 1)
 	m.seconds.ObserveAt(at, took)
@@ -75,7 +74,7 @@ func (m *requestMetrics) counter(tier cache.Tier, status int) *metrics.Counter {
 		metrics.Label{Name: "resource", Value: m.resource},
 		metrics.Label{Name: "tier", Value: tier.String()},
 		metrics.Label{Name: "code", Value: strconv.Itoa(status)})
-	known.Store(c) // whoever else asks the set gets the same one
+	known.Store(c) // the set returns the same counter to all who ask at once
 	return c
 }
 

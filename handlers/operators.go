@@ -1,17 +1,13 @@
 package handlers
 
 import (
+	"slices"
 	"strings"
 
 	"hearth/internal/param"
 )
 
-// target is a record's path and key template, for operators who name records
-// by either.
-type target struct {
-	*resource
-	path []param.Segment
-}
+// What operators ask of the routes: they name records by path or by key.
 
 // KeyOfPath returns the key of the record that path names, such as /user/1.
 func (s *Server) KeyOfPath(path string) (key string, ok bool) {
@@ -20,33 +16,29 @@ func (s *Server) KeyOfPath(path string) (key string, ok bool) {
 		return "", false
 	}
 	steps := strings.Split(segments, "/")
-	for _, t := range s.targets {
-		if values, ok := t.match(steps); ok {
-			return t.key.Of(values...), true
+	for _, res := range s.resources {
+		if values, ok := res.match(steps); ok {
+			return res.key.Of(values...), true
 		}
 	}
 	return "", false
 }
 
 // match reads the parameters out of the steps of a path.
-func (t target) match(steps []string) ([]param.Value, bool) {
-	if len(steps) != len(t.path) {
+func (res *resource) match(steps []string) ([]param.Value, bool) {
+	if len(steps) != len(res.path) {
 		return nil, false
 	}
-	values := make([]param.Value, 0, len(t.params))
-	for i, seg := range t.path {
+	values := make([]param.Value, 0, len(res.params))
+	for i, seg := range res.path {
 		if seg.Param == "" {
 			if seg.Literal != steps[i] {
 				return nil, false
 			}
 			continue
 		}
-		text, ok := param.Decode([]byte(steps[i]), false)
-		if !ok {
-			return nil, false
-		}
-		v, reason := param.Param{Name: seg.Param, Type: seg.Type}.Parse(text)
-		if reason != "" {
+		v, err := parseParam(res.params[len(values)], []byte(steps[i]), "path", -1)
+		if err != nil {
 			return nil, false
 		}
 		values = append(values, v)
@@ -56,21 +48,11 @@ func (t target) match(steps []string) ([]param.Value, bool) {
 
 // IsKey tells whether key is one that some record of some resource has.
 func (s *Server) IsKey(key string) bool {
-	for _, t := range s.targets {
-		if t.key.Matches(key) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.resources, func(res *resource) bool { return res.key.Matches(key) })
 }
 
 // IsOnlyCopy tells whether key is that of a record without a source: what the
 // shared tier has of it is all there is.
 func (s *Server) IsOnlyCopy(key string) bool {
-	for _, t := range s.targets {
-		if t.Records == nil && t.key.Matches(key) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.resources, func(res *resource) bool { return res.Records == nil && res.key.Matches(key) })
 }

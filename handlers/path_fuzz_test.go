@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/metrics"
 	"hearth/internal/param"
 )
 
@@ -22,17 +23,8 @@ func FuzzPath(f *testing.F) {
 	}
 	s := &Server{}
 	config := demoConfig(&people{})
-	s.fastRoutes = map[string]*fastRoute{}
 	for _, c := range config.Resources {
-		res := &resource{Resource: c.Cache}
-		for i, seg := range c.Path {
-			if seg.Param != "" {
-				res.params = append(res.params, param.Param{Name: seg.Param, Type: seg.Type})
-				res.values = append(res.values, "s"+string(rune('0'+i)))
-			}
-		}
-		res.key = param.NewKey(c.Key, res.params)
-		s.targets = append(s.targets, target{res, c.Path})
+		s.resources = append(s.resources, newResource(c, &s.cors, metrics.New("test")))
 	}
 	f.Fuzz(func(t *testing.T, path string) {
 		key, ok := s.KeyOfPath(path)
@@ -58,19 +50,19 @@ func FuzzPath(f *testing.F) {
 func (s *Server) sameKey(t *testing.T, path, key string) {
 	t.Helper()
 	cut := strings.LastIndexByte(path, '/') + 1
-	for _, target := range s.targets {
-		if len(target.params) != 1 || "/"+target.path[0].Literal+"/" != path[:cut] {
+	for _, res := range s.resources {
+		if len(res.params) != 1 || "/"+res.path[0].Literal+"/" != path[:cut] {
 			continue
 		}
 		raw := []byte(path[cut:])
-		if target.params[0].Type.IsCanonical(raw) {
-			if hot := string(target.key.One(nil, raw)); hot != key {
+		if res.params[0].Type.IsCanonical(raw) {
+			if hot := string(res.key.One(nil, raw)); hot != key {
 				t.Fatalf("%q is the record %q to the fast path, %q to operators", path, hot, key)
 			}
 		}
 		ctx := &fasthttp.RequestCtx{}
-		ctx.SetUserValue(target.values[0], path[cut:])
-		slow, _, err := target.locate(&request{RequestCtx: ctx})
+		ctx.SetUserValue(res.values[0], path[cut:])
+		slow, _, err := res.locate(ctx)
 		if err != nil || slow != key {
 			t.Fatalf("%q is the record %q to the router (%v), %q to operators", path, slow, err, key)
 		}

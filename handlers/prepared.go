@@ -2,7 +2,7 @@ package handlers
 
 import "github.com/valyala/fasthttp"
 
-// shapes are the headers that a resource's answers begin with. Copying a
+// preparedHeaders are the headers that a resource's answers begin with. Copying a
 // finished header is a few small memory copies, while setting one field has
 // fasthttp look for line breaks in it and for its name among the others: for
 // a memory hit that would be half of the work.
@@ -12,32 +12,20 @@ type preparedHeaders struct {
 	missing fasthttp.ResponseHeader // the 404
 }
 
-// init builds the shapes. They must not change afterwards.
-func (t *preparedHeaders) init(o *corsPolicy, cacheControl []byte) {
-	for _, h := range []*fasthttp.ResponseHeader{&t.plain, &t.packed, &t.missing} {
+// init builds the headers. They must not change afterwards.
+func (p *preparedHeaders) init(cors *corsPolicy, cacheControl []byte) {
+	for _, h := range []*fasthttp.ResponseHeader{&p.plain, &p.packed, &p.missing} {
 		// As Configure tells the server; CopyTo carries it along.
 		h.SetNoDefaultContentType(true)
 		h.SetContentTypeBytes(valueJSON)
 		h.SetCanonical(headerCacheControl, cacheControl)
-		if o.all && h != &t.missing && storable(cacheControl) {
+		if cors.all && h != &p.missing && storable(cacheControl) {
 			h.SetCanonical(headerAllowOrigin, valueStar)
 			h.SetCanonical(headerExposeHeaders, valueExposed)
 		}
-		vary(h, o, h == &t.packed)
+		cors.vary(h, h == &p.packed)
 	}
-	t.missing.SetStatusCode(fasthttp.StatusNotFound)
-	t.missing.SetContentTypeBytes(valueProblem)
-	t.missing.SetCanonical(headerCacheControl, valueNoStore)
-}
-
-// vary names the request fields that the choice of an answer depends on.
-func vary(h *fasthttp.ResponseHeader, o *corsPolicy, encoding bool) {
-	switch origin := o.varies(); {
-	case encoding && origin:
-		h.SetCanonical(headerVary, valueVaryEncodingAndOrigin)
-	case encoding:
-		h.SetCanonical(headerVary, valueVaryEncoding)
-	case origin:
-		h.SetCanonical(headerVary, valueVaryOrigin)
-	}
+	p.missing.SetStatusCode(fasthttp.StatusNotFound)
+	p.missing.SetContentTypeBytes(valueProblem)
+	p.missing.SetCanonical(headerCacheControl, valueNoStore)
 }

@@ -86,7 +86,7 @@ func (p *problem) write(resp *fasthttp.Response) {
 		resp.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(1+rand.IntN(3)))
 	}
 	if p.after > 0 {
-		resp.Header.Set(fasthttp.HeaderRetryAfter, retryAfter(p.after))
+		resp.Header.Set(fasthttp.HeaderRetryAfter, strconv.FormatInt(limit.Seconds(p.after), 10))
 	}
 	if closing {
 		resp.SetConnectionClose()
@@ -163,9 +163,3 @@ func problemOf(err error) *problem {
 func notFound() *problem {
 	return refuse(404, "nothing is served under this path; GET /docs lists what is")
 }
-
-// overloaded is the answer while too many requests are at work.
-func overloaded() *problem { return problemOf(cache.ErrOverload) }
-
-// retryAfter is the value of Retry-After for a wait known to be d.
-func retryAfter(d time.Duration) string { return strconv.FormatInt(limit.Seconds(d), 10) }

@@ -8,7 +8,7 @@ import (
 // read answers GET and HEAD of one record.
 func (s *Server) read(res *resource) operation {
 	return func(r *request) error {
-		key, args, err := res.locate(r)
+		key, args, err := res.locate(r.RequestCtx)
 		if err != nil {
 			return err
 		}
@@ -22,6 +22,23 @@ func (s *Server) read(res *resource) operation {
 		}
 		return s.readThrough(r, res, sc, key, args)
 	}
+}
+
+// readMiss reads a record for which the fast path found no entry that it could
+// answer with. Where a limit without tokens in hand had to be asked first, the
+// fast path has not looked, and a large entry it leaves alone: then memory comes
+// first here, too, or a hit would need a place that only work beyond memory needs.
+func (s *Server) readMiss(r *request, m miss) error {
+	sc := s.scratch.Get().(*scratch)
+	defer s.scratch.Put(sc)
+	sc.buf = m.key.One(sc.buf[:0], m.raw)
+	key, args := string(sc.buf), m.args()
+	if !m.admitted || m.large {
+		if hit, err := s.readHit(r, m.resource, sc, args); hit {
+			return err
+		}
+	}
+	return s.readThrough(r, m.resource, sc, key, args)
 }
 
 // readHit answers from memory if it can. The key is in sc.buf.
@@ -43,24 +60,6 @@ func (s *Server) readHit(r *request, res *resource, sc *scratch, args source.Arg
 	return true, nil
 }
 
-// readMiss reads a record for which the fast path found no entry, or did not
-// look for one: a limit without tokens in hand had to be asked first. Then
-// memory comes first here, too, or a hit would need a place that only work
-// beyond memory needs.
-func (s *Server) readMiss(r *request, m miss) error {
-	r.metrics = m.metrics
-	sc := s.scratch.Get().(*scratch)
-	defer s.scratch.Put(sc)
-	sc.buf = m.key.One(sc.buf[:0], m.raw)
-	key, args := string(sc.buf), m.args()
-	if !m.admitted || m.large {
-		if hit, err := s.readHit(r, m.resource, sc, args); hit {
-			return err
-		}
-	}
-	return s.readThrough(r, m.resource, sc, key, args)
-}
-
 // readThrough asks the tiers behind memory. key and args alias no request.
 func (s *Server) readThrough(r *request, res *resource, sc *scratch, key string, args source.Args) error {
 	if err := res.refused(args); err != nil {
@@ -68,20 +67,20 @@ func (s *Server) readThrough(r *request, res *resource, sc *scratch, key string,
 	}
 	ctx, done, err := r.startWork()
 	if err != nil {
-		// Copies that are untracked, or not fresh any more, are no hits: better
-		// than none they are all the same, and marked.
+		// Copies that are untracked, or not fresh any more, are no hits. Here they
+		// are better than no answer, and marked.
 		if answer, ok := s.memory.Memory(res.Resource, key, args); ok {
 			return s.answer(r, res, sc, answer)
 		}
 		return err
 	}
 	defer done()
-	claim, ok := s.memory.Claim(key)
+	release, ok := s.memory.Claim(key)
 	if !ok {
 		return answersOverBudget()
 	}
 	answer, err := func() (cache.Answer, error) {
-		defer claim() // before it is written: then the answer has room of its own
+		defer release() // before the answer is written, which is counted by itself
 		return s.reads.Read(r.withCaller(ctx, res), res.Resource, key, args)
 	}()
 	if err != nil {

@@ -6,12 +6,12 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Switch is the handler of a listener whose configuration changes: it hands
-// each request to the Server of the day. Connections, and fasthttp's server,
-// outlive the Servers. It is safe for concurrent use.
+// Reloadable is the handler of a listener whose configuration can change: each
+// request goes to the Server that is current then. Connections, and fasthttp's
+// server, outlive the Servers. It is safe for concurrent use.
 type Reloadable struct{ current atomic.Pointer[Server] }
 
-// NewSwitch returns a Switch that begins with s.
+// NewReloadable returns a Reloadable that begins with s.
 func NewReloadable(s *Server) *Reloadable {
 	w := &Reloadable{}
 	w.current.Store(s)
@@ -36,26 +36,3 @@ func (w *Reloadable) Configure(srv *fasthttp.Server) {
 	srv.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) { w.current.Load().refuseUnreadable(ctx, err) }
 	srv.ExpectHandler = func(ctx *fasthttp.RequestCtx) int { return w.current.Load().expect(ctx) }
 }
-
-// Busy tells whether requests are at work on a Server that was swapped for
-// another: what it works with must not be closed before. Once false it stays
-// so, since a request that comes late goes on to the successor.
-//
-// A request counts itself before it looks for a successor, and the successor is
-// there before anybody asks for the count: so either the request sees it, or it
-// is seen here. Those that memory answers do not count. They touch nothing that
-// is ever closed.
-func (s *Server) Busy() bool { return s.active.Load() != 0 }
-
-// begin counts a request that memory cannot answer, unless a successor is to
-// have it.
-func (s *Server) enter() (successor *Server) {
-	s.active.Add(1)
-	if next := s.successor.Load(); next != nil {
-		s.active.Add(-1)
-		return next
-	}
-	return nil
-}
-
-func (s *Server) leave() { s.active.Add(-1) }

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -11,29 +10,32 @@ import (
 	"hearth/internal/framing"
 )
 
-// call is one request on its way through the slow path: the request, and what
-// metrics and log want to know of it once it is answered. It belongs to the
-// goroutine of the request and dies with it.
+// request is one request on its way through the slow path, and what metrics and
+// log want to know of it once it is answered. It belongs to the goroutine of the
+// request and dies with it.
 type request struct {
 	*fasthttp.RequestCtx
-	server    *Server
-	metrics   *requestMetrics
-	tier      cache.Tier
-	id        string // X-Request-Id; "" until one is needed
-	rates     rateHeaders
-	cause     error // of a problem answered, for the log
-	bodyBytes int64 // bytes taken from the room for bodies
+	server  *Server
+	metrics *requestMetrics // of the resource that is asked for
+	tier    cache.Tier      // that answered
+	id      string          // X-Request-Id; "" until one is needed
+	rates   rateHeaders
+	cause   error // of a problem answered, for the log
 	// counted says that the answer is complete and counted: memory gave it.
 	counted bool
 	// expected says that a status of 500 or more is no fault: a health check.
 	expected bool
+	admitted bool // the limits that cover the request have admitted it
 
-	content       framing.Content // as the header has it
-	contentRead   bool            // it was read to its end
-	admitted      bool            // the limits that cover the request have admitted it
-	expecting     bool            // only whether the content is wanted: see expect
-	contentWanted bool            // the answer to that
-	arrived       time.Time       // when it was asked
+	content     framing.Content // as the header has it
+	contentRead bool            // to its end
+	bodyBytes   int64           // taken from the budget for bodies
+
+	// With Expect: 100-continue an operation runs twice: expecting, to learn
+	// whether it wants the content, and then in earnest. See expect.
+	expecting     bool
+	contentWanted bool      // the answer to that
+	arrived       time.Time // when it was asked
 }
 
 // Time is when the request's header had come. fasthttp does not know yet while
@@ -45,56 +47,28 @@ func (r *request) Time() time.Time {
 	return r.RequestCtx.Time()
 }
 
-// callKey is where the router's handlers find their call.
+// requestKey is where the router's handlers find their request.
 type requestKey struct{}
 
 func requestOf(ctx *fasthttp.RequestCtx) *request {
 	r, ok := ctx.UserValue(requestKey{}).(*request)
 	if !ok {
-		panic("BUG: a request reached a handler without its call")
+		panic("BUG: a request reached a handler without its state")
 	}
 	return r
 }
 
-// work admits the request to the tiers and gives it a deadline; done must be
+// startWork admits the request to the tiers and gives it a deadline; done must be
 // called when the work is over. fasthttp's own context neither has a deadline
 // nor notices a client that is gone.
 func (r *request) startWork() (ctx context.Context, done func(), err error) {
 	s := r.server
 	if s.inFlight.Add(1) > int64(s.config.MaxInFlight) {
 		s.inFlight.Add(-1)
-		return nil, nil, overloaded()
+		return nil, nil, cache.ErrOverload
 	}
-	d := s.config.RequestTimeout
-	return s.deadlines.context(s.deps.Context, d, d/32), s.release, nil
-}
-
-func (s *Server) release() { s.inFlight.Add(-1) }
-
-// deadlines hands out contexts that end a given time from now. Requests which
-// begin within the same moment share one: nobody cancels a request, and a
-// timer for each would be a tenth of the cost of a read from Redis.
-type deadlines struct {
-	current atomic.Pointer[sharedDeadline]
-}
-
-type sharedDeadline struct {
-	context.Context
-	until time.Time // requests that begin later get the next
-}
-
-// context returns one that ends after d, or up to grain later, or with parent.
-// All calls have to name the same ones.
-func (s *deadlines) context(parent context.Context, d, grain time.Duration) context.Context {
-	now := time.Now()
-	if m := s.current.Load(); m != nil && now.Before(m.until) {
-		return m.Context
-	}
-	until := now.Add(grain)
-	shared, cancel := context.WithDeadline(parent, until.Add(d))
-	context.AfterFunc(shared, cancel) // nobody may cancel it before
-	s.current.Store(&sharedDeadline{shared, until})
-	return shared
+	done = func() { s.inFlight.Add(-1) }
+	return s.deadlines.context(s.deps.Context, s.config.RequestTimeout), done, nil
 }
 
 // operation answers one request or says why not. It writes nothing when it
@@ -119,7 +93,7 @@ func (r *request) fail(err error) {
 	p.write(&r.Response)
 }
 
-// json answers with a body that nobody will change any more.
+// json answers with a body that does not change any more.
 func (r *request) json(status int, cacheControl, body []byte) {
 	r.SetStatusCode(status)
 	r.Response.Header.SetContentTypeBytes(valueJSON)

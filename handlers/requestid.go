@@ -1,7 +1,7 @@
 package handlers
 
 import (
-	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/valyala/fasthttp"
@@ -9,9 +9,14 @@ import (
 	"hearth/internal/param"
 )
 
-// echoID passes on the id that the client gave its request, or replaces it
-// when it is not [A-Za-z0-9._-]{1,64}: ids end up in logs of many programs.
-func (s *Server) writeRequestID(ctx *fasthttp.RequestCtx, id []byte) {
+// echoRequestID passes on the id that the client gave its request, if it gave
+// one, and replaces it when it is not [A-Za-z0-9._-]{1,64}: ids end up in the
+// logs of many programs. The fast path calls it.
+func echoRequestID(ctx *fasthttp.RequestCtx) {
+	id := ctx.Request.Header.PeekCanonical(headerRequestID)
+	if len(id) == 0 {
+		return
+	}
 	if !isID(id) {
 		id = []byte(newID())
 	}
@@ -31,13 +36,28 @@ func isID(id []byte) bool {
 }
 
 // newID names a request. It has to be distinct, not secret.
-func newID() string {
-	var raw [16]byte
-	for i, half := 0, rand.Uint64(); i < 8; i, half = i+1, half>>8 {
-		raw[i] = byte(half)
+func newID() string { return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) }
+
+// requestID returns the id of the request: the client's, if that is one, or a
+// new one, which the answer then carries.
+func (r *request) requestID() string {
+	if r.id == "" {
+		if id := r.Request.Header.PeekCanonical(headerRequestID); isID(id) {
+			r.id = string(id)
+		} else {
+			r.id = newID()
+		}
 	}
-	for i, half := 8, rand.Uint64(); i < 16; i, half = i+1, half>>8 {
-		raw[i] = byte(half)
+	return r.id
+}
+
+// answerID returns the id that the answer carries. An answer without one gets
+// one: whoever looks for its cause in the log needs a name for it.
+func answerID(ctx *fasthttp.RequestCtx) string {
+	if id := ctx.Response.Header.PeekCanonical(headerRequestID); len(id) > 0 {
+		return string(id)
 	}
-	return hex.EncodeToString(raw[:])
+	id := newID()
+	ctx.Response.Header.SetCanonical(headerRequestID, []byte(id))
+	return id
 }

@@ -7,113 +7,114 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/metrics"
 	"hearth/internal/param"
 	"hearth/internal/source"
 )
 
-// record is a resource as the requests for it need it.
+// resource is a Resource as the requests for it need it.
 type resource struct {
 	*cache.Resource
 	path         []param.Segment
-	params       []param.Param
+	pattern      string   // the path as the router takes it
 	values       []string // names under which the router hands over the parameters
+	params       []param.Param
 	key          param.Key
 	cacheControl []byte
 	notFound     []byte // the finished 404
 	prefix       []byte // what precedes the data in an answer
 	headers      preparedHeaders
 	metrics      *requestMetrics
-	wantsCaller  bool          // its source is told who asks; see call.tell
+	wantsCaller  bool          // its source is told who asks; see withCaller
 	refuser      source.Choosy // nil: its source takes all values
 }
 
-// hotRoute is a record reached by a literal prefix and one parameter.
-type fastRoute struct {
-	*resource
-	kind param.Kind
-	// shadows are values of the parameter which a literal path of its own
-	// takes: /user/count beside /user/{name}.
-	shadows []string
-	limits  []*limitRule // that may cover its requests
-}
-
-func (r *fastRoute) shadowed(raw []byte) bool {
-	for _, s := range r.shadows {
-		if s == string(raw) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Server) newResource(c Resource) (*resource, string) {
+func newResource(c Resource, cors *corsPolicy, set *metrics.Set) *resource {
 	res := &resource{
 		Resource:     c.Cache,
 		path:         c.Path,
+		params:       param.Params(c.Path),
 		cacheControl: valueNoCache,
-		metrics:      newRequestMetrics(s.deps.Metrics, c.Cache.Name),
+		metrics:      newRequestMetrics(set, c.Cache.Name),
 	}
 	_, res.wantsCaller = c.Cache.Records.(source.Called)
 	res.refuser, _ = c.Cache.Records.(source.Choosy)
 	if c.CacheControl != "" {
 		res.cacheControl = []byte(c.CacheControl)
 	}
-	var path strings.Builder
-	for i, seg := range c.Path {
-		path.WriteByte('/')
+	res.pattern, res.values = routerPattern(c.Path)
+	res.key = param.NewKey(c.Key, res.params)
+	res.headers.init(cors, res.cacheControl)
+	res.notFound = refuse(404, "no record of "+strconv.Quote(res.Name)+" is stored under this path").appendJSON(nil)
+	if res.Envelope != "" {
+		res.prefix = append(appendQuoted([]byte{'{'}, res.Envelope), ':')
+	}
+	return res
+}
+
+// routerPattern is a path as the router takes it, /user/{s1}, and the names in it.
+// The router wants one name for what stands in one place, whichever resource it
+// belongs to.
+func routerPattern(path []param.Segment) (pattern string, names []string) {
+	for i, seg := range path {
 		if seg.Param == "" {
-			checkLiteral(seg.Literal)
-			path.WriteString(seg.Literal)
+			if seg.Literal == "" || strings.ContainsAny(seg.Literal, "{}/?#%") {
+				panic("BUG: " + strconv.Quote(seg.Literal) + " is no literal segment of a path")
+			}
+			pattern += "/" + seg.Literal
 			continue
 		}
 		if !seg.Type.Known() {
 			panic("BUG: parameter " + strconv.Quote(seg.Param) + " has no kind")
 		}
-		// The router wants one name for what stands in one place, whichever
-		// resource it belongs to.
 		name := "s" + strconv.Itoa(i)
-		path.WriteString("{" + name + "}")
-		res.params = append(res.params, param.Param{Name: seg.Param, Type: seg.Type})
-		res.values = append(res.values, name)
+		pattern += "/{" + name + "}"
+		names = append(names, name)
 	}
-	res.key = param.NewKey(c.Key, res.params)
-	res.headers.init(&s.cors, res.cacheControl)
-	res.notFound = refuse(404, "no record of "+strconv.Quote(res.Name)+" is stored under this path").appendJSON(nil)
-	if res.Envelope != "" {
-		res.prefix = append(appendQuoted([]byte{'{'}, res.Envelope), ':')
-	}
-	return res, path.String()
+	return pattern, names
 }
 
-// checkLiteral refuses what the router would take for a pattern.
-func checkLiteral(text string) {
-	if text == "" || strings.ContainsAny(text, "{}/?#%") {
-		panic("BUG: " + strconv.Quote(text) + " is no literal segment of a path")
-	}
+// hasOne tells whether the path's only parameter is its last segment.
+func (res *resource) hasOne() bool {
+	return len(res.params) == 1 && res.path[len(res.path)-1].Param != ""
 }
 
-// locate reads the path parameters of c and builds the record's key. Nothing
-// it returns aliases the request.
-func (res *resource) locate(r *request) (key string, args source.Args, err error) {
+// locate reads the path parameters of a request and builds the record's key.
+// Nothing it returns aliases the request, whose buffers fasthttp uses again while
+// a load may still run.
+func (res *resource) locate(ctx *fasthttp.RequestCtx) (key string, args source.Args, err error) {
 	values := make([]param.Value, len(res.params))
 	args = make(source.Args, len(res.params))
 	for i, p := range res.params {
-		raw, _ := r.UserValue(res.values[i]).(string)
+		raw, _ := ctx.UserValue(res.values[i]).(string)
 		if raw == "" {
 			return "", nil, notFound()
 		}
-		text, ok := param.Decode([]byte(raw), false)
-		if !ok {
-			return "", nil, refuse(fasthttp.StatusBadRequest,
-				"path parameter "+strconv.Quote(p.Name)+" has a percent sign without two hexadecimal digits; write %25 for the sign itself")
+		if values[i], err = parseParam(p, []byte(raw), "path", -1); err != nil {
+			return "", nil, err
 		}
-		v, reason := p.Parse(text)
-		if reason != "" {
-			return "", nil, refuse(fasthttp.StatusUnprocessableEntity, "path parameter "+strconv.Quote(p.Name)+" "+reason)
-		}
-		values[i], args[i] = v, v.Arg
+		args[i] = values[i].Arg
 	}
 	return res.key.Of(values...), args, nil
+}
+
+// parseParam decodes a parameter, once, and validates it. It stands in the path, or
+// in the query as one of several values, counted by at; a query has "+" for a blank.
+func parseParam(p param.Param, raw []byte, in string, at int) (v param.Value, err error) {
+	text, ok := param.Decode(raw, at >= 0)
+	if !ok {
+		return v, refuse(fasthttp.StatusBadRequest,
+			in+" parameter "+strconv.Quote(p.Name)+" has a percent sign without two hexadecimal digits; write %25 for the sign itself")
+	}
+	v, reason := p.Parse(text)
+	if reason == "" {
+		return v, nil
+	}
+	what := in + " parameter " + strconv.Quote(p.Name)
+	if at >= 0 {
+		what += ", value " + strconv.Itoa(at) + " counted from 0,"
+	}
+	return v, refuse(fasthttp.StatusUnprocessableEntity, what+" "+reason)
 }
 
 // refused is the answer to values that the source cannot be asked for. Nothing
@@ -128,4 +129,39 @@ func (res *resource) refused(args source.Args) error {
 	}
 	return refuse(fasthttp.StatusUnprocessableEntity, "parameter "+strconv.Quote(name)+
 		" must be one step of a path: without slashes, backslashes and control characters, also encoded ones, and not dots alone")
+}
+
+// parts are the body of a single answer, with null as the data of a missing
+// record.
+func (res *resource) parts(a cache.Answer) (front, back []byte) {
+	switch {
+	case !a.Entry.Missing():
+		return a.Parts()
+	case res.prefix == nil:
+		return nullData, nil
+	case a.FromDB:
+		return res.prefix, nullLoaded
+	}
+	return res.prefix, nullCached
+}
+
+var nullData, nullLoaded, nullCached = []byte("null"), []byte(`null,"source":"db"}`), []byte(`null,"source":"cache"}`)
+
+// fastRoute is a resource reached by a literal prefix and one parameter.
+type fastRoute struct {
+	*resource
+	kind param.Kind
+	// shadows are values of the parameter which a literal path of its own
+	// takes: /user/count beside /user/{name}.
+	shadows []string
+	limits  []*limitRule // that may cover its requests
+}
+
+func (f *fastRoute) shadowed(raw []byte) bool {
+	for _, s := range f.shadows {
+		if s == string(raw) {
+			return true
+		}
+	}
+	return false
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
+// serve answers one request: from memory on the fast path, or on the slow path.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	// fasthttp recovers nothing: without this one bad request ends the process.
 	defer s.recoverPanic(ctx)
@@ -25,16 +26,15 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// slow answers what memory cannot, or not cheaply. A record that the fast path
-// has found already need not go through the router again.
+// slowPath answers what memory cannot, or not cheaply.
 func (s *Server) slowPath(ctx *fasthttp.RequestCtx, m miss) {
 	if next := s.enter(); next != nil {
-		next.slowPath(ctx, miss{})
+		next.slowPath(ctx, miss{}) // which has other routes and limits
 		return
 	}
 	defer s.leave()
 	r := s.newRequest(ctx, m)
-	if m.fastRoute == nil { // else the fast path has looked already
+	if m.fastRoute == nil { // else the fast path has checked that already
 		var err error
 		if r.content, err = checkFraming(&ctx.Request.Header); err != nil {
 			r.expected = true // 501 and 505 are no fault of this server
@@ -45,45 +45,51 @@ func (s *Server) slowPath(ctx *fasthttp.RequestCtx, m miss) {
 	}
 	defer r.finishConnection()
 	defer r.releaseBody()
-	if !r.admitted && len(s.limits) > 0 {
-		if err := s.admit(r); err != nil {
-			if m.fastRoute != nil {
-				r.metrics = m.metrics
-			}
-			r.fail(err)
-			r.finish()
-			return
-		}
-		r.admitted = true
-	}
-	if m.fastRoute != nil {
-		if err := s.readMiss(r, m); err != nil {
-			r.fail(err)
-		}
-	} else if isPath(ctx) {
-		s.router(ctx)
-	} else {
-		r.fail(notFound())
+	if err := s.dispatch(r, m); err != nil {
+		r.fail(err)
 	}
 	if r.contentWanted && r.expecting {
-		r.Response.Reset() // it said that nothing is decided yet
+		r.Response.Reset() // so nothing is decided yet
 		return
 	}
 	r.finish()
 }
 
-// newCall makes the call of a request, or takes the one that expect has made.
+// newRequest makes the state of a request, or takes that which expect has made.
 func (s *Server) newRequest(ctx *fasthttp.RequestCtx, m miss) *request {
 	r, ok := ctx.UserValue(requestKey{}).(*request)
 	if !ok || !r.expecting {
 		r = &request{RequestCtx: ctx, admitted: m.admitted, rates: m.rates}
 		ctx.SetUserValue(requestKey{}, r)
 	}
-	if r.contentWanted { // so it was asked for, and this is the request with its content
+	if r.contentWanted { // it was asked for, and this is the request with its content
 		r.expecting, r.contentWanted = false, false
 	}
 	r.server, r.metrics, r.cause = s, s.other, nil
 	return r
+}
+
+// dispatch takes a request to its operation, if the limits admit it. They come
+// before the route: a client that is refused must not use up work of any kind. A
+// record that the fast path has found already need not go through the router again.
+func (s *Server) dispatch(r *request, m miss) error {
+	if m.fastRoute != nil {
+		r.metrics = m.metrics
+	}
+	if !r.admitted && len(s.limits) > 0 {
+		if err := s.admit(r); err != nil {
+			return err
+		}
+		r.admitted = true
+	}
+	switch {
+	case m.fastRoute != nil:
+		return s.readMiss(r, m)
+	case !isPath(r.RequestCtx):
+		return notFound()
+	}
+	s.router(r.RequestCtx)
+	return nil
 }
 
 // isPath keeps paths from the router that it would read otherwise than the

@@ -13,7 +13,7 @@ import (
 	"hearth/internal/source"
 )
 
-// reader, writer and tally are what the slow path asks of the cache. The fast
+// reader, writer and counts are what the slow path asks of the cache. The fast
 // path calls the cache itself.
 type reader interface {
 	Read(ctx context.Context, r *cache.Resource, key string, args source.Args) (cache.Answer, error)
@@ -42,24 +42,32 @@ type Server struct {
 	writes   writer
 	counters counts
 
-	limits     []*limitRule
-	proxies    *proxies
-	untrusted  *untrustedLog
-	fastRoutes map[string]*fastRoute // by the path up to its last slash, that included
-	router     fasthttp.RequestHandler
-	routes     []route  // every route, with who may call it
-	targets    []target // every record, for operators
-	cors       corsPolicy
-	hosts      auth.Hosts      // under which web pages may write to this machine
-	other      *requestMetrics // requests that concern no resource
+	limits    []*limitRule
+	proxies   *proxies
+	untrusted *untrustedLog
+	cors      corsPolicy
+	hosts     auth.Hosts // under which web pages may write to this machine
 
-	active    atomic.Int64           // requests on the slow path; see Switch
-	successor atomic.Pointer[Server] // the one that a reload has put in this one's place
+	resources  []*resource
+	fastRoutes map[string]*fastRoute // by the path up to its last slash, that included
+	routes     []route               // all of them, with who may call each
+	router     fasthttp.RequestHandler
+	other      *requestMetrics // of requests that concern no resource
+
+	active    atomic.Int64           // requests on the slow path; see enter
+	successor atomic.Pointer[Server] // what a reload has put in its place
 
 	scratch   sync.Pool    // of *scratch
 	inFlight  atomic.Int64 // requests at work beyond memory
 	failures  failureLog
 	deadlines deadlines
+}
+
+// route is what is served under a path, and the scope of the token that it takes
+// where tokens are configured.
+type route struct {
+	method, path string
+	scope        auth.Scope
 }
 
 // scratch is what one hit needs besides the request. As the pool keeps one
@@ -70,3 +78,25 @@ type scratch struct {
 	rates   rateHeaders
 	stripe  metrics.Stripe
 }
+
+// Busy tells whether requests are at work on a Server that was swapped for
+// another: what it works with must not be closed before. Once false it stays
+// so, since a request that comes late goes on to the successor.
+//
+// A request counts itself before it looks for a successor, and the successor is
+// set before anybody asks for the count. So either the request sees the successor,
+// or Busy sees the request. Memory hits are not counted: they touch nothing that
+// is ever closed.
+func (s *Server) Busy() bool { return s.active.Load() != 0 }
+
+// enter counts a request on the slow path, unless a successor is to have it.
+func (s *Server) enter() (successor *Server) {
+	s.active.Add(1)
+	if next := s.successor.Load(); next != nil {
+		s.active.Add(-1)
+		return next
+	}
+	return nil
+}
+
+func (s *Server) leave() { s.active.Add(-1) }

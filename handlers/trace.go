@@ -1,8 +1,9 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
-	"strings"
+	"regexp"
 
 	"github.com/valyala/fasthttp"
 
@@ -17,67 +18,39 @@ import (
 // version 00.
 const maxTraceparent = 128
 
-// maxTracestate is what everybody has to pass on at least, all its lines
-// together. Longer ones are not passed on, which the recommendation allows;
-// half of one would have to be cut between members.
+// maxTracestate is what every participant has to pass on at least, all lines
+// together. Longer ones are not passed on, which the recommendation allows; to
+// pass on a part, the list would have to be cut between its members.
 const maxTracestate = 512
 
 const (
 	nameTraceparent = "Traceparent" // as fasthttp keeps it
 	nameTracestate  = "Tracestate"
-
-	traceparentSize = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 )
 
+// traceparent is the grammar of that field (W3C Trace Context, 3.2). Its groups
+// are version, trace-id, parent-id, and what a later version than 00 may append.
+var traceparent = regexp.MustCompile(`\A([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-[!-~]*)?\z`)
+
 // traceID returns the trace-id of a traceparent, or false where the value is
-// none (W3C Trace Context, 3.2). A later version than 00 may go on behind
-// another hyphen, in ways not known yet.
+// none: version ff and ids of zeros alone are invalid, and version 00 ends
+// behind the flags.
 func traceID(parent []byte) (id []byte, ok bool) {
-	if len(parent) < traceparentSize || len(parent) > maxTraceparent {
+	if len(parent) > maxTraceparent {
 		return nil, false
 	}
-	version, id, span, flags := parent[:2], parent[3:35], parent[36:52], parent[53:55]
-	for _, field := range [][]byte{version, id, span, flags} {
-		if !isLowerHex(field) {
-			return nil, false
-		}
-	}
-	if parent[2] != '-' || parent[35] != '-' || parent[52] != '-' || string(version) == "ff" || isZeros(id) || isZeros(span) {
+	m := traceparent.FindSubmatch(parent)
+	if m == nil {
 		return nil, false
 	}
-	rest := parent[traceparentSize:]
-	if len(rest) > 0 && (string(version) == "00" || rest[0] != '-' || !isVisible(rest)) {
+	version, id, span, appended := string(m[1]), m[2], m[3], m[4]
+	if version == "ff" || version == "00" && appended != nil || isZeros(id) || isZeros(span) {
 		return nil, false
 	}
 	return id, true
 }
 
-func isLowerHex(b []byte) bool {
-	for _, c := range b {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
-func isZeros(b []byte) bool {
-	for _, c := range b {
-		if c != '0' {
-			return false
-		}
-	}
-	return true
-}
-
-func isVisible(b []byte) bool {
-	for _, c := range b {
-		if c <= ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
-}
+func isZeros(digits []byte) bool { return len(bytes.Trim(digits, "0")) == 0 }
 
 // traceparentOf returns the traceparent of a request and its trace-id, both
 // aliases of the request, or false where there is none, an invalid one, or more
@@ -94,32 +67,22 @@ func traceparentOf(h *fasthttp.RequestHeader) (parent, id []byte, ok bool) {
 // tracestateOf returns the list that belongs to a valid traceparent, its lines
 // made one; "" if there is none that may be passed on.
 func tracestateOf(h *fasthttp.RequestHeader) string {
-	var b strings.Builder
+	var lines [][]byte
 	for _, line := range h.PeekAll(nameTracestate) {
-		if len(line) == 0 {
-			continue
+		if len(line) > 0 {
+			lines = append(lines, line)
 		}
-		if b.Len()+len(line) > maxTracestate {
-			return ""
-		}
-		for _, c := range line {
-			if (c < ' ' || c > '~') && c != '\t' {
-				return ""
-			}
-		}
-		if b.Len() > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(line)
 	}
-	if b.Len() > maxTracestate {
+	list := bytes.Join(lines, comma)
+	strange := func(c rune) bool { return (c < ' ' || c > '~') && c != '\t' }
+	if len(list) > maxTracestate || bytes.ContainsFunc(list, strange) {
 		return ""
 	}
-	return b.String()
+	return string(list)
 }
 
-// tell adds to ctx what the source of rec is told of the request. Few sources
-// are told anything, and for the others nothing is gathered.
+// withCaller adds to ctx what the source of res is told of the request. Few
+// sources are told anything, and for the others nothing is gathered.
 func (r *request) withCaller(ctx context.Context, res *resource) context.Context {
 	if !res.wantsCaller {
 		return ctx
@@ -130,17 +93,4 @@ func (r *request) withCaller(ctx context.Context, res *resource) context.Context
 		caller.Tracestate = tracestateOf(&r.Request.Header)
 	}
 	return caller.In(ctx)
-}
-
-// name returns the id of the request: the client's, if that is one, or a new one,
-// which the answer then carries.
-func (r *request) requestID() string {
-	if r.id == "" {
-		if id := r.Request.Header.PeekCanonical(headerRequestID); isID(id) {
-			r.id = string(id)
-		} else {
-			r.id = newID()
-		}
-	}
-	return r.id
 }

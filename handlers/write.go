@@ -1,46 +1,84 @@
 package handlers
 
 import (
+	"context"
+	"slices"
+
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/source"
 )
 
 // put stores the body as the record and answers with what the database made
 // of it.
 func (s *Server) put(res *resource) operation {
+	return write(res, (*request).objectBody, func(ctx context.Context, r *request, key string, args source.Args, body []byte) error {
+		answer, err := s.writes.Put(ctx, res.Resource, key, args, body)
+		if err == nil {
+			s.writeStored(r, res, answer)
+		}
+		return err
+	})
+}
+
+// remove deletes the record.
+func (s *Server) remove(res *resource) operation {
+	return write(res, nil, func(ctx context.Context, r *request, key string, args source.Args, _ []byte) error {
+		err := s.writes.Delete(ctx, res.Resource, key, args)
+		if err == nil {
+			r.tier = cache.TierSource
+			r.SetStatusCode(fasthttp.StatusNoContent)
+			r.Response.Header.SetCanonical(headerCacheControl, valueNoStore)
+		}
+		return err
+	})
+}
+
+// write does what all writes of one record have in common. readBody is nil for
+// those that have none.
+//
+// What can be refused is refused as early as it is known. First what the header
+// decides, so that nobody sends content for a 422, 415 or 412; conditions, too,
+// because trailers count as fields once the content has been read, and a
+// condition is no trailer. Then the body. A place for work is taken only then: a
+// client that sends slowly must not hold one.
+func write(res *resource, readBody func(*request) ([]byte, error), do func(ctx context.Context, r *request, key string, args source.Args, body []byte) error) operation {
 	return func(r *request) error {
-		key, args, err := res.locate(r)
+		key, args, err := res.locate(r.RequestCtx)
 		if err != nil {
 			return err
 		}
-		p := preconditionsOf(&r.Request.Header) // before the body: its trailers are no header
-		if err := refuseMedia(r); err != nil {
+		if readBody != nil {
+			if err := refuseMedia(&r.Request.Header); err != nil {
+				return err
+			}
+		}
+		conditions := preconditionsOf(&r.Request.Header)
+		if err := conditions.unsatisfiable(res.Resource); err != nil {
 			return err
 		}
-		if err := p.unsatisfiable(res.Resource); err != nil { // no content changes that, so none is waited for
-			return err
-		}
-		body, err := objectBody(r)
-		if err != nil {
-			return err
+		var body []byte
+		if readBody != nil {
+			if body, err = readBody(r); err != nil {
+				return err
+			}
 		}
 		ctx, done, err := r.startWork()
 		if err != nil {
 			return err
 		}
 		defer done()
-		answer, err := s.writes.Put(p.in(ctx, res.Resource), res.Resource, key, args, body)
-		if err != nil {
+		if err := do(conditions.in(ctx, res.Resource), r, key, args, body); err != nil {
 			return res.refuseNonCanonical(err)
 		}
-		s.writeStored(r, res, answer)
 		return nil
 	}
 }
 
 // writeStored answers a PUT. The record may be missing even so: the resource's
-// select need not find what its upsert wrote.
+// select need not find what its upsert wrote. A large answer is counted in the
+// budget whether it fits or not: the record is written, and that has to be said.
 func (s *Server) writeStored(r *request, res *resource, a cache.Answer) {
 	r.tier = cache.TierSource
 	a.FromDB = true
@@ -49,40 +87,7 @@ func (s *Server) writeStored(r *request, res *resource, a cache.Answer) {
 	}
 	r.json(fasthttp.StatusOK, valueNoStore, nil)
 	front, back := res.parts(a)
-	size := len(front) + len(back)
-	if size < largeBodyFrom {
-		r.Response.SetBodyRaw(append(append(make([]byte, 0, size), front...), back...))
-		return
-	}
-	p := &largeBody{memory: s.memory}
-	p.owe(size) // it is written, and has to be answered
-	p.add(front)
-	p.add(back)
-	r.Response.SetBodyStream(p, p.size)
-}
-
-// remove deletes the record.
-func (s *Server) remove(res *resource) operation {
-	return func(r *request) error {
-		key, args, err := res.locate(r)
-		if err != nil {
-			return err
-		}
-		p := preconditionsOf(&r.Request.Header)
-		if err := p.unsatisfiable(res.Resource); err != nil {
-			return err
-		}
-		ctx, done, err := r.startWork()
-		if err != nil {
-			return err
-		}
-		defer done()
-		if err := s.writes.Delete(p.in(ctx, res.Resource), res.Resource, key, args); err != nil {
-			return res.refuseNonCanonical(err)
-		}
-		r.tier = cache.TierSource
-		r.SetStatusCode(fasthttp.StatusNoContent)
-		r.Response.Header.SetCanonical(headerCacheControl, valueNoStore)
-		return nil
+	if body := s.setParts(&r.Response, slices.Values([][]byte{front, back})); body != nil {
+		body.overdraw(body.size)
 	}
 }
