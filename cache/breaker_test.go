@@ -8,80 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/gate"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
-
-// runBreaker plays loads against a breaker: o one that succeeds, x one that
-// fails, . a second that passes. It returns what became of each load: the
-// letter, or - for one that was refused.
-func runBreaker(b *breaker, script string) (got string, now int64) {
-	now = int64(time.Hour)
-	for _, c := range script {
-		switch {
-		case c == '.':
-			now += int64(time.Second)
-			continue
-		case !b.allow(now):
-			got += "-"
-			continue
-		case c == 'o':
-			b.succeeded(now)
-		case c == 'x':
-			b.failed(now)
-		}
-		got += string(c)
-	}
-	return got, now
-}
-
-func TestBreaker(t *testing.T) {
-	f := func(name, script, want string) {
-		t.Helper()
-		if got, _ := runBreaker(new(breaker), script); got != want {
-			t.Errorf("%s: of %s came %s, want %s", name, script, got, want)
-		}
-	}
-	f("five failures and nothing else", "xxxxxo", "xxxxx-")
-	f("every third fails", "ooxooxooxooxooxooxooxooxooxoox", "ooxooxooxooxooxooxooxooxooxoox")
-	f("half fail", "oxoxoxoxoxo", "oxoxoxoxox-")
-	f("sixteen in a row after many successes", "oooooooooooooooooooooooooooooooooooooooo"+"xxxxxxxxxxxxxxxxx", "oooooooooooooooooooooooooooooooooooooooo"+"xxxxxxxxxxxxxxxx-")
-	f("failures of long ago are forgotten", "xxxx...........xxxxo", "xxxxxxxxo")
-	f("one is let through after the pause, and closes it", "xxxxx..ooo", "xxxxxooo")
-	f("it fails: the pause doubles", "xxxxx..xo.o..ooo", "xxxxxx--ooo")
-	f("a few failures after it has closed do not open it", "xxxxx..oxxxxo", "xxxxxoxxxxo")
-}
-
-func TestBreakerLetsOneProbeThrough(t *testing.T) {
-	b := new(breaker)
-	_, now := runBreaker(b, "xxxxx..")
-	if b.open(now) {
-		t.Error("past the pause it says that all is refused")
-	}
-	if !b.allow(now) || b.allow(now) || !b.open(now) {
-		t.Error("past the pause not exactly one load is let through")
-	}
-	b.skip() // the probe did not ask after all
-	if b.open(now) || !b.allow(now) {
-		t.Error("the next is not let through")
-	}
-	if open := b.succeeded(now); open <= 0 || b.until.Load() != 0 {
-		t.Errorf("closed after %v, until %d", open, b.until.Load())
-	}
-}
-
-func TestBreakerOpensOnceAnOutage(t *testing.T) {
-	b := new(breaker)
-	opened := 0
-	for i := range 100 { // all had begun before it opened
-		if b.failed(int64(i)) > 0 {
-			opened++
-		}
-	}
-	if opened != 1 {
-		t.Errorf("opened %d times, want once", opened)
-	}
-}
 
 // errAway is what a source that cannot be reached answers.
 var errAway = fmt.Errorf("nobody at home: %w", source.ErrDown)
@@ -101,12 +31,12 @@ func TestASourceThatIsAway(t *testing.T) {
 			}
 			failed++
 		}
-		if failed > breakerRow {
+		if failed > 16 {
 			t.Errorf("it was asked %d times", failed)
 		}
 		before := d.book.loads.Load()
 		for range 100 {
-			if _, err := d.read("3"); !errors.Is(err, ErrUnavailable) || !errors.Is(err, errBreakerOpen) {
+			if _, err := d.read("3"); !errors.Is(err, ErrUnavailable) || !errors.Is(err, gate.ErrOpen) {
 				t.Fatalf("got %v, want the breaker's refusal", err)
 			}
 		}
@@ -142,8 +72,8 @@ func TestOneBadRecordClosesNothing(t *testing.T) {
 		}
 		return nil
 	}
-	for range 3 * breakerRow {
-		if _, err := d.read("bad"); !errors.Is(err, ErrUnavailable) || errors.Is(err, errBreakerOpen) {
+	for range 3 * 16 {
+		if _, err := d.read("bad"); !errors.Is(err, ErrUnavailable) || errors.Is(err, gate.ErrOpen) {
 			t.Fatalf("got %v, want the record's own failure", err)
 		}
 	}
@@ -223,17 +153,17 @@ func TestAnotherDatabaseOfTheName(t *testing.T) {
 			t.Fatal("the breaker never opens")
 		}
 		g := c.gateOf(old)
-		if g.enter(within(t)) == nil {
-			g.leave(source.ErrDown)
+		if g.Enter(within(t)) == nil {
+			g.Leave(source.ErrDown)
 		}
 	}
 	if c.BreakerOpen("database", second) {
 		t.Error("what the old one suffers from is held against the new one")
 	}
-	if err := c.gateOf(next).enter(within(t)); err != nil {
+	if err := c.gateOf(next).Enter(within(t)); err != nil {
 		t.Error(err)
 	}
-	c.gateOf(next).leave(nil)
+	c.gateOf(next).Leave(nil)
 	c.Forget("database", first)
 	if c.BreakerOpen("database", first) {
 		t.Error("a source that is closed is remembered")

@@ -12,14 +12,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"hearth/cache/gate"
 	"hearth/cache/memory"
 	"hearth/cache/shared"
 	"hearth/internal/room"
+	"hearth/internal/source"
 )
 
 // What other rooms see of the rooms below.
@@ -36,13 +37,13 @@ const PackedMark = memory.PackedMark
 var (
 	// ErrUnavailable: neither a tier nor the source could answer, or a write
 	// was refused with the source untouched.
-	ErrUnavailable = errors.New("unavailable")
+	ErrUnavailable = shared.ErrUnavailable
 	// ErrOverload: the bounded queue of waiting work is full.
 	ErrOverload = shared.ErrOverload
 	// ErrRefused: the shared tier is well, and refuses this command or this key.
 	ErrRefused = shared.ErrRefused
 	// ErrTimeout: the deadline passed.
-	ErrTimeout = errors.New("out of time")
+	ErrTimeout = shared.ErrTimeout
 	// ErrUnconfirmed: the write is committed, but the shared tier did not
 	// confirm that nobody is served the old record from it.
 	ErrUnconfirmed = errors.New("stored, not confirmed")
@@ -50,6 +51,96 @@ var (
 	// is no source to load it from again.
 	ErrNotJSON = errors.New("value in the shared tier is not JSON")
 )
+
+// Tier says where an answer came from. Its String is the label in metrics.
+type Tier uint8
+
+// The tiers. TierStale is memory whose link is gone.
+const (
+	TierNone Tier = iota
+	TierMemory
+	TierRedis
+	TierEmbedded
+	TierSource
+	TierStale
+)
+
+// Tiers are all of them, for tables by tier.
+var Tiers = [...]Tier{TierNone, TierMemory, TierRedis, TierEmbedded, TierSource, TierStale}
+
+func (t Tier) String() string {
+	return [...]string{"none", "memory", "redis", "embedded", "source", "stale"}[t]
+}
+
+// Lifetimes of a resource's copies in the shared tier.
+type Lifetimes struct {
+	Cold    time.Duration // ordinary keys
+	Hot     time.Duration // keys read more often than Config.HotRate
+	Missing time.Duration // "no such record"
+	Stale   time.Duration // how long a copy whose link died may still be served, marked
+}
+
+// Resource is what the cache has to know of a configured resource. It is
+// immutable, and a memory entry belongs to the Resource it was made for: a
+// reload that builds a new one never meets an answer of the old shape.
+type Resource struct {
+	Name     string
+	Envelope string // member that wraps the data; "" = the bare data
+	TTL      Lifetimes
+	Records  source.Records // nil: the record lives in the shared tier only
+	// Source names what Records loads from. Resources of one source share its
+	// cap on loads and its circuit breaker. Set before the first use.
+	Source string
+	// Opened tells sources of one name apart, such as a database and the one
+	// that a reload has put in its place: what the one suffers from says
+	// nothing about the other. Comparable; nil if the name is enough.
+	Opened any
+
+	*memory.Shape
+
+	loadTime atomic.Int64 // of one record, as took has noted; ns, 0 until one was loaded here
+}
+
+// NewResource returns a resource with a shape of its own.
+func NewResource(name, envelope string, ttl Lifetimes, records source.Records) *Resource {
+	return &Resource{Name: name, Envelope: envelope, TTL: ttl, Records: records, Shape: memory.NewShape(envelope)}
+}
+
+// Answer is what a read found. Entry is never nil; its Missing tells that
+// there is no such record.
+type Answer struct {
+	Entry  *Entry
+	FromDB bool          // the answer comes from a load or a write, not from a tier
+	Tier   Tier          // which answered
+	Shared Tier          // the kind of shared tier there is
+	TTL    time.Duration // what is left in the tier that answered; 0: no expiry; negative: stale for so long
+	Stored bool          // a hit of the shared tier is in memory now, or a load in the shared tier
+	Detail string        // "", "stale", "untracked"
+
+	absent   bool // the shared tier has no such key, and it is all there is
+	resource *Resource
+}
+
+// Data is the record's bare JSON, "null" when it is missing.
+func (a Answer) Data() []byte { return a.Entry.Data() }
+
+// Body is the finished answer, nil for a missing record.
+func (a Answer) Body() []byte {
+	front, back := a.Parts()
+	if len(back) == 0 {
+		return front
+	}
+	return append(append(make([]byte, 0, len(front)+len(back)), front...), back...)
+}
+
+// Parts are the finished answer in two parts, of which the first is the entry's
+// own bytes: nothing is copied. Both are nil for a missing record.
+func (a Answer) Parts() (front, back []byte) {
+	if a.FromDB {
+		return a.Entry.LoadedBody()
+	}
+	return a.Entry.Body(), nil
+}
 
 // Config says how much memory to use and what to trust for how long. Every
 // field is required unless it says otherwise.
@@ -71,6 +162,48 @@ type Config struct {
 	Log     *slog.Logger
 	OnDelay func(time.Duration) // takes each invalidation delay measured (C1); may be nil
 }
+
+// Settings are what a running Cache can be told anew. All but these are fixed
+// from New on: other instances and entries in memory go by them already.
+type Settings struct {
+	Budget       int64   // bytes of memory, overhead included
+	MissingShare float64 // of it, for missing records
+	MissingRate  int     // missing records written to the shared tier per second
+	UntrackedTTL time.Duration
+
+	MaxLoads   int           // loads from one source at a time, and as many writes
+	MaxWaiting int           // readers that wait for somebody else's load or write at a time
+	Wait       time.Duration // for somebody else's load
+	HotRate    float64       // reads per second, on this instance, that make a key hot
+}
+
+// Stats is a snapshot of the cache's numbers. Counters only grow.
+type Stats struct {
+	MemoryBytes    int64 `json:"memory_bytes"`
+	MemoryEntries  int64 `json:"memory_entries"`
+	MissingEntries int64 `json:"missing_entries"` // of MemoryEntries, the missing records
+	Invalidations  int64 `json:"invalidations"`
+	LostCanaries   int64 `json:"lost_canaries"` // whose invalidation never came
+	LeaseWaits     int64 `json:"lease_waits"`
+	Stale          int64 `json:"stale_served"`       // answers served marked stale
+	NotJSON        int64 `json:"values_not_json"`    // values of the shared tier that were no JSON
+	Unconfirmed    int64 `json:"writes_unconfirmed"` // guards not confirmed removed, now
+	Restored       int64 `json:"guards_restored"`    // guards that were lost behind a COMMIT and set anew
+	Queued         int64 `json:"loads_queued"`       // loads and writes waiting for a place, now
+	Waiting        int64 `json:"readers_waiting"`    // readers waiting for somebody else's load or write, now
+	MissingBytes   int64 `json:"missing_bytes"`      // of MemoryBytes, those of missing records
+	Counting       int64 `json:"counters_waiting"`   // callers waiting for a counter's command, now
+
+	MemoryBudget int64 `json:"memory_budget"`       // bound of MemoryBytes
+	MaxWaiting   int64 `json:"readers_waiting_max"` // bound of Waiting
+}
+
+// LoadResults are the values of the label result of hearth_loads_total. A load
+// that was refused never reached its source.
+var LoadResults = [...]string{"ok", "missing", "error", "refused"}
+
+// RefreshResults are the values of the label result of hearth_refreshes_total.
+var RefreshResults = [...]string{"stored", "superseded", "failed", "skipped"}
 
 // Cache is the way of a request through the tiers. All methods are safe for
 // concurrent use and keep the deadline of their context.
@@ -157,130 +290,23 @@ func (c *Cache) Up() error { return c.tier.Up() }
 // SharedTier names the kind of the shared tier.
 func (c *Cache) SharedTier() Tier { return c.shared }
 
-// Hit looks a key up in memory: the fast path of every read. nil means that
-// the read has to go the slow way. ttl is what is left of the entry's lifetime,
-// should its link go on proving itself. Hit does not allocate, takes no lock, and keeps nothing of
-// key. now must have been read after the request arrived.
-func (c *Cache) Hit(r *Resource, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
-	return c.store.Hit(r.Shape, key, now)
+// Reconfigure goes on with other settings, from the next request on: one under
+// way may see some old and some new. A smaller budget is kept when Reconfigure
+// returns; a smaller MaxLoads as soon as enough of the loads at work are done.
+func (c *Cache) Reconfigure(s Settings) {
+	c.reconfiguring.Lock()
+	defer c.reconfiguring.Unlock()
+	c.settings.Store(&s)
+	c.apply(&s)
+	c.gates.Range(func(_, g any) bool {
+		g.(*gate.Gate).Resize(s.MaxLoads, s.Wait)
+		return true
+	})
 }
 
-// Tier says where an answer came from. Its String is the label in metrics.
-type Tier uint8
-
-// The tiers. TierStale is memory whose link is gone.
-const (
-	TierNone Tier = iota
-	TierMemory
-	TierRedis
-	TierEmbedded
-	TierSource
-	TierStale
-)
-
-// Tiers are all of them, for tables by tier.
-var Tiers = [...]Tier{TierNone, TierMemory, TierRedis, TierEmbedded, TierSource, TierStale}
-
-func (t Tier) String() string {
-	return [...]string{"none", "memory", "redis", "embedded", "source", "stale"}[t]
-}
-
-// title is the tier's name in Cache-Status.
-func (t Tier) title() string {
-	if t == TierRedis {
-		return "Hearth-Redis"
-	}
-	return "Hearth-Embedded"
-}
-
-// Answer is what a read found. Entry is never nil; its Missing tells that
-// there is no such record.
-type Answer struct {
-	Entry  *Entry
-	FromDB bool          // the answer comes from a load or a write, not from a tier
-	Tier   Tier          // which answered
-	Shared Tier          // the kind of shared tier there is
-	TTL    time.Duration // what is left in the tier that answered; 0: no expiry; negative: stale for so long
-	Stored bool          // a hit of the shared tier is in memory now, or a load in the shared tier
-	Detail string        // "", "stale", "untracked"
-
-	absent   bool // the shared tier has no such key, and it is all there is
-	resource *Resource
-}
-
-// Data is the record's bare JSON, "null" when it is missing.
-func (a Answer) Data() []byte { return a.Entry.Data() }
-
-// Body is the finished answer, nil for a missing record.
-func (a Answer) Body() []byte {
-	front, back := a.Parts()
-	if len(back) == 0 {
-		return front
-	}
-	return append(append(make([]byte, 0, len(front)+len(back)), front...), back...)
-}
-
-// Parts are the finished answer in two parts, of which the first is the entry's
-// own bytes: nothing is copied. Both are nil for a missing record.
-func (a Answer) Parts() (front, back []byte) {
-	if a.FromDB {
-		return a.Entry.LoadedBody()
-	}
-	return a.Entry.Body(), nil
-}
-
-// jitter spreads d by ±10 %, so that what was written together does not
-// expire together.
-func jitter(d time.Duration) time.Duration {
-	return d - d/10 + rand.N(d/5+1)
-}
-
-// lifetime is how long a loaded record lives in the shared tier.
-func (c *Cache) lifetime(r *Resource, key string, missing bool) time.Duration {
-	switch {
-	case missing:
-		return jitter(r.TTL.Missing)
-	case c.store.Rate(key) > c.settings.Load().HotRate:
-		return jitter(r.TTL.Hot)
-	}
-	return jitter(r.TTL.Cold)
-}
-
-// pace lets at most limit events pass in each second.
-type perSecond struct {
-	limit  atomic.Int64
-	second atomic.Int64
-	count  atomic.Int64
-}
-
-func (p *perSecond) allow(now int64) bool {
-	second := now / int64(time.Second)
-	if was := p.second.Load(); was != second && p.second.CompareAndSwap(was, second) {
-		p.count.Store(0)
-	}
-	return p.count.Add(1) <= p.limit.Load()
-}
-
-// Note keeps value, which is JSON, under a key of our own, and returns what was there
-// before. It writes only what differs.
-func (c *Cache) Note(ctx context.Context, key string, value []byte) (before []byte, err error) {
-	was, err := c.tier.Get(ctx, key)
-	if err != nil || was.State == shared.Value && string(was.Data) == string(value) {
-		return was.Data, err
-	}
-	if errs := c.tier.Set(ctx, []Item{{Key: key, Value: value}}); errs != nil {
-		return nil, errs[0]
-	}
-	return was.Data, nil
-}
-
-// Invalidate removes keys from the shared tier and so from every memory. A guard
-// that stands there stays, and its writer will put no record in its place: what
-// it has read back in its transaction may be older than this call.
-func (c *Cache) Invalidate(ctx context.Context, keys []string) error {
-	err := c.tier.Remove(ctx, keys)
-	for _, key := range keys {
-		c.flights.Changed(key)
-	}
-	return err
+// apply hands on what others keep in a form of their own.
+func (c *Cache) apply(s *Settings) {
+	c.store.SetHotRate(s.HotRate)
+	c.missing.limit.Store(int64(s.MissingRate))
+	c.store.Resize(s.Budget, s.MissingShare)
 }

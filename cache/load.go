@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"hearth/cache/gate"
 	"hearth/cache/memory"
 	"hearth/cache/shared"
 	"hearth/internal/source"
@@ -138,7 +139,7 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 		return Answer{}, false, fmt.Errorf("%w: placeholder in key %q of a resource without a source", ErrUnavailable, q.key)
 	}
 	g := q.gateOf(q.r)
-	if err := g.checkBreaker(); err != nil {
+	if err := g.Check(); err != nil {
 		q.numbers.refused(q.r)
 		return Answer{}, false, err
 	}
@@ -196,16 +197,16 @@ func (k *leased) wait() (Answer, error) {
 // takeLease enters the gate and takes the lease. Without one it has left the
 // gate, and seen is what stands in the key, or why it could not be asked. err
 // is the gate's refusal.
-func (q *query) takeLease(g *gate, instead []byte) (got *leased, seen sharedRead, err error) {
+func (q *query) takeLease(g *gate.Gate, instead []byte) (got *leased, seen sharedRead, err error) {
 	if err := q.pause(); err != nil {
 		return nil, seen, err
 	}
-	if err := g.enter(q.ctx); err != nil {
+	if err := g.Enter(q.ctx); err != nil {
 		q.numbers.refused(q.r)
 		return nil, seen, err
 	}
 	if got, seen = q.acquire(instead); got == nil {
-		g.leave(errNotLoaded)
+		g.Leave(gate.ErrNotAsked)
 	}
 	return got, seen, nil
 }
@@ -252,7 +253,7 @@ func (q *query) acquire(instead []byte) (got *leased, seen sharedRead) {
 
 // loadAndFill loads the keys of one resource with one call to the source, and
 // stores each record whose lease still stands. It leaves the gate.
-func (c *Cache) loadAndFill(g *gate, group []*leased) {
+func (c *Cache) loadAndFill(g *gate.Gate, group []*leased) {
 	cut := fmt.Errorf("%w: load was cut short", ErrUnavailable)
 	open := group
 	defer func() { // a panic must not strand those who wait
@@ -332,7 +333,7 @@ func (q *query) loaded(e *Entry) Answer {
 
 // ask loads the records that args name, nil for a missing one, and leaves the
 // gate, which the caller has entered.
-func (c *Cache) ask(ctx context.Context, g *gate, r *Resource, args []source.Args) ([][]byte, error) {
+func (c *Cache) ask(ctx context.Context, g *gate.Gate, r *Resource, args []source.Args) ([][]byte, error) {
 	began := c.store.Now()
 	records, err := fetch(ctx, r, args)
 	if err == nil {
@@ -341,13 +342,13 @@ func (c *Cache) ask(ctx context.Context, g *gate, r *Resource, args []source.Arg
 	c.numbers.loaded(r, records, err)
 	switch {
 	case err == nil, otherName(err):
-		g.leave(nil)
+		g.Leave(nil)
 		return records, err
 	case ctx.Err() != nil && !errors.Is(err, source.ErrDown): // our own time was over, not the source's
-		g.leave(errNotLoaded)
+		g.Leave(gate.ErrNotAsked)
 		return nil, fmt.Errorf("%w: loading from the source: %w", ErrTimeout, err)
 	}
-	g.leave(err)
+	g.Leave(err)
 	return nil, fmt.Errorf("%w: loading from the source: %w", ErrUnavailable, err)
 }
 

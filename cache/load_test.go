@@ -21,7 +21,7 @@ func TestLoadsAreBounded(t *testing.T) {
 		d := newDesk(t, open(t, func(c *setup) { c.MaxLoads = slots; c.Wait = patience; c.Lease = 2 * patience }), newLedger())
 		gate := make(chan struct{})
 		d.book.loaded = func(context.Context, string) error { <-gate; return nil }
-		all := slots * (1 + queuePerPlace)
+		all := slots * (1 + 16)
 		results := make(chan error, all+10)
 		var readers sync.WaitGroup
 		read := func(id string) {
@@ -30,7 +30,7 @@ func TestLoadsAreBounded(t *testing.T) {
 		for i := range all {
 			read(fmt.Sprint(i))
 		}
-		testkit.Eventually(t, patience, "the queue is full", func() bool { return d.Stats().Queued == slots*queuePerPlace })
+		testkit.Eventually(t, patience, "the queue is full", func() bool { return d.Stats().Queued == slots*16 })
 		testkit.Eventually(t, patience, "as many load as may", func() bool { return d.book.loads.Load() >= slots })
 		if n := d.book.loads.Load(); n != slots {
 			t.Errorf("%d loads run at a time, want %d", n, slots)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"hearth/cache/gate"
 	"hearth/cache/memory"
 	"hearth/cache/shared"
 	"hearth/internal/source"
@@ -144,7 +145,7 @@ func (m *many) loadAbsent(empty []int, errs []error, one func(int, *sharedRead))
 	if len(tries) == 0 {
 		return
 	}
-	err := g.enter(first.ctx)
+	err := g.Enter(first.ctx)
 	got := make(map[int]*leased, len(tries))
 	if err == nil {
 		got = m.acquire(tries, one)
@@ -161,7 +162,7 @@ func (m *many) loadAbsent(empty []int, errs []error, one func(int, *sharedRead))
 		return
 	}
 	if len(got) == 0 {
-		g.leave(errNotLoaded)
+		g.Leave(gate.ErrNotAsked)
 		return
 	}
 	group := slices.Collect(maps.Values(got))

@@ -47,7 +47,7 @@ func (q *query) leadPass(l, before *load, untracked bool) (a Answer, err error) 
 		}
 	}
 	g := q.gateOf(q.r)
-	if err = g.enter(q.ctx); err != nil {
+	if err = g.Enter(q.ctx); err != nil {
 		q.numbers.refused(q.r)
 		return a, err
 	}

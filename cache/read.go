@@ -12,6 +12,14 @@ import (
 	"hearth/internal/source"
 )
 
+// Hit looks a key up in memory: the fast path of every read. nil means that
+// the read has to go the slow way. ttl is what is left of the entry's lifetime,
+// should its link go on proving itself. Hit does not allocate, takes no lock, and keeps nothing of
+// key. now must have been read after the request arrived.
+func (c *Cache) Hit(r *Resource, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
+	return c.store.Hit(r.Shape, key, now)
+}
+
 // Read is the slow way: memory did not have a fresh entry when Hit looked. It
 // asks the shared tier, tracked, and behind that the source under a lease.
 // key is kept.

@@ -4,50 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"hearth/cache/gate"
 	"hearth/cache/memory"
 	"hearth/cache/shared"
 	"hearth/internal/source"
 )
-
-// A hot record is loaded anew before its copy in the shared tier expires, so
-// that no reader ever waits for it. When, is drawn for each copy in each
-// memory: some multiple of the load time before the end, the multiple
-// exponentially distributed (Vattani, Chierichetti and Lowenstein, Optimal
-// Probabilistic Cache Stampede Prevention, 2015). The first of the fleet to
-// find its copy due loads; the others learn of the new value by its
-// invalidation, mostly before their own time has come.
-
-// took notes how long a load was. A source that becomes slow is believed at
-// once, for a refresh that comes too late makes readers wait; one that becomes
-// fast bit by bit.
-func (r *Resource) noteLoadTime(d time.Duration) {
-	was := r.loadTime.Load()
-	r.loadTime.Store(max(int64(d), was-was/8)) // of two at once one may get lost
-}
-
-// lead draws how long before its end a copy is due. Two load times at least,
-// or the load could come too late; a load counts as a fiftieth of the lifetime
-// where it takes less, for readers of a key that is just hot come no oftener.
-// Half a lifetime at most.
-func (r *Resource) refreshAhead(missing bool) time.Duration {
-	life := r.TTL.Hot
-	if missing {
-		life = r.TTL.Missing
-	}
-	d := max(time.Duration(r.loadTime.Load()), life/50)
-	return min(2*d+time.Duration(rand.ExpFloat64()*float64(d)), life/2)
-}
-
-// dueAt draws when a copy that was read at sent and ends at ends is due. It is
-// left alone for half of what it had left, if that leaves time for a load: its
-// lifetime may be another program's choice, and much shorter than ours.
-func (r *Resource) dueAt(sent, ends int64, missing bool) int64 {
-	half := min(sent+(ends-sent)/2, ends-2*r.loadTime.Load())
-	return max(half, ends-int64(r.refreshAhead(missing)))
-}
 
 // TakeRefresh tells whether the caller, who found its entry due, is to call
 // Refresh: the record is hot, and nobody in this process has been told so just
@@ -59,7 +22,7 @@ func (c *Cache) TakeRefresh(r *Resource, e *Entry) bool {
 	// Who moves the time on has the task. Should it fail, here or on an
 	// instance that has died over it, the next try comes after that time.
 	now := c.store.Now()
-	return e.TakeDue(now, now+int64(jitter(c.cfg.Lease/2)))
+	return e.TakeDue(now, now+int64(shared.Jitter(c.cfg.Lease/2)))
 }
 
 // Refresh loads the record of e anew in the background, as TakeRefresh has
@@ -78,7 +41,7 @@ func (c *Cache) refreshNow(ctx context.Context, r *Resource, key string, args so
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Lease*9/10)
 	defer cancel()
 	g := c.gateOf(r)
-	if !g.tryEnter() {
+	if !g.TryEnter() {
 		c.numbers.refreshes[refreshSkipped].Add(1)
 		return
 	}
@@ -90,11 +53,11 @@ func (c *Cache) refreshNow(ctx context.Context, r *Resource, key string, args so
 }
 
 // refresh claims the key, loads and stores. It leaves the gate.
-func (c *Cache) refresh(ctx context.Context, g *gate, r *Resource, key string, args source.Args, was []byte) (refreshResult, error) {
+func (c *Cache) refresh(ctx context.Context, g *gate.Gate, r *Resource, key string, args source.Args, was []byte) (refreshResult, error) {
 	token := shared.NewToken()
 	expires, ok, err := c.tier.Claim(ctx, key, token, was)
 	if err != nil || !ok {
-		g.leave(errNotLoaded)
+		g.Leave(gate.ErrNotAsked)
 		return refreshSkipped, err
 	}
 	records, err := c.ask(ctx, g, r, []source.Args{args})
@@ -133,6 +96,3 @@ const (
 	refreshFailed                   // the source did not answer, or the shared tier
 	refreshSkipped                  // another instance is at it, the value stands no more, or the source is busy
 )
-
-// RefreshResults are the values of the label result of hearth_refreshes_total.
-var RefreshResults = [...]string{"stored", "superseded", "failed", "skipped"}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/cache/gate"
 	"hearth/cache/redis"
 	"hearth/cache/shared"
 	"hearth/internal/limit"
@@ -275,8 +276,8 @@ func TestTheDocumentedAccountIsEnough(t *testing.T) {
 }
 
 // entered is the gate of r, with a place taken.
-func entered(c *Cache, r *Resource) *gate {
+func entered(c *Cache, r *Resource) *gate.Gate {
 	g := c.gateOf(r)
-	g.tryEnter()
+	g.TryEnter()
 	return g
 }

@@ -50,14 +50,14 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	// A source that is known to be away is not written to: the guard would take
 	// the place of a copy that can still be served.
 	g := w.gateOf(w.r)
-	if err := g.checkBreaker(); err != nil {
+	if err := g.Check(); err != nil {
 		return nil, fmt.Errorf("write refused: %w", err)
 	}
 	// A place first: a guard keeps readers waiting from the moment it stands.
-	if err := g.writes.enter(ctx); err != nil {
+	if err := g.EnterWrite(ctx); err != nil {
 		return nil, fmt.Errorf("write refused: %w", err)
 	}
-	defer g.writes.leave()
+	defer g.LeaveWrite()
 	if err := w.writes.begin(w.openWrite); err != nil {
 		return nil, fmt.Errorf("write refused: %w", err)
 	}
@@ -74,7 +74,7 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 
 	change, err := begin(guarded)
 	if err == nil || errors.Is(err, source.ErrDown) { // other errors may come before the source is asked
-		g.report(err)
+		g.Report(err)
 	}
 	if err != nil {
 		w.unguard(nil)
@@ -135,20 +135,4 @@ func (w *writer) unguard(record []byte) error {
 	}
 	w.flights.Changed(w.key)
 	return err
-}
-
-// Store writes items to the shared tier in one pipeline, without expiry, and
-// returns when every one is acknowledged. errs is nil when all were stored,
-// else errs[i] belongs to items[i] and wraps ErrUnavailable.
-func (c *Cache) Store(ctx context.Context, items []Item) (errs []error) {
-	errs = c.tier.Set(ctx, items)
-	for _, it := range items {
-		c.flights.Changed(it.Key)
-	}
-	for i, err := range errs {
-		if err != nil {
-			errs[i] = fmt.Errorf("%w: storing an item: %w", ErrUnavailable, err)
-		}
-	}
-	return errs
 }

@@ -1,11 +1,15 @@
-// Package shared has the words that all shared tiers have in common: what may
-// stand in a key, and why a tier gives no answer.
+// Package shared has the words that the rooms of the cache have in common: what
+// may stand in a key of the shared tier, and why there is no answer.
 //
 // It is a leaf, so that a tier knows these words and nothing of the cache that
 // asks it, and the cache knows no tier.
 package shared
 
-import "errors"
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+)
 
 // ErrAway is the cause of every failure to ask a tier: it cannot be reached, or
 // is known to be away.
@@ -17,8 +21,16 @@ var ErrAway = errors.New("shared tier is away")
 // other keys.
 var ErrRefused = errors.New("the shared tier refuses the command")
 
-// ErrOverload says that a bounded queue of waiting work is full.
-var ErrOverload = errors.New("too much waiting work")
+// Errors of the cache as a whole. Their causes are wrapped for the log.
+var (
+	// ErrUnavailable says that neither a tier nor the source could answer, or that
+	// a write was refused with the source untouched.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrOverload says that a bounded queue of waiting work is full.
+	ErrOverload = errors.New("too much waiting work")
+	// ErrTimeout says that the deadline has passed.
+	ErrTimeout = errors.New("out of time")
+)
 
 // ErrorForEach is an error that concerns each of n.
 func ErrorForEach(err error, n int) []error {
@@ -27,4 +39,10 @@ func ErrorForEach(err error, n int) []error {
 		errs[i] = err
 	}
 	return errs
+}
+
+// Jitter spreads d by ±10 %, so that what was written together does not
+// expire together.
+func Jitter(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5+1)
 }

@@ -1,4 +1,4 @@
-package cache
+package gate
 
 import (
 	"container/list"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hearth/cache/memory"
+	"hearth/cache/shared"
 )
 
 // line is a bounded number of places and a bounded queue for them. When those
@@ -68,9 +69,9 @@ func (l *queue) enter(ctx context.Context) error {
 	case <-place.Value.(*waiter).place:
 		return nil
 	case <-timer.C:
-		err = fmt.Errorf("%w: no place within load.wait (load.max_concurrent = %d)", ErrOverload, l.size.Load())
+		err = fmt.Errorf("%w: no place within load.wait (load.max_concurrent = %d)", shared.ErrOverload, l.size.Load())
 	case <-ctx.Done():
-		err = fmt.Errorf("%w: waiting for a place", ErrTimeout)
+		err = fmt.Errorf("%w: waiting for a place", shared.ErrTimeout)
 	}
 	l.giveUp(place)
 	return err
@@ -91,10 +92,10 @@ func (l *queue) join() (place *list.Element, err error) {
 	}
 	size, wait := l.size.Load(), time.Duration(l.wait.Load())
 	if most := queuePerPlace * size; int64(l.waiters.Len()) >= most {
-		return nil, fmt.Errorf("%w: %d wait already (load.max_concurrent = %d)", ErrOverload, most, size)
+		return nil, fmt.Errorf("%w: %d wait already (load.max_concurrent = %d)", shared.ErrOverload, most, size)
 	}
 	if head := time.Duration(max(l.waited, came-l.served)); head > wait/2 {
-		return nil, fmt.Errorf("%w: others have waited for %v already (load.wait = %v, load.max_concurrent = %d)", ErrOverload, head.Round(time.Millisecond), wait, size)
+		return nil, fmt.Errorf("%w: others have waited for %v already (load.wait = %v, load.max_concurrent = %d)", shared.ErrOverload, head.Round(time.Millisecond), wait, size)
 	}
 	place = l.waiters.PushBack(&waiter{came, make(chan struct{})})
 	l.queued.Store(int64(l.waiters.Len()))

@@ -5,6 +5,21 @@ import (
 	"time"
 )
 
+// pace lets at most limit events pass in each second.
+type perSecond struct {
+	limit  atomic.Int64
+	second atomic.Int64
+	count  atomic.Int64
+}
+
+func (p *perSecond) allow(now int64) bool {
+	second := now / int64(time.Second)
+	if was := p.second.Load(); was != second && p.second.CompareAndSwap(was, second) {
+		p.count.Store(0)
+	}
+	return p.count.Add(1) <= p.limit.Load()
+}
+
 // logLimit lets one line into the log in each interval, of those that every
 // request could cause.
 type logLimit struct{ last atomic.Int64 }

@@ -1,9 +1,11 @@
-package cache
+package gate
 
 import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hearth/cache/shared"
 )
 
 // breaker is a circuit breaker (Nygard, Release It!, 2007). Closed, it counts
@@ -125,7 +127,7 @@ func (b *breaker) failed(now int64) time.Duration {
 // at one moment.
 func (b *breaker) refuse(now int64, d time.Duration) {
 	b.pause = d
-	b.until.Store(now + int64(jitter(d)))
+	b.until.Store(now + int64(shared.Jitter(d)))
 }
 
 // turn begins a new window when it is time. The lock is held.

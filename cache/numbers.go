@@ -1,0 +1,73 @@
+package cache
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Stats returns the numbers as they are now.
+func (c *Cache) Stats() Stats {
+	s, set, sizes := c.store, c.settings.Load(), c.store.Sizes()
+	return Stats{
+		MemoryBudget: set.Budget, MaxWaiting: int64(set.MaxWaiting),
+		MemoryBytes: sizes.Bytes, MemoryEntries: sizes.Entries,
+		MissingEntries: sizes.MissingEntries, MissingBytes: sizes.MissingBytes, Invalidations: s.Invalidations.Load(), LostCanaries: s.LostCanaries.Load(),
+		LeaseWaits: c.numbers.leaseWaits.Load(), Stale: c.numbers.stale.Load(), NotJSON: c.numbers.notJSON.Load(),
+		Unconfirmed: c.writes.unconfirmed.Load(), Restored: c.writes.restored.Load(), Queued: c.queued(), Waiting: c.waiting.Load(),
+		Counting: c.counters.waiting.Load(),
+	}
+}
+
+// numbers are what the cache counts beside the store.
+type numbers struct {
+	leaseWaits, stale, notJSON atomic.Int64
+	refreshes                  [len(RefreshResults)]atomic.Int64
+	loads                      sync.Map // resource name → *[loadResults]atomic.Int64
+}
+
+const (
+	loadOK = iota
+	loadMissing
+	loadError
+	loadRefused
+)
+
+func (n *numbers) of(r *Resource) *[len(LoadResults)]atomic.Int64 {
+	counts, ok := n.loads.Load(r.Name)
+	if !ok {
+		counts, _ = n.loads.LoadOrStore(r.Name, new([len(LoadResults)]atomic.Int64))
+	}
+	return counts.(*[len(LoadResults)]atomic.Int64)
+}
+
+// loaded counts what one call of the source has brought.
+func (n *numbers) loaded(r *Resource, records [][]byte, err error) {
+	counts := n.of(r)
+	switch {
+	case otherName(err) && records == nil: // there is no record of that name
+		counts[loadMissing].Add(1)
+	case err != nil && !otherName(err):
+		counts[loadError].Add(1)
+	}
+	for _, record := range records {
+		if record == nil {
+			counts[loadMissing].Add(1)
+		} else {
+			counts[loadOK].Add(1)
+		}
+	}
+}
+
+func (n *numbers) refused(r *Resource) { n.of(r)[loadRefused].Add(1) }
+
+// Loads tells how many loads of a resource ended with LoadResults[result].
+func (c *Cache) Loads(resource string, result int) int64 {
+	counts, ok := c.numbers.loads.Load(resource)
+	if !ok {
+		return 0
+	}
+	return counts.(*[len(LoadResults)]atomic.Int64)[result].Load()
+}
+
+// Refreshes tells how many refreshes ended with RefreshResults[result].
+func (c *Cache) Refreshes(result int) int64 { return c.numbers.refreshes[result].Load() }

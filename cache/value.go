@@ -1,0 +1,48 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+
+	"hearth/cache/shared"
+)
+
+// Store writes items to the shared tier in one pipeline, without expiry, and
+// returns when every one is acknowledged. errs is nil when all were stored,
+// else errs[i] belongs to items[i] and wraps ErrUnavailable.
+func (c *Cache) Store(ctx context.Context, items []Item) (errs []error) {
+	errs = c.tier.Set(ctx, items)
+	for _, it := range items {
+		c.flights.Changed(it.Key)
+	}
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("%w: storing an item: %w", ErrUnavailable, err)
+		}
+	}
+	return errs
+}
+
+// Note keeps value, which is JSON, under a key of our own, and returns what was there
+// before. It writes only what differs.
+func (c *Cache) Note(ctx context.Context, key string, value []byte) (before []byte, err error) {
+	was, err := c.tier.Get(ctx, key)
+	if err != nil || was.State == shared.Value && string(was.Data) == string(value) {
+		return was.Data, err
+	}
+	if errs := c.tier.Set(ctx, []Item{{Key: key, Value: value}}); errs != nil {
+		return nil, errs[0]
+	}
+	return was.Data, nil
+}
+
+// Invalidate removes keys from the shared tier and so from every memory. A guard
+// that stands there stays, and its writer will put no record in its place: what
+// it has read back in its transaction may be older than this call.
+func (c *Cache) Invalidate(ctx context.Context, keys []string) error {
+	err := c.tier.Remove(ctx, keys)
+	for _, key := range keys {
+		c.flights.Changed(key)
+	}
+	return err
+}
