@@ -29,7 +29,7 @@ var arrows = map[string][]string{
 	"internal/command": {"internal/app", "internal/config"},
 	"internal/app": {
 		"cache", "cache/embedded", "cache/memory", "cache/redis", "handlers", "internal/admin", "internal/auth", "internal/config", "internal/journal", "internal/limit",
-		"internal/listen", "internal/metrics", "internal/openapi", "internal/param", "internal/room", "internal/source",
+		"internal/listen", "internal/listen/systemd", "internal/metrics", "internal/openapi", "internal/param", "internal/room", "internal/source",
 	},
 	"handlers":                {"cache", "internal/auth", "internal/framing", "internal/jsonvalue", "internal/limit", "internal/metrics", "internal/openapi", "internal/param", "internal/room", "internal/source"},
 	"cache":                   {"cache/gate", "cache/memory", "cache/shared", "internal/room", "internal/source"},
@@ -47,6 +47,7 @@ var arrows = map[string][]string{
 	"internal/jsonvalue":      {},
 	"internal/limit":          {"internal/metrics", "internal/room"},
 	"internal/listen":         {},
+	"internal/listen/systemd": {"internal/listen"},
 	"internal/metrics":        {},
 	"internal/openapi":        {"internal/param"},
 	"internal/param":          {},

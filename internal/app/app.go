@@ -26,6 +26,7 @@ import (
 	"hearth/internal/config"
 	"hearth/internal/limit"
 	"hearth/internal/listen"
+	"hearth/internal/listen/systemd"
 	"hearth/internal/metrics"
 )
 
@@ -43,7 +44,7 @@ type App struct {
 	numbers numbers
 	rooms   *rooms
 	front   *handlers.Reloadable
-	passed  listen.Sockets // by the service manager
+	passed  systemd.Sockets // by the service manager
 	public  entrance
 	admin   *fasthttp.Server
 
@@ -91,7 +92,7 @@ func New(cfg *config.Config, p Process) (*App, error) {
 }
 
 func (a *App) open(cfg *config.Config) (err error) {
-	if a.passed, err = listen.Inherited(); err != nil {
+	if a.passed, err = systemd.Inherited(); err != nil {
 		return err
 	}
 	cfg = a.effective(cfg)
@@ -200,7 +201,7 @@ func (a *App) Close() {
 // failed.
 func (a *App) Run(ctx context.Context) error {
 	defer a.Close()
-	watchdog, err := listen.WatchdogInterval()
+	watchdog, err := systemd.WatchdogInterval()
 	if err != nil {
 		return err
 	}
@@ -223,7 +224,7 @@ func (a *App) Run(ctx context.Context) error {
 	serve("the admin listener", a.admin, a.operators)
 	parts.Go(a.watch)
 	a.log.Info("serving", "version", a.version, "listen", a.public.watched.Addr().String(), "admin", operators.Addr().String())
-	a.notify(listen.Ready)
+	a.notify(systemd.Ready)
 	parts.Go(a.reloader) // what it says of itself comes after that
 	if watchdog > 0 {
 		parts.Go(func() { a.watchdog(watchdog / 2) })
@@ -247,7 +248,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // notify tells the service manager; a server without one goes on all the same.
 func (a *App) notify(state string) {
-	if err := listen.Notify(state); err != nil {
+	if err := systemd.Notify(state); err != nil {
 		a.log.Warn("telling the service manager", "state", state, "error", err)
 	}
 }
@@ -263,7 +264,7 @@ var ErrNow = errors.New("asked to stop at once")
 func (a *App) drain(cause error) {
 	a.log.Info("draining", "cause", cause)
 	a.state.Store(uint32(handlers.Draining))
-	a.notify(listen.Stopping)
+	a.notify(systemd.Stopping)
 	g := a.current.Load()
 	if !a.public.activated && !errors.Is(cause, ErrNow) {
 		a.pause(g.cfg.Server.Drain)

@@ -11,7 +11,7 @@ import (
 
 	"hearth/handlers"
 	"hearth/internal/config"
-	"hearth/internal/listen"
+	"hearth/internal/listen/systemd"
 	"hearth/internal/source"
 )
 
@@ -40,7 +40,7 @@ func (a *App) reloader() {
 		if handlers.State(a.state.Load()) == handlers.Draining {
 			continue // nobody is to believe that this is serving again
 		}
-		a.notify(listen.Reloading) // the manager waits for READY=1, however this ends
+		a.notify(systemd.Reloading) // the manager waits for READY=1, however this ends
 		status := "serving"
 		if err := a.reload(); err != nil {
 			a.numbers.reloadsFailed.Inc()
@@ -51,7 +51,7 @@ func (a *App) reloader() {
 			a.numbers.loaded.Store(time.Now().Unix())
 			a.log.Info("configuration reloaded")
 		}
-		a.notify(listen.Ready + "\nSTATUS=" + status)
+		a.notify(systemd.Ready + "\nSTATUS=" + status)
 	}
 }
 

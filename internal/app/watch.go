@@ -14,6 +14,7 @@ import (
 	"hearth/handlers"
 	"hearth/internal/admin"
 	"hearth/internal/listen"
+	"hearth/internal/listen/systemd"
 	"hearth/internal/source"
 )
 
@@ -112,7 +113,7 @@ func (a *App) ready() bool {
 // every is a quarter of the time after which the manager acts, so that a check
 // that fails once, or takes as long as it may, is followed by another in time.
 func (a *App) watchdog(every time.Duration) {
-	manager, err := listen.OpenNotifier()
+	manager, err := systemd.OpenNotifier()
 	if err != nil {
 		a.log.Error("the watchdog cannot be told anything", "error", err)
 		return
@@ -123,7 +124,7 @@ func (a *App) watchdog(every time.Duration) {
 	for a.pause(every) {
 		err := p.feel(every)
 		if err == nil {
-			err = manager.Notify(listen.Alive)
+			err = manager.Notify(systemd.Alive)
 		}
 		if err != nil {
 			a.log.Error("not telling the watchdog", "error", err)

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"net"
 	"sync/atomic"
-	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -49,44 +48,8 @@ type secureConn struct {
 	tlsConn
 }
 
-// longAgo as a deadline ends at once whatever waits for it.
-var longAgo = time.Unix(1, 0)
-
 // NetConn is the connection below.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
-
-// Close ends the connection and forgets it. It does not wait for the peer. Where
-// the peer may still be sending, the listener lets the connection linger.
-func (c *Conn) Close() error {
-	if c.closed.Swap(true) {
-		return net.ErrClosed
-	}
-	c.listener.mu.Lock()
-	delete(c.listener.conns, c)
-	c.listener.mu.Unlock()
-	if c.mayBeSending() {
-		c.listener.linger(c.Conn)
-		return nil
-	}
-	return closeNow(c.Conn)
-}
-
-// mayBeSending says whether bytes of the peer may be lost on the way, or lie
-// unread, so that closing the socket would reset it and cost the peer an answer.
-// There is nothing to lose where there is no answer: on a connection that was
-// aborted, or on which nothing is under way.
-func (c *Conn) mayBeSending() bool {
-	switch c.phase() {
-	case phaseAborted, phaseIdle, phaseClosing:
-		return false
-	case phaseNew:
-		// Over TLS the answer is an alert. A client of TLS 1.3 sends its request
-		// before it knows whether its certificate was good enough.
-		return c.records != nil
-	}
-	bytes, ended := peek(c.Conn)
-	return !ended && (bytes || !c.noMore.Load())
-}
 
 // Last notes that the request under way was read to its end, and that its peer
 // has said that it sends no other.
@@ -149,46 +112,4 @@ func (c *Conn) timeOut(phase int64) {
 		_ = l.SetLinger(0)
 	}
 	_ = c.SetDeadline(longAgo)
-}
-
-// unwrap finds what is a T among a connection and those below it, from the top.
-func unwrap[T any](c net.Conn) (found T, ok bool) {
-	for c != nil {
-		if found, ok = c.(T); ok {
-			return found, true
-		}
-		wrapper, wraps := c.(interface{ NetConn() net.Conn })
-		if !wraps {
-			break
-		}
-		c = wrapper.NetConn()
-	}
-	return found, false
-}
-
-// closeWrite sends the end of a connection, by TLS and by the socket below, and
-// leaves it open for reading. It does not wait. An error means that the peer may
-// not have been told.
-func closeWrite(c net.Conn) error {
-	type half interface{ CloseWrite() error }
-	if session, ok := c.(*tls.Conn); ok {
-		if w, ok := unwrap[*recordConn](c); ok {
-			w.closing.Store(true)
-		}
-		_ = session.CloseWrite() // fails before the handshake is done; the socket says it, too
-		c = session.NetConn()
-	}
-	if h, ok := unwrap[half](c); ok {
-		return h.CloseWrite()
-	}
-	return net.ErrClosed
-}
-
-// closeNow closes a connection without waiting. A *tls.Conn by itself waits for
-// its peer for up to five seconds.
-func closeNow(c net.Conn) error {
-	if w, ok := unwrap[*recordConn](c); ok {
-		w.closing.Store(true)
-	}
-	return c.Close()
 }

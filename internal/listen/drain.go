@@ -2,23 +2,11 @@ package listen
 
 import (
 	"context"
-	"errors"
-	"io"
-	"net"
-	"os"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-const (
-	// closeGrace is how long a connection that has sent its end waits for that of
-	// its peer.
-	closeGrace = time.Second
-	// quiesceEvery is how often Quiesce looks.
-	quiesceEvery = 20 * time.Millisecond
-)
+// quiesceEvery is how often Quiesce looks.
+const quiesceEvery = 20 * time.Millisecond
 
 // StopAccepting closes the listening descriptor and nothing else: connections
 // that are open are served and watched until Close. On a socket that the service
@@ -98,130 +86,22 @@ func (w *Listener) Quiesce(ctx context.Context, quiet time.Duration) error {
 	}
 }
 
-// Crossed is how many requests crossed with the end of their connection and were
-// not executed, as far as one came to know of them; for metrics.
-func (w *Listener) Crossed() uint64 { return w.crossed.Load() }
-
-// requestCloseLocked wakes the goroutine that reads the connection, or is about
-// to, and makes it decide whether the connection ends. It reports false if that
-// was requested already. The caller holds listener.mu.
-func (c *Conn) requestCloseLocked() bool {
-	if c.closeRequested.Load() {
-		return false
+// Close stops accepting and keeping timeouts, and cuts refusals under way short.
+// Lingering connections have a second left, which it waits for. It returns what
+// closing the inner listener said, the first time. It may be called again, and
+// after StopAccepting.
+func (w *Listener) Close() error {
+	err := w.StopAccepting()
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.done)
 	}
-	c.closeRequested.Store(true)
-	_ = c.SetReadDeadline(longAgo)
-	return true
-}
-
-// Read reads as the connection below does. When it was woken by a request to
-// close, it either goes on reading, or ends the connection and returns io.EOF.
-func (c *Conn) Read(p []byte) (int, error) {
-	n, err := c.read(p)
-	if c.skip > 0 {
-		return c.readPastSkipped(p, n, err)
+	for c := range w.refusing {
+		_ = c.SetDeadline(longAgo)
 	}
-	return n, err
-}
-
-func (c *Conn) read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if c.closeRequested.Load() {
-		return c.answerCloseRequest(p, n, err)
-	}
-	return n, err
-}
-
-// readPastSkipped is the slow path of Read while content is dropped: n bytes of
-// it, or of what comes behind it, are in p.
-func (c *Conn) readPastSkipped(p []byte, n int, err error) (int, error) {
-	for {
-		dropped := min(c.skip, n)
-		c.skip -= dropped
-		if n -= dropped; n > 0 || err != nil {
-			copy(p, p[dropped:dropped+n])
-			return n, err
-		}
-		if c.skip == 0 {
-			c.setPhase(phaseIdle)
-		}
-		n, err = c.read(p)
-	}
-}
-
-// answerCloseRequest is the slow path of Read when the connection was asked to
-// close, while Read waited or before. A deadline does not take bytes away: those
-// that had come are either in p or still in the kernel.
-func (c *Conn) answerCloseRequest(p []byte, n int, err error) (int, error) {
-	phase := c.takeCloseRequest()
-	switch {
-	case n > 0, !errors.Is(err, os.ErrDeadlineExceeded), phase == phaseTimedOut, phase == phaseAborted:
-		return n, err
-	case phase != phaseIdle && phase != phaseNew, hasUnread(c.Conn):
-		return c.read(p)
-	case c.records != nil && c.records.midRecord():
-		c.setPhase(phaseReading) // the request's first byte is here, and its time runs
-		return c.read(p)
-	}
-	return 0, c.shutdown(p)
-}
-
-// takeCloseRequest clears the request and returns the phase. The lock orders it
-// with requestCloseLocked and with timeOut, whose deadline must stay.
-func (c *Conn) takeCloseRequest() int64 {
-	c.listener.mu.Lock()
-	defer c.listener.mu.Unlock()
-	c.closeRequested.Store(false)
-	phase := c.phase()
-	if phase != phaseTimedOut && phase != phaseAborted {
-		_ = c.SetReadDeadline(time.Time{})
-	}
-	return phase
-}
-
-// shutdown ends the connection from its own goroutine. It reads until the peer
-// has seen the end: closing a socket that bytes are on their way to resets it.
-func (c *Conn) shutdown(p []byte) error {
-	c.setPhase(phaseClosing)
-	if closeWrite(c.Conn) != nil {
-		return io.EOF
-	}
-	_ = c.SetReadDeadline(time.Now().Add(closeGrace))
-	if n, _ := c.Conn.Read(p); n > 0 {
-		c.listener.crossed.Add(1)
-	}
-	return io.EOF
-}
-
-// hasUnread reports that the socket below holds bytes that nobody has read yet. A
-// connection without a socket, as in tests, has none.
-func hasUnread(c net.Conn) bool {
-	bytes, _ := peek(c)
-	return bytes
-}
-
-// peek tells what the kernel holds of a connection: bytes that nobody has read
-// yet, or the peer's end, or neither.
-func peek(c net.Conn) (bytes, ended bool) {
-	socket, ok := unwrap[syscall.Conn](c)
-	if !ok {
-		return false, false
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return false, true
-	}
-	n := 0
-	var peeked error
-	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, peeked = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	})
-	switch {
-	case err != nil:
-		return false, true
-	case peeked == nil:
-		return n > 0, n == 0
-	}
-	return false, !errors.Is(peeked, unix.EAGAIN) && !errors.Is(peeked, unix.EINTR)
+	w.shortenLocked(time.Now().Add(closeGrace))
+	w.mu.Unlock()
+	w.running.Wait()
+	return err
 }

@@ -2,16 +2,10 @@ package listen
 
 import (
 	"cmp"
-	"container/list"
 	"errors"
-	"io"
 	"net"
 	"os"
-	"sync"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Bounds of lingering; see the method linger.
@@ -27,18 +21,37 @@ const (
 	maxLingerBytes = 64 << 20
 )
 
-// lingeringConns are the connections that linger, the oldest in front.
-// Listener.mu guards them.
-type lingeringConns struct {
-	open list.List // of *lingeringConn
-	cut  uint64
+// Close ends the connection and forgets it. It does not wait for the peer. Where
+// the peer may still be sending, the listener lets the connection linger.
+func (c *Conn) Close() error {
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	c.listener.mu.Lock()
+	delete(c.listener.conns, c)
+	c.listener.mu.Unlock()
+	if c.mayBeSending() {
+		c.listener.linger(c.Conn)
+		return nil
+	}
+	return closeNow(c.Conn)
 }
 
-// lingeringConn is one of them.
-type lingeringConn struct {
-	conn     net.Conn
-	deadline time.Time     // when it is cut, whatever its peer does
-	element  *list.Element // nil: it was cut in favour of another one
+// mayBeSending says whether bytes of the peer may be lost on the way, or lie
+// unread, so that closing the socket would reset it and cost the peer an answer.
+// There is nothing to lose where there is no answer: on a connection that was
+// aborted, or on which nothing is under way.
+func (c *Conn) mayBeSending() bool {
+	switch c.phase() {
+	case phaseAborted, phaseIdle, phaseClosing:
+		return false
+	case phaseNew:
+		// Over TLS the answer is an alert. A client of TLS 1.3 sends its request
+		// before it knows whether its certificate was good enough.
+		return c.records != nil
+	}
+	bytes, ended := peek(c.Conn)
+	return !ended && (bytes || !c.noMore.Load())
 }
 
 // linger ends a connection in stages, as nginx's lingering_close does (RFC 9112,
@@ -115,54 +128,4 @@ func (w *Listener) awaitEnd(f *lingeringConn) {
 	}
 	w.mu.Unlock()
 	_ = closeNow(f.conn)
-}
-
-// Lingering is how many connections linger, for metrics.
-func (w *Listener) Lingering() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.lingering.open.Len()
-}
-
-// Cut is how many lingering connections were cut, because their peers neither
-// stopped sending nor ended them; for metrics.
-func (w *Listener) Cut() uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.lingering.cut
-}
-
-// discardBuffers are for what nobody reads. One is taken when bytes are there, so
-// there are about as many as processors, however many connections linger.
-var discardBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
-
-// discard waits for bytes on the socket below a connection and drops them. Over TLS
-// there is no need to decrypt them.
-func discard(c net.Conn) (n int, err error) {
-	socket, ok := unwrap[syscall.Conn](c)
-	if !ok {
-		b := discardBuffers.Get().(*[64 << 10]byte)
-		defer discardBuffers.Put(b)
-		return c.Read(b[:])
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var read error
-	err = raw.Read(func(fd uintptr) (done bool) {
-		b := discardBuffers.Get().(*[64 << 10]byte)
-		defer discardBuffers.Put(b)
-		n, read = unix.Read(int(fd), b[:])
-		return !errors.Is(read, unix.EAGAIN) && !errors.Is(read, unix.EINTR)
-	})
-	switch {
-	case err != nil:
-		return 0, err
-	case read != nil:
-		return 0, read
-	case n == 0:
-		return 0, io.EOF
-	}
-	return n, nil
 }

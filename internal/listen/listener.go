@@ -1,6 +1,8 @@
 package listen
 
 import (
+	"container/list"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -17,6 +19,24 @@ type Timeouts struct {
 	// Linger is how long a peer may go on sending behind its last answer; 0 means
 	// half a minute. See the method linger.
 	Linger time.Duration
+}
+
+// Limit is how many connections a Listener may hold open at a time, and how the
+// others are refused.
+//
+// fasthttp has a bound of its own, which answers in plain text, from the
+// goroutine that accepts. Set it above this one, so that it is never reached:
+// between a connection's end and that of its worker there is a moment.
+type Limit struct {
+	// Conns is the number; 0 means any.
+	Conns int
+	// Refusals are whole HTTP responses with Content-Length and Connection:
+	// close. They are sent in turn, so that their Retry-After can differ and
+	// those refused together do not come back together. None: connections beyond
+	// Conns are just closed. The bytes must not change.
+	Refusals [][]byte
+	// Log hears of refusals now and then, if it is there.
+	Log *slog.Logger
 }
 
 // Listener hands out connections that it keeps an eye on: it bounds their number,
@@ -48,8 +68,19 @@ type Listener struct {
 	lingering lingeringConns
 }
 
-// checkEvery is how often connections are held against their timeouts.
-const checkEvery = 250 * time.Millisecond
+// lingeringConns are the connections that linger, the oldest in front.
+// Listener.mu guards them.
+type lingeringConns struct {
+	open list.List // of *lingeringConn
+	cut  uint64
+}
+
+// lingeringConn is one of them.
+type lingeringConn struct {
+	conn     net.Conn
+	deadline time.Time     // when it is cut, whatever its peer does
+	element  *list.Element // nil: it was cut in favour of another one
+}
 
 // New wraps l. Without Open no timeout is kept.
 func New(l net.Listener, t Timeouts) *Listener {
@@ -59,9 +90,6 @@ func New(l net.Listener, t Timeouts) *Listener {
 	}
 }
 
-// Open starts the goroutine that keeps the timeouts, until Close.
-func (w *Listener) Open() { w.running.Go(w.keepTimeouts) }
-
 // SetTimeouts replaces the timeouts, from the next check on and for connections
 // that are open already, too. It may be called from anywhere at any time.
 func (w *Listener) SetTimeouts(t Timeouts) {
@@ -70,118 +98,45 @@ func (w *Listener) SetTimeouts(t Timeouts) {
 	w.timeouts = t
 }
 
-// Accept waits for the next connection that there is room for. It does no
-// handshake and reads nothing, so no peer can hold up the others. A *Conn is
-// returned, or what embeds one and has the methods by which fasthttp knows TLS.
-func (w *Listener) Accept() (net.Conn, error) {
-	for {
-		c, err := w.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		watched := w.admit(c)
-		if watched == nil {
-			w.refuse(c)
-			continue
-		}
-		if session, ok := c.(tlsConn); ok {
-			return &secureConn{Conn: watched, tlsConn: session}, nil
-		}
-		return watched, nil
-	}
-}
-
-// admit makes c one of the open connections; nil says that there is no room.
-func (w *Listener) admit(c net.Conn) *Conn {
-	watched := &Conn{Conn: c, listener: w}
-	watched.records, _ = unwrap[*recordConn](c)
-	watched.setPhase(phaseNew)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.limit.Conns > 0 && len(w.conns) >= w.limit.Conns {
-		return nil
-	}
-	w.conns[watched] = struct{}{}
-	return watched
-}
-
-// Close stops accepting and keeping timeouts, and cuts refusals under way short.
-// Lingering connections have a second left, which it waits for. It returns what
-// closing the inner listener said, the first time. It may be called again, and
-// after StopAccepting.
-func (w *Listener) Close() error {
-	err := w.StopAccepting()
-	w.mu.Lock()
-	if !w.closed {
-		w.closed = true
-		close(w.done)
-	}
-	for c := range w.refusing {
-		_ = c.SetDeadline(longAgo)
-	}
-	w.shortenLocked(time.Now().Add(closeGrace))
-	w.mu.Unlock()
-	w.running.Wait()
-	return err
-}
-
-func (w *Listener) keepTimeouts() {
-	last := time.Now()
-	tick := time.NewTicker(checkEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-w.done:
-			return
-		case <-tick.C:
-			now := time.Now()
-			w.enforceTimeouts(now.Sub(last))
-			last = now
-		}
-	}
-}
-
-// enforceTimeouts ends what peers have delayed too long. A connection that does
-// not get its request reads nothing more, and fasthttp answers 408 as it does to
-// a deadline. The peer may not read the 408, nor the answers to pipelined
-// requests that go out before it, so the connection is given the time of one
-// answer. An idle connection is asked to close, as CloseIdle does.
+// SetLimit replaces the limit. Connections that are open stay, however many; new ones are refused until there are fewer.
+// It may be called from anywhere at any time.
 //
-// The clock advances by elapsed, the time since the last check, but by two
-// intervals at most: while this process stood still (SIGSTOP, a paused machine)
-// no peer was late, and what has just been accepted carries the time from before.
-func (w *Listener) enforceTimeouts(elapsed time.Duration) {
-	now := w.now.Add(min(elapsed, 2*checkEvery).Milliseconds())
+// A connection beyond the bound is not handed out: it is answered at once,
+// without waiting for its request, and closed. Accept waits for none of this.
+// When too many refusals are under way already, the connection is closed
+// without a word.
+func (w *Listener) SetLimit(l Limit) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for c := range w.conns {
-		state := c.state.Load()
-		phase := state & (1<<phaseBits - 1)
-		limit, next := w.timeoutLocked(phase)
-		if limit == 0 || now-state>>phaseBits < limit.Milliseconds() {
-			continue
-		}
-		if phase == phaseIdle {
-			c.requestCloseLocked()
-			continue
-		}
-		// A connection that moves on in this moment is in time.
-		if c.state.CompareAndSwap(state, now<<phaseBits|next) {
-			c.timeOut(next)
-		}
-	}
+	w.limit = l
 }
 
-// timeoutLocked is how long a connection may be in a phase, 0 for ever, and the
-// phase that comes after. The caller holds mu.
-func (w *Listener) timeoutLocked(phase int64) (limit time.Duration, next int64) {
-	switch phase {
-	case phaseNew, phaseReading:
-		return w.timeouts.Read, phaseTimedOut
-	case phaseIdle:
-		return w.timeouts.Idle, phaseIdle
-	case phaseWriting, phaseTimedOut:
-		return w.timeouts.Write, phaseAborted
-	}
-	return 0, 0
+// Conns is how many connections are open, for metrics. Those being refused do not
+// count.
+func (w *Listener) Conns() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.conns)
+}
+
+// Refused is how many connections were refused so far, for metrics.
+func (w *Listener) Refused() uint64 { return w.refused.Load() }
+
+// Crossed is how many requests crossed with the end of their connection and were
+// not executed, as far as one came to know of them; for metrics.
+func (w *Listener) Crossed() uint64 { return w.crossed.Load() }
+
+// Lingering is how many connections linger, for metrics.
+func (w *Listener) Lingering() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lingering.open.Len()
+}
+
+// Cut is how many lingering connections were cut, because their peers neither
+// stopped sending nor ended them; for metrics.
+func (w *Listener) Cut() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lingering.cut
 }

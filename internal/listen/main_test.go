@@ -1,9 +1,7 @@
 package listen_test
 
 import (
-	"fmt"
 	"net"
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -19,13 +17,6 @@ func opened(l net.Listener, t listen.Timeouts) *listen.Listener {
 }
 
 func TestMain(m *testing.M) {
-	if os.Getenv(serviceVariable) != "" {
-		if err := service(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
 	goleak.VerifyTestMain(m,
 		// fasthttp keeps one goroutine per process that renders the Date
 		// header, and one per server that ends up to ten seconds after it.

@@ -34,7 +34,6 @@ type ProxiedListener struct {
 //
 // Accept reads nothing: the header is read by the first Read, under whatever
 // deadline the connection has then. A Read that runs into it may be tried again.
-// Connections keep CloseWrite, SetLinger and NetConn.
 func Proxied(l net.Listener, trusted []netip.Prefix) *ProxiedListener {
 	p := &ProxiedListener{Listener: l}
 	p.SetTrusted(trusted)
@@ -197,21 +196,6 @@ func (c *proxiedConn) RemoteAddr() net.Addr {
 	return c.Conn.RemoteAddr()
 }
 
-// NetConn is the connection below; its RemoteAddr is the balancer's.
+// NetConn is the connection below, with all that it can do; its RemoteAddr is the
+// balancer's.
 func (c *proxiedConn) NetConn() net.Conn { return c.Conn }
-
-// CloseWrite ends what is said, where the connection below can do so.
-func (c *proxiedConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
-
-// SetLinger says what becomes of unsent bytes, where the connection below can.
-func (c *proxiedConn) SetLinger(seconds int) error {
-	if l, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
-		return l.SetLinger(seconds)
-	}
-	return errors.ErrUnsupported
-}

@@ -16,11 +16,6 @@ const (
 	lastPause  = time.Second
 )
 
-// reportEvery is the shortest time between two log lines of one listener: a
-// machine at its limit fails thousands of times, and logging takes descriptors
-// and time itself.
-const reportEvery = 10 * time.Second
-
 // RetryingListener is a listener whose Accept retries after temporary failures.
 // See Retrying.
 type RetryingListener struct {
@@ -31,23 +26,6 @@ type RetryingListener struct {
 	closed  chan struct{} // closed when Close is called
 	waits   atomic.Uint64
 	reports throttle
-}
-
-// throttle lets one log line through per reportEvery. Its zero value is ready,
-// and it is safe for concurrent use.
-type throttle struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
-func (t *throttle) allow() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.last.IsZero() && time.Since(t.last) < reportEvery {
-		return false
-	}
-	t.last = time.Now()
-	return true
 }
 
 // Retrying wraps inner so that Accept returns only with a connection or when
@@ -127,4 +105,26 @@ func isTemporary(err error) bool {
 	default:
 		return false
 	}
+}
+
+// reportEvery is the shortest time between two log lines of one listener: a
+// machine at its limit fails thousands of times, and logging takes descriptors
+// and time itself.
+const reportEvery = 10 * time.Second
+
+// throttle lets one log line through per reportEvery. Its zero value is ready,
+// and it is safe for concurrent use.
+type throttle struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (t *throttle) allow() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.last.IsZero() && time.Since(t.last) < reportEvery {
+		return false
+	}
+	t.last = time.Now()
+	return true
 }

@@ -1,7 +1,6 @@
-// Package listen opens the sockets that the server answers on or takes them over
-// from the service manager, speaks TLS and the PROXY protocol on them, keeps
-// accepting when the machine is short of descriptors, ends connections when
-// their time is over, and talks to the service manager.
+// Package listen opens the sockets that the server answers on, speaks TLS and the
+// PROXY protocol on them, keeps accepting when the machine is short of
+// descriptors, and ends connections when their time is over.
 //
 // It exists because fasthttp takes every failure to accept for the end of the
 // listener, and knows no way to end an idle connection that a request may be on
@@ -15,22 +14,26 @@
 package listen
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // lookupTimeout bounds the resolution of a host name in an address.
 const lookupTimeout = 5 * time.Second
 
-// keepAlive notices a peer that is gone after 30 + 3·10 seconds, also where no
+// KeepAlive notices a peer that is gone after 30 + 3·10 seconds, also where no
 // request is under way and no timeout of HTTP is running.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
+var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // Listen opens a listener at addr: "host:port", or "unix:/path" for a socket
 // file of that mode ("unix:@name" for an abstract one, which has none). The key is the one
@@ -44,7 +47,7 @@ func Listen(addr, key string, mode fs.FileMode) (net.Listener, error) {
 	if path, found := strings.CutPrefix(addr, "unix:"); found {
 		return listenUnix(ctx, path, addr, key, mode)
 	}
-	config := net.ListenConfig{KeepAliveConfig: keepAlive}
+	config := net.ListenConfig{KeepAliveConfig: KeepAlive}
 	// A listener for Multipath TCP would put one more layer of the kernel in
 	// the way of every connection, for peers that balancers are not.
 	config.SetMultipathTCP(false)
@@ -55,28 +58,54 @@ func Listen(addr, key string, mode fs.FileMode) (net.Listener, error) {
 	return l, nil
 }
 
+// advice says what to do about an error of the system; KEY stands for the key of
+// the configuration.
+var advice = map[syscall.Errno]string{
+	syscall.EADDRINUSE:    "change KEY or stop the other process",
+	syscall.EACCES:        "change KEY, or grant CAP_NET_BIND_SERVICE for a port below 1024 or write permission to the directory of a socket",
+	syscall.EADDRNOTAVAIL: "change KEY to an address of this machine",
+	syscall.ENOENT:        "create the directory or change KEY",
+}
+
 // explain says what to do about a listener that could not be opened. The cause
 // is wrapped without what the net package says around it, which would repeat
 // the address.
 func explain(addr, key string, err error) error {
-	var number syscall.Errno
-	var lookup *net.DNSError
-	var syntax *net.AddrError
+	do := "change KEY"
+	number, system := errors.AsType[syscall.Errno](err)
+	_, lookup := errors.AsType[*net.DNSError](err)
+	_, syntax := errors.AsType[*net.AddrError](err)
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listening on %q: %w; change %s or stop the other process", addr, syscall.EADDRINUSE, key)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listening on %q: %w; change %s, or grant CAP_NET_BIND_SERVICE for a port below 1024 "+
-			"or write permission to the directory of a socket", addr, syscall.EACCES, key)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("listening on %q: %w; change %s to an address of this machine", addr, syscall.EADDRNOTAVAIL, key)
-	case errors.Is(err, syscall.ENOENT):
-		return fmt.Errorf("listening on %q: %w; create the directory or change %s", addr, syscall.ENOENT, key)
-	case errors.As(err, &number):
-		return fmt.Errorf("listening on %q: %w; change %s", addr, number, key)
-	case errors.As(err, &lookup), errors.As(err, &syntax):
-		return fmt.Errorf("listening on %q: %w; set %s to \"host:port\" or \"unix:/path\"", addr, err, key)
-	default:
-		return fmt.Errorf("listening on %q: %w; change %s", addr, err, key)
+	case system:
+		do, err = cmp.Or(advice[number], do), number
+	case lookup || syntax:
+		do = `set KEY to "host:port" or "unix:/path"`
 	}
+	return fmt.Errorf("listening on %q: %w; %s", addr, err, strings.Replace(do, "KEY", key, 1))
+}
+
+// Socketpair returns both ends of a connection within this process: sockets like
+// any others, only without an address. A check whether connections are served
+// needs neither a listener nor a port for it.
+func Socketpair() (a, b net.Conn, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a connection within the process: %w", err)
+	}
+	var ends [2]net.Conn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "pair")
+		c, connErr := net.FileConn(f) // has a descriptor of its own
+		err = errors.Join(err, connErr, f.Close())
+		ends[i] = c
+	}
+	if err != nil {
+		for _, c := range ends {
+			if c != nil {
+				_ = c.Close()
+			}
+		}
+		return nil, nil, fmt.Errorf("making a connection within the process: %w", err)
+	}
+	return ends[0], ends[1], nil
 }

@@ -1,10 +1,10 @@
 package listen
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,11 +66,7 @@ func (w *recordConn) Write(p []byte) (int, error) {
 	if !w.closing.Load() {
 		return w.Conn.Write(p)
 	}
-	socket, ok := unwrap[syscall.Conn](w.Conn)
-	if !ok {
-		return 0, errNoRoom
-	}
-	raw, err := socket.SyscallConn()
+	raw, err := rawSocket(w.Conn)
 	if err != nil {
 		return 0, err
 	}
@@ -84,4 +80,31 @@ func (w *recordConn) Write(p []byte) (int, error) {
 		err = errNoRoom
 	}
 	return max(n, 0), err
+}
+
+// closeWrite sends the end of a connection, by TLS and by the socket below, and
+// leaves it open for reading. It does not wait. An error means that the peer may
+// not have been told.
+func closeWrite(c net.Conn) error {
+	type half interface{ CloseWrite() error }
+	if session, ok := c.(*tls.Conn); ok {
+		if w, ok := unwrap[*recordConn](c); ok {
+			w.closing.Store(true)
+		}
+		_ = session.CloseWrite() // fails before the handshake is done; the socket says it, too
+		c = session.NetConn()
+	}
+	if h, ok := unwrap[half](c); ok {
+		return h.CloseWrite()
+	}
+	return net.ErrClosed
+}
+
+// closeNow closes a connection without waiting. A *tls.Conn by itself waits for
+// its peer for up to five seconds.
+func closeNow(c net.Conn) error {
+	if w, ok := unwrap[*recordConn](c); ok {
+		w.closing.Store(true)
+	}
+	return c.Close()
 }

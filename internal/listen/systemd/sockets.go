@@ -1,10 +1,19 @@
-package listen
+// Package systemd talks to the service manager: it takes over the sockets that the
+// manager has opened for this process, tells it what the process is at, and knows
+// how often the watchdog wants to hear of it.
+//
+// It is no library's because an error here names the line of the unit to change,
+// and because the notifier keeps its socket: a watchdog has to be fed when no
+// descriptor is left to open one.
+package systemd
 
 import (
 	"errors"
 	"fmt"
+	"hearth/internal/listen"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,7 +63,12 @@ func Inherited() (Sockets, error) {
 }
 
 // inherit is Inherited for a process, an environment and a first descriptor.
-func inherit(pid int, lookup func(string) (string, bool), first int) (Sockets, error) {
+func inherit(pid int, lookup func(string) (string, bool), first int) (s Sockets, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("taking over sockets of the service manager: %w", err)
+		}
+	}()
 	count, err := passedCount(pid, lookup)
 	if err != nil || count == 0 {
 		return Sockets{}, err
@@ -74,11 +88,10 @@ func inherit(pid int, lookup func(string) (string, bool), first int) (Sockets, e
 	if err != nil {
 		return Sockets{}, err
 	}
-	var s Sockets
 	for i, f := range files {
 		l, err := listenerOf(f)
 		if err != nil {
-			return Sockets{}, errors.Join(fmt.Errorf("taking over socket %d of the service manager: %w", i+1, err), s.close())
+			return Sockets{}, errors.Join(fmt.Errorf("socket %d: %w", i+1, err), s.close())
 		}
 		if roles[i] == namePublic {
 			s.Public = l
@@ -111,62 +124,55 @@ func passedCount(pid int, lookup func(string) (string, bool)) (int, error) {
 	}
 	whose, err := strconv.Atoi(text)
 	if err != nil || whose <= 0 {
-		return 0, fmt.Errorf("taking over sockets of the service manager: %s is %q, want a process id", listenPID, text)
-	}
-	if whose != pid {
-		return 0, nil
+		return 0, fmt.Errorf("%s is %q, want a process id", listenPID, text)
 	}
 	text, _ = lookup(listenCount)
-	if text == "" {
+	if whose != pid || text == "" {
 		return 0, nil
 	}
 	count, err := strconv.Atoi(text)
 	if err != nil || count < 0 || count > maxPassed {
-		return 0, fmt.Errorf("taking over sockets of the service manager: %s is %q, want a number up to %d", listenCount, text, maxPassed)
+		return 0, fmt.Errorf("%s is %q, want a number up to %d", listenCount, text, maxPassed)
 	}
 	return count, nil
 }
 
-// assignRoles says for each passed socket whether it is the public or the admin one.
+// assignRoles says for each passed socket whether it is the public or the admin
+// one: by its name, and those without one in their order.
 func assignRoles(count int, lookup func(string) (string, bool)) ([]string, error) {
 	if count > 2 {
-		return nil, fmt.Errorf("taking over sockets of the service manager: there are %d, want at most 2, "+
-			"public and admin; remove ListenStream= lines from the .socket units", count)
+		return nil, fmt.Errorf("there are %d, want at most 2, public and admin; remove ListenStream= lines from the .socket units", count)
 	}
-	names := make([]string, count)
+	names, roles := make([]string, count), make([]string, count)
 	if text, ok := lookup(listenNames); ok && text != "" {
 		if names = strings.Split(text, ":"); len(names) != count {
-			return nil, fmt.Errorf("taking over sockets of the service manager: %s is %q, want %d names, one for each socket", listenNames, text, count)
+			return nil, fmt.Errorf("%s is %q, want %d names, one for each socket", listenNames, text, count)
 		}
 	}
 	const advice = "write FileDescriptorName=public in the .socket unit of the public listener and FileDescriptorName=admin in that of the other"
-	taken := map[string]bool{}
-	for _, name := range names {
-		switch {
-		case unnamed(name):
-		case name != namePublic && name != nameAdmin:
-			return nil, fmt.Errorf("taking over sockets of the service manager: one is named %q; %s", name, advice)
-		case taken[name]:
-			return nil, fmt.Errorf("taking over sockets of the service manager: two are named %q; %s", name, advice)
-		default:
-			taken[name] = true
-		}
-	}
-	if count == 2 && len(taken) == 0 && names[0] != names[1] {
-		// Units have no order that one could rely on.
-		return nil, fmt.Errorf("taking over sockets of the service manager: they come from two units, %q and %q; %s", names[0], names[1], advice)
-	}
-	roles := make([]string, count)
 	for i, name := range names {
 		switch {
-		case !unnamed(name):
-			roles[i] = name
-		case !taken[namePublic]:
-			roles[i] = namePublic
-		default:
-			roles[i] = nameAdmin
+		case unnamed(name):
+			continue
+		case name != namePublic && name != nameAdmin:
+			return nil, fmt.Errorf("one is named %q; %s", name, advice)
+		case slices.Contains(roles, name):
+			return nil, fmt.Errorf("two are named %q; %s", name, advice)
 		}
-		taken[roles[i]] = true
+		roles[i] = name
+	}
+	if count == 2 && roles[0] == roles[1] && names[0] != names[1] {
+		// Units have no order that one could rely on.
+		return nil, fmt.Errorf("they come from two units, %q and %q; %s", names[0], names[1], advice)
+	}
+	for i := range roles {
+		switch {
+		case roles[i] != "":
+		case slices.Contains(roles, namePublic):
+			roles[i] = nameAdmin
+		default:
+			roles[i] = namePublic
+		}
 	}
 	return roles, nil
 }
@@ -179,25 +185,22 @@ func unnamed(name string) bool {
 
 // listenerOf makes a listener of a passed descriptor, which stays the caller's.
 func listenerOf(f *os.File) (net.Listener, error) {
-	fd := int(f.Fd())
-	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
-	if err != nil {
-		return nil, fmt.Errorf("it is no socket: %w; write ListenStream= in the .socket unit", err)
+	var err error
+	option := func(name int) (value int) {
+		if err == nil {
+			value, err = unix.GetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, name)
+		}
+		return value
 	}
-	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
-	if err != nil {
-		return nil, fmt.Errorf("asking for its family: %w", err)
-	}
+	typ, family, listening := option(unix.SO_TYPE), option(unix.SO_DOMAIN), option(unix.SO_ACCEPTCONN)
 	known := family == unix.AF_INET || family == unix.AF_INET6 || family == unix.AF_UNIX
-	if kind != unix.SOCK_STREAM || !known {
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("it is no socket: %w; write ListenStream= in the .socket unit", err)
+	case typ != unix.SOCK_STREAM || !known:
 		return nil, fmt.Errorf("it is of type %d and family %d, want a stream socket of TCP or a Unix one; "+
-			"write ListenStream= with a port, an address or a path in the .socket unit", kind, family)
-	}
-	listening, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
-	if err != nil {
-		return nil, fmt.Errorf("asking whether it listens: %w", err)
-	}
-	if listening == 0 {
+			"write ListenStream= with a port, an address or a path in the .socket unit", typ, family)
+	case listening == 0:
 		return nil, errors.New("it is a connection, not a listener; write Accept=no in the .socket unit")
 	}
 	l, err := net.FileListener(f)
@@ -222,6 +225,6 @@ func (l inheritedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = conn.SetKeepAliveConfig(keepAlive) // fails if the peer is gone already
+	_ = conn.SetKeepAliveConfig(listen.KeepAlive) // fails if the peer is gone already
 	return conn, nil
 }

@@ -1,4 +1,4 @@
-package listen
+package systemd
 
 import (
 	"errors"
@@ -215,7 +215,7 @@ func TestInheritRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	f("public:admin", "socket 2 of the service manager: it is no socket", good, int(file.Fd()))
+	f("public:admin", "socket 2: it is no socket", good, int(file.Fd()))
 	f("public:admin", "ListenStream=", good, socket(unix.AF_INET, unix.SOCK_DGRAM))
 	f("public", "stream socket", socket(unix.AF_UNIX, unix.SOCK_SEQPACKET))
 	f("public", "stream socket", socket(unix.AF_NETLINK, unix.SOCK_RAW))

@@ -1,6 +1,7 @@
-package listen_test
+package systemd_test
 
 import (
+	"hearth/internal/listen/systemd"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"hearth/internal/listen"
 )
 
 // manager stands in for systemd's end of NOTIFY_SOCKET.
@@ -43,8 +42,8 @@ func TestNotify(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	for _, name := range []string{path, "@hearth-notify-test-" + strconv.Itoa(os.Getpid())} {
 		conn := manager(t, name)
-		for _, state := range []string{listen.Ready, listen.Stopping, listen.Alive, "READY=1\nSTATUS=serving"} {
-			if err := listen.Notify(state); err != nil {
+		for _, state := range []string{systemd.Ready, systemd.Stopping, systemd.Alive, "READY=1\nSTATUS=serving"} {
+			if err := systemd.Notify(state); err != nil {
 				t.Fatalf("Notify(%q) over %q: %v", state, name, err)
 			}
 			if got := receive(t, conn); got != state {
@@ -57,7 +56,7 @@ func TestNotify(t *testing.T) {
 func TestNotifyReloadingCarriesTheTime(t *testing.T) {
 	conn := manager(t, filepath.Join(t.TempDir(), "notify"))
 	before := monotonic(t)
-	if err := listen.Notify(listen.Reloading + "\nSTATUS=reading"); err != nil {
+	if err := systemd.Notify(systemd.Reloading + "\nSTATUS=reading"); err != nil {
 		t.Fatal(err)
 	}
 	got := receive(t, conn)
@@ -79,18 +78,18 @@ func monotonic(t *testing.T) int64 {
 
 func TestNotifyWithoutManager(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
-	if err := listen.Notify(listen.Ready); err != nil {
+	if err := systemd.Notify(systemd.Ready); err != nil {
 		t.Errorf("Notify = %v, want nil where nobody asked", err)
 	}
 }
 
 func TestNotifyErrors(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
-	if err := listen.Notify(listen.Ready); err == nil || !strings.Contains(err.Error(), "notifying the service manager") {
+	if err := systemd.Notify(systemd.Ready); err == nil || !strings.Contains(err.Error(), "notifying the service manager") {
 		t.Errorf("Notify = %v, want an error: nobody is there", err)
 	}
 	t.Setenv("NOTIFY_SOCKET", "vsock:2:1234")
-	if err := listen.Notify(listen.Ready); err == nil || !strings.Contains(err.Error(), "NOTIFY_SOCKET") {
+	if err := systemd.Notify(systemd.Ready); err == nil || !strings.Contains(err.Error(), "NOTIFY_SOCKET") {
 		t.Errorf("Notify = %v, want an error that names NOTIFY_SOCKET", err)
 	}
 }
@@ -100,7 +99,7 @@ func TestWatchdogInterval(t *testing.T) {
 		t.Helper()
 		t.Setenv("WATCHDOG_USEC", usec)
 		t.Setenv("WATCHDOG_PID", pid)
-		got, err := listen.WatchdogInterval()
+		got, err := systemd.WatchdogInterval()
 		if got != want || (err != nil) != bad {
 			t.Errorf("interval for %q, %q = %v, %v; want %v, error: %v", usec, pid, got, err, want, bad)
 		}

@@ -1,10 +1,11 @@
-package listen
+package systemd
 
 import (
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,8 +36,8 @@ func Notify(state string) error {
 	return errors.Join(n.Notify(state), n.Close())
 }
 
-// Notifier is a connection to the service manager that is kept: whoever has one
-// can still say something when there are no descriptors left.
+// Notifier is a connection to the service manager that is kept, so that the
+// watchdog is fed even when no descriptors are left.
 type Notifier struct{ conn *net.UnixConn } // nil where no manager asked
 
 // OpenNotifier connects to the service manager.
@@ -60,7 +61,7 @@ func (n *Notifier) Notify(state string) error {
 	if n.conn == nil {
 		return nil
 	}
-	if hasLine(state, Reloading) {
+	if slices.Contains(strings.Split(state, "\n"), Reloading) {
 		var now unix.Timespec
 		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 			return fmt.Errorf("notifying the service manager: reading the monotonic clock: %w", err)
@@ -83,15 +84,6 @@ func (n *Notifier) Close() error {
 		return nil
 	}
 	return n.conn.Close()
-}
-
-func hasLine(state, line string) bool {
-	for l := range strings.SplitSeq(state, "\n") {
-		if l == line {
-			return true
-		}
-	}
-	return false
 }
 
 // WatchdogInterval is how often the service manager wants to hear Alive: half

@@ -1,4 +1,4 @@
-package listen_test
+package systemd_test
 
 import (
 	"context"
@@ -20,16 +20,17 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/listen"
+	"hearth/internal/listen/systemd"
 )
 
 // serviceVariable makes the test binary a service, see TestMain.
-const serviceVariable = "HEARTH_LISTEN_TEST_SERVICE"
+const serviceVariable = "HEARTH_SYSTEMD_TEST_SERVICE"
 
 // service is what a service does with this package: it takes its sockets over,
 // answers its process id on the public one and "operators" on the other, feeds the
 // watchdog, and drains when it is asked to end.
 func service() error {
-	sockets, err := listen.Inherited()
+	sockets, err := systemd.Inherited()
 	if err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func service() error {
 			return fmt.Errorf("%s is still set", name)
 		}
 	}
-	if again, err := listen.Inherited(); err != nil || again != (listen.Sockets{}) {
+	if again, err := systemd.Inherited(); err != nil || again != (systemd.Sockets{}) {
 		return fmt.Errorf("taken over twice: %v, %w", again, err)
 	}
 	if sockets.Public == nil || sockets.Admin == nil {
@@ -46,7 +47,7 @@ func service() error {
 	}
 	term, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
-	interval, err := listen.WatchdogInterval()
+	interval, err := systemd.WatchdogInterval()
 	if err != nil || interval <= 0 {
 		return fmt.Errorf("watchdog's interval is %v: %w", interval, err)
 	}
@@ -59,12 +60,13 @@ func service() error {
 		}}
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	public := opened(listen.Retrying(sockets.Public, log), listen.Timeouts{Idle: time.Minute})
+	public := listen.New(listen.Retrying(sockets.Public, log), listen.Timeouts{Idle: time.Minute})
+	public.Open()
 	served := make(chan error, 2)
 	publicServer, adminServer := answer(strconv.Itoa(os.Getpid())), answer("operators")
 	go func() { served <- publicServer.Serve(public) }()
 	go func() { served <- adminServer.Serve(sockets.Admin) }()
-	if err := listen.Notify(listen.Ready); err != nil {
+	if err := systemd.Notify(systemd.Ready); err != nil {
 		return err
 	}
 	tick := time.NewTicker(interval)
@@ -73,14 +75,14 @@ func service() error {
 		select {
 		case <-term.Done():
 		case <-tick.C:
-			if err := listen.Notify(listen.Alive); err != nil {
+			if err := systemd.Notify(systemd.Alive); err != nil {
 				return err
 			}
 		}
 	}
 	finish, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	return errors.Join(listen.Notify(listen.Stopping), public.StopAccepting(), public.Quiesce(finish, 0),
+	return errors.Join(systemd.Notify(systemd.Stopping), public.StopAccepting(), public.Quiesce(finish, 0),
 		publicServer.Shutdown(), adminServer.Shutdown(), public.Close(), <-served, <-served)
 }
 
@@ -127,7 +129,7 @@ func (m *serviceManager) start() *exec.Cmd {
 		m.t.Fatal(err)
 	}
 	m.t.Cleanup(func() { _ = cmd.Process.Kill() }) // ended already, if all went well
-	m.await(listen.Ready)
+	m.await(systemd.Ready)
 	return cmd
 }
 
@@ -137,7 +139,7 @@ func (m *serviceManager) await(state string) {
 	for {
 		if got := receive(m.t, m.notices); got == state {
 			return
-		} else if got != listen.Alive {
+		} else if got != systemd.Alive {
 			m.t.Fatalf("the service says %q, want %q", got, state)
 		}
 	}
@@ -148,7 +150,7 @@ func (m *serviceManager) stop(cmd *exec.Cmd) {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		m.t.Fatal(err)
 	}
-	m.await(listen.Stopping)
+	m.await(systemd.Stopping)
 	if err := cmd.Wait(); err != nil {
 		m.t.Errorf("the service ended with %v", err)
 	}
@@ -157,7 +159,12 @@ func (m *serviceManager) stop(cmd *exec.Cmd) {
 // answer reads what was answered to a request sent before.
 func answer(t *testing.T, c net.Conn) string {
 	t.Helper()
-	_, body, _ := strings.Cut(ended(t, c), "\r\n\r\n")
+	t.Helper()
+	said, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := strings.Cut(string(said), "\r\n\r\n")
 	return body
 }
 
@@ -165,23 +172,23 @@ func answer(t *testing.T, c net.Conn) string {
 // again after its end: connections wait in the sockets for whoever comes.
 func TestServiceManager(t *testing.T) {
 	m := newServiceManager(t)
-	early := say(t, m.public.Addr(), lastRequest)
+	early := send(t, m.public.Addr(), lastRequest)
 	first := m.start()
 	if got, want := answer(t, early), strconv.Itoa(first.Process.Pid); got != want {
 		t.Errorf("who came early was answered by %q, want %q", got, want)
 	}
-	if got := answer(t, say(t, m.admin.Addr(), lastRequest)); got != "operators" {
+	if got := answer(t, send(t, m.admin.Addr(), lastRequest)); got != "operators" {
 		t.Errorf("on the admin socket: answered %q", got)
 	}
-	m.await(listen.Alive)
-	kept := say(t, m.public.Addr(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	m.await(systemd.Alive)
+	kept := send(t, m.public.Addr(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if _, err := kept.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
 	go func() { _, _ = io.Copy(io.Discard, kept); _ = kept.Close() }() // a peer that sees the end
 	m.stop(first)
 
-	between := say(t, m.public.Addr(), lastRequest)
+	between := send(t, m.public.Addr(), lastRequest)
 	if _, err := os.Lstat(m.admin.Addr().String()); err != nil {
 		t.Errorf("the file of the socket is gone: %v", err)
 	}
@@ -189,7 +196,7 @@ func TestServiceManager(t *testing.T) {
 	if got, want := answer(t, between), strconv.Itoa(second.Process.Pid); got != want {
 		t.Errorf("who came in between was answered by %q, want %q", got, want)
 	}
-	if got := answer(t, say(t, m.admin.Addr(), lastRequest)); got != "operators" {
+	if got := answer(t, send(t, m.admin.Addr(), lastRequest)); got != "operators" {
 		t.Errorf("on the admin socket of the second: answered %q", got)
 	}
 	m.stop(second)
