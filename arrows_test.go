@@ -56,8 +56,8 @@ var arrows = map[string][]string{
 	"internal/source":         {"internal/jsonvalue", "internal/param", "internal/private"},
 	"internal/testkit":        {},
 	"internal/testkit/launch": {"internal/command", "internal/testkit"},
-	"bench":                   {"bench/process", "bench/resp", "bench/figure"},
-	"proof":                   {"bench/process", "bench/resp", "bench/figure"},
+	"bench":                   {"bench/load", "bench/report", "internal/testkit"},
+	"proof":                   {"bench/load", "bench/report", "proof/history", "internal/testkit"},
 }
 
 // keeper says where an import that is not ours may be named, because all that
@@ -109,8 +109,8 @@ var keepers = []keeper{
 	},
 	{
 		imports: []string{module + "/internal/testkit", module + "/cache/protocol"},
-		files:   []string{"internal/testkit/launch/*.go"},
-		because: "they are for tests",
+		files:   []string{"internal/testkit/launch/*.go", "bench/*/*.go", "proof/*/*.go"},
+		because: "they are for tests, proofs and benches",
 	},
 }
 

@@ -58,9 +58,3 @@ function request()
   return table.concat(all)
 end
 
--- One line for the runner; everything else that wrk prints is for people.
-function done(summary, latency, requests)
-  local e = summary.errors
-  io.write(string.format("\nresult %d %d %d %d %d %d %d %d\n", summary.requests, summary.duration,
-    latency:percentile(99), e.connect, e.read, e.write, e.status, e.timeout))
-end

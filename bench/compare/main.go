@@ -23,27 +23,25 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"syscall"
 
-	"golang.org/x/sys/unix"
-
-	"hearth/bench/process"
+	"hearth/internal/testkit"
 )
 
+var program = testkit.Program{Name: "compare", Run: run}
+
 func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	if len(os.Args) == 4 && os.Args[1] == "bare" {
+		fmt.Fprintln(os.Stderr, serveBare(os.Args[2], os.Args[3]))
 		os.Exit(1)
 	}
+	program.Main()
 }
 
 // options are what the command line says.
@@ -84,47 +82,34 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	return o, nil
 }
 
-// run is the program without its exit.
-func run(args []string, stdout io.Writer) error {
-	if len(args) == 3 && args[0] == "bare" {
-		return serveBare(args[1], args[2])
-	}
+func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 	o, err := parseOptions(args, stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	root, err := repository()
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "hearth-compare-")
-	if err != nil {
+	if o.out == "" {
+		o.out = filepath.Join(root, "bench", "results")
+	}
+	if o.hearth == "" {
+		o.hearth = testkit.Build(tb, root)
+	}
+	if o.hearth, err = filepath.Abs(o.hearth); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil { // nginx's worker is another user
-		return err
-	}
-	if err := o.find(ctx, root, dir); err != nil {
-		return err
-	}
-	r := report{Command: o.command, Rounds: o.rounds, Seconds: o.seconds}
-	r.describe(ctx, o.hearth)
+	r := newResult(tb.Context(), o)
 	for _, g := range groups() {
 		g.rows = slices.DeleteFunc(g.rows, func(w row) bool { return !o.rows.MatchString(g.name + "/" + w.peer) })
 		if len(g.rows) == 0 {
 			continue
 		}
-		c := &cast{group: g, cpus: processors(), root: root, dir: filepath.Join(dir, g.name), hearth: o.hearth}
-		samples, problems := c.perform(ctx, o, stdout)
+		samples, problems := perform(tb.Context(), g, o, root, stdout)
 		r.add(g, samples, problems)
-		if ctx.Err() != nil {
-			return fmt.Errorf("comparing: %w", context.Cause(ctx))
+		if err := context.Cause(tb.Context()); err != nil {
+			return fmt.Errorf("comparing: %w", err)
 		}
 	}
 	if len(r.Rows) == 0 {
@@ -132,19 +117,6 @@ func run(args []string, stdout io.Writer) error {
 	}
 	fmt.Fprint(stdout, "\n", r.table())
 	return r.write(o)
-}
-
-// find completes the paths, and builds Hearth unless there is a binary.
-func (o *options) find(ctx context.Context, root, dir string) (err error) {
-	if o.out == "" {
-		o.out = filepath.Join(root, "bench", "results")
-	}
-	if o.hearth != "" {
-		o.hearth, err = filepath.Abs(o.hearth)
-		return err
-	}
-	o.hearth = filepath.Join(dir, "hearth")
-	return process.Build(ctx, root, o.hearth)
 }
 
 // repository finds the module's root from the working directory.
@@ -163,63 +135,45 @@ func repository() (string, error) {
 	}
 }
 
-// processors picks the first two that this process may use. With fewer nothing is
-// pinned, and the results say so.
-func processors() cpus {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil || set.Count() < 2 {
-		return cpus{server: process.AnyCPU, load: process.AnyCPU}
-	}
-	var found []int
-	for i := 0; len(found) < 2; i++ {
-		if set.IsSet(i) {
-			found = append(found, i)
-		}
-	}
-	return cpus{server: found[0], load: found[1]}
-}
-
 // perform starts a group's servers, lets them take turns, and ends them.
 // problems says for each peer why it could not be measured; under "hearth" it
 // concerns all.
-func (c *cast) perform(ctx context.Context, o options, stdout io.Writer) (samples []sample, problems map[string]error) {
+func perform(ctx context.Context, g group, o options, root string, stdout io.Writer) (samples []sample, problems map[string]error) {
 	problems = map[string]error{}
-	if problems["hearth"] = os.MkdirAll(c.dir, 0o755); problems["hearth"] != nil {
-		return nil, problems
-	}
-	defer c.end()
-	if problems["hearth"] = c.startRedis(ctx); problems["hearth"] != nil {
-		return nil, problems
-	}
-	if problems["hearth"] = c.startHearth(ctx); problems["hearth"] != nil {
-		return nil, problems
-	}
-	for _, w := range c.rows {
-		problems[w.peer] = c.starter(w.peer)(ctx)
-	}
-	// The first round, number 0, warms caches and compilers up.
-	for round := range o.rounds + 1 {
-		for _, p := range c.peers {
-			if ctx.Err() != nil || problems[p.name] != nil || problems["hearth"] != nil {
-				continue
-			}
-			s, err := c.turn(ctx, p, round, o.seconds, stdout)
-			if problems[p.name] = err; err == nil && round > 0 {
-				samples = append(samples, s)
+	problems["hearth"] = testkit.Run(ctx, func(tb testkit.TB) {
+		c := startServers(tb, g, o.hearth, root)
+		for _, w := range g.rows {
+			problems[w.peer] = testkit.Try(tb, c.starter(w.peer))
+		}
+		// The first round, number 0, warms caches and compilers up.
+		for round := range o.rounds + 1 {
+			for _, p := range c.peers {
+				if tb.Context().Err() != nil || problems[p.name] != nil {
+					continue
+				}
+				s, err := c.turn(tb, p, round, o.seconds, stdout)
+				switch {
+				case err != nil && p.name == "hearth":
+					tb.Fatal(err)
+				case err != nil:
+					problems[p.name] = err
+				case round > 0:
+					samples = append(samples, s)
+				}
 			}
 		}
-	}
+	})
 	return samples, problems
 }
 
 // turn is one server's part of a round. What disturbs a machine may spoil a
 // measurement, so there is a second try.
-func (c *cast) turn(ctx context.Context, p *peer, round, seconds int, stdout io.Writer) (s sample, err error) {
+func (c *servers) turn(tb testkit.TB, p *peer, round, seconds int, stdout io.Writer) (s sample, err error) {
 	if round == 0 {
 		seconds = 1
 	}
 	for try := range 2 {
-		s, err = c.measure(ctx, p, round, seconds, 1+2*round+try)
+		err = testkit.Try(tb, func(tb testkit.TB) { s = c.measure(tb, p, round, seconds, 1+2*round+try) })
 		if err == nil {
 			fmt.Fprintf(stdout, "%-16s %-8s round %d: %8.3f µs, %9.0f requests/s, p99 %7.3f ms\n", c.name, p.name, round, s.CPU, s.Rate, s.P99)
 			return s, nil

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -14,11 +12,7 @@ import (
 	"text/template"
 	"time"
 
-	"hearth/bench/process"
-)
-
-const (
-	stopWithin = 10 * time.Second
+	"hearth/internal/testkit"
 )
 
 //go:embed load.lua nginx.conf webdis.json
@@ -26,237 +20,207 @@ var files embed.FS
 
 // peer is a running server under load.
 type peer struct {
-	name  string
-	proc  *process.Process
-	addr  string // host:port
-	path  string // of a request; * stands for the record's number
-	body  string // the right answer for record 1
-	admin string // host:port of Hearth's metrics, "" for others
+	*testkit.Process
+	name     string
+	addr     string            // host:port
+	path     string            // of a request; * stands for the record's number
+	body     string            // the right answer for record 1
+	instance *testkit.Instance // nil but for Hearth
 }
 
 func (p *peer) url(path string) string { return "http://" + p.addr + path }
 
-// cast is what one group runs on: a Redis, and the servers that ask it.
-type cast struct {
+// servers are what one group runs on: a Redis, and the peers that ask it.
+type servers struct {
 	group
-	cpus   cpus
+	hearth string // path of the binary
 	root   string // of the repository
 	dir    string // for files of this group
-	hearth string // path of the binary
-	redis  *process.Redis
-	peers  []*peer
+	// The processors of the peers, and of the load and Redis; nil: any.
+	cpus, loadCPUs []int
+	redis          *testkit.RedisServer
+	peers          []*peer // Hearth is the first
 }
 
-// cpus are the processors of the servers, and of the load and Redis; or process.AnyCPU.
-type cpus struct{ server, load int }
-
-// end stops all servers, the last one first. One that has ended before was missed
-// when it was asked something, and reported then.
-func (c *cast) end() {
-	for i := len(c.peers) - 1; i >= 0; i-- {
-		_ = c.peers[i].proc.Stop(stopWithin)
+// startServers starts a group's Redis and Hearth.
+func startServers(tb testkit.TB, g group, hearth, root string) *servers {
+	tb.Helper()
+	c := &servers{group: g, hearth: hearth, root: root, dir: testkit.TempDir(tb, g.name)}
+	if err := os.Chmod(c.dir, 0o755); err != nil { // nginx's worker is another user
+		tb.Fatal(err)
 	}
-	if c.redis != nil {
-		_ = c.redis.Stop(stopWithin)
+	if cpus := testkit.Processors(2); cpus != nil {
+		c.cpus, c.loadCPUs = cpus[:1], cpus[1:]
 	}
+	c.redis = testkit.Redis(tb, testkit.WithCPUs(c.loadCPUs))
+	fill(tb, c.redis.AdminConn(), c.load.keys)
+	c.startHearth(tb)
+	return c
 }
 
-func (c *cast) startRedis(ctx context.Context) (err error) {
-	if c.redis, err = process.StartRedis(ctx, c.dir, c.cpus.load); err != nil {
-		return err
-	}
-	conn, err := c.redis.Dial()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return fill(conn, c.load.keys)
-}
-
-// starters start the peers that rows name.
-func (c *cast) starter(name string) func(context.Context) error {
-	return map[string]func(context.Context) error{
-		"hearth": c.startHearth,
+// starter starts the peer that a row names.
+func (c *servers) starter(name string) func(tb testkit.TB) {
+	return map[string]func(testkit.TB){
 		"bare":   c.startBare,
-		"nginx":  func(ctx context.Context) error { return c.startNginx(ctx, "nginx") },
-		"lua":    func(ctx context.Context) error { return c.startNginx(ctx, "lua") },
+		"nginx":  func(tb testkit.TB) { c.startNginx(tb, "nginx") },
+		"lua":    func(tb testkit.TB) { c.startNginx(tb, "lua") },
 		"webdis": c.startWebdis,
 		"recipe": c.startRecipe,
 	}[name]
 }
 
-// launch starts a peer and waits until it gives the right answer.
-func (c *cast) launch(ctx context.Context, p *peer, cmd process.Command) error {
-	cmd.Name, cmd.Logs, cmd.CPU = p.name, c.dir, c.cpus.server
+// start starts a peer and waits until it gives the right answer.
+func (c *servers) start(tb testkit.TB, p *peer, cmd testkit.Command) {
+	tb.Helper()
 	// Not SIGKILL: a killed nginx would leave its worker behind.
-	cmd.Last = syscall.SIGTERM
+	cmd.Name, cmd.CPUs, cmd.DeathSignal = p.name, c.cpus, syscall.SIGTERM
 	if cmd.Dir == "" {
 		cmd.Dir = c.dir
 	}
-	var err error
-	if p.proc, err = process.Start(cmd); err != nil {
-		return err
-	}
+	p.Process = testkit.Start(tb, cmd)
 	c.peers = append(c.peers, p)
-	return p.proc.Await(ctx, func() error { return c.verify(ctx, p) })
+	c.awaitRight(tb, p, 30*time.Second)
+}
+
+// awaitRight waits until a server gives the right answer. It may need a moment also
+// after a load that ended with requests under way: Webdis has been seen to hand a reply
+// that a closed connection was waiting for to the next one.
+func (c *servers) awaitRight(tb testkit.TB, p *peer, within time.Duration) {
+	tb.Helper()
+	for ends := time.Now().Add(within); ; {
+		err := c.verify(tb, p)
+		if err == nil {
+			return
+		}
+		if !p.Running() || time.Now().After(ends) || !testkit.Sleep(tb.Context(), 2*time.Millisecond) {
+			tb.Fatalf("waiting for %s in vain: %v; its log:\n%s", p.name, err, p.Logs())
+		}
+	}
 }
 
 // newPeer reserves a port. The path and body are those of the recipe.
-func (c *cast) newPeer(name string) (*peer, error) {
-	addr, err := process.FreeAddr()
-	p := &peer{
-		name: name, addr: addr,
-		path: "/user/*", body: `{"user":` + record(1) + `,"source":"cache"}`,
-	}
+func (c *servers) newPeer(tb testkit.TB, name string) *peer {
+	tb.Helper()
+	p := &peer{name: name, path: "/user/*", body: `{"user":` + record(1) + `,"source":"cache"}`}
 	if c.load.kind == "batch" {
 		p.path = "/batch_process"
 	}
-	return p, err
+	if name != "hearth" {
+		p.addr = fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(tb))
+	}
+	return p
 }
 
 // startHearth serves the demo's configuration: all that is on by default is on.
-func (c *cast) startHearth(ctx context.Context) error {
-	p, err := c.newPeer("hearth")
-	if err != nil {
-		return err
-	}
-	if p.admin, err = process.FreeAddr(); err != nil {
-		return err
-	}
+func (c *servers) startHearth(tb testkit.TB) {
+	tb.Helper()
 	config, err := os.ReadFile(filepath.Join(c.root, "config.toml"))
 	if err != nil {
-		return err
+		tb.Fatal(err)
 	}
 	if c.ttl { // the file ends with the resource of the items
 		config = append(config, "\nttl = { cold = \"1h\" }\n"...)
 	}
-	file := filepath.Join(c.dir, "hearth.toml")
-	if err := os.WriteFile(file, config, 0o600); err != nil {
-		return err
-	}
-	env := append([]string{
-		"GOMAXPROCS=1",
-		"HEARTH_SERVER_LISTEN=" + p.addr, "HEARTH_SERVER_ADMIN=" + p.admin, "HEARTH_SERVER_DRAIN=0s",
-		"HEARTH_REDIS_URL=redis://" + c.redis.Addr,
-	}, c.config...)
-	return c.launch(ctx, p, process.Command{Env: env, Argv: []string{c.hearth, "-config", file}})
+	p := c.newPeer(tb, "hearth")
+	p.instance = testkit.NewInstance(tb, testkit.Setup{
+		Binary: c.hearth, Name: p.name, Dir: c.dir, Config: string(config), CPUs: c.cpus,
+		Env: append([]string{"GOMAXPROCS=1", "HEARTH_SERVER_DRAIN=0s", "HEARTH_REDIS_URL=" + c.redis.URL()}, c.config...),
+	})
+	p.instance.Start()
+	p.Process, p.addr = p.instance.Process, p.instance.Addr
+	c.peers = append(c.peers, p)
+	c.awaitRight(tb, p, 30*time.Second)
 }
 
 // startBare starts this program once more, to repeat what Hearth answers.
-func (c *cast) startBare(ctx context.Context) error {
-	p, err := c.newPeer("bare")
+func (c *servers) startBare(tb testkit.TB) {
+	tb.Helper()
+	text, err := json.Marshal(c.reference(tb, c.peers[0]))
 	if err != nil {
-		return err
-	}
-	r, err := c.referenceOf(ctx, c.peers[0])
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
+		tb.Fatal(err)
 	}
 	file := filepath.Join(c.dir, "answer.json")
 	if err := os.WriteFile(file, text, 0o600); err != nil {
-		return err
+		tb.Fatal(err)
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		tb.Fatal(err)
 	}
-	return c.launch(ctx, p, process.Command{Env: []string{"GOMAXPROCS=1"}, Argv: []string{self, "bare", p.addr, file}})
+	p := c.newPeer(tb, "bare")
+	c.start(tb, p, testkit.Command{Env: []string{"GOMAXPROCS=1"}, Argv: []string{self, "bare", p.addr, file}})
 }
 
 // startNginx starts nginx with a constant answer, or one from a shared dictionary.
-func (c *cast) startNginx(ctx context.Context, name string) error {
-	bin, err := process.Find("nginx", "nginx-light")
-	if err != nil {
-		return err
-	}
-	p, err := c.newPeer(name)
-	if err != nil {
-		return err
-	}
+func (c *servers) startNginx(tb testkit.TB, name string) {
+	tb.Helper()
 	var modules []string
 	if name == "lua" {
 		for _, module := range []string{"ndk_http_module.so", "ngx_http_lua_module.so"} {
 			path := filepath.Join("/usr/lib/nginx/modules", module)
 			if _, err := os.Stat(path); err != nil {
-				return fmt.Errorf("looking for nginx's Lua: %w; apt-get install libnginx-mod-http-lua", err)
+				tb.Fatalf("looking for nginx's Lua: %v; apt-get install libnginx-mod-http-lua", err)
 			}
 			modules = append(modules, path)
 		}
 	}
-	dir := filepath.Join(c.dir, name)
-	file, err := c.render("nginx.conf", dir, struct {
+	p, dir := c.newPeer(tb, name), filepath.Join(c.dir, name)
+	file := render(tb, "nginx.conf", dir, struct {
 		Modules         []string
 		Dir, Addr, Body string
 	}{modules, dir, p.addr, p.body})
-	if err != nil {
-		return err
-	}
-	return c.launch(ctx, p, process.Command{Argv: []string{bin, "-p", dir, "-e", "stderr", "-c", file}})
+	c.start(tb, p, testkit.Command{Argv: []string{testkit.NeedNginx(tb), "-p", dir, "-e", "stderr", "-c", file}})
 }
 
-func (c *cast) startWebdis(ctx context.Context) error {
-	bin, err := process.Find("webdis", "webdis")
-	if err != nil {
-		return err
-	}
-	p, err := c.newPeer("webdis")
-	if err != nil {
-		return err
-	}
+func (c *servers) startWebdis(tb testkit.TB) {
+	tb.Helper()
+	p, dir := c.newPeer(tb, "webdis"), filepath.Join(c.dir, "webdis")
 	// .txt is the value as it is; without it the JSON would come quoted in JSON.
 	p.path, p.body = "/GET/user:*.txt", record(1)
 	_, port, _ := strings.Cut(p.addr, ":")
-	_, redisPort, _ := strings.Cut(c.redis.Addr, ":")
-	dir := filepath.Join(c.dir, "webdis")
-	file, err := c.render("webdis.json", dir, struct {
-		RedisPort, Port, Dir string
-	}{redisPort, port, dir})
-	if err != nil {
-		return err
-	}
-	return c.launch(ctx, p, process.Command{Argv: []string{bin, file}})
+	file := render(tb, "webdis.json", dir, struct {
+		RedisPort int
+		Port, Dir string
+	}{c.redis.Port(), port, dir})
+	c.start(tb, p, testkit.Command{Argv: []string{testkit.Need(tb, "webdis", []string{"webdis"}), file}})
 }
 
 // startRecipe runs the recipe with one worker and no access log. uvicorn takes
 // uvloop and httptools by itself where they are installed.
-func (c *cast) startRecipe(ctx context.Context) error {
+func (c *servers) startRecipe(tb testkit.TB) {
+	tb.Helper()
 	const python = "/usr/bin/python3"
-	if out, err := exec.CommandContext(ctx, python, "-c", "import fastapi, uvicorn, redis.asyncio").CombinedOutput(); err != nil {
-		return fmt.Errorf("importing what the recipe needs: %w: %s; apt-get install python3-fastapi python3-uvicorn python3-redis", err, out)
+	if out, err := exec.CommandContext(tb.Context(), python, "-c", "import fastapi, uvicorn, redis.asyncio").CombinedOutput(); err != nil {
+		tb.Fatalf("importing what the recipe needs: %v: %s; apt-get install python3-fastapi python3-uvicorn python3-redis", err, out)
 	}
-	p, err := c.newPeer("recipe")
-	if err != nil {
-		return err
-	}
+	p := c.newPeer(tb, "recipe")
 	_, port, _ := strings.Cut(p.addr, ":")
-	env := []string{"PYTHONDONTWRITEBYTECODE=1", "REDIS_URL=redis://" + c.redis.Addr}
+	env := []string{"PYTHONDONTWRITEBYTECODE=1", "REDIS_URL=" + c.redis.URL()}
 	if c.ttl {
 		env = append(env, fmt.Sprint("ITEM_TTL=", expiry))
 	}
-	return c.launch(ctx, p, process.Command{
-		Dir: filepath.Join(c.root, "bench", "recipe"), Env: env,
-		Argv: []string{python, "-m", "uvicorn", "app:app", "--port", port, "--no-access-log", "--log-level", "warning"},
-	})
+	c.start(tb, p, testkit.Command{Env: env, Argv: []string{
+		python, "-m", "uvicorn", "app:app", "--app-dir", filepath.Join(c.root, "bench", "recipe"), "--port", port, "--no-access-log", "--log-level", "warning",
+	}})
 }
 
 // render writes one of our templates into a new directory.
-func (c *cast) render(name, dir string, data any) (path string, err error) {
+func render(tb testkit.TB, name, dir string, data any) (path string) {
+	tb.Helper()
+	var b strings.Builder
 	t, err := template.ParseFS(files, name)
-	if err != nil {
-		return "", err
+	if err == nil {
+		err = t.Execute(&b, data)
 	}
-	var b bytes.Buffer
-	if err := t.Execute(&b, data); err != nil {
-		return "", err
-	}
-	// nginx's worker is another user when root starts it.
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return "", err
+	if err == nil {
+		err = os.Mkdir(dir, 0o755) // nginx's worker is another user when root starts it
 	}
 	path = filepath.Join(dir, name)
-	return path, os.WriteFile(path, b.Bytes(), 0o644)
+	if err == nil {
+		err = os.WriteFile(path, []byte(b.String()), 0o644)
+	}
+	if err != nil {
+		tb.Fatalf("writing %s: %v", name, err)
+	}
+	return path
 }

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"hearth/bench/resp"
+	"hearth/internal/testkit"
 )
 
 // record is the value of user n: about 100 bytes of JSON.
@@ -14,32 +14,30 @@ func record(n int) string {
 }
 
 // fill stores the records 1 to n, a thousand commands at a time.
-func fill(conn *resp.Conn, n int) error {
+func fill(tb testkit.TB, conn *testkit.RedisConn, n int) {
+	tb.Helper()
 	const chunk = 1000
-	var b []byte
 	for first := 1; first <= n; first += chunk {
-		b = b[:0]
 		last := min(first+chunk-1, n)
 		for i := first; i <= last; i++ {
-			b = resp.Append(b, "SET", fmt.Sprint("user:", i), record(i), "EX", strconv.Itoa(expiry))
+			if err := conn.Send("SET", fmt.Sprint("user:", i), record(i), "EX", strconv.Itoa(expiry)); err != nil {
+				tb.Fatalf("filling redis-server: %v", err)
+			}
 		}
-		if err := conn.Pipeline(b, last-first+1); err != nil {
-			return fmt.Errorf("filling redis-server: %w", err)
+		for range last - first + 1 {
+			if reply, err := conn.Receive(); err != nil || reply != "OK" {
+				tb.Fatalf("filling redis-server: %v, %v", reply, err)
+			}
 		}
 	}
-	return nil
 }
 
-// gets is how many GET commands the server has run.
-func gets(conn *resp.Conn) (int64, error) {
-	stats, err := conn.Do("INFO", "commandstats")
-	if err != nil {
-		return 0, err
-	}
-	_, rest, found := strings.Cut(stats, "cmdstat_get:calls=")
+// getsIn is how many GET commands Redis has run, by its own statistics.
+func getsIn(stats string) (int64, error) {
+	_, calls, found := strings.Cut(stats, "cmdstat_get:calls=")
 	if !found {
 		return 0, nil
 	}
-	calls, _, _ := strings.Cut(rest, ",")
+	calls, _, _ = strings.Cut(calls, ",")
 	return strconv.ParseInt(calls, 10, 64)
 }

@@ -1,47 +1,36 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"time"
 
-	"hearth/bench/figure"
-	"hearth/bench/process"
+	"hearth/bench/report"
+	"hearth/internal/testkit"
 )
 
-// report is what a run leaves behind.
-type report struct {
-	Date      string
-	Command   string
-	Hearth    string
-	CPU       string
-	Pinned    bool
-	Kernel    string
-	Go        string
-	Versions  map[string]string // of Debian's packages
-	Rounds    int
-	Seconds   int
-	Rows      []finding
-	Samples   []sample
-	Unit      string
-	collected time.Time
+// result is what a run leaves behind.
+type result struct {
+	report.Environment
+	Pinned   bool
+	Versions map[string]string // of Debian's packages
+	Rounds   int
+	Seconds  int
+	Rows     []finding
+	Samples  []sample
+	Unit     string
 }
 
 // finding is a row with what came out.
 type finding struct {
 	Name    string
 	Work    string
-	Ratio   figure.Spread // of Hearth's processor time to the peer's, round by round
+	Ratio   report.Spread // of Hearth's processor time to the peer's, round by round
 	Bound   float64
 	Verdict string
 	Problem string `json:",omitempty"` // why it was not measured
@@ -56,50 +45,26 @@ type means struct {
 	P99           float64 // milliseconds
 }
 
-// describe notes what the figures depend on.
-func (r *report) describe(ctx context.Context, hearth string) {
-	r.collected = time.Now().UTC()
-	r.Date = r.collected.Format(time.RFC3339)
-	r.Go, r.Pinned = runtime.Version(), processors().server != process.AnyCPU
-	r.Unit = "processor microseconds of the server for one request, or for one item of a batch"
-	r.Hearth = output(ctx, hearth, "version")
-	r.Kernel = output(ctx, "uname", "-r")
-	r.CPU = fmt.Sprintf("%d × %s", runtime.NumCPU(), cpuModel())
-	r.Versions = map[string]string{}
+// newResult notes what the figures depend on.
+func newResult(ctx context.Context, o options) *result {
+	r := &result{
+		Environment: report.EnvironmentOf(ctx, o.command, o.hearth), Pinned: testkit.Processors(2) != nil,
+		Versions: map[string]string{}, Rounds: o.rounds, Seconds: o.seconds,
+		Unit: "processor microseconds of the server for one request, or for one item of a batch",
+	}
 	for _, debian := range []string{
 		"wrk", "redis-server", "nginx-light", "libnginx-mod-http-lua", "webdis", "python3", "python3-fastapi",
 		"python3-uvicorn", "python3-redis", "python3-hiredis", "python3-uvloop", "python3-httptools",
 	} {
-		if version := output(ctx, "dpkg-query", "-W", "-f", "${Version}", debian); version != "" {
+		if version := report.FirstLine(ctx, "dpkg-query", "-W", "-f", "${Version}", debian); version != "" {
 			r.Versions[debian] = version
 		}
 	}
-}
-
-// output is the first line that a program prints, "" when it fails.
-func output(ctx context.Context, name string, args ...string) string {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, name, args...).Output()
-	if err != nil {
-		return ""
-	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	return line
-}
-
-func cpuModel() string {
-	info, _ := os.ReadFile("/proc/cpuinfo")
-	_, rest, found := strings.Cut(string(info), "model name")
-	if !found {
-		return runtime.GOARCH
-	}
-	line, _, _ := strings.Cut(rest, "\n")
-	return strings.Trim(line, "\t :")
+	return r
 }
 
 // add puts a group's rounds together.
-func (r *report) add(g group, samples []sample, problems map[string]error) {
+func (r *result) add(g group, samples []sample, problems map[string]error) {
 	r.Samples = append(r.Samples, samples...)
 	of := func(peer string) []sample {
 		return slices.DeleteFunc(slices.Clone(samples), func(s sample) bool { return s.Peer != peer })
@@ -115,7 +80,7 @@ func (r *report) add(g group, samples []sample, problems map[string]error) {
 				ratios = append(ratios, h.CPU/peer[i].CPU)
 			}
 		}
-		f.Ratio = figure.SpreadOf(ratios)
+		f.Ratio = report.SpreadOf(ratios)
 		f.Verdict = f.Ratio.AtMost(w.bound)
 		if err := errors.Join(problems["hearth"], problems[w.peer]); err != nil || len(ratios) == 0 {
 			f.Verdict, f.Problem = "not measured", "no round is complete"
@@ -128,27 +93,19 @@ func (r *report) add(g group, samples []sample, problems map[string]error) {
 }
 
 func meansOf(samples []sample) means {
-	median := func(value func(sample) float64) float64 {
-		var all []float64
-		for _, s := range samples {
-			all = append(all, value(s))
-		}
-		return figure.SpreadOf(all).Median
-	}
 	return means{
-		CPU:      median(func(s sample) float64 { return s.CPU }),
-		RedisCPU: median(func(s sample) float64 { return s.RedisCPU }),
-		Rate:     median(func(s sample) float64 { return s.Rate }),
-		P99:      median(func(s sample) float64 { return s.P99 }),
+		CPU:      report.SpreadBy(samples, func(s sample) float64 { return s.CPU }).Median,
+		RedisCPU: report.SpreadBy(samples, func(s sample) float64 { return s.RedisCPU }).Median,
+		Rate:     report.SpreadBy(samples, func(s sample) float64 { return s.Rate }).Median,
+		P99:      report.SpreadBy(samples, func(s sample) float64 { return s.P99 }).Median,
 	}
 }
 
 // table is the report for people, in Markdown.
-func (r *report) table() string {
+func (r *result) table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Hearth and its peers, side by side\n\n")
-	fmt.Fprintf(&b, "%s, `%s`, %s, %s, Linux %s, %s. rounds: %d, of %d s each; ",
-		r.Date, r.Command, r.Hearth, r.CPU, r.Kernel, r.Go, r.Rounds, r.Seconds)
+	fmt.Fprintf(&b, "%v. rounds: %d, of %d s each; ", r.Environment, r.Rounds, r.Seconds)
 	if r.Pinned {
 		b.WriteString("the server alone on one processor, wrk and Redis on another.\n\n")
 	} else {
@@ -179,28 +136,26 @@ func (r *report) table() string {
 	return strings.TrimSuffix(b.String(), ";") + ".\n"
 }
 
-// write leaves the files behind. A run of some rows does not replace the table
-// of all.
-func (r *report) write(o options) error {
-	if err := os.MkdirAll(o.out, 0o755); err != nil {
+// write leaves the record behind, and the table and the plot. A run of some rows does
+// not replace those of all.
+func (r *result) write(o options) error {
+	err := r.Record(o.out, o.name, r)
+	if err != nil || !o.all {
 		return err
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "\t")
-	if err := e.Encode(r); err != nil {
-		return err
-	}
-	name := r.collected.Format("2006-01-02-1504") + "-" + o.name + ".json"
-	if err := os.WriteFile(filepath.Join(o.out, name), b.Bytes(), 0o644); err != nil {
-		return err
-	}
-	if !o.all {
-		return nil
 	}
 	if err := os.WriteFile(filepath.Join(o.out, "latest.svg"), []byte(r.plot()), 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(o.out, "latest.md"), []byte(r.table()), 0o644)
+}
+
+// plot draws the rows that were measured.
+func (r *result) plot() string {
+	var bars []report.Bar
+	for _, f := range r.Rows {
+		if f.Problem == "" {
+			bars = append(bars, report.Bar{Label: f.Work, Spread: f.Ratio, Bound: f.Bound, Missed: f.Verdict == report.Missed})
+		}
+	}
+	return report.Plot("Processor time of Hearth relative to its peers", "Processor time per request, relative to the peer (further left is less)", bars)
 }

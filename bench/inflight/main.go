@@ -26,25 +26,25 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
 
-	"hearth/bench/process"
+	"hearth/internal/testkit"
 )
 
+var program = testkit.Program{Name: "inflight", Run: run}
+
 func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "inflight:", err)
+	if len(os.Args) == 4 && os.Args[1] == "bare" {
+		fmt.Fprintln(os.Stderr, serveBare(os.Args[2], os.Args[3]))
 		os.Exit(1)
 	}
+	program.Main()
 }
 
 // options are what the command line says.
@@ -57,10 +57,10 @@ type options struct {
 	command             string // as the results quote it
 }
 
-func parseOptions(args []string, diagnosis io.Writer) (options, error) {
+func parseOptions(args []string, stdout io.Writer) (options, error) {
 	var o options
 	f := flag.NewFlagSet("inflight", flag.ContinueOnError)
-	f.SetOutput(diagnosis)
+	f.SetOutput(stdout)
 	f.IntVar(&o.rounds, "rounds", 5, "rounds, `N`; 1 to 100")
 	f.IntVar(&o.seconds, "seconds", 5, "length `N` of what is measured in each turn; 1 to 60")
 	f.IntVar(&o.connections, "connections", 10_000, "keep-alive connections, `N`, each with one request at a time; 100 to 20,000")
@@ -82,40 +82,29 @@ func parseOptions(args []string, diagnosis io.Writer) (options, error) {
 	return o, nil
 }
 
-// run is the program without its exit.
-func run(args []string, stdout io.Writer) (err error) {
-	if len(args) == 3 && args[0] == "bare" {
-		return serveBare(args[1], args[2])
-	}
+func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 	o, err := parseOptions(args, stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
 	if err := raiseLimit(o.connections); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	s := &stage{connections: o.connections, held: o.held}
-	if s.dir, err = os.MkdirTemp("", "hearth-inflight-"); err != nil {
+	if o.hearth == "" {
+		o.hearth = testkit.Build(tb, o.repo)
+	}
+	if o.hearth, err = filepath.Abs(o.hearth); err != nil {
 		return err
 	}
-	defer os.RemoveAll(s.dir)
-	if err := o.find(ctx, s.dir); err != nil {
-		return err
+	s := startServers(tb, o)
+	r := newResult(tb.Context(), o)
+	for _, srv := range s.servers {
+		m := s.measureMemory(tb, srv)
+		fmt.Fprintf(stdout, "memory   %-6s %d MB, with %d idle connections %d MB, with as many requests in flight %d MB\n",
+			srv.name, m.Bare>>20, s.connections, m.Idle>>20, m.InFlight>>20)
+		r.Memory = append(r.Memory, m)
 	}
-	defer s.end()
-	if err := s.start(ctx, o.hearth, filepath.Join(o.repo, "config.toml")); err != nil {
-		return err
-	}
-	r := newReport(ctx, o)
-	if r.Memory, err = s.weigh(ctx, stdout); err != nil {
-		return err
-	}
-	if r.Turns, err = s.perform(ctx, o, stdout); err != nil {
+	if r.Turns, err = s.takeTurns(tb, o, stdout); err != nil {
 		return err
 	}
 	fmt.Fprint(stdout, "\n", r.table())
@@ -123,16 +112,6 @@ func run(args []string, stdout io.Writer) (err error) {
 		return r.write(filepath.Join(o.repo, "bench", "results"))
 	}
 	return nil
-}
-
-// find builds Hearth unless there is a binary.
-func (o *options) find(ctx context.Context, dir string) (err error) {
-	if o.hearth != "" {
-		o.hearth, err = filepath.Abs(o.hearth)
-		return err
-	}
-	o.hearth = filepath.Join(dir, "hearth")
-	return process.Build(ctx, o.repo, o.hearth)
 }
 
 // raiseLimit lets this process, and all that it starts, have so many connections
@@ -152,8 +131,8 @@ func raiseLimit(connections int) error {
 	return nil
 }
 
-// perform lets the servers take turns. Round 0 warms up and is not counted.
-func (s *stage) perform(ctx context.Context, o options, stdout io.Writer) (turns []turn, err error) {
+// takeTurns lets the servers take turns. Round 0 warms up and is not counted.
+func (s *servers) takeTurns(tb testkit.TB, o options, stdout io.Writer) (turns []turn, err error) {
 	for round := range o.rounds + 1 {
 		seconds := o.seconds
 		if round == 0 {
@@ -161,7 +140,7 @@ func (s *stage) perform(ctx context.Context, o options, stdout io.Writer) (turns
 		}
 		for i := range s.servers {
 			srv := s.servers[(i+round)%len(s.servers)] // nobody is always the first
-			t, err := s.turn(ctx, srv, time.Duration(seconds)*time.Second, stdout)
+			t, err := s.turn(tb, srv, time.Duration(seconds)*time.Second, stdout)
 			if err != nil {
 				return turns, fmt.Errorf("round %d, %s: %w", round, srv.name, err)
 			}
@@ -178,11 +157,11 @@ func (s *stage) perform(ctx context.Context, o options, stdout io.Writer) (turns
 
 // turn is one server's part of a round. What disturbs a machine may spoil a
 // measurement, so there is a second try.
-func (s *stage) turn(ctx context.Context, srv *server, d time.Duration, stdout io.Writer) (turn, error) {
-	t, err := s.measure(ctx, srv, d)
-	if err != nil && ctx.Err() == nil {
+func (s *servers) turn(tb testkit.TB, srv *server, d time.Duration, stdout io.Writer) (t turn, err error) {
+	measure := func(tb testkit.TB) { t = s.measure(tb, srv, d) }
+	if err = testkit.Try(tb, measure); err != nil && tb.Context().Err() == nil {
 		fmt.Fprintf(stdout, "once more: %s: %v\n", srv.name, err)
-		t, err = s.measure(ctx, srv, d)
+		err = testkit.Try(tb, measure)
 	}
 	return t, err
 }

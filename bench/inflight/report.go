@@ -1,87 +1,46 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
-	"time"
 
-	"hearth/bench/figure"
+	"hearth/bench/report"
 )
 
 // least is the part of the bare handler's requests per second that Hearth shall reach.
 const least = 0.65
 
-// report is what a run leaves behind.
-type report struct {
-	Date        string
-	Command     string
-	Hearth      string
-	CPU         string
-	Kernel      string
-	Go          string
+// result is what a run leaves behind.
+type result struct {
+	report.Environment
 	Redis       string
 	Connections int
-	Ratio       figure.Spread // of Hearth's requests per second to the bare handler's, round by round
+	Ratio       report.Spread // of Hearth's requests per second to the bare handler's, round by round
 	Bound       float64
 	Verdict     string
-	Memory      []weight
+	Memory      []memory
 	Turns       []turn
-	at          time.Time
 }
 
-// newReport notes what the figures depend on.
-func newReport(ctx context.Context, o options) *report {
-	at := time.Now().UTC()
-	return &report{
-		Date: at.Format(time.RFC3339), Command: o.command, Connections: o.connections, Bound: least, at: at,
-		Hearth: output(ctx, o.hearth, "version"), Kernel: output(ctx, "uname", "-r"), Go: runtime.Version(),
-		Redis: output(ctx, "redis-server", "--version"), CPU: fmt.Sprintf("%d × %s", runtime.NumCPU(), cpuModel()),
+// newResult notes what the figures depend on.
+func newResult(ctx context.Context, o options) *result {
+	return &result{
+		Environment: report.EnvironmentOf(ctx, o.command, o.hearth), Redis: report.FirstLine(ctx, "redis-server", "--version"),
+		Connections: o.connections, Bound: least,
 	}
-}
-
-// output is the first line that a program prints, "" when it fails.
-func output(ctx context.Context, name string, args ...string) string {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, name, args...).Output()
-	if err != nil {
-		return ""
-	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	return line
-}
-
-func cpuModel() string {
-	info, _ := os.ReadFile("/proc/cpuinfo")
-	_, rest, found := strings.Cut(string(info), "model name")
-	if !found {
-		return runtime.GOARCH
-	}
-	line, _, _ := strings.Cut(rest, "\n")
-	return strings.Trim(line, "\t :")
 }
 
 // of is one figure of all turns of a server.
-func (r *report) of(server string, number func(turn) float64) figure.Spread {
-	var all []float64
-	for _, t := range r.Turns {
-		if t.Server == server {
-			all = append(all, number(t))
-		}
-	}
-	return figure.SpreadOf(all)
+func (r *result) of(server string, figure func(turn) float64) report.Spread {
+	of := slices.DeleteFunc(slices.Clone(r.Turns), func(t turn) bool { return t.Server != server })
+	return report.SpreadBy(of, figure)
 }
 
 // judge forms the ratios. The bound is missed only when every round is below it: a
 // median just below it may be noise.
-func (r *report) judge() {
+func (r *result) judge() {
 	rates := map[int]map[string]float64{}
 	for _, t := range r.Turns {
 		if rates[t.Round] == nil {
@@ -95,21 +54,20 @@ func (r *report) judge() {
 			ratios = append(ratios, of["hearth"]/of["bare"])
 		}
 	}
-	r.Ratio = figure.SpreadOf(ratios)
+	r.Ratio = report.SpreadOf(ratios)
 	r.Verdict = r.Ratio.AtLeast(r.Bound)
 }
 
 // table is the report for people, in Markdown.
-func (r *report) table() string {
+func (r *result) table() string {
 	r.judge()
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %d requests in flight\n\n", r.Connections)
-	fmt.Fprintf(&b, "%s, `%s`, %s, %s, Linux %s, %s; servers, wrk and Redis on the same two processors; no errors, every request counted once.\n\n",
-		r.Date, r.Command, r.Hearth, r.CPU, r.Kernel, r.Go)
+	fmt.Fprintf(&b, "%v; servers, wrk and Redis on the same two processors; no errors, every request counted once.\n\n", r.Environment)
 	fmt.Fprintf(&b, "Ratio of requests per second: **%.3f** (%.3f–%.3f), bound %.2f: %s\n\n", r.Ratio.Median, r.Ratio.Min, r.Ratio.Max, r.Bound, r.Verdict)
 	b.WriteString("| | requests/s | least–most | p50 ms | p99 ms | processor µs per request | of Redis |\n|---|---|---|---|---|---|---|\n")
 	for _, w := range r.Memory {
-		of := func(f func(turn) float64) figure.Spread { return r.of(w.Server, f) }
+		of := func(f func(turn) float64) report.Spread { return r.of(w.Server, f) }
 		rate := of(func(t turn) float64 { return t.Rate })
 		fmt.Fprintf(&b, "| %s | %.0f | %.0f–%.0f | %.1f | %.1f | %.2f | %.2f |\n", w.Server, rate.Median, rate.Min, rate.Max,
 			of(func(t turn) float64 { return t.P50 }).Median, of(func(t turn) float64 { return t.P99 }).Median,
@@ -125,15 +83,8 @@ func (r *report) table() string {
 	return b.String()
 }
 
-// write leaves the results behind.
-func (r *report) write(dir string) error {
+// write leaves the record behind.
+func (r *result) write(dir string) error {
 	r.judge()
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "\t")
-	if err := e.Encode(r); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, r.at.Format("2006-01-02-1504")+"-inflight.json"), b.Bytes(), 0o644)
+	return r.Record(dir, "inflight", r)
 }

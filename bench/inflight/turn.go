@@ -1,29 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
-	"hearth/bench/process"
+	"hearth/bench/load"
+	"hearth/internal/testkit"
 )
 
-//go:embed report.lua
-var script []byte
-
 const (
-	rampWithin = 60 * time.Second // until every connection has been answered
-	settle     = time.Second      // from then on, before anything is counted
-	pollEvery  = 50 * time.Millisecond
-	quietFor   = 500 * time.Millisecond // without a further request: none is under way
+	connectWithin = 60 * time.Second // until every connection has been answered
+	settleFor     = time.Second      // from then on, before anything is counted
+	pollEvery     = 50 * time.Millisecond
+	quietFor      = 500 * time.Millisecond // without a further request: none is under way
 )
 
 // turn is what one server did under load.
@@ -42,201 +34,107 @@ type turn struct {
 }
 
 // measure puts a server under load, counts for d, and checks the numbers.
-func (s *stage) measure(ctx context.Context, srv *server, d time.Duration) (turn, error) {
+func (s *servers) measure(tb testkit.TB, srv *server, d time.Duration) turn {
+	tb.Helper()
 	t := turn{Server: srv.name}
-	before, err := s.quiet(ctx, srv) // a turn that failed may have left requests behind
+	before := s.quiet(tb, srv) // a turn that failed may have left requests behind
+	longest := connectWithin + d + load.AnswerWithin
+	w, err := load.StartWrk(tb.Context(), s.dir, "", s.cpus, "-t2", "-c", strconv.Itoa(s.connections), "-d", fmt.Sprintf("%.0fs", longest.Seconds()),
+		"--latency", "http://"+srv.addr+workPath)
 	if err != nil {
-		return t, err
+		tb.Fatal(err)
 	}
-	w, err := s.startWrk(ctx, srv, rampWithin+d+answerWithin)
-	if err != nil {
-		return t, err
-	}
-	err = s.count(ctx, srv, before.begun, d, &t)
-	report, wrkErr := w.stop()
+	err = testkit.Try(tb, func(tb testkit.TB) { s.count(tb, srv, before.begun, d, &t) })
+	w.Stop()
+	report, wrkErr := w.Wait()
 	if err = errors.Join(err, wrkErr); err != nil {
-		return t, err
+		tb.Fatal(err)
 	}
-	t.Requests, t.P50, t.P99 = report.requests, ms(report.p50), ms(report.p99)
-	t.WrkRate = float64(report.requests) / report.took.Seconds()
-	after, err := s.quiet(ctx, srv)
-	if err != nil {
-		return t, err
-	}
+	t.Requests, t.P50, t.P99 = report.Requests, ms(report.P50), ms(report.P99)
+	t.WrkRate = float64(report.Requests) / report.Took.Seconds()
+	after := s.quiet(tb, srv)
 	t.Counted = after.begun - before.begun
 	// What wrk leaves behind when it ends is at most one request of each connection.
 	if t.Counted < t.Requests || t.Counted > t.Requests+int64(s.connections) {
-		return t, fmt.Errorf("%d requests were counted, wrk was answered %d on %d connections", t.Counted, t.Requests, s.connections)
+		tb.Fatalf("%d requests were counted, wrk was answered %d on %d connections", t.Counted, t.Requests, s.connections)
 	}
 	if n := after.answered - before.answered; srv.answered != nil && n != t.Counted {
-		return t, fmt.Errorf("%d requests were counted, %d answered", t.Counted, n)
+		tb.Fatalf("%d requests were counted, %d answered", t.Counted, n)
 	}
-	return t, nil
+	return t
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// gauge is what is read before and after.
-type gauge struct {
+// reading is what is read before and after.
+type reading struct {
 	begun, answered int64
 	cpu, redisCPU   time.Duration
 	at              time.Time
 }
 
-func (s *stage) gauge(ctx context.Context, srv *server) (g gauge, err error) {
-	if g.begun, err = srv.begun(ctx); err != nil {
-		return g, fmt.Errorf("asking %s for its count: %w", srv.name, err)
+func (s *servers) read(tb testkit.TB, srv *server) (r reading) {
+	tb.Helper()
+	r.begun = srv.begun(tb)
+	r.at = time.Now()
+	var err1, err2 error
+	r.cpu, err1 = srv.CPUTime()
+	r.redisCPU, err2 = s.redis.CPUTime()
+	if err := errors.Join(err1, err2); err != nil {
+		tb.Fatal(err)
 	}
-	g.at = time.Now()
-	if g.cpu, err = process.CPUTime(srv.proc.PID()); err != nil {
-		return g, err
+	if srv.answered != nil {
+		r.answered = srv.answered(tb)
 	}
-	if g.redisCPU, err = process.CPUTime(s.redis.PID()); err != nil || srv.answered == nil {
-		return g, err
-	}
-	g.answered, err = srv.answered(ctx)
-	return g, err
+	return r
 }
 
 // count waits until every connection has been answered and a moment longer, and then
 // counts for d.
-func (s *stage) count(ctx context.Context, srv *server, before int64, d time.Duration, t *turn) error {
-	ramp, cancel := context.WithTimeout(ctx, rampWithin)
-	defer cancel()
-	for {
-		n, err := srv.begun(ctx)
-		if err != nil {
-			return err
+func (s *servers) count(tb testkit.TB, srv *server, before int64, d time.Duration, t *turn) {
+	tb.Helper()
+	ends := time.Now().Add(connectWithin)
+	// The second request of a connection comes after its first answer.
+	for n := int64(0); n < 2*int64(s.connections); n = srv.begun(tb) - before {
+		if time.Now().After(ends) {
+			tb.Fatalf("%d requests have come within %v on %d connections", n, connectWithin, s.connections)
 		}
-		if n-before >= 2*int64(s.connections) { // nobody's second request comes before his first answer
-			break
-		}
-		if !pause(ramp, pollEvery) {
-			return fmt.Errorf("%d requests have come within %v on %d connections", n-before, rampWithin, s.connections)
-		}
+		sleep(tb, pollEvery)
 	}
-	if !pause(ctx, settle) {
-		return context.Cause(ctx)
-	}
-	first, err := s.gauge(ctx, srv)
-	if err != nil {
-		return err
-	}
+	sleep(tb, settleFor)
+	first := s.read(tb, srv)
 	for time.Since(first.at) < d {
-		if !pause(ctx, pollEvery) {
-			return context.Cause(ctx)
-		}
-		n, err := resident(srv.proc.PID())
-		if err != nil {
-			return err
-		}
-		t.Resident = max(t.Resident, n)
+		sleep(tb, pollEvery)
+		t.Resident = max(t.Resident, resident(tb, srv))
 	}
-	last, err := s.gauge(ctx, srv)
-	if err != nil {
-		return err
-	}
+	last := s.read(tb, srv)
 	n := float64(last.begun - first.begun)
 	t.Seconds = last.at.Sub(first.at).Seconds()
 	t.Rate = n / t.Seconds
 	t.CPU = float64((last.cpu - first.cpu).Microseconds()) / n
 	t.RedisCPU = float64((last.redisCPU - first.redisCPU).Microseconds()) / n
-	return nil
 }
 
 // quiet waits until no request is under way any more.
-func (s *stage) quiet(ctx context.Context, srv *server) (g gauge, err error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	for {
-		before := g
-		if g, err = s.gauge(ctx, srv); err != nil {
-			return g, err
+func (s *servers) quiet(tb testkit.TB, srv *server) reading {
+	tb.Helper()
+	before := s.read(tb, srv)
+	for ends := time.Now().Add(load.AnswerWithin); ; {
+		sleep(tb, quietFor)
+		now := s.read(tb, srv)
+		if now.begun == before.begun && now.answered == before.answered {
+			return now
 		}
-		if g.begun == before.begun && g.answered == before.answered {
-			return g, nil
-		}
-		if !pause(ctx, quietFor) {
-			return g, fmt.Errorf("waiting for %s to have answered all: %w", srv.name, context.Cause(ctx))
+		if before = now; now.at.After(ends) {
+			tb.Fatalf("waiting for %s to have answered all: in vain", srv.name)
 		}
 	}
 }
 
-// pause waits for d; false: ctx ended before.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
+// sleep waits for d; the end of the run ends it, too.
+func sleep(tb testkit.TB, d time.Duration) {
+	tb.Helper()
+	if !testkit.Sleep(tb.Context(), d) {
+		tb.Fatal(context.Cause(tb.Context()))
 	}
-}
-
-// wrk is a running load.
-type wrk struct {
-	cmd *exec.Cmd
-	out bytes.Buffer
-}
-
-// startWrk starts the load. It ends when it is stopped, and after longest at the latest.
-func (s *stage) startWrk(ctx context.Context, srv *server, longest time.Duration) (*wrk, error) {
-	bin, err := process.Find("wrk", "wrk")
-	if err != nil {
-		return nil, err
-	}
-	file := filepath.Join(s.dir, "report.lua")
-	if err := os.WriteFile(file, script, 0o600); err != nil {
-		return nil, err
-	}
-	argv := onTwo(bin, "-t2", "-c", strconv.Itoa(s.connections), "-d", fmt.Sprintf("%.0fs", longest.Seconds()), "--latency", "-s", file,
-		"http://"+srv.addr+workPath)
-	w := &wrk{cmd: exec.CommandContext(ctx, argv[0], argv[1:]...)}
-	w.cmd.Stdout, w.cmd.Stderr = &w.out, &w.out
-	if err := w.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting wrk: %w", err)
-	}
-	return w, nil
-}
-
-// stop ends the load and returns what it reports. Any error that it saw is one.
-func (w *wrk) stop() (wrkReport, error) {
-	_ = w.cmd.Process.Signal(os.Interrupt) // one that has ended already has reported
-	if err := w.cmd.Wait(); err != nil {
-		return wrkReport{}, fmt.Errorf("running wrk: %w: %s", err, w.out.String())
-	}
-	return parseReport(w.out.String())
-}
-
-// wrkReport is what report.lua prints.
-type wrkReport struct {
-	requests       int64
-	took, p50, p99 time.Duration
-}
-
-func parseReport(out string) (wrkReport, error) {
-	_, line, found := strings.Cut(out, "\nresult ")
-	fields := strings.Fields(line)
-	const kinds = 9
-	if !found || len(fields) < kinds {
-		return wrkReport{}, fmt.Errorf("reading wrk's report: no result in %q", out)
-	}
-	var n [kinds]int64
-	for i := range n {
-		var err error
-		if n[i], err = strconv.ParseInt(fields[i], 10, 64); err != nil {
-			return wrkReport{}, fmt.Errorf("reading wrk's report: %w", err)
-		}
-	}
-	for i, what := range []string{"connect", "read", "write", "status", "timeout"} {
-		if n[4+i] != 0 {
-			return wrkReport{}, fmt.Errorf("wrk counts %d errors of the kind %q", n[4+i], what)
-		}
-	}
-	if n[0] == 0 || n[1] == 0 {
-		return wrkReport{}, errors.New("wrk got no answers")
-	}
-	us := func(i int) time.Duration { return time.Duration(n[i]) * time.Microsecond }
-	return wrkReport{requests: n[0], took: us(1), p50: us(2), p99: us(3)}, nil
 }

@@ -154,6 +154,13 @@ func (s *databaseServer) ask(tb TB, database, sql string) string {
 	return string(out)
 }
 
+// For is the same database for a test within the test, which it fails then.
+func (d *Database) For(tb TB) *Database {
+	d2 := *d
+	d2.tb = tb
+	return &d2
+}
+
 // URL is the address in the form of the configuration key database.url.
 func (d *Database) URL() string { return d.server.url(d.server, d.name) }
 

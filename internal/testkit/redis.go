@@ -70,6 +70,14 @@ func Redis(tb TB, opts ...RedisOption) *RedisServer {
 	return s
 }
 
+// For is the same server for a test within the test, which it fails then. It is not to
+// be started or ended by it.
+func (s *RedisServer) For(tb TB) *RedisServer {
+	s2 := *s
+	s2.tb = tb
+	return &s2
+}
+
 // Start starts the server again after Stop or Kill, on the same port and with
 // what is on disk: all that it held at Stop; after Kill what a SAVE or the append-only file kept.
 func (s *RedisServer) Start() {

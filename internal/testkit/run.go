@@ -3,9 +3,14 @@ package testkit
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
+	"os"
+	"os/signal"
 	"runtime"
 	"sync"
+	"syscall"
 )
 
 // TB is what owns the servers that this package starts: a test or a benchmark (every
@@ -20,6 +25,41 @@ type TB interface {
 	Errorf(format string, args ...any)
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
+}
+
+// Program is a command that starts servers: a proof or a benchmark.
+type Program struct {
+	Name string
+	Run  func(tb TB, args []string, stdout, stderr io.Writer) error
+}
+
+// ErrUsage is a command line that the flags have complained of already.
+var ErrUsage = errors.New("reading the command line")
+
+// Main runs the program and ends this process with its exit status. The first
+// interrupt ends its context.
+func (p Program) Main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(p.Status(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// Status runs the program and returns its exit status: 0 also when help was asked for,
+// 2 for ErrUsage, and 1 for what else has failed, which is then told.
+func (p Program) Status(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := Run(ctx, func(tb TB) {
+		if err := p.Run(tb, args, stdout, stderr); err != nil {
+			tb.Fatal(err)
+		}
+	})
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, ErrUsage):
+		return 2
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+	return 1
 }
 
 // Run calls f with an owner, as package testing calls a test, and returns what it has

@@ -1,19 +1,22 @@
-// Package testkit starts the real programs that Hearth's tests talk to:
-// redis-server, PostgreSQL, MariaDB, HAProxy, nginx and a headless browser, and a
-// scripted stand-in for Redis that answers in exactly the order a test dictates.
+// Package testkit starts the real programs that Hearth's tests, proofs and benchmarks
+// talk to: hearth itself, redis-server, PostgreSQL, MariaDB, HAProxy, nginx and a
+// headless browser, and a scripted stand-in for Redis that answers in exactly the order
+// a test dictates.
 //
 // It uses real servers because what Hearth relies on is what fakes leave out:
 // the order of invalidations and replies, the moment a process stops answering,
 // what a database does with a half-finished transaction. Every program is a
 // child of the test binary, listens on loopback or on a socket in a directory of
-// its own, and ends with the test, also when the test binary is killed. A missing
+// its own, and ends with the test, also when the test binary is killed. A command
+// that is no test gets the same by Run. A missing
 // program fails the test and names the Debian package: a skipped test would look
 // like a passed one.
 //
-// Only tests import this package. It runs on Linux.
+// Only tests, proofs and benchmarks import this package. It runs on Linux.
 package testkit
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +32,7 @@ const (
 	// a loaded machine is no fault of the code under test.
 	startWithin = 30 * time.Second
 	// stopWithin is how long a server may take to end after it was asked to.
-	stopWithin = 15 * time.Second
+	stopWithin = 30 * time.Second
 )
 
 // Long reports whether the long forms of tests are asked for (HEARTH_LONG=1, as
@@ -61,26 +64,34 @@ func poll(d time.Duration, cond func() bool) bool {
 	return true
 }
 
-// Need returns the path of the first of the binaries that is installed, looking
+// Find returns the path of the first of the binaries that is installed, looking
 // in PATH, the sbin directories and the given patterns (as in filepath.Glob; the
-// last match, thus the newest version, counts). It ends the test with
-// the Debian package to install when there is none.
-func Need(tb TB, debianPackage string, binaries []string, patterns ...string) string {
-	tb.Helper()
+// last match, thus the newest version, counts). The error for none names the Debian
+// package to install.
+func Find(debianPackage string, binaries []string, patterns ...string) (string, error) {
 	for _, name := range binaries {
 		if path, err := exec.LookPath(name); err == nil {
-			return path
+			return path, nil
 		}
 		all := append([]string{"/usr/sbin/" + name, "/usr/local/sbin/" + name}, patterns...)
 		for _, pattern := range all {
 			found, _ := filepath.Glob(pattern)
 			if len(found) > 0 {
-				return slices.Max(found)
+				return slices.Max(found), nil
 			}
 		}
 	}
-	tb.Fatalf("looking for %q: not installed; run scripts/install-test-servers, or apt-get install %s", binaries, debianPackage)
-	return ""
+	return "", fmt.Errorf("looking for %q: not installed; run scripts/install-test-servers, or apt-get install %s", binaries, debianPackage)
+}
+
+// Need is Find that ends the test when there is none.
+func Need(tb TB, debianPackage string, binaries []string, patterns ...string) string {
+	tb.Helper()
+	path, err := Find(debianPackage, binaries, patterns...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return path
 }
 
 // NeedRedis returns the path of redis-server.

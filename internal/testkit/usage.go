@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What the kernel says of a process. The numbers are those of the process itself, so
@@ -61,6 +63,21 @@ func (p *Process) Resident() (int64, error) {
 		return 0, fmt.Errorf("reading the resident memory of %s: no VmRSS in %q", p.name, text)
 	}
 	return kb << 10, nil
+}
+
+// Processors returns the first n processors that this program may use, nil when there
+// are fewer.
+func Processors(n int) (found []int) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil || set.Count() < n {
+		return nil
+	}
+	for i := 0; len(found) < n; i++ {
+		if set.IsSet(i) {
+			found = append(found, i)
+		}
+	}
+	return found
 }
 
 // stat returns the fields of /proc/PID/stat from the state on.

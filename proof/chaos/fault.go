@@ -2,145 +2,113 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"hearth/bench/resp"
+	"hearth/internal/testkit"
 )
 
-// forever is the time of what has not ended.
-const forever = math.MaxInt64
-
-// tormentor makes faults happen, one at a time: in each round every kind
-// once, in random order.
-type tormentor struct {
-	fleet  *fleet
-	book   *book
-	report *report
-	rand   *rand.Rand
-	calm   time.Duration
-	freeze time.Duration // of an instance, at most
+// injector makes faults happen, one at a time: in each round every kind once, in random
+// order. It is the one that starts and ends servers, so it runs on their owner's
+// goroutine.
+type injector struct {
+	*running
+	rand *rand.Rand
 }
 
-// fault is one kind of trouble. It leaves everything running again.
+// fault is one kind of them. It leaves everything running again.
 type fault struct {
-	name  string
-	wreak func(t *tormentor) error
+	name   string
+	inject func(i *injector)
 }
 
 var faults = []fault{
-	{"connections of hearth killed", (*tormentor).killConnections},
-	{"all connections to redis killed", func(t *tormentor) error { return t.redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") }},
-	{"redis asleep", func(t *tormentor) error {
-		return t.redis("DEBUG", "SLEEP", fmt.Sprintf("%.2f", t.between(50, 1000).Seconds()))
+	{"connections of hearth killed", (*injector).killConnections},
+	{"all connections to redis killed", func(i *injector) { i.redis.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") }},
+	{"redis asleep", func(i *injector) {
+		i.redis.Do("DEBUG", "SLEEP", fmt.Sprintf("%.2f", i.between(50, 1000).Seconds()))
 	}},
-	{"redis frozen", func(t *tormentor) error { t.fleet.redis.proc.Freeze(t.between(100, 3000)); return nil }},
-	{"redis emptied", (*tormentor).flush},
-	{"redis killed, back empty", (*tormentor).restartEmpty},
-	{"redis killed, back with old data", (*tormentor).restartOld},
-	{"instance 1 frozen", func(t *tormentor) error { return t.freezeInstance(0) }},
-	{"instance 2 frozen", func(t *tormentor) error { return t.freezeInstance(1) }},
+	{"redis frozen", func(i *injector) { stop(i.redis, i.between(100, 3000)) }},
+	{"redis emptied", (*injector).flush},
+	{"redis killed, back empty", (*injector).restartEmpty},
+	{"redis killed, back with old data", (*injector).restartOld},
+	{"instance 1 frozen", func(i *injector) { i.stopInstance(0) }},
+	{"instance 2 frozen", func(i *injector) { i.stopInstance(1) }},
 }
 
-func (t *tormentor) run(ctx context.Context) error {
+func (i *injector) run(ctx context.Context) {
 	for {
-		for _, i := range t.rand.Perm(len(faults)) {
-			if !pause(ctx, t.calm/2+time.Duration(t.rand.Int64N(int64(t.calm)+1))) {
-				return nil
+		for _, at := range i.rand.Perm(len(faults)) {
+			if !testkit.Sleep(ctx, i.calm/2+time.Duration(i.rand.Int64N(int64(i.calm)+1))) {
+				return
 			}
-			if err := faults[i].wreak(t); err != nil {
-				return fmt.Errorf("making trouble (%s): %w", faults[i].name, err)
-			}
-			t.report.fault(faults[i].name)
+			faults[at].inject(i)
+			i.faults[faults[at].name]++
 		}
-		t.report.rounds.Add(1)
+		i.rounds.Add(1)
 	}
 }
 
 // between is a random time between so many milliseconds, short ones preferred.
-func (t *tormentor) between(least, most int) time.Duration {
-	x := t.rand.Float64()
+func (i *injector) between(least, most int) time.Duration {
+	x := i.rand.Float64()
 	return time.Duration((float64(least) + x*x*float64(most-least)) * float64(time.Millisecond))
 }
 
-// freezeInstance stops an instance while keys change. When it wakes, what it
+// stop stops a process for a while: its connections stay open, nothing is answered.
+func stop(p interface {
+	Pause()
+	Resume()
+}, d time.Duration) {
+	p.Pause()
+	time.Sleep(d)
+	p.Resume()
+}
+
+// stopInstance stops an instance while keys change. When it wakes, what it
 // remembers is as old as the stop was long.
-func (t *tormentor) freezeInstance(i int) error {
-	t.fleet.hearths[i].proc.Freeze(t.between(100, int(t.freeze.Milliseconds())))
-	return nil
-}
-
-func (t *tormentor) redis(args ...string) error {
-	_, err := t.ask(args...)
-	return err
-}
-
-func (t *tormentor) ask(args ...string) (string, error) {
-	c, err := resp.Dial(t.fleet.redis.addr, answerWithin)
-	if err != nil {
-		return "", err
-	}
-	defer c.Close()
-	return c.Do(args...)
+func (i *injector) stopInstance(instance int) {
+	stop(i.hearths[instance], i.between(100, int(i.freeze.Milliseconds())))
 }
 
 // killConnections cuts the instances off, and nobody else.
-func (t *tormentor) killConnections() error {
-	list, err := t.ask("CLIENT", "LIST", "TYPE", "normal")
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(list) {
+func (i *injector) killConnections() {
+	for line := range strings.Lines(i.redis.Text("CLIENT", "LIST", "TYPE", "normal")) {
 		fields := strings.Fields(line)
 		if len(fields) == 0 || !strings.Contains(line, " name=hearth ") {
 			continue
 		}
 		// One that has gone meanwhile is an error, and as good as killed.
-		_ = t.redis("CLIENT", "KILL", "ID", strings.TrimPrefix(fields[0], "id="))
+		_, _ = i.redis.Try("CLIENT", "KILL", "ID", strings.TrimPrefix(fields[0], "id="))
 	}
-	return nil
 }
 
-func (t *tormentor) flush() error {
-	t.book.wiping()
-	defer t.book.wiped()
-	return t.redis("FLUSHALL")
+func (i *injector) flush() {
+	i.records.wiping()
+	defer i.records.wiped()
+	i.redis.Do("FLUSHALL")
 }
 
-func (t *tormentor) restartEmpty() error {
-	t.book.wiping()
-	defer t.book.wiped()
-	if err := t.fleet.redis.proc.Kill(); err != nil {
-		return err
-	}
-	if err := os.Remove(filepath.Join(t.fleet.dir, "dump.rdb")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	time.Sleep(t.between(0, 2500))
-	return t.fleet.startRedis()
+func (i *injector) restartEmpty() {
+	i.records.wiping()
+	defer i.records.wiped()
+	i.redis.Kill()
+	time.Sleep(i.between(0, 2500))
+	i.redis.StartEmpty()
 }
 
 // restartOld brings back what Redis held a while ago. It has then lost writes
 // that it had acknowledged, and nothing above it can know: every key is given
 // up before.
-func (t *tormentor) restartOld() error {
-	if err := t.redis("SAVE"); err != nil {
-		return err
-	}
-	time.Sleep(t.between(100, 1000))
-	t.fleet.gate.Lock()
-	defer t.fleet.gate.Unlock()
-	t.book.giveUpAll()
-	if err := t.fleet.redis.proc.Kill(); err != nil {
-		return err
-	}
-	time.Sleep(t.between(0, 1500))
-	return t.fleet.startRedis()
+func (i *injector) restartOld() {
+	i.redis.Do("SAVE")
+	time.Sleep(i.between(100, 1000))
+	i.writing.Lock()
+	defer i.writing.Unlock()
+	i.records.giveUpAll()
+	i.redis.Kill()
+	time.Sleep(i.between(0, 1500))
+	i.redis.Start()
 }

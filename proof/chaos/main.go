@@ -25,22 +25,18 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"hearth/internal/testkit"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+var program = testkit.Program{Name: "chaos", Run: run}
+
+func main() { program.Main() }
 
 // plan is what a run shall do.
 type plan struct {
@@ -58,30 +54,10 @@ type plan struct {
 	repo    string // where the module is
 }
 
-var (
-	errUsage  = errors.New("reading the command line")
-	errBroken = errors.New("promises were broken")
-)
-
-func run(ctx context.Context, args []string, out, diagnosis io.Writer) int {
-	p, err := parse(args, diagnosis)
-	if err == nil {
-		err = p.run(ctx, out)
-	}
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-		return 0
-	case errors.Is(err, errUsage):
-		return 2 // the flags have said what is wrong
-	}
-	fmt.Fprintln(diagnosis, "chaos:", err)
-	return 1
-}
-
-func parse(args []string, diagnosis io.Writer) (plan, error) {
+func parse(args []string, stderr io.Writer) (plan, error) {
 	var p plan
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
-	flags.SetOutput(diagnosis)
+	flags.SetOutput(stderr)
 	minutes := flags.Float64("minutes", 10, "end after so many minutes at the latest")
 	flags.Int64Var(&p.reads, "reads", 10_000_000, "end when so many answers were checked")
 	flags.Int64Var(&p.rounds, "rounds", 5, "… and every kind of fault has happened so many times")
@@ -95,7 +71,7 @@ func parse(args []string, diagnosis io.Writer) (plan, error) {
 	flags.Uint64Var(&p.seed, "seed", uint64(time.Now().UnixNano()), "seed of writes and faults")
 	flags.StringVar(&p.repo, "repo", ".", "directory of the module")
 	if err := flags.Parse(args); err != nil {
-		return p, errors.Join(errUsage, err)
+		return p, errors.Join(testkit.ErrUsage, err)
 	}
 	p.freeze = min(p.freeze, answerWithin-time.Minute)
 	p.limit = time.Duration(*minutes * float64(time.Minute))
@@ -103,24 +79,24 @@ func parse(args []string, diagnosis io.Writer) (plan, error) {
 }
 
 // run starts everything, lets it meet, and reports.
-func (p plan) run(ctx context.Context, out io.Writer) (err error) {
-	fmt.Fprintf(out, "chaos: seed %d, at least %d reads within %v, memory.link_timeout %v\n", p.seed, p.reads, p.limit, p.link)
-	fleet, err := startFleet(ctx, p)
+func run(tb testkit.TB, args []string, stdout, stderr io.Writer) error {
+	p, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, fleet.stop()) }()
-	b := newBook(p)
-	r := &report{began: time.Now(), faults: map[string]int{}}
-	if err := fleet.meet(ctx, p, b, r); err != nil {
+	fmt.Fprintf(stdout, "chaos: seed %d, at least %d reads within %v, memory.link_timeout %v\n", p.seed, p.reads, p.limit, p.link)
+	r := &running{plan: p, tb: tb, records: newRecords(p), faults: map[string]int{}}
+	r.start()
+	if err := r.meet(); err != nil {
 		return err
 	}
-	r.print(out, b)
+	r.print(stdout)
+	reads, broken := r.records.reads.Load(), r.records.checker.Violations()
 	switch {
-	case b.violations() > 0:
-		return errBroken
-	case ctx.Err() == nil && (b.reads.Load() < p.reads || r.rounds.Load() < p.rounds):
-		return fmt.Errorf("the time was over after %d reads and %d rounds of faults, before -reads %d and -rounds %d", b.reads.Load(), r.rounds.Load(), p.reads, p.rounds)
+	case broken.Own+broken.Late > 0:
+		return errors.New("promises were broken")
+	case tb.Context().Err() == nil && (reads < p.reads || r.rounds.Load() < p.rounds):
+		return fmt.Errorf("the time was over after %d reads and %d rounds of faults, before -reads %d and -rounds %d", reads, r.rounds.Load(), p.reads, p.rounds)
 	}
-	return ctx.Err()
+	return tb.Context().Err()
 }

@@ -7,35 +7,40 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"hearth/bench/resp"
+	"hearth/bench/load"
+	"hearth/internal/testkit"
 )
 
-// writer writes the records of its own places, in one of the ways there are:
+// writer writes the records of its own slots, in one of the ways there are:
 // through either instance, and to Redis past both.
 type writer struct {
-	book    *book
-	fleet   *fleet
-	first   int // its places: first, first+step, …
-	step    int
-	rand    *rand.Rand
-	redis   *resp.Conn // nil until needed, and after an error
-	links   [instances]*link
-	written *atomic.Int64
+	*running
+	first int // its slots: first, first+writers, …
+	rand  *rand.Rand
+	conn  *testkit.RedisConn // nil until needed, and after an error
+	links [instances]*load.Conn
+}
+
+func newWriter(r *running, first int, rand *rand.Rand) *writer {
+	w := &writer{running: r, first: first, rand: rand}
+	for i := range w.links {
+		w.links[i] = load.NewConn(r.hearths[i].Addr, answerWithin)
+	}
+	return w
 }
 
 func (w *writer) run(ctx context.Context) error {
 	defer w.close()
 	for ctx.Err() == nil {
-		w.fleet.gate.RLock() // closed while keys are given up
+		w.writing.RLock() // locked while keys are given up
 		err := w.write(ctx)
-		w.fleet.gate.RUnlock()
+		w.writing.RUnlock()
 		if err != nil {
 			return err
 		}
-		if !pause(ctx, time.Duration(w.rand.IntN(1000))*time.Microsecond) {
+		if !testkit.Sleep(ctx, time.Duration(w.rand.IntN(1000))*time.Microsecond) {
 			return nil
 		}
 	}
@@ -43,58 +48,54 @@ func (w *writer) run(ctx context.Context) error {
 }
 
 func (w *writer) close() {
-	if w.redis != nil {
-		w.redis.Close()
+	if w.conn != nil {
+		w.conn.Close()
 	}
-	for _, l := range w.links {
-		if l != nil {
-			_ = l.conn.Close()
-		}
+	for _, link := range w.links {
+		link.Close()
 	}
 }
 
-// write writes one record. A place whose record's state is unknown gets a new one.
+// write writes one record. A slot whose record's state is unknown gets a new one.
 func (w *writer) write(ctx context.Context) error {
 	resource := w.rand.IntN(resources)
-	places := w.book.shelves[resource].places
-	mine := (len(places) - w.first + w.step - 1) / w.step
-	x := w.rand.Float64()
-	place := w.first + w.step*int(x*x*float64(mine))
-	rec := places[place].Load()
+	slots := w.records.slots[resource]
+	slot := w.first + w.writers*choose(w.rand, (len(slots)-w.first+w.writers-1)/w.writers)
+	rec := slots[slot].Load()
 	published := rec != nil
 	if !published {
-		rec = w.book.fresh(resource)
+		rec = w.records.fresh(resource)
 	}
 	if published && w.rand.IntN(20) == 0 {
 		if w.remove(rec) != nil {
-			w.book.giveUp(resource, place)
+			w.records.giveUp(resource, slot)
 		}
 		return nil
 	}
-	version, begun, instance := rec.next(), w.book.now(), -1
+	version, begun, instance := rec.Latest()+1, w.records.checker.Now(), -1
 	known := false
 	var err error
 	switch way := w.rand.IntN(4); {
 	case resource == row:
 		instance = way % instances
-		known, err = w.put(ctx, instance, rec, version)
+		known, err = w.request(ctx, instance, http.MethodPut, "/row/"+strconv.FormatInt(rec.id, 10), body(rec, version))
 	case way < instances:
 		instance = way
-		known, err = w.batch(ctx, instance, rec, version)
-	default:
-		known = w.set(rec, version) == nil
+		known, err = w.request(ctx, instance, http.MethodPost, "/store", "["+body(rec, version)+"]")
+	default: // past both instances
+		known = w.ask("SET", rec.Name, body(rec, version)) == nil
 	}
 	if err != nil {
 		return err
 	}
 	if !known {
-		w.book.giveUp(resource, place)
+		w.records.giveUp(resource, slot)
 		return nil
 	}
-	rec.ack(begun, w.book.now(), instance)
-	w.written.Add(1)
+	rec.Acknowledge(begun, w.records.checker.Now(), instance)
+	w.writes.Add(1)
 	if !published {
-		w.book.publish(place, rec)
+		slots[slot].Store(rec)
 	}
 	return nil
 }
@@ -103,76 +104,44 @@ func body(rec *record, version int64) string {
 	return `{"id":` + strconv.FormatInt(rec.id, 10) + `,"v":` + strconv.FormatInt(version, 10) + `}`
 }
 
-func key(rec *record) string {
-	return resourceNames[rec.resource] + ":" + strconv.FormatInt(rec.id, 10)
-}
-
-// put writes a row through an instance; false: nobody knows whether it stands.
-func (w *writer) put(ctx context.Context, instance int, rec *record, version int64) (bool, error) {
-	path := "/row/" + strconv.FormatInt(rec.id, 10)
-	return w.request(ctx, instance, http.MethodPut, path, body(rec, version))
-}
-
-func (w *writer) batch(ctx context.Context, instance int, rec *record, version int64) (bool, error) {
-	return w.request(ctx, instance, http.MethodPost, "/store", "["+body(rec, version)+"]")
-}
-
 // request sends one write and waits for its answer as long as it takes: a
-// write that was given up could take effect later, behind newer ones.
+// write that was given up could take effect later, behind newer ones. False: nobody
+// knows whether it stands.
 func (w *writer) request(ctx context.Context, instance int, method, path, text string) (bool, error) {
-	l := w.links[instance]
-	if l == nil {
-		var err error
-		if l, err = dialHTTP(w.fleet.hearths[instance].addr); err != nil {
-			return false, fmt.Errorf("connecting to instance %d: %w", instance+1, err)
-		}
-		w.links[instance] = l
-	}
-	l.out = fmt.Appendf(l.out, "%s %s HTTP/1.1\r\nHost: chaos\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", method, path, len(text), text)
-	var r response
-	err := l.flush()
-	if err == nil {
-		err = l.read(&r)
-	}
-	switch {
+	link := w.links[instance]
+	err := link.Do(method, path, text)
+	switch code := link.Answer.StatusCode(); {
 	case err != nil && ctx.Err() != nil:
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("writing through instance %d: %w", instance+1, err)
-	case r.code < 500 && r.code != http.StatusOK:
-		return false, fmt.Errorf("instance %d refuses %s %s: %d %q", instance+1, method, path, r.code, r.body)
+	case code < http.StatusInternalServerError && code != http.StatusOK:
+		return false, fmt.Errorf("instance %d refuses %s %s: %d %q", instance+1, method, path, code, link.Answer.Body())
+	default:
+		return code == http.StatusOK && !strings.Contains(string(link.Answer.Body()), "partial"), nil
 	}
-	return r.code == http.StatusOK && !strings.Contains(string(r.body), "partial"), nil
-}
-
-// set writes a free record past both instances.
-func (w *writer) set(rec *record, version int64) error {
-	_, err := w.do("SET", key(rec), body(rec, version))
-	return err
 }
 
 // remove deletes a key in Redis past both instances; a row stays in the database.
 func (w *writer) remove(rec *record) error {
-	rec.removal(forever)
-	_, err := w.do("DEL", key(rec))
-	rec.removal(w.book.now())
+	rec.removed.Store(int64(forever))
+	err := w.ask("DEL", rec.Name)
+	rec.removed.Store(int64(w.records.checker.Now()))
 	return err
 }
 
-// do asks Redis. It waits for the answer longer than any fault lasts: Redis may be
-// frozen, and a command that was given up could still take effect later.
-func (w *writer) do(args ...string) (answer string, err error) {
-	if w.redis == nil {
-		w.redis, err = resp.Dial(w.fleet.redis.addr, answerWithin)
-	} else {
-		err = w.redis.Renew()
+// ask asks Redis, over a connection that is kept until an error. It waits for the answer
+// longer than Redis is ever frozen.
+func (w *writer) ask(args ...string) (err error) {
+	if w.conn == nil {
+		if w.conn, err = w.redis.Dial(); err != nil {
+			w.conn = nil
+			return err
+		}
 	}
-	if err == nil {
-		answer, err = w.redis.Do(args...)
+	if _, err = w.conn.Try(args...); err != nil {
+		w.conn.Close()
+		w.conn = nil
 	}
-	if err != nil && w.redis != nil {
-		w.redis.Close()
-		w.redis = nil
-	}
-	return answer, err
+	return err
 }

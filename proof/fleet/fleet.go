@@ -1,28 +1,46 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"text/template"
 	"time"
 
-	"hearth/bench/process"
+	"hearth/bench/load"
+	"hearth/internal/testkit"
 )
 
 // instances is how many processes share the Redis and the database.
 const instances = 4
 
-// stopWithin is how long an instance may take to end when it is asked to.
-const stopWithin = 15 * time.Second
+// servers are what all scenarios share: each has a fleet of its own over them.
+type servers struct {
+	binary   string
+	redis    *testkit.RedisServer
+	postgres *testkit.Database
+	observer observer
+}
+
+// startServers builds hearth and starts them.
+func startServers(tb testkit.TB, repo string) servers {
+	tb.Helper()
+	s := servers{binary: testkit.Build(tb, repo), redis: testkit.Redis(tb)}
+	// Each instance may open more connections than it may load at a time, so that
+	// what bounds the queries is the cap on loads and not the pool.
+	s.postgres = testkit.Postgres(tb, testkit.OwnServer("max_connections = 400", "shared_buffers = 64MB"))
+	s.postgres.Exec(schema)
+	return s.of(tb)
+}
+
+// of are the servers for a scenario, whose failure is what fails of them.
+func (s servers) of(tb testkit.TB) servers {
+	s.redis, s.postgres = s.redis.For(tb), s.postgres.For(tb)
+	s.observer = observer{tb, s.postgres}
+	return s
+}
 
 // settings are what scenarios configure differently; what is left out has the default
 // that normal fills in.
@@ -32,7 +50,6 @@ type settings struct {
 	HotRate       float64
 	Cold, Hot     string
 	Query         time.Duration // how long a query takes, from the start on
-	Listen, Admin string        // of one instance
 	Redis, DB     string
 	MaxConns      int
 	Extra         string // tables of a scenario's own
@@ -48,8 +65,6 @@ func normal() settings {
 // of this shares, a count must not depend on who got the processor.
 var configuration = template.Must(template.New("").Parse(`
 [server]
-listen = "{{.Listen}}"
-admin = "{{.Admin}}"
 drain = "0s"
 [redis]
 url = "redis://{{.Redis}}"
@@ -92,154 +107,77 @@ upsert = "INSERT INTO pages (id, v) VALUES ({id}, {body.v}) ON CONFLICT (id) DO 
 {{.Extra}}`))
 
 // fleet is the instances of one scenario.
-type fleet struct {
-	ground *ground
-	all    [instances]instance
-}
-
-// instance is one process of hearth.
-type instance struct {
-	name, addr, admin string
-	proc              *process.Process // nil before it is started, and after it was killed
-}
+type fleet []*testkit.Instance
 
 // assemble starts a fleet over an empty Redis and waits until every instance trusts
-// what it remembers. The witness has forgotten what that took.
-func (g *ground) assemble(ctx context.Context, s settings) (*fleet, error) {
-	if _, err := g.redis.Do("FLUSHALL"); err != nil {
-		return nil, err
-	}
-	if err := g.witness.reset(ctx, s.Query); err != nil {
-		return nil, err
-	}
-	f := &fleet{ground: g}
-	for i := range f.all {
-		if err := f.configure(i, s); err != nil {
-			return nil, err
-		}
-	}
-	if err := f.start(ctx); err != nil {
-		return nil, errors.Join(err, f.disband())
-	}
-	for i := range f.all {
-		if err := f.greet(ctx, i); err != nil {
-			return nil, errors.Join(err, f.disband())
-		}
-	}
-	if err := g.witness.reset(ctx, s.Query); err != nil {
-		return nil, errors.Join(err, f.disband())
-	}
-	return f, nil
-}
-
-func (f *fleet) configure(i int, s settings) (err error) {
-	n := &f.all[i]
-	n.name = fmt.Sprintf("hearth%d", i+1)
-	if n.addr, err = f.ground.freeAddr(); err != nil {
-		return err
-	}
-	if n.admin, err = f.ground.freeAddr(); err != nil {
-		return err
-	}
-	s.Listen, s.Admin, s.Redis, s.DB = n.addr, n.admin, f.ground.redis.Addr, f.ground.postgres.URL()
-	s.MaxConns = 2 * s.MaxConcurrent
+// what it remembers. The observer has forgotten what that took.
+func (t *trial) assemble(s settings) fleet {
+	t.Helper()
+	t.redis.Do("FLUSHALL")
+	t.observer.reset(s.Query)
+	s.Redis, s.DB, s.MaxConns = t.redis.Addr(), t.postgres.URL(), 2*s.MaxConcurrent
 	var text strings.Builder
 	if err := configuration.Execute(&text, s); err != nil {
-		return err
+		t.Fatal(err)
 	}
-	return os.WriteFile(f.file(i), []byte(text.String()), 0o600)
+	var f fleet
+	for i := range instances {
+		f = append(f, testkit.NewInstance(t, testkit.Setup{Binary: t.binary, Name: fmt.Sprintf("hearth%d", i+1), Config: text.String()}))
+	}
+	f.start()
+	for i := range f {
+		f.greet(t, i)
+	}
+	t.observer.reset(s.Query)
+	return f
 }
 
-func (f *fleet) file(i int) string { return filepath.Join(f.ground.dir, f.all[i].name+".toml") }
+// start starts all instances at once and waits until they serve.
+func (f fleet) start() {
+	for _, n := range f {
+		n.Launch()
+	}
+	for _, n := range f {
+		n.AwaitServing()
+	}
+}
 
-// start starts all instances at once and waits until they listen.
-func (f *fleet) start(ctx context.Context) (err error) {
-	for i := range f.all {
-		n := &f.all[i]
-		n.proc, err = process.Start(process.Command{
-			Name: n.name, Dir: f.ground.dir, Logs: f.ground.dir, CPU: process.AnyCPU,
-			Argv: []string{f.ground.binary, "-config", f.file(i)},
-		})
-		if err != nil {
-			return err
-		}
+func (f fleet) addrs() (all []string) {
+	for _, n := range f {
+		all = append(all, n.Addr)
 	}
-	for i := range f.all {
-		n := &f.all[i]
-		err := n.proc.Await(ctx, func() error {
-			c, err := net.DialTimeout("tcp", n.addr, time.Second)
-			if err != nil {
-				return err
-			}
-			return c.Close()
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return all
 }
 
 // greet reads a record of every resource until it comes from memory: then the
 // instance has proved its link to Redis. The record is one that nobody else has asked
 // for, because an instance knows what records look like only when it has loaded one
 // itself; before its first many-read it would load one alone.
-func (f *fleet) greet(ctx context.Context, i int) error {
-	n := &f.all[i]
-	c, err := dial(n.addr)
-	if err != nil {
-		return err
-	}
-	defer c.close()
+func (f fleet) greet(t *trial, i int) {
+	t.Helper()
+	c := load.NewConn(f[i].Addr, load.AnswerWithin)
+	defer c.Close()
 	for _, resource := range []string{"/row/", "/many/", "/page/"} {
-		path := resource + strconv.Itoa(-1-i)
-		err := n.proc.Await(ctx, func() error {
-			if err := c.get(path); err != nil {
-				return process.FinalError{Err: err}
+		f[i].AwaitReady(func() bool {
+			if err := c.Do(http.MethodGet, resource+strconv.Itoa(-1-i), ""); err != nil {
+				t.Fatal(err)
 			}
-			if status := c.answer.Header.Peek("Cache-Status"); tierOf(status) != memory {
-				return fmt.Errorf("%s on %s is answered %d with Cache-Status %q", path, n.name, c.answer.StatusCode(), status)
-			}
-			return nil
+			return load.TierOf(c.Status()) == load.Memory
 		})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
 // used is the processor time that all instances have taken so far.
-func (f *fleet) used() (sum time.Duration, err error) {
-	for i := range f.all {
-		d, err := process.CPUTime(f.all[i].proc.PID())
+func (f fleet) used(t *trial) (sum time.Duration) {
+	t.Helper()
+	for _, n := range f {
+		d, err := n.CPUTime()
 		if err != nil {
-			return 0, err
+			t.Fatal(err)
 		}
 		sum += d
 	}
-	return sum, nil
-}
-
-// kill ends all instances as a power cut would.
-func (f *fleet) kill() error {
-	var errs []error
-	for i := range f.all {
-		errs = append(errs, f.all[i].proc.Kill())
-		f.all[i].proc = nil
-	}
-	return errors.Join(errs...)
-}
-
-// disband ends all instances in good order. One that has ended by itself is an error.
-func (f *fleet) disband() error {
-	var errs []error
-	for i := range f.all {
-		if p := f.all[i].proc; p != nil {
-			errs = append(errs, p.Stop(stopWithin))
-		}
-	}
-	return errors.Join(errs...)
+	return sum
 }
 
 // statistics are those of /api/stats that the scenarios look at.
@@ -253,34 +191,26 @@ type statistics struct {
 }
 
 // statistics asks every instance.
-func (f *fleet) statistics(ctx context.Context) (all [instances]statistics, err error) {
-	client := &http.Client{Timeout: answerWithin, Transport: &http.Transport{DisableKeepAlives: true}}
-	for i := range f.all {
-		url := "http://" + f.all[i].admin + "/api/stats"
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func (f fleet) statistics(t *trial) []statistics {
+	t.Helper()
+	all := make([]statistics, len(f))
+	for i, n := range f {
+		text, err := testkit.Fetch(t.Context(), "http://"+n.Admin+"/api/stats")
+		if err == nil {
+			err = json.Unmarshal([]byte(text), &all[i])
+		}
 		if err != nil {
-			return all, err
-		}
-		res, err := client.Do(req)
-		if err != nil {
-			return all, err
-		}
-		text, err := io.ReadAll(res.Body)
-		if err = errors.Join(err, res.Body.Close()); err == nil {
-			err = json.Unmarshal(text, &all[i])
-		}
-		if err != nil || res.StatusCode != http.StatusOK {
-			return all, fmt.Errorf("asking %s: status %d, %q: %w", url, res.StatusCode, text, err)
+			t.Fatalf("asking %s for its statistics: %v", n.Name, err)
 		}
 	}
-	return all, nil
+	return all
 }
 
 // leaseWaits is how often readers of all instances have waited for others' loads.
-func (f *fleet) leaseWaits(ctx context.Context) (n int64, err error) {
-	all, err := f.statistics(ctx)
-	for _, s := range all {
+func (f fleet) leaseWaits(t *trial) (n int64) {
+	t.Helper()
+	for _, s := range f.statistics(t) {
 		n += s.Cache.LeaseWaits
 	}
-	return n, err
+	return n
 }

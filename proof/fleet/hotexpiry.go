@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
+
+	"hearth/bench/load"
+	"hearth/bench/report"
+	"hearth/internal/testkit"
 )
 
 const (
@@ -16,77 +19,45 @@ const (
 // hotExpiry reads one hot key, whose lifetime ends every two seconds, from all
 // instances. Each query stamps the record that it answers with, so what clients are
 // served tells which queries were for something.
-func hotExpiry(ctx context.Context, t *trial) (err error) {
+func hotExpiry(t *trial) {
 	s := normal()
 	s.HotRate, s.Hot, s.Cold = 1, hotLifetime.String(), (2 * hotLifetime).String()
 	s.Query = 100 * time.Millisecond
-	f, err := t.assemble(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.disband()) }()
-	all, err := f.gather(t.hotClients, t.seed)
-	if err != nil {
-		return err
-	}
-	defer all.close()
-	if err := heat(ctx, t, all); err != nil {
-		return err
-	}
-	waits, err := f.leaseWaits(ctx)
-	if err != nil {
-		return err
-	}
-	seen, err := all.stamps(ctx, t.hot)
-	if err != nil {
-		return err
-	}
-	sum := all.total()
-	a, err := t.witness.account(ctx)
-	if err != nil {
-		return err
-	}
-	between, err := t.witness.intervals(ctx, seen.first)
-	if err != nil {
-		return err
-	}
-	after, err := f.leaseWaits(ctx)
-	if err != nil {
-		return err
-	}
+	f := t.assemble(s)
+	all := t.connect(f, t.hotClients, t.seed)
+	t.heat(all)
+	waits := f.leaseWaits(t)
+	seen := t.readStamps(all)
+	sum := all.Total()
+	w := t.observer.work()
+	between := t.observer.intervals(seen.first)
+	waits = f.leaseWaits(t) - waits
 	lifetimes := float64(t.hot) / float64(hotLifetime)
-	t.figure("load", "%d clients ask every %v for %v; the query takes 100 ms; ttl.hot is %v", len(all), hotPace, t.hot, hotLifetime)
-	t.figure("queries", "stamped %d to %d while clients asked: %.1f in each %v, at least %v from one to the next",
-		seen.first, a.begun, float64(a.begun-seen.first)/lifetimes, hotLifetime, brief(between.quantile(0)))
-	t.tiers(sum)
-	t.times("latency", &sum.times)
-	t.figure("longest / median", "%.0f", ratio(sum.times.worst, sum.times.quantile(0.5)))
+	t.Figure("load", "%d clients ask every %v for %v; the query takes 100 ms; ttl.hot is %v", len(all), hotPace, t.hot, hotLifetime)
+	t.Figure("queries", "stamped %d to %d while clients asked: %.1f in each %v, at least %v from one to the next",
+		seen.first, w.begun, float64(w.begun-seen.first)/lifetimes, hotLifetime, report.Brief(between.Quantile(0)))
+	t.answers(sum)
+	t.Times("latency", &sum.Times)
+	t.Figure("longest / median", "%.0f", report.Ratio(sum.Times.Longest, sum.Times.Quantile(0.5)))
 	served := int64(len(seen.served))
-	t.bound(served > 1, "the record was loaded again while it was read: %d times", served-1)
-	t.bound(seen.last-seen.first+1 == served && a.begun-seen.last <= 1,
-		"exactly 1 query for each: %d stamps served of %d given (1 may come too late for the clients)", served, a.begun-seen.first+1)
-	t.bound(seen.back == 0, "no client is given an older record after a newer one: %d", seen.back)
-	t.bound(sum.ok[source] == 0 && after == waits, "no client waits for it: %d answers came with a load, %d waited for another's", sum.ok[source], after-waits)
-	t.bound(sum.found() == sum.times.n, "every client gets 200: %d of %d", sum.found(), sum.times.n)
-	return nil
+	t.Bound(served > 1, "the record was loaded again while it was read: %d times", served-1)
+	t.Bound(seen.last-seen.first+1 == served && w.begun-seen.last <= 1,
+		"exactly 1 query for each: %d stamps served of %d given (1 may come too late for the clients)", served, w.begun-seen.first+1)
+	t.Bound(seen.back == 0, "no client is given an older record after a newer one: %d", seen.back)
+	t.Bound(sum.OK[load.Source] == 0 && waits == 0, "no client waits for it: %d answers came with a load, %d waited for another's", sum.OK[load.Source], waits)
+	t.Bound(sum.Found() == sum.Times.N, "every client gets 200: %d of %d", sum.Found(), sum.Times.N)
 }
 
 // heat makes the key hot for every instance and lets it be loaded as such: what was
 // loaded before anybody had read it lives for ttl.cold.
-func heat(ctx context.Context, t *trial, all crowd) error {
+func (t *trial) heat(all load.Clients) {
 	for range 2 {
-		if _, err := t.redis.Do("DEL", "row:1"); err != nil {
-			return err
-		}
+		t.redis.Do("DEL", "row:1")
 		for range 20 {
-			if err := all.each(ctx, func(_ context.Context, c *client) error { return c.ask(hotPath) }); err != nil {
-				return err
-			}
+			all.Each(t, func(_ context.Context, c *load.Client) error { return c.Ask(hotPath) })
 		}
 	}
-	err := all.warm(ctx, []string{hotPath})
-	all.total()
-	return err
+	all.Warm(t, []string{hotPath})
 }
 
 // stamps is what clients saw of the queries' numbers.
@@ -96,24 +67,24 @@ type stamps struct {
 	back        int // clients that were served an older one after a newer one
 }
 
-// stamps lets the crowd read for so long, each client at its pace.
-func (all crowd) stamps(ctx context.Context, last time.Duration) (stamps, error) {
+// readStamps lets clients read, each at its pace.
+func (t *trial) readStamps(all load.Clients) stamps {
 	seen := make([]stamps, len(all))
-	ends := time.Now().Add(last)
-	err := all.each(ctx, func(ctx context.Context, c *client) error {
-		s := &seen[c.number]
+	ends := time.Now().Add(t.hot)
+	all.Each(t, func(ctx context.Context, c *load.Client) error {
+		s := &seen[c.Number]
 		s.served = map[int64]bool{}
-		// They begin one by one: a herd at every tick would wait for the processor.
-		if !pause(ctx, hotPace*time.Duration(c.number)/time.Duration(len(all))) {
+		// They begin one by one: if all asked at every tick, they would wait for the processor.
+		if !testkit.Sleep(ctx, hotPace*time.Duration(c.Number)/time.Duration(len(all))) {
 			return nil
 		}
 		tick := time.NewTicker(hotPace)
 		defer tick.Stop()
 		for time.Now().Before(ends) {
-			if err := c.ask(hotPath); err != nil {
+			if err := c.Ask(hotPath); err != nil {
 				return err
 			}
-			if err := s.note(c.answer.Body()); err != nil {
+			if err := s.note(c.Member(`"stamp":`)); err != nil {
 				return err
 			}
 			select {
@@ -135,18 +106,18 @@ func (all crowd) stamps(ctx context.Context, last time.Duration) (stamps, error)
 			}
 		}
 	}
-	return sum, err
+	return sum
 }
 
-func (s *stamps) note(body []byte) error {
-	n := number(body, `"stamp":`)
-	if n < 1 {
-		return fmt.Errorf("an answer without a stamp: %q", body)
+// note notes the stamp of an answer.
+func (s *stamps) note(stamp int64) error {
+	if stamp < 1 {
+		return fmt.Errorf("an answer without a stamp: %d", stamp)
 	}
-	if n < s.last {
+	if stamp < s.last {
 		s.back++
 	}
-	s.last = n
-	s.served[n] = true
+	s.last = stamp
+	s.served[stamp] = true
 	return nil
 }

@@ -18,24 +18,20 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"regexp"
 	"slices"
-	"syscall"
 	"time"
+
+	"hearth/internal/testkit"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+var program = testkit.Program{Name: "fleet", Run: run}
+
+func main() { program.Main() }
 
 // plan is what a run shall do.
 type plan struct {
@@ -46,30 +42,10 @@ type plan struct {
 	repo     string // where the module is
 }
 
-var (
-	errUsage  = errors.New("reading the command line")
-	errMissed = errors.New("bounds were missed")
-)
-
-func run(ctx context.Context, args []string, out, diagnosis io.Writer) int {
-	p, err := parse(args, diagnosis)
-	if err == nil {
-		err = p.run(ctx, out)
-	}
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-		return 0
-	case errors.Is(err, errUsage):
-		return 2 // the flags have said what is wrong
-	}
-	fmt.Fprintln(diagnosis, "fleet:", err)
-	return 1
-}
-
-func parse(args []string, diagnosis io.Writer) (plan, error) {
+func parse(args []string, stderr io.Writer) (plan, error) {
 	p := plan{size: full}
 	flags := flag.NewFlagSet("fleet", flag.ContinueOnError)
-	flags.SetOutput(diagnosis)
+	flags.SetOutput(stderr)
 	flags.Func("scenario", "run those whose name matches this regular expression", func(text string) (err error) {
 		p.scenario, err = regexp.Compile(text)
 		return err
@@ -79,7 +55,7 @@ func parse(args []string, diagnosis io.Writer) (plan, error) {
 	flags.Uint64Var(&p.seed, "seed", uint64(time.Now().UnixNano()), "seed of what clients ask for")
 	flags.StringVar(&p.repo, "repo", ".", "directory of the module")
 	if err := flags.Parse(args); err != nil {
-		return p, errors.Join(errUsage, err)
+		return p, errors.Join(testkit.ErrUsage, err)
 	}
 	if !slices.ContainsFunc(scenarios, p.plays) {
 		return p, fmt.Errorf("reading -scenario %q: it matches none of %v", p.scenario, names())
@@ -99,30 +75,30 @@ func names() (all []string) {
 }
 
 // run starts the servers, plays one scenario after another, and reports.
-func (p plan) run(ctx context.Context, out io.Writer) (err error) {
-	fmt.Fprintf(out, "fleet: %d instances, seed %d\n", instances, p.seed)
-	g, err := layGround(ctx, p.repo)
+func run(tb testkit.TB, args []string, stdout, stderr io.Writer) error {
+	p, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.clear()) }()
+	fmt.Fprintf(stdout, "fleet: %d instances, seed %d\n", instances, p.seed)
+	servers := startServers(tb, p.repo)
 	missed := 0
 	for _, s := range scenarios {
-		if ctx.Err() != nil {
+		if tb.Context().Err() != nil {
 			break
 		}
 		if !p.plays(s) {
 			continue
 		}
-		sec := s.play(ctx, p, g)
-		sec.print(out)
-		missed += sec.missed
+		section := s.play(tb, p, servers)
+		section.Print(stdout)
+		missed += section.Missed
 	}
-	if err := ctx.Err(); err != nil {
+	if err := tb.Context().Err(); err != nil {
 		return fmt.Errorf("cut short: %w", err)
 	}
 	if missed > 0 {
-		return fmt.Errorf("%w: %d", errMissed, missed)
+		return fmt.Errorf("bounds were missed: %d", missed)
 	}
 	return nil
 }

@@ -2,9 +2,10 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
+	"strconv"
 	"time"
+
+	"hearth/bench/load"
 )
 
 const (
@@ -14,82 +15,65 @@ const (
 
 // manyRead asks for many cold records at once: alone, and beside another instance
 // that is asked for half of them at the same moment.
-func manyRead(ctx context.Context, t *trial) (err error) {
+func manyRead(t *trial) {
 	s := normal()
 	s.Query = manyQuery
-	f, err := t.assemble(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.disband()) }()
-	all, err := f.gather(1, t.seed)
-	if err != nil {
-		return err
-	}
-	defer all.close()
-	if err := t.manyAlone(ctx, all[0]); err != nil {
-		return err
-	}
-	if err := t.manyBeside(ctx, all[:2]); err != nil { // these two ask different instances
-		return err
-	}
-	sum := all.total()
-	t.times("latency", &sum.times)
-	t.bound(sum.found() == sum.times.n, "every request gets 200: %d of %d", sum.found(), sum.times.n)
-	return nil
+	f := t.assemble(s)
+	all := t.connect(f, 1, t.seed)
+	t.manyAlone(all[:1])
+	t.manyBeside(all[:2]) // these two ask different instances
+	sum := all.Total()
+	t.Times("latency", &sum.Times)
+	t.Bound(sum.Found() == sum.Times.N, "every request gets 200: %d of %d", sum.Found(), sum.Times.N)
 }
 
-func (t *trial) manyAlone(ctx context.Context, c *client) error {
-	if err := c.ask(manyPath(1, manyAtOnce)); err != nil {
-		return err
+// manyPath asks for n records, beginning with this id.
+func manyPath(from, n int) string {
+	b := []byte("/many")
+	for i := range n {
+		separator := "&id="
+		if i == 0 {
+			separator = "?id="
+		}
+		b = strconv.AppendInt(append(b, separator...), int64(from+i), 10)
 	}
-	a, err := t.witness.account(ctx)
-	if err != nil {
-		return err
-	}
-	t.figure("one request", "%d cold ids: %d queries, %d records; the query takes %v", manyAtOnce, a.begun, c.records(), manyQuery)
-	t.bound(a.begun == 1, "exactly 1 query for %d cold ids: %d", manyAtOnce, a.begun)
-	t.bound(c.records() == manyAtOnce, "every record is answered: %d of %d", c.records(), manyAtOnce)
-	return nil
+	return string(b)
 }
 
 // records is how many the latest answer has.
-func (c *client) records() int { return bytes.Count(c.answer.Body(), []byte(`"stamp":`)) }
+func records(c *load.Client) int { return bytes.Count(c.Answer.Body(), []byte(`"stamp":`)) }
 
-func (t *trial) manyBeside(ctx context.Context, pair crowd) error {
+func (t *trial) manyAlone(one load.Clients) {
+	one.Together(t, func(*load.Client) string { return manyPath(1, manyAtOnce) })
+	w := t.observer.work()
+	t.Figure("one request", "%d cold ids: %d queries, %d records; the query takes %v", manyAtOnce, w.begun, records(one[0]), manyQuery)
+	t.Bound(w.begun == 1, "exactly 1 query for %d cold ids: %d", manyAtOnce, w.begun)
+	t.Bound(records(one[0]) == manyAtOnce, "every record is answered: %d of %d", records(one[0]), manyAtOnce)
+}
+
+func (t *trial) manyBeside(pair load.Clients) {
 	var worst, twice int64 // queries of one round, and for one id
 	var example []string   // the queries of the first round with too many
 	lacking := 0
 	for round := range t.rounds {
-		if err := t.witness.reset(ctx, manyQuery); err != nil {
-			return err
-		}
+		t.observer.reset(manyQuery)
 		from := 1 + manyAtOnce + 2*manyAtOnce*round
-		_, err := pair.together(ctx, func(c *client) string { return manyPath(from+c.number*manyAtOnce/2, manyAtOnce) })
-		if err != nil {
-			return err
-		}
+		pair.Together(t, func(c *load.Client) string { return manyPath(from+c.Number*manyAtOnce/2, manyAtOnce) })
 		for _, c := range pair {
-			lacking += manyAtOnce - c.records()
+			lacking += manyAtOnce - records(c)
 		}
-		a, err := t.witness.account(ctx)
-		if err != nil {
-			return err
-		}
-		worst, twice = max(worst, a.begun), max(twice, a.most)
-		if len(example) == 0 && (a.begun > 2 || a.most > 1) {
-			if example, err = t.witness.queries(ctx); err != nil {
-				return err
-			}
+		w := t.observer.work()
+		worst, twice = max(worst, w.begun), max(twice, w.most)
+		if len(example) == 0 && (w.begun > 2 || w.most > 1) {
+			example = t.observer.queries()
 		}
 	}
-	t.figure("two instances", "%d times for %d ids each, half of them the same: at most %d queries, at most %d for any one id",
+	t.Figure("two instances", "%d times for %d ids each, half of them the same: at most %d queries, at most %d for any one id",
 		t.rounds, manyAtOnce, worst, twice)
 	for _, text := range example {
-		t.figure("a round with too many", "%s", text)
+		t.Figure("a round with too many", "%s", text)
 	}
-	t.bound(worst <= 2, "at most 2 queries for overlapping lists: %d", worst)
-	t.bound(twice <= 1, "never 2 loads of one id: %d", twice)
-	t.bound(lacking == 0, "every record is answered: %d are not", lacking)
-	return nil
+	t.Bound(worst <= 2, "at most 2 queries for overlapping lists: %d", worst)
+	t.Bound(twice <= 1, "never 2 loads of one id: %d", twice)
+	t.Bound(lacking == 0, "every record is answered: %d are not", lacking)
 }

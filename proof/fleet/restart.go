@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"hearth/bench/load"
+	"hearth/internal/testkit"
 )
 
 const (
@@ -19,64 +21,49 @@ const (
 
 // coldRestart kills the whole fleet under load, empties Redis and starts it again,
 // while the clients go on asking.
-func coldRestart(ctx context.Context, t *trial) (err error) {
+func coldRestart(t *trial) {
 	s := normal()
 	s.MaxConcurrent = coldCap
-	f, err := t.assemble(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.disband()) }()
-	all, err := f.gather(coldClients, t.seed)
-	if err != nil {
-		return err
-	}
-	defer all.close()
-	r := &restart{trial: t, fleet: f, all: all, clock: newTimeline(), before: make([]tally, len(all))}
-	asking, enough := context.WithCancel(ctx)
-	defer enough()
-	asked := make(chan error, 1)
-	go func() { asked <- all.each(asking, r.ask) }()
-	err = r.play(ctx)
-	enough()
-	if err = errors.Join(err, <-asked); err != nil {
-		return err
-	}
-	return r.report(ctx)
+	f := t.assemble(s)
+	all := t.connect(f, coldClients, t.seed)
+	r := &restart{trial: t, fleet: f, all: all, clock: newTimeline(), before: make([]load.Tally, len(all))}
+	end := all.Begin(t, r.ask)
+	r.play()
+	end()
+	all.Close() // before the instances end, which would wait for idle connections
+	r.report()
 }
 
 // restart is the scenario under way.
 type restart struct {
 	*trial
-	fleet  *fleet
-	all    crowd
+	fleet  fleet
+	all    load.Clients
 	clock  *timeline
 	killed atomic.Bool
 	broken atomic.Int64 // connections, since the kill
-	before []tally      // what each client was answered before it
+	before []load.Tally // what each client was answered before it
 
 	warm, rewarmed time.Duration // until nearly everything came from memory
 }
 
 // ask asks for random records as fast as they come. From the kill on, a connection
 // that breaks is replaced.
-func (r *restart) ask(ctx context.Context, c *client) error {
+func (r *restart) ask(ctx context.Context, c *load.Client) error {
 	for after := false; ctx.Err() == nil; {
 		if !after && r.killed.Load() {
-			r.before[c.number], c.tally, after = c.tally, tally{}, true
+			r.before[c.Number], c.Tally, after = c.Tally, load.Tally{}, true
 		}
-		err := c.ask("/row/" + strconv.Itoa(1+c.rand.IntN(r.coldKeys)))
+		err := c.Ask("/row/" + strconv.Itoa(1+c.Rand.IntN(r.coldKeys)))
 		if err == nil {
-			from := tierOf(c.answer.Header.Peek("Cache-Status"))
-			r.clock.note(from == memory && c.answer.StatusCode() == http.StatusOK)
+			r.clock.note(load.TierOf(c.Status()) == load.Memory && c.Answer.StatusCode() == http.StatusOK)
 			continue
 		}
 		if !r.killed.Load() {
 			return err
 		}
 		r.broken.Add(1)
-		c.conn.close()
-		if err := c.reconnect(ctx, r.fleet.all[c.instance].addr); err != nil {
+		if err := reconnect(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -84,69 +71,53 @@ func (r *restart) ask(ctx context.Context, c *client) error {
 }
 
 // reconnect connects as soon as the instance listens again; the end of ctx is no error.
-func (c *client) reconnect(ctx context.Context, addr string) error {
+func reconnect(ctx context.Context, c *load.Client) error {
 	deadline := time.Now().Add(coldWithin)
-	for pause(ctx, coldRetry) {
-		fresh, err := dial(addr)
+	for testkit.Sleep(ctx, coldRetry) {
+		err := c.Open()
 		if err == nil {
-			c.conn = fresh
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("instance %d is not back after %v: %w", c.instance+1, coldWithin, err)
+			return fmt.Errorf("instance %d is not back after %v: %w", c.Instance+1, coldWithin, err)
 		}
 	}
 	return nil
 }
 
-func (r *restart) play(ctx context.Context) (err error) {
-	if r.warm, err = r.clock.awaitWarm(ctx, 0); err != nil {
-		return fmt.Errorf("before the restart: %w", err)
-	}
+func (r *restart) play() {
+	r.warm = r.clock.awaitWarm(r, 0)
 	r.killed.Store(true)
-	if err := r.fleet.kill(); err != nil {
-		return err
+	for _, n := range r.fleet {
+		n.Kill()
 	}
-	if _, err := r.redis.Do("FLUSHALL"); err != nil {
-		return err
-	}
+	r.redis.Do("FLUSHALL")
 	// It waits for queries of the dead, which go on to their end: they are not what
 	// the restart costs.
-	if err := r.witness.reset(ctx, 20*time.Millisecond); err != nil {
-		return err
-	}
+	r.observer.reset(20 * time.Millisecond)
 	started := r.clock.now()
-	if err := r.fleet.start(ctx); err != nil {
-		return err
-	}
-	if r.rewarmed, err = r.clock.awaitWarm(ctx, started); err != nil {
-		return fmt.Errorf("after the restart: %w", err)
-	}
-	return nil
+	r.fleet.start()
+	r.rewarmed = r.clock.awaitWarm(r, started)
 }
 
-func (r *restart) report(ctx context.Context) error {
-	a, err := r.witness.account(ctx)
-	if err != nil {
-		return err
-	}
-	before := &tally{}
+func (r *restart) report() {
+	a := r.observer.work()
+	before := &load.Tally{}
 	for i := range r.before {
-		before.merge(&r.before[i])
+		before.Merge(&r.before[i])
 	}
-	after := r.all.total()
-	r.figure("load", "%d clients without pause on %d keys; a query takes 20 ms after the restart", len(r.all), r.coldKeys)
-	r.figure("before", "%d answers, nearly all from memory after %v", before.times.n, r.warm)
-	r.tiers(after)
-	r.times("latency after", &after.times)
-	r.figure("99 % from memory", "%v after the start", r.rewarmed)
-	r.figure("queries", "%d for %d keys, of any one key at most %d; at most %d at the same time", a.begun, a.ids, a.most, a.peak)
-	r.figure("not kept by Redis", "%d answers came with a load that was not stored, %d while Redis was not reached yet", after.unstored, after.ok[marked])
-	r.bound(a.peak <= instances*coldCap, "never more than %d queries at a time, %d on each instance: %d", instances*coldCap, coldCap, a.peak)
-	r.bound(a.begun <= int64(r.coldKeys)+after.unstored+after.ok[marked],
+	after := r.all.Total()
+	r.Figure("load", "%d clients without pause on %d keys; a query takes 20 ms after the restart", len(r.all), r.coldKeys)
+	r.Figure("before", "%d answers, nearly all from memory after %v", before.Times.N, r.warm)
+	r.answers(after)
+	r.Times("latency after", &after.Times)
+	r.Figure("99 % from memory", "%v after the start", r.rewarmed)
+	r.Figure("queries", "%d for %d keys, of any one key at most %d; at most %d at the same time", a.begun, a.ids, a.most, a.peak)
+	r.Figure("not kept by Redis", "%d answers came with a load that was not stored, %d while Redis was not reached yet", after.Unstored, after.OK[load.Marked])
+	r.Bound(a.peak <= instances*coldCap, "never more than %d queries at a time, %d on each instance: %d", instances*coldCap, coldCap, a.peak)
+	r.Bound(a.begun <= int64(r.coldKeys)+after.Unstored+after.OK[load.Marked],
 		"at most 1 query for each key, but for loads that were not stored: %d for %d", a.begun, r.coldKeys)
-	r.bound(after.refused+after.failed == 0, "every client gets 200 once connected: %d do not", after.refused+after.failed)
+	r.Bound(after.Refused+after.Failed == 0, "every client gets 200 once connected: %d do not", after.Refused+after.Failed)
 	// One may meet the dying process a second time, in its backlog.
-	r.bound(r.broken.Load() >= int64(len(r.all)), "every connection breaks: %d of %d", r.broken.Load(), len(r.all))
-	return nil
+	r.Bound(r.broken.Load() >= int64(len(r.all)), "every connection breaks: %d of %d", r.broken.Load(), len(r.all))
 }

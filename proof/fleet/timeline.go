@@ -1,10 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"sync/atomic"
 	"time"
+
+	"hearth/internal/testkit"
 )
 
 const (
@@ -46,15 +46,11 @@ func (l *timeline) warmAfter(since, now time.Duration) (time.Duration, bool) {
 }
 
 // awaitWarm waits for that.
-func (l *timeline) awaitWarm(ctx context.Context, since time.Duration) (time.Duration, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, coldWithin, errors.New("answers still do not come from memory"))
-	defer cancel()
-	for {
-		if d, ok := l.warmAfter(since, l.now()); ok {
-			return d.Round(time.Millisecond), nil
-		}
-		if !pause(ctx, slotLasts/4) {
-			return 0, context.Cause(ctx)
-		}
-	}
+func (l *timeline) awaitWarm(tb testkit.TB, since time.Duration) (after time.Duration) {
+	tb.Helper()
+	testkit.Eventually(tb, coldWithin, "answers come from memory", func() (warm bool) {
+		after, warm = l.warmAfter(since, l.now())
+		return warm
+	})
+	return after.Round(time.Millisecond)
 }

@@ -23,17 +23,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"hearth/internal/testkit"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+var program = testkit.Program{Name: "rolling", Run: run}
+
+func main() { program.Main() }
 
 // plan is what a run shall do.
 type plan struct {
@@ -43,41 +40,24 @@ type plan struct {
 	repo     string
 }
 
-var errFailed = errors.New("bounds were missed")
+// withinAll bounds a whole run.
+const withinAll = 15 * time.Minute
 
-func run(ctx context.Context, args []string, out, diagnosis io.Writer) int {
-	p := plan{}
+func run(tb testkit.TB, args []string, stdout, stderr io.Writer) error {
+	var p plan
 	flags := flag.NewFlagSet("rolling", flag.ContinueOnError)
-	flags.SetOutput(diagnosis)
+	flags.SetOutput(stderr)
 	flags.Int64Var(&p.requests, "requests", 1_000_000, "ask at least so often")
 	flags.IntVar(&p.rounds, "rounds", 5, "restart each instance so often on passed sockets")
 	flags.IntVar(&p.clients, "clients", 64, "connections to the balancer")
 	flags.StringVar(&p.repo, "repo", ".", "directory of the module")
 	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		return 2
+		return errors.Join(testkit.ErrUsage, err)
 	}
-	if err := p.run(ctx, out); err != nil {
-		fmt.Fprintln(diagnosis, "rolling:", err)
-		return 1
-	}
-	return 0
-}
-
-// withinAll bounds a whole run.
-const withinAll = 15 * time.Minute
-
-func (p plan) run(ctx context.Context, out io.Writer) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, withinAll, fmt.Errorf("not done within %v", withinAll))
+	ctx, cancel := context.WithTimeoutCause(tb.Context(), withinAll, fmt.Errorf("not done within %v", withinAll))
 	defer cancel()
-	s, err := lay(ctx, p.repo)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.clear()) }()
-	fmt.Fprintf(out, "rolling: %d instances behind HAProxy, %d clients, 1 of %d requests a PUT\n", instances, p.clients, writeEvery)
+	s := startServers(tb, p.repo)
+	fmt.Fprintf(stdout, "rolling: %d instances behind HAProxy, %d clients, 1 of %d requests a PUT\n", instances, p.clients, writeEvery)
 	// Each way gets half of the requests.
 	missed := false
 	for _, way := range []struct {
@@ -85,52 +65,23 @@ func (p plan) run(ctx context.Context, out io.Writer) (err error) {
 		activated bool
 		rounds    int
 	}{{"on passed sockets", true, p.rounds}, {"by draining", false, 1}} {
-		t, err := s.play(ctx, way.activated, way.rounds, p.clients, p.requests/2)
+		var f *fleet
+		var c counts
+		err := testkit.Run(ctx, func(tb testkit.TB) {
+			f = s.assemble(tb, way.activated)
+			c = f.play(way.rounds, p.clients, p.requests/2)
+		})
 		if err != nil {
 			return fmt.Errorf("restarts %s: %w", way.name, err)
 		}
-		fmt.Fprintf(out, "restarts %s: %s\n", way.name, t)
-		if t.failed > 0 {
+		fmt.Fprintf(stdout, "restarts %s: %v\n", way.name, &c)
+		if c.failed > 0 {
 			missed = true
-			s.tell(out)
+			f.printLogs(stdout)
 		}
 	}
 	if missed {
-		return errFailed
+		return errors.New("bounds were missed")
 	}
 	return nil
-}
-
-// play starts the fleet and the balancer, restarts each instance in turn for so
-// many rounds while clients ask, and goes on until there are enough requests.
-func (s *stage) play(ctx context.Context, activated bool, rounds, clients int, requests int64) (t *tally, err error) {
-	f, err := s.assemble(ctx, activated)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.disband()) }()
-	c := begin(f.balancer, clients)
-	began := time.Now()
-	restarts, restartErr := 0, error(nil)
-	var longest time.Duration
-	for range rounds {
-		for i := range f.all {
-			// So that each one is restarted at full load, some requests in between.
-			if restartErr = c.await(ctx, requests/int64(rounds*instances+1)); restartErr != nil {
-				break
-			}
-			took := time.Now()
-			if restartErr = f.restart(ctx, i); restartErr != nil {
-				break
-			}
-			longest = max(longest, time.Since(took))
-			restarts++
-		}
-	}
-	if restartErr == nil {
-		restartErr = c.await(ctx, requests-c.asked())
-	}
-	t = c.end()
-	t.restarts, t.longest, t.took = restarts, longest, time.Since(began)
-	return t, restartErr
 }
