@@ -15,7 +15,7 @@ const fallbackBudget = 256 << 20
 // budgetOf is memory.budget in bytes.
 func budgetOf(cfg *config.Config) int64 {
 	if cfg.Memory.Budget != 0 {
-		return cfg.Memory.Budget
+		return int64(cfg.Memory.Budget)
 	}
 	return autoBudget("/")
 }

@@ -16,16 +16,16 @@ func (g *generation) docs(version string) (handlers.Docs, error) {
 		Description: "Hot JSON reads from memory, kept coherent with the shared tier and with the source behind it. " +
 			"HEAD works wherever GET does, the counters excepted.",
 		TokensRequired: !g.keeper.Open(),
-		MaxMany:        g.cfg.Server.MaxMany, MaxItems: g.cfg.Server.MaxItems, MaxBody: g.cfg.Server.MaxBody,
+		MaxMany:        g.cfg.Server.MaxMany, MaxItems: g.cfg.Server.MaxItems, MaxBody: int(g.cfg.Server.MaxBody),
 	}
 	for _, k := range g.kinds {
 		api.Resources = append(api.Resources, g.describe(k))
 	}
 	for _, c := range g.cfg.Counters {
-		api.Counters = append(api.Counters, openapi.Counter{Path: c.Path})
+		api.Counters = append(api.Counters, openapi.Counter{Path: c.Path.Text})
 	}
 	for _, b := range g.cfg.Batches {
-		api.Batches = append(api.Batches, openapi.Batch{Path: b.Path, Resource: b.Resource, Example: demoItems})
+		api.Batches = append(api.Batches, openapi.Batch{Path: b.Path.Text, Resource: b.Resource, Example: demoItems})
 	}
 	document, err := openapi.Document(api)
 	if err != nil {

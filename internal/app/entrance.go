@@ -66,7 +66,7 @@ func (a *App) openListeners() (operators net.Listener, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if operators, err = open(passed.Admin, s.Admin, "server.admin", s.AdminMode); err != nil {
+	if operators, err = open(passed.Admin, s.Admin, "server.admin", s.AdminSocketMode); err != nil {
 		return nil, errors.Join(err, public.Close())
 	}
 	a.public.activated = passed.Public != nil
@@ -81,7 +81,7 @@ func (a *App) guard(public net.Listener) {
 	p.retrying = listen.Retrying(public, a.log)
 	var l net.Listener = p.retrying
 	if g.cfg.Server.ProxyProtocol {
-		p.proxied = listen.Proxied(l, networks(g.cfg.Server.TrustedProxy))
+		p.proxied = listen.Proxied(l, g.cfg.Server.TrustedProxies)
 		l = p.proxied
 	}
 	if p.certs != nil {
@@ -106,7 +106,7 @@ func (p *entrance) adjust(g *generation, log *slog.Logger) {
 	p.watched.SetTimeouts(timeouts(g.cfg))
 	p.watched.SetLimit(listen.Limit{Conns: g.maxConnections(), Refusals: g.front.Refusals(), Log: log})
 	if p.proxied != nil {
-		p.proxied.SetTrusted(networks(g.cfg.Server.TrustedProxy))
+		p.proxied.SetTrusted(g.cfg.Server.TrustedProxies)
 	}
 }
 

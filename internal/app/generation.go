@@ -58,7 +58,7 @@ func (g *generation) openSources(before *generation) error {
 	var faults []config.Fault
 	for n, r := range g.cfg.Resources {
 		i := slices.IndexFunc(before.kinds, func(k kind) bool { return reflect.DeepEqual(k.Resource, r) })
-		if i >= 0 && (same || r.Select == "" && (r.Origin == "" || loadTimeout(before.cfg, &r) == loadTimeout(g.cfg, &r))) {
+		if i >= 0 && (same || r.Select == "" && (r.Origin.Text == "" || loadTimeout(before.cfg, &r) == loadTimeout(g.cfg, &r))) {
 			g.kinds = append(g.kinds, before.kinds[i])
 			continue
 		}
@@ -80,8 +80,8 @@ func (g *generation) newKind(r config.Resource) (kind, error) {
 			Name: r.Name, Params: params, Select: r.Select, SelectMany: r.SelectMany,
 			Upsert: r.Upsert, Delete: r.Delete, Envelope: r.Envelope, Many: r.Rows == "many", Timeout: r.Timeout, KeyColumns: r.KeyColumns,
 		})
-	case r.Origin != "":
-		if k.origin, err = source.NewOrigin(source.OriginConfig{Name: r.Name, Params: params, URL: r.Origin, Timeout: loadTimeout(g.cfg, &r)}); err == nil {
+	case r.Origin.Text != "":
+		if k.origin, err = source.NewOrigin(source.OriginConfig{Name: r.Name, Params: params, URL: r.Origin.Text, Timeout: loadTimeout(g.cfg, &r)}); err == nil {
 			records = k.origin
 		}
 	}

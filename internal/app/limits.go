@@ -1,13 +1,11 @@
 package app
 
 import (
-	"net/netip"
 	"strings"
 
 	"hearth/handlers"
 	"hearth/internal/config"
 	"hearth/internal/limit"
-	"hearth/internal/param"
 )
 
 // openLimits makes the limiters, which count in the shared tier, but for those
@@ -45,7 +43,7 @@ func rateOf(r config.Rate) limit.Rate { return limit.Rate{Count: r.Count, Window
 func (g *generation) quotas() []handlers.Limit {
 	var all []handlers.Limit
 	for i, c := range g.cfg.Limits {
-		l := handlers.Limit{Limiter: g.limits[i], Rate: rateOf(c.Rate)}
+		l := handlers.Limit{Limiter: g.limits[i], Rate: rateOf(c.Rate), Paths: c.Paths}
 		header, byHeader := strings.CutPrefix(c.By, "header:")
 		switch {
 		case byHeader:
@@ -53,23 +51,7 @@ func (g *generation) quotas() []handlers.Limit {
 		case c.By == "global":
 			l.By = handlers.ByGlobal
 		}
-		for _, p := range c.Paths {
-			area, wrong := param.ParseArea(p)
-			if wrong != "" {
-				panic("BUG: a limit's path was not checked: " + wrong)
-			}
-			l.Paths = append(l.Paths, area)
-		}
 		all = append(all, l)
-	}
-	return all
-}
-
-// networks reads what the configuration has checked.
-func networks(texts []string) []netip.Prefix {
-	var all []netip.Prefix
-	for _, text := range texts {
-		all = append(all, netip.MustParsePrefix(text))
 	}
 	return all
 }

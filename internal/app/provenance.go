@@ -28,8 +28,8 @@ func provenanceOf(cfg *config.Config, r config.Resource) (p provenance) {
 	if r.Select != "" {
 		p.Database = digest(source.Identity(cfg.Database.URL.Reveal()))
 	}
-	if r.Select+r.Origin != "" {
-		p.Statement = digest(r.Select + "\x00" + r.Origin + "\x00" + r.Rows)
+	if r.HasSource() {
+		p.Statement = digest(r.Select + "\x00" + r.Origin.Text + "\x00" + r.Rows)
 	}
 	return p
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -218,25 +217,14 @@ func (a *App) pause(d time.Duration) bool {
 // fixed names what has changed and cannot without a restart: sockets, and what
 // connections, entries in memory and other instances go by already.
 func fixed(old, next *config.Config) error {
-	var faults []error
-	f := func(key string, of func(*config.Config) any) {
-		if !reflect.DeepEqual(of(old), of(next)) {
-			faults = append(faults, fmt.Errorf("%s cannot change while the server runs; restart it, or take the change back", key))
-		}
+	keys := old.NeedRestart(next)
+	if (old.Server.TLS.Cert == "") != (next.Server.TLS.Cert == "") {
+		keys = append(keys, "[server.tls], whether it is there,")
 	}
-	f("server.listen", func(c *config.Config) any { return c.Server.Listen })
-	f("server.admin", func(c *config.Config) any { return c.Server.Admin })
-	f("server.max_header", func(c *config.Config) any { return c.Server.MaxHeader })
-	f("server.max_body", func(c *config.Config) any { return c.Server.MaxBody })
-	f("server.socket_mode", func(c *config.Config) any { return c.Server.SocketMode })
-	f("server.admin_socket_mode", func(c *config.Config) any { return c.Server.AdminMode })
-	f("server.proxy_protocol", func(c *config.Config) any { return c.Server.ProxyProtocol })
-	f("[server.tls], whether it is there,", func(c *config.Config) any { return c.Server.TLS.Cert != "" })
-	f("[redis]", func(c *config.Config) any { return c.Redis })
-	f("[embedded]", func(c *config.Config) any { return c.Embedded })
-	f("memory.revalidate", func(c *config.Config) any { return c.Memory.Revalidate })
-	f("memory.link_timeout", func(c *config.Config) any { return c.Memory.LinkTimeout })
-	f("load.lease", func(c *config.Config) any { return c.Load.Lease })
+	var faults []error
+	for _, key := range keys {
+		faults = append(faults, fmt.Errorf("%s cannot change while the server runs; restart it, or take the change back", key))
+	}
 	return errors.Join(faults...)
 }
 

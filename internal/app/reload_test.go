@@ -35,7 +35,7 @@ func TestFixedKeys(t *testing.T) {
 	if err == nil {
 		t.Fatal("everything may change")
 	}
-	for _, want := range []string{"server.listen", "[redis]", "memory.link_timeout", "load.lease"} {
+	for _, want := range []string{"server.listen", "redis.url", "memory.link_timeout", "load.lease"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named in %q", want, err)
 		}

@@ -3,7 +3,6 @@ package app
 import (
 	"cmp"
 	"fmt"
-	"strings"
 	"time"
 
 	"hearth/cache"
@@ -29,7 +28,7 @@ func writes(cfg *config.Config) bool {
 // no resource has a source.
 func longestLoad(cfg *config.Config) (longest time.Duration, from string) {
 	for _, r := range cfg.Resources {
-		if r.Select == "" && r.Origin == "" {
+		if !r.HasSource() {
 			continue
 		}
 		own, key := loadTimeout(cfg, &r), "database.timeout"
@@ -69,14 +68,9 @@ func sourceName(r config.Resource) string {
 	switch {
 	case r.Select != "":
 		return sourceDatabase
-	case r.Origin != "":
-		_, rest, _ := strings.Cut(r.Origin, "://")
-		if end := strings.IndexAny(rest, "/?"); end >= 0 {
-			rest = rest[:end]
-		}
-		return rest
+	default:
+		return r.Origin.Host
 	}
-	return ""
 }
 
 func (a *App) cacheConfig(cfg *config.Config) cache.Config {
@@ -128,10 +122,10 @@ func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 	out := handlers.Config{
 		CORS:      handlers.CORS{Origins: c.Origins, Methods: c.Methods, Headers: c.Headers, OpenWrites: c.OpenWrites},
 		Docs:      docs,
-		MaxHeader: s.MaxHeader, MaxBody: s.MaxBody, MaxItems: s.MaxItems, MaxMany: s.MaxMany,
+		MaxHeader: int(s.MaxHeader), MaxBody: int(s.MaxBody), MaxItems: s.MaxItems, MaxMany: s.MaxMany,
 		MaxInFlight: s.MaxInFlight, MaxConnections: 1 << 23, // never reached: the listener's limit, which can change, comes first
 		// Read, write and idle timeouts are the listener's; see Run.
-		Limits: g.quotas(), TrustedProxies: networks(g.cfg.Server.TrustedProxy), Hosts: g.cfg.Server.AdminHosts,
+		Limits: g.quotas(), TrustedProxies: s.TrustedProxies, Hosts: s.AdminHosts,
 		RequestTimeout: g.requestTimeout(), Slow: g.cfg.Log.Slow, AccessSample: g.cfg.Log.AccessSample,
 	}
 	for _, k := range g.kinds {
@@ -141,10 +135,10 @@ func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 		out.Resources = append(out.Resources, r)
 	}
 	for _, c := range g.cfg.Counters {
-		out.Counters = append(out.Counters, handlers.Counter{Path: c.Path, Key: c.Key, Work: c.Work})
+		out.Counters = append(out.Counters, handlers.Counter{Path: c.Path.Text, Key: c.Key.Text, Work: c.Work})
 	}
 	for _, b := range g.cfg.Batches {
-		out.Batches = append(out.Batches, handlers.Batch{Path: b.Path, Resource: b.Resource})
+		out.Batches = append(out.Batches, handlers.Batch{Path: b.Path.Text, Resource: b.Resource})
 	}
 	return out
 }

@@ -68,19 +68,19 @@ func sameAddress(a, b string) bool {
 	return strings.EqualFold(hostA, hostB) || everywhere(hostA) || everywhere(hostB)
 }
 
-// checkNetwork accepts CIDRs.
-func checkNetwork(text string) string {
+// parseNetwork parses a CIDR.
+func parseNetwork(text string) (p netip.Prefix, wrong string) {
 	p, err := netip.ParsePrefix(text)
-	if ip, isIP := netip.ParseAddr(text); err != nil && isIP == nil {
-		return fmt.Sprintf("has no prefix length; write it as \"%s/%d\"", ip.WithZone(""), ip.BitLen())
+	ip, isIP := netip.ParseAddr(text)
+	switch {
+	case isIP == nil:
+		wrong = fmt.Sprintf("has no prefix length; write it as \"%s/%d\"", ip.WithZone(""), ip.BitLen())
+	case err != nil:
+		wrong = `is no network; write it as "10.0.0.0/8" or "fd00::/8"`
+	case p != p.Masked():
+		wrong = fmt.Sprintf("has bits beyond its prefix; write it as %q", p.Masked())
 	}
-	if err != nil {
-		return `is no network; write it as "10.0.0.0/8" or "fd00::/8"`
-	}
-	if p != p.Masked() {
-		return fmt.Sprintf("has bits beyond its prefix; write it as %q", p.Masked())
-	}
-	return ""
+	return p, wrong
 }
 
 // checkHost accepts what a Host header may name, without a port.

@@ -1,20 +1,15 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 )
 
 // prefix is what the names of all overriding variables begin with.
 const prefix = "HEARTH_"
-
-// maxSecret bounds a file that holds a secret, in bytes.
-const maxSecret = 64 << 10
 
 // variable names the environment variable that overrides a key.
 func variable(key string) string {
@@ -33,47 +28,40 @@ func lookup(env []string, name string) string {
 	return found
 }
 
-// override lets the environment set scalars of the sections. Arrays of tables
+// override lets the environment set scalars of the sections. Lists of tables
 // have no names that a variable could address.
-func (l *loader) override(root table, env []string) {
-	keys, fields := map[string]string{}, map[string]field{}
-	var walk func(t table, at string)
-	walk = func(t table, at string) {
-		for _, f := range t.fields {
-			name := variable(dotted(at, f.name))
-			keys[name], fields[name] = dotted(at, f.name), f
+func (l *loader) override(root reflect.Value, env []string) {
+	keys, fields, scalars := map[string]string{}, map[string]field{}, []string{}
+	walk(root, "", func(key string, f field) {
+		if f.inItem || f.isTable() || f.isTables() {
+			return
 		}
-		for _, sub := range t.tables {
-			walk(sub, dotted(at, sub.name))
+		name := variable(key)
+		keys[name], fields[name] = key, f
+		if !f.isList() {
+			scalars = append(scalars, name)
 		}
-	}
-	walk(root, "")
-
-	values, names, scalars := map[string]string{}, []string{}, []string{}
+	})
+	values := map[string]string{} // of several the last
 	for _, entry := range env {
 		if name, v, ok := strings.Cut(entry, "="); ok && strings.HasPrefix(name, prefix) {
-			if _, again := values[name]; !again {
-				names = append(names, name)
-			}
 			values[name] = v
 		}
 	}
-	for name, f := range fields {
-		if !f.isList {
-			scalars = append(scalars, name)
-		}
-	}
-	slices.Sort(names) // faults and warnings read the same at every start
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(values)) { // faults and warnings read the same at every start
 		f, known := fields[name]
-		switch {
+		switch key := keys[name]; {
 		case !known:
-			l.warn("the environment variable %s overrides no key and is ignored%s", shownName(name), meant(name, scalars))
-		case f.isList:
-			l.warn("the environment variable %s is ignored, because lists are not open to overrides; set %s in %s", name, keys[name], l.file)
+			hint := ""
+			if near := nearest(name, scalars); near != "" {
+				hint = "; did you mean " + near + "?"
+			}
+			l.warn("the environment variable %s overrides no key and is ignored%s", shown(name), hint)
+		case f.isList():
+			l.warn("the environment variable %s is ignored, because lists are not open to overrides; set %s in %s", name, key, l.file)
 		default:
-			l.places[keys[name]] = place{variable: name, line: l.places[keys[name]].line}
-			f.read(&node{kind: variableNode, text: values[name]}, l.complain(keys[name]))
+			l.places.set[key] = place{variable: name, line: l.places.set[key].line}
+			l.readValue(f, &node{typ: variableNode, text: values[name]}, key)
 		}
 	}
 }
@@ -84,105 +72,5 @@ func (l *loader) warn(format string, args ...any) {
 
 // warnAt is a warning about what a key is set to.
 func (l *loader) warnAt(key, format string, args ...any) {
-	l.config.Warnings = append(l.config.Warnings, faultAt(l.file, l.places, key, fmt.Sprintf(format, args...)).String())
-}
-
-func meant(name string, known []string) string {
-	if near := nearest(name, known); near != "" {
-		return "; did you mean " + near + "?"
-	}
-	return ""
-}
-
-// shownName quotes a variable's name only where it is no ordinary one.
-func shownName(name string) string {
-	if strings.ContainsFunc(name, func(r rune) bool { return !nameRune(r) }) {
-		return quote(name)
-	}
-	return name
-}
-
-// secretFile is a key that names the file which holds a secret.
-type secretFile struct {
-	value string // key that takes the secret itself; "" = there is none
-	key   string
-	path  string
-	ok    check
-	dst   func() *Secret
-}
-
-// secretFile announces such a key and returns where to read its path into.
-func (l *loader) secretFile(value, key string, ok check, dst func() *Secret) *string {
-	s := &secretFile{value: value, key: key, ok: ok, dst: dst}
-	l.secrets = append(l.secrets, s)
-	return &s.path
-}
-
-// readSecrets fills in the secrets that are kept in files. Relative paths begin
-// at the directory of systemd's credentials, else at the configuration file's.
-func (l *loader) readSecrets(credentials string) {
-	base := l.dir
-	if credentials != "" {
-		base = credentials
-	}
-	for _, s := range l.secrets {
-		if s.path == "" {
-			continue
-		}
-		if s.value != "" && l.set(s.value) {
-			mine, other := l.places[s.key].variable != "", l.places[s.value].variable != ""
-			if other && !mine {
-				continue // the override replaces both of the file's keys
-			}
-			if mine == other && (!s.dst().Empty() || l.refused[s.value]) {
-				l.fault(s.key, "is set together with %s (%s); keep one of the two", shown(s.value), l.where(s.value))
-				continue
-			}
-		}
-		path := s.path
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(base, path)
-		}
-		content, err := readSecret(path)
-		if err != nil {
-			l.refused[s.value] = true // it was given, only not well
-			l.fault(s.key, "reading %q: %v", path, err)
-			continue
-		}
-		if wrong := s.ok(content); wrong != "" {
-			l.refused[s.value] = true
-			l.fault(s.key, "the content of %q %s", path, wrong)
-			continue
-		}
-		*s.dst() = NewSecret(content)
-	}
-}
-
-// readSecret returns the content of a file without the newline at its end.
-func readSecret(path string) (string, error) {
-	// Before opening, because opening a pipe would wait for its writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("%w; create the file or correct the path", cause(err))
-	}
-	if !info.Mode().IsRegular() {
-		return "", errors.New("it is no regular file; name one that holds nothing but the secret")
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("%w; make it readable to the server's user", cause(err))
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("%w; make it readable to the server's user", cause(err))
-	case len(data) > maxSecret:
-		return "", fmt.Errorf("it is longer than %s; name a file that holds nothing but the secret", shortSize(maxSecret))
-	}
-	secret := strings.TrimRight(string(data), "\r\n")
-	if secret == "" {
-		return "", errors.New("it is empty; write the secret into it")
-	}
-	return secret, nil
+	l.config.Warnings = append(l.config.Warnings, l.places.fault(l.places.around(key), key, fmt.Sprintf(format, args...)).String())
 }

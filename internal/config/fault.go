@@ -47,9 +47,9 @@ func (f *Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// newFaults sorts the faults and drops repetitions: one mistake may be met
-// twice, for instance as a resource's and as its batch's.
-func newFaults(list []Fault) *Faults {
+// NewFaults sorts a list that is not empty and drops repetitions: one mistake may be
+// met twice, for instance as a resource's and as its batch's.
+func NewFaults(list []Fault) *Faults {
 	slices.SortStableFunc(list, func(a, b Fault) int {
 		return cmp.Or(
 			cmp.Compare(a.Variable, b.Variable), // "" sorts first: the file

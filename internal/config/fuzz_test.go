@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"hearth/internal/config"
 )
@@ -46,7 +45,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatalf("a valid configuration became invalid by comments: %v", err)
 		}
-		if diff := cmp.Diff(c, other, cmpopts.IgnoreUnexported(config.Config{})); diff != "" {
+		if diff := cmp.Diff(c, other, comparing); diff != "" {
 			t.Fatalf("comments changed the configuration:\n%s", diff)
 		}
 	})
@@ -91,7 +90,7 @@ func checkUsable(t *testing.T, c *config.Config) {
 		if !slices.Equal(inPath, inKey) || r.Name == "" || r.Envelope == "source" || r.TTL.Cold <= 0 {
 			t.Errorf("unusable resource %+v", r)
 		}
-		if r.Select != "" && (r.Origin != "" || c.Database.URL.Empty()) {
+		if r.Select != "" && (r.Origin.Text != "" || c.Database.URL.Empty()) {
 			t.Errorf("resource with a contradictory source: %+v", r)
 		}
 	}

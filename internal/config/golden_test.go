@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"hearth/internal/config"
 )
@@ -56,6 +58,9 @@ func TestFaultsGolden(t *testing.T) {
 		})
 	}
 }
+
+// comparing is how two configurations are compared: not by where they are from.
+var comparing = cmp.Options{cmpopts.IgnoreUnexported(config.Config{}), cmpopts.EquateComparable(netip.Prefix{})}
 
 // load writes a configuration into a fresh directory and loads it.
 func load(tb testing.TB, text string, env ...string) (*config.Config, error) {

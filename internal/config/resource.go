@@ -1,8 +1,6 @@
 package config
 
 import (
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -13,13 +11,13 @@ import (
 func (l *loader) validateResources() {
 	names := map[string]string{}
 	for i := range l.config.Resources {
-		at := fmt.Sprintf("resource.[%d]", i)
+		at := indexed("resource", i)
 		r := &l.config.Resources[i]
 		l.require(at+".name", `such as "user"`)
 		l.unique(names, at+".name", r.Name)
 		l.require(at+".path", `such as "/user/{id:int}"`)
 		l.require(at+".key", `such as "user:{id}"`)
-		if r.Envelope == "source" && !l.set(at+".envelope") {
+		if r.Envelope == "source" && !l.places.has(at+".envelope") {
 			l.fault(at+".name", `"source" would be the envelope too, which is the member that tells the source; write an envelope or take another name`)
 		}
 		l.validateSource(r, at)
@@ -31,45 +29,36 @@ func (l *loader) validateResources() {
 
 // validateSource checks where a resource's records come from.
 func (l *loader) validateSource(r *Resource, at string) {
-	hasSelect, hasOrigin := l.set(at+".select"), l.set(at+".origin")
+	hasSelect, hasOrigin := l.places.has(at+".select"), l.places.has(at+".origin")
 	if hasSelect && hasOrigin {
-		l.fault(at+".origin", "is set together with select (%s), but a record has one source; keep one of the two", l.where(at+".select"))
+		l.fault(at+".origin", "is set together with select (%s), but a record has one source; keep one of the two", l.places.where(at+".select"))
 	}
 	if hasSelect && !l.hasDatabase() {
 		l.fault(at+".select", `needs database.url, or HEARTH_DATABASE_URL; write it as "sqlite:data.db" or "postgres://…"`)
 	}
 	for _, key := range []string{"select_many", "upsert", "delete", "key_columns"} {
-		if l.set(at+"."+key) && !hasSelect {
+		if l.places.has(at+"."+key) && !hasSelect {
 			l.fault(at+"."+key, "needs select, which reads what it concerns; write one or remove this key")
 		}
 	}
 	params := r.Path.Params()
-	if l.given(at+".path") && l.set(at+".select_many") && len(params) != 1 {
+	if l.given(at+".path") && l.places.has(at+".select_many") && len(params) != 1 {
 		l.fault(at+".select_many", "needs a path with exactly one parameter, but %q has %d; remove this key", r.Path.Text, len(params))
 	}
 	if r.Rows == "many" && !hasSelect {
 		l.fault(at+".rows", `"many" needs select, whose rows it means; write one or remove this key`)
 	}
 	l.validateKeyColumns(r, at)
-	if r.Origin != "" && l.given(at+".path") {
-		for _, p := range placeholder.FindAllString(r.Origin, -1) {
-			known := paramNames(r.Path)
-			name := strings.Trim(p, "{}")
-			if slices.Contains(known, name) {
-				continue
-			}
-			if near := nearest(name, known); near != "" {
-				l.fault(at+".origin", "the path has no parameter %q; did you mean {%s}?", name, near)
-			} else {
-				l.fault(at+".origin", "the path has no parameter %q; use %s", name, braced(known))
-			}
+	if l.given(at + ".path") {
+		for _, name := range r.Origin.Params {
+			l.knownParam(at+".origin", name, r.Path, "{%s}", "use")
 		}
 	}
 	if hasSelect || hasOrigin {
 		return
 	}
 	for _, key := range []string{"ttl", "timeout"} {
-		if l.set(at + "." + key) {
+		if l.places.has(at + "." + key) {
 			l.warnAt(at+"."+key, "has no effect: resource %q has neither select nor origin, and lives without expiry", r.Name)
 		}
 	}
@@ -80,17 +69,24 @@ func (l *loader) validateKeyColumns(r *Resource, at string) {
 	if !l.given(at + ".path") {
 		return
 	}
-	known := paramNames(r.Path)
-	for _, name := range slices.Sorted(maps.Keys(r.KeyColumns)) {
-		if slices.Contains(known, name) {
-			continue
-		}
-		if near := nearest(name, known); near != "" {
-			l.fault(at+".key_columns", "the path has no parameter %q; did you mean %q?", name, near)
-		} else {
-			l.fault(at+".key_columns", "the path has no parameter %q; it has %s", name, braced(known))
-		}
+	for name := range r.KeyColumns {
+		l.knownParam(at+".key_columns", name, r.Path, "%q", "it has")
 	}
+}
+
+// knownParam tells whether path has a parameter, or records that key names one that
+// it has not: near says how to write one, all what to do with the list of them.
+func (l *loader) knownParam(key, name string, path param.Path, near, all string) bool {
+	known := paramNames(path)
+	if slices.Contains(known, name) {
+		return true
+	}
+	if meant := nearest(name, known); meant != "" {
+		l.fault(key, "the path has no parameter %q; did you mean "+near+"?", name, meant)
+	} else {
+		l.fault(key, "the path has no parameter %q; "+all+" %s", name, braced(known))
+	}
+	return false
 }
 
 func paramNames(p param.Path) []string {
@@ -117,14 +113,7 @@ func (l *loader) validateTemplate(r *Resource, at string) {
 			continue
 		}
 		uses[part.Param]++
-		if !slices.Contains(known, part.Param) {
-			good = false
-			if near := nearest(part.Param, known); near != "" {
-				l.fault(at+".key", "the path has no parameter %q; did you mean {%s}?", part.Param, near)
-			} else {
-				l.fault(at+".key", "the path has no parameter %q; use %s", part.Param, braced(known))
-			}
-		}
+		good = l.knownParam(at+".key", part.Param, r.Path, "{%s}", "use") && good
 	}
 	for _, name := range known {
 		if uses[name] != 1 {
@@ -137,47 +126,5 @@ func (l *loader) validateTemplate(r *Resource, at string) {
 	}
 	if left, right := r.Key.Ambiguous(r.Path.Params()); left != "" {
 		l.fault(at+".key", "%q does not tell where {%s} ends and {%s} begins; put a character between them that the first cannot contain, such as a colon", r.Key.Text, left, right)
-	}
-}
-
-// keyUse is a key template, with what the message about a collision needs.
-type keyUse struct {
-	key       string // of the configuration
-	text      string
-	anonymous string
-	pattern   param.Pattern
-	counter   bool
-}
-
-// validateKeys refuses templates of which one can make a key of the other: two
-// resources would overwrite each other's records.
-func (l *loader) validateKeys() {
-	var uses []keyUse
-	for i, r := range l.config.Resources {
-		at := fmt.Sprintf("resource.[%d]", i)
-		if !l.given(at+".path") || !l.given(at+".key") {
-			continue
-		}
-		uses = append(uses, keyUse{key: at + ".key", text: r.Key.Text, anonymous: r.Key.Anonymous(), pattern: r.Key.Pattern(r.Path.Params())})
-	}
-	for i, c := range l.config.Counters {
-		t, wrong := param.ParseTemplate(c.Key)
-		if wrong == "" {
-			uses = append(uses, keyUse{key: fmt.Sprintf("counter.[%d].key", i), text: c.Key, anonymous: t.Anonymous(), pattern: t.Pattern(nil), counter: true})
-		}
-	}
-	for i, a := range uses {
-		if a.pattern.Meets(param.ReservedPattern()) {
-			l.fault(a.key, "%q can make keys that begin with %q, which is reserved; begin it with a literal", a.text, param.Reserved)
-		}
-		for _, b := range uses[:i] {
-			switch {
-			case a.counter && b.counter: // two paths may count together
-			case a.anonymous == b.anonymous:
-				l.fault(a.key, "%q is the template of another key (%s: %q); take another prefix", a.text, l.where(b.key), b.text)
-			case a.pattern.Meets(b.pattern):
-				l.fault(a.key, "%q can be the same key as %q (%s); take another prefix", a.text, b.text, l.where(b.key))
-			}
-		}
 	}
 }

@@ -1,10 +1,6 @@
 package config
 
-import (
-	"fmt"
-
-	"hearth/internal/param"
-)
+import "hearth/internal/param"
 
 // route is a path that is answered, and the methods it takes.
 type route struct {
@@ -21,7 +17,7 @@ func builtIn() []string { return []string{"/docs", "/openapi.json", "/healthz"} 
 func (l *loader) validateRoutes() {
 	var routes []route
 	for i, r := range l.config.Resources {
-		at := fmt.Sprintf("resource.[%d].path", i)
+		at := indexed("resource", i) + ".path"
 		if !l.given(at) {
 			continue
 		}
@@ -32,10 +28,14 @@ func (l *loader) validateRoutes() {
 		}
 	}
 	for i, c := range l.config.Counters {
-		routes = l.addPlain(routes, fmt.Sprintf("counter.[%d].path", i), c.Path, false)
+		if at := indexed("counter", i) + ".path"; l.given(at) {
+			routes = append(routes, route{key: at, path: c.Path})
+		}
 	}
 	for i, b := range l.config.Batches {
-		routes = l.addPlain(routes, fmt.Sprintf("batch.[%d].path", i), b.Path, true)
+		if at := indexed("batch", i) + ".path"; l.given(at) {
+			routes = append(routes, route{key: at, path: b.Path, post: true})
+		}
 	}
 	for i, a := range routes {
 		if l.takesBuiltIn(a) {
@@ -44,18 +44,10 @@ func (l *loader) validateRoutes() {
 		for _, b := range routes[:i] {
 			// Where two collections overlap, the resources' own paths do too.
 			if a.post == b.post && !(a.many && b.many) && a.key != b.key && a.path.Overlaps(b.path) {
-				l.fault(a.key, "%q and %q (%s) answer the same requests%s; change one of the paths", a.path.Text, b.path.Text, l.where(b.key), manyRead(a, b))
+				l.fault(a.key, "%q and %q (%s) answer the same requests%s; change one of the paths", a.path.Text, b.path.Text, l.places.where(b.key), manyRead(a, b))
 			}
 		}
 	}
-}
-
-func (l *loader) addPlain(routes []route, key, path string, post bool) []route {
-	p, wrong := param.ParsePath(path)
-	if !l.given(key) || wrong != "" {
-		return routes
-	}
-	return append(routes, route{key: key, path: p, post: post})
 }
 
 // takesBuiltIn reports a path that belongs to the server itself.

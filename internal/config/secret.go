@@ -18,8 +18,13 @@ type Secret struct {
 	value *string
 }
 
-// NewSecret wraps value.
-func NewSecret(value string) Secret { return Secret{&value} }
+// NewSecret wraps value. All empty secrets are alike.
+func NewSecret(value string) Secret {
+	if value == "" {
+		return Secret{}
+	}
+	return Secret{&value}
+}
 
 // Reveal returns the text, for the one place that needs it.
 func (s Secret) Reveal() string {

@@ -3,11 +3,57 @@ package config
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
+
+// check returns "" for a good text, else what is wrong with it and what to write
+// instead.
+type check func(text string) (wrong string)
+
+// checks are what the tag check names.
+var checks = map[string]check{
+	"address":      checkAddress,
+	"by":           checkBy,
+	"column":       checkColumn,
+	"database":     checkDatabase,
+	"envelope":     checkEnvelope,
+	"filled":       filled,
+	"header":       checkHeader,
+	"header value": checkHeaderValue,
+	"host":         checkHost,
+	"method":       checkMethod,
+	"name":         checkName,
+	"origin":       checkOrigin,
+	"redis":        checkRedis,
+	"token":        checkToken,
+}
+
+// filled refuses the empty text.
+func filled(text string) string {
+	if strings.TrimSpace(text) == "" {
+		return "is empty; write a value or leave the key out"
+	}
+	return ""
+}
+
+// oneOf accepts the given words.
+func oneOf(words ...string) check {
+	return func(text string) string {
+		if slices.Contains(words, text) {
+			return ""
+		}
+		list := `"` + strings.Join(words, `", "`) + `"`
+		if meant := nearest(text, words); meant != "" {
+			return fmt.Sprintf("is none of %s; did you mean %q?", list, meant)
+		}
+		return fmt.Sprintf("is none of %s; write one of them", list)
+	}
+}
+
+var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // checkName accepts what resources, limits and tokens are called: it appears in
 // labels of metrics and in documents made from the configuration.
@@ -113,35 +159,4 @@ func checkBy(text string) string {
 		return fmt.Sprintf("is no way to count; did you mean %q?", meant)
 	}
 	return `is no way to count; write "client", "global" or "header:X-Api-Key"`
-}
-
-// placeholder is a {parameter} of an origin.
-var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
-
-// checkURLTemplate accepts http and https URLs with placeholders outside the
-// host: a host from a request would let clients choose whom the server asks.
-func checkURLTemplate(text string) string {
-	const form = `is no URL; write it as "https://records.example.org/users/{user_id}"`
-	if strings.ContainsAny(placeholder.ReplaceAllString(text, ""), "{}") {
-		return "has a brace that is part of no {parameter}; use braces for the path's parameters only"
-	}
-	u, err := url.Parse(placeholder.ReplaceAllString(text, "0"))
-	switch {
-	case err != nil:
-		return form
-	case u.Scheme != "http" && u.Scheme != "https":
-		return `begins with neither http:// nor https://; write it as "https://records.example.org/users/{user_id}"`
-	case u.Hostname() == "":
-		return form
-	case u.Fragment != "":
-		return "has a fragment, which is never sent; remove the part from # on"
-	}
-	_, rest, _ := strings.Cut(text, "://")
-	if i := strings.IndexAny(rest, "/?"); i >= 0 {
-		rest = rest[:i]
-	}
-	if strings.Contains(rest, "{") {
-		return "has a parameter in its host; use parameters behind the host only"
-	}
-	return ""
 }

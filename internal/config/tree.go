@@ -2,145 +2,222 @@ package config
 
 import (
 	"slices"
-	"strings"
+	"strconv"
+	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// expression adds one top-level expression, parsed from offset base on, to the tree.
-func (d *document) expression(e *unstable.Node, base int) {
-	names, line := d.keyOf(e, base)
+// nodeType tells what a node of the document holds.
+type nodeType int
+
+const (
+	dateNode nodeType = iota
+	tableNode
+	listNode
+	stringNode
+	integerNode
+	floatNode
+	boolNode
+	variableNode // text of an environment variable, which has no type
+)
+
+// form tells how a table is written, because TOML lets only some be extended.
+type form int
+
+const (
+	implied form = iota // on the way to a deeper table or key
+	headed              // by its own [header]
+	inlined             // {…} or […]: closed
+	doubled             // list of [[header]] tables
+)
+
+// node is a value of the document and the line it stands in.
+type node struct {
+	typ   nodeType
+	form  form
+	line  int
+	text  string           // scalars: the decoded string or the literal as written
+	names []string         // tables: keys in the order of the file
+	table map[string]*node // tables
+	items []*node          // lists
+}
+
+func newTable(line int, f form) *node {
+	return &node{typ: tableNode, form: f, line: line, table: map[string]*node{}}
+}
+
+func (n *node) put(name string, child *node) {
+	n.names = append(n.names, name)
+	n.table[name] = child
+}
+
+func (n *node) isText() bool { return n.typ == stringNode || n.typ == variableNode }
+
+// String shows a value in a fault.
+func (n *node) String() string {
+	switch n.typ {
+	case stringNode, variableNode:
+		return quote(n.text)
+	case tableNode:
+		return "a table"
+	case listNode:
+		return "a list"
+	}
+	return n.text
+}
+
+// quote shows a text, but not pages of it.
+func quote(text string) string {
+	const most = 60
+	if utf8.RuneCountInString(text) > most {
+		return strconv.Quote(string([]rune(text)[:most])) + "…"
+	}
+	return strconv.Quote(text)
+}
+
+// tree is what the expressions of a document amount to, as they are added.
+type tree struct {
+	root    *node
+	current *node    // table of the latest header
+	prefix  []string // its name
+	// twice is told of a key or table that is set again.
+	twice func(line int, names []string, first *node)
+}
+
+func newTree(twice func(line int, names []string, first *node)) tree {
+	root := newTable(1, implied)
+	return tree{root: root, current: root, twice: twice}
+}
+
+// lines tells the line in which a node of the syntax tree begins.
+type lines func(n *unstable.Node) int
+
+// add adds one top-level expression.
+func (t *tree) add(e *unstable.Node, at lines) {
+	names, line := keyOf(e, at)
 	switch e.Kind {
 	case unstable.Table:
-		d.header(names, line)
+		t.header(names, line)
 	case unstable.ArrayTable:
-		d.doubleHeader(names, line)
+		t.doubleHeader(names, line)
 	case unstable.KeyValue:
-		d.set(d.current, names, d.prefix, d.value(e.Value(), join(d.prefix, names), base, line), line)
+		t.set(t.current, names, t.prefix, t.value(e.Value(), join(t.prefix, names...), at, line), line)
 	}
 }
 
-func (d *document) keyOf(e *unstable.Node, base int) (names []string, line int) {
+func keyOf(e *unstable.Node, at lines) (names []string, line int) {
 	for it := e.Key(); it.Next(); {
 		if len(names) == 0 {
-			line = d.lineOf(base + int(it.Node().Raw.Offset))
+			line = at(it.Node())
 		}
 		names = append(names, string(it.Node().Data))
 	}
 	return names, line
 }
 
-// header enters [names].
-func (d *document) header(names []string, line int) {
-	d.prefix = names
-	parent := d.descend(d.root, names[:len(names)-1], nil, line)
-	name := names[len(names)-1]
+// detach enters a table that belongs to nothing, for keys behind a header that
+// could not be read.
+func (t *tree) detach(line int) { t.current, t.prefix = newTable(line, implied), nil }
+
+// header enters [names]. The keys of a table that has a header already are still
+// checked.
+func (t *tree) header(names []string, line int) {
+	t.prefix = names
+	parent, name := t.parent(t.root, names, nil, line)
 	old, found := parent.table[name]
 	switch {
 	case !found:
-		d.current = newTable(line, headed)
-		parent.put(name, d.current)
-	case old.kind == tableNode && old.origin == implied:
-		old.origin, old.line = headed, line
-		d.current = old
-	case old.kind == tableNode && old.origin == headed:
-		d.twice(line, strings.Join(names, "."), old)
-		d.current = old // its keys are still checked
+		t.current = newTable(line, headed)
+		parent.put(name, t.current)
+	case old.typ == tableNode && old.form == implied:
+		old.form, old.line = headed, line
+		t.current = old
 	default:
-		d.twice(line, strings.Join(names, "."), old)
-		d.current = newTable(line, headed)
+		t.twice(line, names, old)
+		t.current = newTable(line, headed)
+		if old.typ == tableNode && old.form == headed {
+			t.current = old
+		}
 	}
 }
 
 // doubleHeader enters a new item of [[names]].
-func (d *document) doubleHeader(names []string, line int) {
-	d.prefix = names
-	parent := d.descend(d.root, names[:len(names)-1], nil, line)
-	name := names[len(names)-1]
-	d.current = newTable(line, headed)
+func (t *tree) doubleHeader(names []string, line int) {
+	t.prefix = names
+	parent, name := t.parent(t.root, names, nil, line)
+	t.current = newTable(line, headed)
 	list, found := parent.table[name]
 	switch {
 	case !found:
-		list = &node{kind: listNode, origin: doubled, line: line}
+		list = &node{typ: listNode, form: doubled, line: line}
 		parent.put(name, list)
-	case list.origin != doubled:
-		d.twice(line, strings.Join(names, "."), list)
+	case list.form != doubled:
+		t.twice(line, names, list)
 		return
 	}
-	list.items = append(list.items, d.current)
-}
-
-// descend walks from table down the names, creating what is missing. Where it
-// meets something that is no open table it records a fault and returns a
-// detached table, so that reading can go on.
-func (d *document) descend(table *node, names, prefix []string, line int) *node {
-	for i, name := range names {
-		next, found := table.table[name]
-		if !found {
-			next = newTable(line, implied)
-			table.put(name, next)
-		}
-		if next.origin == doubled {
-			next = next.items[len(next.items)-1]
-		}
-		if next.kind != tableNode || next.origin == inlined {
-			d.twice(line, strings.Join(join(prefix, names[:i+1]), "."), next)
-			return newTable(line, implied)
-		}
-		table = next
-	}
-	return table
+	list.items = append(list.items, t.current)
 }
 
 // set puts a value under a possibly dotted key of table, whose own name is prefix.
-func (d *document) set(table *node, names, prefix []string, v *node, line int) {
-	parent := d.descend(table, names[:len(names)-1], prefix, line)
-	name := names[len(names)-1]
+func (t *tree) set(table *node, names, prefix []string, v *node, line int) {
+	parent, name := t.parent(table, names, prefix, line)
 	if old, found := parent.table[name]; found {
-		d.twice(line, strings.Join(join(prefix, names), "."), old)
+		t.twice(line, join(prefix, names...), old)
 		return
 	}
 	parent.put(name, v)
 }
 
+// parent walks from table down all names but the last, creating what is missing,
+// and returns where it ends and the last name. Where it meets something that is no
+// open table it reports that and returns a table that belongs to nothing, so that
+// reading can go on.
+func (t *tree) parent(table *node, names, prefix []string, line int) (parent *node, last string) {
+	ways, last := names[:len(names)-1], names[len(names)-1]
+	for i, name := range ways {
+		next, found := table.table[name]
+		if !found {
+			next = newTable(line, implied)
+			table.put(name, next)
+		}
+		if next.form == doubled {
+			next = next.items[len(next.items)-1]
+		}
+		if next.typ != tableNode || next.form == inlined {
+			t.twice(line, join(prefix, names[:i+1]...), next)
+			return newTable(line, implied), last
+		}
+		table = next
+	}
+	return table, last
+}
+
 // join returns the name of names below prefix, sharing memory with neither.
-func join(prefix, names []string) []string { return slices.Concat(prefix, names) }
+func join(prefix []string, names ...string) []string { return slices.Concat(prefix, names) }
+
+var scalars = map[unstable.Kind]nodeType{
+	unstable.String: stringNode, unstable.Integer: integerNode, unstable.Float: floatNode, unstable.Bool: boolNode,
+}
 
 // value turns a syntax node into a tree node; name is its key. Items of a list
 // stand in lines of their own where the syntax tree knows them.
-func (d *document) value(n *unstable.Node, name []string, base, line int) *node {
-	if n.Raw.Length > 0 && n.Kind != unstable.InlineTable {
-		line = d.lineOf(base + int(n.Raw.Offset))
-	}
+func (t *tree) value(n *unstable.Node, name []string, at lines, line int) *node {
 	switch n.Kind {
 	case unstable.InlineTable:
 		table := newTable(line, implied) // open while its own dotted keys fill it
 		for it := n.Children(); it.Next(); {
-			names, at := d.keyOf(it.Node(), base)
-			d.set(table, names, name, d.value(it.Node().Value(), join(name, names), base, at), at)
+			names, line := keyOf(it.Node(), at)
+			t.set(table, names, name, t.value(it.Node().Value(), join(name, names...), at, line), line)
 		}
-		table.origin = inlined
+		table.form = inlined
 		return table
 	case unstable.Array:
-		list := &node{kind: listNode, origin: inlined, line: line}
+		list := &node{typ: listNode, form: inlined, line: line}
 		for it := n.Children(); it.Next(); {
-			list.items = append(list.items, d.value(it.Node(), name, base, line))
+			list.items = append(list.items, t.value(it.Node(), name, at, line))
 		}
 		return list
 	}
-	return &node{kind: scalarKind(n.Kind), line: line, text: string(n.Data)}
-}
-
-func scalarKind(k unstable.Kind) kind {
-	switch k {
-	case unstable.String:
-		return stringNode
-	case unstable.Integer:
-		return integerNode
-	case unstable.Float:
-		return floatNode
-	case unstable.Bool:
-		return boolNode
-	}
-	return dateNode
+	return &node{typ: scalars[n.Kind], line: at(n), text: string(n.Data)}
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"net/url"
 	"slices"
 )
@@ -16,7 +15,7 @@ func (l *loader) validate() {
 	l.validateCORS()
 	l.validateLimits()
 	for i := range l.config.Counters {
-		at := fmt.Sprintf("counter.[%d]", i)
+		at := indexed("counter", i)
 		l.require(at+".path", `such as "/visits"`)
 		l.require(at+".key", `such as "visits"`)
 	}
@@ -28,55 +27,49 @@ func (l *loader) validate() {
 
 // require reports a key that was not given.
 func (l *loader) require(key, example string) {
-	if !l.set(key) {
+	if !l.places.has(key) {
 		l.fault(key, "is missing; write it, %s", example)
 	}
 }
-
-// given tells whether a key was set to a value that was not refused.
-func (l *loader) given(key string) bool { return l.set(key) && !l.refused[key] }
 
 func (l *loader) validateServer() {
 	s := l.config.Server
 	if sameAddress(s.Listen, s.Admin) && !l.refused["server.listen"] && !l.refused["server.admin"] {
 		key, other := "server.admin", "server.listen"
-		if !l.set(key) {
+		if !l.places.has(key) {
 			key, other = other, key
 		}
-		l.fault(key, "%s is the address of %s too (%s); take another port or socket", quote(s.Admin), other, l.where(other))
+		l.fault(key, "%s is the address of %s too (%s); take another port or socket", quote(s.Admin), other, l.places.where(other))
 	}
-	for _, pair := range [][2]string{{"cert", "key"}, {"key", "cert"}, {"client_ca", "cert"}} {
-		here, other := "server.tls."+pair[0], "server.tls."+pair[1]
-		if l.filled(here) && !l.filled(other) {
-			l.fault(here, "needs %s; write both or neither", other)
+	for _, pair := range [][4]string{
+		{"server.tls.cert", s.TLS.Cert, "server.tls.key", s.TLS.Key},
+		{"server.tls.key", s.TLS.Key, "server.tls.cert", s.TLS.Cert},
+		{"server.tls.client_ca", s.TLS.ClientCA, "server.tls.cert", s.TLS.Cert},
+	} {
+		if pair[1] != "" && pair[3] == "" {
+			l.fault(pair[0], "needs %s; write both or neither", pair[2])
 		}
 	}
-	if s.ProxyProtocol && len(s.TrustedProxy) == 0 {
+	if s.ProxyProtocol && len(s.TrustedProxies) == 0 {
 		l.warnAt("server.proxy_protocol", "is on while server.trusted_proxies is empty: whoever reaches the port can claim any address")
 	}
-}
-
-// filled tells whether one of the TLS keys names a file.
-func (l *loader) filled(key string) bool {
-	t := l.config.Server.TLS
-	return map[string]string{"server.tls.cert": t.Cert, "server.tls.key": t.Key, "server.tls.client_ca": t.ClientCA}[key] != ""
 }
 
 func (l *loader) validateStores() {
 	c := l.config
 	if u, err := url.Parse(c.Redis.URL.Reveal()); err == nil && u.User != nil {
 		if _, has := u.User.Password(); has && !c.Redis.Password.Empty() {
-			l.fault("redis.password_file", "names a second password beside the one in redis.url (%s); keep one of the two", l.where("redis.url"))
+			l.fault("redis.password_file", "names a second password beside the one in redis.url (%s); keep one of the two", l.places.where("redis.url"))
 		}
 	}
 	if c.Redis.URL.Empty() && !l.refused["redis.url"] {
-		for _, key := range []string{"redis.password_file", "redis.wait_replicas"} {
-			if l.set(key) && (key != "redis.password_file" || !c.Redis.Password.Empty()) && (key != "redis.wait_replicas" || c.Redis.WaitReplicas > 0) {
+		for key, set := range map[string]bool{"redis.password_file": !c.Redis.Password.Empty(), "redis.wait_replicas": c.Redis.WaitReplicas > 0} {
+			if set {
 				l.fault(key, "needs redis.url; name a Redis there or remove this key")
 			}
 		}
 		if file := sqliteFile(c.Database.URL); file != "" && file == c.Embedded.Path {
-			l.fault("embedded.path", "is the file of database.url (%s) too; take one of its own, because the two would wait for each other's locks", l.where("database.url"))
+			l.fault("embedded.path", "is the file of database.url (%s) too; take one of its own, because the two would wait for each other's locks", l.places.where("database.url"))
 		}
 	}
 	if !l.hasDatabase() {
@@ -98,7 +91,7 @@ func (l *loader) hasDatabase() bool {
 func (l *loader) validateTokens() {
 	names, texts := map[string]string{}, map[string]string{}
 	for i, t := range l.config.Auth.Tokens {
-		at := fmt.Sprintf("auth.token.[%d]", i)
+		at := indexed("auth.token", i)
 		l.require(at+".name", `such as "deploy"`)
 		l.unique(names, at+".name", t.Name)
 		l.require(at+".scopes", `such as ["write"]`)
@@ -110,7 +103,7 @@ func (l *loader) validateTokens() {
 				l.fault(at+".scopes", "names a scope twice; remove one")
 			}
 		}
-		if !l.set(at+".token") && !l.set(at+".token_file") {
+		if !l.places.has(at+".token") && !l.places.has(at+".token_file") {
 			l.fault(at+".token", "is missing; write it, or token_file with the name of a file that holds it")
 		}
 		if other, again := texts[t.Token.Reveal()]; again && !t.Token.Empty() {
@@ -127,7 +120,7 @@ func (l *loader) unique(taken map[string]string, key, name string) {
 		return
 	}
 	if first, found := taken[name]; found {
-		l.fault(key, "%q is taken (%s); take another name", name, l.where(first))
+		l.fault(key, "%q is taken (%s); take another name", name, l.places.where(first))
 		return
 	}
 	taken[name] = key
@@ -146,10 +139,10 @@ func (l *loader) validateLimits() {
 	const most = 64
 	names := map[string]string{}
 	if n := len(l.config.Limits); n > most {
-		l.fault(fmt.Sprintf("limit.[%d]", most), "is one too many of %d limits; keep %d or fewer", n, most)
+		l.fault(indexed("limit", most), "is one too many of %d limits; keep %d or fewer", n, most)
 	}
 	for i, m := range l.config.Limits {
-		at := fmt.Sprintf("limit.[%d]", i)
+		at := indexed("limit", i)
 		l.require(at+".name", `such as "api"`)
 		l.unique(names, at+".name", m.Name)
 		l.require(at+".rate", `such as "100/s"`)
@@ -165,7 +158,7 @@ func (l *loader) validateLimits() {
 
 func (l *loader) validateBatches() {
 	for i, b := range l.config.Batches {
-		at := fmt.Sprintf("batch.[%d]", i)
+		at := indexed("batch", i)
 		l.require(at+".path", `such as "/batch_process"`)
 		l.require(at+".resource", "the name of a resource without select and origin")
 		if b.Resource == "" {
@@ -184,12 +177,12 @@ func (l *loader) validateBatches() {
 			}
 			continue
 		}
-		from := fmt.Sprintf("resource.[%d]", n)
-		if l.set(from+".select") || l.set(from+".origin") {
-			l.fault(at+".resource", "%q has a select or an origin (%s), so its records are not the batch's to write; name a resource without", b.Resource, l.where(from))
+		from := indexed("resource", n)
+		if l.places.has(from+".select") || l.places.has(from+".origin") {
+			l.fault(at+".resource", "%q has a select or an origin (%s), so its records are not the batch's to write; name a resource without", b.Resource, l.places.where(from))
 		}
 		if params := l.config.Resources[n].Path.Params(); l.given(from+".path") && len(params) != 1 {
-			l.fault(at+".resource", "%q has %d path parameters (%s), but an item has one id; name a resource with exactly one", b.Resource, len(params), l.where(from+".path"))
+			l.fault(at+".resource", "%q has %d path parameters (%s), but an item has one id; name a resource with exactly one", b.Resource, len(params), l.places.where(from+".path"))
 		}
 	}
 }

@@ -6,16 +6,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"hearth/internal/config"
+	"hearth/internal/param"
 )
 
 func TestEmptyFileIsTheDefaults(t *testing.T) {
 	got := mustLoad(t, "\ufeff# nothing\r\n")
 	want := config.Defaults()
 	want.Embedded.Path = got.Embedded.Path
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(config.Config{})); diff != "" {
+	if diff := cmp.Diff(want, got, comparing); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -122,7 +122,7 @@ func TestResourceSources(t *testing.T) {
 func TestFollowedDefaults(t *testing.T) {
 	c := mustLoad(t, "[[limit]]\nname = \"a\"\npaths = [\"/*\"]\nrate = \"7/m\"\n")
 	rate := config.Rate{Count: 7, Window: time.Minute}
-	want := []config.Limit{{Name: "a", Paths: []string{"/*"}, By: "client", Rate: rate, Burst: 7, LocalRate: rate}}
+	want := []config.Limit{{Name: "a", Paths: []param.Area{{Below: true}}, By: "client", Rate: rate, Burst: 7, LocalRate: rate}}
 	if diff := cmp.Diff(want, c.Limits); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

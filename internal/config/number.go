@@ -1,0 +1,177 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bytes is a number of bytes, written with or without a unit.
+type Bytes int64
+
+// Rate is a count per aligned window, written "100/s" or "5000/m".
+type Rate struct {
+	Count  int
+	Window time.Duration
+}
+
+// notation is how the numbers of a type are written.
+type notation[T cmp.Ordered] struct {
+	noun string
+	// types are the nodes that may hold one, besides variables.
+	types []nodeType
+	parse func(n *node) (T, bool)
+	// quoted tells that a value stands in quotes.
+	quoted bool
+	// guess is what a text that is no such number may have meant, "" for no idea.
+	guess func(text string) string
+	// example is for keys without a default.
+	example string
+}
+
+var (
+	integers  = notation[int]{noun: "integer", types: []nodeType{integerNode}, parse: parseInteger}
+	decimals  = notation[float64]{noun: "number", types: []nodeType{integerNode, floatNode}, parse: parseDecimal}
+	durations = notation[time.Duration]{noun: "duration", types: []nodeType{stringNode}, parse: parseDuration, quoted: true, guess: guessDuration, example: "1s"}
+	sizes     = notation[Bytes]{noun: "size", types: []nodeType{stringNode, integerNode}, parse: parseSize, quoted: true, guess: guessSize, example: "8MiB"}
+)
+
+// storeNumber reads a number that lies in the range of the field.
+func storeNumber[T cmp.Ordered](f field, dst *T, as notation[T], n *node, bad complain) {
+	least, most, _ := strings.Cut(f.tag.Get("range"), " ")
+	bound := func(text string) T {
+		v, ok := as.parse(&node{typ: variableNode, text: text})
+		if !ok {
+			panic("BUG: " + f.name + " has the bound " + quote(text))
+		}
+		return v
+	}
+	v, ok := as.parse(n)
+	typed := n.typ == variableNode || slices.Contains(as.types, n.typ)
+	switch {
+	case typed && ok && v >= bound(least) && v <= bound(most):
+		*dst = v
+	case f.tag.Get("default") == "auto" && n.isText() && n.text == "auto":
+		*dst = *new(T)
+	case as.quoted && typed && ok:
+		bad(n, "%s is out of range; write %q to %q", n, least, most)
+	case as.quoted:
+		bad(n, "%s is no %s; write it as %q", n, as.noun, cmp.Or(as.guess(n.text), f.example(), as.example))
+	case typed && ok:
+		bad(n, "%s is out of range; write %s to %s", n, least, most)
+	case typed:
+		bad(n, "%s is no %s; write one from %s to %s", n, as.noun, least, most)
+	default:
+		bad(n, "%s is no %s; write it as %s, without quotes", n, as.noun, cmp.Or(f.example(), least))
+	}
+}
+
+// example is the default, which is certainly a good value.
+func (f field) example() string {
+	if text := f.tag.Get("default"); text != "auto" {
+		return text
+	}
+	return ""
+}
+
+func parseInteger(n *node) (int, bool) {
+	base := 0 // as TOML writes it: 0x10, 1_000
+	if n.typ == variableNode {
+		base = 10 // base 0 would read 010 as eight
+	}
+	i, err := strconv.ParseInt(n.text, base, 0)
+	return int(i), err == nil
+}
+
+func parseDecimal(n *node) (float64, bool) {
+	f, err := strconv.ParseFloat(strings.ReplaceAll(n.text, "_", ""), 64)
+	return f, err == nil && !math.IsNaN(f)
+}
+
+func parseDuration(n *node) (time.Duration, bool) {
+	d, err := time.ParseDuration(n.text)
+	return d, err == nil
+}
+
+// bytesIn are the units a size may have.
+var bytesIn = map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+// parseSize reads 4096, "8MiB" or "512 KiB".
+func parseSize(n *node) (Bytes, bool) {
+	if n.typ == integerNode {
+		i, err := strconv.ParseInt(n.text, 0, 64)
+		return Bytes(i), err == nil
+	}
+	count, unit, ok := sizeWords.parts(n.text)
+	i, err := strconv.ParseInt(count, 10, 64)
+	per := bytesIn[unit]
+	if !ok || err != nil || per == 0 || i > math.MaxInt64/per {
+		return 0, false
+	}
+	return Bytes(i * per), true
+}
+
+// words is a count and a unit, however they are put together.
+type words struct{ *regexp.Regexp }
+
+var (
+	durationWords = words{regexp.MustCompile(`^\s*(\d{1,6})\s*([A-Za-z]*)\s*$`)}
+	sizeWords     = words{regexp.MustCompile(`^\s*(\d{1,15})\s*([A-Za-z]*)\s*$`)}
+	rateWords     = words{regexp.MustCompile(`^\s*(\d{1,9})\s*(?:/|per)?\s*([A-Za-z]*)\s*$`)}
+)
+
+func (w words) parts(text string) (count, unit string, ok bool) {
+	if m := w.FindStringSubmatch(text); m != nil {
+		return m[1], m[2], true
+	}
+	return "", "", false
+}
+
+// guessDuration turns "5 minutes" into "5m".
+func guessDuration(text string) string {
+	count, unit, ok := durationWords.parts(text)
+	unit = strings.ToLower(unit)
+	switch {
+	case !ok:
+		return ""
+	case unit == "ms", strings.HasPrefix(unit, "milli"):
+		return count + "ms"
+	case unit == "":
+		return count + "s"
+	case strings.HasPrefix(unit, "d"):
+		days, _ := strconv.Atoi(count)
+		return fmt.Sprintf("%dh", days*24)
+	case windows[unit[:1]] > 0 && !strings.HasPrefix(unit, "mo"):
+		return count + unit[:1]
+	}
+	return ""
+}
+
+// guessSize turns "8MB" into "8MiB".
+func guessSize(text string) string {
+	count, unit, _ := sizeWords.parts(text)
+	if unit == "" {
+		return ""
+	}
+	if meant := nearest(unit, []string{"KiB", "MiB", "GiB"}); meant != "" {
+		return count + meant
+	}
+	return ""
+}
+
+// guessRate turns "100 per second" into "100/s".
+func guessRate(text string) string {
+	count, unit, ok := rateWords.parts(text)
+	switch unit = strings.ToLower(unit); {
+	case !ok:
+		return ""
+	case unit != "" && windows[unit[:1]] > 0:
+		return count + "/" + unit[:1]
+	}
+	return count + "/s"
+}
