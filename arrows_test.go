@@ -3,7 +3,6 @@ package main
 import (
 	"go/ast"
 	"go/parser"
-	"go/scanner"
 	"go/token"
 	"io/fs"
 	"os"
@@ -12,105 +11,112 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
-// The layout of docs/architecture.md as a test: which package may know which.
-// Reading order is request order, so arrows point from the edge to the record.
+// The layout of docs/architecture.md as a test: which package may know which, and
+// how large, and called what, things may be.
 
 const module = "hearth"
 
-// arrows says which of our packages each package may import, by directory ("." is
-// the module's root). A package that is not listed fails the test: its place in
-// the layout is to be decided, not found out. Packages below bench/ count as bench,
-// those below proof/ as proof.
-var arrows = map[string][]string{
-	".":                {"internal/command"},
-	"internal/command": {"internal/app", "internal/config"},
-	"internal/app": {
-		"cache", "cache/embedded", "cache/memory", "cache/redis", "handlers", "internal/admin", "internal/auth", "internal/config", "internal/journal", "internal/limit",
-		"internal/listen", "internal/listen/systemd", "internal/metrics", "internal/openapi", "internal/param", "internal/room", "internal/source",
-	},
-	"handlers":                {"cache", "internal/auth", "internal/framing", "internal/jsonvalue", "internal/limit", "internal/metrics", "internal/openapi", "internal/param", "internal/room", "internal/source"},
-	"cache":                   {"cache/gate", "cache/memory", "cache/shared", "internal/room", "internal/source"},
-	"cache/gate":              {"cache/memory", "cache/shared", "internal/source"},
-	"cache/memory":            {"internal/room"},
-	"cache/shared":            {"internal/jsonvalue"},
-	"cache/redis":             {"cache/memory", "cache/shared"},
-	"cache/embedded":          {"cache/memory", "cache/shared", "internal/private"},
-	"cache/protocol":          {},
-	"internal/admin":          {"internal/auth", "internal/framing", "internal/metrics"},
-	"internal/auth":           {},
-	"internal/config":         {"internal/param"},
-	"internal/framing":        {},
-	"internal/journal":        {},
-	"internal/jsonvalue":      {},
-	"internal/limit":          {"internal/metrics", "internal/room"},
-	"internal/listen":         {},
-	"internal/listen/systemd": {"internal/listen"},
-	"internal/metrics":        {},
-	"internal/openapi":        {"internal/param"},
-	"internal/param":          {},
-	"internal/private":        {},
-	"internal/room":           {},
-	"internal/source":         {"internal/jsonvalue", "internal/param", "internal/private"},
-	"internal/testkit":        {},
-	"internal/testkit/launch": {"internal/command", "internal/testkit"},
-	"bench":                   {"bench/load", "bench/report", "internal/testkit"},
-	"proof":                   {"bench/load", "bench/report", "proof/history", "internal/testkit"},
-}
+// arrows says which of our packages each package may import. It reads in the order
+// of a request, so arrows point from the edge to the record. A line that begins with
+// a blank goes on with the one above; "x/..." is x and all below. A package that is
+// not here fails the test: its place in the layout is to be decided, not found out.
+const arrows = `
+.                        internal/command
+internal/command         internal/app internal/config
+internal/app             internal/admin internal/auth internal/config internal/journal internal/listen
+                         internal/listen/systemd internal/metrics internal/openapi internal/param internal/room internal/source
+                         handlers internal/limit cache cache/memory cache/redis cache/embedded
 
-// keeper says where an import that is not ours may be named, because all that
-// depends on it should be found in one place.
-type keeper struct {
-	imports []string // this path and all below it
-	files   []string // patterns of files, as in path.Match, that may name it
+internal/config          internal/param
+internal/listen
+internal/listen/systemd  internal/listen
+internal/journal
+internal/admin           internal/auth internal/framing internal/metrics
+
+handlers                 internal/auth internal/framing internal/jsonvalue internal/limit internal/metrics internal/openapi
+                         internal/param internal/room cache internal/source
+internal/auth
+internal/framing
+internal/limit           internal/metrics internal/room
+internal/openapi         internal/param
+
+cache                    cache/gate cache/memory cache/shared internal/room internal/source
+cache/gate               cache/memory cache/shared internal/source
+cache/memory             internal/room
+cache/redis              cache/memory cache/shared
+cache/embedded           cache/memory cache/shared internal/private
+cache/shared             internal/jsonvalue
+cache/protocol
+
+internal/source          internal/jsonvalue internal/param internal/private
+
+internal/param
+internal/jsonvalue
+internal/metrics
+internal/private
+internal/room
+
+internal/testkit
+internal/testkit/launch  internal/command internal/testkit
+bench/...                bench/... internal/testkit/...
+proof/...                proof/... bench/... internal/testkit/...
+`
+
+// place says where an import may be named, because all that depends on it should be
+// found in one place.
+type place struct {
+	imports []string // import paths, and all below them
+	in      []string // directories, "x/..." for x and all below, or patterns of files
 	because string
 }
 
-var keepers = []keeper{
+var places = []place{
 	{
 		imports: []string{"github.com/valyala/fasthttp"},
-		files: []string{
-			"*.go", "handlers/*.go", "internal/app/*.go", "internal/listen/*.go", "internal/admin/*.go",
-			"internal/testkit/*.go", "internal/testkit/launch/*.go", "internal/source/http*.go", "internal/source/origin*.go", "bench/*/*.go", "proof/*/*.go",
+		in: []string{
+			"handlers", "internal/app", "internal/listen", "internal/admin", "internal/source/http*.go", "internal/source/origin*.go",
+			"internal/testkit/...", "bench/...", "proof/...",
 		},
 		because: "the rest does not know that it is asked by HTTP",
 	},
 	{
 		imports: []string{"github.com/fasthttp/router"},
-		files:   []string{"handlers/*.go"},
+		in:      []string{"handlers"},
 		because: "routes are registered where they are served",
 	},
 	{
 		imports: []string{"github.com/redis/rueidis"},
-		files:   []string{"cache/redis/*.go"},
+		in:      []string{"cache/redis"},
 		because: "the protocol of the tiers is ours, its transport can be exchanged",
 	},
 	{
 		imports: []string{"database/sql", "modernc.org/sqlite", "github.com/jackc/pgx", "github.com/go-sql-driver/mysql"},
-		files:   []string{"internal/source/*.go", "cache/embedded/*.go"},
+		in:      []string{"internal/source/...", "cache/embedded"},
 		because: "SQL is spoken to systems of record, and to the embedded tier's file",
 	},
 	{
 		imports: []string{"net/http"},
-		files:   []string{"internal/admin/*.go", "internal/config/*.go", "internal/testkit/*.go", "internal/testkit/launch/*.go", "bench/*/*.go", "proof/*/*.go"},
+		in:      []string{"internal/admin", "internal/config", "internal/testkit/...", "bench/...", "proof/..."},
 		because: "one HTTP server in the binary is enough; the profiler is written for net/http, and methods have their names there",
 	},
 	{
 		imports: []string{"github.com/prometheus"},
-		files:   []string{"internal/metrics/*.go"},
+		in:      []string{"internal/metrics"},
 		because: "what counts knows one package for it, whatever that stands on",
 	},
 	{
 		imports: []string{"testing", "github.com/chromedp", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "go.uber.org/goleak"},
-		files:   []string{"internal/testkit/*.go", "internal/testkit/launch/*.go"},
+		in:      []string{"internal/testkit/..."},
 		because: "what is for tests stays out of the binary",
 	},
 	{
-		imports: []string{module + "/internal/testkit", module + "/cache/protocol"},
-		files:   []string{"internal/testkit/launch/*.go", "bench/*/*.go", "proof/*/*.go"},
-		because: "they are for tests, proofs and benches",
+		imports: []string{module + "/internal/testkit", module + "/cache/protocol", module + "/bench", module + "/proof", module + "/test"},
+		in:      []string{"internal/testkit/...", "bench/...", "proof/..."},
+		because: "the program does not know how it is tested and measured",
 	},
 }
 
@@ -120,9 +126,12 @@ type goFile struct {
 	dir  string
 	name string
 	test bool
-	ast  *ast.File // up to the imports, with comments
+	set  *token.FileSet
+	ast  *ast.File // with comments
 	text []byte
 }
+
+func (f goFile) line(pos token.Pos) int { return f.set.Position(pos).Line }
 
 // imports returns the paths that the file imports.
 func (f goFile) imports() []string {
@@ -136,11 +145,18 @@ func (f goFile) imports() []string {
 	return all
 }
 
-// goFiles parses all Go files of the module.
+// goFiles returns all Go files of the module, parsed.
 func goFiles(t *testing.T) []goFile {
 	t.Helper()
-	var all []goFile
-	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+	all, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+var parsed = sync.OnceValues(func() (all []goFile, err error) {
+	err = filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -155,72 +171,88 @@ func goFiles(t *testing.T) []goFile {
 		if err != nil {
 			return err
 		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), p, text, parser.ImportsOnly|parser.ParseComments)
-		if err != nil {
-			return err
-		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, p, text, parser.SkipObjectResolution|parser.ParseComments)
 		p = filepath.ToSlash(p)
-		all = append(all, goFile{
-			path: p, dir: path.Dir(p), name: name, test: strings.HasSuffix(name, "_test.go"), ast: parsed, text: text,
-		})
-		return nil
+		all = append(all, goFile{path: p, dir: path.Dir(p), name: name, test: strings.HasSuffix(name, "_test.go"), set: set, ast: file, text: text})
+		return err
 	})
-	if err != nil {
-		t.Fatal(err)
+	return all, err
+})
+
+// matches reports whether a directory is the one, or below the one, that a pattern names.
+func matches(pattern, dir string) bool {
+	above, all := strings.CutSuffix(pattern, "/...")
+	return dir == above || all && strings.HasPrefix(dir, above+"/")
+}
+
+// row is a line of arrows.
+type row struct {
+	dir   string // or a pattern, as those that it may import
+	knows []string
+}
+
+func rows() (all []row) {
+	for line := range strings.Lines(arrows) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 0:
+		case line[0] == ' ':
+			last := &all[len(all)-1]
+			last.knows = append(last.knows, fields...)
+		default:
+			all = append(all, row{fields[0], fields[1:]})
+		}
 	}
 	return all
 }
 
 func TestArrows(t *testing.T) {
+	table, used := rows(), map[string]bool{}
 	for _, f := range goFiles(t) {
 		if f.test {
 			continue
 		}
-		dir := f.dir
-		if top, _, _ := strings.Cut(dir, "/"); top == "bench" || top == "proof" {
-			dir = top
-		}
-		allowed, ok := arrows[dir]
-		if !ok {
-			t.Errorf("%s: the package %q has no place in the layout; give it one in arrows", f.path, dir)
+		i := slices.IndexFunc(table, func(r row) bool { return matches(r.dir, f.dir) })
+		if i < 0 {
+			t.Errorf("%s: the package %q has no place in the layout; give it one in arrows", f.path, f.dir)
 			continue
 		}
+		used[table[i].dir] = true
 		for _, imported := range f.imports() {
 			ours, ok := strings.CutPrefix(imported, module+"/")
-			if ok && !slices.Contains(allowed, ours) {
-				t.Errorf("%s: imports %q; of ours, %q may import only %q", f.path, ours, dir, allowed)
+			if ok && !slices.ContainsFunc(table[i].knows, func(p string) bool { return matches(p, ours) }) {
+				t.Errorf("%s: imports %q; of ours, %q may import only %q", f.path, ours, f.dir, table[i].knows)
 			}
+		}
+	}
+	for _, r := range table {
+		if !used[r.dir] {
+			t.Errorf("arrows has %q, which is gone", r.dir)
 		}
 	}
 }
 
 func TestImportsHaveTheirPlace(t *testing.T) {
-	files := goFiles(t)
-	for _, k := range keepers {
-		for _, f := range files {
-			i := slices.IndexFunc(f.imports(), k.keeps)
-			if f.test || i < 0 {
-				continue
-			}
-			if !k.allows(f.path) {
-				t.Errorf("%s: imports %q; only %q may: %s", f.path, f.imports()[i], k.files, k.because)
+	for _, f := range goFiles(t) {
+		for _, p := range places {
+			if i := slices.IndexFunc(f.imports(), p.has); !f.test && i >= 0 && !p.allows(f) {
+				t.Errorf("%s: imports %q; only %q may: %s", f.path, f.imports()[i], p.in, p.because)
 			}
 		}
 	}
 }
 
-// keeps reports whether an import path is one of the keeper's.
-func (k keeper) keeps(imported string) bool {
-	return slices.ContainsFunc(k.imports, func(p string) bool {
-		return imported == p || strings.HasPrefix(imported, p+"/")
-	})
+// has reports whether an import path is one of the place's.
+func (p place) has(imported string) bool {
+	return slices.ContainsFunc(p.imports, func(one string) bool { return matches(one+"/...", imported) })
 }
 
-// allows reports whether a file may import what is kept.
-func (k keeper) allows(file string) bool {
-	return slices.ContainsFunc(k.files, func(pattern string) bool {
-		ok, _ := path.Match(pattern, file)
-		return ok
+// allows reports whether a file may name them.
+func (p place) allows(f goFile) bool {
+	return slices.ContainsFunc(p.in, func(pattern string) bool {
+		file, _ := path.Match(pattern, f.path)
+		return file || matches(pattern, f.dir)
 	})
 }
 
@@ -229,10 +261,10 @@ func (k keeper) allows(file string) bool {
 func TestHandlersUseTheTypesOfSourceOnly(t *testing.T) {
 	functions := map[string]bool{}
 	for _, f := range goFiles(t) {
-		if f.dir != "internal/source" || f.test {
+		if !matches("internal/source/...", f.dir) || f.test {
 			continue
 		}
-		for _, decl := range parseAll(t, f).Decls {
+		for _, decl := range f.ast.Decls {
 			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil {
 				functions[fn.Name.Name] = true
 			}
@@ -242,7 +274,7 @@ func TestHandlersUseTheTypesOfSourceOnly(t *testing.T) {
 		if f.dir != "handlers" || f.test || !slices.Contains(f.imports(), module+"/internal/source") {
 			continue
 		}
-		ast.Inspect(parseAll(t, f), func(n ast.Node) bool {
+		ast.Inspect(f.ast, func(n ast.Node) bool {
 			sel, ok := n.(*ast.SelectorExpr)
 			if !ok {
 				return true
@@ -255,50 +287,34 @@ func TestHandlersUseTheTypesOfSourceOnly(t *testing.T) {
 	}
 }
 
-func parseAll(t *testing.T, f goFile) *ast.File {
-	t.Helper()
-	parsed, err := parser.ParseFile(token.NewFileSet(), f.path, f.text, parser.SkipObjectResolution)
-	if err != nil {
-		t.Fatal(err)
+func TestRootFiles(t *testing.T) {
+	found, err := filepath.Glob("*.go")
+	if want := []string{"arrows_test.go", "bench_test.go", "main.go", "main_test.go"}; err != nil || !slices.Equal(found, want) {
+		t.Errorf("the root has %q, want %q: tests of the whole program belong into test/, the program into internal/command", found, want)
 	}
-	return parsed
 }
 
 func TestFilesAreShort(t *testing.T) {
-	const most, mostOfATest, mostOfMain = 450, 700, 60
+	const most, mostOfATest, mostOfMain, mostOfAFunction = 430, 460, 60, 60
 	for _, f := range goFiles(t) {
-		lines, limit := strings.Count(string(f.text), "\n"), most
-		if f.test {
+		limit := most
+		switch {
+		case f.test:
 			limit = mostOfATest
+		case f.path == "main.go":
+			limit = mostOfMain
 		}
-		if lines > limit {
+		if lines := strings.Count(string(f.text), "\n"); lines > limit {
 			t.Errorf("%s: has %d lines, at most %d are allowed; split it by what its parts are", f.path, lines, limit)
 		}
-		if f.path == "main.go" {
-			if lines > mostOfMain {
-				t.Errorf("main.go: has %d lines, at most %d are allowed; verbs belong into internal/command, wiring into internal/app", lines, mostOfMain)
+		for _, decl := range f.ast.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || f.test {
+				continue
 			}
-		}
-	}
-}
-
-// linesOfCode counts the lines that hold more than blanks and comments.
-func linesOfCode(text []byte) int {
-	fset := token.NewFileSet()
-	file := fset.AddFile("", -1, len(text))
-	var s scanner.Scanner
-	s.Init(file, text, nil, 0)
-	lines := map[int]bool{}
-	for {
-		pos, tok, literal := s.Scan()
-		if tok == token.EOF {
-			return len(lines)
-		}
-		if tok == token.SEMICOLON && literal == "\n" {
-			continue // set by the scanner
-		}
-		for i := range 1 + strings.Count(literal, "\n") {
-			lines[file.Line(pos)+i] = true
+			if n := f.line(fn.End()) - f.line(fn.Pos()) + 1; n > mostOfAFunction {
+				t.Errorf("%s: %s has %d lines, at most %d are allowed", f.path, fn.Name.Name, n, mostOfAFunction)
+			}
 		}
 	}
 }
@@ -343,21 +359,23 @@ func TestPackagesSayWhatTheyAreFor(t *testing.T) {
 
 // TestRulesNotice shows that the rules above can fail.
 func TestRulesNotice(t *testing.T) {
-	code := "// Package main …\npackage main\n\n/* a\nb */\nvar s = `1\n2` // x\n\nfunc f() {\n}\n"
-	if got := linesOfCode([]byte(code)); got != 5 {
-		t.Errorf("lines of code = %d, want 5", got)
-	}
-	rueidis := keepers[slices.IndexFunc(keepers, func(k keeper) bool { return k.keeps("github.com/redis/rueidis") })]
-	f := func(imported string, want bool) {
-		t.Helper()
-		if got := rueidis.keeps(imported); got != want {
-			t.Errorf("keeps(%q) = %v, want %v", imported, got, want)
+	rueidis := places[slices.IndexFunc(places, func(p place) bool { return p.has("github.com/redis/rueidis") })]
+	for imported, want := range map[string]bool{
+		"github.com/redis/rueidis": true, "github.com/redis/rueidis/rueidislock": true, "github.com/redis/rueidisother": false,
+	} {
+		if got := rueidis.has(imported); got != want {
+			t.Errorf("has(%q) = %v, want %v", imported, got, want)
 		}
 	}
-	f("github.com/redis/rueidis", true)
-	f("github.com/redis/rueidis/rueidislock", true)
-	f("github.com/redis/rueidisother", false)
-	if !rueidis.allows("cache/redis/tier.go") || rueidis.allows("cache/read.go") || rueidis.allows("cache/redis/deeper/tier.go") {
-		t.Error("rueidis is not kept in the files of cache/redis")
+	for dir, want := range map[string]bool{"cache/redis": true, "cache": false, "handlers": false, "cache/redis/deeper": false} {
+		if got := rueidis.allows(goFile{dir: dir, path: dir + "/a.go"}); got != want {
+			t.Errorf("rueidis in %s: %v, want %v", dir, got, want)
+		}
+	}
+	if !matches("bench/...", "bench/compare") || matches("bench/...", "benches") || matches("bench", "bench/compare") {
+		t.Error("patterns of directories do not match what is below them")
+	}
+	if all := rows(); len(all) < 20 || !slices.Contains(all[2].knows, "cache/embedded") {
+		t.Errorf("the table is read as %q", all)
 	}
 }
