@@ -8,24 +8,24 @@ import (
 	"sync/atomic"
 )
 
-// tallies combine what callers in this process want of counters. Of one key at
-// most one INCRBY and one GET are on their way at a time. Who comes meanwhile
-// gathers for the next one, which carries all who have gathered when it is sent:
-// as many round trips as the shared tier has time for, however many callers.
+// counters combine what callers in this process want of counters. For one key at most
+// one INCRBY and one GET are on their way at a time. Callers that come meanwhile form
+// the next round, which carries all of them when it is sent. So there are as many round
+// trips as the shared tier has time for, however many callers there are.
 //
-// Nobody joins a command that is on its way. So a count is never older than the
-// call that asked for it, and whoever has counted finds himself in it.
+// No caller joins a command that is on its way. So a count is never older than the call
+// that asked for it, and an increment is in every count that is read after it.
 type counters struct {
 	sync.Mutex
-	rounds  map[counterKey]*round // has the key while somebody runs it; nil: nobody gathers
+	rounds  map[counterKey]*round // has the key while a command is on its way; nil: no caller waits for the next
 	closed  bool
 	runners sync.WaitGroup
 
 	waiting atomic.Int64 // callers, for the numbers
 }
 
-// tallyKey names what is asked. Counting and reading wait for each other
-// nowhere: a read that is sent after an increment was acknowledged sees it.
+// counterKey names what is asked. Increments and reads do not wait for each other: a
+// read that is sent after an increment was acknowledged sees it.
 type counterKey struct {
 	key string
 	add bool
@@ -40,10 +40,9 @@ type round struct {
 	err     error
 }
 
-// Increment adds one to the number at key and returns what it was for this
-// caller: of callers who are counted together each gets a number of his own. An
-// error, also that of a caller out of time, leaves open whether it has counted;
-// it is never repeated.
+// Increment adds one to the number at key and returns what the number was for this
+// caller: callers that are counted together get a number each. An error, also that of a
+// caller out of time, leaves open whether it has counted; it is never repeated.
 func (c *Cache) Increment(ctx context.Context, key string) (int64, error) {
 	return c.takePart(ctx, counterKey{key, true})
 }
@@ -54,9 +53,9 @@ func (c *Cache) Count(ctx context.Context, key string) (int64, error) {
 	return c.takePart(ctx, counterKey{key, false})
 }
 
-// tally takes part in the next command of its kind.
+// takePart takes part in the next command for k.
 func (c *Cache) takePart(ctx context.Context, k counterKey) (int64, error) {
-	if err := ctx.Err(); err != nil { // it would count for an answer that nobody gets
+	if err := ctx.Err(); err != nil { // it would count without an answer
 		return 0, fmt.Errorf("%w: counting: %w", ErrTimeout, err)
 	}
 	r, place := c.joinRound(k)
@@ -79,10 +78,10 @@ func (c *Cache) takePart(ctx context.Context, k counterKey) (int64, error) {
 	return r.last, nil
 }
 
-// gather joins the round that forms, as the place-th of its callers, or begins
-// one. If nothing of the kind is on its way, it is sent at once, by a goroutine of
-// its own: a command that carries many must not end with one caller's deadline.
-// The round is nil once the cache is being closed.
+// joinRound joins the round that forms, as the place-th of its callers, or begins one.
+// If no command for k is on its way, it is sent at once, by a goroutine of its own: a
+// command that carries many must not end with one caller's deadline. The round is nil
+// once the cache is being closed.
 func (c *Cache) joinRound(k counterKey) (r *round, place int64) {
 	t := &c.counters
 	t.Lock()
@@ -96,14 +95,14 @@ func (c *Cache) joinRound(k counterKey) (r *round, place int64) {
 		t.rounds[k] = r
 	}
 	if !running {
-		t.runners.Go(func() { c.runTally(k) })
+		t.runners.Go(func() { c.runRounds(k) })
 	}
 	r.callers++
 	return r, r.callers
 }
 
-// runTally sends round after round until nobody gathers any more.
-func (c *Cache) runTally(k counterKey) {
+// runRounds sends round after round until no caller is waiting for the next one.
+func (c *Cache) runRounds(k counterKey) {
 	for r := c.counters.seal(k); r != nil; r = c.counters.seal(k) {
 		r.last, r.err = c.sendTally(k, r.callers)
 		close(r.done)
@@ -111,7 +110,7 @@ func (c *Cache) runTally(k counterKey) {
 }
 
 // seal ends the gathering of k's round, which is then to be sent. nil means that
-// there is none, and that the next caller has to see to it himself.
+// there is none, and that the next caller has to send its own.
 func (t *counters) seal(k counterKey) *round {
 	t.Lock()
 	defer t.Unlock()

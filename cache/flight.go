@@ -8,10 +8,21 @@ import (
 	"hearth/cache/shared"
 )
 
-// flight is one tracked read of one key, from the decision to read until its
-// answer is stored. At most one per key is joinable at a time.
+// flight is one tracked read of one key, from the decision to read until its answer is
+// stored. The reader that makes it leads it, others join it. At most one per key may be
+// joined at a time.
 //
-// Fields but done and result are guarded by the key's flightShard.
+//	made ──Bind──► sent ──Arrived──► replied ──finish──► stored
+//	  │              │                  │
+//	  │              │                  └─ Invalidated, Flushed, Closed: not stored
+//	  └──────────────┴─ Changed, Abandoned: poisoned, for good: delivered to those that
+//	                    have joined, but not stored, and not joined any more
+//
+// An invalidation that is reported before the reply is older than the reply, by the
+// order of the wire; one that is reported after it is newer. That is why Invalidated
+// looks at replied.
+//
+// The fields but done and result are guarded by the lock of the key's flightShard.
 type flight struct {
 	key string
 	res *Resource
@@ -27,7 +38,7 @@ type flight struct {
 	result result
 }
 
-// result is what one read of a key found.
+// result is what one read of a key has found.
 type result struct {
 	shared.Content
 	entry   *Entry // the finished record when kind is kindValue or kindNull
@@ -65,6 +76,7 @@ func NewFlights(s *memory.Store) *Flights {
 	return f
 }
 
+// flightShard has what is under way for some of the keys.
 type flightShard struct {
 	mu       sync.Mutex
 	flights  map[string]*flight
@@ -77,11 +89,10 @@ func (s *Flights) shard(key string) *flightShard {
 	return &s.shards[memory.HashKey(key)%flightShards]
 }
 
-// join returns the flight a reader of key may wait for, or a new one that the
-// reader must lead. plain means that a read of the key which an own write has
-// poisoned, or whose reader gave up, is still on the wire: a second tracked
-// read could not be told from it, so the caller reads untracked and stores
-// nothing.
+// join returns the flight that a reader of key may wait for, or a new one that the
+// reader must lead. plain means that a poisoned read of the key is still on the wire.
+// rueidis could not tell the reply to a second tracked read from the late one of the
+// first, so the caller reads untracked and stores nothing.
 func (s *Flights) join(r *Resource, key string) (f *flight, lead, plain bool) {
 	sh := s.shard(key)
 	sh.mu.Lock()
@@ -90,7 +101,7 @@ func (s *Flights) join(r *Resource, key string) (f *flight, lead, plain bool) {
 	switch {
 	case f == nil:
 	case f.owner != nil && (f.owner.Ended() || f.replied && f.owner.Epoch() != f.epoch):
-		// The link broke: nobody told this read of changes since. Or all was
+		// The link broke: changes since then were not reported. Or all was
 		// flushed since its reply.
 	case f.poisoned || f.res != r:
 		return nil, false, true
@@ -130,8 +141,8 @@ func (f *flight) wait(ctx context.Context) result {
 	}
 }
 
-// Bind notes that key's read is about to be queued on o. A read that nobody
-// leads, or that is bound already, stays unbound, and its reply is ignored.
+// Bind notes that the read of key is about to be sent on o. Without a flight, or when
+// the flight is bound already, nothing is noted, and the reply will be ignored.
 func (s *Flights) Bind(o *memory.Owner, key string, sent int64) {
 	sh := s.shard(key)
 	sh.mu.Lock()
@@ -141,7 +152,7 @@ func (s *Flights) Bind(o *memory.Owner, key string, sent int64) {
 	}
 }
 
-// boundTo returns the connection a flight went out on and when.
+// boundTo returns the connection that a flight went out on, and when; nil if it did not.
 func (s *Flights) boundTo(f *flight) (*memory.Owner, int64) {
 	sh := s.shard(f.key)
 	sh.mu.Lock()
@@ -274,7 +285,7 @@ func (s *Flights) Invalidated(o *memory.Owner, key string) {
 
 // Changed applies a write made through this process: the copy is dropped, and
 // what is being read or loaded is delivered to those who wait for it already,
-// but neither stored nor joined by anybody who comes later. It is called
+// but neither stored nor joined by readers that come later. It is called
 // after the shared tier's reply to the write and before the write's answer.
 func (s *Flights) Changed(key string) {
 	sh := s.shard(key)
@@ -295,7 +306,7 @@ func (s *Flights) Changed(key string) {
 	sh.fire(key)
 }
 
-// Wake tells those who wait for key to look again.
+// Wake tells the readers that wait for key to look again.
 func (s *Flights) Wake(key string) {
 	sh := s.shard(key)
 	sh.mu.Lock()
@@ -310,7 +321,7 @@ func (s *Flights) Flushed(o *memory.Owner) {
 	s.wakeAll()
 }
 
-// wakeAll tells everybody who waits for any key to look again.
+// wakeAll tells all readers that wait for any key to look again.
 func (s *Flights) wakeAll() {
 	for i := range s.shards {
 		sh := &s.shards[i]
@@ -322,7 +333,8 @@ func (s *Flights) wakeAll() {
 	}
 }
 
-// watch wakes everybody who waits for a change of one key.
+// watch wakes all readers that wait for a change of one key. It fires once: a reader
+// that reads the key again gets the next one.
 type watch struct {
 	fired   chan struct{}
 	waiting int
@@ -344,6 +356,7 @@ func (sh *flightShard) watch(key string) *watch {
 	return w
 }
 
+// fire wakes the readers that wait for key. The shard is locked.
 func (sh *flightShard) fire(key string) {
 	if w := sh.watches[key]; w != nil {
 		delete(sh.watches, key)
@@ -351,7 +364,8 @@ func (sh *flightShard) fire(key string) {
 	}
 }
 
-// watching and unwatch count who waits on w; without anybody it is forgotten.
+// watching and unwatch count the readers that wait on w; without any it is forgotten,
+// or a key that nobody writes would keep its watch for good.
 func (s *Flights) watching(key string, w *watch) {
 	sh := s.shard(key)
 	sh.mu.Lock()

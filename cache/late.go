@@ -23,6 +23,7 @@ type lateRead struct {
 	since int64 // clock time at which its reader gave up
 }
 
+// add notes a read that was given up.
 func (l *lateReads) add(o *memory.Owner, r lateRead) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -33,8 +34,9 @@ func (l *lateReads) add(o *memory.Owner, r lateRead) {
 	l.count.Add(1)
 }
 
-// take removes the reads on o that were given up before a clock time, and
-// returns them.
+// take removes the reads on o that were given up before a clock time, and returns
+// them. Reads are added in the order of their times, but for races of a moment, and
+// such a one is taken by the next call.
 func (l *lateReads) take(o *memory.Owner, before int64) []lateRead {
 	if l.count.Load() == 0 {
 		return nil
@@ -55,9 +57,9 @@ func (l *lateReads) take(o *memory.Owner, before int64) []lateRead {
 	return all[:n]
 }
 
-// stamp records that a command sent at sent was answered in order on o. What
-// was abandoned before that command was sent has been answered too, or was
-// never sent: it no longer blocks its key.
+// stamp records that a command sent at sent was answered in order on o. A read that
+// was given up before that command was sent has been answered too, or was never sent:
+// it no longer blocks its key.
 func (s *Flights) stamp(o *memory.Owner, sent int64) {
 	s.Verify(o, sent)
 	s.forgetLate(o, sent)
@@ -68,9 +70,10 @@ func (s *Flights) stamp(o *memory.Owner, sent int64) {
 func (s *Flights) Closed(o *memory.Owner) {
 	o.End()
 	s.forgetLate(o, memory.Never)
-	s.wakeAll() // nobody will tell those who wait for what this connection was to report
+	s.wakeAll() // what they wait for, this connection will not report any more
 }
 
+// forgetLate frees the keys of reads on o that were given up before a clock time.
 func (s *Flights) forgetLate(o *memory.Owner, before int64) {
 	for _, r := range s.late.take(o, before) {
 		s.forget(r.f)

@@ -15,7 +15,8 @@ import (
 	"hearth/internal/source"
 )
 
-// load is one load under a lease that others in this process may wait for.
+// load is one load that other readers in this process may wait for: under a lease,
+// or past the tiers (pass.go). answer and err are set before done is closed.
 type load struct {
 	key    string
 	res    *Resource
@@ -24,8 +25,9 @@ type load struct {
 	err    error
 }
 
-// result tells what came of a load to one who has waited for it. again means
-// that it ended without an answer, or only its own reader was out of time.
+// result is what the load has brought to a reader that has waited for it. again
+// tells the reader to start over: the load ended without an answer, or the reader
+// that led it ran out of its own time, which says nothing about the record.
 func (l *load) result(ctx context.Context) (a Answer, again bool, err error) {
 	if l.answer.Entry == nil && (l.err == nil || errors.Is(l.err, ErrTimeout) && ctx.Err() == nil) {
 		return Answer{}, true, nil
@@ -45,8 +47,8 @@ func (s *Flights) loadOf(r *Resource, key, token string) *load {
 	return nil
 }
 
-// announce makes the load joinable; own writes to its key end that (see
-// changed), and so does its own end.
+// announce makes the load joinable. Writes of this process to its key end that
+// (see Changed), and so does the end of the load.
 func (s *Flights) announce(token string, l *load) {
 	sh := s.shard(l.key)
 	sh.mu.Lock()
@@ -57,6 +59,7 @@ func (s *Flights) announce(token string, l *load) {
 	sh.loads[token] = l
 }
 
+// conclude ends a load, with its answer or with why there is none.
 func (s *Flights) conclude(token string, l *load, a Answer, err error) {
 	sh := s.shard(l.key)
 	sh.mu.Lock()
@@ -66,12 +69,12 @@ func (s *Flights) conclude(token string, l *load, a Answer, err error) {
 	close(l.done)
 }
 
-// attempt is one try, in this process, at the lease of a key. Without it a
-// thousand readers of one cold key would each ask Redis for the lease that one
-// of them gets. It lasts until the lease is somebody's; the others then read
-// the key again, and may join the load only after they have seen its token
-// there (see meetLease). They may share its failure, though: it began after they
-// came, and a failure is not older than anything.
+// attempt is one try, in this process, to get the lease of a key. Without it a
+// thousand readers of one cold key would each ask Redis for the lease that only one
+// of them can get. It lasts until the lease is taken, here or elsewhere. The other
+// readers then read the key again, and may join the load only after they have seen
+// its token there (see meetLease). They may share a failure at once: it began after
+// they came, and a failure is never out of date.
 type attempt struct {
 	res  *Resource     // for which it is: after a reload the same key may have another source
 	over chan struct{} // closed when the others are set
@@ -79,7 +82,8 @@ type attempt struct {
 	err  error         // why it did not even ask for one
 }
 
-// failure is why whoever waited for the attempt need not try the same again.
+// failure is why a reader that has waited for the attempt need not try the same
+// again; nil if it may succeed where the attempt did not.
 func (t *attempt) failure() error {
 	err := t.err
 	if t.load != nil {
@@ -131,9 +135,10 @@ type leased struct {
 	load  *load
 }
 
-// loadLeased takes the lease on the key and loads it. instead is nil for a key
-// that is empty, else the bytes that the lease shall replace. Finding
-// something else there, it settles that.
+// loadLeased takes the lease of the key and loads its record. instead is nil for a
+// key that is empty, else the bytes that the lease shall replace: what is malformed,
+// or a placeholder that somebody's PERSIST has left. When something else stands there
+// by now, that is resolved.
 func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 	if q.r.Records == nil {
 		return Answer{}, false, fmt.Errorf("%w: placeholder in key %q of a resource without a source", ErrUnavailable, q.key)
@@ -173,7 +178,7 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 	return a, false, err
 }
 
-// follow waits for somebody else's attempt, and says to read again.
+// follow waits for another reader's attempt, and says to read again.
 func (q *query) follow(t *attempt) (Answer, bool, error) {
 	a, again, err := q.await(t.over, q.settings.Load().Wait)
 	select {
@@ -194,9 +199,10 @@ func (k *leased) wait() (Answer, error) {
 	}
 }
 
-// takeLease enters the gate and takes the lease. Without one it has left the
-// gate, and seen is what stands in the key, or why it could not be asked. err
-// is the gate's refusal.
+// takeLease enters the gate and takes the lease, in this order: a load that waits for
+// a place holds no lease, so it holds up no other instance. Without a lease it has
+// left the gate, and seen is what stands in the key, or why the key could not be
+// asked. err is the gate's refusal.
 func (q *query) takeLease(g *gate.Gate, instead []byte) (got *leased, seen sharedRead, err error) {
 	if err := q.pause(); err != nil {
 		return nil, seen, err
@@ -211,8 +217,9 @@ func (q *query) takeLease(g *gate.Gate, instead []byte) (got *leased, seen share
 	return got, seen, nil
 }
 
-// pause spreads those who were released by the end of one load, one in each
-// process, and found nothing: the load had failed, or a write has voided it.
+// pause spreads readers that the end of one load has released, one in each process,
+// and that found nothing: the load has failed, or a write has voided its lease. They
+// would all ask for the next lease in the same moment.
 func (q *query) pause() error {
 	if q.released == 0 {
 		return nil
@@ -227,10 +234,11 @@ func (q *query) pause() error {
 	}
 }
 
-// acquire asks for the lease. Without it, seen says what else stands there.
+// acquire asks for the lease. Without it, seen says what else stands in the key.
 func (q *query) acquire(instead []byte) (got *leased, seen sharedRead) {
 	token := shared.NewToken()
-	// Announced before it stands in Redis: whoever sees the token may join.
+	// Announced before the token stands in Redis: a reader that sees the token there
+	// must find the load here, or it would wait for an invalidation instead.
 	l := &load{key: q.key, res: q.r, done: make(chan struct{})}
 	q.flights.announce(token, l)
 	began := q.store.Now()
@@ -251,8 +259,10 @@ func (q *query) acquire(instead []byte) (got *leased, seen sharedRead) {
 	return nil, seen
 }
 
-// loadAndFill loads the keys of one resource with one call to the source, and
-// stores each record whose lease still stands. It leaves the gate.
+// loadAndFill loads the keys of one resource with one call of the source, and stores
+// each record whose lease still stands. It leaves the gate. It runs on a goroutine
+// of its own, which Cache.Close joins: other readers wait for it when its own reader
+// is out of time.
 func (c *Cache) loadAndFill(g *gate.Gate, group []*leased) {
 	cut := fmt.Errorf("%w: load was cut short", ErrUnavailable)
 	open := group
@@ -279,7 +289,9 @@ func (c *Cache) loadAndFill(g *gate.Gate, group []*leased) {
 	all.Wait()
 }
 
-// settle stores the record, or gives the lease back, and tells those who wait.
+// complete stores the record, or gives the lease back, and tells those that wait.
+// Fill is a compare-and-set: any write since the lease was taken has removed the
+// token, and then the record is answered and not stored (promise C5).
 func (k *leased) complete(ctx context.Context, records [][]byte, at int, err error) {
 	q, a := k.q, Answer{}
 	defer func() { q.flights.conclude(k.token, k.load, a, err) }()
@@ -304,6 +316,7 @@ func (k *leased) complete(ctx context.Context, records [][]byte, at int, err err
 	}
 }
 
+// release gives the lease back, so that readers need not wait for its expiry.
 func (k *leased) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -312,7 +325,8 @@ func (k *leased) release(ctx context.Context) {
 	}
 }
 
-// entryOf makes the entry of a loaded record, nil for a missing one.
+// entryOf makes the entry of a loaded record; record is nil for a missing one. It is
+// answered and not kept: memory keeps only what a tracked read has brought.
 func (q *query) entryOf(record []byte) *Entry {
 	if record == nil {
 		return memory.NewEntry(q.r.Shape, q.key, nil, memory.FlagMissing)
@@ -325,14 +339,15 @@ func (q *query) entryOf(record []byte) *Entry {
 	return e
 }
 
+// loaded is the answer of a load.
 func (q *query) loaded(e *Entry) Answer {
 	a := q.answer(e, TierSource)
 	a.FromDB = true
 	return a
 }
 
-// ask loads the records that args name, nil for a missing one, and leaves the
-// gate, which the caller has entered.
+// ask loads the records that args name, nil for a missing one, and leaves the gate,
+// which the caller has entered. It tells the gate's breaker how the call has ended.
 func (c *Cache) ask(ctx context.Context, g *gate.Gate, r *Resource, args []source.Args) ([][]byte, error) {
 	began := c.store.Now()
 	records, err := fetch(ctx, r, args)
@@ -352,8 +367,8 @@ func (c *Cache) ask(ctx context.Context, g *gate.Gate, r *Resource, args []sourc
 	return nil, fmt.Errorf("%w: loading from the source: %w", ErrUnavailable, err)
 }
 
-// misspelt tells that the source has answered, and that a row which was found
-// goes by another name: nothing of it may be kept under the one asked for.
+// otherName tells that the source has answered, and that a row which was found goes
+// by another name: nothing of it may be kept under the one asked for.
 func otherName(err error) bool {
 	var one *source.SpellingError
 	var several source.SpellingErrors

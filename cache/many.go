@@ -13,9 +13,11 @@ import (
 	"hearth/internal/source"
 )
 
-// ReadMany reads several keys of r; answers come in the order asked, and a key
-// asked twice is read once. All that memory lacks is read from the shared
-// tier in one round trip.
+// ReadMany reads several keys of r, the slow path of a many-read. Answers come in the
+// order asked, and a key asked twice is read once. All that memory lacks is read from
+// the shared tier in one round trip, and what that lacks, too, with one call of the
+// source where the source takes many. One failure fails all, as one request has one
+// status.
 func (c *Cache) ReadMany(ctx context.Context, r *Resource, keys []string, args []source.Args) ([]Answer, error) {
 	m := many{Cache: c, answers: make([]Answer, len(keys)), first: make(map[string]int, len(keys))}
 	for i, key := range keys {
@@ -36,10 +38,9 @@ func (c *Cache) ReadMany(ctx context.Context, r *Resource, keys []string, args [
 	return m.answers, nil
 }
 
-// MemoryMany answers from memory alone, without waiting and without asking
-// anybody, if it has an answer for every key; else ok is false, and nothing
-// has happened. With stale it is for a reader that there is no place for, see
-// Memory.
+// MemoryMany answers from memory alone, without waiting and without asking anybody,
+// if memory has an answer for every key. Otherwise ok is false, and nothing has
+// happened. stale also takes the copies that Memory takes.
 func (c *Cache) MemoryMany(r *Resource, keys []string, args []source.Args, stale bool) (answers []Answer, ok bool) {
 	answers = make([]Answer, len(keys))
 	for i, key := range keys {
@@ -67,13 +68,15 @@ type many struct {
 	led     []*flight      // by this read
 }
 
-// rest is a key to be settled: with the flight led for it, if any.
+// miss is a key that memory did not answer, with the flight that this read leads for
+// it, if any. Another reader may lead one already, or the key's write is unconfirmed.
 type miss struct {
 	at     int
 	q      *query
 	flight *flight
 }
 
+// add answers a key from memory, or notes it as a miss.
 func (m *many) add(at int, q *query) {
 	a, ok := q.fromMemory()
 	if ok {
@@ -90,17 +93,17 @@ func (m *many) add(at int, q *query) {
 	m.misses = append(m.misses, open)
 }
 
-// settle answers the rest: hits of the shared tier at once, keys that nobody
-// has loaded yet with one call of the source where it takes many, and what else
-// has to be loaded or waited for side by side. The gate bounds the work behind
-// it, the cap on ids the number of goroutines.
+// answerMisses answers what memory did not: hits of the shared tier at once, absent
+// keys with one call of the source where it takes many, and all else, which has to be
+// loaded or waited for, side by side. The gate bounds the work behind it, and
+// server.max_many the number of goroutines.
 func (m *many) answerMisses() error {
 	errs := make([]error, len(m.misses))
 	var all sync.WaitGroup
 	one := func(n int, seen *sharedRead) {
 		all.Go(func() { m.answers[m.misses[n].at], errs[n] = m.misses[n].q.run(seen) })
 	}
-	var empty []int // places in rest
+	var absent []int // places in misses
 	for n, open := range m.misses {
 		if open.flight == nil {
 			one(n, nil)
@@ -112,13 +115,13 @@ func (m *many) answerMisses() error {
 		case seen.err == nil && seen.entry != nil:
 			m.answers[open.at] = open.q.fromShared(seen.result)
 		case seen.err == nil && seen.State == shared.Absent && takesMany:
-			empty = append(empty, n)
+			absent = append(absent, n)
 		default:
 			one(n, &seen)
 		}
 	}
-	if len(empty) > 0 {
-		all.Go(func() { m.loadAbsent(empty, errs, one) })
+	if len(absent) > 0 {
+		all.Go(func() { m.loadAbsent(absent, errs, one) })
 	}
 	all.Wait()
 	for n, open := range m.misses {
@@ -129,13 +132,13 @@ func (m *many) answerMisses() error {
 	return errors.Join(errs...)
 }
 
-// loadEmpty takes the leases of the keys at those places in rest and loads
-// what it got in one call. A key that somebody else is at goes its own way.
-func (m *many) loadAbsent(empty []int, errs []error, one func(int, *sharedRead)) {
-	first := m.misses[empty[0]].q
+// loadAbsent takes the leases of the keys at those places in misses, and loads those
+// that it gets in one call. A key that another reader is loading is read alone.
+func (m *many) loadAbsent(absent []int, errs []error, one func(int, *sharedRead)) {
+	first := m.misses[absent[0]].q
 	g := m.gateOf(first.r)
-	tries := make(map[int]*attempt, len(empty))
-	for _, n := range empty {
+	tries := make(map[int]*attempt, len(absent))
+	for _, n := range absent {
 		if t, mine := m.flights.try(m.misses[n].q.r, m.misses[n].q.key); mine {
 			tries[n] = t
 		} else {
@@ -173,8 +176,8 @@ func (m *many) loadAbsent(empty []int, errs []error, one func(int, *sharedRead))
 	}
 }
 
-// acquire asks for the leases side by side, so that the connection carries
-// them in one piece, and returns those it got.
+// acquire asks for the leases side by side, so that the connection carries them in one
+// piece, and returns those that it got.
 func (m *many) acquire(tries map[int]*attempt, one func(int, *sharedRead)) map[int]*leased {
 	got := make(map[int]*leased, len(tries))
 	var mu sync.Mutex

@@ -32,6 +32,8 @@ const (
 	loadRefused
 )
 
+// of returns the counts of a resource's loads, by name: a resource that a reload makes
+// anew goes on counting.
 func (n *numbers) of(r *Resource) *[len(LoadResults)]atomic.Int64 {
 	counts, ok := n.loads.Load(r.Name)
 	if !ok {
@@ -58,6 +60,7 @@ func (n *numbers) loaded(r *Resource, records [][]byte, err error) {
 	}
 }
 
+// refused counts a load that the gate has not let through.
 func (n *numbers) refused(r *Resource) { n.of(r)[loadRefused].Add(1) }
 
 // Loads tells how many loads of a resource ended with LoadResults[result].

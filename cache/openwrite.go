@@ -15,14 +15,14 @@ import (
 )
 
 // openWrites are all writes from their guards to their unguards. Two goroutines look
-// after them: one keeps the guards, the other asks what became of commits whose
-// answer was lost and takes guards out that the shared tier did not confirm to have
-// removed. They are two because a database that does not answer must not cost
-// anybody a guard.
+// after them. One renews the guards. The other asks what became of each COMMIT whose
+// answer was lost, and takes out the guards whose removal the shared tier did not
+// confirm. They are two because a database that does not answer must cost no write its
+// guard.
 //
-// There is no moment between "COMMIT is sent" and "its outcome is known" in which
-// nobody renews the guard: a write is in here before its guard is set, and leaves
-// when its guard is confirmed to be gone. It would cost the coherence of the key:
+// From the moment at which COMMIT is sent until its outcome is known the guard is
+// renewed without a gap: a write is in here before its guard is set, and leaves when its
+// guard is confirmed to be gone. A gap would cost the coherence of the key:
 //
 //  1. A writer sends COMMIT, and the answer does not come.
 //  2. Its guard expires. Another instance takes the lease, and loads the record of before.
@@ -62,14 +62,20 @@ type openWrite struct {
 	restoredLate bool                    // its guard was set anew while it was taken out
 }
 
-// writeStage is how far a write has come.
+// writeStage is how far a write has come:
+//
+//	guarding ─► changing ─► deciding ─────────────► decided ─► guard out: forgotten
+//	                           │   the outcome is       ▲ │
+//	                           │   known                │ └─ not confirmed: unconfirmed,
+//	                           └─► undecided ───────────┘    tried again
+//	                               unconfirmed, asked about
 type writeStage uint8
 
 const (
 	guarding  writeStage = iota // its guard is being set
 	changing                    // its transaction runs: without its guard it must not commit
 	deciding                    // COMMIT is sent: without its guard it needs another
-	undecided                   // the same, and its client was told that nobody knows
+	undecided                   // the same, and its client was told that the outcome is unknown
 	decided                     // to take the guard out
 )
 
@@ -151,15 +157,17 @@ func (u *openWrites) begin(w *openWrite) error {
 	return nil
 }
 
-// guarded begins to renew the guard. set is a moment before it was.
+// guarded begins to renew the guard. set is a moment before the guard was set; abort
+// ends the transaction.
 func (u *openWrites) guarded(w *openWrite, set time.Time, abort context.CancelCauseFunc) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	w.stage, w.renewed, w.abort = changing, set, abort
 }
 
-// sending is the last moment before COMMIT: from here on a lost guard is no reason
-// to abort, but to set it anew. guarded ends when the guard was lost before.
+// sending is called just before COMMIT is sent: from here on a lost guard is no reason
+// to abort, but to set the guard anew. It returns why the write must not commit, if
+// the guard was lost before, which ends the context guarded.
 func (u *openWrites) sending(w *openWrite, guarded context.Context) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -170,16 +178,16 @@ func (u *openWrites) sending(w *openWrite, guarded context.Context) error {
 	return nil
 }
 
-// unguarding is the last moment before the guard is taken out: from here on it is
-// not renewed any more.
+// unguarding is called just before the guard is taken out: from here on it is not
+// renewed any more.
 func (u *openWrites) unguarding(w *openWrite) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	w.stage = decided
 }
 
-// leave makes a write unconfirmed: of unknown outcome with change, else with a guard
-// that is still to be taken out.
+// markUnconfirmed makes a write unconfirmed: with change its outcome is unknown, without
+// it the guard is still to be taken out.
 func (u *openWrites) markUnconfirmed(w *openWrite, change source.Change) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -220,7 +228,8 @@ func (u *openWrites) confirmed(w *openWrite) bool {
 	return true
 }
 
-// has tells whether key must be read past both tiers.
+// has tells whether key must be read past both tiers. Without unconfirmed writes, the
+// normal case, it takes no lock.
 func (u *openWrites) has(key string) bool {
 	if u.unconfirmed.Load() == 0 {
 		return false
@@ -246,7 +255,7 @@ func (u *openWrites) awaits(opened any) bool {
 // as a Resource names it, can tell.
 func (c *Cache) Awaits(opened any) bool { return c.writes.awaits(opened) }
 
-// due are the writes whose guards were last renewed before an age.
+// due are the writes whose guards were last renewed longer ago than age.
 func (u *openWrites) due(age time.Duration) (all []*openWrite) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -259,8 +268,9 @@ func (u *openWrites) due(age time.Duration) (all []*openWrite) {
 	return all
 }
 
-// renew prolongs all guards that have less than three quarters of their lifetime
-// left, in one round trip. Those that fail are tried again at the next tick.
+// renewDue renews all guards that have less than three quarters of their lifetime left,
+// in one round trip. Those that fail are tried again at each tick, of which a dozen are left
+// before they expire.
 func (u *openWrites) renewDue(ctx context.Context) {
 	if list := u.due(u.cache.cfg.Lease / 4); len(list) > 0 {
 		ctx, cancel := context.WithTimeout(ctx, u.cache.cfg.Lease/4)
@@ -271,8 +281,8 @@ func (u *openWrites) renewDue(ctx context.Context) {
 
 var errGuardLost = errors.New("the guard was lost while the transaction ran")
 
-// uphold prolongs guards or sets them anew, and ends the transactions of those
-// that must not go on. It returns the first error.
+// renewGuards prolongs the guards of list, or sets them anew, and aborts the
+// transactions that must not go on without theirs. It returns the first error.
 func (u *openWrites) renewGuards(ctx context.Context, list []*openWrite) (first error) {
 	if len(list) == 0 {
 		return nil
@@ -303,9 +313,15 @@ func (u *openWrites) renewGuards(ctx context.Context, list []*openWrite) (first 
 	return first
 }
 
-// note returns true for a guard that was set anew and may not have been lost, but
-// taken out, by the unguard of its write which has overtaken the round. Where that
-// has not been confirmed yet, it is done once more by who does it.
+// noteRenewal notes what a round has found of a guard. It returns true for a guard that
+// was set anew although it was not lost:
+//
+//  1. A round is sent that renews the guard, with the order to set it anew.
+//  2. The write takes its guard out. That overtakes the round.
+//  3. The round finds no guard, and sets one that no write will take out.
+//
+// The caller takes it out again. If the write's own removal has not been confirmed yet,
+// retryUnconfirmed takes it out once more instead.
 func (u *openWrites) noteRenewal(w *openWrite, got shared.Renewal, asked time.Time) (stray bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -323,10 +339,9 @@ func (u *openWrites) noteRenewal(w *openWrite, got shared.Renewal, asked time.Ti
 	return !open || !w.unconfirmed
 }
 
-// upholdPast is for a read past both tiers, between its load and its answer: who has
-// read the record of a commit knows of it, so nothing older may come from anywhere
-// after that. The guards stand or are set anew, which removes what was filled from
-// before the commit.
+// renewForPass is for a pass, between its load and its answer. Its reader learns of the
+// COMMIT from the record, so nothing older may be served anywhere after that. The guards
+// stand or are set anew, which removes what was filled from before the COMMIT.
 func (u *openWrites) renewForPass(ctx context.Context, key string) error {
 	u.mu.Lock()
 	all := slices.Clone(u.byKey[key])

@@ -17,8 +17,8 @@ func (u *openWrites) undecided(w *openWrite) source.Change {
 	return w.change
 }
 
-// settle goes once through the unconfirmed writes: asks for outcomes, source by
-// source, and takes guards out.
+// retryUnconfirmed goes once through the unconfirmed writes: it asks for outcomes,
+// source by source, and takes guards out.
 func (u *openWrites) retryUnconfirmed(ctx context.Context) {
 	type origin struct {
 		opened any
@@ -44,9 +44,10 @@ func (u *openWrites) retryUnconfirmed(ctx context.Context) {
 	all.Wait()
 }
 
-// sideBySide does f for one of list, and if that succeeds for the others, at most 32
-// at a time: one finds out whether anybody answers, lest all wait for a deadline. It
-// is another one each time.
+// sideBySide does f for one write of list, and if that succeeds for the others, at
+// most 32 at a time. The first finds out whether the source or tier answers at all:
+// otherwise each of thousands would wait for its deadline. It is drawn anew each time,
+// so that one write which always fails does not hold up the others for good.
 func sideBySide(ctx context.Context, list []*openWrite, f func(context.Context, *openWrite) error) {
 	if len(list) == 0 {
 		return
@@ -67,8 +68,9 @@ func sideBySide(ctx context.Context, list []*openWrite, f func(context.Context, 
 	all.Wait()
 }
 
-// ask asks for the outcome of a commit: committed or not, it is enough that it
-// cannot take effect any more. Then the guard is taken out.
+// ask asks for the outcome of a COMMIT. Committed or not, it is enough that the
+// database cannot change its mind any more: then the guard is taken out. A source that
+// cannot tell (it is closed, or keeps no record) is given up at giveUpAt.
 func (u *openWrites) ask(ctx context.Context, w *openWrite) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -85,8 +87,7 @@ func (u *openWrites) ask(ctx context.Context, w *openWrite) error {
 	return u.remove(ctx, w)
 }
 
-// remove takes the guard out. Whoever read the key past the tiers meanwhile keeps
-// what is read in flight from being stored.
+// remove takes the guard out, then drops the local copy, in this order: see unguard.
 func (u *openWrites) remove(ctx context.Context, w *openWrite) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

@@ -8,12 +8,16 @@ import (
 	"hearth/internal/source"
 )
 
-// pastLine is the queue of one key's loads that no lease covers: one runs,
-// one forms. A reader may join only the one that has not begun, because what
-// the running one has read may be older than this reader's request.
+// A pass is a load that no lease covers, and of which the shared tier stores nothing:
+// past a guard, past an unconfirmed write, or with the shared tier away. One process
+// makes one at a time for a key.
+
+// passes are the passes of one key: one runs, one forms. A reader may join only the
+// one that has not begun. What the running one has read may be older than a write
+// that this reader has heard of, and no token tells.
 type passes struct{ running, forming *load }
 
-// pastKey names a line. Answers have a resource's shape, so resources do not share one.
+// passKey names passes. Answers have a resource's shape, so resources share none.
 type passKey struct {
 	resource *Resource
 	key      string
@@ -21,9 +25,8 @@ type passKey struct {
 
 func (q *query) passKey() passKey { return passKey{q.r, q.key} }
 
-// loadPast loads without a lease and stores nothing in the shared tier: past
-// a guard, while a write is unconfirmed, or (untracked) with the shared tier
-// away; then memory keeps the answer for memory.untracked_ttl.
+// pass loads without a lease, or joins the pass that forms. With untracked, for which
+// the shared tier is away, memory keeps the answer for memory.untracked_ttl.
 func (q *query) pass(untracked bool) (Answer, error) {
 	for {
 		l, mine, before := q.joinPass()
@@ -36,7 +39,8 @@ func (q *query) pass(untracked bool) (Answer, error) {
 	}
 }
 
-// runPast waits for the load before it to end, closes the batch and loads.
+// leadPass waits for the pass before it to end, closes the batch of its readers and
+// loads.
 func (q *query) leadPass(l, before *load, untracked bool) (a Answer, err error) {
 	err = fmt.Errorf("%w: load was cut short", ErrUnavailable)
 	defer func() { q.endPass(l, a, err) }()
@@ -70,6 +74,8 @@ func (q *query) leadPass(l, before *load, untracked bool) (a Answer, err error) 
 	return a, nil
 }
 
+// joinPass returns the pass that forms. If there was none, it is a new one that the
+// caller must lead, after the one that runs has ended.
 func (q *query) joinPass() (l *load, mine bool, before *load) {
 	q.passing.Lock()
 	defer q.passing.Unlock()
@@ -85,9 +91,9 @@ func (q *query) joinPass() (l *load, mine bool, before *load) {
 	return line.forming, true, line.running
 }
 
-// beginPast closes the batch: from here on readers form the next one. That is
-// after the wait for a place, so who comes during it is still served by this
-// load.
+// startPass closes the batch: from here on readers form the next one. It is called
+// after the wait for a place, so readers that come during that wait are still served
+// by this load.
 func (q *query) startPass(l *load) {
 	q.passing.Lock()
 	defer q.passing.Unlock()
@@ -95,6 +101,7 @@ func (q *query) startPass(l *load) {
 	line.running, line.forming = l, nil
 }
 
+// endPass tells the batch what the load has brought.
 func (q *query) endPass(l *load, a Answer, err error) {
 	q.passing.Lock()
 	line := q.passing.byKey[q.passKey()]

@@ -20,17 +20,17 @@ func (c *Cache) Hit(r *Resource, key []byte, now time.Time) (e *Entry, ttl time.
 	return c.store.Hit(r.Shape, key, now)
 }
 
-// Read is the slow way: memory did not have a fresh entry when Hit looked. It
-// asks the shared tier, tracked, and behind that the source under a lease.
-// key is kept.
+// Read is the slow path: memory did not have a fresh entry when Hit looked. It
+// asks the shared tier with a tracked read, and behind that the source, under a
+// lease. It waits until ctx ends, and returns ErrUnavailable, ErrOverload,
+// ErrTimeout or ErrNotJSON. The cache keeps key and args.
 func (c *Cache) Read(ctx context.Context, r *Resource, key string, args source.Args) (Answer, error) {
 	return c.newQuery(ctx, r, key, args).run(nil)
 }
 
-// Memory answers from memory alone, without waiting and without asking anybody,
-// for a reader that there is no place for: with what Hit finds, with untracked
-// copies while there is nothing better, and with one that is not fresh any more,
-// marked, as for readers whom nobody else could answer.
+// Memory answers from memory alone, without waiting and without asking anybody.
+// It is for requests that exceed server.max_in_flight: they get what Hit finds, an
+// untracked copy while the shared tier is away, or a stale copy, which is marked.
 func (c *Cache) Memory(r *Resource, key string, args source.Args) (Answer, bool) {
 	return c.newQuery(context.Background(), r, key, args).fromMemoryAlone()
 }
@@ -45,7 +45,8 @@ func (q *query) fromMemoryAlone() (Answer, bool) {
 	return q.stale()
 }
 
-// newQuery begins a read, and counts it for the key's rate.
+// newQuery begins a read on the slow path. It counts the read for the key's rate:
+// Hit counts those that memory answers.
 func (c *Cache) newQuery(ctx context.Context, r *Resource, key string, args source.Args) *query {
 	q := &query{Cache: c, ctx: ctx, r: r, key: key, args: args, began: c.store.Now()}
 	c.store.CountRead(key, q.began)
@@ -53,9 +54,8 @@ func (c *Cache) newQuery(ctx context.Context, r *Resource, key string, args sour
 }
 
 // run goes through the tiers until there is an answer. first is what the
-// shared tier was already seen to hold, if it was asked. Where nobody can
-// answer in time, a copy that is no longer fresh is better than none; it is
-// marked.
+// shared tier was already seen to hold; nil if it was not asked yet. When no tier
+// can answer in time, a stale copy is better than none; it is marked.
 func (q *query) run(first *sharedRead) (Answer, error) {
 	a, err := q.walk(first)
 	return q.orStale(a, err)
@@ -71,6 +71,11 @@ func (q *query) orStale(a Answer, err error) (Answer, error) {
 	return a, err
 }
 
+// walk asks one tier after the other, and begins again whenever a wait is over:
+// only a new read of the shared tier tells what the wait has changed.
+//
+// A key whose write is unconfirmed is read past both tiers. Its guard may be gone,
+// and then either tier may hold the record of before.
 func (q *query) walk(first *sharedRead) (Answer, error) {
 	for {
 		if first == nil {
@@ -106,17 +111,19 @@ type query struct {
 
 	waited   time.Duration // for somebody else's placeholder, so far
 	released int           // how often such a wait has ended
-	followed *attempt      // the last one it was for
+	followed *attempt      // the last one that it has waited for
 }
 
-// sighting is what one read of the shared tier found, and when it was sent.
+// sharedRead is what one read of the shared tier found, and when it was sent. The
+// time decides whether a reader may join what the read has found: see meetLease.
 type sharedRead struct {
 	result
 	sent int64
 }
 
-// fromMemory answers from a fresh entry that came since Hit looked, or from
-// an untracked one while nobody could say better.
+// fromMemory answers from a fresh entry that came since Hit looked, or from an
+// untracked one. An untracked copy of a load counts only while the shared tier is
+// away: with Redis back, Redis knows better.
 func (q *query) fromMemory() (Answer, bool) {
 	e := q.store.Find(q.r.Shape, []byte(q.key))
 	if e == nil {
@@ -145,7 +152,8 @@ func (q *query) answer(e *Entry, t Tier) Answer {
 	return Answer{Entry: e, Tier: t, Shared: q.shared, resource: q.r}
 }
 
-// readShared reads the key once: alone, or with those who read it already.
+// readShared reads the key once. It joins the flight of the key, leads a new one,
+// or, while a poisoned read is still on the wire, reads untracked.
 func (q *query) readShared() *sharedRead {
 	f, lead, plain := q.flights.join(q.r, q.key)
 	switch {
@@ -163,7 +171,8 @@ func (q *query) readShared() *sharedRead {
 	return &sharedRead{result: f.wait(q.ctx), sent: sent}
 }
 
-// lead reads flights in one round trip and ends them, whatever happens.
+// lead reads flights in one round trip and ends them, whatever happens: readers
+// that have joined wait for nothing else.
 func (c *Cache) lead(ctx context.Context, flights []*flight) {
 	ended := 0
 	defer func() {
@@ -215,11 +224,18 @@ func (c *Cache) finished(r *Resource, key string, res *result, flags uint8) {
 	}
 }
 
-// settle turns what the shared tier holds into an answer, or says that the
-// key has to be read again.
+// resolve turns what the shared tier holds into an answer, or says that the key
+// has to be read again:
+//
+//	value, no record    the answer
+//	lease               wait for the load, or join it
+//	guard               wait for the write, at last pass by it
+//	nothing             take the lease and load
+//	malformed           the same, by compare-and-set; 502 without a source
+//	error               answer without the shared tier
 func (q *query) resolve(seen sharedRead) (a Answer, again bool, err error) {
 	switch {
-	case errors.Is(seen.err, ErrTimeout):
+	case errors.Is(seen.err, ErrTimeout): // this reader's own, waiting for a flight
 		return Answer{}, false, seen.err
 	case seen.err != nil && q.ctx.Err() != nil:
 		return Answer{}, false, fmt.Errorf("%w: %w", ErrTimeout, seen.err)
@@ -246,7 +262,7 @@ func (q *query) resolve(seen sharedRead) (a Answer, again bool, err error) {
 	return q.loadLeased(nil)
 }
 
-// found answers with a value of the shared tier.
+// fromShared answers with a value of the shared tier.
 func (q *query) fromShared(res result) Answer {
 	a := q.answer(res.entry, q.shared)
 	a.TTL, a.Stored, a.absent = res.TTL, res.stored, res.State == shared.Absent
@@ -259,13 +275,17 @@ func (q *query) fromShared(res result) Answer {
 	return a
 }
 
-// meetLease waits for somebody else's load, or joins it when it runs in this
-// process and its lease was seen standing after this reader came: then the
-// load began after every write that this reader may have heard of was
-// guarded.
+// meetLease waits for another's load, or joins it when the load runs in this
+// process and its lease was seen to stand after this reader came.
+//
+// The condition is what makes a join safe. Say a client has written at another
+// instance, has its 200, and reads here. A load that began before that write's
+// guard may bring the old record. Its lease is gone by then: the guard has replaced
+// it. So a lease that stood after the reader came belongs to a load that began
+// after every write which the reader can have heard of.
 func (q *query) meetLease(seen sharedRead) (Answer, bool, error) {
 	if q.waited > q.settings.Load().Wait {
-		if seen.TTL == 0 { // somebody took its expiry away (PERSIST): nobody will ever fill it
+		if seen.TTL == 0 { // its expiry was taken away (PERSIST), so it would stand for good
 			return q.loadLeased([]byte(seen.Text))
 		}
 		return Answer{}, false, fmt.Errorf("%w: key %q is being loaded elsewhere for longer than load.wait", ErrTimeout, q.key)
@@ -278,8 +298,10 @@ func (q *query) meetLease(seen sharedRead) (Answer, bool, error) {
 	return q.wait(seen)
 }
 
-// meetGuard waits while the record is being written; past a bounded wait it
-// loads without storing anything.
+// meetGuard waits while the record is being written. After a third of load.wait it
+// passes: it loads and stores nothing, for the write may commit at any moment. A
+// guard without expiry, which somebody's PERSIST has left, is taken over by
+// compare-and-set after the whole wait.
 func (q *query) meetGuard(seen sharedRead) (Answer, bool, error) {
 	if q.waited > q.settings.Load().Wait/3 {
 		if seen.TTL == 0 && q.waited > q.settings.Load().Wait {
@@ -293,11 +315,12 @@ func (q *query) meetGuard(seen sharedRead) (Answer, bool, error) {
 	return q.wait(seen)
 }
 
-// recheck is the longest a waiter relies on being told.
+// recheckEvery is how long a waiter relies on being told of a change.
 const recheckEvery = 250 * time.Millisecond
 
-// wait waits for a change of the key, with a jittered timer for the case that
-// nobody tells, and says to read again.
+// wait waits for a change of the key and says to read again. A jittered timer
+// covers the case that the change is not reported: by a link that breaks, or by a
+// lease that expires in Redis without a command on the key.
 func (q *query) wait(seen sharedRead) (Answer, bool, error) {
 	d := recheckEvery/2 + rand.N(recheckEvery/2)
 	w := seen.changed
@@ -309,8 +332,8 @@ func (q *query) wait(seen sharedRead) (Answer, bool, error) {
 	return q.await(w.fired, d)
 }
 
-// await waits until over is closed, d passes or the read is out of time, as
-// one of at most load.max_waiting, and says to read again.
+// await waits until over is closed, d has passed or the read is out of time, as
+// one of at most load.max_waiting readers, and says to read again.
 func (q *query) await(over <-chan struct{}, d time.Duration) (Answer, bool, error) {
 	if err := q.beginWaiting(); err != nil {
 		return Answer{}, false, err
@@ -331,7 +354,8 @@ func (q *query) await(over <-chan struct{}, d time.Duration) (Answer, bool, erro
 	return Answer{}, err == nil, err
 }
 
-// join waits for a load of this process and shares its answer.
+// join waits for a load of this process and shares its answer. It says to read
+// again when the load has ended without one.
 func (q *query) join(l *load) (Answer, bool, error) {
 	if err := q.beginWaiting(); err != nil {
 		return Answer{}, false, err
@@ -346,7 +370,8 @@ func (q *query) join(l *load) (Answer, bool, error) {
 	}
 }
 
-// beginWaiting counts one reader more that waits, unless too many do.
+// beginWaiting counts one more waiting reader, or refuses it: each holds a
+// connection and a deadline. Without an error the caller counts it down again.
 func (q *query) beginWaiting() error {
 	q.numbers.leaseWaits.Add(1)
 	if q.waiting.Add(1) > int64(q.settings.Load().MaxWaiting) {
@@ -356,12 +381,13 @@ func (q *query) beginWaiting() error {
 	return nil
 }
 
-// withoutShared answers while the shared tier cannot be asked: from memory,
-// marked, or from the source, kept for a moment and marked. A copy whose
-// lifetime was over is not worth more than the source's word.
+// withoutShared answers while the shared tier cannot be asked, or refuses this key:
+// with a stale copy from memory, or with a load that memory keeps for
+// memory.untracked_ttl. Both are marked. A copy whose lifetime was over before the
+// outage is not used: the source knows better.
 func (q *query) withoutShared(cause error) (Answer, error) {
 	if q.r.Records != nil && errors.Is(cause, ErrRefused) && q.refusalLog.allow(q.store.Now()) {
-		// The reader is answered, so nobody else would tell the operator.
+		// The reader is answered, so this line is all that tells the operator.
 		q.cfg.Log.Error("the shared tier refuses a key; its record is loaded from the source each time", "resource", q.r.Name, "key", q.key, "error", cause)
 	}
 	if e := q.store.Find(q.r.Shape, []byte(q.key)); e != nil && !e.Untracked() && q.store.Now() < e.Ends() {
@@ -375,7 +401,9 @@ func (q *query) withoutShared(cause error) (Answer, error) {
 	return q.pass(true)
 }
 
-// stale answers from an entry that nobody vouches for any more.
+// stale answers with an entry that no connection vouches for any more, for at most
+// ttl.stale after its connection last did. An entry that an invalidation has removed
+// is not there to be found, so a copy known to be old is never served.
 func (q *query) stale() (Answer, bool) {
 	e := q.store.Find(q.r.Shape, []byte(q.key))
 	if e == nil {

@@ -12,22 +12,22 @@ import (
 	"hearth/internal/source"
 )
 
-// TakeRefresh tells whether the caller, who found its entry due, is to call
-// Refresh: the record is hot, and nobody in this process has been told so just
-// now. It does not allocate.
+// TakeRefresh tells whether the caller, which has found the entry due, is to call
+// Refresh: the record is hot, and no other reader in this process was told so just
+// now. It does not allocate and takes no lock.
 func (c *Cache) TakeRefresh(r *Resource, e *Entry) bool {
 	if r.Records == nil || c.store.RateOf(e) <= c.settings.Load().HotRate {
 		return false
 	}
-	// Who moves the time on has the task. Should it fail, here or on an
-	// instance that has died over it, the next try comes after that time.
+	// The reader that moves the time on has the task. Should the refresh fail, here or
+	// on an instance that dies over it, the next try comes after that time.
 	now := c.store.Now()
 	return e.TakeDue(now, now+int64(shared.Jitter(c.cfg.Lease/2)))
 }
 
-// Refresh loads the record of e anew in the background, as TakeRefresh has
-// allowed. It returns at once, and does nothing if another instance is at it
-// or the source is busy: nobody waits for it. key and args are kept.
+// Refresh loads the record of e anew in the background, as TakeRefresh has allowed. It
+// returns at once, and does nothing if another instance refreshes the key or the
+// source is busy: no reader waits for it. Close joins it. key and args are kept.
 func (c *Cache) Refresh(r *Resource, key string, args source.Args, e *Entry) {
 	if c.writes.has(key) {
 		return
@@ -52,7 +52,10 @@ func (c *Cache) refreshNow(ctx context.Context, r *Resource, key string, args so
 	}
 }
 
-// refresh claims the key, loads and stores. It leaves the gate.
+// refresh claims the key, loads and stores, and leaves the gate. The value may have
+// been replaced since it was read, even by the same bytes. So the claim notes the
+// expiry of exactly the bytes that stand there, and Refresh stores only while claim,
+// bytes and expiry are still the same.
 func (c *Cache) refresh(ctx context.Context, g *gate.Gate, r *Resource, key string, args source.Args, was []byte) (refreshResult, error) {
 	token := shared.NewToken()
 	expires, ok, err := c.tier.Claim(ctx, key, token, was)
@@ -81,6 +84,7 @@ func (c *Cache) refresh(ctx context.Context, g *gate.Gate, r *Resource, key stri
 	return refreshStored, nil
 }
 
+// disclaim gives the claim back, so that another instance may try at once.
 func (c *Cache) disclaim(ctx context.Context, key, token string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

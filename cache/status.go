@@ -45,6 +45,8 @@ func (a Answer) AppendStatus(dst []byte) []byte {
 	return dst
 }
 
+// appendForward appends the member of a cache that had nothing, and whether it has
+// something now.
 func appendForward(dst []byte, cache string, stored bool) []byte {
 	dst = append(append(dst, cache...), "; fwd=miss"...)
 	if stored {

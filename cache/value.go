@@ -8,7 +8,8 @@ import (
 )
 
 // Store writes items to the shared tier in one pipeline, without expiry, and
-// returns when every one is acknowledged. errs is nil when all were stored,
+// returns when every one is acknowledged. They are dropped from memory before it
+// returns, also those of which it is not known whether they were stored. errs is nil when all were stored,
 // else errs[i] belongs to items[i] and wraps ErrUnavailable.
 func (c *Cache) Store(ctx context.Context, items []Item) (errs []error) {
 	errs = c.tier.Set(ctx, items)
@@ -23,8 +24,8 @@ func (c *Cache) Store(ctx context.Context, items []Item) (errs []error) {
 	return errs
 }
 
-// Note keeps value, which is JSON, under a key of our own, and returns what was there
-// before. It writes only what differs.
+// Note keeps value, which is JSON, under a key of our own, and returns what stood there
+// before. It writes only what differs, so instances that agree write nothing.
 func (c *Cache) Note(ctx context.Context, key string, value []byte) (before []byte, err error) {
 	was, err := c.tier.Get(ctx, key)
 	if err != nil || was.State == shared.Value && string(was.Data) == string(value) {

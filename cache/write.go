@@ -11,9 +11,10 @@ import (
 	"hearth/internal/source"
 )
 
-// Put stores body as the record and answers with the record as the database
-// has it. When it returns without error, no read on this instance is ever
-// answered with anything older (promise C2).
+// Put stores body as the record and answers with the record as the database has it.
+// When it returns without error, no read on this instance is ever answered with
+// anything older (promise C2). ErrUnconfirmed says that the write is committed, or
+// may be: it must not be repeated blindly.
 func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Args, body []byte) (Answer, error) {
 	w := writer{Cache: c, openWrite: &openWrite{r: r, key: key, token: shared.NewToken()}}
 	record, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Put(ctx, args, body) })
@@ -27,17 +28,24 @@ func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Ar
 	return Answer{Entry: e, FromDB: true, Tier: TierSource, Shared: c.shared, resource: r}, nil
 }
 
-// Delete removes the record; source.ErrNoRecord tells that there was none.
+// Delete removes the record, with the promise of Put. source.ErrNoRecord tells that
+// there was none.
 func (c *Cache) Delete(ctx context.Context, r *Resource, key string, args source.Args) error {
 	w := writer{Cache: c, openWrite: &openWrite{r: r, key: key, token: shared.NewToken()}}
 	_, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Delete(ctx, args) })
 	return err
 }
 
-// writer is one write on its way: guard, transaction, commit, unguard. The
-// guard comes before the transaction reads anything, so that two writers who
-// overlap see each other's guards and neither puts a record in the shared
-// tier that the other has just replaced.
+// writer is one write on its way: guard, transaction, COMMIT, unguard.
+//
+//	place at the gate ─► guard set ─► transaction ─► COMMIT sent ─► guard out ─► answer
+//	     refused: 503       │            │ failed        │ outcome unknown   │ not confirmed
+//	                        ▼            ▼               ▼                   ▼
+//	                   may expire    guard out     unconfirmed (504), see openwrite.go
+//
+// The guard comes before the transaction reads anything. So two writers that overlap
+// see each other's guards, and neither puts a record in the shared tier that the other
+// has just replaced.
 type writer struct {
 	*Cache
 	*openWrite
@@ -88,8 +96,8 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	return w.commit(ctx, change)
 }
 
-// commit ends the transaction and takes the guard out. The reader's deadline
-// counts no more: a commit cut short leaves its outcome open.
+// commit ends the transaction and takes the guard out. The client's deadline does not
+// count here: a COMMIT that is cut short leaves its outcome open.
 func (w *writer) commit(ctx context.Context, change source.Change) ([]byte, error) {
 	committing, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Lease/2)
 	defer cancel()
@@ -109,7 +117,8 @@ func (w *writer) commit(ctx context.Context, change source.Change) ([]byte, erro
 	return change.Record(), nil
 }
 
-// refused tells a client's mistake from a source that is away.
+// refused sorts the failure of a write: a client's mistake is returned as it is, all
+// else becomes ErrTimeout or ErrUnavailable.
 func (w *writer) refused(ctx context.Context, err error) error {
 	var body *source.BodyError
 	var other *source.SpellingError
@@ -122,9 +131,15 @@ func (w *writer) refused(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: writing to the source: %w", ErrUnavailable, err)
 }
 
-// unguard takes the guard out and then forgets the local copy, in this order:
-// a read that began before could bring the old value back in between. If the
-// shared tier does not confirm, the key is read past it until it does.
+// unguard takes the guard out and then drops the local copy. The order matters:
+//
+//  1. Were the copy dropped first, a read could begin now, meet the guard or a value
+//     from before it, and
+//  2. the guard is taken out, and
+//  3. what that read has found could be stored behind the drop.
+//
+// Changed poisons every read that is in flight when it is called. If the shared tier
+// does not confirm, the key is read past it until it does.
 func (w *writer) unguard(record []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -8,33 +8,37 @@ import (
 	"hearth/cache/shared"
 )
 
-// breaker is a circuit breaker (Nygard, Release It!, 2007). Closed, it counts
-// how loads end. It opens when a source fails as a whole: then nobody waits out
-// a timeout to learn that again, and the source is left in peace. After a
-// pause one load is let through; it closes the breaker, or opens it for twice
-// as long.
+// breaker is a circuit breaker (Nygard, Release It!, 2007). Closed, it counts how loads
+// end. It opens when a source fails as a whole: then no load waits out a timeout to
+// learn that again, and the source is left in peace.
 //
-// Two rules open it, because a busy source and one that is hardly asked show
-// an outage differently: so many failures in a row, or half of all loads over
-// the last seconds. A source that fails now and then opens it by neither.
+//	         breakerRow failures in a row, or half of the loads of 5 to 10 s
+//	closed ─────────────────────────────────────────────────────────────────► open
+//	   ▲                                                                       │ pause
+//	   │ the probe succeeds                                                    ▼
+//	   └──────────────────────────────────────────────────────────────── probing one load
+//	                        it fails: open again, for twice as long, up to 15 s
+//
+// Two rules open it, because a busy source and one that is hardly asked show an outage
+// differently. A source that fails now and then opens it by neither.
 type breaker struct {
 	until atomic.Int64 // clock time until which loads are refused; 0: closed
 
 	mu      sync.Mutex
-	probing bool // open, past until, and one load is out to see
-	since   int64
-	pause   time.Duration
+	probing bool                         // open, past until, and one load is out to see
+	since   int64                        // clock time at which it opened
+	pause   time.Duration                // of the present refusal, before its jitter
 	row     int                          // failures since the last success
 	window  int64                        // number of the present window
 	counts  [2]struct{ all, failed int } // of this window and the one before
 }
 
 const (
-	breakerRow    = 16
-	breakerLeast  = 5
-	breakerWindow = int64(5 * time.Second)
-	breakerPause  = time.Second
-	breakerLimit  = 15 * time.Second
+	breakerRow    = 16                     // failures in a row that open it
+	breakerLeast  = 5                      // failures that half of the loads must be at least
+	breakerWindow = int64(5 * time.Second) // two windows are looked at
+	breakerPause  = time.Second            // the first
+	breakerLimit  = 15 * time.Second       // the longest
 )
 
 // open tells whether a load would be refused now, and changes nothing.

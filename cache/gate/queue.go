@@ -12,12 +12,11 @@ import (
 	"hearth/cache/shared"
 )
 
-// line is a bounded number of places and a bounded queue for them. When those
-// at the head of the queue have waited for half of what they may, newcomers are
-// refused as they come: their clients can ask elsewhere, and who stands in the
-// queue will be served. How long work takes need not be known for that (it is
-// what CoDel, Nichols and Jacobson, 2012, does to packets). The number of places
-// may change while all of this goes on.
+// queue is a bounded number of places and a bounded queue for them. When the waiter at
+// its head has waited for half of the time that it may, newcomers are refused at once:
+// their clients can ask elsewhere, and those in the queue will be served. How long the
+// work takes need not be known for that; CoDel (Nichols and Jacobson, 2012) does the
+// same to packets. The number of places may change at any time.
 type queue struct {
 	clock  *memory.Clock
 	size   atomic.Int64 // places
@@ -31,13 +30,13 @@ type queue struct {
 	served  int64     // clock time when it got its place, or the queue began
 }
 
-// waiter stands in the queue since it came.
+// waiter is work that waits for a place.
 type waiter struct {
-	came  int64
+	came  int64         // clock time at which it joined the queue
 	place chan struct{} // closed when it has one
 }
 
-// queuePerPlace bounds how many may wait for each that is at work.
+// queuePerPlace bounds how many may wait for each place.
 const queuePerPlace = 16
 
 func newQueue(places int, wait time.Duration, c *memory.Clock) *queue {
@@ -56,7 +55,7 @@ func (l *queue) resize(places int) {
 	l.admitLocked()
 }
 
-// enter takes a place, waiting for it as long as the line and ctx allow. Who
+// enter takes a place, and waits for it as long as the queue and ctx allow. Work that
 // has entered must leave.
 func (l *queue) enter(ctx context.Context) error {
 	place, err := l.join()
@@ -77,9 +76,9 @@ func (l *queue) enter(ctx context.Context) error {
 	return err
 }
 
-// queueUp takes a place if there is one, then it returns nil, or one in the queue,
-// unless that is too long or too slow. All of it is one step, or the first of a
-// new queue could be judged by how long the last one had taken.
+// join takes a place if there is one, and then returns nil; otherwise it joins the
+// queue, unless that is too long or too slow. All of it is one step under the lock, or
+// the first to wait in a new queue could be judged by how long the last one had taken.
 func (l *queue) join() (place *list.Element, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,6 +101,7 @@ func (l *queue) join() (place *list.Element, err error) {
 	return place, nil
 }
 
+// tryEnter takes a place if one is free and nobody waits for it.
 func (l *queue) tryEnter() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,6 +116,7 @@ func (l *queue) enterLocked() bool {
 	return true
 }
 
+// leave gives a place back, to the next waiter.
 func (l *queue) leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,8 +124,9 @@ func (l *queue) leave() {
 	l.admitLocked()
 }
 
-// giveUp takes one who waits out of the queue, or gives back the place that it
-// was given in this very moment.
+// giveUp takes a waiter out of the queue, or gives back the place that it was given in
+// this very moment: either the place's channel is closed or the waiter is still queued,
+// never both, because both change under the lock.
 func (l *queue) giveUp(e *list.Element) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,7 +140,8 @@ func (l *queue) giveUp(e *list.Element) {
 	}
 }
 
-// admitLocked gives places to those who have waited longest.
+// admitLocked gives free places to the waiters that have waited longest. The lock is
+// held.
 func (l *queue) admitLocked() {
 	for l.taken < l.size.Load() {
 		first := l.waiters.Front()
