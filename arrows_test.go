@@ -28,7 +28,7 @@ const arrows = `
 .                        internal/command
 internal/command         internal/app internal/config
 internal/app             internal/admin internal/auth internal/config internal/journal internal/listen
-                         internal/listen/systemd internal/metrics internal/openapi internal/param internal/room internal/source
+                         internal/listen/systemd internal/metrics internal/openapi internal/param internal/budget internal/source
                          handlers internal/limit cache cache/memory cache/redis cache/embedded
 
 internal/config          internal/param
@@ -38,15 +38,15 @@ internal/journal
 internal/admin           internal/auth internal/framing internal/metrics
 
 handlers                 internal/auth internal/framing internal/jsonvalue internal/limit internal/metrics internal/openapi
-                         internal/param internal/room cache internal/source
+                         internal/param internal/budget cache internal/source
 internal/auth
 internal/framing
-internal/limit           internal/metrics internal/room
+internal/limit           internal/metrics internal/budget
 internal/openapi         internal/param
 
-cache                    cache/gate cache/memory cache/shared internal/room internal/source
+cache                    cache/gate cache/memory cache/shared internal/budget internal/source
 cache/gate               cache/memory cache/shared internal/source
-cache/memory             internal/room
+cache/memory             internal/budget
 cache/redis              cache/memory cache/shared
 cache/embedded           cache/memory cache/shared internal/private
 cache/shared             internal/jsonvalue
@@ -58,7 +58,7 @@ internal/param
 internal/jsonvalue
 internal/metrics
 internal/private
-internal/room
+internal/budget
 
 internal/testkit
 internal/testkit/launch  internal/command internal/testkit

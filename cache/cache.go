@@ -19,7 +19,7 @@ import (
 	"hearth/cache/gate"
 	"hearth/cache/memory"
 	"hearth/cache/shared"
-	"hearth/internal/room"
+	"hearth/internal/budget"
 	"hearth/internal/source"
 )
 
@@ -151,7 +151,7 @@ type Config struct {
 
 	// Answers is room for large answers on their way that memory does not keep;
 	// nil: they may take what they like.
-	Answers *room.Room
+	Answers *budget.Budget
 
 	Revalidate  time.Duration // how long memory trusts a copy without asking again
 	LinkTimeout time.Duration
@@ -208,7 +208,7 @@ var RefreshResults = [...]string{"stored", "superseded", "failed", "skipped"}
 // Cache is the way of a request through the tiers. All methods are safe for
 // concurrent use and keep the deadline of their context.
 type Cache struct {
-	*memory.Outgoing // Send, Sent, Claim, KnownSize, Room: large answers on their way
+	*memory.Outgoing // Send, Sent, Claim, KnownSize, Budget: large answers on their way
 
 	cfg           Config // but for its Settings
 	settings      atomic.Pointer[Settings]

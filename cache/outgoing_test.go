@@ -9,7 +9,7 @@ import (
 
 	"hearth/cache/memory"
 	"hearth/cache/shared"
-	"hearth/internal/room"
+	"hearth/internal/budget"
 	"hearth/internal/testkit"
 )
 
@@ -17,7 +17,7 @@ import (
 // have 1 %, and room for so many bytes of large answers.
 func newSendingCache(t *testing.T, bytes int64) (*Cache, *Resource, *memory.Owner) {
 	t.Helper()
-	c := cacheOn(NewFlights(memory.New(memory.Config{Budget: 16 << 20, MissingShare: 0.25, LinkTimeout: testTimeout, Answers: room.New(bytes)})))
+	c := cacheOn(NewFlights(memory.New(memory.Config{Budget: 16 << 20, MissingShare: 0.25, LinkTimeout: testTimeout, Answers: budget.New(bytes)})))
 	c.local = c.store.NewOwner(false)
 	c.local.Hear(0)
 	return c, NewResource("user", "user", testLives, nil), c.local
@@ -91,11 +91,11 @@ func TestRoomIsClaimedBeforeALargeValueIsRead(t *testing.T) {
 		claim(key, true)()
 		c.readAs(t, r, o, key, noise(300<<10))
 	}
-	if c.Room().Taken() != 0 {
-		t.Errorf("%d bytes are claimed for values of unknown size", c.Room().Taken())
+	if c.Budget().Taken() != 0 {
+		t.Errorf("%d bytes are claimed for values of unknown size", c.Budget().Taken())
 	}
 	a, again, b := claim("a", true), claim("a", true), claim("b", true)
-	if got := c.Room().Taken() >> 10 / 300; got != 2 {
+	if got := c.Budget().Taken() >> 10 / 300; got != 2 {
 		t.Errorf("room is claimed for %d values, want 2", got)
 	}
 	claim("c", false)
@@ -105,8 +105,8 @@ func TestRoomIsClaimedBeforeALargeValueIsRead(t *testing.T) {
 	again()
 	claim("c", true)()
 	b()
-	if c.Room().Taken() != 0 {
-		t.Errorf("%d bytes are claimed at the end", c.Room().Taken())
+	if c.Budget().Taken() != 0 {
+		t.Errorf("%d bytes are claimed at the end", c.Budget().Taken())
 	}
 	c.readAs(t, r, o, "a", "1")
 	if n := c.KnownSize("a"); n != 0 {
@@ -118,7 +118,7 @@ func TestRoomIsClaimedBeforeALargeValueIsRead(t *testing.T) {
 // the record, and nothing is taken when all have it.
 func TestConcurrentReadersOfALargeRecord(t *testing.T) {
 	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
-		r := room.New(64 << 20)
+		r := budget.New(64 << 20)
 		c := open(t, func(cfg *setup) { cfg.Answers = r })
 		data := noise(1 << 20)
 		res, key := NewResource("big", "big", testLives, nil), keyOf(t, 1)

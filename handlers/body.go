@@ -122,7 +122,7 @@ func (r *request) reserveBody(bytes int) bool {
 // releaseBody gives back what the body has taken.
 func (r *request) releaseBody() {
 	if r.bodyBytes > 0 {
-		r.server.deps.Bodies.Give(r.bodyBytes)
+		r.server.deps.Bodies.Return(r.bodyBytes)
 		r.bodyBytes = 0
 	}
 }

@@ -8,10 +8,10 @@ import (
 
 	"hearth/cache"
 	"hearth/internal/auth"
+	"hearth/internal/budget"
 	"hearth/internal/limit"
 	"hearth/internal/metrics"
 	"hearth/internal/param"
-	"hearth/internal/room"
 )
 
 // Config says what is served and what one request may cost. It is plain data
@@ -128,7 +128,7 @@ type Deps struct {
 	Log     *slog.Logger
 	// Bodies is the budget for what all requests together hold of their bodies,
 	// beyond the first few KiB of each; nil: no bound.
-	Bodies *room.Room
+	Bodies *budget.Budget
 	// State is asked once per request; it must be cheap and safe for
 	// concurrent use.
 	State func() State

@@ -17,7 +17,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/auth"
-	"hearth/internal/room"
+	"hearth/internal/budget"
 )
 
 // New returns a Server. It panics on a Config that contradicts itself, which
@@ -27,7 +27,7 @@ func New(config Config, deps Deps) *Server {
 		panic("BUG: more limits than one request may be covered by")
 	}
 	if deps.Bodies == nil {
-		deps.Bodies = room.New(math.MaxInt64 / 2)
+		deps.Bodies = budget.New(math.MaxInt64 / 2)
 	}
 	s := &Server{
 		config: config.withDefaults(), deps: deps,

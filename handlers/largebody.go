@@ -47,7 +47,7 @@ func (b *largeBody) hold(e *cache.Entry) bool {
 // take counts bytes that belong to no large entry. false means that they do not
 // fit in the budget.
 func (b *largeBody) take(bytes int) bool {
-	if !b.memory.Room().Take(int64(bytes)) {
+	if !b.memory.Budget().Take(int64(bytes)) {
 		return false
 	}
 	b.bytes += int64(bytes)
@@ -56,7 +56,7 @@ func (b *largeBody) take(bytes int) bool {
 
 // overdraw counts bytes whether they fit in the budget or not.
 func (b *largeBody) overdraw(bytes int) {
-	b.memory.Room().Add(int64(bytes))
+	b.memory.Budget().Overdraw(int64(bytes))
 	b.bytes += int64(bytes)
 }
 
@@ -65,7 +65,7 @@ func (b *largeBody) Close() error {
 	for _, e := range b.entries {
 		b.memory.Sent(e)
 	}
-	b.memory.Room().Give(b.bytes)
+	b.memory.Budget().Return(b.bytes)
 	b.entries, b.parts, b.bytes = nil, nil, 0
 	return nil
 }

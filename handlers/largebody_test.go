@@ -13,7 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
-	"hearth/internal/room"
+	"hearth/internal/budget"
 	"hearth/internal/testkit"
 )
 
@@ -23,7 +23,7 @@ func big(id string, kib int) string {
 }
 
 // roomy returns a change of newFixture: a cache that takes large answers from r.
-func roomy(tb testing.TB, r *room.Room) func(*Config, *Deps) {
+func roomy(tb testing.TB, r *budget.Budget) func(*Config, *Deps) {
 	return func(c *Config, d *Deps) {
 		c.MaxBody = 1 << 20
 		d.Cache = openCache(tb, func(c *cache.Config) { c.Answers = r })
@@ -118,7 +118,7 @@ func (r peer) finish(t *testing.T) (status int, body string) {
 // TestLargeAnswersOnTheirWayAreBounded: whoever does not read holds one copy
 // however many do not, and no more than there is room for.
 func TestLargeAnswersOnTheirWayAreBounded(t *testing.T) {
-	r := room.New(700 << 10)
+	r := budget.New(700 << 10)
 	f := newFixture(t, roomy(t, r))
 	items := []cache.Item{{Key: "item:small", Value: []byte(`{"id":"small"}`)}}
 	for _, id := range []string{"a", "b", "c"} {
@@ -180,7 +180,7 @@ func TestLargeAnswersOnTheirWayAreBounded(t *testing.T) {
 
 // TestALargeAnswerIsTheSameOnEveryWay: as a parcel, and from whichever tier.
 func TestALargeAnswerIsTheSameOnEveryWay(t *testing.T) {
-	r := room.New(16 << 20)
+	r := budget.New(16 << 20)
 	f := newFixture(t, roomy(t, r))
 	for id, kib := range map[string]int{"3": 300, "4": 100} { // kept and not
 		row := big(id, kib)
@@ -218,7 +218,7 @@ func TestALargeAnswerIsTheSameOnEveryWay(t *testing.T) {
 // TestBodiesAreBoundedTogether: those that are read slowly leave no room for
 // further large ones, and small ones need none.
 func TestBodiesAreBoundedTogether(t *testing.T) {
-	r := room.New(64 << 10)
+	r := budget.New(64 << 10)
 	f := newFixture(t, func(c *Config, d *Deps) { c.MaxBody, d.Bodies = 1<<20, r })
 	ask := overPipes(t, f)
 	item := `[{"id":1,"text":"` + strings.Repeat("x", 60<<10) + `"}]`

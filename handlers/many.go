@@ -84,7 +84,7 @@ var ampersand, equals = []byte("&"), []byte("=")
 
 // claimMany takes budget for those values of keys that are known to be large.
 func (s *Server) claimMany(keys []string) (release func(), err error) {
-	if exceeds(keys, s.memory.KnownSize, s.memory.Room().Size()) {
+	if exceeds(keys, s.memory.KnownSize, s.memory.Budget().Size()) {
 		return nil, tooManyBytes()
 	}
 	var claims []func()
@@ -174,7 +174,7 @@ var listBegin, listNext, listEnd = []byte("["), []byte(","), []byte("]")
 // nothing, but is refused where the GET could never be answered. On an error another
 // answer takes the body's place, which closes it.
 func (s *Server) countMany(r *request, res *resource, body *largeBody, answers []cache.Answer) error {
-	if budget := s.memory.Room().Size(); int64(body.size) > budget {
+	if budget := s.memory.Budget().Size(); int64(body.size) > budget {
 		entries := make([]*cache.Entry, len(answers))
 		for i := range answers {
 			entries[i] = answers[i].Entry

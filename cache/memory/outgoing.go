@@ -6,7 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"hearth/internal/room"
+	"hearth/internal/budget"
 )
 
 // A large entry lives as long as the slowest of its readers takes to read it,
@@ -16,7 +16,7 @@ import (
 //
 // The state of an entry in this respect is one word, beside its reference bit:
 // whether it is in a table, and how many answers are on their way with it. Its
-// bytes are taken from the room exactly while it is in no table and at least one
+// bytes are taken from the budget exactly while it is in no table and at least one
 // answer is. Each step that changes one of the two sees both, so none of them
 // takes or gives twice.
 
@@ -40,7 +40,7 @@ func (e *Entry) Size() int64 { return int64(e.size) }
 // Outgoing are the large values that memory does not keep and answers are on their
 // way with, by key; and what is known of values that come.
 type Outgoing struct {
-	room *room.Room
+	budget *budget.Budget
 
 	mu    sync.Mutex
 	sent  map[string]*Entry
@@ -57,11 +57,11 @@ type claim struct {
 	bytes   int64
 }
 
-func newOutgoing(r *room.Room) *Outgoing {
+func newOutgoing(r *budget.Budget) *Outgoing {
 	if r == nil {
-		r = room.New(1 << 62)
+		r = budget.New(1 << 62)
 	}
-	return &Outgoing{room: r, sent: map[string]*Entry{}, reads: map[string]*claim{}}
+	return &Outgoing{budget: r, sent: map[string]*Entry{}, reads: map[string]*claim{}}
 }
 
 // Send notes that an answer with a large entry is on its way. Without room it
@@ -78,11 +78,11 @@ func (a *Outgoing) Send(e *Entry) bool {
 		if was < usedSent {
 			switch {
 			case was&usedKept == 0:
-				if takes = a.room.TakeOne(int64(e.size)); !takes {
+				if takes = a.budget.TakeAlone(int64(e.size)); !takes {
 					return false
 				}
-			case a.room.Taken() > a.room.Size():
-				return a.room.Take(0) // counts the refusal
+			case a.budget.Taken() > a.budget.Size():
+				return a.budget.Take(0) // counts the refusal
 			}
 		}
 		if e.used.CompareAndSwap(was, was+usedSent) {
@@ -92,7 +92,7 @@ func (a *Outgoing) Send(e *Entry) bool {
 			return true
 		}
 		if takes {
-			a.room.Give(int64(e.size))
+			a.budget.Return(int64(e.size))
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (a *Outgoing) Sent(e *Entry) {
 		return
 	}
 	if now&usedKept == 0 {
-		a.room.Give(int64(e.size))
+		a.budget.Return(int64(e.size))
 	}
 	a.mu.Lock() // also of what is kept by now: it may have been shared before
 	defer a.mu.Unlock()
@@ -113,9 +113,9 @@ func (a *Outgoing) Sent(e *Entry) {
 	}
 }
 
-// Room is the memory for answers on their way that memory does not keep. Take
+// Budget is the memory for answers on their way that memory does not keep. Take
 // what is neither an entry nor a part of one from it, too.
-func (a *Outgoing) Room() *room.Room { return a.room }
+func (a *Outgoing) Budget() *budget.Budget { return a.budget }
 
 // share makes e the copy that others answer with, too.
 func (a *Outgoing) share(e *Entry) {
@@ -148,13 +148,13 @@ func (a *Outgoing) Sending(sh *Shape, key string, data []byte, flags uint8) *Ent
 // entered notes that e is in a table from now on, left that it is no more.
 func (a *Outgoing) entered(e *Entry) {
 	if was := e.used.Or(usedKept); was&usedKept == 0 && was >= usedSent {
-		a.room.Give(int64(e.size))
+		a.budget.Return(int64(e.size))
 	}
 }
 
 func (a *Outgoing) left(e *Entry) {
 	if was := e.used.And(^uint32(usedKept)); was&usedKept != 0 && was >= usedSent {
-		a.room.Add(int64(e.size))
+		a.budget.Overdraw(int64(e.size))
 	}
 }
 
@@ -171,7 +171,7 @@ func (a *Outgoing) Claim(key string) (done func(), ok bool) {
 	defer a.mu.Unlock()
 	cl := a.reads[key]
 	if cl == nil {
-		if !a.room.TakeOne(bytes) {
+		if !a.budget.TakeAlone(bytes) {
 			return nil, false
 		}
 		cl = &claim{bytes: bytes}
@@ -182,7 +182,7 @@ func (a *Outgoing) Claim(key string) (done func(), ok bool) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if cl.readers--; cl.readers == 0 {
-			a.room.Give(cl.bytes)
+			a.budget.Return(cl.bytes)
 			delete(a.reads, key)
 		}
 	}, true

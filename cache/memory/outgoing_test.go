@@ -4,14 +4,14 @@ import (
 	"sync"
 	"testing"
 
-	"hearth/internal/room"
+	"hearth/internal/budget"
 )
 
 // newSendingStore is a store of 16 MiB, of which a value may have 1 %, and room for
 // so many bytes of large answers.
 func newSendingStore(t *testing.T, bytes int64) (*Store, *Shape, *Owner) {
 	t.Helper()
-	s := New(Config{Budget: 16 << 20, MissingShare: 0.25, LinkTimeout: testTimeout, Answers: room.New(bytes)})
+	s := New(Config{Budget: 16 << 20, MissingShare: 0.25, LinkTimeout: testTimeout, Answers: budget.New(bytes)})
 	return s, NewShape("user"), s.NewOwner(true)
 }
 
@@ -22,8 +22,8 @@ func TestBytesInFlight(t *testing.T) {
 	s, r, o := newSendingStore(t, 250<<10)
 	taken := func(what string, entries int64) {
 		t.Helper()
-		if got := (s.room.Taken() + 50<<10) / (100 << 10); got != entries {
-			t.Errorf("%s: the bytes of %d entries are taken (%d), want %d", what, got, s.room.Taken(), entries)
+		if got := (s.budget.Taken() + 50<<10) / (100 << 10); got != entries {
+			t.Errorf("%s: the bytes of %d entries are taken (%d), want %d", what, got, s.budget.Taken(), entries)
 		}
 	}
 	send := func(what string, e *Entry, want bool) {
@@ -74,8 +74,8 @@ func TestBytesInFlight(t *testing.T) {
 		s.Sent(e)
 	}
 	taken("all have left", 0)
-	if len(s.sent) != 0 || s.room.Refused() != 2 {
-		t.Errorf("%d entries are shared at the end, and %d were refused; want none and 2", len(s.sent), s.room.Refused())
+	if len(s.sent) != 0 || s.budget.Refused() != 2 {
+		t.Errorf("%d entries are shared at the end, and %d were refused; want none and 2", len(s.sent), s.budget.Refused())
 	}
 }
 
@@ -109,7 +109,7 @@ func TestBytesInFlightUnderRace(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := s.Room().Taken(); n != 0 || len(s.sent) != 0 {
+	if n := s.Budget().Taken(); n != 0 || len(s.sent) != 0 {
 		t.Errorf("%d bytes and %d entries are left", n, len(s.sent))
 	}
 }

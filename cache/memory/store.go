@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"hearth/internal/room"
+	"hearth/internal/budget"
 )
 
 // Store is the memory tier: one per process, shared by every connection to
@@ -53,7 +53,7 @@ type Config struct {
 
 	// Answers is room for large answers on their way that memory does not keep;
 	// nil: they may take what they like.
-	Answers *room.Room
+	Answers *budget.Budget
 	OnDelay func(time.Duration) // takes each invalidation delay measured (C1); may be nil
 }
 

@@ -2,8 +2,8 @@ package app
 
 import (
 	"hearth/handlers"
+	"hearth/internal/budget"
 	"hearth/internal/metrics"
-	"hearth/internal/room"
 )
 
 // registerBounds exports what alerts compare the other numbers with: an alert
@@ -21,7 +21,7 @@ func (a *App) registerBounds(gauge func(name, help string, read func() float64))
 		func() float64 { taken, _ := a.rooms.limitBytes(); return float64(taken) })
 	gauge("hearth_limit_bytes_max", "Bytes that subjects and counts of limits may take (a share of memory.budget, beside it).",
 		func() float64 { _, size := a.rooms.limitBytes(); return float64(size) })
-	for kind, r := range map[string]*room.Room{"answers": a.rooms.answers, "bodies": a.rooms.bodies} {
+	for kind, r := range map[string]*budget.Budget{"answers": a.rooms.answers, "bodies": a.rooms.bodies} {
 		label := metrics.Label{Name: "kind", Value: kind}
 		a.metrics.GaugeFunc("hearth_in_flight_bytes", "Bytes of large answers on their way to clients that memory does not keep, and of requests' bodies.",
 			func() float64 { return float64(r.Taken()) }, label)

@@ -1,23 +1,23 @@
 package app
 
 import (
+	"hearth/internal/budget"
 	"hearth/internal/config"
 	"hearth/internal/limit"
-	"hearth/internal/room"
 )
 
 // rooms is the memory that is taken beside the entries, by all requests together.
 // It lives as long as the process; a reload makes it another size.
 type rooms struct {
-	subjects *room.Room // of limits, that are remembered
-	counts   *room.Room // of limits, where this process counts
+	subjects *budget.Budget // of limits, that are remembered
+	counts   *budget.Budget // of limits, where this process counts
 	counting *limit.Memory
-	answers  *room.Room // on their way, and kept by no memory
-	bodies   *room.Room // of requests
+	answers  *budget.Budget // on their way, and kept by no memory
+	bodies   *budget.Budget // of requests
 }
 
 func newRooms(cfg *config.Config) *rooms {
-	r := &rooms{subjects: room.New(0), counts: room.New(0), answers: room.New(0), bodies: room.New(0)}
+	r := &rooms{subjects: budget.New(0), counts: budget.New(0), answers: budget.New(0), bodies: budget.New(0)}
 	r.counting = limit.NewMemory(r.counts)
 	r.resize(cfg)
 	return r

@@ -32,7 +32,7 @@ func TestRoomsAreOneForTheProcess(t *testing.T) {
 	if taken == 0 || a.rooms.subjects.Taken() == 0 || a.rooms.counts.Taken() == 0 || size != 4<<20 {
 		t.Errorf("%d of %d bytes are taken for one subject, want some of both rooms, and of 4 MiB", taken, size)
 	}
-	if a.cache.Room() != a.rooms.answers || a.rooms.answers.Size() != 32<<20 || a.rooms.bodies.Size() != 32<<20 {
+	if a.cache.Budget() != a.rooms.answers || a.rooms.answers.Size() != 32<<20 || a.rooms.bodies.Size() != 32<<20 {
 		t.Errorf("answers have %d bytes and bodies %d, want 4 of the largest bodies for a small budget", a.rooms.answers.Size(), a.rooms.bodies.Size())
 	}
 	next, err := a.assemble(load(t, lines("1GiB", "5/h")...), first)

@@ -16,7 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"hearth/internal/room"
+	"hearth/internal/budget"
 )
 
 // Rate is a count per window; windows are aligned to the Unix epoch by the
@@ -67,7 +67,7 @@ type Config struct {
 	// the subjects that are remembered. Limiters of one process have both in
 	// common, so that they are bounded together; nil: of its own.
 	Memory *Memory
-	Room   *room.Room
+	Room   *budget.Budget
 }
 
 // Limiter is one limit on one instance. It is safe for concurrent use.
@@ -120,7 +120,7 @@ func New(cfg Config) *Limiter {
 		cfg.Memory = NewMemory(nil)
 	}
 	if cfg.Room == nil {
-		cfg.Room = room.New(DefaultRoom)
+		cfg.Room = budget.New(DefaultRoom)
 	}
 	l := &Limiter{
 		cfg: cfg, prefix: keyPrefix + "{" + cfg.Name + ":", policy: policyOf(cfg), base: time.Now(),

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"hearth/internal/room"
+	"hearth/internal/budget"
 )
 
 // Memory is a Store for one process: what counts where there is no shared tier,
@@ -21,7 +21,7 @@ import (
 // together, and so does the memory they take, but for the names of known.go.
 type Memory struct {
 	began time.Time
-	room  *room.Room
+	room  *budget.Budget
 	seeds [2]maphash.Seed
 
 	mu     sync.Mutex
@@ -50,9 +50,9 @@ const DefaultRoom = 32 << 20
 
 // NewMemory returns an empty Memory that takes its room for counts from r; nil
 // means one of its own.
-func NewMemory(r *room.Room) *Memory {
+func NewMemory(r *budget.Budget) *Memory {
 	if r == nil {
-		r = room.New(DefaultRoom)
+		r = budget.New(DefaultRoom)
 	}
 	return &Memory{
 		began: time.Now(), room: r, books: map[int64]*book{},
@@ -104,7 +104,7 @@ func (m *Memory) makeRoom(b *book, id name, subject string, now int64) bool {
 	case b.known.take(id): // its name had room already
 		return true
 	case subject == "":
-		m.room.Add(countBytes)
+		m.room.Overdraw(countBytes)
 	case m.room.Take(countBytes):
 	default:
 		return b.known.displace(b.ends - now)
@@ -133,7 +133,7 @@ func (m *Memory) turn(old *book, now, size int64) *book {
 			b.known = knownFrom(old.used, size)
 			b.bytes = countBytes * int64(len(b.known.names))
 		}
-		m.room.Give(old.bytes - b.bytes)
+		m.room.Return(old.bytes - b.bytes)
 	}
 	m.books[size] = b
 	return b

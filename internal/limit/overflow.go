@@ -28,7 +28,7 @@ func (m *Memory) takeShared(b *book, limit string, id name, rate Rate, burst int
 			b.shared = map[string]*overflow{}
 		}
 		const bytes = 4*overflowCells + countBytes
-		m.room.Add(bytes) // of at most one per limit
+		m.room.Overdraw(bytes) // of at most one per limit
 		b.bytes += bytes
 		over = &overflow{}
 		b.shared[limit] = over

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"hearth/internal/room"
+	"hearth/internal/budget"
 )
 
 // spend takes tokens one by one and tells how many it got.
@@ -27,7 +27,7 @@ func (m *Memory) spend(t *testing.T, subject string, rate Rate, times int) (got 
 // have a count keep it, and all is free when the window is over.
 func TestSubjectsWithoutRoomShareOneCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, rate := room.New(100*countBytes), Rate{10, time.Hour}
+		r, rate := budget.New(100*countBytes), Rate{10, time.Hour}
 		m := NewMemory(r)
 		wait(t.Context(), edge(time.Hour)+time.Second)
 		for i := range 100 {
@@ -68,7 +68,7 @@ func TestSubjectsWithoutRoomShareOneCount(t *testing.T) {
 // room of those who came in the window before, as long as they come back.
 func TestKnownSubjectsComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, rate := room.New(100*countBytes), Rate{10, time.Hour}
+		r, rate := budget.New(100*countBytes), Rate{10, time.Hour}
 		m := NewMemory(r)
 		wait(t.Context(), edge(time.Hour)+time.Second)
 		known := func(i int) string { return fmt.Sprint("known ", i) }
@@ -129,7 +129,7 @@ func TestKnownSubjectsComeBack(t *testing.T) {
 // no more than the rest of the rate.
 func TestWhatWasSharedCountsLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, rate := room.New(0), Rate{10, time.Hour}
+		r, rate := budget.New(0), Rate{10, time.Hour}
 		m := NewMemory(r)
 		wait(t.Context(), edge(time.Hour)+time.Second)
 		if n := m.spend(t, "x", rate, 4) + m.spend(t, "y", rate, 3); n != 7 {
@@ -163,7 +163,7 @@ func (l *Limiter) subjects() (n int) {
 // gets more than the rate by being forgotten, and who has tokens is not.
 func TestAFloodOfSubjects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		subjects, counts := room.New(1000*bucketBytes), room.New(20_000*countBytes)
+		subjects, counts := budget.New(1000*bucketBytes), budget.New(20_000*countBytes)
 		l := fleet(t, 1, Config{Name: "api", Rate: Rate{100, time.Hour}, Room: subjects, Memory: NewMemory(counts)})[0]
 		wait(t.Context(), edge(time.Hour)+time.Second)
 		take := func(subject string, times int) (admitted int) {
@@ -211,7 +211,7 @@ func TestAFloodOfSubjects(t *testing.T) {
 
 // TestAClosedLimiterTakesNoRoom, though requests may still ask it.
 func TestAClosedLimiterTakesNoRoom(t *testing.T) {
-	r := room.New(1000 * bucketBytes)
+	r := budget.New(1000 * bucketBytes)
 	l := New(Config{Name: "api", Rate: Rate{5, time.Minute}, Room: r})
 	l.Take(t.Context(), []byte("a"))
 	if r.Taken() != bucketBytes {

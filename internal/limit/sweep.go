@@ -110,7 +110,7 @@ func (l *Limiter) forget(now int64) {
 		for hash, b := range sh.buckets {
 			if g := b.grant.Load(); now >= g.ends && now >= g.denied && b.fetching.Load() == nil {
 				delete(sh.buckets, hash)
-				l.cfg.Room.Give(bucketBytes)
+				l.cfg.Room.Return(bucketBytes)
 			}
 		}
 		if len(sh.buckets) < (sh.most+3)/4 {
@@ -128,7 +128,7 @@ func (l *Limiter) forgetAll() {
 	for i := range l.shards {
 		sh := &l.shards[i]
 		sh.mu.Lock()
-		l.cfg.Room.Give(bucketBytes * int64(len(sh.buckets)))
+		l.cfg.Room.Return(bucketBytes * int64(len(sh.buckets)))
 		sh.buckets = nil
 		sh.mu.Unlock()
 	}
