@@ -28,7 +28,7 @@ const arrows = `
 .                        internal/command
 internal/command         internal/app internal/config
 internal/app             internal/admin internal/auth internal/config internal/journal internal/listen
-                         internal/listen/systemd internal/metrics internal/openapi internal/param internal/budget internal/source
+                         internal/listen/systemd internal/metrics internal/openapi internal/param internal/budget internal/source/...
                          handlers internal/limit cache cache/memory cache/redis cache/embedded
 
 internal/config          internal/param
@@ -53,6 +53,7 @@ cache/shared             internal/jsonvalue
 cache/protocol
 
 internal/source          internal/jsonvalue internal/param internal/private
+internal/source/origin   internal/source internal/jsonvalue internal/param
 
 internal/param
 internal/jsonvalue
@@ -78,7 +79,7 @@ var places = []place{
 	{
 		imports: []string{"github.com/valyala/fasthttp"},
 		in: []string{
-			"handlers", "internal/app", "internal/listen", "internal/admin", "internal/source/http*.go", "internal/source/origin*.go",
+			"handlers", "internal/app", "internal/listen", "internal/admin", "internal/source/origin",
 			"internal/testkit/...", "bench/...", "proof/...",
 		},
 		because: "the rest does not know that it is asked by HTTP",

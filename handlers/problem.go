@@ -117,8 +117,6 @@ var failures = []struct {
 		detail: "this resource is not configured as its source needs it; trying again does not help until the operator has acted, and the server's log has the cause"}},
 	{source.ErrSlow, problem{status: 504,
 		detail: "the database ended the work on this request because it took too long; try again later"}},
-	{source.ErrBadAnswer, problem{status: 502,
-		detail: "the server behind this resource answered with something that is no JSON record"}},
 	{cache.ErrRefused, problem{status: 500,
 		detail: "the shared tier refuses what this request needs of it; trying again does not help until the operator has acted, and the server's log has the cause"}},
 	{cache.ErrTimeout, problem{status: 504,

@@ -197,7 +197,6 @@ func TestFailuresOfTiers(t *testing.T) {
 		{source.ErrReadOnly, 403, false},
 		{fmt.Errorf("%w: %w", cache.ErrUnavailable, source.ErrFault), 500, false},
 		{fmt.Errorf("%w: %w", cache.ErrUnavailable, source.ErrSlow), 504, false},
-		{fmt.Errorf("%w: %w", cache.ErrUnavailable, source.ErrBadAnswer), 502, false},
 		{context.DeadlineExceeded, 504, false},
 		{context.Canceled, 503, true},
 		{fmt.Errorf("surprise"), 500, false},

@@ -14,6 +14,7 @@ import (
 	"hearth/internal/config"
 	"hearth/internal/limit"
 	"hearth/internal/source"
+	"hearth/internal/source/origin"
 )
 
 // generation is what is made out of one configuration, and gives way to the
@@ -35,7 +36,7 @@ type generation struct {
 type kind struct {
 	config.Resource
 	cached *cache.Resource
-	origin *source.Origin // nil if its records come from elsewhere
+	origin *origin.Origin // nil if its records come from elsewhere
 }
 
 // openSources opens what records come from and prepares every resource; faults
@@ -81,7 +82,7 @@ func (g *generation) newKind(r config.Resource) (kind, error) {
 			Upsert: r.Upsert, Delete: r.Delete, Envelope: r.Envelope, Many: r.Rows == "many", Timeout: r.Timeout, KeyColumns: r.KeyColumns,
 		})
 	case r.Origin.Text != "":
-		if k.origin, err = source.NewOrigin(source.OriginConfig{Name: r.Name, Params: params, URL: r.Origin.Text, Timeout: loadTimeout(g.cfg, &r)}); err == nil {
+		if k.origin, err = origin.New(origin.Config{Name: r.Name, Params: params, URL: r.Origin.Text, Timeout: loadTimeout(g.cfg, &r)}); err == nil {
 			records = k.origin
 		}
 	}
@@ -107,7 +108,7 @@ func (g *generation) sources() (names []string) {
 // leftovers is what one generation has opened and another has not taken over.
 type leftovers struct {
 	limits  []*limit.Limiter
-	origins []*source.Origin
+	origins []*origin.Origin
 	db      *source.DB
 }
 

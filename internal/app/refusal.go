@@ -107,7 +107,7 @@ func (g *generation) refusals() (all []source.Refusal) {
 		}
 	}
 	for _, r := range g.records() {
-		all = append(all, source.Refusals(r)...)
+		all = append(all, source.RefusalsOf(r)...)
 	}
 	return all
 }

@@ -86,7 +86,7 @@ func checkBody(body []byte) error {
 		}
 		if !first && dec.StackDepth() == 0 {
 			if _, err := dec.ReadToken(); err != io.EOF {
-				return markedError{&BodyError{Reason: "something follows the JSON object"}, ErrMalformed}
+				return Mark(&BodyError{Reason: "something follows the JSON object"}, ErrMalformed)
 			}
 			return nil
 		}
@@ -106,7 +106,7 @@ func syntaxFault(err error) error {
 	default:
 		fault.Reason = "the body is no JSON"
 	}
-	return markedError{fault, ErrMalformed}
+	return Mark(fault, ErrMalformed)
 }
 
 // dotted writes a JSON pointer (RFC 6901) as a.b.

@@ -81,7 +81,7 @@ func appendDate(dst []byte, t time.Time) []byte {
 func appendJSON(dst, text []byte) ([]byte, error) {
 	value, err := jsonvalue.Mend(text)
 	if err != nil {
-		return dst, markedError{fmt.Errorf("reading a value as JSON: %w", err), ErrNotJSON}
+		return dst, Mark(fmt.Errorf("reading a value as JSON: %w", err), ErrNotJSON)
 	}
 	return append(dst, value...), nil
 }

@@ -74,7 +74,7 @@ func (t *table) present(ctx context.Context, tx transaction, args Args) ([]byte,
 	res, err := tx.look(ctx, t.selectQuery(args))
 	t.db.observe(err)
 	if err != nil {
-		return nil, t.failed("looking at", t.blame(ctx, keySelect, err))
+		return nil, t.failed("looking at", t.blame(ctx, KeySelect, err))
 	}
 	record, err := t.record(res, args, t.inWrite(ctx, tx))
 	if errors.Is(err, ErrNoRecord) {

@@ -11,18 +11,9 @@ import (
 	"time"
 )
 
-const (
-	// DefaultTimeout bounds a call to the database when neither the resource
-	// nor the database sets a time.
-	DefaultTimeout = 5 * time.Second
-	// DefaultMaxConns is how many connections a DB opens when Config leaves
-	// that to it.
-	DefaultMaxConns = 16
-
-	// setUpTimeout bounds one attempt at the set-up: init statements may
-	// build indexes.
-	setUpTimeout = time.Minute
-)
+// setUpTimeout bounds one attempt at the set-up: init statements may build
+// indexes.
+const setUpTimeout = time.Minute
 
 // Config says which database to open.
 type Config struct {
@@ -110,7 +101,7 @@ func (db *DB) Up() bool { return db.up.Load() }
 // of life. It keeps the deadline of ctx and the configured timeout. Its errors
 // wrap ErrDown as those of Records do.
 func (db *DB) Ping(ctx context.Context) error {
-	ctx, cancel := withTimeout(ctx, db.cfg.Timeout)
+	ctx, cancel := WithTimeout(ctx, db.cfg.Timeout)
 	defer cancel()
 	if err := db.wait(ctx); err != nil {
 		return err
@@ -171,7 +162,7 @@ func (db *DB) try(a *attempt) {
 			a.err = fmt.Errorf("setting the database up: panic: %v", p)
 		}
 		if a.err != nil {
-			a.err = markedError{a.err, db.gone(a.err)}
+			a.err = Mark(a.err, db.gone(a.err))
 		}
 		db.up.Store(a.err == nil)
 		db.mu.Lock()
@@ -222,16 +213,16 @@ func (db *DB) gone(err error) error {
 // takes what it does not know for a lost connection.
 func (db *DB) blame(ctx context.Context, err error) error {
 	if db.ctx.Err() != nil {
-		return markedError{err, ErrClosed}
+		return Mark(err, ErrClosed)
 	}
 	fault := db.engine.fault(err)
-	err = blame(ctx, engineError{err, fault}, fault.kind == faultLost)
+	err = MarkDown(ctx, engineError{err, fault}, fault.kind == faultLost)
 	switch {
 	case errors.Is(err, ErrDown), errors.Is(err, ErrNotJSON):
 	case fault.kind == faultSlow:
-		return markedError{err, ErrSlow}
+		return Mark(err, ErrSlow)
 	case fault.kind >= faultRefused: // whatever of it is the client's doing was told apart before
-		return markedError{err, ErrFault}
+		return Mark(err, ErrFault)
 	}
 	return err
 }

@@ -92,7 +92,7 @@ func (m manyTable) pick(ctx context.Context, found manyFound, a Args) ([]byte, e
 			return nil, nil
 		}
 		if err != nil {
-			return nil, m.failed("loading", markedError{err, ErrFault})
+			return nil, m.failed("loading", Mark(err, ErrFault))
 		}
 		return record, nil
 	}
@@ -151,16 +151,16 @@ func (m manyTable) find(ctx context.Context, values []any, first Args) (manyFoun
 			return manyFound{}, nil
 		}
 		if err != nil {
-			return manyFound{}, m.blame(ctx, keySelectMany, err)
+			return manyFound{}, m.blame(ctx, KeySelectMany, err)
 		}
 		skip, ok := s.manySkip(res.names)
 		if ok {
-			m.refusals.heard(keySelectMany)
+			m.refusals.Cleared(KeySelectMany)
 			return m.group(s, res.rows, skip, values), nil
 		}
 		if again {
-			err := markedError{unlike(res.names, s.names), ErrFault}
-			m.refusals.met(keySelectMany, err)
+			err := Mark(unlike(res.names, s.names), ErrFault)
+			m.refusals.Met(KeySelectMany, err)
 			return manyFound{}, err
 		}
 	}

@@ -207,8 +207,8 @@ func (t *table) judge(s *shape, rows [][][]byte, args Args, find lookup) error {
 
 // faulty marks what an operator has to mend, and remembers it.
 func (t *table) faulty(err error) error {
-	err = markedError{fmt.Errorf("select: %w", err), ErrFault}
-	t.refusals.met(keySelect, err)
+	err = Mark(fmt.Errorf("select: %w", err), ErrFault)
+	t.refusals.Met(KeySelect, err)
 	return err
 }
 
@@ -358,7 +358,7 @@ func (t *table) inLoad(ctx context.Context) lookup {
 			return nil, ErrNoRecord
 		}
 		if err != nil {
-			return nil, t.failed("loading", t.blame(ctx, keySelect, err))
+			return nil, t.failed("loading", t.blame(ctx, KeySelect, err))
 		}
 		return res, nil
 	}

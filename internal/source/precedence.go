@@ -86,7 +86,7 @@ func (t *table) inWrite(ctx context.Context, tx transaction) lookup {
 		res, err := tx.query(ctx, t.selectQuery(args))
 		t.db.observe(err)
 		if err != nil {
-			return nil, t.failed("looking up", t.blame(ctx, keySelect, err))
+			return nil, t.failed("looking up", t.blame(ctx, KeySelect, err))
 		}
 		return res, nil
 	}
@@ -104,7 +104,7 @@ func (t *table) inLook(ctx context.Context, tx transaction) lookup {
 		res, err := tx.look(ctx, t.selectQuery(args))
 		t.db.observe(err)
 		if err != nil {
-			return nil, t.failed("looking at", t.blame(ctx, keySelect, err))
+			return nil, t.failed("looking at", t.blame(ctx, KeySelect, err))
 		}
 		return res, nil
 	}

@@ -48,26 +48,22 @@ func initKey(i int) string { return fmt.Sprintf("init[%d]", i) }
 
 // probed is implemented by Records with statements.
 type probed interface {
-	refusing
-	probe(ctx context.Context, p prober, refused func(key string, err error)) error
+	probe(ctx context.Context, p prober, refused func(Refusal)) error
 	writes() bool
+	known() *Refusals
 }
 
-// refusing is implemented by Records that know what their source refuses.
-type refusing interface {
-	known() *refusals
-	label() string
-}
-
-func (t *table) known() *refusals { return &t.refusals }
+func (t *table) known() *Refusals { return &t.refusals }
 func (t *table) writes() bool     { return t.upsert != nil || t.delete != nil }
-func (t *table) label() string    { return t.name }
+
+// Refusals implements Refusing.
+func (t *table) Refusals() []Refusal { return t.refusals.List(t.name) }
 
 // Probe asks the database what it makes of the statements of these records and
 // keeps what it refuses for Refusals. It tries database.init again if that was
 // refused. An error means that the database could not be asked.
 func (db *DB) Probe(ctx context.Context, all ...Records) error {
-	ctx, cancel := withTimeout(ctx, db.cfg.Timeout)
+	ctx, cancel := WithTimeout(ctx, db.cfg.Timeout)
 	defer cancel()
 	if err := db.wait(ctx); err != nil {
 		return err
@@ -84,11 +80,11 @@ func (db *DB) Probe(ctx context.Context, all ...Records) error {
 			continue
 		}
 		found := map[string]error{}
-		if err := t.probe(ctx, p, func(key string, err error) { found[key] = err }); err != nil {
+		if err := t.probe(ctx, p, func(r Refusal) { found[r.Key] = r.Err }); err != nil {
 			return db.blame(ctx, err)
 		}
-		for _, key := range statementKeys {
-			t.known().probed(key, found[key])
+		for _, key := range [...]string{KeySelect, KeySelectMany, KeyUpsert, KeyDelete} {
+			t.known().Probed(key, found[key])
 		}
 	}
 	return nil
@@ -146,16 +142,6 @@ func (db *DB) noteInit(err error) bool {
 // InitRefusal is what the database refuses of the set-up, nil for nothing.
 func (db *DB) InitRefusal() *Refusal { return db.initRefused.Load() }
 
-// Refusals lists what the database refuses of the statements of r, as calls and
-// the latest probe have met it. It asks nobody.
-func Refusals(r Records) []Refusal {
-	t, ok := r.(refusing)
-	if !ok {
-		return nil
-	}
-	return t.known().list(t.label())
-}
-
 // Rehearse reports all that the database would refuse, before it serves: what
 // [database] has run at the start, which is undone, and the statements of all
 // records. An error means that the database could not be asked.
@@ -176,7 +162,7 @@ func (db *DB) Rehearse(ctx context.Context, all []Records, report func(Refusal))
 		if !ok {
 			continue
 		}
-		if err := t.probe(ctx, p, func(key string, err error) { report(Refusal{t.label(), key, err}) }); err != nil {
+		if err := t.probe(ctx, p, report); err != nil {
 			return db.blame(ctx, err)
 		}
 	}
@@ -187,7 +173,8 @@ func (db *DB) Rehearse(ctx context.Context, all []Records, report func(Refusal))
 var examples = map[param.Kind]any{param.Int: int64(0), param.String: "", param.UUID: "00000000-0000-0000-0000-000000000000"}
 
 // probe asks about each statement of the resource.
-func (t *table) probe(ctx context.Context, p prober, refused func(key string, err error)) error {
+func (t *table) probe(ctx context.Context, p prober, report func(Refusal)) error {
+	refused := func(key string, err error) { report(Refusal{t.name, key, err}) }
 	args := make(Args, len(t.params))
 	for i, p := range t.params {
 		args[i] = examples[p.Type]
@@ -210,7 +197,7 @@ func (t *table) probe(ctx context.Context, p prober, refused func(key string, er
 		}
 		return s.bind(args, make([]any, len(s.fields)))
 	}
-	names, err := ask(keySelect, t.selects, bind(t.selects), true)
+	names, err := ask(KeySelect, t.selects, bind(t.selects), true)
 	if err != nil {
 		return err
 	}
@@ -220,24 +207,24 @@ func (t *table) probe(ctx context.Context, p prober, refused func(key string, er
 			_, err = t.keyIndices(names, s.document)
 		}
 		if err != nil {
-			refused(keySelect, err)
+			refused(KeySelect, err)
 		}
 	}
 	if t.selectMany != nil {
-		names, err := ask(keySelectMany, t.selectMany, t.selectMany.bindMany([]any{args[0]}), true)
+		names, err := ask(KeySelectMany, t.selectMany, t.selectMany.bindMany([]any{args[0]}), true)
 		if err != nil {
 			return err
 		}
 		if s != nil && names != nil {
 			if _, ok := s.manySkip(names); !ok {
-				refused(keySelectMany, errors.New(strings.TrimPrefix(unlike(names, s.names).Error(), "select_many: ")))
+				refused(KeySelectMany, errors.New(strings.TrimPrefix(unlike(names, s.names).Error(), "select_many: ")))
 			}
 		}
 	}
-	if _, err := ask(keyUpsert, t.upsert, bind(t.upsert), false); err != nil {
+	if _, err := ask(KeyUpsert, t.upsert, bind(t.upsert), false); err != nil {
 		return err
 	}
-	_, err = ask(keyDelete, t.delete, bind(t.delete), false)
+	_, err = ask(KeyDelete, t.delete, bind(t.delete), false)
 	return err
 }
 

@@ -51,11 +51,11 @@ func testProbe(t *testing.T, newURL func(testing.TB) string) {
 	if err := db.Probe(t.Context(), all...); err != nil {
 		t.Fatal(err)
 	}
-	if got := source.Refusals(all[0]); got != nil {
+	if got := source.RefusalsOf(all[0]); got != nil {
 		t.Errorf("good statements: got %v", got)
 	}
 	for i, w := range wrongs {
-		if got := source.Refusals(all[i+1]); len(got) != 1 || got[0].Key != w.key || got[0].Resource != fmt.Sprint("r", i) {
+		if got := source.RefusalsOf(all[i+1]); len(got) != 1 || got[0].Key != w.key || got[0].Resource != fmt.Sprint("r", i) {
 			t.Errorf("%s %q: got %v, want one refusal", w.key, w.text, got)
 		}
 	}
@@ -66,11 +66,11 @@ func testProbe(t *testing.T, newURL func(testing.TB) string) {
 	spec := right()
 	spec.Select = `SELECT a FROM later WHERE a = {id}`
 	late := records(t, db, spec)
-	if _, err := late.Load(t.Context(), one); !errors.Is(err, source.ErrFault) || len(source.Refusals(late)) != 1 {
-		t.Errorf("a call that is refused: got %v, %v", err, source.Refusals(late))
+	if _, err := late.Load(t.Context(), one); !errors.Is(err, source.ErrFault) || len(source.RefusalsOf(late)) != 1 {
+		t.Errorf("a call that is refused: got %v, %v", err, source.RefusalsOf(late))
 	}
-	if err := db.Probe(t.Context(), late); err != nil || len(source.Refusals(late)) != 1 {
-		t.Errorf("a probe beside it: got %v, %v", err, source.Refusals(late))
+	if err := db.Probe(t.Context(), late); err != nil || len(source.RefusalsOf(late)) != 1 {
+		t.Errorf("a probe beside it: got %v, %v", err, source.RefusalsOf(late))
 	}
 }
 
@@ -164,12 +164,12 @@ func TestPostgresProbeSeesRights(t *testing.T) {
 	if err := db.Probe(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	if got := source.Refusals(r); len(got) != 1 || got[0].Key != "upsert" {
+	if got := source.RefusalsOf(r); len(got) != 1 || got[0].Key != "upsert" {
 		t.Errorf("Refusals: got %v, want the upsert", got)
 	}
 	pg.Exec(`GRANT INSERT, UPDATE ON people TO reader`)
-	if err := db.Probe(t.Context(), r); err != nil || source.Refusals(r) != nil {
-		t.Errorf("after the right was given: got %v, %v", err, source.Refusals(r))
+	if err := db.Probe(t.Context(), r); err != nil || source.RefusalsOf(r) != nil {
+		t.Errorf("after the right was given: got %v, %v", err, source.RefusalsOf(r))
 	}
 	pg.Exec(`REVOKE ALL ON people FROM reader`) // the role is the server's
 }

@@ -24,10 +24,10 @@ func (t *table) Put(ctx context.Context, args Args, body []byte) (Change, error)
 	// Not within the transaction, which may hold the only connection.
 	if err := t.learnDocuments(ctx); err != nil {
 		t.db.observe(err)
-		return nil, t.failed("storing", t.blame(ctx, keySelect, err))
+		return nil, t.failed("storing", t.blame(ctx, KeySelect, err))
 	}
 	if err := t.learnCatalog(ctx, args); err != nil {
-		return nil, t.failed("storing", t.blame(ctx, keyUpsert, err))
+		return nil, t.failed("storing", t.blame(ctx, KeyUpsert, err))
 	}
 	p := put{table: t, args: args, members: m}
 	if len(m.unknown) > 0 {
@@ -117,7 +117,7 @@ func (p *put) write(ctx context.Context, tx transaction) ([]byte, error) {
 	if err = p.failed(ctx, q, err); err != nil {
 		return nil, t.doubt(err)
 	}
-	t.refusals.heard(keyUpsert)
+	t.refusals.Cleared(KeyUpsert)
 	res, record, err := t.stored(ctx, tx, p.args)
 	if err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (p *put) unaltered(ctx context.Context, tx transaction, b *binding, res *re
 	if b.catalog != nil && (!slices.Equal(res.names, b.catalog.names) || !slices.Equal(res.types, b.catalog.types)) {
 		now, err := tx.catalog(ctx, t.upsert, res)
 		if err != nil {
-			return t.failed("storing", t.blame(ctx, keyUpsert, err))
+			return t.failed("storing", t.blame(ctx, KeyUpsert, err))
 		}
 		old := b.catalog
 		if b.catalog = now; !now.same(old, t.upsert) {
@@ -204,7 +204,7 @@ func (p *put) failed(ctx context.Context, q query, err error) error {
 	if fault := t.db.engine.fault(err); fault.kind >= faultData {
 		return refusedError{err, fault.reason, q}
 	}
-	return t.failed("storing", t.blame(ctx, keyUpsert, err))
+	return t.failed("storing", t.blame(ctx, KeyUpsert, err))
 }
 
 // stored reads the record back inside the transaction that wrote it.
@@ -214,7 +214,7 @@ func (t *table) stored(ctx context.Context, tx transaction, args Args) (*result,
 	res, err := tx.query(ctx, q)
 	t.db.observe(err)
 	if err != nil {
-		return nil, nil, t.failed("reading back", t.blame(ctx, keySelect, err))
+		return nil, nil, t.failed("reading back", t.blame(ctx, KeySelect, err))
 	}
 	record, err := t.record(res, args, t.inWrite(ctx, tx))
 	if errors.Is(err, ErrNoRecord) {

@@ -6,18 +6,20 @@ import (
 	"time"
 )
 
-// Keys of the configuration under which statements stand.
+// Keys of the configuration of a resource under which a source may refuse
+// something.
 const (
-	keySelect     = "select"
-	keySelectMany = "select_many"
-	keyUpsert     = "upsert"
-	keyDelete     = "delete"
-	keyOrigin     = "origin"
+	KeySelect     = "select"
+	KeySelectMany = "select_many"
+	KeyUpsert     = "upsert"
+	KeyDelete     = "delete"
+	KeyOrigin     = "origin"
 )
 
-var statementKeys = [...]string{keySelect, keySelectMany, keyUpsert, keyDelete}
+// keys are in the order in which they are documented.
+var keys = [...]string{KeySelect, KeySelectMany, KeyUpsert, KeyDelete, KeyOrigin}
 
-// Refusal is a statement that the database does not take as it is, until an
+// Refusal is a statement that the source does not take as it is, until an
 // operator mends the statement, the schema or a right.
 type Refusal struct {
 	Resource string // "" for a key of [database]
@@ -25,9 +27,25 @@ type Refusal struct {
 	Err      error
 }
 
-// refusals are those of one resource: met by calls, or found by a probe.
-type refusals struct {
-	some atomic.Bool // whether there are any: all that a call which succeeds looks at
+// Refusing is implemented by Records that know what their source refuses.
+type Refusing interface {
+	Records
+	Refusals() []Refusal
+}
+
+// RefusalsOf lists what the source refuses of r, as calls and the latest probe
+// have met it. It asks nobody.
+func RefusalsOf(r Records) []Refusal {
+	if r, ok := r.(Refusing); ok {
+		return r.Refusals()
+	}
+	return nil
+}
+
+// Refusals keeps what the source refuses of one resource, by key. Calls meet
+// refusals, and probes find them. The zero value is empty and ready for use.
+type Refusals struct {
+	some atomic.Bool // there are any: all that a call which succeeds looks at
 
 	mu    sync.Mutex
 	byKey map[string]*refusal
@@ -39,73 +57,67 @@ type refusal struct {
 	probed bool      // a probe has found it, too, and so can tell when it is gone
 }
 
-// refusalLasts is how long a refusal stands that calls meet and no probe sees,
-// after the last call: such as that of a trigger which lacks a right.
+// refusalLasts is how long a refusal stands after the last call that met it, if no
+// probe sees it: such as that of a trigger which lacks a right.
 const refusalLasts = time.Minute
 
-func (r *refusals) at(key string) *refusal {
-	if r.byKey == nil {
-		r.byKey = map[string]*refusal{}
-	}
-	if r.byKey[key] == nil {
-		r.byKey[key] = &refusal{}
-	}
-	r.some.Store(true)
-	return r.byKey[key]
+// Met notes that a call was refused.
+func (r *Refusals) Met(key string, err error) {
+	r.change(key, func(f *refusal) *refusal { return &refusal{err, time.Now(), f != nil && f.probed} })
 }
 
-func (r *refusals) drop(key string) {
-	delete(r.byKey, key)
+// Cleared notes that a call was not refused.
+func (r *Refusals) Cleared(key string) {
+	if r.some.Load() {
+		r.change(key, func(*refusal) *refusal { return nil })
+	}
+}
+
+// Probed notes what a probe of the statement under key has found; err is nil for
+// nothing.
+func (r *Refusals) Probed(key string, err error) {
+	r.change(key, func(f *refusal) *refusal {
+		switch {
+		case err != nil && f != nil:
+			return &refusal{err, f.last, true}
+		case err != nil:
+			return &refusal{err: err, probed: true}
+		case f != nil && f.probed:
+			return nil
+		}
+		return f
+	})
+}
+
+// change replaces the refusal under key. Nil stands for none.
+func (r *Refusals) change(key string, by func(*refusal) *refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f := by(r.byKey[key]); f == nil {
+		delete(r.byKey, key)
+	} else {
+		if r.byKey == nil {
+			r.byKey = map[string]*refusal{}
+		}
+		r.byKey[key] = f
+	}
 	r.some.Store(len(r.byKey) > 0)
 }
 
-// met is for a call that was refused.
-func (r *refusals) met(key string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f := r.at(key)
-	f.err, f.last = err, time.Now()
-}
-
-// heard is for a call that was not.
-func (r *refusals) heard(key string) {
-	if !r.some.Load() {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.drop(key)
-}
-
-// probed is for a probe of the statement under key; err is nil if it found
-// nothing.
-func (r *refusals) probed(key string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch f := r.byKey[key]; {
-	case err != nil:
-		f = r.at(key)
-		f.err, f.probed = err, true
-	case f != nil && f.probed:
-		r.drop(key)
-	}
-}
-
-// list forgets what no call has met for long and no probe sees. It is in the order in which the keys are documented.
-func (r *refusals) list(resource string) (all []Refusal) {
+// List returns the refusals in the order in which their keys are documented. It
+// forgets those that no call has met for long and no probe sees.
+func (r *Refusals) List(resource string) (all []Refusal) {
 	if !r.some.Load() {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, key := range append(statementKeys[:], keyOrigin) {
-		switch f := r.byKey[key]; {
-		case f == nil:
-		case !f.probed && time.Since(f.last) > refusalLasts:
-			r.drop(key)
-		default:
+	for _, key := range keys {
+		r.change(key, func(f *refusal) *refusal {
+			if f == nil || !f.probed && time.Since(f.last) > refusalLasts {
+				return nil
+			}
 			all = append(all, Refusal{resource, key, f.err})
-		}
+			return f
+		})
 	}
 	return all
 }

@@ -31,16 +31,13 @@ var (
 	// was asked for, a right that is missing. The source is well, and the same
 	// call fails again until an operator acts.
 	ErrFault = errors.New("the source refuses what the configuration asks of it")
-	// ErrNotJSON says that what the source has for this record is not JSON: an
-	// origin's answer, the text of a JSON column. The same call fails again
-	// until that is mended there.
+	// ErrNotJSON says that what the source has for this record is no JSON: the
+	// text of a column, or an origin's answer, which may also be no HTTP, have no
+	// content or too much. The same call fails again until that is mended there.
 	ErrNotJSON = errors.New("the source's record is not JSON")
 	// ErrSlow says that the database itself ended the statement, by its own
 	// limit of time or because somebody asked it to.
 	ErrSlow = errors.New("the database ended the statement before it was done")
-	// ErrBadAnswer says that an origin answered with what can hold no record: no
-	// HTTP, no content, a coding that was not asked for, too much of it.
-	ErrBadAnswer = errors.New("the origin's answer is of no use")
 	// ErrNoRecord says that the record does not exist.
 	ErrNoRecord = errors.New("no such record")
 	// ErrUnknownOutcome says that a commit was sent and its answer lost: the
@@ -77,16 +74,6 @@ func (e *BodyError) Error() string {
 	}
 	return fmt.Sprintf("member %q: %s", e.Member, e.Reason)
 }
-
-// markedError is an error and a sentinel at once: callers that do not care for
-// the difference see the first, and its text alone.
-type markedError struct {
-	err  error
-	mark error
-}
-
-func (e markedError) Error() string   { return e.err.Error() }
-func (e markedError) Unwrap() []error { return []error{e.err, e.mark} }
 
 // Args are the values of a resource's path parameters in the order of its
 // path: int64 for int, string for string and uuid. They are never aliases of

@@ -49,7 +49,7 @@ type table struct {
 	doubted  atomic.Int64                    // when doubt last let a refusal be repeated
 	learned  atomic.Pointer[map[string]bool] // see learnDocuments
 	shape    atomic.Pointer[shape]           // of the latest load
-	refusals refusals
+	refusals Refusals
 }
 
 // Records prepares a resource. It parses every statement and reports all
@@ -181,7 +181,7 @@ func (t *table) newBodyReader() bodyReader {
 
 // deadline bounds one call.
 func (t *table) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return withTimeout(ctx, t.timeout)
+	return WithTimeout(ctx, t.timeout)
 }
 
 // ready checks args and waits for the database's set-up.
@@ -205,13 +205,13 @@ func (t *table) Load(ctx context.Context, args Args) ([]byte, error) {
 		if t.db.engine.fault(err).kind == faultData && !t.db.engine.fits(ctx, q) {
 			return nil, ErrNoRecord
 		}
-		return nil, t.failed("loading", t.blame(ctx, keySelect, err))
+		return nil, t.failed("loading", t.blame(ctx, KeySelect, err))
 	}
 	record, err := t.record(res, args, t.inLoad(ctx))
 	if err != nil && !errors.Is(err, ErrNoRecord) {
 		return nil, t.failed("loading", err)
 	}
-	t.refusals.heard(keySelect)
+	t.refusals.Cleared(KeySelect)
 	return record, err
 }
 
@@ -263,7 +263,7 @@ func (t *table) blame(ctx context.Context, key string, err error) error {
 	kind := t.db.engine.fault(err).kind
 	err = t.db.blame(ctx, err)
 	if kind == faultRefused && errors.Is(err, ErrFault) {
-		t.refusals.met(key, err)
+		t.refusals.Met(key, err)
 	}
 	return err
 }
@@ -284,7 +284,7 @@ func (t *table) record(res *result, args Args, find lookup) ([]byte, error) {
 	}
 	record, err := s.record(res.rows, t.many)
 	if err != nil && !errors.Is(err, ErrNoRecord) && !errors.Is(err, ErrNotJSON) {
-		return nil, markedError{err, ErrFault}
+		return nil, Mark(err, ErrFault)
 	}
 	return record, err
 }
@@ -299,8 +299,8 @@ func (t *table) shapeOf(names []string) (*shape, error) {
 		s.keys, err = t.keyIndices(names, s.document)
 	}
 	if err != nil {
-		err = markedError{fmt.Errorf("select: %w", err), ErrFault}
-		t.refusals.met(keySelect, err)
+		err = Mark(fmt.Errorf("select: %w", err), ErrFault)
+		t.refusals.Met(KeySelect, err)
 		return nil, err
 	}
 	t.shape.Store(s)
@@ -327,13 +327,13 @@ func (t *table) Delete(ctx context.Context, args Args) (Change, error) {
 		case err == nil && n == 0:
 			return nil, ErrNoRecord
 		case err == nil:
-			t.refusals.heard(keyDelete)
+			t.refusals.Cleared(KeyDelete)
 			return nil, nil
 		case fault.kind == faultReference, fault.kind == faultRule:
-			return nil, markedError{&BodyError{Reason: ErrConflict.Error()}, ErrConflict}
+			return nil, Mark(&BodyError{Reason: ErrConflict.Error()}, ErrConflict)
 		default:
 			unfit = fault.kind == faultData
-			return nil, t.failed("deleting", t.blame(ctx, keyDelete, err))
+			return nil, t.failed("deleting", t.blame(ctx, KeyDelete, err))
 		}
 	})
 	if unfit && !t.db.engine.fits(ctx, q) {

@@ -1,4 +1,4 @@
-package source_test
+package origin_test
 
 import (
 	"bytes"
@@ -14,15 +14,17 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
+	"hearth/internal/source/origin"
 )
 
-func origin(t *testing.T, cfg source.OriginConfig) *source.Origin {
+func open(t *testing.T, cfg origin.Config) *origin.Origin {
 	t.Helper()
 	cfg.Name = "thing"
-	o, err := source.NewOrigin(cfg)
+	o, err := origin.New(cfg)
 	if err != nil {
-		t.Fatalf("NewOrigin: %v", err)
+		t.Fatalf("New: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := o.Close(); err != nil {
@@ -66,7 +68,7 @@ func TestOriginLoad(t *testing.T) {
 	answer("/t/nowhere", 301, "")
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	o := origin(t, source.OriginConfig{URL: server.URL + "/t/{id}", Params: []source.Param{{Name: "id", Type: "string"}}, MaxBody: 4096})
+	o := open(t, origin.Config{URL: server.URL + "/t/{id}", Params: []param.Param{{Name: "id", Type: "string"}}, MaxBody: 4096})
 	f := func(id, want string) {
 		t.Helper()
 		got, err := o.Load(t.Context(), source.Args{id})
@@ -112,9 +114,9 @@ func TestOriginRequest(t *testing.T) {
 		fmt.Fprintf(w, `[%q,%q,%d]`, r.Method, r.RequestURI, len(names))
 	}))
 	defer server.Close()
-	o := origin(t, source.OriginConfig{
+	o := open(t, origin.Config{
 		URL:    server.URL + "/a%20b/x-{name}/{id}?n={name}&fixed=1",
-		Params: []source.Param{{Name: "id", Type: "int"}, {Name: "name", Type: "string"}},
+		Params: []param.Param{{Name: "id", Type: "int"}, {Name: "name", Type: "string"}},
 	})
 	got, err := o.Load(t.Context(), source.Args{int64(-7), "..é?#&=%zF+ "})
 	name := "..%C3%A9%3F%23%26%3D%25zF%2B%20"
@@ -139,7 +141,7 @@ func TestOriginHearsTheCaller(t *testing.T) {
 		_, _ = w.Write([]byte("{}"))
 	}))
 	defer server.Close()
-	o := origin(t, source.OriginConfig{URL: server.URL + "/{p}", Params: []source.Param{{Name: "p", Type: "string"}}})
+	o := open(t, origin.Config{URL: server.URL + "/{p}", Params: []param.Param{{Name: "p", Type: "string"}}})
 	f := func(c source.Caller, path string, want ...string) {
 		t.Helper()
 		ctx := c.In(t.Context())
@@ -182,7 +184,7 @@ func TestOriginHearsLowerCase(t *testing.T) {
 		heard <- string(raw[:n])
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
 	}()
-	o := origin(t, source.OriginConfig{URL: "http://" + listener.Addr().String() + "/"})
+	o := open(t, origin.Config{URL: "http://" + listener.Addr().String() + "/"})
 	c := source.Caller{RequestID: "a.b", Traceparent: "00-x", Tracestate: "a=1"}
 	if _, err := o.Load(c.In(t.Context()), source.Args{}); err != nil {
 		t.Fatal(err)
@@ -205,17 +207,17 @@ func TestOriginTime(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(release)
-	load := func(o *source.Origin, callers time.Duration) error {
+	load := func(o *origin.Origin, callers time.Duration) error {
 		_, err := o.Load(within(t, callers), source.Args{int64(1)})
 		return err
 	}
 	for _, w := range waits {
-		cfg := source.OriginConfig{URL: server.URL + "/{id}", Params: []source.Param{{Name: "id", Type: "int"}}, Timeout: w.own}
-		if err := load(origin(t, cfg), w.callers); whose(err) != w.want {
+		cfg := origin.Config{URL: server.URL + "/{id}", Params: []param.Param{{Name: "id", Type: "int"}}, Timeout: w.own}
+		if err := load(open(t, cfg), w.callers); whose(err) != w.want {
 			t.Errorf("own timeout %v, caller's %v: got %v, which blames the %s, want the %s", w.own, w.callers, err, whose(err), w.want)
 		}
 		cfg.MaxConns = 1
-		o := origin(t, cfg)
+		o := open(t, cfg)
 		var wg sync.WaitGroup
 		for range 3 { // two have no connection
 			wg.Go(func() {
@@ -259,7 +261,7 @@ func TestOriginDown(t *testing.T) {
 	closed.Close()
 	f := func(address, path string, down bool) {
 		t.Helper()
-		o := origin(t, source.OriginConfig{URL: address + "/{p}", Params: []source.Param{{Name: "p", Type: "string"}}, MaxBody: 4096})
+		o := open(t, origin.Config{URL: address + "/{p}", Params: []param.Param{{Name: "p", Type: "string"}}, MaxBody: 4096})
 		_, err := o.Load(t.Context(), source.Args{path})
 		if err == nil || errors.Is(err, source.ErrDown) != down {
 			t.Errorf("%s/%s: got %v, want ErrDown %t", address, path, err, down)
@@ -276,7 +278,7 @@ func TestOriginDown(t *testing.T) {
 	}
 	whose := func(path string, want error) {
 		t.Helper()
-		o := origin(t, source.OriginConfig{URL: server.URL + "/{p}", Params: []source.Param{{Name: "p", Type: "string"}}, MaxBody: 4096})
+		o := open(t, origin.Config{URL: server.URL + "/{p}", Params: []param.Param{{Name: "p", Type: "string"}}, MaxBody: 4096})
 		if _, err := o.Load(t.Context(), source.Args{path}); !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", path, err, want)
 		}
@@ -285,7 +287,7 @@ func TestOriginDown(t *testing.T) {
 		whose(path, source.ErrFault)
 	}
 	for _, path := range []string{"204", "large", "garbage"} {
-		whose(path, source.ErrBadAnswer)
+		whose(path, source.ErrNotJSON)
 	}
 	f(closed.URL, "text", true)
 	f(secure.URL, "text", true) // nobody vouches for its certificate
@@ -293,7 +295,7 @@ func TestOriginDown(t *testing.T) {
 	f("http://nowhere.invalid", "text", true)
 }
 
-func TestNewOriginRefuses(t *testing.T) {
+func TestNewRefuses(t *testing.T) {
 	for url, want := range map[string]string{
 		"":                        "http://",
 		"ftp://h/{id}":            "http://",
@@ -310,9 +312,9 @@ func TestNewOriginRefuses(t *testing.T) {
 		"http://h?{body}":         "unknown placeholder {body}",
 		"http://h/{id}/{id.name}": "unknown placeholder {id.name}",
 	} {
-		_, err := source.NewOrigin(source.OriginConfig{Name: "thing", URL: url, Params: []source.Param{{Name: "id", Type: "int"}}})
+		_, err := origin.New(origin.Config{Name: "thing", URL: url, Params: []param.Param{{Name: "id", Type: "int"}}})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `resource "thing": origin: `) || strings.Contains(err.Error(), "hush") {
-			t.Errorf("NewOrigin(%q): got %v, want %q", url, err, want)
+			t.Errorf("New(%q): got %v, want %q", url, err, want)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (c overdue) Err() error {
 func TestBlameWaitsForTheTimer(t *testing.T) {
 	ctx := overdue{t.Context(), make(chan struct{})}
 	verdict := make(chan error)
-	go func() { verdict <- blame(ctx, io.EOF, true) }()
+	go func() { verdict <- MarkDown(ctx, io.EOF, true) }()
 	select {
 	case err := <-verdict:
 		t.Fatalf("got %v before it was known whose deadline had passed", err)
@@ -47,13 +47,13 @@ func TestBlameWaitsForTheTimer(t *testing.T) {
 }
 
 func TestBlame(t *testing.T) {
-	ended, cancel := withTimeout(t.Context(), -1)
+	ended, cancel := WithTimeout(t.Context(), -1)
 	defer cancel()
 	given, giveUp := context.WithCancel(t.Context())
 	giveUp()
 	f := func(ctx context.Context, err error, lost, down bool) {
 		t.Helper()
-		got := blame(ctx, err, lost)
+		got := MarkDown(ctx, err, lost)
 		if errors.Is(got, ErrDown) != down || !errors.Is(got, err) {
 			t.Errorf("%v, lost %t: got %v, want ErrDown %t", err, lost, got, down)
 		}
@@ -69,7 +69,7 @@ func TestBlame(t *testing.T) {
 	f(given, io.EOF, false, false)
 	f(given, context.Canceled, false, false)
 	f(given, fmt.Errorf("before: %w", ErrDown), true, true)
-	if err := blame(given, io.EOF, true); !errors.Is(err, context.Canceled) {
+	if err := MarkDown(given, io.EOF, true); !errors.Is(err, context.Canceled) {
 		t.Errorf("a connection lost by a caller who gave up: got %v, want the caller's error in it", err)
 	}
 }

@@ -1,10 +1,12 @@
-package source
+package origin
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
 	"hearth/internal/param"
+	"hearth/internal/source"
 )
 
 // TestOriginRefuses: what a careless reader of the finished path would take for
@@ -12,19 +14,19 @@ import (
 func TestOriginRefuses(t *testing.T) {
 	f := func(template string, want bool, values ...string) {
 		t.Helper()
-		params := []Param{{Name: "x", Type: "string"}, {Name: "y", Type: "string"}}[:len(values)]
-		o := &Origin{cfg: OriginConfig{Name: "r", URL: "http://records.test" + template, Params: params}}
-		if err := o.parse(); err != nil {
+		params := []param.Param{{Name: "x", Type: "string"}, {Name: "y", Type: "string"}}[:len(values)]
+		o, err := parse("http://records.test"+template, params)
+		if err != nil {
 			t.Fatalf("%s: %v", template, err)
 		}
-		args := make(Args, len(values))
+		args := make(source.Args, len(values))
 		for i, v := range values {
 			args[i] = v
 		}
-		if got := o.Refuses(args); (got != "") != want {
+		if got := o.refuses(args); (got != "") != want {
 			t.Errorf("%s %q: refused for %q, want %v", template, values, got, want)
 		}
-		if target, ok := o.target(args); ok == want {
+		if target, ok := o.of(args); ok == want {
 			t.Errorf("%s %q: the URL is %q, %v", template, values, target, ok)
 		}
 	}
@@ -55,8 +57,7 @@ func TestOriginRefuses(t *testing.T) {
 	f("/a-{x}/{y}", true, "../b", "1")
 	f("/{x}%2e", true, "%2E")
 	for _, template := range []string{`/a\{x}`, "/%2{x}", "/%{x}", "/a", "/a/../{x}", "/a/%2e/{x}"} {
-		o := &Origin{cfg: OriginConfig{Name: "r", URL: "http://records.test" + template, Params: []Param{{Name: "x", Type: "string"}}}}
-		if err := o.parse(); err == nil {
+		if _, err := parse("http://records.test"+template, []param.Param{{Name: "x", Type: "string"}}); err == nil {
 			t.Errorf("%s is taken for a template", template)
 		}
 	}
@@ -68,12 +69,12 @@ func FuzzOriginPath(f *testing.F) {
 	for _, seed := range []string{"..", "%2e%2e/", `\`, "%25%32%65", "a", "%c0%ae", ";"} {
 		f.Add(seed, "b")
 	}
-	o := &Origin{cfg: OriginConfig{Name: "r", URL: "http://records.test/a/{x}/{x}{y}", Params: []Param{{Name: "x", Type: "string"}, {Name: "y", Type: "string"}}}}
-	if err := o.parse(); err != nil {
+	o, err := parse("http://records.test/a/{x}/{x}{y}", []param.Param{{Name: "x", Type: "string"}, {Name: "y", Type: "string"}})
+	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, x, y string) {
-		target, ok := o.target(Args{x, y})
+		target, ok := o.of(source.Args{x, y})
 		if !ok {
 			return
 		}
@@ -87,6 +88,52 @@ func FuzzOriginPath(f *testing.F) {
 				t.Fatalf("%q %q: %q reads as %q", x, y, target, path)
 			}
 			path = param.Unescape(path)
+		}
+	})
+}
+
+// The URL of a record names that record: its value can be read out of it again,
+// and reaches neither into the path around it nor into the query.
+func FuzzOriginTarget(f *testing.F) {
+	for _, seed := range []string{"1", "a/b", "..", ".", "a?b#c", "%2e", "\r\nHost: x", "é", "\xff", ""} {
+		f.Add(seed)
+	}
+	o, err := parse("http://records.test/a/{id}/b?q={id}", []param.Param{{Name: "id", Type: "string"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		got, ok := o.of(source.Args{value})
+		if !ok {
+			return // see FuzzOriginPath
+		}
+		u, err := url.Parse(got)
+		if err != nil {
+			t.Fatalf("%q: %v", value, err)
+		}
+		path, err := url.PathUnescape(strings.TrimSuffix(strings.TrimPrefix(u.EscapedPath(), "/a/"), "/b"))
+		if u.Host != "records.test" || u.Fragment != "" || err != nil || path != value || u.Query().Get("q") != value {
+			t.Fatalf("%q became %q", value, got)
+		}
+		if strings.ContainsAny(got, "\r\n \t\x00") {
+			t.Fatalf("%q became %q", value, got)
+		}
+	})
+}
+
+// No redirect leads to another server.
+func FuzzRedirect(f *testing.F) {
+	for _, seed := range []string{"/b", "//evil.test/", "http://records.test:80/", "https://records.test/", "?x", "../..", "http://records.test@evil.test/", "\\\\evil.test", "http:evil", "#x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, location string) {
+		got, err := redirect("http://records.test/a/1", location)
+		if err != nil {
+			return
+		}
+		u, err := url.Parse(got)
+		if err != nil || u.Scheme != "http" || u.Host != "records.test" || u.User != nil || u.Fragment != "" {
+			t.Errorf("%q leads to %q (%v)", location, got, err)
 		}
 	})
 }

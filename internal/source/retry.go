@@ -1,0 +1,34 @@
+package source
+
+import (
+	"context"
+	"errors"
+)
+
+// engineError is an error that an engine has returned, and what the engine makes
+// of it. Only of these may be asked whether the same call may succeed at once.
+type engineError struct {
+	error
+	fault fault
+}
+
+func (e engineError) Unwrap() error { return e.error }
+
+// remedyOf tells what may let the call that failed with err succeed at once. A
+// context that has ended leaves no time for it.
+func remedyOf(ctx context.Context, err error) remedy {
+	var e engineError
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrUnknownOutcome) || !errors.As(err, &e) {
+		return remedyNone
+	}
+	return e.fault.remedy
+}
+
+// better is the error to report of a call and its repetition. One that ran out
+// of time says less than what it repeats.
+func better(ctx context.Context, first, second error) error {
+	if second != nil && ctx.Err() != nil && !errors.Is(second, ErrUnknownOutcome) {
+		return first
+	}
+	return second
+}
