@@ -37,10 +37,10 @@ func (a *Admin) Handle(ctx *fasthttp.RequestCtx) {
 		defer conn.Writing()
 	}
 	setCommonHeaders(ctx)
-	if !inspect(ctx) {
+	if !checkFraming(ctx) {
 		return
 	}
-	defer finishContent(ctx)
+	defer finishConnection(ctx)
 	if !a.allowHost(ctx) {
 		problem(ctx, fasthttp.StatusMisdirectedRequest,
 			"the Host header must be an IP address, localhost or one of server.admin_hosts")
@@ -68,18 +68,18 @@ func (a *Admin) recoverPanic(ctx *fasthttp.RequestCtx) {
 func (a *Admin) expect(ctx *fasthttp.RequestCtx) (status int) {
 	if ctx.IsGet() || ctx.IsHead() {
 		setCommonHeaders(ctx)
-		if !inspect(ctx) {
+		if !checkFraming(ctx) {
 			return ctx.Response.StatusCode()
 		}
 		return fasthttp.StatusContinue
 	}
 	c := contentOf(ctx)
-	c.asking = true
+	c.expecting = true
 	a.Handle(ctx)
 	if !c.wanted {
 		return ctx.Response.StatusCode()
 	}
-	c.asking = false
+	c.expecting = false
 	ctx.Response.Reset()
 	return fasthttp.StatusContinue
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hearth/internal/auth"
 	"io"
 	"log/slog"
 	"time"
+
+	"hearth/internal/auth"
 )
 
 // Config is what an Admin needs to know. The zero value is ready for use.

@@ -20,9 +20,9 @@ type watchedConn interface {
 	Skip(n int) // bytes of content that are still to come, and that nobody wants
 }
 
-// withhold makes fasthttp believe that no request has content: it would read all
+// hideContent makes fasthttp believe that no request has content: it would read all
 // of it before anybody is asked. See framing.Source.
-func withhold(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+func hideContent(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	const inChunks = -1
 	if n := h.ContentLength(); n > 0 || n == inChunks {
 		h.SetContentLength(0)
@@ -33,9 +33,9 @@ func withhold(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 // content is what there is to know of a request's content.
 type content struct {
 	framing.Content
-	asking   bool // only whether it is wanted; see expect
-	wanted   bool // the answer to that
-	consumed bool // it was read to its end
+	expecting bool // only whether it is wanted; see expect
+	wanted    bool // the answer to that
+	read      bool // it was read to its end
 }
 
 // contentKey is the user value under which a request has it.
@@ -50,9 +50,9 @@ func contentOf(ctx *fasthttp.RequestCtx) *content {
 	return c
 }
 
-// inspect answers and reports false when it is in doubt where the request ends
+// checkFraming answers and reports false when it is in doubt where the request ends
 // or whom it is for. The connection is then closed.
-func inspect(ctx *fasthttp.RequestCtx) bool {
+func checkFraming(ctx *fasthttp.RequestCtx) bool {
 	req := &ctx.Request.Header
 	found, fault := framing.Request(string(req.Method()), req.RawHeaders(), req.Protocol(), req.RequestURI())
 	if fault != framing.None {
@@ -64,20 +64,20 @@ func inspect(ctx *fasthttp.RequestCtx) bool {
 	return true
 }
 
-// finishContent decides, when a request is answered, what becomes of its connection.
+// finishConnection decides, when a request is answered, what becomes of its connection.
 // What is left of its content is dropped while the next request is awaited, if
 // that is little. The connection ends behind content that another server in the
 // way might read differently: in chunks, or with a method that has none.
-func finishContent(ctx *fasthttp.RequestCtx) {
+func finishConnection(ctx *fasthttp.RequestCtx) {
 	c := contentOf(ctx)
-	if c.asking || !c.Present() {
+	if c.expecting || !c.Present() {
 		return
 	}
 	if c.Chunked || ctx.IsGet() || ctx.IsHead() || ctx.Response.ConnectionClose() {
 		ctx.SetConnectionClose()
 		return
 	}
-	if c.consumed {
+	if c.read {
 		return
 	}
 	conn, watched := ctx.Conn().(watchedConn)
@@ -90,8 +90,8 @@ func finishContent(ctx *fasthttp.RequestCtx) {
 }
 
 var (
-	errTooLarge = errors.New("the body is too long")
-	errWanted   = errors.New("the body is wanted")
+	errTooLarge      = errors.New("the body is too long")
+	errContentWanted = errors.New("the body is wanted")
 )
 
 // readBody returns the request's body, or why there is none. A body that its
@@ -102,9 +102,9 @@ func (a *Admin) readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
 		ctx.SetConnectionClose()
 		return nil, errTooLarge
 	}
-	if c.asking {
+	if c.expecting {
 		c.wanted = true
-		return nil, errWanted
+		return nil, errContentWanted
 	}
 	stream := ctx.RequestBodyStream()
 	if stream == nil || !c.Present() {
@@ -127,7 +127,7 @@ func (a *Admin) readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
 		ctx.SetConnectionClose()
 		return nil, err
 	}
-	c.consumed = true
+	c.read = true
 	return body.Bytes(), nil
 }
 

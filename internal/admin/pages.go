@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	_ "embed"
+
 	"hearth/internal/metrics"
 
 	"github.com/valyala/fasthttp"

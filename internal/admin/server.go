@@ -28,9 +28,9 @@ func (a *Admin) Server() *fasthttp.Server {
 		Handler:                      a.Handle,
 		ErrorHandler:                 refuseUnread,
 		ExpectHandler:                a.expect,
-		HeaderReceived:               withhold,
+		HeaderReceived:               hideContent,
 		NoDefaultServerHeader:        true,
-		StreamRequestBody:            true, // see withhold
+		StreamRequestBody:            true, // see hideContent
 		ReadBufferSize:               maxHeader,
 		MaxRequestBodySize:           a.config.MaxBody,
 		Concurrency:                  2 * MaxConnections, // a worker ends later than its connection

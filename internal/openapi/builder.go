@@ -53,7 +53,7 @@ func (b *builder) add(method, template string, op operation) error {
 		if p.key != template {
 			return fmt.Errorf("path %q is the same as %q but for the names of its parameters", template, p.key)
 		}
-		if methods.has(method) {
+		if methods.get(method) != nil {
 			return fmt.Errorf("path %q has more than one %s", template, strings.ToUpper(method))
 		}
 		p.value = append(methods, member{method, op})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 )
 
 // exemplified tells whether there is a record to show and a way to ask for it.
@@ -17,24 +16,11 @@ func (r *resource) exemplified() bool {
 // reproducible tells whether a read of the example surely finds it: a source
 // has it, or one of the batches' own examples stores it.
 func (r *resource) reproducible() bool {
-	if r.HasSource {
-		return true
-	}
-	for _, batch := range r.api.Batches {
-		if batch.Resource != r.Name {
-			continue
-		}
-		items, err := r.builder.batchItems(batch)
-		if err != nil {
-			return false // addBatch reports it
-		}
-		for _, item := range items {
-			if equalJSON(item, r.Example) {
-				return true
-			}
-		}
-	}
-	return false
+	isExample := func(item json.RawMessage) bool { return equalJSON(item, r.Example) }
+	return r.HasSource || slices.ContainsFunc(r.api.Batches, func(batch Batch) bool {
+		items, _ := r.builder.batchItems(batch) // addBatch reports the error
+		return batch.Resource == r.Name && slices.ContainsFunc(items, isExample)
+	})
 }
 
 // batchItems are the items of a batch's example.
@@ -79,19 +65,10 @@ func (r *resource) readExamples() object {
 	return r.bySource(r.reproducible(), func(source string) any { return r.single(r.Example, source) })
 }
 
-// manyTexts are the values that the example of the many-read asks for.
-func (r *resource) manyTexts() []string {
-	texts := []string{placeholders[r.Params[0].Type]}
-	if len(r.ExampleArgs) > 0 {
-		texts = r.ExampleArgs[:1:1]
-	}
-	return append(texts, r.MissingArgs...)
-}
-
-// manyArguments are the same as JSON values.
+// manyArguments are the values that the example of the many-read asks for.
 func (r *resource) manyArguments() ([]any, error) {
-	var out []any
-	for _, text := range r.manyTexts() {
+	out := []any{r.params[0].Example}
+	for _, text := range r.MissingArgs {
 		v, err := argument(r.Params[0], text)
 		if err != nil {
 			return nil, err
@@ -101,7 +78,7 @@ func (r *resource) manyArguments() ([]any, error) {
 	return out, nil
 }
 
-// manyExamples are the answers to a many-read of manyTexts: the example record,
+// manyExamples are the answers to a many-read of manyArguments: the example record,
 // and a gap for each that is missing.
 func (r *resource) manyExamples() object {
 	if !r.exemplified() {
@@ -131,35 +108,38 @@ func (r *resource) putExamples() object {
 
 // agrees tells whether every member of body is one of record's, with its value.
 func agrees(body, record json.RawMessage) bool {
-	var b, r map[string]any
-	if decodeExact(body, &b) != nil || decodeExact(record, &r) != nil || b == nil {
+	if kindOf(body) != '{' {
 		return false
 	}
-	for name, value := range b {
-		if have, ok := r[name]; !ok || !reflect.DeepEqual(value, have) {
-			return false
-		}
-	}
-	return true
+	found := membersOf(record)
+	return !slices.ContainsFunc(membersOf(body), func(m member) bool {
+		have, ok := found.get(m.key).(json.RawMessage)
+		return !ok || !equalJSON(m.value.(json.RawMessage), have)
+	})
 }
 
 // equalJSON tells whether both say the same, numbers as they are written: 1 and
 // 1.0 are two records to a client that compares bytes.
 func equalJSON(a, b json.RawMessage) bool {
-	var x, y any
-	return decodeExact(a, &x) == nil && decodeExact(b, &y) == nil && reflect.DeepEqual(x, y)
+	exact := func(text json.RawMessage) (value any) {
+		dec := json.NewDecoder(bytes.NewReader(text))
+		dec.UseNumber()
+		if err := dec.Decode(&value); err != nil {
+			panic(fmt.Sprintf("BUG: reading %q: %v", text, err))
+		}
+		return value
+	}
+	return reflect.DeepEqual(exact(a), exact(b))
 }
 
 // lines writes items as NDJSON.
-func lines(items []json.RawMessage) (string, error) {
-	var b strings.Builder
+func lines(items []json.RawMessage) string {
+	var out bytes.Buffer
 	for _, item := range items {
-		var line bytes.Buffer
-		if err := json.Compact(&line, item); err != nil {
-			return "", err
+		if err := json.Compact(&out, item); err != nil {
+			panic(fmt.Sprintf("BUG: compacting %q: %v", item, err))
 		}
-		b.Write(line.Bytes())
-		b.WriteByte('\n')
+		out.WriteByte('\n')
 	}
-	return b.String(), nil
+	return out.String()
 }

@@ -3,7 +3,6 @@ package openapi
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 )
 
 // object is a JSON object that keeps the order of its members. The document
@@ -59,9 +58,14 @@ func (o *object) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// has reports whether there is such a member.
-func (o object) has(key string) bool {
-	return slices.ContainsFunc(o, func(m member) bool { return m.key == key })
+// get returns the value of a member, nil where there is none.
+func (o object) get(key string) any {
+	for _, m := range o {
+		if m.key == key {
+			return m.value
+		}
+	}
+	return nil
 }
 
 // encode writes JSON without the escapes that encoding/json adds for HTML.

@@ -11,15 +11,13 @@ func (b *builder) addResource(given *Resource) error {
 	if err := r.checkJSON(); err != nil {
 		return err
 	}
-	data, err := dataSchema(given)
-	if err != nil {
-		return err
-	}
+	var err error
 	if r.params, err = pathParameters(given); err != nil {
 		return err
 	}
+	data := dataSchema(given)
 	r.tag = b.addTag(r.Name, r.summary())
-	r.untyped = !data.has("type")
+	r.untyped = data.get("type") == nil
 	r.data = b.addSchema(r.name, data)
 	r.answers = r.data
 	if r.Envelope != "" {
@@ -111,11 +109,7 @@ func (r *resource) addManyRead() error {
 // addPut adds PUT, whose body has a schema of its own: it may lack what the path
 // gives, and hold what no read shows.
 func (r *resource) addPut() error {
-	schema, err := bodySchema(r.Resource)
-	if err != nil {
-		return err
-	}
-	body := mediaType{Schema: r.addSchema(r.name+"Body", schema)}
+	body := mediaType{Schema: r.addSchema(r.name+"Body", bodySchema(r.Resource))}
 	if r.PutExample != nil {
 		body.Examples = object{{"record", example{Summary: "A record", Value: r.PutExample}}}
 	}

@@ -3,9 +3,10 @@ package openapi
 import (
 	"encoding/json"
 	"fmt"
-	"hearth/internal/param"
 	"strconv"
 	"strings"
+
+	"hearth/internal/param"
 )
 
 // paramSchemas describe a parameter's value as the server reads it.

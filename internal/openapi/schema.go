@@ -3,7 +3,9 @@ package openapi
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"hearth/internal/param"
@@ -11,16 +13,16 @@ import (
 
 // dataSchema is the schema of a resource's data, as the example shows it. Without
 // a source anybody may have stored anything, so there an example shows nothing.
-func dataSchema(r *Resource) (object, error) {
+func dataSchema(r *Resource) object {
 	switch {
 	case !r.HasSource:
-		return object{{"description", "Any JSON, as it was stored."}}, nil
+		return object{{"description", "Any JSON, as it was stored."}}
 	case r.Example != nil:
-		return inferSchema(r.Example, isIdentity(r))
+		return inferSchema(r.Example, "", isIdentity(r))
 	case r.Many:
-		return object{{"type", "array"}, {"items", object{}}}, nil
+		return object{{"type", "array"}, {"items", object{}}}
 	}
-	return object{{"description", "Any JSON."}}, nil
+	return object{{"description", "Any JSON."}}
 }
 
 // isIdentity tells which members of a record are the integers of its path:
@@ -33,91 +35,87 @@ func isIdentity(r *Resource) func(name string) bool {
 	}
 }
 
-// inferSchema describes JSON by one example of it. It claims no more than an
-// example can show: any member may be null, none is required, and a number is
-// an integer only where isInt says that its name stands for one, since a
-// column that holds 3 may hold 3.5 next.
-func inferSchema(sample json.RawMessage, isInt func(name string) bool) (object, error) {
-	dec := json.NewDecoder(bytes.NewReader(sample))
-	dec.UseNumber()
-	return inferValue(dec, "", isInt, false)
-}
-
-// inferValue reads one value, and describes it. The name is that of the member
-// that holds it, "" for none; nullable adds null to what the value shows.
-func inferValue(dec *json.Decoder, name string, isInt func(string) bool, nullable bool) (object, error) {
-	tok, err := dec.Token()
-	if err != nil {
-		return nil, err
-	}
-	var s object
-	switch tok := tok.(type) {
-	case string:
-		s = object{{"type", "string"}}
-	case bool:
-		s = object{{"type", "boolean"}}
-	case json.Number:
-		if _, err := tok.Int64(); err == nil && isInt(name) {
+// inferSchema describes JSON by one example of it, the member of that name. It
+// claims no more than an example can show: any member may be null, none is
+// required, and a number is an integer only where isInt says that its name stands
+// for one, since a column that holds 3 may hold 3.5 next. Of an array whose first
+// element is an object all are taken for such objects, which is what rows are;
+// of any other array it says nothing.
+func inferSchema(sample json.RawMessage, name string, isInt func(name string) bool) object {
+	s := typeOf(sample)
+	switch kindOf(sample) {
+	case '{':
+		var properties object
+		for _, m := range membersOf(sample) {
+			property := inferSchema(m.value.(json.RawMessage), m.key, isInt)
+			if len(property) > 0 {
+				property = orNull(property)
+			}
+			properties = append(properties, member{m.key, property})
+		}
+		if properties != nil {
+			s = append(s, member{"properties", properties})
+		}
+	case '[':
+		var items []json.RawMessage
+		decode(sample, &items)
+		if len(items) > 0 && kindOf(items[0]) == '{' {
+			s = object{{"type", "array"}, {"items", inferSchema(items[0], "", isInt)}}
+		}
+	case '0':
+		if _, err := strconv.ParseInt(string(sample), 10, 64); err == nil && isInt(name) {
 			s = object{{"type", "integer"}, {"format", "int64"}}
-			break
 		}
-		s = object{{"type", "number"}, {"format", "double"}}
-	case json.Delim:
-		if tok == '[' {
-			s, err = inferArray(dec, isInt)
-			break
-		}
-		s, err = inferObject(dec, isInt)
-	default:
-		return object{}, nil // null: nothing is known
 	}
-	if nullable {
-		s = orNull(s)
-	}
-	return s, err
+	return s
 }
 
-// inferObject describes the members of an object whose brace is read already.
-func inferObject(dec *json.Decoder, isInt func(string) bool) (object, error) {
-	var properties object
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		name := key.(string) // the decoder takes nothing else for a key
-		s, err := inferValue(dec, name, isInt, true)
-		if err != nil {
-			return nil, err
-		}
-		properties = append(properties, member{name, s})
+// typeOf is the schema of all values of the sample's kind, and of any value where
+// the sample is null or missing.
+func typeOf(sample json.RawMessage) object {
+	switch kindOf(sample) {
+	case '{':
+		return object{{"type", "object"}}
+	case '[':
+		return object{{"type", "array"}, {"items", object{}}}
+	case '"':
+		return object{{"type", "string"}}
+	case 't':
+		return object{{"type", "boolean"}}
+	case '0':
+		return object{{"type", "number"}, {"format", "double"}}
 	}
-	_, err := dec.Token()
-	s := object{{"type", "object"}}
-	if properties != nil {
-		s = append(s, member{"properties", properties})
-	}
-	return s, err
+	return object{}
 }
 
-// inferArray takes the first element for the kind of all of them where that is
-// an object, which is what rows are; of anything else it says nothing.
-func inferArray(dec *json.Decoder, isInt func(string) bool) (object, error) {
-	var first object
-	for i := 0; dec.More(); i++ {
-		s, err := inferValue(dec, "", isInt, false)
-		if err != nil {
-			return nil, err
-		}
-		if i == 0 {
-			first = s
-		}
+// kindOf is the byte by which one knows a kind of JSON: that of braces, of a
+// string's quotes, t of both booleans, n of null and of nothing, 0 of numbers.
+func kindOf(sample json.RawMessage) byte {
+	sample = bytes.TrimSpace(sample)
+	switch {
+	case len(sample) == 0:
+		return 'n'
+	case sample[0] == 'f':
+		return 't'
+	case sample[0] == '-' || sample[0] >= '0' && sample[0] <= '9':
+		return '0'
 	}
-	_, err := dec.Token()
-	if len(first) == 0 || first[0] != (member{"type", "object"}) {
-		first = object{}
+	return sample[0]
+}
+
+// membersOf are the members of an object in their order; none of anything else.
+func membersOf(sample json.RawMessage) (members object) {
+	if kindOf(sample) == '{' {
+		decode(sample, &members)
 	}
-	return object{{"type", "array"}, {"items", first}}, err
+	return members
+}
+
+// decode reads JSON that is known to be valid.
+func decode(text json.RawMessage, into any) {
+	if err := json.Unmarshal(text, into); err != nil {
+		panic(fmt.Sprintf("BUG: reading %q: %v", text, err))
+	}
 }
 
 // orNull is the schema of null besides what s describes. It is no list of types,
@@ -144,11 +142,4 @@ func answerSchema(r *Resource, data any) any {
 		{"required", []string{r.Envelope, "source"}},
 		{"properties", object{{r.Envelope, data}, {"source", source}}},
 	}
-}
-
-// decodeExact decodes JSON and keeps its numbers as written.
-func decodeExact(text json.RawMessage, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	return dec.Decode(into)
 }

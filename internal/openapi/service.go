@@ -26,11 +26,9 @@ func (b *builder) addService() error {
 	tag := b.addTag("service", "The server itself.")
 	for _, path := range b.skeleton.Service {
 		var op operation
-		if err := json.Unmarshal(path.value.(json.RawMessage), &op); err != nil {
-			return err
-		}
+		decode(path.value.(json.RawMessage), &op)
 		refused := []string{"503"}
-		if op.Responses.has("503") {
+		if op.Responses.get("503") != nil {
 			refused = nil
 		}
 		op.Tags, op.OperationID = []string{tag}, b.operations.take(op.OperationID)

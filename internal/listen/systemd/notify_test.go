@@ -1,7 +1,6 @@
 package systemd_test
 
 import (
-	"hearth/internal/listen/systemd"
 	"net"
 	"os"
 	"path/filepath"
@@ -9,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hearth/internal/listen/systemd"
 
 	"golang.org/x/sys/unix"
 )

@@ -10,12 +10,13 @@ package systemd
 import (
 	"errors"
 	"fmt"
-	"hearth/internal/listen"
 	"net"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"hearth/internal/listen"
 
 	"golang.org/x/sys/unix"
 )
