@@ -62,7 +62,8 @@ internal/private
 internal/budget
 
 internal/testkit
-internal/testkit/launch  internal/command internal/testkit
+internal/testkit/launch  internal/testkit
+internal/testkit/inside  internal/command internal/testkit/launch
 bench/...                bench/... internal/testkit/...
 proof/...                proof/... bench/... internal/testkit/...
 `

@@ -13,12 +13,13 @@ import (
 	"testing"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/inside"
 	"hearth/internal/testkit/launch"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in scripts, golden files and docs/http.md")
 
-func TestMain(m *testing.M) { launch.Main(waitingTests{m}) }
+func TestMain(m *testing.M) { inside.Main(waitingTests{m}) }
 
 // waitingTests are tests that wait for most of their time.
 type waitingTests struct{ *testing.M }

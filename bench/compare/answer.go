@@ -1,59 +1,42 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"hearth/bench/load"
 	"hearth/internal/testkit"
 )
 
-var client = &http.Client{
-	Timeout:   5 * time.Second,
-	Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true},
+// ask asks a server over a connection of its own, in whose Answer the answer is.
+func (p *peer) ask(method, path, body string) (*load.Conn, error) {
+	c := load.NewConn(p.addr, 5*time.Second)
+	defer c.Close()
+	return c, c.Do(method, path, body)
 }
 
-func ask(ctx context.Context, method, url, body string) (*http.Response, string, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
-	if err != nil {
-		return nil, "", err
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, "", err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	return resp, string(text), err
-}
+// first is the path of record 1.
+func (p *peer) first() string { return strings.Replace(p.path, "*", "1", 1) }
 
 // verify checks that a server gives the right answer now.
 func (c *servers) verify(tb testkit.TB, p *peer) error {
 	if c.load.kind == "batch" {
 		return c.verifyBatch(tb, p)
 	}
-	resp, body, err := ask(tb.Context(), "GET", p.url(strings.Replace(p.path, "*", "1", 1)), "")
+	conn, err := p.ask(http.MethodGet, p.first(), "")
 	if err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusOK || body != p.body {
-		return fmt.Errorf("%s answers %d %q, want 200 %q", p.name, resp.StatusCode, body, p.body)
+	if code, body := conn.Answer.StatusCode(), string(conn.Answer.Body()); code != http.StatusOK || body != p.body {
+		return fmt.Errorf("%s answers %d %q, want 200 %q", p.name, code, body, p.body)
 	}
-	if status := resp.Header.Get("Cache-Status"); p.instance != nil && c.load.kind == "one" && !memoryHit(status) {
-		return fmt.Errorf("%s answers with Cache-Status %q, want a hit of memory", p.name, status)
+	if p.instance != nil && c.load.kind == "one" && load.TierOf(conn.Status()) != load.Memory {
+		return fmt.Errorf("%s answers with Cache-Status %q, want a hit of memory", p.name, conn.Status())
 	}
 	return nil
-}
-
-func memoryHit(status string) bool {
-	return strings.HasPrefix(status, "Hearth-Memory; hit") && !strings.Contains(status, "detail=")
 }
 
 // verifyBatch stores two items and looks for them in Redis. That they have another
@@ -63,12 +46,12 @@ func (c *servers) verifyBatch(tb testkit.TB, p *peer) error {
 	if _, err := c.redis.Try("DEL", "item:a", "item:b"); err != nil {
 		return err
 	}
-	resp, body, err := ask(tb.Context(), "POST", p.url(p.path), `[{"id":"a","v":1},{"id":"b","v":2}]`)
+	conn, err := p.ask(http.MethodPost, p.path, `[{"id":"a","v":1},{"id":"b","v":2}]`)
 	if err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusOK || !strings.Contains(body, `"success"`) {
-		return fmt.Errorf("%s answers a batch with %d %q", p.name, resp.StatusCode, body)
+	if code, body := conn.Answer.StatusCode(), string(conn.Answer.Body()); code != http.StatusOK || !strings.Contains(body, `"success"`) {
+		return fmt.Errorf("%s answers a batch with %d %q", p.name, code, body)
 	}
 	for key, want := range map[string]string{"item:a": `{"id":"a","v":1}`, "item:b": `{"id":"b","v":2}`} {
 		if got, err := c.redis.Try("GET", key); err != nil || got != want {
@@ -88,14 +71,14 @@ func (c *servers) verifyBatch(tb testkit.TB, p *peer) error {
 // reference takes down what Hearth answers, for the bare handler to repeat.
 func (c *servers) reference(tb testkit.TB, hearth *peer) reference {
 	tb.Helper()
-	resp, body, err := ask(tb.Context(), "GET", hearth.url(strings.Replace(hearth.path, "*", "1", 1)), "")
+	conn, err := hearth.ask(http.MethodGet, hearth.first(), "")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r := reference{Body: body}
-	for name, values := range resp.Header {
-		if name != "Date" && name != "Content-Length" && name != "Connection" {
-			r.Headers = append(r.Headers, [2]string{name, values[0]})
+	r := reference{Body: string(conn.Answer.Body())}
+	for name, value := range conn.Answer.Header.All() {
+		if name := string(name); name != "Date" && name != "Content-Length" && name != "Connection" {
+			r.Headers = append(r.Headers, [2]string{name, string(value)})
 		}
 	}
 	slices.SortFunc(r.Headers, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })

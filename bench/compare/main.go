@@ -32,6 +32,7 @@ import (
 	"slices"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 var program = testkit.Program{Name: "compare", Run: run}
@@ -95,7 +96,7 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 		o.out = filepath.Join(root, "bench", "results")
 	}
 	if o.hearth == "" {
-		o.hearth = testkit.Build(tb, root)
+		o.hearth = launch.Build(tb, root)
 	}
 	if o.hearth, err = filepath.Abs(o.hearth); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 //go:embed load.lua nginx.conf webdis.json
@@ -22,13 +23,11 @@ var files embed.FS
 type peer struct {
 	*testkit.Process
 	name     string
-	addr     string            // host:port
-	path     string            // of a request; * stands for the record's number
-	body     string            // the right answer for record 1
-	instance *testkit.Instance // nil but for Hearth
+	addr     string           // host:port
+	path     string           // of a request; * stands for the record's number
+	body     string           // the right answer for record 1
+	instance *launch.Instance // nil but for Hearth
 }
-
-func (p *peer) url(path string) string { return "http://" + p.addr + path }
 
 // servers are what one group runs on: a Redis, and the peers that ask it.
 type servers struct {
@@ -122,12 +121,11 @@ func (c *servers) startHearth(tb testkit.TB) {
 		config = append(config, "\nttl = { cold = \"1h\" }\n"...)
 	}
 	p := c.newPeer(tb, "hearth")
-	p.instance = testkit.NewInstance(tb, testkit.Setup{
-		Binary: c.hearth, Name: p.name, Dir: c.dir, Config: string(config), CPUs: c.cpus,
+	p.instance = launch.Program{
+		Path: c.hearth, Config: string(config), Public: launch.Port, Admin: launch.Port, CPUs: c.cpus,
 		Env: append([]string{"GOMAXPROCS=1", "HEARTH_SERVER_DRAIN=0s", "HEARTH_REDIS_URL=" + c.redis.URL()}, c.config...),
-	})
-	p.instance.Start()
-	p.Process, p.addr = p.instance.Process, p.instance.Addr
+	}.Ready(tb)
+	p.Process, p.addr = p.instance.Process(), p.instance.Public
 	c.peers = append(c.peers, p)
 	c.awaitRight(tb, p, 30*time.Second)
 }

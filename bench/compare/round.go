@@ -40,7 +40,7 @@ func (c *servers) read(tb testkit.TB, p *peer) (r readings) {
 		r.gets, err = getsIn(fmt.Sprint(stats))
 	}
 	if err == nil && p.instance != nil {
-		r.tiers, err = p.instance.Answered(tb.Context())
+		r.tiers, err = p.instance.Answered()
 	}
 	if err == nil {
 		r.redisCPU, err = c.redis.CPUTime()
@@ -130,7 +130,7 @@ func (c *servers) wrk(ctx context.Context, p *peer, seconds, seed int) (load.Wrk
 	defer cancel()
 	l := c.load
 	w, err := load.StartWrk(ctx, c.dir, string(script), c.loadCPUs, "-t", "1", "-c", strconv.Itoa(l.connections), "-d", fmt.Sprint(seconds, "s"), "--timeout", "5s",
-		p.url("/"), "--", l.kind, strconv.Itoa(l.depth), p.path, strconv.Itoa(l.keys), strconv.Itoa(seed))
+		"http://"+p.addr+"/", "--", l.kind, strconv.Itoa(l.depth), p.path, strconv.Itoa(l.keys), strconv.Itoa(seed))
 	if err != nil {
 		return load.WrkReport{}, err
 	}

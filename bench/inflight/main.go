@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 var program = testkit.Program{Name: "inflight", Run: run}
@@ -91,7 +92,7 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 		return err
 	}
 	if o.hearth == "" {
-		o.hearth = testkit.Build(tb, o.repo)
+		o.hearth = launch.Build(tb, o.repo)
 	}
 	if o.hearth, err = filepath.Abs(o.hearth); err != nil {
 		return err

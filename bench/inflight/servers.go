@@ -2,13 +2,16 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
 
+	"hearth/bench/load"
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 // servers are what a run starts: a Redis, and the two that are compared.
@@ -52,21 +55,20 @@ func (s *servers) startHearth(tb testkit.TB, o options) {
 	if err != nil {
 		tb.Fatalf("reading the demo's configuration: %v", err)
 	}
-	n := testkit.NewInstance(tb, testkit.Setup{
-		Binary: o.hearth, Name: "hearth", CPUs: s.cpus,
+	n := launch.Program{
+		Path: o.hearth, Public: launch.Port, Admin: launch.Port, CPUs: s.cpus,
 		Config: fmt.Sprintf("%s\n[[counter]]\npath = %q\nkey = \"held_count\"\nwork = %q\n", demo, heldPath, s.held),
 		Env: []string{
 			"HEARTH_SERVER_DRAIN=0s", "HEARTH_REDIS_URL=" + s.redis.URL(),
 			"HEARTH_LOG_SLOW=1h", // those that are held are not slow
 		},
-	})
-	n.Start()
+	}.Ready(tb)
 	s.servers = append(s.servers, &server{
-		Process: n.Process, name: n.Name, addr: n.Addr,
+		Process: n.Process(), name: launch.Name, addr: n.Public,
 		held:  func(tb testkit.TB) int64 { return s.number(tb, "held_count") },
 		begun: func(tb testkit.TB) int64 { return s.number(tb, "request_count") + s.number(tb, "held_count") },
 		answered: func(tb testkit.TB) (sum int64) {
-			tiers, err := n.Answered(tb.Context())
+			tiers, err := n.Answered()
 			if err != nil {
 				tb.Fatal(err)
 			}
@@ -89,19 +91,21 @@ func (s *servers) startBare(tb testkit.TB) {
 	}
 	b := &server{name: "bare", addr: fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(tb))}
 	b.begun = func(tb testkit.TB) int64 {
-		text, err := testkit.Fetch(tb.Context(), "http://"+b.addr+"/count")
-		if err != nil {
+		c := load.NewConn(b.addr, load.AnswerWithin)
+		defer c.Close()
+		if err := c.Do(http.MethodGet, "/count", ""); err != nil {
 			tb.Fatalf("asking the bare handler for its count: %v", err)
 		}
-		return parse(tb, text)
+		return parse(tb, string(c.Answer.Body()))
 	}
 	b.held = b.begun
 	b.Process = testkit.Start(tb, testkit.Command{
 		Name: b.name, Dir: s.dir, CPUs: s.cpus, DeathSignal: syscall.SIGTERM, Argv: []string{self, "bare", b.addr, s.held.String()},
 	})
 	b.AwaitReady(func() bool {
-		_, err := testkit.Fetch(tb.Context(), "http://"+b.addr+workPath)
-		return err == nil
+		c := load.NewConn(b.addr, load.AnswerWithin)
+		defer c.Close()
+		return c.Do(http.MethodGet, workPath, "") == nil
 	})
 	s.servers = append(s.servers, b)
 }

@@ -157,17 +157,8 @@ func (p *Process) kill(target int, sig syscall.Signal) {
 // is killed, and that fails the test. One that has ended already is left in peace.
 func (p *Process) Stop() {
 	p.tb.Helper()
-	p.askToEnd()
-	p.awaitEnd()
-}
-
-func (p *Process) askToEnd() {
 	p.Signal(syscall.SIGTERM)
 	p.Signal(syscall.SIGCONT)
-}
-
-func (p *Process) awaitEnd() {
-	p.tb.Helper()
 	select {
 	case <-p.done:
 	case <-time.After(stopWithin):

@@ -1,5 +1,5 @@
 // Package testkit starts the real programs that Hearth's tests, proofs and benchmarks
-// talk to: hearth itself, redis-server, PostgreSQL, MariaDB, HAProxy, nginx and a
+// talk to: redis-server, PostgreSQL, MariaDB, HAProxy, nginx and a
 // headless browser, and a scripted stand-in for Redis that answers in exactly the order
 // a test dictates.
 //
@@ -16,6 +16,7 @@
 package testkit
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -62,6 +63,18 @@ func poll(d time.Duration, cond func() bool) bool {
 		<-tick.C
 	}
 	return true
+}
+
+// Sleep waits for d; false: ctx has ended before.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Find returns the path of the first of the binaries that is installed, looking

@@ -70,7 +70,7 @@ func stop(p interface {
 // stopInstance stops an instance while keys change. When it wakes, what it
 // remembers is as old as the stop was long.
 func (i *injector) stopInstance(instance int) {
-	stop(i.hearths[instance], i.between(100, int(i.freeze.Milliseconds())))
+	stop(i.hearths[instance].Process(), i.between(100, int(i.freeze.Milliseconds())))
 }
 
 // killConnections cuts the instances off, and nobody else.

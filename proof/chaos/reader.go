@@ -33,7 +33,7 @@ type asked struct {
 }
 
 func newReader(r *running, instance int, rand *rand.Rand) *reader {
-	return &reader{records: r.records, instance: instance, conn: load.NewConn(r.hearths[instance].Addr, answerWithin), rand: rand, depth: r.depth}
+	return &reader{records: r.records, instance: instance, conn: load.NewConn(r.hearths[instance].Public, answerWithin), rand: rand, depth: r.depth}
 }
 
 func (r *reader) run(ctx context.Context) error {

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 const instances = 2
@@ -21,7 +23,7 @@ type running struct {
 	plan
 	tb      testkit.TB
 	redis   *testkit.RedisServer
-	hearths [instances]*testkit.Instance
+	hearths [instances]*launch.Instance
 	records *records
 
 	writing sync.RWMutex // held by writers while they write, and locked to give up all keys
@@ -31,14 +33,14 @@ type running struct {
 	began   time.Time
 }
 
-// configuration of an instance: redis, link_timeout.
+// configuration of an instance: redis, database, link_timeout.
 const configuration = `
 [server]
 drain = "0s"
 [redis]
 url = %q
 [database]
-url = "sqlite:rows.db"
+url = %q
 init = ["CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, v INTEGER NOT NULL)"]
 [memory]
 budget = "64MiB"
@@ -61,15 +63,15 @@ select = "SELECT id, v FROM rows WHERE id = {id}"
 upsert = "INSERT INTO rows (id, v) VALUES ({id}, {body.v}) ON CONFLICT (id) DO UPDATE SET v = excluded.v"
 `
 
-// start builds hearth and starts everything in one directory.
+// start builds hearth and starts everything.
 func (r *running) start() {
-	binary, dir := testkit.Build(r.tb, r.repo), testkit.TempDir(r.tb, "chaos")
+	binary, database := launch.Build(r.tb, r.repo), "sqlite:"+filepath.Join(testkit.TempDir(r.tb, "chaos"), "rows.db")
 	r.redis = testkit.Redis(r.tb)
 	for i := range r.hearths {
-		r.hearths[i] = testkit.NewInstance(r.tb, testkit.Setup{
-			Binary: binary, Name: fmt.Sprintf("hearth%d", i+1), Dir: dir, Config: fmt.Sprintf(configuration, r.redis.URL(), r.link.String()),
-		})
-		r.hearths[i].Start()
+		r.hearths[i] = launch.Program{
+			Path: binary, Config: fmt.Sprintf(configuration, r.redis.URL(), database, r.link.String()),
+			Public: launch.Port, Admin: launch.Port, Orderly: true,
+		}.Ready(r.tb)
 	}
 }
 

@@ -26,7 +26,7 @@ type writer struct {
 func newWriter(r *running, first int, rand *rand.Rand) *writer {
 	w := &writer{running: r, first: first, rand: rand}
 	for i := range w.links {
-		w.links[i] = load.NewConn(r.hearths[i].Addr, answerWithin)
+		w.links[i] = load.NewConn(r.hearths[i].Public, answerWithin)
 	}
 	return w
 }

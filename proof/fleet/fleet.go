@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"hearth/bench/load"
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 // instances is how many processes share the Redis and the database.
@@ -27,7 +27,7 @@ type servers struct {
 // startServers builds hearth and starts them.
 func startServers(tb testkit.TB, repo string) servers {
 	tb.Helper()
-	s := servers{binary: testkit.Build(tb, repo), redis: testkit.Redis(tb)}
+	s := servers{binary: launch.Build(tb, repo), redis: testkit.Redis(tb)}
 	// Each instance may open more connections than it may load at a time, so that
 	// what bounds the queries is the cap on loads and not the pool.
 	s.postgres = testkit.Postgres(tb, testkit.OwnServer("max_connections = 400", "shared_buffers = 64MB"))
@@ -107,7 +107,7 @@ upsert = "INSERT INTO pages (id, v) VALUES ({id}, {body.v}) ON CONFLICT (id) DO 
 {{.Extra}}`))
 
 // fleet is the instances of one scenario.
-type fleet []*testkit.Instance
+type fleet []*launch.Instance
 
 // assemble starts a fleet over an empty Redis and waits until every instance trusts
 // what it remembers. The observer has forgotten what that took.
@@ -120,11 +120,10 @@ func (t *trial) assemble(s settings) fleet {
 	if err := configuration.Execute(&text, s); err != nil {
 		t.Fatal(err)
 	}
-	var f fleet
-	for i := range instances {
-		f = append(f, testkit.NewInstance(t, testkit.Setup{Binary: t.binary, Name: fmt.Sprintf("hearth%d", i+1), Config: text.String()}))
-	}
-	f.start()
+	f := make(fleet, instances)
+	f.start(func(int) *launch.Instance {
+		return launch.Program{Path: t.binary, Config: text.String(), Public: launch.Port, Admin: launch.Port, Orderly: true}.Start(t)
+	})
 	for i := range f {
 		f.greet(t, i)
 	}
@@ -133,18 +132,18 @@ func (t *trial) assemble(s settings) fleet {
 }
 
 // start starts all instances at once and waits until they serve.
-func (f fleet) start() {
-	for _, n := range f {
-		n.Launch()
+func (f fleet) start(one func(i int) *launch.Instance) {
+	for i := range f {
+		f[i] = one(i)
 	}
 	for _, n := range f {
-		n.AwaitServing()
+		n.AwaitReady()
 	}
 }
 
 func (f fleet) addrs() (all []string) {
 	for _, n := range f {
-		all = append(all, n.Addr)
+		all = append(all, n.Public)
 	}
 	return all
 }
@@ -155,10 +154,10 @@ func (f fleet) addrs() (all []string) {
 // itself; before its first many-read it would load one alone.
 func (f fleet) greet(t *trial, i int) {
 	t.Helper()
-	c := load.NewConn(f[i].Addr, load.AnswerWithin)
+	c := load.NewConn(f[i].Public, load.AnswerWithin)
 	defer c.Close()
 	for _, resource := range []string{"/row/", "/many/", "/page/"} {
-		f[i].AwaitReady(func() bool {
+		f[i].Process().AwaitReady(func() bool {
 			if err := c.Do(http.MethodGet, resource+strconv.Itoa(-1-i), ""); err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +170,7 @@ func (f fleet) greet(t *trial, i int) {
 func (f fleet) used(t *trial) (sum time.Duration) {
 	t.Helper()
 	for _, n := range f {
-		d, err := n.CPUTime()
+		d, err := n.Process().CPUTime()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,12 +194,9 @@ func (f fleet) statistics(t *trial) []statistics {
 	t.Helper()
 	all := make([]statistics, len(f))
 	for i, n := range f {
-		text, err := testkit.Fetch(t.Context(), "http://"+n.Admin+"/api/stats")
-		if err == nil {
-			err = json.Unmarshal([]byte(text), &all[i])
-		}
-		if err != nil {
-			t.Fatalf("asking %s for its statistics: %v", n.Name, err)
+		page := n.AskAdmin(http.MethodGet, "/api/stats", "")
+		if err := json.Unmarshal([]byte(page.Body), &all[i]); err != nil || page.Code != http.StatusOK {
+			t.Fatalf("asking instance %d for its statistics: %v, %v", i+1, page, err)
 		}
 	}
 	return all

@@ -10,6 +10,7 @@ import (
 
 	"hearth/bench/load"
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 const (
@@ -96,7 +97,7 @@ func (r *restart) play() {
 	// the restart costs.
 	r.observer.reset(20 * time.Millisecond)
 	started := r.clock.now()
-	r.fleet.start()
+	r.fleet.start(func(i int) *launch.Instance { return r.fleet[i].Again() })
 	r.rewarmed = r.clock.awaitWarm(r, started)
 }
 

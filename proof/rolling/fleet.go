@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 const (
@@ -28,15 +30,21 @@ type servers struct {
 
 func startServers(tb testkit.TB, repo string) servers {
 	tb.Helper()
-	return servers{repo, testkit.Build(tb, repo), testkit.Redis(tb), testkit.Postgres(tb, testkit.OwnServer("shared_buffers = 32MB"))}
+	return servers{repo, launch.Build(tb, repo), testkit.Redis(tb), testkit.Postgres(tb, testkit.OwnServer("shared_buffers = 32MB"))}
 }
 
 // fleet is three instances and the balancer in front of them.
 type fleet struct {
 	tb       testkit.TB
-	all      []*testkit.Instance
+	all      []*instance
 	haproxy  *testkit.Proxy
 	balancer string // its address
+}
+
+// instance is one place in the fleet, where one process after another serves.
+type instance struct {
+	*launch.Instance // the latest
+	name             string
 }
 
 // configuration of an instance: drain, redis, database.
@@ -66,15 +74,42 @@ func (s servers) assemble(tb testkit.TB, activated bool) *fleet {
 	s.redis.For(tb).Do("FLUSHALL")
 	f := &fleet{tb: tb}
 	for i := range instances {
-		n := testkit.NewInstance(tb, testkit.Setup{
-			Binary: s.binary, Name: fmt.Sprintf("hearth%d", i+1), Sockets: activated,
-			Config: fmt.Sprintf(configuration, drain, s.redis.URL(), s.postgres.URL()),
-		})
-		n.Start()
+		n := &instance{name: fmt.Sprintf("hearth%d", i+1)}
+		p := launch.Program{
+			Path: s.binary, Config: fmt.Sprintf(configuration, drain, s.redis.URL(), s.postgres.URL()),
+			Public: launch.Port, Admin: launch.Port, Orderly: true,
+		}
+		if activated {
+			activate(tb, &p)
+		}
+		n.Instance = p.Ready(tb)
 		f.all = append(f.all, n)
 	}
 	f.startBalancer(s.repo)
 	return f
+}
+
+// activate gives a program its sockets, which are kept here while processes come and
+// go. Its configuration names the same addresses, for those who look.
+func activate(tb testkit.TB, p *launch.Program) {
+	tb.Helper()
+	for _, addr := range []*string{&p.Public, &p.Admin} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		defer l.Close()
+		file, err := l.(*net.TCPListener).File()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { _ = file.Close() })
+		p.Files = append(p.Files, file)
+		*addr = l.Addr().String()
+	}
+	// The number of the process is known to itself only.
+	p.Wrapper = []string{"/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}
+	p.Env = []string{"LISTEN_FDS=2", "LISTEN_FDNAMES=public:admin"}
 }
 
 // startBalancer starts HAProxy with the file that is shipped.
@@ -90,9 +125,9 @@ func (f *fleet) startBalancer(repo string) {
 		{"\tbind :80\n", "\tbind " + f.balancer + "\n"},
 		{"\tlog /dev/log local0 info\n", "\tstats socket unix@control mode 600 level operator\n"},
 		{"\tlog global\n", ""},
-		{"server hearth1 10.0.0.11:8080", "server hearth1 " + f.all[0].Addr},
-		{"server hearth2 10.0.0.12:8080", "server hearth2 " + f.all[1].Addr},
-		{"server hearth3 10.0.0.13:8080", "server hearth3 " + f.all[2].Addr},
+		{"server hearth1 10.0.0.11:8080", "server hearth1 " + f.all[0].Public},
+		{"server hearth2 10.0.0.12:8080", "server hearth2 " + f.all[1].Public},
+		{"server hearth3 10.0.0.13:8080", "server hearth3 " + f.all[2].Public},
 	} {
 		if strings.Count(text, r[0]) != 1 {
 			f.tb.Fatalf("deploy/haproxy.cfg has %q not just once", r[0])
@@ -106,7 +141,7 @@ func (f *fleet) startBalancer(repo string) {
 }
 
 // awaitAsked waits until the balancer asks the instance.
-func (f *fleet) awaitAsked(n *testkit.Instance) {
+func (f *fleet) awaitAsked(n *instance) {
 	f.tb.Helper()
 	f.haproxy.AwaitReady(func() bool {
 		c, err := net.Dial("unix", filepath.Join(f.haproxy.Dir(), "control"))
@@ -120,7 +155,7 @@ func (f *fleet) awaitAsked(n *testkit.Instance) {
 		text, _ := io.ReadAll(c)
 		for line := range strings.Lines(string(text)) {
 			fields := strings.Split(line, ",")
-			if len(fields) > 17 && fields[0] == "hearth" && fields[1] == n.Name {
+			if len(fields) > 17 && fields[0] == "hearth" && fields[1] == n.name {
 				return fields[17] == "UP"
 			}
 		}
@@ -131,10 +166,11 @@ func (f *fleet) awaitAsked(n *testkit.Instance) {
 // restart ends an instance and starts the next process in its place. One that has
 // drained is left alone until the balancer asks it again, or three restarts would
 // leave nobody.
-func (f *fleet) restart(n *testkit.Instance) {
+func (f *fleet) restart(n *instance) {
 	f.tb.Helper()
 	n.Stop()
-	n.Start()
+	n.Instance = n.Again()
+	n.AwaitReady()
 	f.awaitAsked(n)
 }
 
@@ -157,7 +193,12 @@ func (f *fleet) play(rounds, clients int, requests int64) counts {
 	}
 	asking.await(f.tb, requests)
 	c := asking.end()
-	testkit.StopAll(f.all...) // together: each of them drains
+	for _, n := range f.all { // together: each of them drains
+		n.Signal(syscall.SIGTERM)
+	}
+	for _, n := range f.all {
+		n.Wait()
+	}
 	c.restarts, c.longest, c.took = restarts, longest, time.Since(began)
 	return c
 }
@@ -166,7 +207,7 @@ func (f *fleet) play(rounds, clients int, requests int64) counts {
 func (f *fleet) printLogs(out io.Writer) {
 	for _, n := range f.all {
 		if text := n.Logs(); text != "" {
-			fmt.Fprintf(out, "%s:\n%s", n.Name, text)
+			fmt.Fprintf(out, "%s:\n%s", n.name, text[max(0, len(text)-2<<10):])
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"strconv"
@@ -41,6 +42,17 @@ func (in *Instance) Signal(signals ...syscall.Signal) {
 	}
 }
 
+// Process is the instance's, for what the kernel says of it; it has none of its own
+// with Program.Here.
+func (in *Instance) Process() *testkit.Process { return in.running.(process).Process }
+
+// Kill ends the instance at once, as a power cut would, and waits until it is gone.
+// A second time it does nothing.
+func (in *Instance) Kill() {
+	in.ended = true
+	in.running.Kill()
+}
+
 // Wait returns how the instance has ended, once it has.
 func (in *Instance) Wait() syscall.WaitStatus {
 	in.tb.Helper()
@@ -56,6 +68,7 @@ func (in *Instance) Wait() syscall.WaitStatus {
 // an exit status other than 0 is a failure.
 func (in *Instance) Stop() {
 	in.tb.Helper()
+	in.ended = true
 	in.Signal(syscall.SIGTERM)
 	if got := in.Wait(); got != 0 {
 		in.tb.Errorf("the instance ended with %#x, want exit status 0", int(got))
@@ -101,4 +114,32 @@ func (in *Instance) Metric(series string) float64 {
 	}
 	in.tb.Fatalf("/metrics has no %s; it answered %.200v", series, page)
 	return 0
+}
+
+// Answered is how many requests the instance has answered with 200 so far, by the tier
+// that had the answer; others are under "other status". It may be called from any
+// goroutine.
+func (in *Instance) Answered() (map[string]float64, error) {
+	page := in.AskAdmin(http.MethodGet, "/metrics", "")
+	if page.Code != http.StatusOK {
+		return nil, fmt.Errorf("/metrics is answered %v", page)
+	}
+	tiers := map[string]float64{}
+	for line := range strings.Lines(page.Body) {
+		labels, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
+		if !strings.HasPrefix(labels, "hearth_requests_total{") {
+			continue
+		}
+		count, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return nil, fmt.Errorf("reading the metric %q: %w", line, err)
+		}
+		tier := "other status"
+		if strings.Contains(labels, `code="200"`) {
+			_, tier, _ = strings.Cut(labels, `tier="`)
+			tier, _, _ = strings.Cut(tier, `"`)
+		}
+		tiers[tier] += count
+	}
+	return tiers, nil
 }

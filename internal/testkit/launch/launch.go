@@ -2,9 +2,9 @@
 // an operator does, or within the process of the test.
 //
 // It is the one way to do so, and in both forms the code is the same: a test binary
-// whose TestMain calls Main is the program, too, when it runs under the name
+// whose TestMain calls inside.Main is the program, too, when it runs under the name
 // "hearth". So nothing is built beside the tests, and the race detector watches the
-// program as it watches the test.
+// program as it watches the test. Proofs and benchmarks build it, as it is shipped.
 //
 //	in := launch.Ready(t, config, "HEARTH_REDIS_URL="+redis.URL())
 //	got := in.Get("/user/1")
@@ -20,30 +20,22 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/rogpeppe/go-internal/testscript"
-
-	"hearth/internal/command"
 	"hearth/internal/testkit"
 )
 
-// Name is how Main calls the program in PATH.
+// Name is how inside.Main calls the program in PATH.
 const Name = "hearth"
 
 // Patience bounds every wait for an instance. It is long since a loaded machine is
 // no fault of the code under test.
 const Patience = 30 * time.Second
-
-// Main runs the tests of a package with the program in PATH, and exits. It belongs
-// into TestMain.
-func Main(m testscript.TestingM) {
-	testscript.Main(m, map[string]func(){Name: func() { os.Exit(command.Main("devel")) }})
-}
 
 // AtATime lets n tests of a package run at a time, unless somebody has chosen. Those
 // that wait for timeouts, leases and other programs for most of their time may be
@@ -72,11 +64,12 @@ type Program struct {
 	Env     []string   // beside the test's own variables, which it replaces; overrides keys
 	Public  string     // server.listen: an address, Socket or Port
 	Admin   string     // server.admin: likewise
-	Path    string     // the program; "": the one that Main puts into PATH
+	Path    string     // the program; see Build; "": the one that inside.Main puts into PATH
 	Wrapper []string   // a command that runs the program, given as its last arguments
 	Files   []*os.File // what the process gets, from descriptor 3 on
 	CPUs    []int      // the only processors that it may use; nil: any
 	Here    bool       // in this process: it can be stopped, not killed
+	Orderly bool       // it ends in good order with the test, which fails if it has ended by itself
 }
 
 // Instance is a program that was started. It ends with the test, and prints the end
@@ -91,8 +84,10 @@ type Instance struct {
 	// admin listener, any other the public one.
 	HTTP *http.Client
 
-	tb  testkit.TB
-	log string // file with standard output and error
+	tb      testkit.TB
+	program Program
+	log     string // file with standard output and error
+	ended   bool   // it was ended here
 	running
 }
 
@@ -118,7 +113,7 @@ func (p Program) Start(tb testkit.TB) *Instance {
 	if p.Dir == "" {
 		p.Dir = testkit.TempDir(tb, "instance")
 	}
-	in := &Instance{tb: tb, Dir: p.Dir, File: filepath.Join(p.Dir, "config.toml"), log: filepath.Join(p.Dir, Name+".out")}
+	in := &Instance{tb: tb, program: p, Dir: p.Dir, File: filepath.Join(p.Dir, "config.toml"), log: filepath.Join(p.Dir, Name+".out")}
 	if _, err := os.Lstat(in.File); err != nil || p.Config != "" {
 		in.Configure(p.Config)
 	}
@@ -136,12 +131,29 @@ func (p Program) Start(tb testkit.TB) *Instance {
 	}
 	tb.Cleanup(func() {
 		in.HTTP.CloseIdleConnections()
+		if p.Orderly && !in.ended {
+			in.Stop()
+		}
 		in.Kill()
 		if text := in.Logs(); p.Here && tb.Failed() { // a process says so itself
 			tb.Logf("an instance printed:\n%s", text[max(0, len(text)-4<<10):])
 		}
 	})
 	return in
+}
+
+// Again starts the program once more where an instance has ended: in its directory and
+// at its addresses, with the configuration that is there.
+func (in *Instance) Again() *Instance {
+	in.tb.Helper()
+	p := in.program
+	p.Config, p.Dir = "", in.Dir
+	for addr, was := range map[*string]string{&p.Public: in.Public, &p.Admin: in.Admin} {
+		if *addr == Port {
+			*addr = was
+		}
+	}
+	return p.Start(in.tb)
 }
 
 // Ready is Start that returns when the instance has reached all that it needs.
@@ -193,6 +205,19 @@ func Demo(tb testkit.TB) string {
 		tb.Fatal(err)
 	}
 	return string(text)
+}
+
+// Build builds the program out of the module in repo, as it is shipped, and returns the
+// path of the binary, which goes with the test.
+func Build(tb testkit.TB, repo string) string {
+	tb.Helper()
+	binary := filepath.Join(testkit.TempDir(tb, "build"), Name)
+	build := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", binary, ".")
+	build.Dir, build.Env = repo, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		tb.Fatalf("building hearth in %q: %v\n%s", repo, err, out)
+	}
+	return binary
 }
 
 // Root is the directory of the module, in or below which tests run.

@@ -6,10 +6,12 @@ import (
 	"syscall"
 	"testing"
 
+	"hearth/internal/testkit"
+	"hearth/internal/testkit/inside"
 	"hearth/internal/testkit/launch"
 )
 
-func TestMain(m *testing.M) { launch.Main(m) }
+func TestMain(m *testing.M) { inside.Main(m) }
 
 // TestBothForms: in a process or here, an instance serves, reloads, and ends with
 // the same exit statuses.
@@ -22,6 +24,9 @@ func TestBothForms(t *testing.T) {
 			}
 			if got := in.MustDial().Ask(http.MethodPut, "/user/2", `{"name":"Ada","city":"London"}`); got.Code != http.StatusOK {
 				t.Errorf("over a connection of the test's own: answered %v", got)
+			}
+			if tiers, err := in.Answered(); err != nil || tiers["source"] != 2 || tiers["memory"] != 0 {
+				t.Errorf("answered by tier: %v, %v, want 2 by the source", tiers, err)
 			}
 			in.Configure("nonsense = 1\n")
 			in.Reload("failed")
@@ -47,4 +52,28 @@ func TestWrapper(t *testing.T) {
 		t.Errorf("ended with %#x", int(got))
 	}
 	in.Kill()
+}
+
+// TestAgain starts an instance in place of another, at its addresses.
+func TestAgain(t *testing.T) {
+	first := launch.Program{Config: launch.Demo(t), Public: launch.Port, Admin: launch.Port, Orderly: true}.Ready(t)
+	first.Kill()
+	again := first.Again()
+	again.AwaitReady()
+	if again.Public != first.Public || again.Admin != first.Admin || again.Dir != first.Dir {
+		t.Errorf("%s, %s in %s, want %s, %s in %s", again.Public, again.Admin, again.Dir, first.Public, first.Admin, first.Dir)
+	}
+	if got := again.Get("/user/1"); got.Code != http.StatusOK {
+		t.Errorf("answered %v", got)
+	}
+	if used, err := again.Process().CPUTime(); err != nil || used <= 0 {
+		t.Errorf("processor time %v, %v", used, err)
+	}
+	err := testkit.Run(t.Context(), func(tb testkit.TB) {
+		in := launch.Program{Config: "nonsense = 1\n", Orderly: true}.Start(tb)
+		<-in.Done()
+	})
+	if err == nil || !strings.Contains(err.Error(), "want exit status 0") {
+		t.Errorf("got %v, want that it has ended by itself", err)
+	}
 }

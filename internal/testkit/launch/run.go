@@ -2,13 +2,13 @@ package launch
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
 	"sync"
 	"syscall"
 
-	"hearth/internal/command"
 	"hearth/internal/testkit"
 )
 
@@ -38,6 +38,17 @@ func (p process) status() syscall.WaitStatus {
 	return err.Sys().(syscall.WaitStatus)
 }
 
+// Inside runs the program in this process and returns its exit status. Package inside
+// sets it; where that is not linked, neither is the program.
+var Inside func(Inner) int
+
+// Inner is what the program gets in place of a process's own.
+type Inner struct {
+	Args, Env []string
+	Output    io.Writer
+	Notify    func(c chan<- os.Signal, signals ...os.Signal)
+}
+
 // here is an instance in this process.
 type here struct {
 	done chan struct{}
@@ -59,8 +70,8 @@ func (p Program) startHere(tb testkit.TB, file string, env []string, log string)
 	go func() {
 		defer close(h.done)
 		defer out.Close()
-		h.code = command.Run(command.Process{
-			Version: "devel", Args: []string{"-config", file}, Env: append(os.Environ(), env...), Stdout: out, Stderr: out,
+		h.code = Inside(Inner{
+			Args: []string{"-config", file}, Env: append(os.Environ(), env...), Output: out,
 			Notify: func(c chan<- os.Signal, signals ...os.Signal) {
 				h.mu.Lock()
 				defer h.mu.Unlock()
