@@ -6,8 +6,60 @@ import (
 	"strconv"
 	"strings"
 
+	"hearth/internal/budget"
 	"hearth/internal/config"
+	"hearth/internal/limit"
 )
+
+// budgets are of the memory that is taken beside the entries, by all requests
+// together. They live as long as the process; a reload makes them another size.
+type budgets struct {
+	subjects *budget.Budget // of limits, that are remembered
+	counts   *budget.Budget // of limits, where this process counts
+	counting *limit.Memory
+	answers  *budget.Budget // on their way, and kept by no memory
+	bodies   *budget.Budget // of requests
+}
+
+func newBudgets(cfg *config.Config) *budgets {
+	b := &budgets{subjects: budget.New(0), counts: budget.New(0), answers: budget.New(0), bodies: budget.New(0)}
+	b.counting = limit.NewMemory(b.counts)
+	b.resize(cfg)
+	return b
+}
+
+const (
+	// subjectShare is the part of memory.budget that the limits' subjects may take
+	// beside it, and again that their counts may.
+	subjectShare = 32
+	// leastSubjects is for small budgets: some thousands of subjects. The others
+	// are for large ones, where a share of the budget would be more than whoever
+	// invents subjects should be given: 80,000 that are at work at a time, and a
+	// million that are counted in one window.
+	leastSubjects = 512 << 10
+	mostSubjects  = 32 << 20
+	mostCounts    = 64 << 20
+	// wireShare is the part of memory.budget that large answers on their way may
+	// take beside it, and again that bodies of requests may; wireBodies is how many
+	// of the largest bodies it has to be good for, however small the budget is.
+	wireShare, wireBodies = 4, 4
+)
+
+// resize makes them what the configuration says.
+func (b *budgets) resize(cfg *config.Config) {
+	all := budgetOf(cfg)
+	share := max(all/subjectShare, leastSubjects)
+	b.subjects.Resize(min(share, mostSubjects))
+	b.counts.Resize(min(share, mostCounts))
+	wire := max(all/wireShare, wireBodies*int64(cfg.Server.MaxBody))
+	b.answers.Resize(wire)
+	b.bodies.Resize(wire)
+}
+
+// limitBytes is what is taken of both budgets of limits, and how large they are.
+func (b *budgets) limitBytes() (taken, size int64) {
+	return b.subjects.Taken() + b.counts.Taken(), b.subjects.Size() + b.counts.Size()
+}
 
 // fallbackBudget serves where neither a limit nor the machine's size is known.
 const fallbackBudget = 256 << 20

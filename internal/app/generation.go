@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -22,88 +23,162 @@ import (
 // as it is: so a resource keeps its entries in memory, a limit the tokens it
 // holds, and the database its connections. It is immutable once it serves.
 type generation struct {
-	cfg    *config.Config
-	log    *slog.Logger     // for sources; nil where nobody is to hear of them
-	db     *source.DB       // nil without a database
-	kinds  []kind           // resources as configured and as the cache knows them
-	limits []*limit.Limiter // in the order of the configuration
-	keeper *auth.Tokens
-	front  *handlers.Server
-	admin  *admin.Admin
+	cfg       *config.Config
+	log       *slog.Logger // for sources
+	db        *source.DB   // nil without a database
+	resources []resource
+	limits    []*limit.Limiter // in the order of the configuration
+	tokens    *auth.Tokens
+	front     *handlers.Server
+	admin     *admin.Admin
 }
 
-// kind is a resource as configured and as the cache knows it.
-type kind struct {
+// nothing is what there is before the first generation.
+var nothing = &generation{cfg: &config.Config{}}
+
+// resource is a resource as configured and as the cache knows it.
+type resource struct {
 	config.Resource
 	cached *cache.Resource
 	origin *origin.Origin // nil if its records come from elsewhere
 }
 
-// openSources opens what records come from and prepares every resource; faults
-// in statements are reported all at once. before is the generation to take
-// over from, nil at the start.
-func (g *generation) openSources(before *generation) error {
-	if before == nil {
-		before = &generation{cfg: &config.Config{}}
+// assemble makes a generation, and takes over from the one before it what has
+// not changed. After an error nothing of it is left.
+func (a *App) assemble(cfg *config.Config, before *generation) (*generation, error) {
+	g := &generation{cfg: cfg, log: a.log}
+	faults := g.openSources(before)
+	if len(faults) == 0 {
+		faults = a.complete(g, before)
 	}
+	if len(faults) > 0 {
+		g.minus(before).close(a.log)
+		return nil, config.NewFaults(faults)
+	}
+	return g, nil
+}
+
+// complete makes the rest of a generation whose sources are open.
+func (a *App) complete(g, before *generation) []config.Fault {
+	tokens, err := tokensOf(g.cfg.Auth.Tokens)
+	if err != nil {
+		return []config.Fault{g.cfg.Fault("auth.token", "%v", err)}
+	}
+	g.tokens = auth.New(tokens)
+	docs, err := g.docs(a.Version)
+	if err != nil {
+		return []config.Fault{g.cfg.Fault("resource", "describing it for /openapi.json: %v", err)}
+	}
+	a.openLimits(g, before)
+	g.front = handlers.New(g.handlersConfig(docs), handlers.Deps{
+		Cache: a.cache, Tokens: g.tokens, Metrics: a.metrics, Log: a.log, Bodies: a.budgets.bodies, Context: a.stopped,
+		State: a.serverState,
+	})
+	g.admin = a.newAdmin(g)
+	return nil
+}
+
+// openSources opens what records come from and prepares every resource, as far as
+// the configuration of it is sound. Faults in statements are reported all at once.
+func (g *generation) openSources(before *generation) (faults []config.Fault) {
 	same := before.db != nil && reflect.DeepEqual(before.cfg.Database, g.cfg.Database)
 	if c := g.cfg.Database; same {
 		g.db = before.db
-	} else if !c.URL.Empty() {
-		db, err := source.Open(g.databaseConfig())
+	} else if !c.URL.Empty() && g.cfg.Sound("database") {
+		db, err := source.Open(source.Config{URL: c.URL.Reveal(), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, Log: g.log})
 		if err != nil {
-			return config.NewFaults([]config.Fault{g.cfg.Fault("database.url", "%v", err)})
+			faults = append(faults, g.cfg.Fault("database.url", "%v", err))
 		}
 		g.db = db
 	}
-	var faults []config.Fault
 	for n, r := range g.cfg.Resources {
-		i := slices.IndexFunc(before.kinds, func(k kind) bool { return reflect.DeepEqual(k.Resource, r) })
-		if i >= 0 && (same || r.Select == "" && (r.Origin.Text == "" || loadTimeout(before.cfg, &r) == loadTimeout(g.cfg, &r))) {
-			g.kinds = append(g.kinds, before.kinds[i])
+		at := fmt.Sprintf("resource.[%d]", n)
+		if !sound(g.cfg, at, "name", "path", "select", "select_many", "upsert", "delete", "origin", "rows") || r.Select != "" && g.db == nil {
 			continue
 		}
-		k, err := g.newKind(r)
-		faults = append(faults, specFaults(g.cfg, fmt.Sprintf("resource.[%d]", n), err)...)
-		g.kinds = append(g.kinds, k)
+		i := slices.IndexFunc(before.resources, func(other resource) bool { return reflect.DeepEqual(other.Resource, r) })
+		if i >= 0 && (same || r.Select == "" && (!r.HasSource() || loadTimeout(before.cfg, &r) == loadTimeout(g.cfg, &r))) {
+			g.resources = append(g.resources, before.resources[i])
+			continue
+		}
+		made, err := g.newResource(r)
+		faults = append(faults, specFaults(g.cfg, at, err)...)
+		g.resources = append(g.resources, made)
 	}
-	return Report{Faults: faults}.Err()
+	return faults
 }
 
-func (g *generation) newKind(r config.Resource) (kind, error) {
-	k := kind{Resource: r}
+func (g *generation) newResource(r config.Resource) (made resource, err error) {
 	params := r.Path.Params()
 	var records source.Records
-	var err error
+	made.Resource = r
 	switch {
 	case r.Select != "":
 		records, err = g.db.Records(source.Spec{
 			Name: r.Name, Params: params, Select: r.Select, SelectMany: r.SelectMany,
 			Upsert: r.Upsert, Delete: r.Delete, Envelope: r.Envelope, Many: r.Rows == "many", Timeout: r.Timeout, KeyColumns: r.KeyColumns,
 		})
-	case r.Origin.Text != "":
-		if k.origin, err = origin.New(origin.Config{Name: r.Name, Params: params, URL: r.Origin.Text, Timeout: loadTimeout(g.cfg, &r)}); err == nil {
-			records = k.origin
+	case r.HasSource():
+		made.origin, err = origin.New(origin.Config{Name: r.Name, Params: params, URL: r.Origin.Text, Timeout: loadTimeout(g.cfg, &r)})
+		if err == nil {
+			records = made.origin
 		}
 	}
-	ttl := cache.Lifetimes{Cold: r.TTL.Cold, Hot: r.TTL.Hot, Missing: r.TTL.Missing, Stale: r.TTL.Stale}
-	k.cached = cache.NewResource(r.Name, r.Envelope, ttl, records)
-	k.cached.Source = sourceName(r)
+	made.cached = cache.NewResource(r.Name, r.Envelope, cache.Lifetimes(r.TTL), records)
+	made.cached.Source = sourceName(r)
 	if r.Select != "" {
-		k.cached.Opened = g.db
+		made.cached.Opened = g.db
 	}
-	return k, err
+	return made, err
+}
+
+// specFaults finds the places of what is wrong with a resource.
+func specFaults(cfg *config.Config, at string, err error) (faults []config.Fault) {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
+		var spec *source.SpecError
+		switch {
+		case errors.As(err, &spec):
+			faults = append(faults, cfg.Fault(at+"."+spec.Key, "%s", spec.Text))
+		case err != nil:
+			faults = append(faults, cfg.Fault(at, "%v", err))
+		}
+	}
+	return faults
 }
 
 // sources names what the resources load from, each once.
 func (g *generation) sources() (names []string) {
-	for _, k := range g.kinds {
-		if name := k.cached.Source; name != "" && !slices.Contains(names, name) {
+	for _, r := range g.resources {
+		if name := r.cached.Source; name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
+
+// records are those of all resources that have a source.
+func (g *generation) records() (all []source.Records) {
+	for _, r := range g.resources {
+		if r.cached.Records != nil {
+			all = append(all, r.cached.Records)
+		}
+	}
+	return all
+}
+
+// requestTimeout is what one request may take: it may wait for somebody else's
+// load and then have to load itself.
+func (g *generation) requestTimeout() time.Duration {
+	longest, _ := longestLoad(g.cfg)
+	return g.cfg.Load.Wait + longest + time.Second
+}
+
+// maxConnections is how many public connections may be open.
+func (g *generation) maxConnections() int { return max(4*g.cfg.Server.MaxInFlight, 1024) }
 
 // leftovers is what one generation has opened and another has not taken over.
 type leftovers struct {
@@ -112,19 +187,16 @@ type leftovers struct {
 	db      *source.DB
 }
 
-// beside is what g has and other has not; all of it if other is nil.
-func (g *generation) beside(other *generation) (l leftovers) {
-	if other == nil {
-		other = &generation{}
-	}
+// minus is what g has and other has not.
+func (g *generation) minus(other *generation) (l leftovers) {
 	for _, m := range g.limits {
 		if !slices.Contains(other.limits, m) {
 			l.limits = append(l.limits, m)
 		}
 	}
-	for _, k := range g.kinds {
-		if k.origin != nil && !slices.ContainsFunc(other.kinds, func(o kind) bool { return o.origin == k.origin }) {
-			l.origins = append(l.origins, k.origin)
+	for _, r := range g.resources {
+		if r.origin != nil && !slices.ContainsFunc(other.resources, func(o resource) bool { return o.origin == r.origin }) {
+			l.origins = append(l.origins, r.origin)
 		}
 	}
 	if g.db != other.db {
@@ -159,13 +231,3 @@ func (l leftovers) closeSources(log *slog.Logger) {
 		}
 	}
 }
-
-// requestTimeout is what one request may take: it may wait for somebody else's
-// load and then have to load itself.
-func (g *generation) requestTimeout() time.Duration {
-	longest, _ := longestLoad(g.cfg)
-	return g.cfg.Load.Wait + longest + time.Second
-}
-
-// maxConnections is how many public connections may be open.
-func (g *generation) maxConnections() int { return max(4*g.cfg.Server.MaxInFlight, 1024) }

@@ -60,8 +60,8 @@ func (a *App) noteProvenance(g *generation) bool {
 	}
 	ctx, cancel := context.WithTimeout(a.stopped, time.Second)
 	defer cancel()
-	for _, k := range g.kinds {
-		now := provenanceOf(g.cfg, k.Resource)
+	for _, r := range g.resources {
+		now := provenanceOf(g.cfg, r.Resource)
 		if now == (provenance{}) {
 			continue
 		}
@@ -70,7 +70,7 @@ func (a *App) noteProvenance(g *generation) bool {
 			panic("BUG: two strings that do not marshal: " + err.Error())
 		}
 		var was provenance
-		before, err := a.cache.Note(ctx, "hearth:source:"+k.Key.Text, text)
+		before, err := a.cache.Note(ctx, "hearth:source:"+r.Key.Text, text)
 		if err != nil {
 			a.log.Debug("noting what copies are made from", "error", err)
 			return false
@@ -80,7 +80,7 @@ func (a *App) noteProvenance(g *generation) bool {
 		}
 		if how := now.differs(was); how != "" {
 			a.log.Warn(fmt.Sprintf("copies under the key %q in the shared tier were made %s: unless they are still true, delete them or change the key (user:v2:…); they live for up to ttl.cold",
-				k.Key.Text, how), "resource", k.Name, "ttl.cold", k.TTL.Cold)
+				r.Key.Text, how), "resource", r.Name, "ttl.cold", r.TTL.Cold)
 		}
 	}
 	return true

@@ -36,7 +36,7 @@ func (a *App) reloader() {
 			return
 		case <-a.reloads:
 		}
-		if handlers.State(a.state.Load()) == handlers.Draining {
+		if a.serverState() == handlers.Draining {
 			continue // nobody is to believe that this is serving again
 		}
 		a.notify(systemd.Reloading) // the manager waits for READY=1, however this ends
@@ -57,17 +57,17 @@ func (a *App) reloader() {
 // reload replaces the generation that serves by one of the configuration as it
 // is now. All that can fail comes first; after an error nothing has changed.
 func (a *App) reload() error {
-	if a.load == nil {
+	if a.Load == nil {
 		return errors.New("there is no configuration file to read again")
 	}
 	var cfg *config.Config
-	err := a.unlessStopped(func() (err error) { cfg, err = a.load(); return err })
+	err := a.unlessStopped(func() (err error) { cfg, err = a.Load(); return err })
 	if err != nil {
 		return err
 	}
 	cfg = a.effective(cfg)
 	old := a.current.Load()
-	if err := errors.Join(Report{Faults: refuse(cfg)}.Err(), fixed(old.cfg, cfg), a.otherDatabase(cfg)); err != nil {
+	if err := errors.Join(faultsError(refuse(cfg)), fixed(old.cfg, cfg), a.otherDatabase(cfg)); err != nil {
 		return err
 	}
 	select {
@@ -77,9 +77,9 @@ func (a *App) reload() error {
 	}
 	next, err := a.assembleSafely(cfg, old)
 	if err == nil {
-		a.greet(next, old)
+		a.reach(next, old)
 		if err = a.unlessStopped(func() error { return a.reloadCertificates(cfg) }); err != nil {
-			next.beside(old).close(a.log)
+			next.minus(old).close(a.log)
 		}
 	}
 	if err != nil {
@@ -91,7 +91,7 @@ func (a *App) reload() error {
 	a.busy = append(slices.DeleteFunc(a.busy, func(s *handlers.Server) bool { return !s.Busy() }), old.front)
 	busy := slices.Clone(a.busy)
 	a.running.Go(func() {
-		a.retire(old.beside(next), busy)
+		a.retire(old.minus(next), busy)
 		<-a.retiring
 	})
 	return nil
@@ -123,17 +123,17 @@ func (a *App) assembleSafely(cfg *config.Config, before *generation) (g *generat
 	return a.assemble(cfg, before)
 }
 
-// greetWithin is how long a reload waits for a database that it is about to use.
-const greetWithin = time.Second
+// reachWithin is how long a reload waits for a database that it is about to use.
+const reachWithin = time.Second
 
-// greet reaches a new database before anybody needs it, so that the server does
+// reach pings a new database before anybody needs it, so that the server does
 // not stop being ready, and the first requests do not pay for its set-up. One that
 // is away does not keep a configuration from being served.
-func (a *App) greet(next, old *generation) {
+func (a *App) reach(next, old *generation) {
 	if next.db == nil || next.db == old.db {
 		return
 	}
-	ctx, cancel := context.WithTimeout(a.stopped, greetWithin)
+	ctx, cancel := context.WithTimeout(a.stopped, reachWithin)
 	defer cancel()
 	if err := next.db.Ping(ctx); err != nil {
 		a.log.Warn("the database of the new configuration does not answer yet", "error", err)
@@ -142,9 +142,9 @@ func (a *App) greet(next, old *generation) {
 
 // swap makes next serve. Nothing in it can fail.
 func (a *App) swap(next *generation) {
-	a.output.Set(next.cfg.Log)
+	a.Log.Set(next.cfg.Log)
 	a.cache.Reconfigure(cacheSettings(next.cfg))
-	a.rooms.resize(next.cfg)
+	a.budgets.resize(next.cfg)
 	a.current.Store(next)
 	a.remember(next)
 	a.front.Swap(next.front)
@@ -199,18 +199,6 @@ func (a *App) outcomes(db *source.DB) {
 			time.Sleep(retirePause)
 		}
 		return
-	}
-}
-
-// pause waits for d, or until the server stops: then it tells false.
-func (a *App) pause(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-a.stopped.Done():
-		return false
 	}
 }
 

@@ -14,11 +14,11 @@ import (
 	"hearth/internal/limit"
 )
 
-// newApp builds a server on the embedded tier. again is what a reload reads.
-func newApp(t *testing.T, again func() (*config.Config, error), lines ...string) *App {
+// openApp builds a server on the embedded tier. again is what a reload reads.
+func openApp(t *testing.T, again func() (*config.Config, error), lines ...string) *App {
 	t.Helper()
 	cfg := load(t, append([]string{"[embedded]", `path = "` + filepath.Join(t.TempDir(), "tier.db") + `"`}, lines...)...)
-	a, err := New(cfg, Process{Version: "test", Log: NewLog(cfg.Log, io.Discard), Load: again})
+	a, err := Open(cfg, Process{Version: "test", Log: NewLog(cfg.Log, io.Discard), Load: again})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,40 +67,40 @@ func TestAGenerationTakesOver(t *testing.T) {
 		all[2] = mark
 		return append(all, resources(ttl, origin)...)
 	}
-	a := newApp(t, nil, lines(`max_conns = 3`, "1h", "http://h/{id}")...)
+	a := openApp(t, nil, lines(`max_conns = 3`, "1h", "http://h/{id}")...)
 	first := a.current.Load()
 	second, err := a.assemble(load(t, lines(`max_conns = 3`, "2h", "http://h/{id}")...), first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second.db != first.db || second.kinds[0].cached != first.kinds[0].cached || second.kinds[2].origin != first.kinds[2].origin || second.limits[0] != first.limits[0] {
+	if second.db != first.db || second.resources[0].cached != first.resources[0].cached || second.resources[2].origin != first.resources[2].origin || second.limits[0] != first.limits[0] {
 		t.Error("what has not changed was made anew")
 	}
-	if second.kinds[1].cached == first.kinds[1].cached || second.limits[1] == first.limits[1] {
+	if second.resources[1].cached == first.resources[1].cached || second.limits[1] == first.limits[1] {
 		t.Error("what has changed was taken over")
 	}
-	if l := first.beside(second); len(l.limits) == 0 || l.hasSources() {
+	if l := first.minus(second); len(l.limits) == 0 || l.hasSources() {
 		t.Errorf("the first leaves %+v; want only limits", l)
 	}
 	third, err := a.assemble(load(t, lines(`max_conns = 4`, "2h", "http://other/{id}")...), second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if third.db == second.db || third.kinds[0].cached == second.kinds[0].cached || third.kinds[2].origin == second.kinds[2].origin {
+	if third.db == second.db || third.resources[0].cached == second.resources[0].cached || third.resources[2].origin == second.resources[2].origin {
 		t.Error("another database, or origin, and the old one is used")
 	}
-	if l := second.beside(third); len(l.limits) != 0 || !l.hasSources() {
+	if l := second.minus(third); len(l.limits) != 0 || !l.hasSources() {
 		t.Errorf("the second leaves %+v; want only sources", l)
 	}
-	third.beside(second).close(a.log)
-	second.beside(first).close(a.log)
+	third.minus(second).close(a.log)
+	second.minus(first).close(a.log)
 }
 
 // TestAFailedReloadChangesNothing, wherever it fails.
 func TestAFailedReloadChangesNothing(t *testing.T) {
 	var next *config.Config
 	var fault error
-	a := newApp(t, func() (*config.Config, error) { return next, fault })
+	a := openApp(t, func() (*config.Config, error) { return next, fault })
 	first := a.current.Load()
 	f := func(want string, lines ...string) {
 		t.Helper()
@@ -155,7 +155,7 @@ func TestDenialsAddUp(t *testing.T) {
 	var all []*limit.Limiter
 	rate := limit.Rate{Count: 1, Window: 1000 * time.Hour}
 	for range 11 {
-		l := limit.New(limit.Config{Name: "x", Rate: rate, Store: limit.NewMemory(nil), Denied: n.deniedBy("x")})
+		l := limit.New(limit.Config{Name: "x", Rate: rate, Store: limit.NewMemory(nil), Denied: n.denied.of("x")})
 		t.Cleanup(l.Close)
 		all = append(all, l)
 		for range 3 {
@@ -170,25 +170,25 @@ func TestDenialsAddUp(t *testing.T) {
 	if got, want := last.Denied(), int64(2*len(all)+1); got != want {
 		t.Errorf("%v refused, want %v", got, want)
 	}
-	if got := n.deniedBy("y").Load(); got != 0 {
+	if got := n.denied.of("y").Load(); got != 0 {
 		t.Errorf("another limit has refused %v", got)
 	}
 }
 
-// TestAPulseThatHangs is reported each time, and begun once only.
-func TestAPulseThatHangs(t *testing.T) {
-	p := pulse{stuck: make(chan error, 1)} // as a check leaves it that has not come back
-	if err := p.feel(time.Millisecond); err == nil || !strings.Contains(err.Error(), "longer than") {
+// TestAProbeThatHangs is reported each time, and begun once only.
+func TestAProbeThatHangs(t *testing.T) {
+	p := selfProbe{stuck: make(chan error, 1)} // as a check leaves it that has not come back
+	if err := p.run(time.Millisecond); err == nil || !strings.Contains(err.Error(), "longer than") {
 		t.Errorf("got %v", err)
 	}
 	stuck := p.stuck
-	if err := p.feel(time.Millisecond); err == nil || p.stuck != stuck {
+	if err := p.run(time.Millisecond); err == nil || p.stuck != stuck {
 		t.Errorf("got %v", err)
 	}
 	p.stuck = make(chan error, 1)
 	done := p.stuck
 	done <- nil // it has come back after all
-	if err := p.feel(patience); err != nil || p.stuck != nil {
+	if err := p.run(patience); err != nil || p.stuck != nil {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,20 +1,11 @@
 package app
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"io"
-	"net"
-	"sync"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"hearth/handlers"
 	"hearth/internal/admin"
-	"hearth/internal/listen"
-	"hearth/internal/listen/systemd"
 	"hearth/internal/source"
 )
 
@@ -22,7 +13,7 @@ import (
 // when it comes late, and ends the state "starting".
 func (a *App) watch() {
 	started := time.Now()
-	var statements prober
+	var statements statementProbe
 	var noted *generation // what its copies are made from
 	for {
 		a.pingSource()
@@ -33,9 +24,9 @@ func (a *App) watch() {
 		if a.ready() || time.Since(started) >= g.cfg.Server.StartGrace {
 			a.state.CompareAndSwap(uint32(handlers.Starting), uint32(handlers.Serving))
 		}
-		a.probe(&statements)
+		a.probeStatements(&statements)
 		wait := time.Second
-		if handlers.State(a.state.Load()) == handlers.Starting {
+		if a.serverState() == handlers.Starting {
 			wait = 20 * time.Millisecond
 		}
 		if !a.pause(wait) {
@@ -99,136 +90,4 @@ func (a *App) ready() bool {
 		}
 	}
 	return true
-}
-
-// watchdog tells the service manager that this process is alive, but only while
-// it is: a timer that goes off proves nothing. Each time a value has to go into
-// the memory tier and come out of it, whoever looks after connections must not
-// hold its lock for good, and a request has to come in over a socket and be
-// answered. The connection for it is made at the start and has no address: so
-// neither a machine that is short of descriptors nor an admin listener that is
-// full, or on a path that this user must not open, is taken for death. What this
-// process depends on is not asked: a restart does not bring Redis back.
-//
-// every is a quarter of the time after which the manager acts, so that a check
-// that fails once, or takes as long as it may, is followed by another in time.
-func (a *App) watchdog(every time.Duration) {
-	manager, err := systemd.OpenNotifier()
-	if err != nil {
-		a.log.Error("the watchdog cannot be told anything", "error", err)
-		return
-	}
-	defer func() { _ = manager.Close() }()
-	p := pulse{app: a}
-	defer p.end()
-	for a.pause(every) {
-		err := p.feel(every)
-		if err == nil {
-			err = manager.Notify(systemd.Alive)
-		}
-		if err != nil {
-			a.log.Error("not telling the watchdog", "error", err)
-		}
-	}
-}
-
-// pulse is one check after the other that the process works.
-type pulse struct {
-	app     *App
-	running sync.WaitGroup
-	stuck   chan error    // the answer of a check that took too long
-	conn    net.Conn      // to the admin server, which has the other end; the check's
-	in      *bufio.Reader // of conn
-}
-
-// feel runs a check and waits for it no longer than within. A check that hangs is
-// waited for on, by the next calls: it is the proof that something is wrong, and
-// must not be repeated without end.
-func (p *pulse) feel(within time.Duration) error {
-	if p.stuck == nil {
-		done := make(chan error, 1)
-		p.stuck = done
-		p.running.Go(func() { done <- p.check(within) })
-	}
-	timer := time.NewTimer(within)
-	defer timer.Stop()
-	select {
-	case err := <-p.stuck:
-		p.stuck = nil
-		return err
-	case <-timer.C:
-		return fmt.Errorf("a check has taken longer than %v", within)
-	}
-}
-
-// end waits for the last check and for the end of its connection.
-func (p *pulse) end() {
-	if p.stuck != nil {
-		<-p.stuck
-	}
-	p.hangUp()
-	p.running.Wait()
-}
-
-func (p *pulse) hangUp() {
-	if p.conn != nil {
-		_ = p.conn.Close() // which ends the server's side, too
-		p.conn = nil
-	}
-}
-
-func (p *pulse) check(within time.Duration) error {
-	if err := p.app.cache.ProbeMemory(); err != nil {
-		return fmt.Errorf("using the memory tier: %w", err)
-	}
-	p.app.public.watched.Conns()
-	kept := p.conn != nil
-	err := p.ask(within)
-	if err != nil && kept { // it may have been unused for too long
-		err = p.ask(within)
-	}
-	if err != nil {
-		return fmt.Errorf("asking the admin server: %w", err)
-	}
-	return nil
-}
-
-// ask sends a request the way that all requests come in. Any answer will do.
-func (p *pulse) ask(within time.Duration) (err error) {
-	if p.conn == nil {
-		if err := p.connect(); err != nil {
-			return err
-		}
-	}
-	defer func() {
-		if err != nil {
-			p.hangUp()
-		}
-	}()
-	if err := p.conn.SetDeadline(time.Now().Add(within)); err != nil {
-		return err
-	}
-	if _, err := io.WriteString(p.conn, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-		return err
-	}
-	var answer fasthttp.Response
-	if err := answer.Read(p.in); err != nil {
-		return err
-	}
-	if answer.ConnectionClose() {
-		p.hangUp()
-	}
-	return nil
-}
-
-// connect makes a connection within this process and has the admin server serve
-// its other end.
-func (p *pulse) connect() error {
-	ours, theirs, err := listen.Socketpair()
-	if err != nil {
-		return err
-	}
-	p.conn, p.in = ours, bufio.NewReader(ours)
-	p.running.Go(func() { _ = p.app.admin.ServeConn(theirs) })
-	return nil
 }

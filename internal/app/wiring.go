@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"hearth/cache"
@@ -65,19 +66,17 @@ const sourceDatabase = "database"
 // sourceName names what a resource's records come from, "" if from nowhere:
 // what fails as a whole, and is spared as a whole.
 func sourceName(r config.Resource) string {
-	switch {
-	case r.Select != "":
+	if r.Select != "" {
 		return sourceDatabase
-	default:
-		return r.Origin.Host
 	}
+	return r.Origin.Host
 }
 
 func (a *App) cacheConfig(cfg *config.Config) cache.Config {
 	delay := a.metrics.Histogram("hearth_invalidation_delay_seconds", "Time from a change in Redis to its effect in memory (upper bound, by canary).")
 	return cache.Config{
 		Shared:     func(m *memory.Store, f *cache.Flights) (cache.SharedTier, error) { return a.sharedTier(cfg, m, f) },
-		Answers:    a.rooms.answers,
+		Answers:    a.budgets.answers,
 		Revalidate: cfg.Memory.Revalidate, LinkTimeout: cfg.Memory.LinkTimeout, Lease: cfg.Load.Lease,
 		Settings: cacheSettings(cfg),
 		Log:      a.log, OnDelay: delay.Observe,
@@ -88,7 +87,7 @@ func (a *App) cacheConfig(cfg *config.Config) cache.Config {
 // same Redis, or, as one process uses the embedded tier's file, in this process.
 func (a *App) sharedTier(cfg *config.Config, m *memory.Store, f *cache.Flights) (cache.SharedTier, error) {
 	if cfg.Redis.URL.Empty() {
-		a.counts = a.rooms.counting
+		a.counts = a.budgets.counting
 		return embedded.New(cfg.Embedded.Path, cfg.Load.Lease, a.log, m, f), nil
 	}
 	c := redisConfig(cfg)
@@ -128,11 +127,11 @@ func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 		Limits: g.quotas(), TrustedProxies: s.TrustedProxies, Hosts: s.AdminHosts,
 		RequestTimeout: g.requestTimeout(), Slow: g.cfg.Log.Slow, AccessSample: g.cfg.Log.AccessSample,
 	}
-	for _, k := range g.kinds {
-		r := handlers.Resource{
-			Cache: k.cached, Path: k.Path.Segments, Key: k.Key.Parts, CacheControl: k.CacheControl, CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: k.Path.Collection() != "",
-		}
-		out.Resources = append(out.Resources, r)
+	for _, r := range g.resources {
+		out.Resources = append(out.Resources, handlers.Resource{
+			Cache: r.cached, Path: r.Path.Segments, Key: r.Key.Parts, CacheControl: r.CacheControl,
+			CanPut: r.Upsert != "", CanDelete: r.Delete != "", ManyRead: r.Path.Collection() != "",
+		})
 	}
 	for _, c := range g.cfg.Counters {
 		out.Counters = append(out.Counters, handlers.Counter{Path: c.Path.Text, Key: c.Key.Text, Work: c.Work})
@@ -141,4 +140,47 @@ func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 		out.Batches = append(out.Batches, handlers.Batch{Path: b.Path.Text, Resource: b.Resource})
 	}
 	return out
+}
+
+// openLimits makes the limiters, which count in the shared tier, but for those
+// that before has with the same definition.
+func (a *App) openLimits(g, before *generation) {
+	for _, c := range g.cfg.Limits {
+		cfg := limit.Config{
+			Name: c.Name, Rate: limit.Rate(c.Rate), Burst: c.Burst, LocalRate: limit.Rate(c.LocalRate), Store: a.counts, Log: a.log,
+			Denied: a.numbers.denied.of(c.Name), Shared: a.numbers.shared.of(c.Name), Memory: a.budgets.counting, Room: a.budgets.subjects,
+		}
+		l := before.limiter(cfg)
+		if l == nil {
+			l = limit.New(cfg)
+		}
+		g.limits = append(g.limits, l)
+	}
+}
+
+// limiter finds the limiter that counts just as cfg says.
+func (g *generation) limiter(cfg limit.Config) *limit.Limiter {
+	for i, c := range g.cfg.Limits {
+		if c.Name == cfg.Name && limit.Rate(c.Rate) == cfg.Rate && c.Burst == cfg.Burst && limit.Rate(c.LocalRate) == cfg.LocalRate {
+			return g.limits[i]
+		}
+	}
+	return nil
+}
+
+// quotas are the limits as the handlers know them.
+func (g *generation) quotas() []handlers.Limit {
+	var all []handlers.Limit
+	for i, c := range g.cfg.Limits {
+		l := handlers.Limit{Limiter: g.limits[i], Rate: limit.Rate(c.Rate), Paths: c.Paths}
+		header, byHeader := strings.CutPrefix(c.By, "header:")
+		switch {
+		case byHeader:
+			l.By, l.Header = handlers.ByHeader, header
+		case c.By == "global":
+			l.By = handlers.ByGlobal
+		}
+		all = append(all, l)
+	}
+	return all
 }

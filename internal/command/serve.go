@@ -99,7 +99,7 @@ func (p Process) build(path string) (*app.App, error) {
 	}
 	log := app.NewLog(cfg.Log, p.Stderr)
 	slog.SetDefault(log.Logger()) // which package log follows: no library prints past it
-	a, err := app.New(cfg, app.Process{Version: p.Version, Log: log, Load: load})
+	a, err := app.Open(cfg, app.Process{Version: p.Version, Log: log, Load: load})
 	if err != nil {
 		err = cmp.Or(app.Check(cfg, nil).Err(), err)
 	}

@@ -15,14 +15,14 @@ import (
 	"hearth/internal/listen"
 )
 
-// entrance is the public listener and what guards it. It outlives generations.
-type entrance struct {
+// publicListener is the public listener and what stands around it. It outlives generations.
+type publicListener struct {
 	server    *fasthttp.Server
 	certs     *listen.Certificates // nil without TLS
 	proxied   *listen.ProxiedListener
 	retrying  *listen.RetryingListener
-	watched   *listen.Listener
-	activated bool // the service manager keeps the socket
+	listener  *listen.Listener // around all of them
+	activated bool             // the service manager keeps the socket
 }
 
 // quietTime is how long a connection has to have been unused before it is closed
@@ -53,7 +53,7 @@ func addressOf(l net.Listener) string {
 
 // openListeners takes the sockets that the service manager has passed, and opens
 // those that it has not.
-func (a *App) openListeners() (operators net.Listener, err error) {
+func (a *App) openListeners() error {
 	s, passed := a.current.Load().cfg.Server, a.passed
 	open := func(passed net.Listener, addr, key string, mode fs.FileMode) (net.Listener, error) {
 		if passed == nil {
@@ -64,21 +64,26 @@ func (a *App) openListeners() (operators net.Listener, err error) {
 	}
 	public, err := open(passed.Public, s.Listen, "server.listen", s.SocketMode)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if operators, err = open(passed.Admin, s.Admin, "server.admin", s.AdminSocketMode); err != nil {
-		return nil, errors.Join(err, public.Close())
+	operators, err := open(passed.Admin, s.Admin, "server.admin", s.AdminSocketMode)
+	if err != nil {
+		return errors.Join(err, public.Close())
 	}
 	a.public.activated = passed.Public != nil
-	a.guard(public)
-	return operators, nil
+	a.public.wrap(public, a.current.Load(), a.log)
+	a.operators = listen.New(listen.Retrying(operators, a.log), listen.Timeouts{
+		Read: admin.ReadTimeout, Write: admin.WriteTimeout, Idle: admin.IdleTimeout, Linger: admin.ReadTimeout,
+	})
+	a.operators.SetLimit(listen.Limit{Conns: admin.MaxConnections, Refusals: [][]byte{admin.Refusal()}})
+	a.operators.Open()
+	return nil
 }
 
-// guard puts around the public socket what every connection passes, from the
-// outside in: shortage of descriptors, the PROXY header, TLS, slow peers.
-func (a *App) guard(public net.Listener) {
-	p, g := &a.public, a.current.Load()
-	p.retrying = listen.Retrying(public, a.log)
+// wrap puts around the socket what every connection passes, from the outside in:
+// shortage of descriptors, the PROXY header, TLS, slow peers.
+func (p *publicListener) wrap(socket net.Listener, g *generation, log *slog.Logger) {
+	p.retrying = listen.Retrying(socket, log)
 	var l net.Listener = p.retrying
 	if g.cfg.Server.ProxyProtocol {
 		p.proxied = listen.Proxied(l, g.cfg.Server.TrustedProxies)
@@ -87,24 +92,15 @@ func (a *App) guard(public net.Listener) {
 	if p.certs != nil {
 		l = p.certs.Listener(l)
 	}
-	p.watched = listen.New(l, timeouts(g.cfg))
-	p.watched.SetLimit(listen.Limit{Conns: g.maxConnections(), Refusals: g.front.Refusals(), Log: a.log})
-	p.watched.Open()
+	p.listener = listen.New(l, timeouts(g.cfg))
+	p.adjust(g, log)
+	p.listener.Open()
 }
 
-// guardOperators does the same for the admin listener, which has no proxy in front
-// and limits of its own.
-func guardOperators(l net.Listener, log *slog.Logger) *listen.Listener {
-	w := listen.New(listen.Retrying(l, log), listen.Timeouts{Read: admin.ReadTimeout, Write: admin.WriteTimeout, Idle: admin.IdleTimeout, Linger: admin.ReadTimeout})
-	w.SetLimit(listen.Limit{Conns: admin.MaxConnections, Refusals: [][]byte{admin.Refusal()}})
-	w.Open()
-	return w
-}
-
-// adjust goes on as g says.
-func (p *entrance) adjust(g *generation, log *slog.Logger) {
-	p.watched.SetTimeouts(timeouts(g.cfg))
-	p.watched.SetLimit(listen.Limit{Conns: g.maxConnections(), Refusals: g.front.Refusals(), Log: log})
+// adjust makes the listener what g says.
+func (p *publicListener) adjust(g *generation, log *slog.Logger) {
+	p.listener.SetTimeouts(timeouts(g.cfg))
+	p.listener.SetLimit(listen.Limit{Conns: g.maxConnections(), Refusals: g.front.Refusals(), Log: log})
 	if p.proxied != nil {
 		p.proxied.SetTrusted(g.cfg.Server.TrustedProxies)
 	}
@@ -114,19 +110,18 @@ func timeouts(cfg *config.Config) listen.Timeouts {
 	read := cfg.Server.ReadTimeout
 	return listen.Timeouts{
 		Read: read, Write: cfg.Server.WriteTimeout, Idle: cfg.Server.IdleTimeout,
-		// Who could not have sent a request in that time would not have been waited for
-		// either.
+		// A client that could not have sent a request in that time would not have
+		// been waited for either.
 		Linger: min(max(read, 5*time.Second), 30*time.Second),
 	}
 }
 
-// openCertificates reads the files of [server.tls], if they are named.
-func (a *App) openCertificates(cfg *config.Config) (err error) {
+// loadCertificates reads the files of [server.tls]; nil without any.
+func loadCertificates(cfg *config.Config) (*listen.Certificates, error) {
 	if cfg.Server.TLS.Cert == "" {
-		return nil
+		return nil, nil
 	}
-	a.public.certs, err = listen.LoadCertificates(listen.TLSFiles(cfg.Server.TLS))
-	return err
+	return listen.LoadCertificates(listen.TLSFiles(cfg.Server.TLS))
 }
 
 // reloadCertificates reads the files again: they may have been replaced although
@@ -138,18 +133,18 @@ func (a *App) reloadCertificates(cfg *config.Config) error {
 	return a.public.certs.Reload(listen.TLSFiles(cfg.Server.TLS))
 }
 
-// leave ends the public listener without losing a request: whoever asks is
-// answered with Connection: close, whoever does not ask any more is told that it
-// is over. On a socket that the service manager keeps, new connections wait for
+// drain ends the public listener without losing a request: a client that asks is
+// answered with Connection: close, the connection of one that does not ask any more
+// is closed. On a socket that the service manager keeps, new connections wait for
 // the next process meanwhile.
-func (p *entrance) leave(ctx context.Context, a *App) {
-	if err := p.watched.StopAccepting(); err != nil && !errors.Is(err, net.ErrClosed) {
-		a.log.Warn("closing the public listener", "error", err)
+func (p *publicListener) drain(ctx context.Context, log *slog.Logger) {
+	if err := p.listener.StopAccepting(); err != nil && !errors.Is(err, net.ErrClosed) {
+		log.Warn("closing the public listener", "error", err)
 	}
-	if err := p.watched.Quiesce(ctx, quietTime); err != nil {
-		a.log.Warn("connections were cut off", "open", p.watched.Conns(), "error", err)
+	if err := p.listener.Quiesce(ctx, quietTime); err != nil {
+		log.Warn("connections were cut off", "open", p.listener.Conns(), "error", err)
 	}
 	if err := p.server.ShutdownWithContext(ctx); err != nil {
-		a.log.Warn("requests were cut off", "error", err)
+		log.Warn("requests were cut off", "error", err)
 	}
 }

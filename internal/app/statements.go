@@ -14,19 +14,20 @@ const (
 	probeSoon  = 5 * time.Second
 )
 
-// prober has the database asked about the statements of the generation that
+// statementProbe has the database asked about the statements of the generation that
 // serves: when it begins to, when the database comes back, and now and then. It
 // belongs to the goroutine that watches.
-type prober struct {
+type statementProbe struct {
 	asked *generation
 	up    bool
 	next  time.Time
 	told  map[string]bool // refusals that are in the log
 }
 
-// probe asks if it is time to, and logs what has come or gone. One statement that
-// is refused fails the requests of one resource, and takes nothing else away.
-func (a *App) probe(p *prober) {
+// probeStatements asks if it is time to, and logs what has come or gone. One
+// statement that is refused fails the requests of one resource, and takes nothing
+// else away.
+func (a *App) probeStatements(p *statementProbe) {
 	g := a.current.Load()
 	if g.db != nil {
 		up := g.db.Up()
@@ -41,7 +42,7 @@ func (a *App) probe(p *prober) {
 	p.tell(a, g)
 }
 
-func (a *App) ask(g *generation, p *prober) {
+func (a *App) ask(g *generation, p *statementProbe) {
 	ctx, cancel := context.WithTimeout(a.stopped, g.cfg.Database.Timeout)
 	defer cancel()
 	err := g.db.Probe(ctx, g.records()...)
@@ -55,7 +56,7 @@ func (a *App) ask(g *generation, p *prober) {
 }
 
 // tell logs each refusal once.
-func (p *prober) tell(a *App, g *generation) {
+func (p *statementProbe) tell(a *App, g *generation) {
 	now := map[string]bool{}
 	for _, r := range g.refusals() {
 		name := refusalName(r)
@@ -86,15 +87,6 @@ func (a *App) notices() map[string]string {
 	all := map[string]string{}
 	for _, r := range a.current.Load().refusals() {
 		all[refusalName(r)] = "the source refuses it; the log says why"
-	}
-	return all
-}
-
-func (g *generation) records() (all []source.Records) {
-	for _, k := range g.kinds {
-		if k.cached.Records != nil {
-			all = append(all, k.cached.Records)
-		}
 	}
 	return all
 }

@@ -13,10 +13,10 @@ import (
 
 func (a *App) newAdmin(g *generation) *admin.Admin {
 	return admin.New(admin.Config{Hosts: g.cfg.Server.AdminHosts}, admin.Deps{
-		Tokens:     g.keeper,
+		Tokens:     g.tokens,
 		Ready:      a.checks,
 		Notices:    a.notices,
-		Draining:   func() bool { return handlers.State(a.state.Load()) == handlers.Draining },
+		Draining:   func() bool { return a.serverState() == handlers.Draining },
 		Metrics:    func(w io.Writer) error { return a.metrics.WritePrometheus(w) },
 		Stats:      a.stats,
 		Invalidate: func(ctx context.Context, t admin.Targets) (int, error) { return a.invalidate(ctx, g.front, t) },
@@ -79,10 +79,10 @@ type statistics struct {
 func (a *App) stats() any {
 	g := a.current.Load()
 	loads := map[string]map[string]int64{}
-	for _, k := range g.kinds {
-		loads[k.Name] = map[string]int64{}
+	for _, r := range g.resources {
+		loads[r.Name] = map[string]int64{}
 		for i, result := range cache.LoadResults {
-			loads[k.Name][result] = a.cache.Loads(k.Name, i)
+			loads[r.Name][result] = a.cache.Loads(r.Name, i)
 		}
 	}
 	refreshes := map[string]int64{}
@@ -94,7 +94,7 @@ func (a *App) stats() any {
 		breakers[name] = a.breakerOpen(g, name)
 	}
 	return statistics{
-		Version: a.version, Shared: a.cache.SharedTier().String(), SharedUp: a.cache.Up() == nil,
+		Version: a.Version, Shared: a.cache.SharedTier().String(), SharedUp: a.cache.Up() == nil,
 		SourceUp: g.db == nil || g.db.Up(), Cache: a.cache.Stats(), Loads: loads,
 		Refreshes: refreshes, Breakers: breakers,
 	}

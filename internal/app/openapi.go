@@ -15,11 +15,11 @@ func (g *generation) docs(version string) (handlers.Docs, error) {
 		Title: "Hearth", Version: version,
 		Description: "Hot JSON reads from memory, kept coherent with the shared tier and with the source behind it. " +
 			"HEAD works wherever GET does, the counters excepted.",
-		TokensRequired: !g.keeper.Open(),
+		TokensRequired: !g.tokens.Open(),
 		MaxMany:        g.cfg.Server.MaxMany, MaxItems: g.cfg.Server.MaxItems, MaxBody: int(g.cfg.Server.MaxBody),
 	}
-	for _, k := range g.kinds {
-		api.Resources = append(api.Resources, g.describe(k))
+	for _, r := range g.resources {
+		api.Resources = append(api.Resources, g.describe(r))
 	}
 	for _, c := range g.cfg.Counters {
 		api.Counters = append(api.Counters, openapi.Counter{Path: c.Path.Text})
@@ -34,35 +34,28 @@ func (g *generation) docs(version string) (handlers.Docs, error) {
 	return handlers.Docs{Page: openapi.DocsPage(api.Title), CSP: openapi.ContentSecurityPolicy(), OpenAPI: document}, nil
 }
 
-func (g *generation) describe(k kind) openapi.Resource {
-	r := openapi.Resource{
-		Name: k.Name, Path: k.Path.Plain(), Params: k.Path.Params(), Envelope: k.Envelope, Many: k.Rows == "many",
-		CanPut: k.Upsert != "", CanDelete: k.Delete != "", ManyRead: k.Path.Collection() != "",
-		HasSource: k.cached.Records != nil, Renames: k.Select != "",
+func (g *generation) describe(r resource) openapi.Resource {
+	body := source.BodyOf(r.cached.Records)
+	d := openapi.Resource{
+		Name: r.Name, Path: r.Path.Plain(), Params: r.Path.Params(), Envelope: r.Envelope, Many: r.Rows == "many",
+		CanPut: r.Upsert != "", CanDelete: r.Delete != "", ManyRead: r.Path.Collection() != "",
+		HasSource: r.cached.Records != nil, Renames: r.Select != "",
+		PutIgnored: body.Ignored, PutClosed: body.Closed,
 	}
-	body := source.BodyOf(k.cached.Records)
-	r.PutIgnored, r.PutClosed = body.Ignored, body.Closed
 	for _, m := range body.Members {
-		r.PutMembers = append(r.PutMembers, openapi.Member{Name: m.Name, Required: m.Required})
+		d.PutMembers = append(d.PutMembers, openapi.Member{Name: m.Name, Required: m.Required})
 	}
-	if k.cached.Records == nil {
-		if len(r.Params) == 1 && r.Params[0].Type != param.UUID {
-			r.Example, r.ExampleArgs = demoItem, []string{"1"}
-		}
-		return r
+	switch {
+	case !d.HasSource && len(d.Params) == 1 && d.Params[0].Type != param.UUID:
+		d.Example, d.ExampleArgs = demoItem, []string{"1"}
+	case g.cfg.Database.Demo && r.Select == source.DemoSelect:
+		// The resource that the demo's config.toml ships with. Only of its records
+		// is it known that anybody may see them: a document with examples out of
+		// somebody's database would publish them.
+		d.Example, d.ExampleArgs, d.MissingArgs = source.DemoRecord(), []string{"1"}, []string{"1000000"}
+		d.PutExample = demoBody
 	}
-	if g.isDemo(k) {
-		r.Example, r.ExampleArgs, r.MissingArgs = source.DemoRecord(), []string{"1"}, []string{"1000000"}
-		r.PutExample = demoBody
-	}
-	return r
-}
-
-// isDemo tells whether k is the resource that the demo's config.toml ships
-// with. Only of its records is it known that anybody may see them: a document
-// with examples out of somebody's database would publish them.
-func (g *generation) isDemo(k kind) bool {
-	return g.cfg.Database.Demo && k.Select == source.DemoSelect
+	return d
 }
 
 var (

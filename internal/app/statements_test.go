@@ -31,7 +31,7 @@ func TestARefusedStatementTakesNothingElseAway(t *testing.T) {
 		"[[resource]]\nname = \"good\"\npath = \"/good/{id:int}\"\nkey = \"good:{id}\"\nselect = \"SELECT id FROM t WHERE id = {id}\"",
 		"[[resource]]\nname = \"bad\"\npath = \"/bad/{id:int}\"\nkey = \"bad:{id}\"\nselect = \"SELECT id FROM later WHERE id = {id}\"")
 	var out syncBuffer
-	a, err := New(cfg, Process{Version: "test", Log: NewLog(cfg.Log, &out)})
+	a, err := Open(cfg, Process{Version: "test", Log: NewLog(cfg.Log, &out)})
 	if err != nil {
 		t.Fatal(err)
 	}
