@@ -142,11 +142,11 @@ func (c *proxiedConn) readHeader() error {
 		c.buffered = make([]byte, 0, maxHeader)
 	}
 	for {
-		h, size, err := parseHeader(c.buffered)
+		client, size, err := parseHeader(c.buffered)
 		switch {
 		case err == nil:
-			if h.client.IsValid() {
-				c.client.Store(net.TCPAddrFromAddrPort(h.client))
+			if client.IsValid() {
+				c.client.Store(net.TCPAddrFromAddrPort(client))
 			}
 			c.buffered = c.buffered[size:]
 			return nil

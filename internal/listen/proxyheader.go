@@ -1,7 +1,6 @@
 package listen
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,11 +9,6 @@ import (
 	"strconv"
 	"strings"
 )
-
-// proxyHeader is what a header of the PROXY protocol says.
-type proxyHeader struct {
-	client netip.AddrPort // not valid where the peer speaks for itself
-}
 
 // Sizes of headers (proxy-protocol.txt, 2.1 and 2.2).
 const (
@@ -37,50 +31,48 @@ const (
 // errIncomplete says that the bytes so far may become a header.
 var errIncomplete = errors.New("incomplete")
 
-// parseHeader reads the header that b begins with, and its size. While more of b
-// is needed the error is errIncomplete; it is another as soon as no further byte
-// can make a header of b.
-func parseHeader(b []byte) (h proxyHeader, size int, err error) {
+// parseHeader reads the header that b begins with: the client's address, not valid
+// where the peer speaks for itself, and the header's size. While more of b is
+// needed the error is errIncomplete; it is another as soon as no further byte can
+// make a header of b.
+func parseHeader(b []byte) (client netip.AddrPort, size int, err error) {
+	text := string(b)
 	switch {
-	case hasPrefix(b, linePrefix):
+	case strings.HasPrefix(text, linePrefix):
 		return parseLine(b)
-	case hasPrefix(b, signature):
+	case strings.HasPrefix(text, signature):
 		return parseBinary(b)
-	case strings.HasPrefix(linePrefix, string(b)), strings.HasPrefix(signature, string(b)):
-		return h, 0, errIncomplete
+	case strings.HasPrefix(linePrefix, text), strings.HasPrefix(signature, text):
+		return client, 0, errIncomplete
 	}
-	return h, 0, fmt.Errorf("it begins with %q", b[:min(len(b), len(signature))])
+	return client, 0, fmt.Errorf("it begins with %q", b[:min(len(b), len(signature))])
 }
 
-func hasPrefix(b []byte, prefix string) bool { return bytes.HasPrefix(b, []byte(prefix)) }
-
 // parseLine reads version 1.
-func parseLine(b []byte) (h proxyHeader, size int, err error) {
-	end := bytes.Index(b[:min(len(b), maxLine)], []byte("\r\n"))
-	if end < 0 {
-		if len(b) >= maxLine {
-			return h, 0, fmt.Errorf("no end of line in %d bytes", maxLine)
-		}
-		return h, 0, errIncomplete
+func parseLine(b []byte) (client netip.AddrPort, size int, err error) {
+	line, _, whole := strings.Cut(string(b[:min(len(b), maxLine)]), "\r\n")
+	switch {
+	case !whole && len(b) >= maxLine:
+		return client, 0, fmt.Errorf("no end of line in %d bytes", maxLine)
+	case !whole:
+		return client, 0, errIncomplete
 	}
-	line := string(b[len(linePrefix):end])
-	size = end + len("\r\n")
-	family, addresses, _ := strings.Cut(line, " ")
-	if family == "UNKNOWN" {
-		return h, size, nil // whatever follows is to be ignored
+	size = len(line) + len("\r\n")
+	fields := strings.Split(line, " ")
+	if fields[1] == "UNKNOWN" {
+		return client, size, nil // whatever follows is to be ignored
 	}
-	fields := strings.Split(addresses, " ")
-	if family != "TCP4" && family != "TCP6" || len(fields) != 4 {
-		return h, 0, fmt.Errorf("the line is %q", linePrefix+line)
+	if fields[1] != "TCP4" && fields[1] != "TCP6" || len(fields) != 6 {
+		return client, 0, fmt.Errorf("the line is %q", line)
 	}
-	h.client, err = parseEndpoint(family, fields[0], fields[2])
+	source, err := parseEndpoint(fields[1], fields[2], fields[4])
 	if err == nil {
-		_, err = parseEndpoint(family, fields[1], fields[3])
+		_, err = parseEndpoint(fields[1], fields[3], fields[5])
 	}
 	if err != nil {
-		return proxyHeader{}, 0, fmt.Errorf("the line is %q: %w", linePrefix+line, err)
+		return client, 0, fmt.Errorf("the line is %q: %w", line, err)
 	}
-	return h, size, nil
+	return source, size, nil
 }
 
 // parseEndpoint reads an address and a port in their canonical form.
@@ -113,23 +105,23 @@ const (
 )
 
 // parseBinary reads version 2.
-func parseBinary(b []byte) (h proxyHeader, size int, err error) {
+func parseBinary(b []byte) (client netip.AddrPort, size int, err error) {
 	// What is wrong is said as soon as it is there: who waits for more of what
 	// will be refused waits in vain.
 	if len(b) > 12 && b[12] != 0x20|commandLocal && b[12] != 0x20|commandProxy {
-		return h, 0, fmt.Errorf("version and command are %#02x, want 0x20 or 0x21", b[12])
+		return client, 0, fmt.Errorf("version and command are %#02x, want 0x20 or 0x21", b[12])
 	}
 	if len(b) < fixedSize {
-		return h, 0, errIncomplete
+		return client, 0, errIncomplete
 	}
 	length := int(binary.BigEndian.Uint16(b[14:]))
 	size = fixedSize + length
 	if size > maxHeader {
-		return h, 0, fmt.Errorf("it has %d bytes, more than %d", size, maxHeader)
+		return client, 0, fmt.Errorf("it has %d bytes, more than %d", size, maxHeader)
 	}
 	local, family, transport := b[12] == 0x20|commandLocal, b[13]>>4, b[13]&0xf
 	if !local && (family > familyUnix || transport > transportLast) {
-		return h, 0, fmt.Errorf("family and protocol are %#02x, which the protocol does not know", b[13])
+		return client, 0, fmt.Errorf("family and protocol are %#02x, which the protocol does not know", b[13])
 	}
 	known := !local && family != 0 && transport != 0
 	addresses := 0
@@ -137,20 +129,20 @@ func parseBinary(b []byte) (h proxyHeader, size int, err error) {
 		addresses = [...]int{familyInet: inetSize, familyInet6: inet6Size, familyUnix: unixSize}[family]
 	}
 	if length < addresses {
-		return h, 0, fmt.Errorf("it has %d bytes for addresses, want %d", length, addresses)
+		return client, 0, fmt.Errorf("it has %d bytes for addresses, want %d", length, addresses)
 	}
 	if len(b) < size {
-		return h, 0, errIncomplete
+		return client, 0, errIncomplete
 	}
 	// Where there need not be addresses of a known size, what is there is not to
 	// be looked at, unless it is plainly a list of TLVs.
 	if err := checkTLVs(b[:size], fixedSize+addresses); err != nil && (known || !errors.Is(err, errNoList)) {
-		return h, 0, err
+		return client, 0, err
 	}
 	if known && transport == transportStream {
-		h.client = clientOf(family, b[fixedSize:])
+		client = clientOf(family, b[fixedSize:])
 	}
-	return h, size, nil
+	return client, size, nil
 }
 
 // clientOf reads the source of an address block.

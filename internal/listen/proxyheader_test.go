@@ -37,16 +37,16 @@ func summed(command, family byte, block string) string {
 
 func TestParseHeader(t *testing.T) {
 	const own = "" // the peer's own address
-	good := func(header, client string) {
+	good := func(header, want string) {
 		t.Helper()
 		for _, behind := range []string{"", "GET / HTTP/1.1\r\n"} {
-			h, size, err := parseHeader([]byte(header + behind))
+			client, size, err := parseHeader([]byte(header + behind))
 			got := ""
-			if h.client.IsValid() {
-				got = h.client.String()
+			if client.IsValid() {
+				got = client.String()
 			}
-			if err != nil || size != len(header) || got != client {
-				t.Errorf("%q = %q, %d bytes, error %v; want %q, %d bytes", header+behind, got, size, err, client, len(header))
+			if err != nil || size != len(header) || got != want {
+				t.Errorf("%q = %q, %d bytes, error %v; want %q, %d bytes", header+behind, got, size, err, want, len(header))
 			}
 		}
 		for i := range len(header) {
@@ -77,9 +77,9 @@ func TestParseHeader(t *testing.T) {
 
 	bad := func(header, why string) {
 		t.Helper()
-		if h, size, err := parseHeader([]byte(header)); err == nil || errors.Is(err, errIncomplete) || size != 0 || h.client.IsValid() ||
+		if client, size, err := parseHeader([]byte(header)); err == nil || errors.Is(err, errIncomplete) || size != 0 || client.IsValid() ||
 			!strings.Contains(err.Error(), why) {
-			t.Errorf("%q = %v, %d bytes, error %v; want an error with %q", header, h, size, err, why)
+			t.Errorf("%q = %v, %d bytes, error %v; want an error with %q", header, client, size, err, why)
 		}
 	}
 	bad("GET / HTTP/1.1\r\n", "begins with")

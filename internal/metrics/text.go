@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/prometheus/common/model"
 )
 
 // appendHeader writes the HELP and TYPE lines of a family.
@@ -55,7 +57,7 @@ func renderLabels(metric string, labels []Label) string {
 	var b strings.Builder
 	for i, l := range sorted {
 		switch {
-		case !validName(l.Name, false) || strings.HasPrefix(l.Name, "__"):
+		case !model.LegacyValidation.IsValidLabelName(l.Name) || strings.HasPrefix(l.Name, "__"):
 			panic(fmt.Sprintf("BUG: label %q of metric %s is no label name", l.Name, metric))
 		case l.Name == "le" || l.Name == "quantile":
 			panic(fmt.Sprintf("BUG: label %q of metric %s belongs to the format", l.Name, metric))
@@ -73,22 +75,12 @@ func renderLabels(metric string, labels []Label) string {
 // checkName refuses what the format cannot carry and the names this package
 // writes by itself.
 func checkName(name string) {
-	if !validName(name, true) {
+	if !model.LegacyValidation.IsValidMetricName(name) {
 		panic(fmt.Sprintf("BUG: %q is no metric name", name))
 	}
 	if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
 		panic(fmt.Sprintf("BUG: metric %s is written by package metrics itself", name))
 	}
-}
-
-func validName(name string, colon bool) bool {
-	for i, r := range name {
-		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_' || r == ':' && colon
-		if !letter && (r < '0' || r > '9' || i == 0) {
-			return false
-		}
-	}
-	return name != ""
 }
 
 // escapeValue escapes a label's value. The format is UTF-8 throughout, and one
