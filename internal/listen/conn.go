@@ -41,8 +41,8 @@ type tlsConn interface {
 	ConnectionState() tls.ConnectionState
 }
 
-// secureConn is a Conn over TLS. The type is one of its own because fasthttp
-// takes whatever has these methods for TLS, so a plain Conn must not.
+// secureConn is a Conn over TLS. It has a type of its own because fasthttp takes
+// every connection with these methods for TLS, so a plain Conn must not have them.
 type secureConn struct {
 	*Conn
 	tlsConn
@@ -51,15 +51,16 @@ type secureConn struct {
 // NetConn is the connection below.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
 
-// Last notes that the request under way was read to its end, and that its peer
-// has said that it sends no other.
+// Last notes that the request under way was read to its end, and that the peer has
+// announced that it sends no other.
 func (c *Conn) Last() { c.noMore.Store(true) }
 
-// Skip has so many bytes of content dropped that nobody wants to read, before
-// the next request. They have to come in the time of a request. Only for the
-// goroutine that reads the connection, which must hold none of them.
+// Skip makes Read drop so many bytes of unwanted content before the next request.
+// They have to come within the time of a request. Only the goroutine that reads
+// the connection may call it, and it must hold none of them.
 func (c *Conn) Skip(n int) { c.skip = n }
 
+// setPhase notes the phase and when it began. It is all that a request costs.
 func (c *Conn) setPhase(phase int64) { c.state.Store(c.listener.now.Load()<<phaseBits | phase) }
 
 func (c *Conn) phase() int64 { return c.state.Load() & (1<<phaseBits - 1) }
@@ -79,25 +80,19 @@ func (c *Conn) Writing() { c.setPhase(phaseWriting) }
 // set no read timeout and no idle timeout of its own: the listener uses the read
 // deadline.
 func ConnState(c net.Conn, s fasthttp.ConnState) {
-	watched, ok := c.(*Conn)
+	own, ok := c.(interface{ self() *Conn }) // *Conn, or *secureConn
 	if !ok {
-		secure, isTLS := c.(*secureConn)
-		if !isTLS {
-			return
-		}
-		watched = secure.Conn
+		return
 	}
-	switch s {
-	case fasthttp.StateActive:
-		watched.setPhase(phaseReading)
-	case fasthttp.StateIdle:
-		if watched.skip > 0 { // the rest of a request is still to come
-			watched.setPhase(phaseReading)
-			return
-		}
-		watched.setPhase(phaseIdle)
+	switch conn := own.self(); {
+	case s == fasthttp.StateActive, s == fasthttp.StateIdle && conn.skip > 0: // more of a request is still to come
+		conn.setPhase(phaseReading)
+	case s == fasthttp.StateIdle:
+		conn.setPhase(phaseIdle)
 	}
 }
+
+func (c *Conn) self() *Conn { return c }
 
 // timeOut makes what the connection waits for fail. If the connection is gone
 // already, that does no harm.

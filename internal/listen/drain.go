@@ -14,9 +14,9 @@ const quiesceEvery = 20 * time.Millisecond
 // for the next process. On one of our own they are refused from now on, and
 // those that wait in its queue are reset. Further calls return what the first
 // one did.
-func (w *Listener) StopAccepting() error {
-	w.stopOnce.Do(func() { w.stopErr = w.Listener.Close() })
-	return w.stopErr
+func (l *Listener) StopAccepting() error {
+	l.stopOnce.Do(func() { l.stopErr = l.Listener.Close() })
+	return l.stopErr
 }
 
 // CloseIdle asks the connections to go that have waited for at least quiet for a
@@ -46,17 +46,17 @@ func (w *Listener) StopAccepting() error {
 // With an answer to carry Connection: close there is no race at all. So let a
 // drain answer so from its beginning, and take for quiet as much as it has time
 // for: who asks at least that often loses nothing, whatever stands in between.
-func (w *Listener) CloseIdle(quiet time.Duration) int {
+func (l *Listener) CloseIdle(quiet time.Duration) int {
 	asked := 0
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	// A stamp is as old as the check before it, and the time between two checks
 	// counts as two intervals at most.
-	latest := w.now.Load()
+	latest := l.now.Load()
 	if quiet > 0 {
 		latest -= (quiet + 2*checkEvery).Milliseconds()
 	}
-	for c := range w.conns {
+	for c := range l.conns {
 		state := c.state.Load()
 		phase := state & (1<<phaseBits - 1)
 		waits := phase == phaseIdle || phase == phaseNew && c.records == nil
@@ -70,12 +70,12 @@ func (w *Listener) CloseIdle(quiet time.Duration) int {
 // Quiesce calls CloseIdle until no connection is open, or ctx ends, whose cause
 // it returns then. It accepts no less than before: call StopAccepting first if
 // no connections shall come.
-func (w *Listener) Quiesce(ctx context.Context, quiet time.Duration) error {
+func (l *Listener) Quiesce(ctx context.Context, quiet time.Duration) error {
 	tick := time.NewTicker(quiesceEvery)
 	defer tick.Stop()
 	for {
-		w.CloseIdle(quiet)
-		if w.Conns() == 0 {
+		l.CloseIdle(quiet)
+		if l.Conns() == 0 {
 			return nil
 		}
 		select {
@@ -90,18 +90,18 @@ func (w *Listener) Quiesce(ctx context.Context, quiet time.Duration) error {
 // Lingering connections have a second left, which it waits for. It returns what
 // closing the inner listener said, the first time. It may be called again, and
 // after StopAccepting.
-func (w *Listener) Close() error {
-	err := w.StopAccepting()
-	w.mu.Lock()
-	if !w.closed {
-		w.closed = true
-		close(w.done)
+func (l *Listener) Close() error {
+	err := l.StopAccepting()
+	l.mu.Lock()
+	if !l.closed {
+		l.closed = true
+		close(l.done)
 	}
-	for c := range w.refusing {
+	for c := range l.refusing {
 		_ = c.SetDeadline(longAgo)
 	}
-	w.shortenLocked(time.Now().Add(closeGrace))
-	w.mu.Unlock()
-	w.running.Wait()
+	l.shortenLocked(time.Now().Add(closeGrace))
+	l.mu.Unlock()
+	l.running.Wait()
 	return err
 }

@@ -66,33 +66,33 @@ func (c *Conn) mayBeSending() bool {
 // bytes and the number of lingering connections are bounded. Beyond that number
 // the oldest is cut. An ordinary peer is gone after one round trip, so the oldest
 // is nearly always one that holds its place on purpose.
-func (w *Listener) linger(c net.Conn) {
-	w.mu.Lock()
-	if w.closed {
-		w.mu.Unlock()
+func (l *Listener) linger(c net.Conn) {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
 		_ = closeNow(c)
 		return
 	}
-	f := &lingeringConn{conn: c, deadline: time.Now().Add(cmp.Or(w.timeouts.Linger, lingerTime))}
-	if w.lingering.open.Len() >= maxLingering {
-		w.cutLocked(w.lingering.open.Front().Value.(*lingeringConn))
+	f := &lingeringConn{conn: c, deadline: time.Now().Add(cmp.Or(l.timeouts.Linger, lingerTime))}
+	if l.lingering.Len() >= maxLingering {
+		l.cutLocked(l.lingering.Front().Value.(*lingeringConn))
 	}
-	f.element = w.lingering.open.PushBack(f)
-	w.running.Go(func() { w.awaitEnd(f) })
-	w.mu.Unlock()
+	f.element = l.lingering.PushBack(f)
+	l.running.Go(func() { l.awaitEnd(f) })
+	l.mu.Unlock()
 }
 
 // cutLocked ends a connection's wait. The caller holds mu.
-func (w *Listener) cutLocked(f *lingeringConn) {
-	w.lingering.open.Remove(f.element)
+func (l *Listener) cutLocked(f *lingeringConn) {
+	l.lingering.Remove(f.element)
 	f.element, f.deadline = nil, longAgo
 	_ = f.conn.SetReadDeadline(longAgo)
 }
 
 // shortenLocked lets no connection linger longer than until then. The caller
 // holds mu.
-func (w *Listener) shortenLocked(until time.Time) {
-	for e := w.lingering.open.Front(); e != nil; e = e.Next() {
+func (l *Listener) shortenLocked(until time.Time) {
+	for e := l.lingering.Front(); e != nil; e = e.Next() {
 		f := e.Value.(*lingeringConn)
 		if f.deadline.After(until) {
 			f.deadline = until
@@ -102,16 +102,16 @@ func (w *Listener) shortenLocked(until time.Time) {
 }
 
 // awaitEnd is the goroutine of one lingering connection.
-func (w *Listener) awaitEnd(f *lingeringConn) {
+func (l *Listener) awaitEnd(f *lingeringConn) {
 	ended := closeWrite(f.conn) != nil // gone already, or there is no such stage
 	for left := maxLingerBytes; !ended && left > 0; {
-		w.mu.Lock()
-		quiet := time.Now().Add(lingerQuiet)
-		if f.deadline.Before(quiet) {
-			quiet = f.deadline
+		l.mu.Lock()
+		deadline := time.Now().Add(lingerQuiet)
+		if f.deadline.Before(deadline) {
+			deadline = f.deadline
 		}
-		_ = f.conn.SetReadDeadline(quiet)
-		w.mu.Unlock()
+		_ = f.conn.SetReadDeadline(deadline)
+		l.mu.Unlock()
 		n, err := discard(f.conn)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			break
@@ -119,13 +119,13 @@ func (w *Listener) awaitEnd(f *lingeringConn) {
 		left -= n
 		ended = err != nil
 	}
-	w.mu.Lock()
-	if f.element != nil {
-		w.lingering.open.Remove(f.element)
-	}
 	if !ended {
-		w.lingering.cut++
+		l.cut.Add(1)
 	}
-	w.mu.Unlock()
+	l.mu.Lock()
+	if f.element != nil {
+		l.lingering.Remove(f.element)
+	}
+	l.mu.Unlock()
 	_ = closeNow(f.conn)
 }

@@ -53,6 +53,7 @@ type Listener struct {
 	running sync.WaitGroup // the timeouts' goroutine, refusals under way, and lingering connections
 	refused atomic.Uint64
 	crossed atomic.Uint64
+	cut     atomic.Uint64
 	logged  throttle
 
 	stopOnce sync.Once // guards stopErr
@@ -65,78 +66,68 @@ type Listener struct {
 	conns    map[*Conn]struct{}
 	refusing map[net.Conn]struct{}
 
-	lingering lingeringConns
+	lingering list.List // of *lingeringConn, the oldest in front
 }
 
-// lingeringConns are the connections that linger, the oldest in front.
-// Listener.mu guards them.
-type lingeringConns struct {
-	open list.List // of *lingeringConn
-	cut  uint64
-}
-
-// lingeringConn is one of them.
+// lingeringConn is a connection that lingers.
 type lingeringConn struct {
 	conn     net.Conn
 	deadline time.Time     // when it is cut, whatever its peer does
 	element  *list.Element // nil: it was cut in favour of another one
 }
 
-// New wraps l. Without Open no timeout is kept.
-func New(l net.Listener, t Timeouts) *Listener {
+// New wraps inner. Without Open no timeout is kept.
+func New(inner net.Listener, t Timeouts) *Listener {
 	return &Listener{
-		Listener: l, timeouts: t, done: make(chan struct{}),
+		Listener: inner, timeouts: t, done: make(chan struct{}),
 		conns: map[*Conn]struct{}{}, refusing: map[net.Conn]struct{}{},
 	}
 }
 
 // SetTimeouts replaces the timeouts, from the next check on and for connections
 // that are open already, too. It may be called from anywhere at any time.
-func (w *Listener) SetTimeouts(t Timeouts) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.timeouts = t
+func (l *Listener) SetTimeouts(t Timeouts) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timeouts = t
 }
 
-// SetLimit replaces the limit. Connections that are open stay, however many; new ones are refused until there are fewer.
-// It may be called from anywhere at any time.
+// SetLimit replaces the limit. Connections that are open stay, however many; new
+// ones are refused until there are fewer. It may be called from anywhere at any
+// time.
 //
 // A connection beyond the bound is not handed out: it is answered at once,
 // without waiting for its request, and closed. Accept waits for none of this.
 // When too many refusals are under way already, the connection is closed
 // without a word.
-func (w *Listener) SetLimit(l Limit) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.limit = l
+func (l *Listener) SetLimit(limit Limit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limit = limit
 }
 
 // Conns is how many connections are open, for metrics. Those being refused do not
 // count.
-func (w *Listener) Conns() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.conns)
+func (l *Listener) Conns() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
 }
 
 // Refused is how many connections were refused so far, for metrics.
-func (w *Listener) Refused() uint64 { return w.refused.Load() }
+func (l *Listener) Refused() uint64 { return l.refused.Load() }
 
 // Crossed is how many requests crossed with the end of their connection and were
 // not executed, as far as one came to know of them; for metrics.
-func (w *Listener) Crossed() uint64 { return w.crossed.Load() }
+func (l *Listener) Crossed() uint64 { return l.crossed.Load() }
 
 // Lingering is how many connections linger, for metrics.
-func (w *Listener) Lingering() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.lingering.open.Len()
+func (l *Listener) Lingering() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lingering.Len()
 }
 
 // Cut is how many lingering connections were cut, because their peers neither
 // stopped sending nor ended them; for metrics.
-func (w *Listener) Cut() uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.lingering.cut
-}
+func (l *Listener) Cut() uint64 { return l.cut.Load() }

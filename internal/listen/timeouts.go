@@ -6,19 +6,19 @@ import "time"
 const checkEvery = 250 * time.Millisecond
 
 // Open starts the goroutine that keeps the timeouts, until Close.
-func (w *Listener) Open() { w.running.Go(w.keepTimeouts) }
+func (l *Listener) Open() { l.running.Go(l.keepTimeouts) }
 
-func (w *Listener) keepTimeouts() {
+func (l *Listener) keepTimeouts() {
 	last := time.Now()
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for {
 		select {
-		case <-w.done:
+		case <-l.done:
 			return
 		case <-tick.C:
 			now := time.Now()
-			w.enforceTimeouts(now.Sub(last))
+			l.enforceTimeouts(now.Sub(last))
 			last = now
 		}
 	}
@@ -33,14 +33,14 @@ func (w *Listener) keepTimeouts() {
 // The clock advances by elapsed, the time since the last check, but by two
 // intervals at most: while this process stood still (SIGSTOP, a paused machine)
 // no peer was late, and what has just been accepted carries the time from before.
-func (w *Listener) enforceTimeouts(elapsed time.Duration) {
-	now := w.now.Add(min(elapsed, 2*checkEvery).Milliseconds())
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for c := range w.conns {
+func (l *Listener) enforceTimeouts(elapsed time.Duration) {
+	now := l.now.Add(min(elapsed, 2*checkEvery).Milliseconds())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
 		state := c.state.Load()
 		phase := state & (1<<phaseBits - 1)
-		limit, next := w.timeoutLocked(phase)
+		limit, next := l.timeoutLocked(phase)
 		if limit == 0 || now-state>>phaseBits < limit.Milliseconds() {
 			continue
 		}
@@ -57,14 +57,14 @@ func (w *Listener) enforceTimeouts(elapsed time.Duration) {
 
 // timeoutLocked is how long a connection may be in a phase, 0 for ever, and the
 // phase that comes after. The caller holds mu.
-func (w *Listener) timeoutLocked(phase int64) (limit time.Duration, next int64) {
+func (l *Listener) timeoutLocked(phase int64) (limit time.Duration, next int64) {
 	switch phase {
 	case phaseNew, phaseReading:
-		return w.timeouts.Read, phaseTimedOut
+		return l.timeouts.Read, phaseTimedOut
 	case phaseIdle:
-		return w.timeouts.Idle, phaseIdle
+		return l.timeouts.Idle, phaseIdle
 	case phaseWriting, phaseTimedOut:
-		return w.timeouts.Write, phaseAborted
+		return l.timeouts.Write, phaseAborted
 	}
 	return 0, 0
 }
