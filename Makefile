@@ -22,7 +22,9 @@ BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4d
 .PHONY: help build run install deb test servers check race prove fuzz bench benchcmp compare inflight chaos fleet rolling cover lint clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Run it
 
 build: ## the server, one static binary: ./hearth
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o hearth .
@@ -30,34 +32,53 @@ build: ## the server, one static binary: ./hearth
 run: build ## build and serve the demo on http://127.0.0.1:8080 (needs only Go)
 	./hearth -config config.toml
 
-install: build ## install the binary below PREFIX (/usr/local), DESTDIR in front of it
-	install -D -m 755 hearth $(DESTDIR)$(PREFIX)/bin/hearth
+clean: ## remove what these targets make
+	rm -f hearth bench.out coverage.out coverage.html
+	rm -rf dist
 
-deb: ## Debian packages, dist/hearth_VERSION_ARCH.deb (DEB_ARCH='amd64 arm64')
-	GO='$(GO)' ./deploy/deb/build '$(VERSION)' '$(DIST)' $(DEB_ARCH)
+##@ Test it
 
 test: servers check ## all tests in their short form, with the race detector
 	$(GO) test -race -shuffle=on -timeout 10m ./...
 	$(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 5m ./...
 
-servers: ## install what tests start: servers, where root and apt-get are, and generators of clients
-	@./scripts/install-test-servers
-	@GO='$(GO)' ./scripts/install-test-clients
-
 check: ## vet and formatting
 	$(GO) vet ./...
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi
 
+lint: check ## staticcheck, all of it (staticcheck.conf says which)
+	$(GO) run $(STATICCHECK) ./...
+
+servers: ## install what tests start: servers, where root and apt-get are, and generators of clients
+	@./scripts/install-test-servers
+	@GO='$(GO)' ./scripts/install-test-clients
+
+cover: servers ## coverage of all packages by all tests: coverage.html
+	$(GO) test -coverpkg=./... -coverprofile=coverage.out -timeout 20m ./...
+	$(GO) tool cover -html=coverage.out -o coverage.html
+	$(GO) tool cover -func=coverage.out | tail -n 1
+
 race: servers ## the race detector only, COUNT times over
 	$(GO) test -race -shuffle=on -timeout 60m -count $(COUNT) ./...
+
+fuzz: servers ## every fuzz target for FUZZTIME (30s)
+	FUZZTIME=$(FUZZTIME) GO=$(GO) ./scripts/fuzz
 
 prove: servers check ## the long forms: everything that is promised, shown (an hour)
 	HEARTH_LONG=1 $(GO) test -race -shuffle=on -timeout 60m -count 1 ./...
 	HEARTH_LONG=1 $(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 10m ./...
 	FUZZTIME=60s GO=$(GO) ./scripts/fuzz
 
-fuzz: servers ## every fuzz target for FUZZTIME (30s)
-	FUZZTIME=$(FUZZTIME) GO=$(GO) ./scripts/fuzz
+chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptied (10 minutes at most; CHAOS='-minutes 2')
+	$(GO) run ./proof/chaos -reads 10000000 -minutes 10 $(CHAOS)
+
+fleet: servers ## what reaches PostgreSQL behind four instances, counted there (five minutes; FLEET='-short')
+	$(GO) run ./proof/fleet $(FLEET)
+
+rolling: servers ## a million requests through HAProxy while every instance is restarted, both ways (three minutes)
+	$(GO) run ./proof/rolling $(ROLLING)
+
+##@ Measure it
 
 bench: ## Go benchmarks matching BENCH, COUNT times (10), into bench.out
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m ./... | tee bench.out
@@ -72,23 +93,10 @@ compare: build ## Hearth beside its peers, COMPARE='-rounds 5 -rows REGEXP' (abo
 inflight: servers ## 10,000 requests in flight, beside a bare handler (three minutes; INFLIGHT='-rounds 9 -record')
 	$(GO) run ./bench/inflight $(INFLIGHT)
 
-chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptied (10 minutes at most; CHAOS='-minutes 2')
-	$(GO) run ./proof/chaos -reads 10000000 -minutes 10 $(CHAOS)
+##@ Ship it
 
-fleet: servers ## what reaches PostgreSQL behind four instances, counted there (five minutes; FLEET='-short')
-	$(GO) run ./proof/fleet $(FLEET)
+install: build ## install the binary below PREFIX (/usr/local), DESTDIR in front of it
+	install -D -m 755 hearth $(DESTDIR)$(PREFIX)/bin/hearth
 
-rolling: servers ## a million requests through HAProxy while every instance is restarted, both ways (three minutes)
-	$(GO) run ./proof/rolling $(ROLLING)
-
-cover: servers ## coverage of all packages by all tests: coverage.html
-	$(GO) test -coverpkg=./... -coverprofile=coverage.out -timeout 10m ./...
-	$(GO) tool cover -html=coverage.out -o coverage.html
-	$(GO) tool cover -func=coverage.out | tail -n 1
-
-lint: check ## staticcheck, all of it (staticcheck.conf says which)
-	$(GO) run $(STATICCHECK) ./...
-
-clean: ## remove what these targets make
-	rm -f hearth bench.out coverage.out coverage.html
-	rm -rf dist
+deb: ## Debian packages, dist/hearth_VERSION_ARCH.deb (DEB_ARCH='amd64 arm64')
+	GO='$(GO)' ./deploy/deb/build '$(VERSION)' '$(DIST)' $(DEB_ARCH)
