@@ -116,3 +116,21 @@ func TestReadme(t *testing.T) {
 		t.Errorf("README.md has %d commands to play", played)
 	}
 }
+
+// TestContributingNamesWhatIsThere looks up the files and directories that
+// CONTRIBUTING.md names: a new engineer begins with them.
+func TestContributingNamesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join(launch.Root(t), "CONTRIBUTING.md"))
+	must(t, err)
+	found := 0
+	for _, name := range regexp.MustCompile("[`(]([a-zA-Z/_-]+(?:/|\\.(?:go|md|toml|yml|json|golden))|(?:internal|cache|scripts)/[a-z/-]+)(?:#[a-z-]+)?[`)]").FindAllStringSubmatch(string(page), -1) {
+		found++
+		if _, err := os.Stat(filepath.Join(launch.Root(t), name[1])); err != nil {
+			t.Errorf("CONTRIBUTING.md names %s: %v", name[1], err)
+		}
+	}
+	if found < 40 {
+		t.Errorf("CONTRIBUTING.md names %d files", found)
+	}
+}
