@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,16 +39,25 @@ const maxUnknown = 8
 // read returns what each field takes. Faults are *BodyError.
 func (r *bodyReader) read(body []byte, args Args) (members, error) {
 	m := members{values: make([]jsontext.Value, len(r.fields))}
-	if err := checkBody(body); err != nil {
+	root, err := parseBody(body)
+	if err != nil {
 		return m, err
 	}
-	if record := r.unwrap(body); record != nil {
-		body = record
+	if record := r.unwrap(root); record != nil {
+		root = *record
 	}
-	if err := r.members(body, args, &m); err != nil {
-		return m, err
+	for _, member := range root.members {
+		param := r.param(member.name)
+		if param < 0 {
+			r.known.unknown(&m, []string{member.name}, member.node)
+		} else if !equalArg(member.value, args[param], r.params[param].Type == "uuid") {
+			return m, &BodyError{Member: member.name, Reason: fmt.Sprintf("contradicts {%s} of the path", r.params[param].Name)}
+		}
 	}
 	for i, f := range r.fields {
+		if m.values[i], err = root.dig(f.path); err != nil {
+			return m, err
+		}
 		if m.values[i] == nil && !f.optional {
 			fault := &BodyError{Member: f.String(), Reason: "is missing"}
 			if name := nearMember(f.path, m.unknown); name != "" {
@@ -59,38 +69,125 @@ func (r *bodyReader) read(body []byte, args Args) (members, error) {
 	return m, nil
 }
 
-// checkBody reads all of body: it has to be one object without duplicate
+// node is a value of a body, as it was sent.
+type node struct {
+	value   jsontext.Value
+	members []member // of an object
+}
+
+type member struct {
+	name string
+	node
+}
+
+// dig follows path into a node. It returns nil when a member on the way is
+// missing or null.
+func (n node) dig(path []string) (jsontext.Value, error) {
+	for i, name := range path {
+		switch n.value.Kind() {
+		case jsontext.KindBeginObject:
+		case jsontext.KindNull:
+			return nil, nil
+		default:
+			return nil, &BodyError{Member: strings.Join(path[:i], "."), Reason: "has to be an object"}
+		}
+		at := slices.IndexFunc(n.members, func(m member) bool { return m.name == name })
+		if at < 0 {
+			return nil, nil
+		}
+		n = n.members[at].node
+	}
+	return n.value, nil
+}
+
+// parseBody reads all of body: it has to be one object without duplicate
 // members, without NUL in its strings (no text column holds one), and no
 // deeper than maxDepth.
-func checkBody(body []byte) error {
-	dec := jsontext.NewDecoder(bytes.NewReader(body))
-	if kind := dec.PeekKind(); kind != jsontext.KindBeginObject && kind != jsontext.KindInvalid {
-		if err := dec.SkipValue(); err != nil {
-			return syntaxFault(err)
+func parseBody(body []byte) (node, error) {
+	p := bodyParser{body: body, dec: jsontext.NewDecoder(bytes.NewReader(body))}
+	if kind := p.dec.PeekKind(); kind != jsontext.KindBeginObject && kind != jsontext.KindInvalid {
+		if err := p.dec.SkipValue(); err != nil {
+			return node{}, syntaxFault(err)
 		}
-		return &BodyError{Reason: "the body has to be a JSON object"}
+		return node{}, &BodyError{Reason: "the body has to be a JSON object"}
 	}
-	for first := true; ; first = false {
-		tok, err := dec.ReadToken()
-		if err == io.EOF && !first {
-			return nil
-		}
+	root, err := p.node()
+	if err != nil {
+		return root, err
+	}
+	if _, err := p.dec.ReadToken(); err != io.EOF {
+		return root, Mark(&BodyError{Reason: "something follows the JSON object"}, ErrMalformed)
+	}
+	return root, nil
+}
+
+type bodyParser struct {
+	body []byte
+	dec  *jsontext.Decoder
+}
+
+// node reads the next value. The depth of the recursion is bounded by maxDepth.
+func (p *bodyParser) node() (n node, err error) {
+	kind := p.dec.PeekKind()
+	if kind != jsontext.KindBeginObject && kind != jsontext.KindBeginArray {
+		raw, err := p.dec.ReadValue()
 		if err != nil {
-			return syntaxFault(err)
+			return n, syntaxFault(err)
 		}
-		if dec.StackDepth() > maxDepth {
-			return &BodyError{Reason: fmt.Sprintf("is nested deeper than %d levels", maxDepth)}
-		}
-		if tok.Kind() == jsontext.KindString && strings.ContainsRune(tok.String(), 0) {
-			return &BodyError{Member: dotted(dec.StackPointer()), Reason: "has a NUL character"}
-		}
-		if !first && dec.StackDepth() == 0 {
-			if _, err := dec.ReadToken(); err != io.EOF {
-				return Mark(&BodyError{Reason: "something follows the JSON object"}, ErrMalformed)
+		n.value = p.upTo(p.dec.InputOffset() - int64(len(raw)))
+		text, _ := unquote(n.value)
+		return n, p.text(text)
+	}
+	if _, err := p.dec.ReadToken(); err != nil {
+		return n, syntaxFault(err)
+	}
+	if p.dec.StackDepth() > maxDepth {
+		return n, &BodyError{Reason: fmt.Sprintf("is nested deeper than %d levels", maxDepth)}
+	}
+	start := p.dec.InputOffset() - 1
+	for next := p.dec.PeekKind(); next != jsontext.KindEndObject && next != jsontext.KindEndArray; next = p.dec.PeekKind() {
+		var m member
+		if kind == jsontext.KindBeginObject {
+			if m.name, err = p.name(); err != nil {
+				return n, err
 			}
-			return nil
+		}
+		if m.node, err = p.node(); err != nil {
+			return n, err
+		}
+		if kind == jsontext.KindBeginObject {
+			n.members = append(n.members, m)
 		}
 	}
+	if _, err := p.dec.ReadToken(); err != nil { // the other bracket, for one
+		return n, syntaxFault(err)
+	}
+	n.value = p.upTo(start)
+	return n, nil
+}
+
+// upTo returns the body from start to where the decoder is.
+func (p *bodyParser) upTo(start int64) jsontext.Value {
+	end := p.dec.InputOffset()
+	return p.body[start:end:end]
+}
+
+// name reads the name of a member.
+func (p *bodyParser) name() (string, error) {
+	tok, err := p.dec.ReadToken()
+	if err != nil {
+		return "", syntaxFault(err)
+	}
+	name := tok.String()
+	return name, p.text(name)
+}
+
+// text checks a string that the decoder has just read.
+func (p *bodyParser) text(text string) error {
+	if strings.ContainsRune(text, 0) {
+		return &BodyError{Member: dotted(p.dec.StackPointer()), Reason: "has a NUL character"}
+	}
+	return nil
 }
 
 // syntaxFault says where a body stops being JSON.
@@ -118,85 +215,6 @@ func dotted(p jsontext.Pointer) string {
 	return strings.Join(names, ".")
 }
 
-// members finds the fields in a checked body, and the members that have to
-// agree with the path.
-func (r *bodyReader) members(body []byte, args Args, m *members) error {
-	dec := jsontext.NewDecoder(bytes.NewReader(body))
-	if _, err := dec.ReadToken(); err != nil {
-		return syntaxFault(err)
-	}
-	for i, f := range r.fields {
-		if len(f.path) == 0 {
-			m.values[i] = bytes.TrimSpace(body)
-		}
-	}
-	for dec.PeekKind() != jsontext.KindEndObject {
-		name, value, err := member(dec)
-		if err != nil {
-			return err
-		}
-		if param := r.param(name); param >= 0 {
-			if !equalArg(value, args[param], r.params[param].Type == "uuid") {
-				return &BodyError{Member: name, Reason: fmt.Sprintf("contradicts {%s} of the path", r.params[param].Name)}
-			}
-		} else if err := r.known.unknown(m, []string{name}, value); err != nil {
-			return err
-		}
-		for i, f := range r.fields {
-			if len(f.path) == 0 || f.path[0] != name {
-				continue
-			}
-			if m.values[i], err = dig(value, f.path, 1); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// member reads a name and its value, which the caller owns.
-func member(dec *jsontext.Decoder) (string, jsontext.Value, error) {
-	tok, err := dec.ReadToken()
-	if err != nil {
-		return "", nil, syntaxFault(err)
-	}
-	name := tok.String()
-	value, err := dec.ReadValue()
-	if err != nil {
-		return "", nil, syntaxFault(err)
-	}
-	return name, value.Clone(), nil
-}
-
-// dig follows path[depth:] into value. It returns nil when a member on the
-// way is missing.
-func dig(value jsontext.Value, path []string, depth int) (jsontext.Value, error) {
-	if depth == len(path) {
-		return value, nil
-	}
-	switch value.Kind() {
-	case jsontext.KindNull:
-		return nil, nil
-	case jsontext.KindBeginObject:
-	default:
-		return nil, &BodyError{Member: strings.Join(path[:depth], "."), Reason: "has to be an object"}
-	}
-	dec := jsontext.NewDecoder(bytes.NewReader(value))
-	if _, err := dec.ReadToken(); err != nil {
-		return nil, syntaxFault(err)
-	}
-	for dec.PeekKind() != jsontext.KindEndObject {
-		name, inner, err := member(dec)
-		if err != nil {
-			return nil, err
-		}
-		if name == path[depth] {
-			return dig(inner, path, depth+1)
-		}
-	}
-	return nil, nil
-}
-
 // param returns the path parameter that a member names, itself or by the
 // column that it is bound to, or -1. The two have to agree: where they do not,
 // the client means another record than the one it would overwrite.
@@ -210,6 +228,34 @@ func (r *bodyReader) param(name string) int {
 		}
 	}
 	return -1
+}
+
+// sourceMember is the member that stands beside the record in answers to reads.
+const sourceMember = "source"
+
+// unwrap returns the record of a body that is a whole answer to a read, as
+// {"user":{…},"source":"cache"}, or nil: a client may send back what it got as it
+// is. A body that the upsert takes members of these names from is none.
+func (r *bodyReader) unwrap(root node) (record *node) {
+	if r.envelope == "" || r.known.parts[r.envelope] != nil || r.known.parts[sourceMember] != nil ||
+		r.param(r.envelope) >= 0 || r.param(sourceMember) >= 0 {
+		return nil
+	}
+	tier := false
+	for _, m := range root.members {
+		switch {
+		case m.name == r.envelope && m.value.Kind() == jsontext.KindBeginObject:
+			record = &m.node
+		case m.name == sourceMember && (string(m.value) == `"db"` || string(m.value) == `"cache"`):
+			tier = true
+		default:
+			return nil
+		}
+	}
+	if !tier {
+		return nil
+	}
+	return record
 }
 
 // equalArg compares a member with a path parameter's value. Integers count as

@@ -77,7 +77,15 @@ func TestBodyThatIsAnAnswer(t *testing.T) {
 			params: []Param{{Name: "n", Type: "int"}}, envelope: "e",
 			fields: fields, known: newKnownMember(fields),
 		}
-		if got := string(r.unwrap([]byte(body))); got != want {
+		root, err := parseBody([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if record := r.unwrap(root); record != nil {
+			got = string(record.value)
+		}
+		if got != want {
 			t.Errorf("%s: got %q, want %q", body, got, want)
 		}
 	}

@@ -31,9 +31,9 @@ func newKnownMember(fields []field) *knownMember {
 }
 
 // unknown notes what of the member at path is not taken.
-func (k *knownMember) unknown(m *members, path []string, value jsontext.Value) error {
+func (k *knownMember) unknown(m *members, path []string, n node) {
 	if k.whole {
-		return nil
+		return
 	}
 	part := k.parts[path[len(path)-1]]
 	switch {
@@ -41,24 +41,11 @@ func (k *knownMember) unknown(m *members, path []string, value jsontext.Value) e
 		if len(m.unknown) < maxUnknown {
 			m.unknown = append(m.unknown, slices.Clone(path))
 		}
-		return nil
-	case part.whole || value.Kind() != jsontext.KindBeginObject:
-		return nil
-	}
-	dec := jsontext.NewDecoder(bytes.NewReader(value))
-	if _, err := dec.ReadToken(); err != nil {
-		return syntaxFault(err)
-	}
-	for dec.PeekKind() != jsontext.KindEndObject {
-		name, inner, err := member(dec)
-		if err != nil {
-			return err
-		}
-		if err := part.unknown(m, append(path, name), inner); err != nil {
-			return err
+	case !part.whole:
+		for _, inner := range n.members {
+			part.unknown(m, append(path, inner.name), inner.node)
 		}
 	}
-	return nil
 }
 
 // refuseUnknown refuses members that the upsert does not take and that a read
@@ -115,11 +102,16 @@ func shows(record jsontext.Value, path []string) bool {
 			}
 			continue
 		}
-		name, value, err := member(dec)
+		name, err := dec.ReadToken()
 		if err != nil {
 			return false
 		}
-		if name == path[0] {
+		found := name.String() == path[0]
+		value, err := dec.ReadValue()
+		if err != nil {
+			return false
+		}
+		if found {
 			return len(path) == 1 || shows(value, path[1:])
 		}
 	}
