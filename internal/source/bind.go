@@ -5,10 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -68,6 +66,8 @@ const (
 	faultDate    = valueFault("has to be a date, as in \"2024-02-29\"")
 	faultTime    = valueFault("has to be a time by RFC 3339, as in \"2024-02-29T01:02:03Z\"")
 	faultClock   = valueFault("has to be a time of day, as in \"01:02:03\"")
+
+	faultClockZone = valueFault("has to be a time of day with its zone, as in \"01:02:03+00\"")
 )
 
 // textOf takes any JSON: what is no string goes as its exact text.
@@ -184,59 +184,6 @@ func decimalOf(text string) (d decimal, ok bool) {
 // equal tells whether two numbers are the same, whatever way they are written.
 func (d decimal) equal(e decimal) bool {
 	return d.digits == e.digits && d.exponent == e.exponent && (d.negative == e.negative || d.digits == "0")
-}
-
-// A timeStyle says how a database takes dates and times.
-type timeStyle struct {
-	layout string         // of a time by RFC 3339, turned into UTC
-	own    *regexp.Regexp // the database's own text, for what RFC 3339 cannot write
-}
-
-func (s timeStyle) textOf(v jsontext.Value) (string, error) {
-	text, err := stringOf(v)
-	if err != nil {
-		return "", faultTime
-	}
-	if t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(text)); err == nil {
-		return t.UTC().Format(s.layout), nil
-	}
-	if !s.own.MatchString(text) {
-		return "", faultTime
-	}
-	return text, nil
-}
-
-// matching takes strings of one form.
-func matching(v jsontext.Value, form *regexp.Regexp, fault valueFault) (string, error) {
-	text, err := stringOf(v)
-	if err != nil || !form.MatchString(text) {
-		return "", fault
-	}
-	return text, nil
-}
-
-// A textForm says how a string of JSON stands for a column's value.
-type textForm int
-
-const (
-	anyForm   textForm = iota
-	textAsIs           // the string is the text
-	textBytes          // it is base64 of the bytes
-	textJSON           // the JSON is the text
-)
-
-// reads turns a member into the bytes that it stands for when a client sees the
-// column so. Statements may show a column as something else than it is, and
-// write it as they show it: JSON that lies in a text column, say.
-func (f textForm) reads(v jsontext.Value) ([]byte, error) {
-	switch f {
-	case textBytes:
-		return bytesOf(v)
-	case textJSON:
-		return v, nil
-	}
-	text, err := textOf(v)
-	return []byte(text), err
 }
 
 // elements calls f for each element of an array.

@@ -13,7 +13,7 @@ import (
 // Whatever a database sends as the text of a value, what is written of it is one
 // JSON value or an error.
 func FuzzColumn(f *testing.F) {
-	for kind, seeds := range map[postgresKind][]string{
+	for kind, seeds := range map[valueKind][]string{
 		kindText: {"a\"b\x00", "\xff"}, kindNumber: {"1.50", "NaN", "-Infinity", "1e5", "01", "-"},
 		kindBool: {"t", "f", ""}, kindBytes: {`\x00ff`, `\x0`, `a\\b\001`, `\1`}, kindJSON: {`{"a": 1.0}`, "{", "\xff"},
 		kindDate: {"2024-02-29", "infinity", "0044-03-15 BC"}, kindTime: {"2024-02-29 12:00:00.1"},
@@ -24,7 +24,7 @@ func FuzzColumn(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind int, text string) {
-		k := postgresKind(kind)
+		k := valueKind(kind)
 		if k < kindText || k > kindTimeZone {
 			return
 		}

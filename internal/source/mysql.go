@@ -135,41 +135,12 @@ func appendMySQL(dst []byte, declared string, value any) ([]byte, error) {
 	case float64:
 		return appendFloat(dst, v, 64), nil
 	case []byte:
-		return appendMySQLText(dst, declared, v)
+		// The driver itself returns as text what exceeds an int64.
+		return mysqlKinds[strings.TrimPrefix(declared, "UNSIGNED ")].append(dst, v)
 	case string:
-		return appendMySQLText(dst, declared, []byte(v))
+		return appendMySQL(dst, declared, []byte(v))
 	}
 	return dst, fmt.Errorf("unexpected type %T", value)
-}
-
-// appendMySQLTime writes dates and times. MySQL's 0000-00-00 is no date; what
-// RFC 3339 cannot write, since its month or its day is zero, stays MySQL's text.
-func appendMySQLTime(dst []byte, declared, text string) []byte {
-	if strings.HasPrefix(text, "0000-00-00") {
-		return appendNull(dst)
-	}
-	if declared == "DATE" {
-		return appendText(dst, text)
-	}
-	if t, err := time.Parse("2006-01-02 15:04:05.999999999", text); err == nil {
-		return appendTime(dst, t)
-	}
-	return appendText(dst, text)
-}
-
-func appendMySQLText(dst []byte, declared string, text []byte) ([]byte, error) {
-	// The driver itself returns as text what exceeds an int64.
-	switch strings.TrimPrefix(declared, "UNSIGNED ") {
-	case "DECIMAL", "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "YEAR", "FLOAT", "DOUBLE":
-		return appendNumber(dst, text), nil
-	case "DATE", "DATETIME", "TIMESTAMP":
-		return appendMySQLTime(dst, declared, string(text)), nil
-	case "JSON":
-		return appendJSON(dst, text)
-	case "BINARY", "VARBINARY", "BLOB", "TINYBLOB", "MEDIUMBLOB", "LONGBLOB", "BIT", "GEOMETRY", "VECTOR":
-		return appendBytes(dst, text), nil
-	}
-	return appendText(dst, text), nil
 }
 
 func appendMySQLDocument(dst []byte, declared string, value any) ([]byte, error) {

@@ -49,12 +49,12 @@ func (b *binding) mysqlArgument(_ int, f field, at target, v jsontext.Value) (an
 	if !ok {
 		return shown.bindMySQL(v)
 	}
-	form, seen := mysqlForm(column.base), mysqlForm(shown.base)
-	if form == anyForm || seen == anyForm || seen == form {
+	kind, seen := mysqlForm(column.base), mysqlForm(shown.base)
+	if !kind.shownAs(seen) {
 		return column.bindMySQL(v)
 	}
 	data, err := seen.reads(v)
-	if form == textBytes {
+	if kind == kindBytes {
 		return data, err
 	}
 	return string(data), err
@@ -126,73 +126,64 @@ func readMySQLCatalog(ctx context.Context, db sqlAsker, s *statement, shown *res
 	return c, nil
 }
 
-// mysqlForm is how strings stand for values of a type, for the types that hold
-// any text or any bytes.
-func mysqlForm(base string) textForm {
-	switch base {
-	case "JSON":
-		return textJSON
-	case "CHAR", "VARCHAR", "TEXT", "TINYTEXT", "MEDIUMTEXT", "LONGTEXT":
-		return textAsIs
-	case "BINARY", "VARBINARY", "BLOB", "TINYBLOB", "MEDIUMBLOB", "LONGBLOB", "VECTOR", "GEOMETRY", "POINT", "LINESTRING",
-		"POLYGON", "MULTIPOINT", "MULTILINESTRING", "MULTIPOLYGON", "GEOMETRYCOLLECTION", "GEOMCOLLECTION":
-		return textBytes
+// mysqlKinds are those of MySQL's types, by declaration and as the driver names
+// them. What is not among them is text in a form of its own.
+var mysqlKinds = kindsOf(map[valueKind]string{
+	kindText:    "CHAR VARCHAR TEXT TINYTEXT MEDIUMTEXT LONGTEXT",
+	kindJSON:    "JSON",
+	kindInteger: "TINYINT BOOLEAN SMALLINT MEDIUMINT INT INTEGER BIGINT SIGNED UNSIGNED YEAR",
+	kindNumber:  "DECIMAL NUMERIC FLOAT DOUBLE REAL",
+	kindDate:    "DATE",
+	kindTime:    "DATETIME TIMESTAMP",
+	kindClock:   "TIME",
+	kindBytes: "BIT BINARY VARBINARY BLOB TINYBLOB MEDIUMBLOB LONGBLOB VECTOR GEOMETRY POINT LINESTRING POLYGON" +
+		" MULTIPOINT MULTILINESTRING MULTIPOLYGON GEOMETRYCOLLECTION GEOMCOLLECTION",
+})
+
+func kindsOf(names map[valueKind]string) map[string]valueKind {
+	all := map[string]valueKind{}
+	for kind, list := range names {
+		for _, name := range strings.Fields(list) {
+			all[name] = kind
+		}
 	}
-	return anyForm
+	return all
 }
 
-// What MySQL writes of dates with a zero part, and of times.
-var (
-	mysqlDate  = regexp.MustCompile(`^\d{4}-\d\d-\d\d$`)
-	mysqlClock = regexp.MustCompile(`^-?\d{2,3}:\d\d:\d\d(\.\d+)?$`)
-	mysqlTime  = timeStyle{"2006-01-02 15:04:05.999999999", regexp.MustCompile(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?$`)}
-)
+// mysqlForm is the form of a type's kind. Bits have none: they are written as
+// numbers, too.
+func mysqlForm(base string) valueKind {
+	if base == "BIT" {
+		return kindOther
+	}
+	return mysqlKinds[base].form()
+}
+
+// mysqlTimes have what MySQL writes of dates with a zero part, and of times.
+var mysqlTimes = &timeForms{
+	layout: "2006-01-02 15:04:05.999999999",
+	date:   regexp.MustCompile(`^\d{4}-\d\d-\d\d$`),
+	clock:  regexp.MustCompile(`^-?\d{2,3}:\d\d:\d\d(\.\d+)?$`),
+	time:   regexp.MustCompile(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?$`),
+}
 
 // bindMySQL turns a member that is not null into a value of the column.
 func (c catalogColumn) bindMySQL(v jsontext.Value) (any, error) {
-	switch mysqlForm(c.base) {
-	case textBytes:
-		return bytesOf(v)
-	case textJSON:
-		return string(v), nil
-	case textAsIs:
-		return textOf(v)
-	}
 	switch c.base {
 	case "TINYINT", "BOOLEAN":
 		if yes, err := boolOf(v); err == nil {
 			return yes, nil
 		}
-		return bindInteger(v)
-	case "SMALLINT", "MEDIUMINT", "INT", "INTEGER", "BIGINT", "SIGNED", "UNSIGNED":
-		return bindInteger(v)
-	case "DECIMAL", "NUMERIC", "FLOAT", "DOUBLE", "REAL":
-		return numberOf(v)
 	case "YEAR":
 		return bindYear(v)
 	case "BIT":
 		return bindBits(v)
-	case "DATE":
-		return matching(v, mysqlDate, faultDate)
-	case "DATETIME", "TIMESTAMP":
-		return mysqlTime.textOf(v)
-	case "TIME":
-		return matching(v, mysqlClock, faultClock)
 	case "ENUM", "SET":
 		return c.bindWord(v)
 	case "":
 		return bindAny(v)
 	}
-	return textOf(v)
-}
-
-// bindInteger leaves it to the database to say whether the column holds that many.
-func bindInteger(v jsontext.Value) (any, error) {
-	text, err := integerOf(v)
-	if n, failed := strconv.ParseInt(text, 10, 64); err == nil && failed == nil {
-		return n, nil
-	}
-	return text, err
+	return mysqlKinds[c.base].bind(v, mysqlTimes)
 }
 
 // bindYear refuses what MySQL takes for a year of two digits.

@@ -5,14 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -214,7 +212,7 @@ func (e *postgresEngine) write(ctx context.Context, conn *pgx.Conn, res *result,
 		if err != nil {
 			return err
 		}
-		if i == document && t.kind == kindText {
+		if i == document && (t.kind == kindText || t.kind == kindOther) {
 			t.kind = kindJSON
 		}
 		types[i] = t
@@ -230,9 +228,6 @@ func (e *postgresEngine) write(ctx context.Context, conn *pgx.Conn, res *result,
 	}
 	return nil
 }
-
-// postgresFree are the types of any text.
-var postgresFree = []uint32{pgtype.TextOID, pgtype.VarcharOID, pgtype.BPCharOID}
 
 // typeOf looks types up that are not built in, once each. A domain is what it
 // rests on; a type that is no array is text to us, whatever it is.
@@ -273,7 +268,7 @@ func (e *postgresEngine) typeOf(ctx context.Context, conn *pgx.Conn, oid uint32)
 
 func builtIn(oid uint32) (postgresType, bool) {
 	kind, ok := postgresKinds[oid]
-	return postgresType{kind: kind, free: slices.Contains(postgresFree, oid)}, ok
+	return postgresType{kind: kind}, ok
 }
 
 func (e *postgresEngine) columns(ctx context.Context, q query) ([]string, error) {

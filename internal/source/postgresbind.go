@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"regexp"
 	"slices"
 
@@ -30,7 +31,7 @@ func (t *postgresTransaction) bind(ctx context.Context, b *binding, q *query) er
 	if err != nil {
 		return err
 	}
-	var shown map[string]textForm
+	var shown map[string]valueKind
 	return b.arguments(q, func(i int, f field, at target, v jsontext.Value) (any, error) {
 		if v.Kind() == jsontext.KindNull {
 			return nil, nil
@@ -42,13 +43,13 @@ func (t *postgresTransaction) bind(ctx context.Context, b *binding, q *query) er
 		if len(f.path) == 0 {
 			return typ.bindBody(v)
 		}
-		if form := typ.form(); form != anyForm && at.form == bareTarget && len(f.path) == 1 {
+		if form := typ.form(); form != kindOther && at.form == bareTarget && len(f.path) == 1 {
 			if shown == nil {
 				if shown, err = t.shown(ctx, b.shown.sql); err != nil {
 					return nil, err
 				}
 			}
-			if seen := shown[f.path[0]]; seen != anyForm && seen != form {
+			if seen := shown[f.path[0]]; form.shownAs(seen) {
 				data, err := seen.reads(v)
 				return typ.bindData(data), err
 			}
@@ -74,12 +75,12 @@ func (e *postgresEngine) describe(ctx context.Context, conn *pgx.Conn, text stri
 }
 
 // shown returns how a client sees the columns of the select.
-func (t *postgresTransaction) shown(ctx context.Context, text string) (map[string]textForm, error) {
+func (t *postgresTransaction) shown(ctx context.Context, text string) (map[string]valueKind, error) {
 	description, err := t.engine.describe(ctx, t.tx.Conn(), text)
 	if err != nil {
 		return nil, err
 	}
-	forms := map[string]textForm{}
+	forms := map[string]valueKind{}
 	for _, f := range description.Fields {
 		typ, err := t.engine.typeOf(ctx, t.tx.Conn(), f.DataTypeOID)
 		if err != nil {
@@ -90,33 +91,25 @@ func (t *postgresTransaction) shown(ctx context.Context, text string) (map[strin
 	return forms, nil
 }
 
-// form is how strings stand for values of a type, for the types that hold any
-// text or any bytes.
-func (t postgresType) form() textForm {
-	switch {
-	case t.array:
-		return anyForm
-	case t.kind == kindJSON:
-		return textJSON
-	case t.kind == kindBytes:
-		return textBytes
-	case t.free:
-		return textAsIs
+// form is that of the kind; an array has none.
+func (t postgresType) form() valueKind {
+	if t.array {
+		return kindOther
 	}
-	return anyForm
+	return t.kind.form()
 }
 
 // bindData writes bytes as the text of a type that has a form.
 func (t postgresType) bindData(data []byte) string {
 	if t.kind == kindBytes {
-		return `\x` + hex.EncodeToString(data)
+		return byteaPrefix + hex.EncodeToString(data)
 	}
 	return string(data)
 }
 
 // bindBody takes a body whole, which is JSON whatever holds it.
 func (t postgresType) bindBody(v jsontext.Value) (any, error) {
-	if t.form() == anyForm {
+	if t.form() == kindOther {
 		return t.bind(v)
 	}
 	return t.bindData(v), nil
@@ -125,7 +118,7 @@ func (t postgresType) bindBody(v jsontext.Value) (any, error) {
 // bind writes a member that is not null as the text of a value.
 func (t postgresType) bind(v jsontext.Value) (string, error) {
 	if !t.array {
-		return t.kind.bind(v)
+		return t.bindOne(v)
 	}
 	if v.Kind() != jsontext.KindBeginArray {
 		return "", faultArray
@@ -153,7 +146,7 @@ func (t postgresType) appendElements(dst []byte, array jsontext.Value) ([]byte, 
 			dst, err = t.appendElements(dst, v)
 			return err
 		}
-		text, err := t.kind.bind(v)
+		text, err := t.bindOne(v)
 		dst = appendElement(dst, text)
 		return err
 	})
@@ -172,44 +165,25 @@ func appendElement(dst []byte, text string) []byte {
 	return append(dst, '"')
 }
 
-// What PostgreSQL writes of dates and times that RFC 3339 cannot: years before 1
-// or after 9999. Words such as "now" are no values: they would be read back as
-// something else.
-var (
-	postgresDate     = regexp.MustCompile(`^\d{4,7}-\d\d-\d\d( BC)?$`)
-	postgresClock    = regexp.MustCompile(`^\d\d:\d\d(:\d\d(\.\d+)?)?$`)
-	postgresClockTZ  = regexp.MustCompile(`^\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d(:\d\d)?)?)$`)
-	postgresTime     = timeStyle{"2006-01-02 15:04:05.999999999", regexp.MustCompile(`^\d{4,7}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?( BC)?$`)}
-	postgresTimeZone = timeStyle{"2006-01-02 15:04:05.999999999Z07:00", regexp.MustCompile(`^\d{4,7}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)? ?(Z|[+-]\d\d(:?\d\d(:\d\d)?)?)( BC)?$`)}
-)
+// postgresTimes have what PostgreSQL writes of dates and times that RFC 3339
+// cannot: years before 1 or after 9999. Words such as "now" are no values: they
+// would be read back as something else.
+var postgresTimes = &timeForms{
+	layout:     "2006-01-02 15:04:05.999999999",
+	layoutZone: "2006-01-02 15:04:05.999999999Z07:00",
+	date:       regexp.MustCompile(`^\d{4,7}-\d\d-\d\d( BC)?$`),
+	clock:      regexp.MustCompile(`^\d\d:\d\d(:\d\d(\.\d+)?)?$`),
+	clockZone:  regexp.MustCompile(`^\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d(:\d\d)?)?)$`),
+	time:       regexp.MustCompile(`^\d{4,7}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?( BC)?$`),
+	timeZone:   regexp.MustCompile(`^\d{4,7}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)? ?(Z|[+-]\d\d(:?\d\d(:\d\d)?)?)( BC)?$`),
+}
 
-func (k postgresKind) bind(v jsontext.Value) (string, error) {
-	switch k {
-	case kindInteger:
-		return integerOf(v)
-	case kindNumber:
-		return numberOf(v)
-	case kindBool:
-		yes, err := boolOf(v)
-		if yes {
-			return "t", err
-		}
-		return "f", err
-	case kindBytes:
-		data, err := bytesOf(v)
-		return `\x` + hex.EncodeToString(data), err
-	case kindJSON:
-		return string(v), nil
-	case kindDate:
-		return matching(v, postgresDate, faultDate)
-	case kindClock:
-		return matching(v, postgresClock, faultClock)
-	case kindClockZone:
-		return matching(v, postgresClockTZ, valueFault("has to be a time of day with its zone, as in \"01:02:03+00\""))
-	case kindTime:
-		return postgresTime.textOf(v)
-	case kindTimeZone:
-		return postgresTimeZone.textOf(v)
+// bindOne writes a value that is no array, or an element of one. PostgreSQL reads
+// it as the type that it inferred, so nothing is rounded on the way.
+func (t postgresType) bindOne(v jsontext.Value) (string, error) {
+	value, err := t.kind.bind(v, postgresTimes)
+	if data, ok := value.([]byte); ok {
+		return t.bindData(data), err
 	}
-	return textOf(v)
+	return fmt.Sprint(value), err
 }

@@ -5,32 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// A postgresKind says how the text of a PostgreSQL value becomes JSON.
-type postgresKind int
-
-const (
-	kindText postgresKind = iota // the zero value: what is not known is a string
-	kindInteger
-	kindNumber
-	kindBool
-	kindBytes
-	kindJSON
-	kindDate
-	kindTime      // without time zone, taken as UTC
-	kindTimeZone  // with time zone
-	kindClock     // a time of day
-	kindClockZone // a time of day with time zone
-)
-
-// postgresKinds has the built-in types that are not text, and those text
-// types that are common enough to spare the look-up.
-var postgresKinds = map[uint32]postgresKind{
+// postgresKinds has the built-in types of a kind, and others that are common
+// enough to spare the look-up.
+var postgresKinds = map[uint32]valueKind{
 	pgtype.BoolOID:        kindBool,
 	pgtype.Int2OID:        kindInteger,
 	pgtype.Int4OID:        kindInteger,
@@ -48,19 +29,18 @@ var postgresKinds = map[uint32]postgresKind{
 	pgtype.TextOID:        kindText,
 	pgtype.VarcharOID:     kindText,
 	pgtype.BPCharOID:      kindText,
-	pgtype.NameOID:        kindText,
-	pgtype.UUIDOID:        kindText,
+	pgtype.NameOID:        kindOther,
+	pgtype.UUIDOID:        kindOther,
 	pgtype.TimeOID:        kindClock,
 	pgtype.TimetzOID:      kindClockZone,
-	pgtype.IntervalOID:    kindText,
-	pgtype.InetOID:        kindText,
-	pgtype.UnknownOID:     kindText,
+	pgtype.IntervalOID:    kindOther,
+	pgtype.InetOID:        kindOther,
+	pgtype.UnknownOID:     kindOther,
 }
 
 // postgresType is a kind, or an array of it.
 type postgresType struct {
-	kind      postgresKind
-	free      bool // text that may be any
+	kind      valueKind
 	array     bool
 	delimiter byte // between elements; a comma for all types but box
 }
@@ -71,7 +51,7 @@ func (t postgresType) append(dst, text []byte) ([]byte, error) {
 		return appendNull(dst), nil
 	}
 	if !t.array {
-		return t.kind.append(dst, text)
+		return t.appendOne(dst, text)
 	}
 	r := arrayReader{text: text, typ: t}
 	dst, err := r.append(dst)
@@ -81,54 +61,23 @@ func (t postgresType) append(dst, text []byte) ([]byte, error) {
 	return dst, err
 }
 
-func (k postgresKind) append(dst, text []byte) ([]byte, error) {
-	switch k {
-	case kindInteger, kindNumber:
-		return appendNumber(dst, text), nil
-	case kindBool:
-		if len(text) > 0 && text[0] == 't' {
-			return append(dst, "true"...), nil
+// appendOne writes a value that is no array, or an element of one.
+func (t postgresType) appendOne(dst, text []byte) (_ []byte, err error) {
+	if t.kind == kindBytes {
+		if text, err = byteaText(text); err != nil {
+			return dst, err
 		}
-		return append(dst, "false"...), nil
-	case kindBytes:
-		data, err := byteaText(text)
-		return appendBytes(dst, data), err
-	case kindJSON:
-		return appendJSON(dst, text)
-	case kindDate, kindTime, kindTimeZone:
-		return k.appendTime(dst, string(text)), nil
 	}
-	return appendText(dst, text), nil
+	return t.kind.append(dst, text)
 }
 
-// appendTime writes dates and times. Infinities are null; what RFC 3339
-// cannot write (years before 1 or after 9999) stays PostgreSQL's text.
-func (k postgresKind) appendTime(dst []byte, text string) []byte {
-	if strings.HasSuffix(text, "infinity") {
-		return appendNull(dst)
-	}
-	layouts := map[postgresKind][]string{
-		kindDate:     {time.DateOnly},
-		kindTime:     {"2006-01-02 15:04:05.999999999"},
-		kindTimeZone: {"2006-01-02 15:04:05.999999999Z07", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999Z07:00:00"},
-	}[k]
-	for _, layout := range layouts {
-		t, err := time.Parse(layout, text)
-		switch {
-		case err != nil:
-		case k == kindDate:
-			return appendDate(dst, t)
-		default:
-			return appendTime(dst, t)
-		}
-	}
-	return appendText(dst, text)
-}
+// byteaPrefix begins bytes in hexadecimal digits.
+const byteaPrefix = `\x`
 
 // byteaText reads both forms in which a server may write bytes: hex, and the
 // older one with backslashes.
 func byteaText(text []byte) ([]byte, error) {
-	if digits, ok := bytes.CutPrefix(text, []byte(`\x`)); ok {
+	if digits, ok := bytes.CutPrefix(text, []byte(byteaPrefix)); ok {
 		data := make([]byte, hex.DecodedLen(len(digits)))
 		if _, err := hex.Decode(data, digits); err != nil {
 			return nil, fmt.Errorf("reading bytes: %w", err)
@@ -215,12 +164,12 @@ func (r *arrayReader) element(dst []byte) ([]byte, error) {
 			c = r.text[r.at]
 		case quoted && c == '"':
 			r.at++
-			return r.typ.kind.append(dst, value)
+			return r.typ.appendOne(dst, value)
 		case !quoted && (c == r.typ.delimiter || c == '}'):
 			if bytes.EqualFold(value, []byte("NULL")) {
 				return appendNull(dst), nil
 			}
-			return r.typ.kind.append(dst, value)
+			return r.typ.appendOne(dst, value)
 		}
 		value = append(value, c)
 	}

@@ -240,15 +240,11 @@ func bindSQLiteAny(v jsontext.Value) (any, error) {
 }
 
 func bindSQLiteInteger(v jsontext.Value) (any, error) {
-	text, err := integerOf(v)
-	if err != nil {
-		return nil, err
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
+	n, err := kindInteger.bind(v, nil)
+	if _, long := n.(string); err == nil && long {
 		return nil, faultRange
 	}
-	return n, nil
+	return n, err
 }
 
 func bindSQLiteReal(v jsontext.Value) (any, error) {
