@@ -93,7 +93,7 @@ type proxiedConn struct {
 	failed      atomic.Bool                 // a Read ended without a whole header: nothing may be said
 	passthrough atomic.Bool                 // header and what was read with it are used up
 
-	mu         sync.Mutex // held while the header is read, until plain
+	mu         sync.Mutex // held while the header is read, until passthrough
 	buffered   []byte     // what has come of the header; then, what came behind it
 	headerRead bool       // the header is read
 	err        error      // why it never will be

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,23 +93,17 @@ func (c *Certificates) Warnings() []string {
 		warnings = append(warnings, "the server's certificate expires soon, at "+g.leaf.NotAfter.UTC().Format(time.RFC3339)+
 			"; replace server.tls.cert and server.tls.key")
 	}
-	valid := 0
-	for _, ca := range g.clients {
-		if validityFault(ca, now) == "" {
-			valid++
-		}
-	}
-	if len(g.clients) > 0 && valid == 0 {
+	isValid := func(ca *x509.Certificate) bool { return validityFault(ca, now) == "" }
+	if len(g.clients) > 0 && !slices.ContainsFunc(g.clients, isValid) {
 		warnings = append(warnings, "no certificate of those who sign clients' is valid at this time, so no client can connect; "+
 			"replace server.tls.client_ca")
 	}
 	return warnings
 }
 
-// suites are those of TLS 1.2 that encrypt and authenticate in one and keep past
-// connections secret when the key is lost. Go would offer CBC as well, with MAC then
-// encrypt, for clients that are older than any balancer. Those of TLS 1.3 are all of
-// this kind, and not to be chosen.
+// suites are those of TLS 1.2 with authenticated encryption and forward secrecy. Go
+// would offer CBC as well, with MAC then encrypt, for clients that are older than
+// any balancer. Those of TLS 1.3 are all of this kind, and cannot be chosen.
 var suites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,

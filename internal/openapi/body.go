@@ -23,7 +23,8 @@ func bodySchema(r *Resource) object {
 	return root.schema(r.PutExample, r.PutClosed)
 }
 
-// bodyMember is a member of a body and those within it.
+// bodyMember is a member of a body and those within it. Statements name members by
+// paths ("address.city"), schemas nest them: this tree is the one made of the other.
 type bodyMember struct {
 	name     string
 	required bool

@@ -14,7 +14,8 @@ import (
 var skeletonJSON []byte
 
 // skeleton is what is the same for every server: a document without operations,
-// and parts of it.
+// and parts of it. It is JSON because the constant half of an OpenAPI document
+// reads best as OpenAPI; what follows from the configuration is built in Go.
 type skeleton struct {
 	Document document
 	Service  object    // the operations of every server, by path; all are GET
@@ -128,8 +129,8 @@ func (b *builder) refusals(statuses []string, describe func(refusal) any) object
 	return out
 }
 
-// writeRefusals are those of a write for who sends it. Without tokens a page of
-// another origin is still refused.
+// writeRefusals are those of a write for who sends it, and more. Without tokens a
+// page of another origin is still refused.
 func (b *builder) writeRefusals(more ...string) []string {
 	if b.api.TokensRequired {
 		more = append(more, "401")
@@ -147,7 +148,8 @@ func (b *builder) security() []object {
 }
 
 // encode fills the skeleton's document and writes it out. Of the skeleton's
-// components it keeps those that something refers to.
+// components it keeps those that something refers to: generators of clients write
+// a type for each component, and linters complain of those that nothing uses.
 func (b *builder) encode() ([]byte, error) {
 	doc := b.skeleton.Document
 	doc.Info.Title, doc.Info.Description, doc.Info.Version = b.api.Title, b.api.Description, b.api.Version
@@ -156,6 +158,7 @@ func (b *builder) encode() ([]byte, error) {
 	if !b.api.TokensRequired {
 		doc.Components.SecuritySchemes = nil
 	}
+	// Operations refer to refusals, and both refer to headers: in this order.
 	operations, err := encode(doc.Paths)
 	if err != nil {
 		return nil, err

@@ -132,7 +132,8 @@ func equalJSON(a, b json.RawMessage) bool {
 	return reflect.DeepEqual(exact(a), exact(b))
 }
 
-// lines writes items as NDJSON.
+// lines writes items as NDJSON: one a line, without blanks that could hold a line
+// break.
 func lines(items []json.RawMessage) string {
 	var out bytes.Buffer
 	for _, item := range items {

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// names hands out each name once.
+// names hands out each name once. Who comes first keeps the plain name, so adding
+// a resource at the end of a configuration renames no other.
 type names map[string]bool
 
 // take returns name, or name with the first free number behind it.

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// addResource adds every operation that a resource has.
+// addResource adds every operation that a resource has. The order of its steps is
+// that of tags, schemas and paths in the document.
 func (b *builder) addResource(given *Resource) error {
 	r := &resource{Resource: given, builder: b, name: pascal(given.Name)}
 	if err := r.checkJSON(); err != nil {
@@ -132,8 +133,8 @@ func (r *resource) addDelete() error {
 	}, "404")
 }
 
-// addWrite adds to op what all writes of a single record have, and refusals beside
-// theirs.
+// addWrite adds op, and to it what all writes of a single record have: conditions,
+// what they need of a token, and their refusals beside those given.
 func (r *resource) addWrite(method string, op operation, refused ...string) error {
 	op.Tags, op.Security = []string{r.tag}, r.security()
 	op.OperationID = r.operations.take(method + r.name)

@@ -19,7 +19,8 @@ var paramSchemas = map[param.Kind]json.RawMessage{
 // placeholders are values of each type of parameter, for lack of a real one.
 var placeholders = map[param.Kind]string{param.Int: "1", param.UUID: "00000000-0000-4000-8000-000000000001", param.String: "a"}
 
-// argument is a parameter's text as a JSON value of the parameter's type.
+// argument is a parameter's text as a JSON value of the parameter's type: what a
+// client puts into the field of its own struct, and the page into its form.
 func argument(p Param, text string) (any, error) {
 	if p.Type != param.Int {
 		return text, nil

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// resource is a Resource whose operations are being described.
+// resource is a Resource whose operations are being described. Its schemas are
+// listed once, as components, and its operations refer to them.
 type resource struct {
 	*Resource
 	*builder
@@ -15,13 +16,14 @@ type resource struct {
 	params []parameter
 
 	untyped bool // the data is any JSON
-	data    any  // references
-	answers any
+	data    any  // the schema of a record, and that of an answer, which are the
+	answers any  // same without an envelope; both are references
 
 	nullable any // what answerOrNull has listed
 }
 
-// checkJSON names the part of r that should be JSON and is not.
+// checkJSON names the part of r that should be JSON and is not. Nothing behind it
+// has to expect such an error.
 func (r *resource) checkJSON() error {
 	if r.Example != nil && !json.Valid(r.Example) {
 		return fmt.Errorf("its example is not JSON: %q", r.Example)

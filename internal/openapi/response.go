@@ -14,7 +14,8 @@ const (
 // noStore stands for the header Cache-Control where its value is always no-store.
 const noStore = "No-Store"
 
-// headers refers to shared headers by the names under which they are sent.
+// headers refers to shared headers by the names under which they are sent. The
+// component is the name without its hyphens, which no identifier may have.
 func headers(names ...string) object {
 	var out object
 	for _, name := range names {
@@ -27,7 +28,8 @@ func headers(names ...string) object {
 	return out
 }
 
-// answer is a success with a body of JSON.
+// answer is a success with a body of JSON. The schema may be a reference; the
+// examples may be none.
 func answer(description string, headers object, schema any, examples object) response {
 	return response{description, headers, object{{typeJSON, mediaType{schema, examples}}}}
 }

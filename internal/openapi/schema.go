@@ -70,8 +70,8 @@ func inferSchema(sample json.RawMessage, name string, isInt func(name string) bo
 	return s
 }
 
-// typeOf is the schema of all values of the sample's kind, and of any value where
-// the sample is null or missing.
+// typeOf is the schema of all values of the sample's kind. Where the sample is null
+// or missing nothing is known, and the schema is that of any value.
 func typeOf(sample json.RawMessage) object {
 	switch kindOf(sample) {
 	case '{':
@@ -124,7 +124,8 @@ func orNull(s any) object {
 	return object{{"oneOf", []any{s, object{{"type", "null"}}}}}
 }
 
-// answerSchema is the schema of one answer of r: data in its envelope.
+// answerSchema is the schema of one answer of r: data in its envelope, beside the
+// tier that it is from. Without an envelope an answer is the data alone.
 func answerSchema(r *Resource, data any) any {
 	if r.Envelope == "" {
 		return data
