@@ -119,7 +119,7 @@ func (g *generation) newResource(r config.Resource) (made resource, err error) {
 			Upsert: r.Upsert, Delete: r.Delete, Envelope: r.Envelope, Many: r.Rows == "many", Timeout: r.Timeout, KeyColumns: r.KeyColumns,
 		})
 	case r.HasSource():
-		made.origin, err = origin.New(origin.Config{Name: r.Name, Params: params, URL: r.Origin.Text, Timeout: loadTimeout(g.cfg, &r)})
+		made.origin, err = origin.New(origin.Config{Name: r.Name, Params: params, URL: r.Origin, Timeout: loadTimeout(g.cfg, &r)})
 		if err == nil {
 			records = made.origin
 		}

@@ -50,8 +50,10 @@ func (l *loader) validateSource(r *Resource, at string) {
 	}
 	l.validateKeyColumns(r, at)
 	if l.given(at + ".path") {
-		for _, name := range r.Origin.Params {
-			l.knownParam(at+".origin", name, r.Path, "{%s}", "use")
+		for _, part := range r.Origin.Parts {
+			if part.Param != "" {
+				l.knownParam(at+".origin", part.Param, r.Path, "{%s}", "use")
+			}
 		}
 	}
 	if hasSelect || hasOrigin {

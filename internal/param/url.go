@@ -11,40 +11,60 @@ import (
 // host: one from a request would let clients choose whom the server asks.
 type URL struct {
 	Text   string
-	Host   string   // with its port
-	Params []string // names, in order
+	Secure bool     // https
+	Host   string   // with its port, if it has one
+	Parts  []Part   // of the whole text
+	Path   [][]Part // of each segment of the path
 }
 
 // placeholder is a parameter of a URL.
-var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+var placeholder = regexp.MustCompile(`\{[^{}]+\}`)
 
 // ParseURL parses the template of a URL, or says what is wrong with it.
 func ParseURL(text string) (u URL, wrong string) {
-	const form = `is no URL; write it as "https://records.example.org/users/{user_id}"`
+	const example = `write it as "https://records.example.org/users/{user_id}"`
 	if strings.ContainsAny(placeholder.ReplaceAllString(text, ""), "{}") {
 		return u, "has a brace that is part of no {parameter}; use braces for the path's parameters only"
 	}
 	sample, err := url.Parse(placeholder.ReplaceAllString(text, "0"))
 	switch {
 	case err != nil:
-		return u, form
+		return u, "is no URL; " + example
 	case sample.Scheme != "http" && sample.Scheme != "https":
-		return u, `begins with neither http:// nor https://; write it as "https://records.example.org/users/{user_id}"`
+		return u, "begins with neither http:// nor https://; " + example
 	case sample.Hostname() == "":
-		return u, form
+		return u, "is no URL; " + example
 	case sample.Fragment != "":
 		return u, "has a fragment, which is never sent; remove the part from # on"
 	}
-	u.Text = text
-	_, u.Host, _ = strings.Cut(text, "://")
-	if i := strings.IndexAny(u.Host, "/?"); i >= 0 {
-		u.Host = u.Host[:i]
+	_, rest, _ := strings.Cut(text, "://")
+	end := len(rest)
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		end = i
 	}
+	u = URL{Text: text, Secure: sample.Scheme == "https", Host: rest[:end], Parts: cut(text)}
 	if strings.Contains(u.Host, "{") {
-		return u, "has a parameter in its host; use parameters behind the host only"
+		return URL{}, "has a parameter in its host; use parameters behind the host only"
 	}
-	for _, p := range placeholder.FindAllString(text, -1) {
-		u.Params = append(u.Params, strings.Trim(p, "{}"))
+	path, _, _ := strings.Cut(rest[end:], "?")
+	for segment := range strings.SplitSeq(path, "/") {
+		u.Path = append(u.Path, cut(segment))
 	}
 	return u, ""
+}
+
+// cut takes a text with placeholders apart.
+func cut(text string) (parts []Part) {
+	start := 0
+	for _, at := range placeholder.FindAllStringIndex(text, -1) {
+		if start < at[0] {
+			parts = append(parts, Part{Literal: text[start:at[0]]})
+		}
+		parts = append(parts, Part{Param: text[at[0]+1 : at[1]-1]})
+		start = at[1]
+	}
+	if start < len(text) {
+		parts = append(parts, Part{Literal: text[start:]})
+	}
+	return parts
 }

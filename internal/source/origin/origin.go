@@ -38,7 +38,7 @@ const (
 type Config struct {
 	Name     string
 	Params   []param.Param
-	URL      string        // http:// or https://, with {name} for path parameters after the host
+	URL      param.URL
 	Timeout  time.Duration // of one load, redirects included; 0: source.DefaultTimeout
 	MaxBody  int           // bytes; 0: DefaultMaxBody
 	MaxConns int           // to the origin's host; 0: source.DefaultMaxConns
@@ -68,7 +68,7 @@ func New(cfg Config) (*Origin, error) {
 	cfg.Timeout = cmp.Or(max(cfg.Timeout, 0), source.DefaultTimeout)
 	cfg.MaxBody = cmp.Or(max(cfg.MaxBody, 0), DefaultMaxBody)
 	cfg.MaxConns = cmp.Or(max(cfg.MaxConns, 0), source.DefaultMaxConns)
-	t, err := parse(cfg.URL, cfg.Params)
+	t, err := newTemplate(cfg.URL, cfg.Params)
 	if err != nil {
 		return nil, &source.SpecError{Resource: cfg.Name, Key: source.KeyOrigin, Text: err.Error()}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -34,37 +33,22 @@ type pieces struct {
 	params   []int
 }
 
-// parse takes a URL template apart.
-func parse(text string, params []param.Param) (t template, err error) {
-	t.params = params
-	scheme, rest, _ := strings.Cut(text, "://")
-	if scheme != "http" && scheme != "https" {
-		return t, errors.New("the URL has to begin with http:// or https://")
-	}
-	t.secure, t.host = scheme == "https", rest
-	if i := strings.IndexAny(rest, "/?"); i >= 0 {
-		t.host = rest[:i]
-	}
-	if t.host == "" || strings.ContainsAny(t.host, "{}@#") {
+// newTemplate finds the places of the parameters in a URL.
+func newTemplate(u param.URL, params []param.Param) (t template, err error) {
+	t = template{params: params, host: u.Host, secure: u.Secure}
+	if strings.Contains(t.host, "@") {
 		return t, fmt.Errorf("the host %q has to be fixed, without user and placeholders", redactUser(t.host))
 	}
-	if strings.Contains(rest, "#") {
-		return t, errors.New("a fragment never reaches a server; leave out the #")
-	}
-	if t.whole, err = cut(text, params); err != nil {
+	if t.whole, err = resolve(u.Parts, params); err != nil {
 		return t, err
-	}
-	if _, err := url.Parse(strings.Join(t.whole.literals, "0")); err != nil {
-		return t, errors.New("the URL does not parse")
 	}
 	for i, p := range params {
 		if !slices.Contains(t.whole.params, i) { // one record would be served under all names
 			return t, fmt.Errorf("the path parameter {%s} has no place in the URL", p.Name)
 		}
 	}
-	path, _, _ := strings.Cut(rest[len(t.host):], "?")
-	for text := range strings.SplitSeq(path, "/") {
-		s, err := segment(text, params)
+	for _, parts := range u.Path {
+		s, err := segment(parts, params)
 		if err != nil {
 			return t, err
 		}
@@ -75,33 +59,21 @@ func parse(text string, params []param.Param) (t template, err error) {
 	return t, nil
 }
 
-// placeholder matches what looks like one in a statement, too, so that {body.a} is
-// refused by name.
-var placeholder = regexp.MustCompile(`\{[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*\??\}`)
-
-// cut finds the placeholders of a text.
-func cut(text string, params []param.Param) (p pieces, err error) {
-	start := 0
-	literal := func(end int) error {
-		if i := strings.IndexAny(text[start:end], "{}"); i >= 0 {
-			return fmt.Errorf("the brace at byte %d belongs to no placeholder; write %%7B or %%7D", start+i)
+// resolve replaces names by the places of params.
+func resolve(parts []param.Part, params []param.Param) (p pieces, err error) {
+	p.literals = []string{""}
+	for _, part := range parts {
+		if part.Param == "" {
+			p.literals[len(p.literals)-1] = part.Literal
+			continue
 		}
-		p.literals = append(p.literals, text[start:end])
-		return nil
-	}
-	for _, at := range placeholder.FindAllStringIndex(text, -1) {
-		if err := literal(at[0]); err != nil {
-			return p, err
-		}
-		name := text[at[0]+1 : at[1]-1]
-		i := slices.IndexFunc(params, func(p param.Param) bool { return p.Name == name })
+		i := slices.IndexFunc(params, func(p param.Param) bool { return p.Name == part.Param })
 		if i < 0 {
-			return p, fmt.Errorf("unknown placeholder {%s}; the path has %s", name, names(params))
+			return p, fmt.Errorf("unknown placeholder {%s}; the path has %s", part.Param, names(params))
 		}
-		p.params = append(p.params, i)
-		start = at[1]
+		p.params, p.literals = append(p.params, i), append(p.literals, "")
 	}
-	return p, literal(len(text))
+	return p, nil
 }
 
 // names lists parameters as they are written in a template.
@@ -118,8 +90,8 @@ func names(params []param.Param) string {
 
 // segment takes a segment of the path apart. It fails where a literal would
 // finish what a value begins, or the other way round.
-func segment(text string, params []param.Param) (s pieces, err error) {
-	if s, err = cut(text, params); err != nil {
+func segment(parts []param.Part, params []param.Param) (s pieces, err error) {
+	if s, err = resolve(parts, params); err != nil {
 		return s, err
 	}
 	for i, part := range s.literals {
@@ -133,7 +105,7 @@ func segment(text string, params []param.Param) (s pieces, err error) {
 		s.literals[i] = decoded
 	}
 	if decoded := s.literals[0]; len(s.params) == 0 && (decoded == "." || decoded == "..") {
-		return s, fmt.Errorf("the path has the segment %q, which servers resolve; write the path that it leads to", text)
+		return s, fmt.Errorf("the path has the segment %q, which servers resolve; write the path that it leads to", parts[0].Literal)
 	}
 	return s, nil
 }
