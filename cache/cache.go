@@ -29,8 +29,8 @@ type (
 	Item  = shared.Item  // one value of a batch
 )
 
-// PackedMark ends a strong validator of a gzip variant.
-const PackedMark = memory.PackedMark
+// GzipSuffix ends a strong validator of a gzip variant.
+const GzipSuffix = memory.GzipSuffix
 
 // Errors, for errors.Is. Their causes are wrapped for the log; a client is
 // told only which of these it was.
@@ -208,7 +208,7 @@ var RefreshResults = [...]string{"stored", "superseded", "failed", "skipped"}
 // Cache is the way of a request through the tiers. All methods are safe for
 // concurrent use and keep the deadline of their context.
 type Cache struct {
-	*memory.Outgoing // Send, Sent, Claim, KnownSize, Budget: large answers on their way
+	*memory.LargeAnswers // BeginSend, EndSend, Reserve, KnownSize, Budget: large answers on their way
 
 	cfg           Config // but for its Settings
 	settings      atomic.Pointer[Settings]
@@ -244,7 +244,7 @@ type Cache struct {
 func New(cfg Config) (*Cache, error) {
 	c := &Cache{cfg: cfg}
 	c.store = memory.New(memory.Config{Budget: cfg.Budget, MissingShare: cfg.MissingShare, LinkTimeout: cfg.LinkTimeout, Answers: cfg.Answers, OnDelay: cfg.OnDelay})
-	c.Outgoing, c.flights = c.store.Outgoing, NewFlights(c.store)
+	c.LargeAnswers, c.flights = c.store.LargeAnswers, NewFlights(c.store)
 	c.life, c.stop = context.WithCancel(context.Background())
 	c.settings.Store(&cfg.Settings)
 	c.apply(&cfg.Settings)

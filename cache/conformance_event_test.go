@@ -141,7 +141,7 @@ func (r *rehearsal) breakLink(i int) error {
 			if !o.Ended() {
 				return false
 			}
-			o.Hear(o.HeardAt()) // a canary that was out would be waited for: rounds are long here
+			o.Prove(o.ProvenAt()) // a canary that was out would be waited for: rounds are long here
 		}
 		keeper.ProbeNow()
 		return c.Up() == nil && proven(c)
@@ -235,7 +235,7 @@ func (r *rehearsal) performCommit(a *actor, st *protocol.Step) error {
 	case protocol.SendsCommit:
 		a.slow.Store(true)
 		return a.tell(true, inCommit)
-	case protocol.Lands:
+	case protocol.CommitLands:
 		a.landed.Store(r.db.Add(1))
 	case protocol.HearsOutcome:
 		return a.tell(true, beforeUnguard)
@@ -285,14 +285,14 @@ func (u *openWrites) of(meant func(*openWrite) bool) (all []*openWrite) {
 
 // upholds tells whether a read past the tiers sees to guards before it is answered.
 func upholds(m *protocol.Model, at protocol.State, st *protocol.Step) bool {
-	return st.Act == protocol.AnswersPastGuard && writerIn(m, at, st, protocol.Unsure, protocol.Settled)
+	return st.Act == protocol.AnswersPass && writerIn(m, at, st, protocol.Unanswered, protocol.Unguarded)
 }
 
 // writerIn tells whether another writer of the step's instance is in one of some
 // phases.
 func writerIn(m *protocol.Model, at protocol.State, st *protocol.Step, from, to protocol.Phase) bool {
 	for n, p := range m.Processes {
-		if n != int(st.Process) && p.Kind == protocol.Writer && p.Instance == m.Processes[st.Process].Instance && at.Processes[n].Phase >= from && at.Processes[n].Phase <= to {
+		if n != int(st.Process) && p.Role == protocol.Writer && p.Instance == m.Processes[st.Process].Instance && at.Processes[n].Phase >= from && at.Processes[n].Phase <= to {
 			return true
 		}
 	}

@@ -16,7 +16,7 @@ import (
 func (r *rehearsal) follow(st *protocol.Step) {
 	upheld := upholds(r.model, r.now, st)
 	wrote := writes(st) || upheld && st.After.Redis != r.now.Redis
-	changed := upheld || wrote && (r.now.Redis.Kind != protocol.Nothing || st.After.Redis.Kind != protocol.Nothing)
+	changed := upheld || wrote && (r.now.Redis.State != protocol.Nothing || st.After.Redis.State != protocol.Nothing)
 	for i := range st.After.Instances {
 		after, mine := st.After.Instances[i].Memory, int(st.Instance) == i
 		switch {

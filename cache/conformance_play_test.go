@@ -239,10 +239,10 @@ func (r *rehearsal) perform(st *protocol.Step) error {
 		return a.tell(false, beforeUnguard)
 	case protocol.RemovesGuard:
 		return a.tell(true, afterUnguard)
-	case protocol.SendsCommit, protocol.Lands, protocol.HearsOutcome, protocol.LosesAnswer, protocol.LearnsOutcome, protocol.SetsGuardAnew:
+	case protocol.SendsCommit, protocol.CommitLands, protocol.HearsOutcome, protocol.LosesAnswer, protocol.LearnsOutcome, protocol.SetsGuardAnew:
 		return r.performCommit(a, st)
 	case protocol.Acknowledges:
-		if r.now.Processes[a.n].Phase == protocol.Settled {
+		if r.now.Processes[a.n].Phase == protocol.Unguarded {
 			return r.settled(a)
 		}
 		return errors.Join(a.tell(true, offStage), r.checkWrite(a, st.Version))
@@ -289,15 +289,15 @@ func (r *rehearsal) performLoad(a *actor, st *protocol.Step) error {
 			err = fmt.Errorf("%s's fill: stored %v, the model says refused %v", a.name, a.answer.Stored, st.Refused)
 		}
 		return err
-	case protocol.LoadsPastWrite:
+	case protocol.PassesOpenWrite:
 		a.start(a.read)
 		a.pastLoad.Store(true)
 		return errors.Join(a.await(beforeLoad), a.tell(true, afterPastLoad))
-	case protocol.LoadsPastGuard:
+	case protocol.PassesGuard:
 		a.start(func(ctx context.Context) { a.readPastGuard(ctx, *r.text) })
 		a.pastLoad.Store(true)
 		return errors.Join(a.await(beforeLoad), a.tell(true, afterPastLoad))
-	case protocol.AnswersPastGuard:
+	case protocol.AnswersPass:
 		return errors.Join(a.tell(true, offStage), r.checkAnswer(a, st.Version))
 	case protocol.TakesRefreshLease:
 		was := []byte(*r.text)

@@ -63,15 +63,15 @@ func weigh(m *protocol.Model, at protocol.State, st *protocol.Step) int {
 			return 0
 		}
 	case protocol.LearnsOutcome: // one round of questions at a time
-		if writerIn(m, at, st, protocol.Settling, protocol.Settled) {
+		if writerIn(m, at, st, protocol.Resolved, protocol.Unguarded) {
 			return 0
 		}
-	case protocol.AnswersPastGuard: // what is being settled is not stopped for twice
-		if writerIn(m, at, st, protocol.Settling, protocol.Settled) {
+	case protocol.AnswersPass: // what is being settled is not stopped for twice
+		if writerIn(m, at, st, protocol.Resolved, protocol.Unguarded) {
 			return 0
 		}
-	case protocol.LoadsPastGuard, protocol.LoadsPastWrite: // and one at a time loads past a guard
-		if another(m, at, st, protocol.PastGuard) {
+	case protocol.PassesGuard, protocol.PassesOpenWrite: // and one at a time loads past a guard
+		if another(m, at, st, protocol.Passing) {
 			return 0
 		}
 	case protocol.Dies, protocol.DiesInCommit, protocol.LinkBreaks: // which end what is under way

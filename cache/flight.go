@@ -242,7 +242,7 @@ func (s *Flights) finish(f *flight, res result, expiry int64) {
 			res.stored = s.Keep(res.entry, f.owner, f.epoch, expiry, ends)
 			s.NoteSize(res.entry, res.stored)
 			if res.stored && ends != memory.Never && f.res.Records != nil {
-				res.entry.SetDue(f.res.dueAt(f.sent, ends, res.entry.Missing()))
+				res.entry.SetRefreshAt(f.res.dueAt(f.sent, ends, res.entry.Missing()))
 			}
 		}
 		if res.IsPlaceholder() {
@@ -272,12 +272,12 @@ func (s *Flights) Invalidated(o *memory.Owner, key string) {
 	}
 	now := s.Now()
 	s.Drop(key, func(e *Entry) bool {
-		if now >= e.Ends() {
+		if now >= e.SharedExpiry() {
 			// It has told of the end of the copy's lifetime, not of a change. What
 			// is not fresh any more may be all there is if the source is away.
 			return true
 		}
-		return !s.IsOwner(o, e) && s.HasLivingOwner(e)
+		return !s.IsOwner(o, e) && s.HasLiveOwner(e)
 	})
 	sh.fire(key)
 	sh.mu.Unlock()

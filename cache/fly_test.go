@@ -15,12 +15,14 @@ func newTestStore(t *testing.T) (*Flights, *Resource, *memory.Owner) {
 	t.Helper()
 	s := NewFlights(memory.New(memory.Config{Budget: 4 << 20, MissingShare: 0.25, LinkTimeout: testTimeout}))
 	o := s.NewOwner(false)
-	o.Hear(0)
+	o.Prove(0)
 	return s, NewResource("user", "user", testLives, nil), o
 }
 
 // cacheOn is a Cache without tiers behind its memory.
-func cacheOn(s *Flights) *Cache { return &Cache{Outgoing: s.Outgoing, store: s.Store, flights: s} }
+func cacheOn(s *Flights) *Cache {
+	return &Cache{LargeAnswers: s.LargeAnswers, store: s.Store, flights: s}
+}
 
 // memoryOf is a store of so many bytes.
 func memoryOf(bytes int64) *Flights {

@@ -19,7 +19,7 @@ func newSendingCache(t *testing.T, bytes int64) (*Cache, *Resource, *memory.Owne
 	t.Helper()
 	c := cacheOn(NewFlights(memory.New(memory.Config{Budget: 16 << 20, MissingShare: 0.25, LinkTimeout: testTimeout, Answers: budget.New(bytes)})))
 	c.local = c.store.NewOwner(false)
-	c.local.Hear(0)
+	c.local.Prove(0)
 	return c, NewResource("user", "user", testLives, nil), c.local
 }
 
@@ -61,14 +61,14 @@ func TestReadersShareOneCopy(t *testing.T) {
 	if read(r, one) == first {
 		t.Error("an entry is shared that nobody is sent")
 	}
-	c.Send(first)
+	c.BeginSend(first)
 	if read(r, one) != first {
 		t.Error("a second copy was made of a value that is on its way")
 	}
 	if read(r, other) == first || read(NewResource("user", "user", testLives, nil), one) == first {
 		t.Error("another value, or another resource, was answered with the copy")
 	}
-	c.Sent(first)
+	c.EndSend(first)
 	if read(r, one) == first {
 		t.Error("an entry is shared that was sent long ago")
 	}
@@ -81,7 +81,7 @@ func TestRoomIsClaimedBeforeALargeValueIsRead(t *testing.T) {
 	c, r, o := newSendingCache(t, 700<<10)
 	claim := func(key string, want bool) func() {
 		t.Helper()
-		done, ok := c.Claim(key)
+		done, ok := c.Reserve(key)
 		if ok != want {
 			t.Fatalf("%s: claimed %v, want %v", key, ok, want)
 		}
@@ -135,7 +135,7 @@ func TestConcurrentReadersOfALargeRecord(t *testing.T) {
 					t.Errorf("got %d bytes, %v", len(a.Data()), err)
 					return
 				}
-				if !a.Entry.Large() || c.Send(a.Entry) {
+				if !a.Entry.Large() || c.BeginSend(a.Entry) {
 					mu.Lock()
 					defer mu.Unlock()
 					sent = append(sent, a.Entry)
@@ -144,7 +144,7 @@ func TestConcurrentReadersOfALargeRecord(t *testing.T) {
 		}
 		all.Wait()
 		a, err := c.Read(within(t), res, key, nil)
-		if err != nil || !c.Send(a.Entry) {
+		if err != nil || !c.BeginSend(a.Entry) {
 			t.Fatalf("a reader after all: %v", err)
 		}
 		copies := map[*Entry]bool{a.Entry: true}
@@ -155,7 +155,7 @@ func TestConcurrentReadersOfALargeRecord(t *testing.T) {
 			t.Errorf("17 readers hold %d copies", len(copies))
 		}
 		for _, e := range append(sent, a.Entry) {
-			c.Sent(e)
+			c.EndSend(e)
 		}
 		testkit.Eventually(t, patience, "nothing is taken", func() bool { return r.Taken() == 0 })
 	})

@@ -143,7 +143,7 @@ func (q *query) keepUntracked(e *Entry) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	now := q.store.Now()
-	if old := q.store.Find(q.r.Shape, []byte(q.key)); old != nil && !old.Untracked() && now < min(old.Ends(), q.store.StaleUntil(old, q.r.TTL.Stale)) {
+	if old := q.store.Find(q.r.Shape, []byte(q.key)); old != nil && !old.Untracked() && now < min(old.SharedExpiry(), q.store.StaleUntil(old, q.r.TTL.Stale)) {
 		return false // that one can be verified when the shared tier is back
 	}
 	return q.store.Keep(kept, q.local, 0, now+int64(q.settings.Load().UntrackedTTL), memory.Never)

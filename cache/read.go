@@ -131,18 +131,18 @@ func (q *query) fromMemory() (Answer, bool) {
 	}
 	t := time.Now()
 	now := q.store.At(t)
-	if now >= q.store.FreshUntil(e) || q.store.Overslept(t, now) {
+	if now >= q.store.FreshUntil(e) || q.store.SleptUnnoticed(t, now) {
 		return Answer{}, false
 	}
 	a := q.answer(e, TierMemory)
-	a.TTL = e.Left(now)
+	a.TTL = e.TTL(now)
 	if e.Untracked() {
 		if q.store.IsOwner(q.local, e) && q.tier.Up() == nil {
 			return Answer{}, false
 		}
 		a.Detail = "untracked"
 	}
-	if e.Due(a.TTL) && q.TakeRefresh(q.r, e) {
+	if e.RefreshDue(a.TTL) && q.TakeRefresh(q.r, e) {
 		q.Refresh(q.r, q.key, q.args, e)
 	}
 	return a, true
@@ -390,7 +390,7 @@ func (q *query) withoutShared(cause error) (Answer, error) {
 		// The reader is answered, so this line is all that tells the operator.
 		q.cfg.Log.Error("the shared tier refuses a key; its record is loaded from the source each time", "resource", q.r.Name, "key", q.key, "error", cause)
 	}
-	if e := q.store.Find(q.r.Shape, []byte(q.key)); e != nil && !e.Untracked() && q.store.Now() < e.Ends() {
+	if e := q.store.Find(q.r.Shape, []byte(q.key)); e != nil && !e.Untracked() && q.store.Now() < e.SharedExpiry() {
 		if a, ok := q.stale(); ok {
 			return a, nil
 		}

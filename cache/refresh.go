@@ -22,7 +22,7 @@ func (c *Cache) TakeRefresh(r *Resource, e *Entry) bool {
 	// The reader that moves the time on has the task. Should the refresh fail, here or
 	// on an instance that dies over it, the next try comes after that time.
 	now := c.store.Now()
-	return e.TakeDue(now, now+int64(shared.Jitter(c.cfg.Lease/2)))
+	return e.TakeRefresh(now, now+int64(shared.Jitter(c.cfg.Lease/2)))
 }
 
 // Refresh loads the record of e anew in the background, as TakeRefresh has allowed. It

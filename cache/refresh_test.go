@@ -25,7 +25,7 @@ func (d *desk) dueNow(id string) *Entry {
 	if e == nil {
 		d.t.Fatalf("%s is not in memory", id)
 	}
-	e.SetDue(d.store.Now())
+	e.SetRefreshAt(d.store.Now())
 	return e
 }
 
@@ -64,13 +64,13 @@ func TestAHotRecordIsLoadedAnewWhileReadersAreAnswered(t *testing.T) {
 			if hit == nil {
 				t.Fatal("a reader was not answered from memory")
 			}
-			if hit.Due(ttl) && d.TakeRefresh(d.r, hit) {
+			if hit.RefreshDue(ttl) && d.TakeRefresh(d.r, hit) {
 				d.Refresh(d.r, d.key("1"), source.Args{"1"}, hit)
 			}
 		}
 		testkit.Eventually(t, patience, "the record is loaded anew", func() bool { return d.book.loads.Load() == before+1 })
-		if hit, ttl := d.Hit(d.r, []byte(d.key("1")), time.Now()); hit != e || hit.Due(ttl) {
-			t.Errorf("while it is loaded: got %v, due %v, want the copy, not due", hit, hit.Due(ttl))
+		if hit, ttl := d.Hit(d.r, []byte(d.key("1")), time.Now()); hit != e || hit.RefreshDue(ttl) {
+			t.Errorf("while it is loaded: got %v, due %v, want the copy, not due", hit, hit.RefreshDue(ttl))
 		}
 		close(gate)
 		d.running.Wait()
@@ -309,16 +309,16 @@ func TestCopiesKnowWhenTheyAreDue(t *testing.T) {
 		d := newDesk(t, open(t), newLedger("1", "1"))
 		d.warm("1", "1")
 		e, now := d.store.Find(d.r.Shape, []byte(d.key("1"))), d.store.Now()
-		if left := time.Duration(e.Ends() - now); left < 50*time.Minute || left > 66*time.Minute {
+		if left := time.Duration(e.SharedExpiry() - now); left < 50*time.Minute || left > 66*time.Minute {
 			t.Errorf("the copy ends in %v, want an hour ± 10 %%", left)
 		}
-		if lead := time.Duration(e.Ends() - e.DueAt()); lead < 2*testLives.Hot/50 || lead > testLives.Hot/2 {
+		if lead := time.Duration(e.SharedExpiry() - e.RefreshAt()); lead < 2*testLives.Hot/50 || lead > testLives.Hot/2 {
 			t.Errorf("it is due %v before that", lead)
 		}
 		fixture{d.Cache, t, d.key("2")}.set(`"forever"`)
 		d.warm("2", `"forever"`)
-		if e := d.store.Find(d.r.Shape, []byte(d.key("2"))); e.Ends() != memory.Never || e.DueAt() != memory.Never {
-			t.Errorf("a value without expiry ends at %d and is due at %d", e.Ends(), e.DueAt())
+		if e := d.store.Find(d.r.Shape, []byte(d.key("2"))); e.SharedExpiry() != memory.Never || e.RefreshAt() != memory.Never {
+			t.Errorf("a value without expiry ends at %d and is due at %d", e.SharedExpiry(), e.RefreshAt())
 		}
 	})
 }

@@ -260,9 +260,9 @@ func TestTheDocumentedAccountIsEnough(t *testing.T) {
 	if n, err := c.Count(within(t), "request_count"); n != 1 || err != nil {
 		t.Errorf("a count: got %d, %v", n, err)
 	}
-	rate, counts := limit.Rate{Count: 10, Window: time.Hour}, limit.NewShared(c.tier.(*redis.Tier))
-	g, err := counts.TakeTokens(within(t), "hearth:limit:{a:}", rate, 10, 1)
-	if err != nil || counts.ReturnTokens(within(t), "hearth:limit:{a:}", rate, g.Window, 1) != nil {
+	rate, counts := limit.Rate{Count: 10, Window: time.Hour}, limit.NewRedisStore(c.tier.(*redis.Tier))
+	g, err := counts.TakePermits(within(t), "hearth:limit:{a:}", rate, 10, 1)
+	if err != nil || counts.ReturnPermits(within(t), "hearth:limit:{a:}", rate, g.Window, 1) != nil {
 		t.Errorf("a limit: got %+v, %v", g, err)
 	}
 	if err := c.Invalidate(within(t), []string{"user:1", "item:1"}); err != nil {

@@ -134,8 +134,8 @@ func (d *desk) wantUntracked(id string) {
 	}
 	d.wantMemory(id, "")
 	e := d.store.Find(d.r.Shape, []byte(d.key(id)))
-	if e != nil && (!e.Untracked() || e.Left(d.store.Now()) > d.cfg.UntrackedTTL) {
-		d.t.Errorf("kept, untracked %v, for %v", e.Untracked(), e.Left(before))
+	if e != nil && (!e.Untracked() || e.TTL(d.store.Now()) > d.cfg.UntrackedTTL) {
+		d.t.Errorf("kept, untracked %v, for %v", e.Untracked(), e.TTL(before))
 	}
 }
 

@@ -88,7 +88,7 @@ func (s *Server) writeETag(ctx *fasthttp.RequestCtx, sc *scratch, entry *cache.E
 // strong tag must differ (RFC 9110, 8.8.3.3).
 func appendTag(dst []byte, e *cache.Entry, packed bool) []byte {
 	if packed {
-		return e.AppendPackedETag(dst)
+		return e.AppendGzipETag(dst)
 	}
 	return e.AppendETag(dst)
 }
@@ -97,7 +97,7 @@ func appendTag(dst []byte, e *cache.Entry, packed bool) []byte {
 // compressed variant of it yet, but there will be one under the same path, and a
 // cache in front must know that answers vary.
 func (s *Server) writeLoaded(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, a cache.Answer) hitCode {
-	if a.Entry.Packs() {
+	if a.Entry.Compressible() {
 		res.headers.packed.CopyTo(&ctx.Response.Header)
 	} else {
 		res.headers.plain.CopyTo(&ctx.Response.Header)

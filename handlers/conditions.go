@@ -128,7 +128,7 @@ func (p preconditions) refusedBy(res *cache.Resource, record []byte) (reason str
 	}
 	is := func(tag []byte, _ bool) bool {
 		text := string(tag[1 : len(tag)-1])
-		return exists && (text == opaque || res.Envelope == "" && text == opaque+cache.PackedMark)
+		return exists && (text == opaque || res.Envelope == "" && text == opaque+cache.GzipSuffix)
 	}
 	strong := func(tag []byte, weak bool) bool { return !weak && is(tag, weak) }
 	switch {

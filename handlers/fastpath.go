@@ -62,7 +62,7 @@ func (s *Server) fastPath(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 		s.scratch.Put(sc)
 		return m, false
 	}
-	if entry.Due(ttl) && s.memory.TakeRefresh(route.Resource, entry) {
+	if entry.RefreshDue(ttl) && s.memory.TakeRefresh(route.Resource, entry) {
 		s.memory.Refresh(route.Resource, string(sc.buf), miss{fastRoute: route, raw: raw}.args(), entry)
 	}
 	s.answerHit(ctx, route.resource, sc, entry, ttl)

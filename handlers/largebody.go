@@ -37,7 +37,7 @@ func (b *largeBody) add(part []byte) {
 // hold counts an entry of which parts are to be sent. false means that it does not
 // fit in the budget.
 func (b *largeBody) hold(e *cache.Entry) bool {
-	if !b.memory.Send(e) {
+	if !b.memory.BeginSend(e) {
 		return false
 	}
 	b.entries = append(b.entries, e)
@@ -63,7 +63,7 @@ func (b *largeBody) overdraw(bytes int) {
 // Close implements io.Closer. It may be called more than once.
 func (b *largeBody) Close() error {
 	for _, e := range b.entries {
-		b.memory.Sent(e)
+		b.memory.EndSend(e)
 	}
 	b.memory.Budget().Return(b.bytes)
 	b.entries, b.parts, b.bytes = nil, nil, 0

@@ -14,7 +14,7 @@ import (
 // tryLimits decides from what this instance knows, for the fast path. Unless it
 // admits, nothing was taken from any limit, and the slow path decides: it can
 // ask the shared tier, and knows how to refuse.
-func (s *Server) tryLimits(ctx *fasthttp.RequestCtx, rules []*limitRule, path []byte, sc *scratch) limit.Verdict {
+func (s *Server) tryLimits(ctx *fasthttp.RequestCtx, rules []*limitRule, path []byte, sc *scratch) limit.Outcome {
 	sc.rates.reset()
 	var taken [maxLimits]limit.Decision
 	for i, rule := range rules {
@@ -22,9 +22,9 @@ func (s *Server) tryLimits(ctx *fasthttp.RequestCtx, rules []*limitRule, path []
 			continue
 		}
 		d := rule.Limiter.Try(s.subject(ctx, rule, sc))
-		if d.Verdict != limit.Admitted {
+		if d.Outcome != limit.Admitted {
 			undo(taken[:i])
-			return d.Verdict
+			return d.Outcome
 		}
 		taken[i] = d
 		sc.rates.add(rule.Limiter, d)
@@ -50,7 +50,7 @@ func (s *Server) admit(r *request) error {
 		subject := s.subject(r.RequestCtx, rule, sc)
 		d := rule.Limiter.Take(s.deadlines.context(s.deps.Context, s.config.RequestTimeout), subject)
 		r.rates.add(rule.Limiter, d)
-		if d.Verdict != limit.Admitted {
+		if d.Outcome != limit.Admitted {
 			undo(taken[:i])
 			return &problem{status: fasthttp.StatusTooManyRequests, detail: rule.detail, after: d.Retry}
 		}

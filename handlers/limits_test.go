@@ -195,21 +195,21 @@ func TestLimitPaths(t *testing.T) {
 
 // slowStore takes its time, and counts.
 type slowStore struct {
-	*limit.Memory
+	*limit.LocalStore
 	asked chan struct{}
 	gate  chan struct{}
 }
 
-func (s slowStore) TakeTokens(ctx context.Context, key string, rate limit.Rate, burst, want int) (limit.Grant, error) {
+func (s slowStore) TakePermits(ctx context.Context, key string, rate limit.Rate, burst, want int) (limit.Grant, error) {
 	s.asked <- struct{}{}
 	<-s.gate
-	return s.Memory.TakeTokens(ctx, key, rate, burst, want)
+	return s.LocalStore.TakePermits(ctx, key, rate, burst, want)
 }
 
 // TestLimitsAreDecidedBeforeAnyWork: while the count is asked for, nothing is
 // read.
 func TestLimitsAreDecidedBeforeAnyWork(t *testing.T) {
-	store := slowStore{limit.NewMemory(nil), make(chan struct{}, 10), make(chan struct{})}
+	store := slowStore{limit.NewLocalStore(nil), make(chan struct{}, 10), make(chan struct{})}
 	rate := limit.Rate{Count: 1, Window: 1000 * time.Hour}
 	l := limit.New(limit.Config{Name: "api", Rate: rate, Store: store})
 	t.Cleanup(l.Close)

@@ -94,7 +94,7 @@ func (s *Server) claimMany(keys []string) (release func(), err error) {
 		}
 	}
 	for _, key := range keys {
-		one, ok := s.memory.Claim(key)
+		one, ok := s.memory.Reserve(key)
 		if !ok {
 			release()
 			return nil, answersOverBudget()

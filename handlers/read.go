@@ -50,7 +50,7 @@ func (s *Server) readHit(r *request, res *resource, sc *scratch, args source.Arg
 	if entry == nil {
 		return false, nil
 	}
-	if entry.Due(ttl) && s.memory.TakeRefresh(res.Resource, entry) {
+	if entry.RefreshDue(ttl) && s.memory.TakeRefresh(res.Resource, entry) {
 		s.memory.Refresh(res.Resource, string(sc.buf), args, entry)
 	}
 	if r.counted = s.answerHit(r.RequestCtx, res, sc, entry, ttl); !r.counted {
@@ -75,7 +75,7 @@ func (s *Server) readThrough(r *request, res *resource, sc *scratch, key string,
 		return err
 	}
 	defer done()
-	release, ok := s.memory.Claim(key)
+	release, ok := s.memory.Reserve(key)
 	if !ok {
 		return answersOverBudget()
 	}

@@ -72,7 +72,7 @@ type Reads interface {
 // New returns the tier. It touches no file until it is opened. path is
 // the file, lease the lifetime of leases and guards.
 func New(path string, lease time.Duration, log *slog.Logger, s *memory.Store, f Reads) *Tier {
-	s.SetAlone()
+	s.SetSoleWriter()
 	e := &Tier{path: path, store: s, flights: f, owner: s.NewOwner(true), log: log, lease: lease}
 	for i := range e.shards {
 		e.shards[i].held = map[string]*placeholder{}

@@ -36,10 +36,10 @@ func TestWhatIsNotKeptIsNotCompressed(t *testing.T) {
 	f("an ordinary one", text(most/2), true, true)
 	f("one that is too large", text(most), false, false)
 	f("one that is too large with its variant", noise(most*9/10), false, true)
-	if e := s.NewAnswer(r, "k", []byte(text(most/2)), 0); e.Gzip() != nil || !e.Packs() {
-		t.Errorf("what was loaded: compressed %v, would be %v; want false and true", e.Gzip() != nil, e.Packs())
+	if e := s.NewAnswer(r, "k", []byte(text(most/2)), 0); e.Gzip() != nil || !e.Compressible() {
+		t.Errorf("what was loaded: compressed %v, would be %v; want false and true", e.Gzip() != nil, e.Compressible())
 	}
-	if e := s.NewAnswer(r, "k", []byte(text(most)), 0); e.Packs() {
+	if e := s.NewAnswer(r, "k", []byte(text(most)), 0); e.Compressible() {
 		t.Error("what was loaded and is too large would be compressed")
 	}
 }
@@ -51,7 +51,7 @@ func TestTheBoundOfAValueIsTheSameForAll(t *testing.T) {
 	s, r, o := newTestStore(t)
 	for n := int(s.MaxValue()) - 300; n < int(s.MaxValue()); n += 7 {
 		e := s.NewKept(r, "k", []byte(noise(n)), 0)
-		if e.Packs() != s.Keep(e, o, 0, Never, Never) {
+		if e.Compressible() != s.Keep(e, o, 0, Never, Never) {
 			t.Fatalf("a value of %d bytes: %d in memory, compressed or kept but not both", n, e.size)
 		}
 	}

@@ -21,21 +21,21 @@ import (
 // Gzip may be handed to a connection (fasthttp's SetBodyRaw) and outlive the
 // entry's place in the table.
 type Entry struct {
-	hash    uint64       // of the key, by the table's seed
-	expiry  int64        // clock ns from which on the entry is not fresh
-	ends    int64        // clock ns at which the shared tier's copy expires; never
-	due     atomic.Int64 // clock ns from which on a hot record is loaded anew; see refresh.go
-	bodyLen uint32
-	gzipLen uint32
-	size    uint32        // bytes the allocator gave for the whole object
-	owner   uint32        // id of the connection it was read on
-	epoch   uint32        // the owner's epoch at that time
-	shape   uint32        // id of the Shape it was made for
-	used    atomic.Uint32 // reference bit of the eviction clock, and see large.go; it and due are all that changes
-	keyLen  uint16
-	dataOff uint16 // where the bare data begins in the body; 0: it is the body
-	etag    [tagBytes]byte
-	flags   uint8
+	hash         uint64       // of the key, by the table's seed
+	expiry       int64        // clock ns from which on the entry is not fresh
+	sharedExpiry int64        // clock ns at which the shared tier's copy expires; never
+	refreshAt    atomic.Int64 // clock ns from which on a hot record is loaded anew; see refresh.go
+	bodyLen      uint32
+	gzipLen      uint32
+	size         uint32        // bytes the allocator gave for the whole object
+	owner        uint32        // id of the connection it was read on
+	epoch        uint32        // the owner's epoch at that time
+	shape        uint32        // id of the Shape it was made for
+	used         atomic.Uint32 // reference bit of the eviction clock, and see large.go; it and due are all that changes
+	keyLen       uint16
+	dataOff      uint16 // where the bare data begins in the body; 0: it is the body
+	etag         [tagBytes]byte
+	flags        uint8
 }
 
 // tagBytes is how much of its hash makes an entry's validator: as much as fits
@@ -44,9 +44,9 @@ type Entry struct {
 const tagBytes = 15
 
 const (
-	FlagMissing   = 1 << iota // "no such record"
-	FlagUntracked             // read while nobody would have told of a change
-	flagPacks                 // large enough for a gzip variant, and not too large to be kept
+	FlagMissing      = 1 << iota // "no such record"
+	FlagUntracked                // read while nobody would have told of a change
+	flagCompressible             // large enough for a gzip variant, and not too large to be kept
 )
 
 // Never is a clock time that does not come.
@@ -72,7 +72,7 @@ func (s *Store) NewKept(sh *Shape, key string, data []byte, flags uint8) *Entry 
 }
 
 // NewAnswer makes an entry that is answered and never kept. It has no gzip
-// variant, and Packs tells whether one that is kept would try for it.
+// variant, and Compressible tells whether one that is kept would try for it.
 func (s *Store) NewAnswer(sh *Shape, key string, data []byte, flags uint8) *Entry {
 	return buildEntry(sh, key, data, flags, s.MaxValue(), false)
 }
@@ -93,7 +93,7 @@ func buildEntry(sh *Shape, key string, data []byte, flags uint8, most int64, pac
 	bodyLen := len(head) + len(data) + len(tail)
 	size := entryHead + len(key) + bodyLen
 	if flags&FlagMissing == 0 && bodyLen >= gzipFrom && int64(size) <= most {
-		flags |= flagPacks
+		flags |= flagCompressible
 		if pack {
 			gz = compress(head, data, tail)
 		}
@@ -189,13 +189,13 @@ func (e *Entry) Gzip() []byte {
 	return e.bytesAt(int(e.keyLen)+int(e.bodyLen), int(e.gzipLen))
 }
 
-// Packs tells whether answers with this record have a gzip variant to choose, if
+// Compressible tells whether answers with this record have a gzip variant to choose, if
 // it saves enough, once they come from memory.
-func (e *Entry) Packs() bool { return e.flags&flagPacks != 0 }
+func (e *Entry) Compressible() bool { return e.flags&flagCompressible != 0 }
 
-// Due tells whether a read that found ttl left of the entry's life came late
+// RefreshDue tells whether a read that found ttl left of the entry's life came late
 // enough for Refresh. It costs one comparison.
-func (e *Entry) Due(ttl time.Duration) bool { return e.expiry-int64(ttl) >= e.due.Load() }
+func (e *Entry) RefreshDue(ttl time.Duration) bool { return e.expiry-int64(ttl) >= e.refreshAt.Load() }
 
 // Missing tells that the record does not exist.
 func (e *Entry) Missing() bool { return e.flags&FlagMissing != 0 }
@@ -215,18 +215,18 @@ func (e *Entry) AppendETag(dst []byte) []byte {
 	return append(dst, '"')
 }
 
-// AppendPackedETag appends the validator of the gzip variant: other bytes, and
+// AppendGzipETag appends the validator of the gzip variant: other bytes, and
 // so another validator where it is a strong one.
-func (e *Entry) AppendPackedETag(dst []byte) []byte {
+func (e *Entry) AppendGzipETag(dst []byte) []byte {
 	dst = e.AppendETag(dst)
 	if e.dataOff == 0 {
-		dst = append(append(dst[:len(dst)-1], PackedMark...), '"')
+		dst = append(append(dst[:len(dst)-1], GzipSuffix...), '"')
 	}
 	return dst
 }
 
-// PackedMark ends a strong validator of a gzip variant.
-const PackedMark = "-gzip"
+// GzipSuffix ends a strong validator of a gzip variant.
+const GzipSuffix = "-gzip"
 
 // Null is the data of a missing record.
 var Null = []byte("null")
@@ -258,21 +258,21 @@ func HashKey(key string) uint64 { return maphash.String(seed, key) }
 // Untracked tells that the record was read while nobody would have told of a change.
 func (e *Entry) Untracked() bool { return e.flags&FlagUntracked != 0 }
 
-// Left is what is left of the entry's own lifetime at clock time now.
-func (e *Entry) Left(now int64) time.Duration { return time.Duration(e.expiry - now) }
+// TTL is what is left of the entry's own lifetime at clock time now.
+func (e *Entry) TTL(now int64) time.Duration { return time.Duration(e.expiry - now) }
 
-// Ends is the clock time at which the shared tier's copy expires; Never.
-func (e *Entry) Ends() int64 { return e.ends }
+// SharedExpiry is the clock time at which the shared tier's copy expires; Never.
+func (e *Entry) SharedExpiry() int64 { return e.sharedExpiry }
 
-// DueAt is the clock time from which on a hot record is loaded anew; Never.
-func (e *Entry) DueAt() int64 { return e.due.Load() }
+// RefreshAt is the clock time from which on a hot record is loaded anew; Never.
+func (e *Entry) RefreshAt() int64 { return e.refreshAt.Load() }
 
-// SetDue says from which clock time on the record is to be loaded anew.
-func (e *Entry) SetDue(at int64) { e.due.Store(at) }
+// SetRefreshAt says from which clock time on the record is to be loaded anew.
+func (e *Entry) SetRefreshAt(at int64) { e.refreshAt.Store(at) }
 
-// TakeDue tells whether the record is to be loaded anew at clock time now, and by
+// TakeRefresh tells whether the record is to be loaded anew at clock time now, and by
 // the caller: whoever moves the time on to next has the task.
-func (e *Entry) TakeDue(now, next int64) bool {
-	due := e.due.Load()
-	return now >= due && e.due.CompareAndSwap(due, next)
+func (e *Entry) TakeRefresh(now, next int64) bool {
+	due := e.refreshAt.Load()
+	return now >= due && e.refreshAt.CompareAndSwap(due, next)
 }

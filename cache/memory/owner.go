@@ -23,14 +23,14 @@ type Owner struct {
 	proven   atomic.Bool  // an invalidation has been seen to arrive
 	verified atomic.Int64 // send time of the latest command answered in order; clock ns
 
-	heard   chan struct{} // an invalidation of the canary was applied …
-	heardAt atomic.Int64  // … at this clock time
+	proofs   chan struct{} // an invalidation of the canary was applied …
+	provenAt atomic.Int64  // … at this clock time
 }
 
 // NewOwner returns an owner that has proved nothing yet; or with local one that
 // has no wire to prove.
 func (s *Store) NewOwner(local bool) *Owner {
-	o := &Owner{id: s.lastID.Add(1), local: local, heard: make(chan struct{}, 1)}
+	o := &Owner{id: s.lastID.Add(1), local: local, proofs: make(chan struct{}, 1)}
 	o.verified.Store(math.MinInt64 / 2)
 	if local {
 		o.verified.Store(math.MaxInt64 / 2)
@@ -40,9 +40,9 @@ func (s *Store) NewOwner(local bool) *Owner {
 	return o
 }
 
-// NewUnprovenOwner returns an owner for reads of which no change will ever be
+// NewUntrackedOwner returns an owner for reads of which no change will ever be
 // reported. It is always verified and never proven.
-func (s *Store) NewUnprovenOwner() *Owner {
+func (s *Store) NewUntrackedOwner() *Owner {
 	o := s.NewOwner(true)
 	o.proven.Store(false)
 	return o
@@ -67,22 +67,22 @@ func (o *Owner) Local() bool { return o.local }
 // Proven tells whether the connection has been seen to report a change.
 func (o *Owner) Proven() bool { return o.proven.Load() }
 
-// Hear notes that the canary's invalidation was applied at clock time at: this
+// Prove notes that the canary's invalidation was applied at clock time at: this
 // connection does report changes.
-func (o *Owner) Hear(at int64) {
-	o.heardAt.Store(at)
+func (o *Owner) Prove(at int64) {
+	o.provenAt.Store(at)
 	o.proven.Store(true)
 	select {
-	case o.heard <- struct{}{}:
+	case o.proofs <- struct{}{}:
 	default:
 	}
 }
 
-// Heard receives after Hear; one value stands for any number of calls.
-func (o *Owner) Heard() <-chan struct{} { return o.heard }
+// Proofs receives after Hear; one value stands for any number of calls.
+func (o *Owner) Proofs() <-chan struct{} { return o.proofs }
 
-// HeardAt is the clock time of the last Hear, 0 if there was none.
-func (o *Owner) HeardAt() int64 { return o.heardAt.Load() }
+// ProvenAt is the clock time of the last Hear, 0 if there was none.
+func (o *Owner) ProvenAt() int64 { return o.provenAt.Load() }
 
 // VerifiedAt is the send time of the latest command answered in order, in clock time.
 func (o *Owner) VerifiedAt() int64 { return o.verified.Load() }

@@ -17,7 +17,7 @@ import (
 // the shared tier.
 type Store struct {
 	*Clock
-	*Outgoing // large answers on their way
+	*LargeAnswers // large answers on their way
 
 	entries     *table // records
 	missing     *table // "no such record", in a share of its own (mass look-ups of absent ids displace nothing)
@@ -36,7 +36,7 @@ type Store struct {
 
 	// alone: nobody but this process changes the shared tier, so that it
 	// misses nothing while it sleeps.
-	alone bool
+	soleWriter bool
 }
 
 const (
@@ -57,14 +57,14 @@ type Config struct {
 	OnDelay func(time.Duration) // takes each invalidation delay measured (C1); may be nil
 }
 
-// NewStore returns an empty store.
+// New returns an empty store.
 func New(c Config) *Store {
 	s := &Store{Clock: NewClock(), entries: newTable(), missing: newTable(), linkTimeout: int64(c.LinkTimeout), delay: c.OnDelay}
 	if s.delay == nil {
 		s.delay = func(time.Duration) {}
 	}
-	s.Outgoing = newOutgoing(c.Answers)
-	s.entries.outgoing, s.missing.outgoing = s.Outgoing, s.Outgoing
+	s.LargeAnswers = newLargeAnswers(c.Answers)
+	s.entries.outgoing, s.missing.outgoing = s.LargeAnswers, s.LargeAnswers
 	s.Resize(c.Budget, c.MissingShare)
 	return s
 }
@@ -79,8 +79,8 @@ func (s *Store) OwnerOf(e *Entry) *Owner {
 // IsOwner tells whether the entry was read on o.
 func (s *Store) IsOwner(o *Owner, e *Entry) bool { return e.owner == o.id }
 
-// HasLivingOwner tells whether the connection that the entry was read on is open.
-func (s *Store) HasLivingOwner(e *Entry) bool {
+// HasLiveOwner tells whether the connection that the entry was read on is open.
+func (s *Store) HasLiveOwner(e *Entry) bool {
 	o := s.OwnerOf(e)
 	return o != nil && !o.ended.Load()
 }
@@ -95,7 +95,7 @@ func (s *Store) Hit(sh *Shape, key []byte, now time.Time) (e *Entry, ttl time.Du
 		return nil, 0
 	}
 	at := s.At(now)
-	if at >= s.FreshUntil(e) || s.Overslept(now, at) {
+	if at >= s.FreshUntil(e) || s.SleptUnnoticed(now, at) {
 		return nil, 0
 	}
 	if sampled(at) {
@@ -158,8 +158,8 @@ func (s *Store) Keep(e *Entry, o *Owner, epoch uint32, expiry, ends int64) bool 
 		s.Drop(e.key(), nil)
 		return false
 	}
-	e.owner, e.epoch, e.expiry, e.ends = o.id, epoch, expiry, ends
-	e.due.Store(Never)
+	e.owner, e.epoch, e.expiry, e.sharedExpiry = o.id, epoch, expiry, ends
+	e.refreshAt.Store(Never)
 	in, other := s.entries, s.missing
 	if e.Missing() {
 		in, other = other, in
@@ -187,9 +187,9 @@ func (s *Store) distrust() {
 	}
 }
 
-// Overslept tells that the process may have missed changes while it stood
+// SleptUnnoticed tells that the process may have missed changes while it stood
 // still, and nobody has noticed yet.
-func (s *Store) Overslept(t time.Time, at int64) bool { return !s.alone && s.slept(t, at) }
+func (s *Store) SleptUnnoticed(t time.Time, at int64) bool { return !s.soleWriter && s.slept(t, at) }
 
 // NoticeSleep compares the clocks; see clock.
 func (s *Store) NoticeSleep() {
@@ -218,15 +218,15 @@ func (s *Store) Resize(budget int64, missingShare float64) {
 	s.missing.resize(forMissing)
 }
 
-// SetAlone says that nobody but this process changes the shared tier. Call it
+// SetSoleWriter says that nobody but this process changes the shared tier. Call it
 // before the first read.
-func (s *Store) SetAlone() { s.alone = true }
+func (s *Store) SetSoleWriter() { s.soleWriter = true }
 
 // SetHotRate makes Rate tell keys below rate reads a second from those above.
 func (s *Store) SetHotRate(rate float64) { s.reads.distinguish(rate) }
 
-// Delayed takes the delay of a canary's invalidation.
-func (s *Store) Delayed(d time.Duration) { s.delay(d) }
+// ReportDelay takes the delay of a canary's invalidation.
+func (s *Store) ReportDelay(d time.Duration) { s.delay(d) }
 
 // MaxValue is the size in bytes of the largest entry that is kept.
 func (s *Store) MaxValue() int64 { return s.maxValue.Load() }

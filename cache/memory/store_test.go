@@ -12,7 +12,7 @@ func newTestStore(t *testing.T) (*Store, *Shape, *Owner) {
 	t.Helper()
 	s := New(Config{Budget: 4 << 20, MissingShare: 0.25, LinkTimeout: testTimeout})
 	o := s.NewOwner(false)
-	o.Hear(0)
+	o.Prove(0)
 	return s, NewShape("user"), o
 }
 
@@ -94,7 +94,7 @@ func TestHitNoticesThatTheMachineSlept(t *testing.T) {
 		t.Fatal("a fresh entry is no hit")
 	}
 	s.drift.Add(-int64(time.Minute)) // the wall clock has run a minute ahead
-	if now := time.Now(); hit() || !s.Overslept(now, s.At(now)) {
+	if now := time.Now(); hit() || !s.SleptUnnoticed(now, s.At(now)) {
 		t.Error("what was verified before the machine slept is served")
 	}
 	s.NoticeSleep()
@@ -105,7 +105,7 @@ func TestHitNoticesThatTheMachineSlept(t *testing.T) {
 	if !hit() {
 		t.Error("after a new proof the entry is no hit")
 	}
-	s.SetAlone()
+	s.SetSoleWriter()
 	s.drift.Add(-int64(time.Minute))
 	if !hit() {
 		t.Error("a process that shares its tier with nobody distrusts itself after sleeping")

@@ -18,7 +18,7 @@ type table struct {
 	bytes    atomic.Int64 // entries, slots and tags, as the allocator counts them
 	count    atomic.Int64
 	hand     atomic.Uint32 // next shard to evict from
-	outgoing *Outgoing     // hears which entries come and go
+	outgoing *LargeAnswers // hears which entries come and go
 }
 
 const (
@@ -44,7 +44,7 @@ type slots struct {
 }
 
 func newTable() *table {
-	t := &table{outgoing: newOutgoing(nil)}
+	t := &table{outgoing: newLargeAnswers(nil)}
 	for i := range t.shards {
 		t.shards[i].slots.Store(newSlots(firstSlots))
 	}

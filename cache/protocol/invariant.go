@@ -21,7 +21,7 @@ const (
 	OnTheWire
 	// Rest (I5): with nothing under way and empty channels, memory holds
 	// nothing or what Redis holds.
-	Rest
+	MemoryAgreement
 )
 
 func (i Invariant) String() string { return fmt.Sprintf("I%d", uint8(i)) }
@@ -40,7 +40,7 @@ func (m *Model) Check(s State) *Violation {
 	for n := range m.Processes {
 		calm = calm && s.Processes[n].Phase.resting()
 	}
-	if v := s.Redis.Version; s.Redis.Kind == Value {
+	if v := s.Redis.Version; s.Redis.State == Value {
 		if v < s.Acked {
 			return &Violation{SharedTier, fmt.Sprintf("Redis answers %d after %d was acknowledged", v, s.Acked)}
 		}
@@ -56,8 +56,8 @@ func (m *Model) Check(s State) *Violation {
 		if !calm || in.queued > 0 || in.Memory == NoVersion {
 			continue
 		}
-		if r := s.Redis; r.Kind == Nothing || r.IsValue() && in.Memory != r.memory() {
-			return &Violation{Rest, fmt.Sprintf("memory of instance %d keeps %s, Redis holds %s", i, describeMemory(in.Memory), m.Describe(r))}
+		if r := s.Redis; r.State == Nothing || r.IsValue() && in.Memory != r.memory() {
+			return &Violation{MemoryAgreement, fmt.Sprintf("memory of instance %d keeps %s, Redis holds %s", i, describeMemory(in.Memory), m.Describe(r))}
 		}
 	}
 	return nil
@@ -67,9 +67,9 @@ func (m *Model) Check(s State) *Violation {
 // on instance i without asking Redis for the value.
 func (m *Model) checkOffers(s State, i int) *Violation {
 	in := s.Instances[i]
-	o := offers{here: in.Here, acked: s.Acked, excused: s.Acked}
+	o := offers{here: in.AckedHere, acked: s.Acked, excused: s.Acked}
 	for _, msg := range in.channel {
-		if msg.Kind == Invalidation {
+		if msg.Type == Invalidation {
 			o.excused = msg.Content.Version
 			break
 		}
@@ -81,7 +81,7 @@ func (m *Model) checkOffers(s State, i int) *Violation {
 	}
 	always := m.Rules.Join == JoinAlways
 	for _, msg := range in.channel {
-		open := msg.Kind == Replied && msg.Content.Kind == Value && (s.Processes[msg.Process].Flight == Open || always)
+		open := msg.Type == Replied && msg.Content.State == Value && (s.Processes[msg.Process].Flight == Open || always)
 		if !open {
 			continue
 		}
@@ -103,7 +103,7 @@ func (m *Model) checkOffers(s State, i int) *Violation {
 				return v
 			}
 		}
-		if p.Phase == PastGuard && m.Rules.Past == PastSameGuard && s.Redis == p.Saw {
+		if p.Phase == Passing && m.Rules.Pass == PassSameGuard && s.Redis == p.Saw {
 			if v := o.judge(i, "a load past the guard", p.Value, o.acked); v != nil {
 				return v
 			}
@@ -115,7 +115,7 @@ func (m *Model) checkOffers(s State, i int) *Violation {
 // joinable tells whether a reader may wait for what process n has loaded.
 func (m *Model) joinable(s State, n int) bool {
 	p := s.Processes[n]
-	if m.Processes[n].Kind != Reader || p.Phase != Filling {
+	if m.Processes[n].Role != Reader || p.Phase != Filling {
 		return false
 	}
 	switch m.Rules.Join {

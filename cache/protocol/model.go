@@ -42,13 +42,13 @@ const (
 	maxMessages  = 5 // that they can have under way: a reply each, and an invalidation around each
 )
 
-// Kind is what a process does.
-type Kind uint8
+// Role is what a process does.
+type Role uint8
 
 // The kinds of processes.
 const (
 	// Writer sets its guard, commits, removes the guard, acknowledges.
-	Writer Kind = iota + 1
+	Writer Role = iota + 1
 	// Reader reads tracked; at nothing it takes the lease, loads and fills; at
 	// a lease it waits; at a guard it waits, or loads past it.
 	Reader
@@ -62,11 +62,11 @@ const (
 	Killer
 )
 
-const kindLetters = " WRXDSK"
+const roleLetters = " WRXDSK"
 
 // Process is one member of the cast.
 type Process struct {
-	Kind     Kind
+	Role     Role
 	Instance int    // where it runs; 0 for foreign programs, which run nowhere
 	Name     string // unique in the cast
 }
@@ -85,8 +85,8 @@ func New(s Setup) (*Model, error) {
 	readers := [Instances]int{}
 	names := map[string]int{}
 	for word := range strings.FieldsSeq(s.Cast) {
-		kind := Kind(max(strings.IndexByte(kindLetters, word[0]), 0))
-		p := Process{Kind: kind, Name: word}
+		kind := Role(max(strings.IndexByte(roleLetters, word[0]), 0))
+		p := Process{Role: kind, Name: word}
 		switch at := word[1:]; {
 		case kind == 0:
 			return nil, fmt.Errorf("cast %q: %q is no process", s.Cast, word)
@@ -121,7 +121,7 @@ func (m *Model) Initial() State {
 		s.Processes[n].Value = NoVersion
 	}
 	if m.Start != Cold {
-		s.Redis.Kind = Value
+		s.Redis.State = Value
 	}
 	if m.Start == Warm {
 		for i := range s.Instances {

@@ -138,7 +138,7 @@ var failures = []failure{
 	{"memory survives a broken link", OnTheWire,
 		Setup{Cast: "W0 R1", Rules: Rules{Break: BreakFlights}, Faults: Faults{Links: true}, Start: Warm}, 5},
 	{"loads past the same guard joined", ReadYourWrites,
-		Setup{Cast: "W0 W1 W1 R1", Rules: Rules{Past: PastSameGuard}, Faults: expiring}, 9},
+		Setup{Cast: "W0 W1 W1 R1", Rules: Rules{Pass: PassSameGuard}, Faults: expiring}, 9},
 	{"refresh on the word of memory, unguard leaves the sibling", SharedTier,
 		Setup{Cast: "W0 W0 X1", Rules: Rules{Refresh: RefreshRemembered, Sibling: SiblingAtGuard, Unchanged: UnchangedBytes}, Start: Warm}, 10},
 	{"refresh compares bytes only, foreign SETs", Agreement,

@@ -3,8 +3,8 @@ package protocol
 // reader emits the steps of a reader.
 func (x expansion) reader(n int) {
 	p, r, i := x.s.Processes[n], x.s.Redis, x.m.Processes[n].Instance
-	if (p.Phase == Idle || p.Phase == Waiting) && x.unsettled(i) {
-		x.loadPast(LoadsPastWrite, n)
+	if (p.Phase == Idle || p.Phase == Waiting) && x.hasOpenWrite(i) {
+		x.pass(PassesOpenWrite, n)
 		return
 	}
 	switch p.Phase {
@@ -14,10 +14,10 @@ func (x expansion) reader(n int) {
 		}
 	case Waiting:
 		switch {
-		case r.Kind == Nothing || r.IsValue():
+		case r.State == Nothing || r.IsValue():
 			x.readTracked(n, i)
 		case r.IsGuard():
-			x.loadPast(LoadsPastGuard, n)
+			x.pass(PassesGuard, n)
 		}
 	case Acquiring:
 		x.acquire(n, i)
@@ -28,16 +28,16 @@ func (x expansion) reader(n int) {
 		x.emit(st)
 	case Filling:
 		x.fill(n, i)
-	case PastGuard:
-		st := x.advance(AnswersPastGuard, n, Done)
+	case Passing:
+		st := x.advance(AnswersPass, n, Done)
 		st.Version = p.Value
-		x.confirmPast(&st.After, i, p.Value)
+		x.confirmWritesPassed(&st.After, i, p.Value)
 		x.emit(st)
 	}
 }
 
-func (x expansion) loadPast(a Act, n int) {
-	st := x.advance(a, n, PastGuard)
+func (x expansion) pass(a Act, n int) {
+	st := x.advance(a, n, Passing)
 	st.Version = x.s.DB
 	st.After.Processes[n].Value, st.After.Processes[n].Saw = x.s.DB, x.s.Redis
 	x.emit(st)
@@ -46,14 +46,14 @@ func (x expansion) loadPast(a Act, n int) {
 // readTracked begins a flight, unless there is one to be joined.
 func (x expansion) readTracked(n, i int) {
 	for _, msg := range x.s.Instances[i].channel {
-		if msg.Kind == Replied && x.s.Processes[msg.Process].Flight == Open {
+		if msg.Type == Replied && x.s.Processes[msg.Process].Flight == Open {
 			return
 		}
 	}
 	st := x.advance(ReadsTracked, n, Reading)
 	st.After.Processes[n].Flight = Open
 	st.After.Instances[i].Tracked = true
-	st.After.Instances[i].send(Message{Kind: Replied, Process: uint8(n), Content: x.s.Redis})
+	st.After.Instances[i].send(Message{Type: Replied, Process: uint8(n), Content: x.s.Redis})
 	x.emit(st)
 }
 
@@ -61,7 +61,7 @@ func (x expansion) readTracked(n, i int) {
 // read tracked, so it may be answered and not kept.
 func (x expansion) acquire(n, i int) {
 	r := x.s.Redis
-	if r.Kind == Nothing {
+	if r.State == Nothing {
 		st := x.advance(TakesLease, n, Loading)
 		st.After.write(LeaseOf(n))
 		switch x.m.Rules.Join {
@@ -69,7 +69,7 @@ func (x expansion) acquire(n, i int) {
 			st.After.Processes[n].Flight = Open
 		case JoinRearmed: // SET NX and a tracked read of the lease in one pipeline
 			st.After.Instances[i].Tracked = true
-			st.After.Instances[i].send(Message{Kind: Armed, Process: uint8(n)})
+			st.After.Instances[i].send(Message{Type: Armed, Process: uint8(n)})
 		}
 		x.emit(st)
 		return

@@ -29,7 +29,7 @@ func (x expansion) refresher(n int) {
 // claim takes the refresh lease, in the sibling key: the value stands on.
 func (x expansion) claim(n int) {
 	saw := x.s.Redis
-	if x.s.Refresher != Nobody || x.unsettled(x.m.Processes[n].Instance) {
+	if x.s.Refresher != Nobody || x.hasOpenWrite(x.m.Processes[n].Instance) {
 		return
 	}
 	if !saw.IsValue() {
@@ -37,7 +37,7 @@ func (x expansion) claim(n int) {
 		if x.m.Rules.Refresh != RefreshRemembered || memory == NoVersion {
 			return
 		}
-		saw = Content{Kind: Value, Version: memory}
+		saw = Content{State: Value, Version: memory}
 	}
 	st := x.advance(TakesRefreshLease, n, Loading)
 	st.Content = saw
@@ -52,5 +52,5 @@ func (x expansion) unchanged(saw Content) bool {
 	if !r.IsValue() || r.Version%2 != saw.Version%2 {
 		return false
 	}
-	return x.m.Rules.Unchanged == UnchangedBytes || r.Kind == saw.Kind && r.Tag == saw.Tag
+	return x.m.Rules.Unchanged == UnchangedBytes || r.State == saw.State && r.Tag == saw.Tag
 }

@@ -12,7 +12,7 @@ type Rules struct {
 	Poison    Poison
 	Drop      Drop
 	Join      Join
-	Past      Past
+	Pass      Pass
 	Refresh   Refresh
 	Sibling   Sibling
 	Unchanged Unchanged
@@ -125,16 +125,16 @@ const (
 	JoinAlways
 )
 
-// Past is who may wait for a load past a guard.
-type Past uint8
+// Pass is who may wait for a load past a guard.
+type Pass uint8
 
 const (
 	// PastAlone is nobody once it has begun.
-	PastAlone Past = iota
+	PassAlone Pass = iota
 	// PastSameGuard is who sees the same guard as the load did. The guard of a
 	// writer that has acknowledged may still look the same, because another
 	// writer's took its place.
-	PastSameGuard
+	PassSameGuard
 )
 
 // Refresh is when a refresh may begin.

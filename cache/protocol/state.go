@@ -35,7 +35,7 @@ type State struct {
 
 // Content is what a key of Redis holds.
 type Content struct {
-	Kind    ContentKind
+	State   ContentState
 	Version Version // of a value
 	// Tag is the number of the write for a value (it stands for the time of
 	// expiry, and is zero where nobody looks at that), the process for a
@@ -43,12 +43,12 @@ type Content struct {
 	Tag uint8
 }
 
-// ContentKind is what kind of thing stands in the key.
-type ContentKind uint8
+// ContentState is what kind of thing stands in the key.
+type ContentState uint8
 
 // The kinds of contents.
 const (
-	Nothing ContentKind = iota
+	Nothing ContentState = iota
 	Value
 	ForeignValue // put there by a foreign SET
 	Lease
@@ -57,22 +57,22 @@ const (
 )
 
 // IsValue tells values from placeholders and nothing.
-func (c Content) IsValue() bool { return c.Kind == Value || c.Kind == ForeignValue }
+func (c Content) IsValue() bool { return c.State == Value || c.State == ForeignValue }
 
 // IsGuard tells whether somebody writes.
-func (c Content) IsGuard() bool { return c.Kind == Guard || c.Kind == SharedGuard }
+func (c Content) IsGuard() bool { return c.State == Guard || c.State == SharedGuard }
 
 // guardedBy tells whether the guard of process n stands.
 func (c Content) guardedBy(n int) bool { return c.IsGuard() && c.Tag&(1<<n) != 0 }
 
 // LeaseOf is the lease of process n.
-func LeaseOf(n int) Content { return Content{Kind: Lease, Tag: uint8(n)} }
+func LeaseOf(n int) Content { return Content{State: Lease, Tag: uint8(n)} }
 
 // GuardOf is the guard of some processes.
 func GuardOf(shared bool, processes ...int) Content {
-	c := Content{Kind: Guard}
+	c := Content{State: Guard}
 	if shared {
-		c.Kind = SharedGuard
+		c.State = SharedGuard
 	}
 	for _, n := range processes {
 		c.Tag |= 1 << n
@@ -82,7 +82,7 @@ func GuardOf(shared bool, processes ...int) Content {
 
 // holders is the set of processes whose tokens stand there.
 func (c Content) holders() uint8 {
-	switch c.Kind {
+	switch c.State {
 	case Lease:
 		return 1 << c.Tag
 	case Guard, SharedGuard:
@@ -102,7 +102,7 @@ func (c Content) Holders() []int {
 
 // without is a placeholder from which one token is gone.
 func (c Content) without(n int) Content {
-	if c.Tag &^= 1 << n; c.Kind == Lease || c.Tag == 0 {
+	if c.Tag &^= 1 << n; c.State == Lease || c.Tag == 0 {
 		return Content{}
 	}
 	return c
@@ -110,7 +110,7 @@ func (c Content) without(n int) Content {
 
 // memory is the value as memory keeps it.
 func (c Content) memory() Version {
-	if c.Kind == ForeignValue {
+	if c.State == ForeignValue {
 		return -1 - c.Version
 	}
 	return c.Version
@@ -119,11 +119,11 @@ func (c Content) memory() Version {
 // Instance is one process of the server with its memory and the connection it
 // reads tracked on.
 type Instance struct {
-	Here    Version // latest write acknowledged here
-	Memory  Version
-	Tracked bool // Redis will tell of the next change of the key
-	queued  uint8
-	channel [maxMessages]Message // what Redis has sent and the instance has not taken yet
+	AckedHere Version // latest write acknowledged here
+	Memory    Version
+	Tracked   bool // Redis will tell of the next change of the key
+	queued    uint8
+	channel   [maxMessages]Message // what Redis has sent and the instance has not taken yet
 }
 
 // Channel is what Redis has sent and the instance has not taken yet, in the
@@ -152,17 +152,17 @@ func (i *Instance) take() {
 
 // Message is one message on a tracked connection.
 type Message struct {
-	Kind    MessageKind
+	Type    MessageType
 	Process uint8   // who asked
 	Content Content // what a Replied says; of an Invalidation, the Version acknowledged when it was sent
 }
 
-// MessageKind is what kind of message it is.
-type MessageKind uint8
+// MessageType is what kind of message it is.
+type MessageType uint8
 
 // The kinds of messages.
 const (
-	Invalidation MessageKind = iota + 1
+	Invalidation MessageType = iota + 1
 	Replied                  // to a tracked read
 	Armed                    // to a tracked read under an own lease (JoinRearmed)
 )
@@ -182,22 +182,22 @@ type Phase uint8
 const (
 	Idle Phase = iota
 
-	Guarded   // writer: to commit
-	Doubt     // writer: dead, its COMMIT under way
-	Sent      // writer: to hear of its COMMIT; with a version once the database has committed
-	Unsure    // writer: the same, and the answer is lost
-	Settling  // writer: its outcome is known at last; to remove its guard
-	Settled   // writer: to read the key from the tiers again
-	Committed // writer: to remove its guard
-	Dropped   // writer: the same, with its local copy dropped before (DropBefore)
-	Clean     // writer: to acknowledge
+	Guarded    // writer: to commit
+	Doubt      // writer: dead, its COMMIT under way
+	Sent       // writer: to hear of its COMMIT; with a version once the database has committed
+	Unanswered // writer: the same, and the answer is lost
+	Resolved   // writer: its outcome is known at last; to remove its guard
+	Unguarded  // writer: to read the key from the tiers again
+	Committed  // writer: to remove its guard
+	Dropped    // writer: the same, with its local copy dropped before (DropBefore)
+	Confirmed  // writer: to acknowledge
 
 	Reading   // reader: its tracked read is out
 	Acquiring // reader: to take the lease
 	Waiting   // reader: for a change of a placeholder
 	Loading   // reader, refresher: to load
 	Filling   // reader: to fill
-	PastGuard // reader: to answer what it loaded past the tiers
+	Passing   // reader: to answer what it loaded past the tiers
 
 	Storing // refresher: to renew the value
 
@@ -235,7 +235,7 @@ func (s *State) write(c Content) {
 	for i := range s.Instances {
 		if in := &s.Instances[i]; in.Tracked {
 			in.Tracked = false
-			in.send(Message{Kind: Invalidation, Content: Content{Version: s.Acked}})
+			in.send(Message{Type: Invalidation, Content: Content{Version: s.Acked}})
 		}
 	}
 	s.Redis = c
@@ -248,7 +248,7 @@ func (m *Model) Describe(c Content) string {
 		names = append(names, m.Processes[n].Name)
 	}
 	who := strings.Join(names, ",")
-	switch c.Kind {
+	switch c.State {
 	case Value:
 		return fmt.Sprintf("value %d", c.Version)
 	case ForeignValue:
@@ -295,7 +295,7 @@ func (m *Model) describeChannel(all []Message) string {
 	}
 	var parts []string
 	for _, msg := range all {
-		switch msg.Kind {
+		switch msg.Type {
 		case Invalidation:
 			parts = append(parts, "invalidation")
 		case Replied:

@@ -17,7 +17,7 @@ const (
 	DiesInCommit
 	CommitsLate // the database does, of a writer that is dead
 	SendsCommit
-	Lands // the database commits, of a writer that has not heard of it
+	CommitLands // the database commits, of a writer that has not heard of it
 	HearsOutcome
 	LosesAnswer   // and says that nobody knows
 	SetsGuardAnew // which was lost
@@ -33,9 +33,9 @@ const (
 	MeetsContent // instead of taking the lease
 	Loads
 	Fills // unless Refused
-	LoadsPastGuard
-	LoadsPastWrite // of its own instance, whose outcome is unknown
-	AnswersPastGuard
+	PassesGuard
+	PassesOpenWrite // of its own instance, whose outcome is unknown
+	AnswersPass
 
 	// Refreshers.
 	TakesRefreshLease
@@ -76,11 +76,11 @@ type Step struct {
 var actFormats = [Acts]string{
 	MeetsContent: "meets something", TakesReply: "takes the reply", LinkBreaks: "its link breaks", Expires: "a placeholder expires",
 	SetsGuard: "sets its guard", Commits: "commits %d", Aborts: "cannot renew its guard, aborts",
-	DiesInCommit: "sends COMMIT and dies", CommitsLate: "is dead, but the database commits %d", SendsCommit: "sends COMMIT", Lands: "has not heard of it, but the database commits %d",
+	DiesInCommit: "sends COMMIT and dies", CommitsLate: "is dead, but the database commits %d", SendsCommit: "sends COMMIT", CommitLands: "has not heard of it, but the database commits %d",
 	HearsOutcome: "hears of its COMMIT", LosesAnswer: "does not hear of its COMMIT", SetsGuardAnew: "sets its guard anew", LearnsOutcome: "learns of its COMMIT", DropsCopy: "drops its copy",
 	RemovesGuard: "removes its guard", FailsToRemoveGuard: "cannot reach Redis", Acknowledges: "acknowledges %d",
 	ReadsTracked: "reads tracked", TakesLease: "takes the lease", Loads: "loads %d", Fills: "fills %d",
-	LoadsPastGuard: "loads %d past the guard", LoadsPastWrite: "loads %d past an unsettled write", AnswersPastGuard: "answers %d, stores nothing",
+	PassesGuard: "loads %d past the guard", PassesOpenWrite: "loads %d past an unsettled write", AnswersPass: "answers %d, stores nothing",
 	TakesRefreshLease: "takes the refresh lease", LoadsToRefresh: "loads %d to refresh", Refreshes: "stores %d",
 	CommitsForeign: "(foreign) commits %d", SetsForeign: "(foreign) SETs %d", DeletesForeign: "(foreign) DELs",
 	Dies: "dies", TakesInvalidation: "takes the invalidation", TakesArmed: "has read its lease tracked",
@@ -134,7 +134,7 @@ func (m *Model) Next(s State, buf []Step) []Step {
 func (m *Model) expand(s State, emit func(Step)) {
 	x := expansion{m: m, s: s, emit: emit}
 	for n := range m.Processes {
-		switch m.Processes[n].Kind {
+		switch m.Processes[n].Role {
 		case Writer:
 			x.writer(n)
 		case Reader:
@@ -181,20 +181,20 @@ func (x expansion) advance(a Act, n int, to Phase) Step {
 // value is what stands in the key after v was put there.
 func (x expansion) value(v Version) Content {
 	if !x.m.numbered {
-		return Content{Kind: Value, Version: v}
+		return Content{State: Value, Version: v}
 	}
 	number := uint8(v)
 	if x.s.Redis.IsValue() {
 		number = x.s.Redis.Tag
 	}
-	return Content{Kind: Value, Version: v, Tag: number + 1}
+	return Content{State: Value, Version: v, Tag: number + 1}
 }
 
 // crash: a process may die wherever it has begun something that somebody else
 // must be able to end.
 func (x expansion) crash(n int) {
 	switch x.s.Processes[n].Phase {
-	case Guarded, Committed, Dropped, Clean, Loading, Filling, Storing:
+	case Guarded, Committed, Dropped, Confirmed, Loading, Filling, Storing:
 		x.emit(x.advance(Dies, n, Dead))
 	}
 }

@@ -5,7 +5,7 @@ const foreignTag = 128
 
 // foreign emits the steps of programs that know nothing of the protocol.
 func (x expansion) foreign(n int) {
-	p, kind := x.s.Processes[n], x.m.Processes[n].Kind
+	p, kind := x.s.Processes[n], x.m.Processes[n].Role
 	switch {
 	case p.Phase == Idle && kind != Killer:
 		st := x.advance(CommitsForeign, n, Wrote)
@@ -17,7 +17,7 @@ func (x expansion) foreign(n int) {
 	case kind == Setter:
 		st := x.advance(SetsForeign, n, Done)
 		st.Version = p.Value
-		st.After.write(Content{Kind: ForeignValue, Version: p.Value, Tag: uint8(foreignTag + n)})
+		st.After.write(Content{State: ForeignValue, Version: p.Value, Tag: uint8(foreignTag + n)})
 		x.emit(st)
 	default:
 		st := x.advance(DeletesForeign, n, Done)
@@ -32,7 +32,7 @@ func (x expansion) foreign(n int) {
 func (x expansion) connection(i int) {
 	in := x.s.Instances[i]
 	if in.queued > 0 {
-		switch in.channel[0].Kind {
+		switch in.channel[0].Type {
 		case Invalidation:
 			x.takeInvalidation(i)
 		case Replied:
@@ -71,7 +71,7 @@ func (x expansion) takeInvalidation(i int) {
 }
 
 func (x expansion) isReaderAt(n, i int) bool {
-	return x.m.Processes[n].Kind == Reader && x.m.Processes[n].Instance == i
+	return x.m.Processes[n].Role == Reader && x.m.Processes[n].Instance == i
 }
 
 // takeReply hands a reply to its reader, and to memory unless an own write
@@ -85,7 +85,7 @@ func (x expansion) takeReply(i int) {
 		n = newestReply(x.s.Instances[i])
 		st.Process = int8(n)
 		for k, msg := range st.After.Instances[i].channel {
-			if msg.Kind == Replied && int(msg.Process) == n {
+			if msg.Type == Replied && int(msg.Process) == n {
 				st.After.Instances[i].channel[k].Process = first.Process
 			}
 		}
@@ -94,7 +94,7 @@ func (x expansion) takeReply(i int) {
 	switch {
 	case st.Content.IsValue():
 		memory, to = st.Content.memory(), Done
-	case st.Content.Kind == Nothing:
+	case st.Content.State == Nothing:
 		to = Acquiring
 		if x.m.Rules.Keep == KeepNil {
 			memory = NilVersion
@@ -111,7 +111,7 @@ func (x expansion) takeReply(i int) {
 func newestReply(in Instance) int {
 	n := 0
 	for _, msg := range in.channel {
-		if msg.Kind == Replied {
+		if msg.Type == Replied {
 			n = int(msg.Process)
 		}
 	}
@@ -166,7 +166,7 @@ func (x expansion) expiry() {
 			continue
 		}
 		phase := x.s.Processes[n].Phase
-		unkept := phase == Unsure && x.m.Rules.Renew == RenewForRequest
+		unkept := phase == Unanswered && x.m.Rules.Renew == RenewForRequest
 		if phase.ended() || unkept || x.m.Faults.Expire || phase == Doubt && x.m.Faults.Commit == CommitOutlivesGuard {
 			st := x.step(Expires, n)
 			st.Content = r
@@ -194,7 +194,7 @@ func (x expansion) replica() {
 	st = x.step(FailsOver, Nobody)
 	st.After.Redis, st.After.Refresher = x.s.Replica, Nobody
 	for i, in := range x.s.Instances {
-		st.After.Instances[i] = Instance{Here: in.Here, Memory: NoVersion}
+		st.After.Instances[i] = Instance{AckedHere: in.AckedHere, Memory: NoVersion}
 	}
 	for n := range x.m.Processes {
 		if p := &st.After.Processes[n]; p.Phase == Reading {

@@ -13,11 +13,11 @@ func (x expansion) writer(n int) {
 		st.Version = x.s.DB + 1
 		st.After.DB = st.Version
 		x.emit(st)
-	case Sent, Unsure:
+	case Sent, Unanswered:
 		x.awaitOutcome(n)
-	case Settling:
+	case Resolved:
 		x.removeGuard(n)
-	case Settled:
+	case Unguarded:
 		x.acknowledge(n)
 	case Committed:
 		if x.m.Rules.Drop == DropBefore {
@@ -30,7 +30,7 @@ func (x expansion) writer(n int) {
 		x.removeGuard(n)
 	case Dropped:
 		x.removeGuard(n)
-	case Clean:
+	case Confirmed:
 		x.acknowledge(n)
 	}
 }
@@ -91,7 +91,7 @@ func (x expansion) awaitOutcome(n int) {
 		return st
 	}
 	if p.Value == NoVersion {
-		st := x.step(Lands, n)
+		st := x.step(CommitLands, n)
 		st.Version = x.s.DB + 1
 		st.After.DB = st.Version
 		st.After.Processes[n].Value = st.Version
@@ -99,11 +99,11 @@ func (x expansion) awaitOutcome(n int) {
 	}
 	if p.Phase == Sent {
 		x.emit(to(HearsOutcome, Committed))
-		st := to(LosesAnswer, Unsure)
+		st := to(LosesAnswer, Unanswered)
 		x.m.forget(&st.After, x.m.Processes[n].Instance)
 		x.emit(st)
 	} else {
-		x.emit(to(LearnsOutcome, Settling))
+		x.emit(to(LearnsOutcome, Resolved))
 	}
 	switch x.m.Rules.Renew {
 	case RenewUntilKnown, RenewApart, RenewAlone:
@@ -120,7 +120,7 @@ func (x expansion) awaitOutcome(n int) {
 func (x expansion) setAnew(s *State, n int) {
 	guard := GuardOf(x.m.Rules.Renew != RenewAlone, n)
 	if s.Redis.IsGuard() {
-		guard.Kind = SharedGuard
+		guard.State = SharedGuard
 		guard.Tag |= s.Redis.Tag
 	}
 	x.m.forget(s, x.m.Processes[n].Instance)
@@ -131,33 +131,33 @@ func (x expansion) setAnew(s *State, n int) {
 	}
 }
 
-// unsettled tells whether the outcome of a write of instance i is unknown, or its
+// hasOpenWrite tells whether the outcome of a write of instance i is unknown, or its
 // guard not removed yet: then its reads go past both tiers.
-func (x expansion) unsettled(i int) bool {
+func (x expansion) hasOpenWrite(i int) bool {
 	for n, p := range x.m.Processes {
-		if p.Kind == Writer && p.Instance == i && x.s.Processes[n].Phase >= Unsure && x.s.Processes[n].Phase <= Settled {
+		if p.Role == Writer && p.Instance == i && x.s.Processes[n].Phase >= Unanswered && x.s.Processes[n].Phase <= Unguarded {
 			return true
 		}
 	}
 	return false
 }
 
-// confirmPast is what a read past both tiers of instance i does before it is answered
+// confirmWritesPassed is what a read past both tiers of instance i does before it is answered
 // with v: it sees to the guards of writes whose outcome is unknown. Who has read a commit knows
 // of it: it counts as acknowledged.
-func (x expansion) confirmPast(s *State, i int, v Version) {
+func (x expansion) confirmWritesPassed(s *State, i int, v Version) {
 	for n, w := range x.m.Processes {
 		p := x.s.Processes[n]
-		if w.Kind != Writer || w.Instance != i || p.Phase < Unsure || p.Phase > Settled {
+		if w.Role != Writer || w.Instance != i || p.Phase < Unanswered || p.Phase > Unguarded {
 			continue
 		}
 		upholds := x.m.Rules.Renew == RenewUntilKnown || x.m.Rules.Renew == RenewAlone
-		if upholds && p.Phase != Settled && !s.Redis.guardedBy(n) {
+		if upholds && p.Phase != Unguarded && !s.Redis.guardedBy(n) {
 			x.setAnew(s, n)
 		}
 		if p.Value != NoVersion && p.Value <= v {
 			s.Acked = max(s.Acked, p.Value)
-			s.Instances[i].Here = max(s.Instances[i].Here, p.Value)
+			s.Instances[i].AckedHere = max(s.Instances[i].AckedHere, p.Value)
 		}
 	}
 }
@@ -170,19 +170,19 @@ func (x expansion) removeGuard(n int) {
 	alone := r == GuardOf(false, n)
 	content, writes := Content{}, true
 	switch {
-	case rule == UnguardFills && p.Phase != Settling && p.Value != NoVersion && alone:
+	case rule == UnguardFills && p.Phase != Resolved && p.Value != NoVersion && alone:
 		content = x.value(p.Value)
 	case rule == UnguardOwn && !alone:
 		writes = false
 	case rule <= UnguardDeletes && r.IsGuard() && r.Tag&^(1<<n) != 0:
 		content = r.without(n)
 		if r.Tag&(1<<n) == 0 { // ours was lost: the others must know that they were not alone
-			content.Kind = SharedGuard
+			content.State = SharedGuard
 		}
 	}
-	to := Clean
-	if p.Phase == Settling {
-		to = Settled
+	to := Confirmed
+	if p.Phase == Resolved {
+		to = Unguarded
 	}
 	st := x.advance(RemovesGuard, n, to)
 	st.After.Processes[n].Value = p.Value
@@ -197,7 +197,7 @@ func (x expansion) removeGuard(n int) {
 	}
 	x.emit(st)
 	if x.m.Rules.Confirm == ConfirmCommit {
-		st := x.advance(FailsToRemoveGuard, n, Clean)
+		st := x.advance(FailsToRemoveGuard, n, Confirmed)
 		st.After.Processes[n].Value = p.Value
 		x.emit(st)
 	}
@@ -214,7 +214,7 @@ func (x expansion) acknowledge(n int) {
 		x.m.forget(&st.After, i)
 	}
 	st.After.Acked = max(st.After.Acked, v)
-	st.After.Instances[i].Here = max(st.After.Instances[i].Here, v)
+	st.After.Instances[i].AckedHere = max(st.After.Instances[i].AckedHere, v)
 	x.emit(st)
 }
 
@@ -226,7 +226,7 @@ func (m *Model) forget(s *State, i int) {
 		return
 	}
 	for n := range m.Processes {
-		if m.Processes[n].Kind == Reader && m.Processes[n].Instance == i {
+		if m.Processes[n].Role == Reader && m.Processes[n].Instance == i {
 			s.Processes[n].Flight = Poisoned
 		}
 	}

@@ -61,7 +61,7 @@ func (l *link) prove(ctx context.Context, round time.Duration) error {
 	}
 	l.owner = owner
 	select {
-	case <-l.owner.Heard(): // of an earlier round
+	case <-l.owner.Proofs(): // of an earlier round
 	default:
 	}
 	sent := l.store.Now()
@@ -72,7 +72,7 @@ func (l *link) prove(ctx context.Context, round time.Duration) error {
 	timer := time.NewTimer(round)
 	defer timer.Stop()
 	select {
-	case <-l.owner.Heard():
+	case <-l.owner.Proofs():
 	case <-timer.C:
 	case <-ctx.Done():
 	}
@@ -109,13 +109,13 @@ func (l *link) settle() error {
 		l.sent = 0 // its connection is gone, and with it the question
 		return nil
 	}
-	if heard := l.owner.HeardAt(); heard >= l.sent {
-		l.store.Delayed(time.Duration(heard - l.sent))
+	if heard := l.owner.ProvenAt(); heard >= l.sent {
+		l.store.ReportDelay(time.Duration(heard - l.sent))
 		l.sent = 0
 		return nil
 	}
 	age := l.store.Now() - l.sent
-	l.store.Delayed(time.Duration(age))
+	l.store.ReportDelay(time.Duration(age))
 	if age < int64(l.timeout) {
 		return nil
 	}

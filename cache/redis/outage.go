@@ -96,7 +96,7 @@ func (t *Tier) refused(err error) bool {
 		return false
 	}
 	if t.blind.Load() == nil { // which only the keeper changes
-		t.blind.Store(t.store.NewUnprovenOwner())
+		t.blind.Store(t.store.NewUntrackedOwner())
 		t.cfg.Log.Error("redis refuses the canary that proves its invalidations; memory keeps nothing longer than memory.untracked_ttl until it does not", "error", refusalOf(reply, err))
 	}
 	return true

@@ -13,7 +13,7 @@ func (c Config) Validate() error {
 	return err
 }
 
-// ProbeRedis connects to Redis as the shared tier would, for a moment, and says
+// Probe connects to Redis as the shared tier would, for a moment, and says
 // what would keep it from being one: nobody answers, it refuses the account, it is
 // too old, it lets nobody track what he reads.
 func Probe(ctx context.Context, c Config) error {

@@ -20,8 +20,8 @@ const forget = `
 if KEYS[2] then redis.call('DEL', KEYS[2]) end
 `
 
-// FillScript: KEYS key, sibling; ARGV lease, value, lifetime in ms. 1 if stored.
-const FillScript = `
+// fillScript: KEYS key, sibling; ARGV lease, value, lifetime in ms. 1 if stored.
+const fillScript = `
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])` + forget + `return 1`
 
@@ -48,10 +48,10 @@ if redis.pcall('GET', KEYS[1]) ~= ARGV[2] or redis.call('PEXPIRETIME', KEYS[1]) 
 redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
 return 1`
 
-// SwapScript: KEYS key; ARGV expected bytes (” for something that is no
+// swapScript: KEYS key; ARGV expected bytes (” for something that is no
 // string), replacement, lifetime in ms. Returns nothing if swapped, else what
 // stands there.
-const SwapScript = `
+const swapScript = `
 local now = redis.pcall('GET', KEYS[1])
 if type(now) == 'table' then now = '' end
 if now and now ~= ARGV[1] then return now end
@@ -89,9 +89,9 @@ local function put(prefix)
 end
 `
 
-// GuardScript: KEYS key, sibling; ARGV token, lifetime in ms. Joins a guard that stands there and
+// guardScript: KEYS key, sibling; ARGV token, lifetime in ms. Joins a guard that stands there and
 // replaces anything else.
-const GuardScript = guardParts + forget + `
+const guardScript = guardParts + forget + `
 local prefix = #others > 0 and 'guard+:' or 'guard:'
 local deadline = now + tonumber(ARGV[2])
 others[#others + 1] = ARGV[1] .. '@' .. string.format('%.0f', deadline)
@@ -99,13 +99,13 @@ if deadline > latest then latest = deadline end
 put(prefix)
 return 1`
 
-// upholdScript: KEYS key, sibling; ARGV token, lifetime in ms, '1' to set the guard anew
+// renewScript: KEYS key, sibling; ARGV token, lifetime in ms, '1' to set the guard anew
 // if it is gone. 0 if it is gone, 1 if it stood, 2 if it was set anew. One set anew
 // takes the place of whatever is no guard: that may have been filled from before
 // the commit. It is marked as shared, and so are those of others that it joins:
 // whoever committed while it was gone may have done so before this writer or after
 // it, so neither may put its record there.
-const upholdScript = guardParts + `
+const renewScript = guardParts + `
 if not mine and ARGV[3] ~= '1' then return 0 end
 local deadline = now + tonumber(ARGV[2])
 others[#others + 1] = ARGV[1] .. '@' .. string.format('%.0f', deadline)
@@ -118,11 +118,11 @@ end
 put('guard+:')
 return 2`
 
-// UnguardScript: KEYS key, sibling; ARGV token, value or ”, lifetime in ms. A writer that finds
+// unguardScript: KEYS key, sibling; ARGV token, value or ”, lifetime in ms. A writer that finds
 // only others' guards lost its own: it tells them that they were not alone, so
 // that none of them puts a value there. One that finds no guard deletes
 // whatever stands there, for it may have been filled from before the commit.
-const UnguardScript = guardParts + forget + `
+const unguardScript = guardParts + forget + `
 if #others > 0 then
   put((plus or not mine) and 'guard+:' or 'guard:')
 elseif mine and not plus and ARGV[2] ~= '' then

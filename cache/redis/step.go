@@ -35,7 +35,7 @@ func (t *Tier) Release(ctx context.Context, key, token string) error {
 }
 
 func (t *Tier) Guard(ctx context.Context, key, token string) error {
-	return t.replicated(ctx, t.scripts.guard, GuardScript, withSibling(key), token, milliseconds(t.cfg.Lease))
+	return t.replicated(ctx, t.scripts.guard, guardScript, withSibling(key), token, milliseconds(t.cfg.Lease))
 }
 
 func (t *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []shared.Renewal {
@@ -48,7 +48,7 @@ func (t *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []sha
 		calls[i] = call{withSibling(g.Key), []string{g.Token, milliseconds(t.cfg.Lease), anew}}
 	}
 	out := make([]shared.Renewal, len(guards))
-	numbers, errs := t.pipeline(ctx, upholdScript, calls)
+	numbers, errs := t.pipeline(ctx, renewScript, calls)
 	for i := range out {
 		out[i] = shared.Renewal{State: shared.GuardState(numbers[i]), Err: errs[i]}
 	}
@@ -56,10 +56,10 @@ func (t *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []sha
 }
 
 func (t *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
-	err := t.replicated(ctx, t.scripts.unguard, UnguardScript, withSibling(key), token, textOf(value), milliseconds(ttl))
+	err := t.replicated(ctx, t.scripts.unguard, unguardScript, withSibling(key), token, textOf(value), milliseconds(ttl))
 	if err != nil && len(value) > 0 && !errors.Is(err, shared.ErrAway) {
 		// Refused, as by a Redis without memory left: taking the guard out needs none.
-		err = t.replicated(ctx, t.scripts.unguard, UnguardScript, withSibling(key), token, "", "0")
+		err = t.replicated(ctx, t.scripts.unguard, unguardScript, withSibling(key), token, "", "0")
 	}
 	return err
 }

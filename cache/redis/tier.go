@@ -25,7 +25,7 @@ import (
 	"hearth/cache/shared"
 )
 
-// RedisConfig describes the shared tier when it is Redis. Every field is
+// Config describes the shared tier when it is Redis. Every field is
 // required unless it says otherwise.
 type Config struct {
 	URL          string // redis://, rediss://, unix://; ?addr= for Cluster, ?master_set= for Sentinel
@@ -90,9 +90,9 @@ func New(c Config, s *memory.Store, f Reads) (*Tier, error) {
 		cfg: c, store: s, flights: f,
 		timeout: c.LinkTimeout / 2, probe: make(chan struct{}, 1), tried: make(chan struct{}),
 		scripts: scripts{
-			fill: rueidis.NewLuaScriptRetryable(FillScript), swap: rueidis.NewLuaScriptRetryable(SwapScript),
-			release: rueidis.NewLuaScriptRetryable(releaseScript), guard: rueidis.NewLuaScriptRetryable(GuardScript),
-			unguard: rueidis.NewLuaScriptRetryable(UnguardScript),
+			fill: rueidis.NewLuaScriptRetryable(fillScript), swap: rueidis.NewLuaScriptRetryable(swapScript),
+			release: rueidis.NewLuaScriptRetryable(releaseScript), guard: rueidis.NewLuaScriptRetryable(guardScript),
+			unguard: rueidis.NewLuaScriptRetryable(unguardScript),
 			claim:   rueidis.NewLuaScriptRetryable(claimScript), refresh: rueidis.NewLuaScriptRetryable(refreshScript),
 		},
 	}

@@ -91,7 +91,7 @@ func (c *connection) Delete(keys []rueidis.RedisMessage) {
 		}
 		c.tier.flights.Invalidated(o, key)
 		if strings.HasPrefix(key, canaryPrefix) {
-			o.Hear(c.tier.store.Now())
+			o.Prove(c.tier.store.Now())
 		}
 	}
 }
@@ -271,7 +271,7 @@ func (t *Tier) reader() (rueidis.Client, error) {
 		return nil, err
 	}
 	if c, err = dial(o); err == nil && t.blind.Load() == nil {
-		t.blind.Store(t.store.NewUnprovenOwner())
+		t.blind.Store(t.store.NewUntrackedOwner())
 	}
 	return c, err
 }

@@ -16,14 +16,14 @@ import (
 type budgets struct {
 	subjects *budget.Budget // of limits, that are remembered
 	counts   *budget.Budget // of limits, where this process counts
-	counting *limit.Memory
+	counting *limit.LocalStore
 	answers  *budget.Budget // on their way, and kept by no memory
 	bodies   *budget.Budget // of requests
 }
 
 func newBudgets(cfg *config.Config) *budgets {
 	b := &budgets{subjects: budget.New(0), counts: budget.New(0), answers: budget.New(0), bodies: budget.New(0)}
-	b.counting = limit.NewMemory(b.counts)
+	b.counting = limit.NewLocalStore(b.counts)
 	b.resize(cfg)
 	return b
 }

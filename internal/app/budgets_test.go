@@ -18,7 +18,7 @@ func TestBudgetsAreOneForTheProcess(t *testing.T) {
 	began := hour()
 	take := func(l *limit.Limiter, times int) (admitted int) {
 		for range times {
-			if l.Take(t.Context(), []byte("somebody")).Verdict == limit.Admitted {
+			if l.Take(t.Context(), []byte("somebody")).Outcome == limit.Admitted {
 				admitted++
 			}
 		}

@@ -152,7 +152,7 @@ func (a *App) registerGeneration(g *generation) {
 		a.metrics.CounterFunc("hearth_limited_total", "Requests refused by a limit.",
 			func() float64 { return float64(l.Denied()) }, label)
 		a.metrics.CounterFunc("hearth_limit_overflow_total", "Questions to a limit for subjects beyond its bounds, decided by the one count that all such subjects share.",
-			func() float64 { return float64(l.Shared()) }, label)
+			func() float64 { return float64(l.Common()) }, label)
 	}
 	for _, name := range g.sources() {
 		a.metrics.GaugeFunc("hearth_breaker_open", "1 while loads from a source are refused because it kept failing.",

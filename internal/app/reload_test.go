@@ -155,7 +155,7 @@ func TestDenialsAddUp(t *testing.T) {
 	var all []*limit.Limiter
 	rate := limit.Rate{Count: 1, Window: 1000 * time.Hour}
 	for range 11 {
-		l := limit.New(limit.Config{Name: "x", Rate: rate, Store: limit.NewMemory(nil), Denied: n.denied.of("x")})
+		l := limit.New(limit.Config{Name: "x", Rate: rate, Store: limit.NewLocalStore(nil), Denied: n.denied.of("x")})
 		t.Cleanup(l.Close)
 		all = append(all, l)
 		for range 3 {

@@ -96,7 +96,7 @@ func (a *App) sharedTier(cfg *config.Config, m *memory.Store, f *cache.Flights) 
 	if err != nil {
 		return nil, err
 	}
-	a.counts = limit.NewShared(tier)
+	a.counts = limit.NewRedisStore(tier)
 	return tier, nil
 }
 
@@ -148,7 +148,7 @@ func (a *App) openLimits(g, before *generation) {
 	for _, c := range g.cfg.Limits {
 		cfg := limit.Config{
 			Name: c.Name, Rate: limit.Rate(c.Rate), Burst: c.Burst, LocalRate: limit.Rate(c.LocalRate), Store: a.counts, Log: a.log,
-			Denied: a.numbers.denied.of(c.Name), Shared: a.numbers.shared.of(c.Name), Memory: a.budgets.counting, Room: a.budgets.subjects,
+			Denied: a.numbers.denied.of(c.Name), Common: a.numbers.shared.of(c.Name), Local: a.budgets.counting, Room: a.budgets.subjects,
 		}
 		l := before.limiter(cfg)
 		if l == nil {

@@ -113,7 +113,7 @@ func (l *Limiter) keyOf(subject []byte) string {
 // is counted from there, less what two clocks may differ in (0.1 % and a
 // millisecond), so that no token is spent in a window that is not its own.
 func (b *bucket) accept(g Grant, store Store, rate Rate, chunk int, sent int64) *grant {
-	if g.Shared {
+	if g.Common {
 		store = nil // what is not one's own cannot be given back
 	}
 	next := &grant{
@@ -121,18 +121,18 @@ func (b *bucket) accept(g Grant, store Store, rate Rate, chunk int, sent int64) 
 		ends:  sent + int64(g.Left),
 		until: sent + int64(g.Left) - int64(g.Left)/1000 - int64(time.Millisecond),
 	}
-	tokens := int64(g.Tokens)
-	if g.Tokens == 0 {
+	tokens := int64(g.Permits)
+	if g.Permits == 0 {
 		next.denied = sent + int64(min(g.Wait, g.Left))
 	}
-	if g.Alone {
-		next.rest = int64(g.Rest)
+	if g.Exclusive {
+		next.rest = int64(g.Remaining)
 	}
-	if g.Rest > 0 && chunk >= prefetchFrom {
+	if g.Remaining > 0 && chunk >= prefetchFrom {
 		next.low = int64(chunk / 2)
 	}
 	old := b.grant.Load()
-	if old.window == g.Window && old.store == store && !g.Shared {
+	if old.window == g.Window && old.store == store && !g.Common {
 		tokens += max(0, old.tokens.Swap(0))
 	}
 	next.tokens.Store(tokens)

@@ -14,7 +14,7 @@ import (
 // second.
 type fallback struct {
 	cfg    Config
-	memory *Memory
+	memory *LocalStore
 
 	mu    sync.Mutex
 	away  bool
@@ -23,7 +23,7 @@ type fallback struct {
 }
 
 func (f *fallback) init(cfg Config) {
-	f.cfg, f.memory = cfg, cfg.Memory
+	f.cfg, f.memory = cfg, cfg.Local
 	if cfg.Store == nil {
 		f.cfg.Store = f.memory
 	}

@@ -21,7 +21,7 @@ func (l *Limiter) AppendState(dst []byte, d Decision) []byte {
 	dst = append(dst, '"')
 	dst = append(dst, l.cfg.Name...) // a-z, 0-9 and _
 	dst = append(dst, `";r=`...)
-	dst = strconv.AppendInt(dst, max(0, d.Left), 10)
+	dst = strconv.AppendInt(dst, max(0, d.Remaining), 10)
 	dst = append(dst, ";t="...)
 	return strconv.AppendInt(dst, Seconds(max(d.Reset, d.Retry)), 10)
 }

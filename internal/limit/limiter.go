@@ -29,26 +29,26 @@ type Rate struct {
 // Store counts tokens where all instances can see them. Both methods keep the
 // deadline of ctx and are safe for concurrent use.
 type Store interface {
-	// TakeTokens asks for up to want tokens of key out of the window that the
+	// TakePermits asks for up to want tokens of key out of the window that the
 	// store's clock falls into. With want 0 it only asks.
-	TakeTokens(ctx context.Context, key string, rate Rate, burst, want int) (Grant, error)
-	// ReturnTokens gives tokens of one window back. It is never repeated: a
+	TakePermits(ctx context.Context, key string, rate Rate, burst, want int) (Grant, error)
+	// ReturnPermits gives tokens of one window back. It is never repeated: a
 	// token returned twice would be spent twice.
-	ReturnTokens(ctx context.Context, key string, rate Rate, window int64, tokens int) error
+	ReturnPermits(ctx context.Context, key string, rate Rate, window int64, tokens int) error
 }
 
 // Grant is what a store has handed out.
 type Grant struct {
-	Tokens int
-	Window int64         // number of the window, by the store's clock
-	Left   time.Duration // of the window, when the store counted
-	Rest   int           // tokens that the window still has for others
-	Wait   time.Duration // when Tokens is 0: until asking again is worth it
-	Alone  bool          // nobody else asks this store, so that Rest stays true
+	Permits   int
+	Window    int64         // number of the window, by the store's clock
+	Left      time.Duration // of the window, when the store counted
+	Remaining int           // tokens that the window still has for others
+	Wait      time.Duration // when Tokens is 0: until asking again is worth it
+	Exclusive bool          // nobody else asks this store, so that Rest stays true
 	// Shared says that the store has no count for this subject alone: it was
 	// one subject too many, and all such of a limit share one count. Tokens is 1
 	// at most then, and not to be returned.
-	Shared bool
+	Common bool
 }
 
 // Config describes a limit. Name and Rate are required.
@@ -62,12 +62,12 @@ type Config struct {
 	// Denied counts refusals, Shared the questions that were answered out of the
 	// count which subjects beyond the bounds share; nil: counts of its own.
 	// Limiters that follow one another can have them in common.
-	Denied, Shared *atomic.Int64
+	Denied, Common *atomic.Int64
 	// Memory counts while the store is away, or if there is none; Room is for
 	// the subjects that are remembered. Limiters of one process have both in
 	// common, so that they are bounded together; nil: of its own.
-	Memory *Memory
-	Room   *budget.Budget
+	Local *LocalStore
+	Room  *budget.Budget
 }
 
 // Limiter is one limit on one instance. It is safe for concurrent use.
@@ -113,14 +113,14 @@ func New(cfg Config) *Limiter {
 	if cfg.Denied == nil {
 		cfg.Denied = new(atomic.Int64)
 	}
-	if cfg.Shared == nil {
-		cfg.Shared = new(atomic.Int64)
+	if cfg.Common == nil {
+		cfg.Common = new(atomic.Int64)
 	}
-	if cfg.Memory == nil {
-		cfg.Memory = NewMemory(nil)
+	if cfg.Local == nil {
+		cfg.Local = NewLocalStore(nil)
 	}
 	if cfg.Room == nil {
-		cfg.Room = budget.New(DefaultRoom)
+		cfg.Room = budget.New(defaultBudget)
 	}
 	l := &Limiter{
 		cfg: cfg, prefix: keyPrefix + "{" + cfg.Name + ":", policy: policyOf(cfg), base: time.Now(),
@@ -150,29 +150,29 @@ func (l *Limiter) Name() string { return l.cfg.Name }
 // Denied is how many times Take has refused so far.
 func (l *Limiter) Denied() int64 { return l.cfg.Denied.Load() }
 
-// Shared is how many times a question was answered out of the count that
+// Common is how many times a question was answered out of the count that
 // subjects beyond the bounds share.
-func (l *Limiter) Shared() int64 { return l.cfg.Shared.Load() }
+func (l *Limiter) Common() int64 { return l.cfg.Common.Load() }
 
 // now is the time since the limiter was made, by the monotonic clock.
 func (l *Limiter) now() int64 { return int64(time.Since(l.base)) }
 
 // Decision is the answer to one request.
 type Decision struct {
-	Verdict Verdict
-	Left    int64         // requests that are surely admitted yet in this window
-	Reset   time.Duration // until the window's end
-	Retry   time.Duration // when denied: until another request may be admitted
+	Outcome   Outcome
+	Remaining int64         // requests that are surely admitted yet in this window
+	Reset     time.Duration // until the window's end
+	Retry     time.Duration // when denied: until another request may be admitted
 
 	grant *grant
 }
 
-// Verdict says what becomes of a request.
-type Verdict uint8
+// Outcome says what becomes of a request.
+type Outcome uint8
 
-// The verdicts. Unknown means that the store has to be asked: see Take.
+// The outcomes. Undecided means that the store has to be asked: see Take.
 const (
-	Unknown Verdict = iota
+	Undecided Outcome = iota
 	Admitted
 	Denied
 )
@@ -196,11 +196,11 @@ func (l *Limiter) try(b *bucket) Decision {
 			if left <= g.low && g.low > 0 {
 				l.prefetch(b, g)
 			}
-			return Decision{Verdict: Admitted, Left: left + g.rest, Reset: time.Duration(g.ends - now), grant: g}
+			return Decision{Outcome: Admitted, Remaining: left + g.rest, Reset: time.Duration(g.ends - now), grant: g}
 		}
 	}
 	if now < g.denied {
-		return Decision{Verdict: Denied, Reset: time.Duration(g.ends - now), Retry: time.Duration(g.denied - now)}
+		return Decision{Outcome: Denied, Reset: time.Duration(g.ends - now), Retry: time.Duration(g.denied - now)}
 	}
 	return Decision{}
 }

@@ -24,23 +24,23 @@ var errAway = errors.New("nobody at home")
 // far is a store at some distance, which counts the calls and can go away. Its
 // clock may be ahead of the instances'.
 type far struct {
-	*Memory
+	*LocalStore
 	delay func() time.Duration
 	calls atomic.Int64
 	away  atomic.Bool
 }
 
 func newFar() *far {
-	return &far{Memory: NewMemory(nil), delay: func() time.Duration { return rand.N(2 * time.Millisecond) }}
+	return &far{LocalStore: NewLocalStore(nil), delay: func() time.Duration { return rand.N(2 * time.Millisecond) }}
 }
 
-func (f *far) TakeTokens(ctx context.Context, key string, rate Rate, burst, want int) (Grant, error) {
+func (f *far) TakePermits(ctx context.Context, key string, rate Rate, burst, want int) (Grant, error) {
 	f.calls.Add(1)
 	wait(ctx, f.delay())
 	if f.away.Load() {
 		return Grant{}, errAway
 	}
-	g, err := f.Memory.TakeTokens(ctx, key, rate, burst, want)
+	g, err := f.LocalStore.TakePermits(ctx, key, rate, burst, want)
 	wait(ctx, f.delay())
 	return g, err
 }
@@ -55,7 +55,7 @@ func wait(ctx context.Context, d time.Duration) {
 // windows counts admissions by the window of the store's clock in which they
 // were decided.
 type windows struct {
-	clock *Memory
+	clock *LocalStore
 	size  int64
 	mu    sync.Mutex
 	all   map[int64]int
@@ -106,10 +106,10 @@ func offer(ctx context.Context, all []*Limiter, subject string, perSecond int, a
 				for ; due >= 1000; due -= 1000 {
 					clients.Go(func() {
 						d := l.Try([]byte(subject))
-						if d.Verdict != Admitted {
+						if d.Outcome != Admitted {
 							d = l.Take(ctx, []byte(subject))
 						}
-						if d.Verdict == Admitted {
+						if d.Outcome == Admitted {
 							admitted()
 						}
 					})
@@ -129,7 +129,7 @@ func TestAFleetKeepsItsRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFar()
 		all := fleet(t, 4, Config{Name: "api", Rate: Rate{5000, time.Second}, Store: store})
-		w := &windows{clock: store.Memory, size: 1000, all: map[int64]int{}}
+		w := &windows{clock: store.LocalStore, size: 1000, all: map[int64]int{}}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		offer(ctx, all, "", 5000, w.admit).Wait()
@@ -146,7 +146,7 @@ func TestTheRateIsReachedWithoutExcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFar()
 		all := fleet(t, 4, Config{Name: "api", Rate: Rate{2000, time.Second}, Store: store})
-		w := &windows{clock: store.Memory, size: 1000, all: map[int64]int{}}
+		w := &windows{clock: store.LocalStore, size: 1000, all: map[int64]int{}}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		offer(ctx, all, "", 500, w.admit).Wait()
@@ -159,8 +159,8 @@ func TestBurstShapesTheRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFar()
 		all := fleet(t, 2, Config{Name: "api", Rate: Rate{1000, time.Second}, Burst: 100, Store: store})
-		var fine = &windows{clock: store.Memory, size: 100, all: map[int64]int{}}
-		w := &windows{clock: store.Memory, size: 1000, all: map[int64]int{}}
+		var fine = &windows{clock: store.LocalStore, size: 100, all: map[int64]int{}}
+		w := &windows{clock: store.LocalStore, size: 1000, all: map[int64]int{}}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		offer(ctx, all, "", 4000, func() { w.admit(); fine.admit() }).Wait()
@@ -182,7 +182,7 @@ func TestTheEndOfAnExcess(t *testing.T) {
 		}
 		wait(t.Context(), edge(time.Second)+time.Millisecond)
 		for i := range 100 {
-			if d := l.Take(t.Context(), nil); d.Verdict != Admitted {
+			if d := l.Take(t.Context(), nil); d.Outcome != Admitted {
 				t.Fatalf("request %d of the next window: %+v", i, d)
 			}
 		}
@@ -195,7 +195,7 @@ func TestADenialSaysWhenToComeBack(t *testing.T) {
 		wait(t.Context(), edge(time.Minute)+time.Second)
 		for left := int64(2); left >= 0; left-- {
 			d := l.Take(t.Context(), []byte("a"))
-			if d.Verdict != Admitted || d.Left != left || Seconds(d.Reset) != 59 {
+			if d.Outcome != Admitted || d.Remaining != left || Seconds(d.Reset) != 59 {
 				t.Fatalf("got %+v, want %d left for 59 s", d, left)
 			}
 			if got, want := string(l.AppendState(nil, d)), fmt.Sprintf(`"api";r=%d;t=59`, left); got != want {
@@ -203,17 +203,17 @@ func TestADenialSaysWhenToComeBack(t *testing.T) {
 			}
 		}
 		d := l.Take(t.Context(), []byte("a"))
-		if d.Verdict != Denied || Seconds(d.Retry) != 59 {
+		if d.Outcome != Denied || Seconds(d.Retry) != 59 {
 			t.Fatalf("got %+v, want a denial for 59 s", d)
 		}
 		if got, want := l.Policy(), `"api";q=3;w=60`; got != want {
 			t.Errorf("RateLimit-Policy: %s, want %s", got, want)
 		}
-		if d := l.Take(t.Context(), []byte("b")); d.Verdict != Admitted {
+		if d := l.Take(t.Context(), []byte("b")); d.Outcome != Admitted {
 			t.Errorf("somebody else: %+v", d)
 		}
 		wait(t.Context(), d.Retry)
-		if d := l.Take(t.Context(), []byte("a")); d.Verdict != Admitted {
+		if d := l.Take(t.Context(), []byte("a")); d.Outcome != Admitted {
 			t.Errorf("after that time: %+v", d)
 		}
 		if n := l.Denied(); n != 1 {
@@ -231,13 +231,13 @@ func TestIdleTokensGoBack(t *testing.T) {
 		wait(t.Context(), edge(time.Minute)+time.Second)
 		spent := 0
 		for range 300 {
-			if all[0].Take(t.Context(), nil).Verdict == Admitted {
+			if all[0].Take(t.Context(), nil).Outcome == Admitted {
 				spent++
 			}
 		}
 		wait(t.Context(), time.Second)
 		for range 1000 {
-			if all[1].Take(t.Context(), nil).Verdict == Admitted {
+			if all[1].Take(t.Context(), nil).Outcome == Admitted {
 				spent++
 			}
 		}
@@ -258,7 +258,7 @@ func TestManyClientsFewTokens(t *testing.T) {
 		for i := range 2000 {
 			admitted := 0
 			for range 7 {
-				if l.Take(t.Context(), fmt.Append(nil, "client ", i)).Verdict == Admitted {
+				if l.Take(t.Context(), fmt.Append(nil, "client ", i)).Outcome == Admitted {
 					admitted++
 				}
 			}
@@ -289,7 +289,7 @@ func TestTheStoreGoesAway(t *testing.T) {
 			Name: "api", Rate: Rate{1000, time.Second}, LocalRate: Rate{100, time.Second}, Store: store,
 			Log: slog.New(slog.NewTextHandler(&locked{w: log}, nil)),
 		})
-		w := &windows{clock: store.Memory, size: 1000, all: map[int64]int{}}
+		w := &windows{clock: store.LocalStore, size: 1000, all: map[int64]int{}}
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 		defer cancel()
 		clients := offer(ctx, all, "", 1000, w.admit)
@@ -343,11 +343,11 @@ func TestNobodyWaitsForAStoreThatHangs(t *testing.T) {
 		store.away.Store(true)
 		l := fleet(t, 1, Config{Name: "api", Rate: Rate{10, time.Minute}, Store: store})[0]
 		began := time.Now()
-		if d := l.Take(t.Context(), nil); d.Verdict != Denied || time.Since(began) > 2*takeWithin {
+		if d := l.Take(t.Context(), nil); d.Outcome != Denied || time.Since(began) > 2*takeWithin {
 			t.Errorf("after %v: %+v, want a denial until counting here begins", time.Since(began), d)
 		}
 		wait(t.Context(), time.Second)
-		if d := l.Take(t.Context(), nil); d.Verdict != Admitted {
+		if d := l.Take(t.Context(), nil); d.Outcome != Admitted {
 			t.Errorf("a second later: %+v", d)
 		}
 	})
@@ -359,7 +359,7 @@ func TestUndo(t *testing.T) {
 		l := fleet(t, 1, Config{Name: "api", Rate: Rate{5, time.Minute}})[0]
 		for range 20 {
 			d := l.Take(t.Context(), nil)
-			if d.Verdict != Admitted {
+			if d.Outcome != Admitted {
 				t.Fatalf("got %+v", d)
 			}
 			d.Undo()
@@ -370,7 +370,7 @@ func TestUndo(t *testing.T) {
 
 // TestLimitersUnderRace lets all meet in real time.
 func TestLimitersUnderRace(t *testing.T) {
-	store := NewMemory(nil)
+	store := NewLocalStore(nil)
 	var all []*Limiter
 	for range 3 {
 		all = append(all, New(Config{Name: "api", Rate: Rate{500, time.Second}, Store: store}))
@@ -382,7 +382,7 @@ func TestLimitersUnderRace(t *testing.T) {
 	for i := range 8 {
 		clients.Go(func() {
 			for ctx.Err() == nil {
-				if all[i%3].Take(ctx, nil).Verdict == Admitted {
+				if all[i%3].Take(ctx, nil).Outcome == Admitted {
 					w.admit()
 				}
 			}
@@ -411,7 +411,7 @@ func BenchmarkTry(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				s := []byte(subject)
 				for pb.Next() {
-					if d := l.Try(s); d.Verdict == Unknown {
+					if d := l.Try(s); d.Outcome == Undecided {
 						l.Take(b.Context(), s)
 					}
 				}

@@ -10,7 +10,7 @@ import (
 	"hearth/internal/budget"
 )
 
-// Memory is a Store for one process: what counts where there is no shared tier,
+// LocalStore is a Store for one process: what counts where there is no shared tier,
 // or while it is away. Its windows are aligned to the machine's clock as it was
 // when the Memory was made; later steps of that clock do not move them.
 //
@@ -19,7 +19,7 @@ import (
 // subject shares a count with all others for which there is none, see overflow.
 // Those that have a count go on undisturbed. All counts of a window end
 // together, and so does the memory they take, but for the names of known.go.
-type Memory struct {
+type LocalStore struct {
 	began time.Time
 	room  *budget.Budget
 	seeds [2]maphash.Seed
@@ -45,36 +45,36 @@ type name [2]uint64
 // countBytes is what one count takes in a map, at the worst.
 const countBytes = 64
 
-// DefaultRoom is for those who are not told how much memory they may use.
-const DefaultRoom = 32 << 20
+// defaultBudget is for those who are not told how much memory they may use.
+const defaultBudget = 32 << 20
 
-// NewMemory returns an empty Memory that takes its room for counts from r; nil
+// NewLocalStore returns an empty Memory that takes its room for counts from r; nil
 // means one of its own.
-func NewMemory(r *budget.Budget) *Memory {
+func NewLocalStore(r *budget.Budget) *LocalStore {
 	if r == nil {
-		r = budget.New(DefaultRoom)
+		r = budget.New(defaultBudget)
 	}
-	return &Memory{
+	return &LocalStore{
 		began: time.Now(), room: r, books: map[int64]*book{},
 		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 	}
 }
 
 // ms is the time as the Memory sees it: unix milliseconds that never step.
-func (m *Memory) ms() int64 { return m.began.UnixMilli() + time.Since(m.began).Milliseconds() }
+func (m *LocalStore) ms() int64 { return m.began.UnixMilli() + time.Since(m.began).Milliseconds() }
 
-func (m *Memory) nameOf(key string) name {
+func (m *LocalStore) nameOf(key string) name {
 	return name{maphash.String(m.seeds[0], key), maphash.String(m.seeds[1], key)}
 }
 
-// TakeTokens implements Store.
-func (m *Memory) TakeTokens(_ context.Context, key string, rate Rate, burst, want int) (Grant, error) {
+// TakePermits implements Store.
+func (m *LocalStore) TakePermits(_ context.Context, key string, rate Rate, burst, want int) (Grant, error) {
 	id := m.nameOf(key)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now, size := m.ms(), rate.Window.Milliseconds()
 	b := m.bookOf(now, size)
-	g := Grant{Window: b.window, Left: time.Duration(b.ends-now) * time.Millisecond, Alone: true}
+	g := Grant{Window: b.window, Left: time.Duration(b.ends-now) * time.Millisecond, Exclusive: true}
 	into := now - b.window*size
 	limit, subject := split(key)
 	used, counted := b.used[id]
@@ -88,18 +88,18 @@ func (m *Memory) TakeTokens(_ context.Context, key string, rate Rate, burst, wan
 			used = over.of(id)
 		}
 	}
-	tokens, rest, wait := Share(rate, burst, used, want, into)
+	tokens, rest, wait := share(rate, burst, used, want, into)
 	if want > 0 {
 		b.used[id] = used + tokens
 	}
-	g.Tokens, g.Rest, g.Wait = tokens, rest, time.Duration(wait)*time.Millisecond
+	g.Permits, g.Remaining, g.Wait = tokens, rest, time.Duration(wait)*time.Millisecond
 	return g, nil
 }
 
 // makeRoom takes the room for one count more. A limit that counts nothing apart
 // has but one count, and requests without the header that is counted by are few
 // limits' many requests: those are never shared with others.
-func (m *Memory) makeRoom(b *book, id name, subject string, now int64) bool {
+func (m *LocalStore) makeRoom(b *book, id name, subject string, now int64) bool {
 	switch {
 	case b.known.take(id): // its name had room already
 		return true
@@ -115,8 +115,8 @@ func (m *Memory) makeRoom(b *book, id name, subject string, now int64) bool {
 
 // bookOf returns the book of the window that now falls into. That of an earlier
 // window is dropped as a whole.
-func (m *Memory) bookOf(now, size int64) *book {
-	m.expire(now)
+func (m *LocalStore) bookOf(now, size int64) *book {
+	m.expireLocked(now)
 	b := m.books[size]
 	if b == nil || now >= b.ends {
 		b = m.turn(b, now, size)
@@ -125,7 +125,7 @@ func (m *Memory) bookOf(now, size int64) *book {
 }
 
 // turn begins the book of a new window, and drops the one before.
-func (m *Memory) turn(old *book, now, size int64) *book {
+func (m *LocalStore) turn(old *book, now, size int64) *book {
 	window := now / size
 	b := &book{window: window, ends: (window + 1) * size, used: map[name]int{}}
 	if old != nil {
@@ -139,8 +139,8 @@ func (m *Memory) turn(old *book, now, size int64) *book {
 	return b
 }
 
-// ReturnTokens implements Store.
-func (m *Memory) ReturnTokens(_ context.Context, key string, rate Rate, window int64, tokens int) error {
+// ReturnPermits implements Store.
+func (m *LocalStore) ReturnPermits(_ context.Context, key string, rate Rate, window int64, tokens int) error {
 	id := m.nameOf(key)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -152,16 +152,16 @@ func (m *Memory) ReturnTokens(_ context.Context, key string, rate Rate, window i
 	return nil
 }
 
-// Expire frees what windows that are over have taken, though nobody asks for
+// expire frees what windows that are over have taken, though nobody asks for
 // them any more.
-func (m *Memory) Expire() {
+func (m *LocalStore) expire() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.expire(m.ms())
+	m.expireLocked(m.ms())
 }
 
-// expire does so once a second at most.
-func (m *Memory) expire(now int64) {
+// expireLocked does so once a second at most.
+func (m *LocalStore) expireLocked(now int64) {
 	if now-m.looked < 1000 {
 		return
 	}
@@ -183,7 +183,7 @@ func split(key string) (limit, subject string) {
 	return key[:i], strings.TrimSuffix(key[i:], "}")
 }
 
-// Share is the arithmetic of a window, which the script in the shared tier does
+// share is the arithmetic of a window, which the script in the shared tier does
 // likewise: of want tokens, how many are granted into milliseconds after the
 // window's begin when used are taken already; how many are left then; and, if
 // none is granted, after how many milliseconds one may be.
@@ -191,7 +191,7 @@ func split(key string) (limit, subject string) {
 // burst may be taken at once, the rest of the count is released evenly over the
 // window. One request gets no more than half of what is free, so that near the
 // limit chunks shrink and nobody holds what others need.
-func Share(rate Rate, burst, used, want int, into int64) (tokens, rest int, wait int64) {
+func share(rate Rate, burst, used, want int, into int64) (tokens, rest int, wait int64) {
 	size := rate.Window.Milliseconds()
 	released := min(int64(rate.Count), int64(burst)+int64(rate.Count)*into/size)
 	free := int(released) - used

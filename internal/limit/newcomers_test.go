@@ -11,7 +11,7 @@ import (
 )
 
 // closeTo lets no subject in that is not in Redis yet.
-func closeTo(s *Shared, key string) {
+func closeTo(s *RedisStore, key string) {
 	n := s.newcomersOf(s.keysOf(key).limit)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -19,7 +19,7 @@ func closeTo(s *Shared, key string) {
 }
 
 // openTo lets all of them in again.
-func openTo(s *Shared, key string) {
+func openTo(s *RedisStore, key string) {
 	n := s.newcomersOf(s.keysOf(key).limit)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -27,16 +27,16 @@ func openTo(s *Shared, key string) {
 }
 
 // spender spends tokens of subjects one by one, at one instance.
-func spender(t *testing.T, s *Shared, rate Rate) func(subject string, times int) (admitted int) {
+func spender(t *testing.T, s *RedisStore, rate Rate) func(subject string, times int) (admitted int) {
 	return func(subject string, times int) (admitted int) {
 		t.Helper()
 		for range times {
-			g, err := s.TakeTokens(within(t), "hearth:limit:{api:"+subject+"}", rate, rate.Count, 1)
+			g, err := s.TakePermits(within(t), "hearth:limit:{api:"+subject+"}", rate, rate.Count, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
-			admitted += g.Tokens
-			if g.Shared && (g.Tokens > 1 || g.Rest != 0 || g.Tokens == 0 && g.Wait > retryShared) {
+			admitted += g.Permits
+			if g.Common && (g.Permits > 1 || g.Remaining != 0 || g.Permits == 0 && g.Wait > retryShared) {
 				t.Errorf("of the shared count: got %+v", g)
 			}
 		}
@@ -106,7 +106,7 @@ func TestWhatWasSharedCounts(t *testing.T) {
 // questions another instance may have made it.
 func TestASharedTokenOfASubjectThatHasGotAKey(t *testing.T) {
 	srv := testkit.Redis(t)
-	k := NewShared(&redis.Tier{}).keysOf("hearth:limit:{api:x}")
+	k := NewRedisStore(&redis.Tier{}).keysOf("hearth:limit:{api:x}")
 	spill := func() string {
 		return fmt.Sprint(srv.Do("EVAL", spillScript, "2", k.own[0], k.own[1], fmt.Sprint(hours.Milliseconds()), "2").([]any)[0])
 	}
@@ -157,7 +157,7 @@ func TestAnAnnexLivesWhereItsKeyLives(t *testing.T) {
 	tag := func(key string) string {
 		return key[strings.IndexByte(key, '{')+1 : strings.IndexByte(key, '}')]
 	}
-	s, seen := NewShared(&redis.Tier{}), map[string]bool{}
+	s, seen := NewRedisStore(&redis.Tier{}), map[string]bool{}
 	for i := range 2000 {
 		k := s.keysOf(fmt.Sprintf("hearth:limit:{api:%d}", i))
 		for _, pair := range [][]string{k.own, k.shared} {

@@ -21,7 +21,7 @@ func (o *overflow) of(id name) int { return int(o.had[id[0]%overflowCells]) }
 
 // takeShared asks for one token of the overflow count. It is never returned:
 // nobody could say whose it was.
-func (m *Memory) takeShared(b *book, limit string, id name, rate Rate, burst int, into int64, g *Grant) {
+func (m *LocalStore) takeShared(b *book, limit string, id name, rate Rate, burst int, into int64, g *Grant) {
 	over := b.shared[limit]
 	if over == nil {
 		if b.shared == nil {
@@ -33,8 +33,8 @@ func (m *Memory) takeShared(b *book, limit string, id name, rate Rate, burst int
 		over = &overflow{}
 		b.shared[limit] = over
 	}
-	tokens, _, wait := Share(rate, burst, over.used, 1, into)
+	tokens, _, wait := share(rate, burst, over.used, 1, into)
 	over.used += tokens
 	over.had[id[0]%overflowCells] += int32(tokens)
-	g.Tokens, g.Wait, g.Shared, g.Alone = tokens, time.Duration(wait)*time.Millisecond, true, false
+	g.Permits, g.Wait, g.Common, g.Exclusive = tokens, time.Duration(wait)*time.Millisecond, true, false
 }

@@ -11,14 +11,14 @@ import (
 )
 
 // spend takes tokens one by one and tells how many it got.
-func (m *Memory) spend(t *testing.T, subject string, rate Rate, times int) (got int) {
+func (m *LocalStore) spend(t *testing.T, subject string, rate Rate, times int) (got int) {
 	t.Helper()
 	for range times {
-		g, err := m.TakeTokens(t.Context(), keyPrefix+"{api:"+subject+"}", rate, rate.Count, 1)
+		g, err := m.TakePermits(t.Context(), keyPrefix+"{api:"+subject+"}", rate, rate.Count, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got += g.Tokens
+		got += g.Permits
 	}
 	return got
 }
@@ -28,7 +28,7 @@ func (m *Memory) spend(t *testing.T, subject string, rate Rate, times int) (got 
 func TestSubjectsWithoutRoomShareOneCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, rate := budget.New(100*countBytes), Rate{10, time.Hour}
-		m := NewMemory(r)
+		m := NewLocalStore(r)
 		wait(t.Context(), edge(time.Hour)+time.Second)
 		for i := range 100 {
 			if n := m.spend(t, fmt.Sprint("known ", i), rate, 3); n != 3 {
@@ -53,7 +53,7 @@ func TestSubjectsWithoutRoomShareOneCount(t *testing.T) {
 		}
 		for range 2 { // the names of known subjects are kept for one window more
 			wait(t.Context(), edge(time.Hour)+time.Second)
-			m.Expire()
+			m.expire()
 		}
 		if r.Taken() != 0 || len(m.books) != 0 {
 			t.Errorf("%d bytes in %d windows are taken though all are over", r.Taken(), len(m.books))
@@ -69,7 +69,7 @@ func TestSubjectsWithoutRoomShareOneCount(t *testing.T) {
 func TestKnownSubjectsComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, rate := budget.New(100*countBytes), Rate{10, time.Hour}
-		m := NewMemory(r)
+		m := NewLocalStore(r)
 		wait(t.Context(), edge(time.Hour)+time.Second)
 		known := func(i int) string { return fmt.Sprint("known ", i) }
 		flood := func() {
@@ -116,9 +116,9 @@ func TestKnownSubjectsComeBack(t *testing.T) {
 			t.Errorf("%d of 30 known subjects still had room in the middle of a window, want half of them", left)
 		}
 		wait(t.Context(), 3*time.Hour)
-		m.Expire()
+		m.expire()
 		wait(t.Context(), time.Hour)
-		m.Expire()
+		m.expire()
 		if r.Taken() != 0 {
 			t.Errorf("%d bytes are taken though nobody comes any more", r.Taken())
 		}
@@ -130,7 +130,7 @@ func TestKnownSubjectsComeBack(t *testing.T) {
 func TestWhatWasSharedCountsLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, rate := budget.New(0), Rate{10, time.Hour}
-		m := NewMemory(r)
+		m := NewLocalStore(r)
 		wait(t.Context(), edge(time.Hour)+time.Second)
 		if n := m.spend(t, "x", rate, 4) + m.spend(t, "y", rate, 3); n != 7 {
 			t.Fatalf("%d were admitted by the shared count, want 7", n)
@@ -142,8 +142,8 @@ func TestWhatWasSharedCountsLater(t *testing.T) {
 		if n := m.spend(t, "z", rate, 20); n != 10 {
 			t.Errorf("%d of a subject that has shared nothing were admitted, want 10", n)
 		}
-		g, err := m.TakeTokens(t.Context(), keyPrefix+"{other:x}", rate, 10, 1)
-		if err != nil || g.Tokens != 1 || g.Rest != 9 {
+		g, err := m.TakePermits(t.Context(), keyPrefix+"{other:x}", rate, 10, 1)
+		if err != nil || g.Permits != 1 || g.Remaining != 9 {
 			t.Errorf("another limit: got %+v, %v", g, err)
 		}
 	})
@@ -164,11 +164,11 @@ func (l *Limiter) subjects() (n int) {
 func TestAFloodOfSubjects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		subjects, counts := budget.New(1000*bucketBytes), budget.New(20_000*countBytes)
-		l := fleet(t, 1, Config{Name: "api", Rate: Rate{100, time.Hour}, Room: subjects, Memory: NewMemory(counts)})[0]
+		l := fleet(t, 1, Config{Name: "api", Rate: Rate{100, time.Hour}, Room: subjects, Local: NewLocalStore(counts)})[0]
 		wait(t.Context(), edge(time.Hour)+time.Second)
 		take := func(subject string, times int) (admitted int) {
 			for range times {
-				if l.Take(t.Context(), []byte(subject)).Verdict == Admitted {
+				if l.Take(t.Context(), []byte(subject)).Outcome == Admitted {
 					admitted++
 				}
 			}
@@ -187,8 +187,8 @@ func TestAFloodOfSubjects(t *testing.T) {
 		if flood < 19_999 || flood > 20_000+100 {
 			t.Errorf("%d of a flood were admitted, want one for each that there was room for, and 100 for all others", flood)
 		}
-		if l.Shared() < 9_000 {
-			t.Errorf("%d questions were answered out of the shared count, want some 10,000", l.Shared())
+		if l.Common() < 9_000 {
+			t.Errorf("%d questions were answered out of the shared count, want some 10,000", l.Common())
 		}
 		if n := take("known", 100); n > 40 || n < 30 { // some tokens went with the bucket
 			t.Errorf("%d more of a known subject were admitted, want at most 40", n)
@@ -227,11 +227,11 @@ func TestAClosedLimiterTakesNoRoom(t *testing.T) {
 // sharing is a store that has no count for anybody.
 type sharing struct{ returned int }
 
-func (s *sharing) TakeTokens(context.Context, string, Rate, int, int) (Grant, error) {
-	return Grant{Tokens: 1, Window: 1, Left: time.Hour, Shared: true}, nil
+func (s *sharing) TakePermits(context.Context, string, Rate, int, int) (Grant, error) {
+	return Grant{Permits: 1, Window: 1, Left: time.Hour, Common: true}, nil
 }
 
-func (s *sharing) ReturnTokens(context.Context, string, Rate, int64, int) error {
+func (s *sharing) ReturnPermits(context.Context, string, Rate, int64, int) error {
 	s.returned++
 	return nil
 }
@@ -243,7 +243,7 @@ func TestASharedTokenIsNotReturned(t *testing.T) {
 		store := &sharing{}
 		l := New(Config{Name: "api", Rate: Rate{5, time.Hour}, Store: store})
 		d := l.Take(t.Context(), []byte("a"))
-		if d.Verdict != Admitted || d.Left != 0 {
+		if d.Outcome != Admitted || d.Remaining != 0 {
 			t.Errorf("got %+v, want an admission with nothing left", d)
 		}
 		d.Undo()

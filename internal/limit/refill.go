@@ -25,7 +25,7 @@ const attempts = 16
 func (l *Limiter) Take(ctx context.Context, subject []byte) Decision {
 	b := l.bucketOf(subject)
 	for range attempts {
-		if d := l.try(b); d.Verdict != Unknown {
+		if d := l.try(b); d.Outcome != Undecided {
 			return l.counted(d)
 		}
 		b.waiting.Add(1)
@@ -38,20 +38,20 @@ func (l *Limiter) Take(ctx context.Context, subject []byte) Decision {
 		}
 		b.waiting.Add(-1)
 		if err != nil {
-			return l.counted(Decision{Verdict: Denied, Retry: time.Second})
+			return l.counted(Decision{Outcome: Denied, Retry: time.Second})
 		}
-		if d := l.try(b); d.Verdict != Unknown {
-			if d.Verdict == Admitted && d.grant == f.grant {
-				d.Left += f.rest // as of this very moment
+		if d := l.try(b); d.Outcome != Undecided {
+			if d.Outcome == Admitted && d.grant == f.grant {
+				d.Remaining += f.rest // as of this very moment
 			}
 			return l.counted(d)
 		}
 	}
-	return l.counted(Decision{Verdict: Denied, Retry: 10 * time.Millisecond})
+	return l.counted(Decision{Outcome: Denied, Retry: 10 * time.Millisecond})
 }
 
 func (l *Limiter) counted(d Decision) Decision {
-	if d.Verdict == Denied {
+	if d.Outcome == Denied {
 		l.cfg.Denied.Add(1)
 	}
 	return d
@@ -98,17 +98,17 @@ func (l *Limiter) ask(b *bucket, f *fetch) {
 	want := b.want(sent, l.horizon(rate), rate.Count)
 	ctx, cancel := context.WithTimeout(l.life, takeWithin)
 	defer cancel()
-	g, err := store.TakeTokens(ctx, b.key, rate, burst, want)
+	g, err := store.TakePermits(ctx, b.key, rate, burst, want)
 	if err != nil {
 		f.grant = b.deny(l.fall.lost(l.now(), err))
 		return
 	}
-	if g.Shared {
-		l.cfg.Shared.Add(1)
+	if g.Common {
+		l.cfg.Common.Add(1)
 	}
 	f.grant = b.accept(g, store, rate, want, sent)
-	f.rest = int64(g.Rest) - f.grant.rest
-	if g.Tokens > 1 {
+	f.rest = int64(g.Remaining) - f.grant.rest
+	if g.Permits > 1 {
 		l.hold(b)
 	}
 }

@@ -31,7 +31,7 @@ func FuzzShare(f *testing.F) {
 			}
 			want := int(steps[i+1])
 			may := released(int64(count), int64(burst), into, size)
-			tokens, rest, wait := Share(rate, int(burst), used, want, into)
+			tokens, rest, wait := share(rate, int(burst), used, want, into)
 			switch {
 			case tokens < 0 || tokens > want || int64(used+tokens) > max(may, int64(used)):
 				t.Fatalf("at %d of %d ms %d tokens were granted of %d wanted; %d used, %d released", into, size, tokens, want, used, may)
@@ -56,11 +56,11 @@ func checkWait(t *testing.T, rate Rate, burst, used int, into, wait int64) {
 	if wait < 1 || into+wait > size {
 		t.Fatalf("at %d of %d ms the wait is %d ms", into, size, wait)
 	}
-	if tokens, _, _ := Share(rate, burst, used, 1, into+wait-1); tokens != 0 {
+	if tokens, _, _ := share(rate, burst, used, 1, into+wait-1); tokens != 0 {
 		t.Fatalf("there is a token 1 ms before the %d ms are over", wait)
 	}
 	if into+wait < size {
-		if tokens, _, _ := Share(rate, burst, used, 1, into+wait); tokens != 1 {
+		if tokens, _, _ := share(rate, burst, used, 1, into+wait); tokens != 1 {
 			t.Fatalf("there is no token after %d ms", wait)
 		}
 	}

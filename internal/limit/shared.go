@@ -20,10 +20,10 @@ type Redis interface {
 	Slot(key string) uint16
 }
 
-// Shared counts in Redis, so that all instances see one count. It implements
+// RedisStore counts in Redis, so that all instances see one count. It implements
 // Store. Limits are counted where records are kept: an instance that cannot
 // count cannot read either.
-type Shared struct {
+type RedisStore struct {
 	redis                 Redis
 	take, spill, giveBack func(ctx context.Context, keys []string, args ...string) ([]int64, error)
 	slotTags              func() *[hashSlots]uint32 // see annexOf
@@ -31,23 +31,23 @@ type Shared struct {
 	arrivals sync.Map // prefix of a limit's keys → *newcomers
 }
 
-// NewShared returns a Store that counts in r.
-func NewShared(r Redis) *Shared {
-	s := &Shared{
+// NewRedisStore returns a Store that counts in r.
+func NewRedisStore(r Redis) *RedisStore {
+	s := &RedisStore{
 		redis: r, take: r.Script(takeScript, true), spill: r.Script(spillScript, true), giveBack: r.Script(returnScript, false),
 	}
 	s.slotTags = sync.OnceValue(s.findSlotTags)
 	return s
 }
 
-// TakeTokens implements Store. It may be repeated when the connection breaks:
+// TakePermits implements Store. It may be repeated when the connection breaks:
 // what the first try has taken then is spent by nobody.
 //
 // A subject whose key is not in Redis yet may be one of a flood, each of which
 // would leave a key there for three windows. So keys are made at a bounded rate,
 // see newcomers, and subjects beyond it share one count until they have a key.
 // A subject that has one is not concerned.
-func (s *Shared) TakeTokens(ctx context.Context, key string, rate Rate, burst, want int) (Grant, error) {
+func (s *RedisStore) TakePermits(ctx context.Context, key string, rate Rate, burst, want int) (Grant, error) {
 	k := s.keysOf(key)
 	only := want == 0 || k.subject == "" // one key for the whole limit: nobody can make more of it
 	arrivals := s.newcomersOf(k.limit)
@@ -65,7 +65,7 @@ func (s *Shared) TakeTokens(ctx context.Context, key string, rate Rate, burst, w
 	return s.takeInCommon(ctx, k, rate, burst)
 }
 
-func (s *Shared) newcomersOf(limit string) *newcomers {
+func (s *RedisStore) newcomersOf(limit string) *newcomers {
 	n, ok := s.arrivals.Load(limit)
 	if !ok {
 		n, _ = s.arrivals.LoadOrStore(limit, &newcomers{})
@@ -74,7 +74,7 @@ func (s *Shared) newcomersOf(limit string) *newcomers {
 }
 
 // ask runs takeScript.
-func (s *Shared) ask(ctx context.Context, keys []string, rate Rate, burst, want int, mayMake bool) ([]int64, error) {
+func (s *RedisStore) ask(ctx context.Context, keys []string, rate Rate, burst, want int, mayMake bool) ([]int64, error) {
 	may := "0"
 	if mayMake {
 		may = "1"
@@ -96,8 +96,8 @@ func checked(n []int64, numbers int, err error) ([]int64, error) {
 
 func grantOf(n []int64) Grant {
 	return Grant{
-		Tokens: int(n[0]), Window: n[1], Left: time.Duration(n[2]) * time.Millisecond,
-		Rest: int(n[3]), Wait: time.Duration(n[4]) * time.Millisecond,
+		Permits: int(n[0]), Window: n[1], Left: time.Duration(n[2]) * time.Millisecond,
+		Remaining: int(n[3]), Wait: time.Duration(n[4]) * time.Millisecond,
 	}
 }
 
@@ -108,14 +108,14 @@ const retryShared = time.Second
 // share, and notes in the subject's annex that it has had it: the key that the
 // subject may get later in the same window, from whichever instance, begins with
 // that.
-func (s *Shared) takeInCommon(ctx context.Context, k sharedKeys, rate Rate, burst int) (Grant, error) {
+func (s *RedisStore) takeInCommon(ctx context.Context, k sharedKeys, rate Rate, burst int) (Grant, error) {
 	n, err := s.ask(ctx, k.shared, rate, burst, 1, true)
 	if err != nil {
 		return Grant{}, err
 	}
 	g := grantOf(n)
-	g.Shared, g.Rest = true, 0
-	if g.Tokens == 0 {
+	g.Common, g.Remaining = true, 0
+	if g.Permits == 0 {
 		g.Wait = min(g.Wait, retryShared)
 		return g, nil
 	}
@@ -125,13 +125,13 @@ func (s *Shared) takeInCommon(ctx context.Context, k sharedKeys, rate Rate, burs
 	}
 	g.Left = min(g.Left, time.Duration(noted[1])*time.Millisecond)
 	if noted[0] == 0 { // it has a key by now, and has used it up
-		g.Tokens, g.Wait = 0, g.Left
+		g.Permits, g.Wait = 0, g.Left
 	}
 	return g, nil
 }
 
-// ReturnTokens implements Store.
-func (s *Shared) ReturnTokens(ctx context.Context, key string, _ Rate, window int64, tokens int) error {
+// ReturnPermits implements Store.
+func (s *RedisStore) ReturnPermits(ctx context.Context, key string, _ Rate, window int64, tokens int) error {
 	_, err := s.giveBack(ctx, []string{key}, strconv.FormatInt(window, 10), strconv.Itoa(tokens))
 	return err
 }

@@ -32,7 +32,7 @@ func keyOf(t *testing.T, id any) string { return fmt.Sprintf("%s:%v", t.Name(), 
 
 // openShared returns a store that counts in the Redis at url, over the shared tier
 // of a cache. up tells whether that has Redis.
-func openShared(t *testing.T, url string) (s *Shared, up func() bool) {
+func openShared(t *testing.T, url string) (s *RedisStore, up func() bool) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	c, err := cache.New(cache.Config{
@@ -41,7 +41,7 @@ func openShared(t *testing.T, url string) (s *Shared, up func() bool) {
 		Shared: func(m *memory.Store, f *cache.Flights) (cache.SharedTier, error) {
 			tier, err := redis.New(redis.Config{URL: url, LinkTimeout: 2 * time.Second, Lease: 10 * time.Second, Revalidate: time.Minute, Log: log}, m, f)
 			if err == nil {
-				s = NewShared(tier)
+				s = NewRedisStore(tier)
 			}
 			return tier, err
 		},
@@ -63,7 +63,7 @@ const hours = 1000 * time.Hour
 
 // bothStores runs f against the count in this process and that in Redis.
 func bothStores(t *testing.T, f func(*testing.T, Store)) {
-	t.Run("memory", func(t *testing.T) { f(t, NewMemory(nil)) })
+	t.Run("memory", func(t *testing.T) { f(t, NewLocalStore(nil)) })
 	t.Run("redis", func(t *testing.T) {
 		s, _ := openShared(t, testkit.Redis(t).URL())
 		f(t, s)
@@ -74,7 +74,7 @@ func TestTokens(t *testing.T) {
 	bothStores(t, func(t *testing.T, c Store) {
 		take := func(key string, rate Rate, want int) Grant {
 			t.Helper()
-			g, err := c.TakeTokens(within(t), key, rate, rate.Count, want)
+			g, err := c.TakePermits(within(t), key, rate, rate.Count, want)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,33 +82,33 @@ func TestTokens(t *testing.T) {
 		}
 		key, rate := keyOf(t, "a"), Rate{Count: 10, Window: hours}
 		first := take(key, rate, 3)
-		if first.Tokens != 3 || first.Rest != 7 || first.Left <= 0 || first.Left > hours {
+		if first.Permits != 3 || first.Remaining != 7 || first.Left <= 0 || first.Left > hours {
 			t.Errorf("got %+v", first)
 		}
-		if g := take(key, rate, 100); g.Tokens != 3 || g.Rest != 4 || g.Window != first.Window {
+		if g := take(key, rate, 100); g.Permits != 3 || g.Remaining != 4 || g.Window != first.Window {
 			t.Errorf("half of what is free: got %+v", g)
 		}
-		if g := take(key, rate, 0); g.Tokens != 0 || g.Rest != 4 {
+		if g := take(key, rate, 0); g.Permits != 0 || g.Remaining != 4 {
 			t.Errorf("a question: got %+v", g)
 		}
 		for want := 3; want >= 0; want-- {
-			if g := take(key, rate, 1); g.Tokens != 1 || g.Rest != want {
+			if g := take(key, rate, 1); g.Permits != 1 || g.Remaining != want {
 				t.Errorf("got %+v, want %d left", g, want)
 			}
 		}
-		if g := take(key, rate, 1); g.Tokens != 0 || g.Wait != g.Left {
+		if g := take(key, rate, 1); g.Permits != 0 || g.Wait != g.Left {
 			t.Errorf("used up: got %+v", g)
 		}
-		if err := c.ReturnTokens(within(t), key, rate, first.Window, 2); err != nil {
+		if err := c.ReturnPermits(within(t), key, rate, first.Window, 2); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.ReturnTokens(within(t), key, rate, first.Window-1, 2); err != nil { // of a window that is over
+		if err := c.ReturnPermits(within(t), key, rate, first.Window-1, 2); err != nil { // of a window that is over
 			t.Fatal(err)
 		}
-		if g := take(key, rate, 0); g.Rest != 2 {
+		if g := take(key, rate, 0); g.Remaining != 2 {
 			t.Errorf("after two went back: got %+v", g)
 		}
-		if g := take(keyOf(t, "b"), rate, 1); g.Rest != 9 {
+		if g := take(keyOf(t, "b"), rate, 1); g.Remaining != 9 {
 			t.Errorf("another key: got %+v", g)
 		}
 	})
@@ -124,13 +124,13 @@ func TestNoTokenIsHandedOutTwice(t *testing.T) {
 		for i := range 8 {
 			all.Go(func() {
 				for range 200 {
-					g, err := c.TakeTokens(within(t), keyOf(t, 1), rate, rate.Count, i)
+					g, err := c.TakePermits(within(t), keyOf(t, 1), rate, rate.Count, i)
 					if err != nil {
 						t.Error(err)
 						return
 					}
 					mu.Lock()
-					total += g.Tokens
+					total += g.Permits
 					mu.Unlock()
 				}
 			})
@@ -164,7 +164,7 @@ func TestTheScriptOfALimit(t *testing.T) {
 			window, into := now/size, now%size
 			answer := srv.Do("EVAL", clocked, "2", key, key+":annex", fmt.Sprint(size), fmt.Sprint(rate.Count), fmt.Sprint(burst), fmt.Sprint(want), "1",
 				fmt.Sprint(now/1000), fmt.Sprint(now%1000*1000+int64(rng.IntN(1000))))
-			tokens, rest, wait := Share(rate, burst, used[window], want, into)
+			tokens, rest, wait := share(rate, burst, used[window], want, into)
 			expect := fmt.Sprint([]int64{int64(tokens), window, size - into, int64(rest), wait})
 			if got := fmt.Sprint(numbersOf(t, answer)[:5]); got != expect {
 				t.Fatalf("at %d ms of window %d, %d used of %v, burst %d, %d wanted: got %s, want %s", into, window, used[window], rate, burst, want, got, expect)
@@ -224,7 +224,7 @@ func TestALimitOverRedis(t *testing.T) {
 	}
 	spend := func(times int) (admitted int) {
 		for i := range times {
-			if fleet[i%2].Take(within(t), []byte("somebody")).Verdict == Admitted {
+			if fleet[i%2].Take(within(t), []byte("somebody")).Outcome == Admitted {
 				admitted++
 			}
 		}
@@ -262,7 +262,7 @@ func TestALimitFindsRedisAgain(t *testing.T) {
 	testkit.Eventually(t, patience, "Redis counts", counts)
 	srv.Kill()
 	testkit.Eventually(t, patience, "Redis is known to be away", func() bool { return !up() })
-	testkit.Eventually(t, patience, "it is admitted all the same", func() bool { return l.Take(within(t), nil).Verdict == Admitted })
+	testkit.Eventually(t, patience, "it is admitted all the same", func() bool { return l.Take(within(t), nil).Outcome == Admitted })
 	srv.StartEmpty()
 	testkit.Eventually(t, patience, "Redis counts again", counts)
 }
@@ -277,8 +277,8 @@ func TestALimitOverWhatIsNoCount(t *testing.T) {
 	for _, text := range []string{"abc", "1.5", "99999999999999999999"} {
 		key := keyOf(t, text)
 		srv.Do("HSET", key, window, text)
-		g, err := c.TakeTokens(within(t), key, rate, rate.Count, 1)
-		if err != nil || g.Tokens != 1 || g.Rest != 9 {
+		g, err := c.TakePermits(within(t), key, rate, rate.Count, 1)
+		if err != nil || g.Permits != 1 || g.Remaining != 9 {
 			t.Errorf("over %q: got %+v, %v", text, g, err)
 		}
 	}

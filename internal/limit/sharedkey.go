@@ -14,7 +14,7 @@ type sharedKeys struct {
 	own, shared    []string
 }
 
-func (s *Shared) keysOf(key string) sharedKeys {
+func (s *RedisStore) keysOf(key string) sharedKeys {
 	at := strings.LastIndexByte(key, ':') + 1
 	k := sharedKeys{limit: key[:at], subject: strings.TrimSuffix(key[at:], "}")}
 	shared := k.limit + "*}"
@@ -24,7 +24,7 @@ func (s *Shared) keysOf(key string) sharedKeys {
 
 // annexOf is a key that lives in the slot of a limit's key, and is the same for
 // all keys of the limit that live there.
-func (s *Shared) annexOf(key string) string {
+func (s *RedisStore) annexOf(key string) string {
 	prefix, tag, braced := strings.Cut(strings.TrimSuffix(key, "}"), "{")
 	if !braced { // no limit's key: all of it is hashed
 		prefix, tag = "hearth:limit:", key
@@ -34,7 +34,7 @@ func (s *Shared) annexOf(key string) string {
 }
 
 // findSlotTags finds a number for each hash slot whose digits hash to it.
-func (s *Shared) findSlotTags() *[hashSlots]uint32 {
+func (s *RedisStore) findSlotTags() *[hashSlots]uint32 {
 	var tags [hashSlots]uint32
 	for n, found := uint32(1), 0; found < hashSlots; n++ {
 		if slot := s.redis.Slot(strconv.Itoa(int(n))); tags[slot] == 0 {

@@ -37,7 +37,7 @@ func (l *Limiter) sweep() {
 			l.forget(now)
 			forgot = now
 		}
-		l.cfg.Memory.Expire()
+		l.cfg.Local.expire()
 		if l.fall.isAway() && now-probed > int64(time.Second) {
 			probed = now
 			l.probe()
@@ -49,7 +49,7 @@ func (l *Limiter) sweep() {
 func (l *Limiter) probe() {
 	ctx, cancel := context.WithTimeout(l.life, takeWithin)
 	defer cancel()
-	if _, err := l.fall.cfg.Store.TakeTokens(ctx, l.prefix+"}", l.cfg.Rate, l.cfg.Burst, 0); err == nil {
+	if _, err := l.fall.cfg.Store.TakePermits(ctx, l.prefix+"}", l.cfg.Rate, l.cfg.Burst, 0); err == nil {
 		l.fall.found(l.now())
 	}
 }
@@ -65,7 +65,7 @@ func (l *Limiter) giveBack(ctx context.Context, now int64, all bool) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, takeWithin)
-		_ = g.store.ReturnTokens(ctx, b.key, g.rate, g.window, int(tokens)) // lost is lost: the window is short
+		_ = g.store.ReturnPermits(ctx, b.key, g.rate, g.window, int(tokens)) // lost is lost: the window is short
 		cancel()
 	}
 }

@@ -28,7 +28,7 @@ func TestBytesInFlight(t *testing.T) {
 	}
 	send := func(what string, e *Entry, want bool) {
 		t.Helper()
-		if got := s.Send(e); got != want {
+		if got := s.BeginSend(e); got != want {
 			t.Fatalf("%s: sent %v, want %v", what, got, want)
 		}
 	}
@@ -38,9 +38,9 @@ func TestBytesInFlight(t *testing.T) {
 	send("outside", outside, true)
 	send("outside, once more", outside, true)
 	taken("two answers with one entry", 1)
-	s.Sent(outside)
+	s.EndSend(outside)
 	taken("one of them has left", 1)
-	s.Sent(outside)
+	s.EndSend(outside)
 	taken("both have left", 0)
 
 	kept := entry("kept")
@@ -50,8 +50,8 @@ func TestBytesInFlight(t *testing.T) {
 	s.Drop("kept", nil)
 	taken("it is evicted while it is sent", 1)
 	send("found before it was evicted", kept, true)
-	s.Sent(kept)
-	s.Sent(kept)
+	s.EndSend(kept)
+	s.EndSend(kept)
 	taken("both have left", 0)
 
 	kept = entry("kept")
@@ -71,7 +71,7 @@ func TestBytesInFlight(t *testing.T) {
 	s.Keep(entry("more"), o, 0, Never, Never)
 	send("one that is kept, with more than all taken", s.Find(r, []byte("more")), false)
 	for _, e := range []*Entry{kept, second, second, fresh} {
-		s.Sent(e)
+		s.EndSend(e)
 	}
 	taken("all have left", 0)
 	if len(s.sent) != 0 || s.budget.Refused() != 2 {
@@ -102,8 +102,8 @@ func TestBytesInFlightUnderRace(t *testing.T) {
 						s.Drop(e.key(), nil)
 					}
 					one.Unlock()
-				} else if s.Send(e) {
-					s.Sent(e)
+				} else if s.BeginSend(e) {
+					s.EndSend(e)
 				}
 			}
 		})

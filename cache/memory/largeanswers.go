@@ -37,9 +37,9 @@ func (e *Entry) Large() bool { return e.size >= largeFrom }
 // Size is the bytes that the entry takes.
 func (e *Entry) Size() int64 { return int64(e.size) }
 
-// Outgoing are the large values that memory does not keep and answers are on their
+// LargeAnswers are the large values that memory does not keep and answers are on their
 // way with, by key; and what is known of values that come.
-type Outgoing struct {
+type LargeAnswers struct {
 	budget *budget.Budget
 
 	mu    sync.Mutex
@@ -57,21 +57,21 @@ type claim struct {
 	bytes   int64
 }
 
-func newOutgoing(r *budget.Budget) *Outgoing {
+func newLargeAnswers(r *budget.Budget) *LargeAnswers {
 	if r == nil {
 		r = budget.New(1 << 62)
 	}
-	return &Outgoing{budget: r, sent: map[string]*Entry{}, reads: map[string]*claim{}}
+	return &LargeAnswers{budget: r, sent: map[string]*Entry{}, reads: map[string]*claim{}}
 }
 
-// Send notes that an answer with a large entry is on its way. Without room it
+// BeginSend notes that an answer with a large entry is on its way. Without room it
 // does nothing and returns false: the answer must not be given. Else Sent has to
 // be called when it has left, or is given up.
 //
 // An entry in a table takes no room. Even so it is refused while there is none
 // left at all: it may be evicted while its reader reads, and another one come in
 // its place, and so on.
-func (a *Outgoing) Send(e *Entry) bool {
+func (a *LargeAnswers) BeginSend(e *Entry) bool {
 	for {
 		was := e.used.Load()
 		takes := false
@@ -97,8 +97,8 @@ func (a *Outgoing) Send(e *Entry) bool {
 	}
 }
 
-// Sent ends what Send has begun.
-func (a *Outgoing) Sent(e *Entry) {
+// EndSend ends what Send has begun.
+func (a *LargeAnswers) EndSend(e *Entry) {
 	now := e.used.Add(^uint32(usedSent - 1))
 	if now >= usedSent {
 		return
@@ -115,10 +115,10 @@ func (a *Outgoing) Sent(e *Entry) {
 
 // Budget is the memory for answers on their way that memory does not keep. Take
 // what is neither an entry nor a part of one from it, too.
-func (a *Outgoing) Budget() *budget.Budget { return a.budget }
+func (a *LargeAnswers) Budget() *budget.Budget { return a.budget }
 
 // share makes e the copy that others answer with, too.
-func (a *Outgoing) share(e *Entry) {
+func (a *LargeAnswers) share(e *Entry) {
 	if e.keyLen == 0 {
 		return
 	}
@@ -132,37 +132,37 @@ func (a *Outgoing) share(e *Entry) {
 
 // Sending returns the copy of a record that is on its way already and has just
 // these bytes, or nil.
-func (a *Outgoing) Sending(sh *Shape, key string, data []byte, flags uint8) *Entry {
+func (a *LargeAnswers) Sending(sh *Shape, key string, data []byte, flags uint8) *Entry {
 	if len(data) < largeFrom {
 		return nil
 	}
 	a.mu.Lock()
 	e := a.sent[key]
 	a.mu.Unlock()
-	if e == nil || e.shape != sh.id || (e.flags^flags)&^flagPacks != 0 || !bytes.Equal(e.Data(), data) {
+	if e == nil || e.shape != sh.id || (e.flags^flags)&^flagCompressible != 0 || !bytes.Equal(e.Data(), data) {
 		return nil
 	}
 	return e
 }
 
 // entered notes that e is in a table from now on, left that it is no more.
-func (a *Outgoing) entered(e *Entry) {
+func (a *LargeAnswers) entered(e *Entry) {
 	if was := e.used.Or(usedKept); was&usedKept == 0 && was >= usedSent {
 		a.budget.Return(int64(e.size))
 	}
 }
 
-func (a *Outgoing) left(e *Entry) {
+func (a *LargeAnswers) left(e *Entry) {
 	if was := e.used.And(^uint32(usedKept)); was&usedKept != 0 && was >= usedSent {
 		a.budget.Overdraw(int64(e.size))
 	}
 }
 
-// Claim takes room for the value of a key before it is read, if it is known to be
+// Reserve takes room for the value of a key before it is read, if it is known to be
 // large: with as many readers as there are connections, it would be too late
 // afterwards. Those who read one key read it together, so they need it once.
 // Without room ok is false; else done has to be called when it is read.
-func (a *Outgoing) Claim(key string) (done func(), ok bool) {
+func (a *LargeAnswers) Reserve(key string) (done func(), ok bool) {
 	bytes := a.KnownSize(key)
 	if bytes == 0 {
 		return func() {}, true
@@ -192,7 +192,7 @@ const upperHalf uint64 = math.MaxUint32 << 32
 
 // KnownSize is how many bytes the value of a key had when it was last read, if it
 // was large; else 0.
-func (a *Outgoing) KnownSize(key string) int64 {
+func (a *LargeAnswers) KnownSize(key string) int64 {
 	hash := HashKey(key)
 	if known := a.sizes[hash%uint64(len(a.sizes))].Load(); known != 0 && known&upperHalf == hash&upperHalf {
 		return int64(known &^ upperHalf)
@@ -202,7 +202,7 @@ func (a *Outgoing) KnownSize(key string) int64 {
 
 // NoteSize notes the size of a value that memory has not kept, and forgets that of
 // one which has become small.
-func (a *Outgoing) NoteSize(e *Entry, kept bool) {
+func (a *LargeAnswers) NoteSize(e *Entry, kept bool) {
 	at := &a.sizes[e.hash%uint64(len(a.sizes))]
 	switch known := at.Load(); {
 	case e.Large() && !kept:
