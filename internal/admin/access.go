@@ -24,7 +24,7 @@ func (a *Admin) authorize(ctx *fasthttp.RequestCtx, scope auth.Scope) bool {
 	if scope == open {
 		return true
 	}
-	_, result := a.deps.Tokens.Check(ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization), scope)
+	_, result := a.config.Tokens.Check(ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization), scope)
 	if result == auth.OK {
 		return true
 	}

@@ -9,12 +9,10 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"hearth/internal/admin"
 )
 
 func TestHost(t *testing.T) {
-	r := start(t, admin.Config{Hosts: []string{"Ops.Example", "ported.example:9090"}})
+	r := start(t, []string{"Ops.Example", "ported.example:9090"})
 	f := func(host string, want int) {
 		t.Helper()
 		for _, path := range []string{"/livez", "/metrics", "/debug/pprof/", "/nothing"} {
@@ -79,7 +77,7 @@ func raw(t *testing.T, network, addr, request string) answer {
 }
 
 func TestMissingHost(t *testing.T) {
-	r := start(t, admin.Config{})
+	r := start(t, nil)
 	addr := strings.TrimPrefix(r.base, "http://")
 	for _, request := range []string{
 		"GET /livez HTTP/1.0\r\n\r\n",
@@ -94,7 +92,7 @@ func TestMissingHost(t *testing.T) {
 // TestTargetDecidesTheHost: an absolute target names who is asked, and Host is
 // ignored (RFC 9112, 3.2.2). Default ports and the case of letters do not count.
 func TestTargetDecidesTheHost(t *testing.T) {
-	r := start(t, admin.Config{Hosts: []string{"ops.example", "ported.example:80", "secure.example:443", "other.example:9090"}})
+	r := start(t, []string{"ops.example", "ported.example:80", "secure.example:443", "other.example:9090"})
 	addr := strings.TrimPrefix(r.base, "http://")
 	f := func(target, host string, want int) {
 		t.Helper()
@@ -123,7 +121,7 @@ func TestUnixSocketTakesAnyHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := startOn(t, l, admin.Config{})
+	r := startOn(t, l, nil)
 	for _, host := range []string{"unix", "evil.example", "localhost"} {
 		if got := r.do(t, "GET", "/livez", "", "Host", host); got.status != 200 {
 			t.Errorf("Host %q over a Unix socket = %d, want 200", host, got.status)
@@ -136,10 +134,10 @@ func TestUnixSocketTakesAnyHost(t *testing.T) {
 
 func TestPostOrigin(t *testing.T) {
 	for _, secret := range []string{"", "a"} {
-		r := start(t, admin.Config{})
+		r := start(t, nil)
 		var extra []string
 		if secret != "" {
-			r = start(t, admin.Config{}, tokens()...)
+			r = start(t, nil, tokens()...)
 			extra = []string{"Authorization", "Bearer " + secret}
 		}
 		f := func(want int, headers ...string) {
@@ -175,7 +173,7 @@ func TestPostOrigin(t *testing.T) {
 }
 
 func TestPostContentType(t *testing.T) {
-	r := start(t, admin.Config{})
+	r := start(t, nil)
 	f := func(want int, headers ...string) {
 		t.Helper()
 		got := r.do(t, "POST", "/api/invalidate", `{"keys":["user:1"]}`, headers...)

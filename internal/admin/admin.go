@@ -8,7 +8,6 @@
 package admin
 
 import (
-	"cmp"
 	"runtime/debug"
 
 	"github.com/valyala/fasthttp"
@@ -17,15 +16,12 @@ import (
 )
 
 // New makes an Admin. A missing dependency is a bug and panics.
-func New(config Config, deps Deps) *Admin {
-	if deps.Tokens == nil || deps.Ready == nil || deps.Draining == nil || deps.Metrics == nil ||
-		deps.Stats == nil || deps.Invalidate == nil || deps.Log == nil {
+func New(c Config) *Admin {
+	if c.Tokens == nil || c.Ready == nil || c.Draining == nil || c.Metrics == nil ||
+		c.Stats == nil || c.Invalidate == nil || c.Log == nil {
 		panic("BUG: admin.New lacks a dependency")
 	}
-	config.MaxBody = cmp.Or(config.MaxBody, DefaultMaxBody)
-	config.MaxTargets = cmp.Or(config.MaxTargets, DefaultMaxTargets)
-	config.InvalidateTimeout = cmp.Or(config.InvalidateTimeout, DefaultInvalidateTimeout)
-	return &Admin{config: config, deps: deps, hosts: auth.NewHosts(config.Hosts)}
+	return &Admin{config: c, hosts: auth.NewHosts(c.Hosts)}
 }
 
 // Handle answers one request: it says whose turn it is, refuses what is framed in
@@ -56,7 +52,7 @@ func (a *Admin) recoverPanic(ctx *fasthttp.RequestCtx) {
 	if cause == nil {
 		return
 	}
-	a.deps.Log.Error("panic on the admin listener",
+	a.config.Log.Error("panic on the admin listener",
 		"method", string(ctx.Method()), "path", string(ctx.Path()), "panic", cause, "stack", string(debug.Stack()))
 	problem(ctx, fasthttp.StatusInternalServerError, "something went wrong here; the log says what")
 }

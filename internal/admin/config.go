@@ -6,36 +6,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"time"
 
 	"hearth/internal/auth"
 )
 
-// Config is what an Admin needs to know. The zero value is ready for use.
+// Config is what the rest of the server lends to an Admin. All of it but Hosts and
+// Notices is required, and must be safe for concurrent use.
 type Config struct {
 	// Hosts are the names besides localhost and IP addresses that requests
 	// may have in Host (server.admin_hosts), each with or without a port.
 	Hosts []string
-	// MaxBody bounds the body of a request in bytes; 0 means DefaultMaxBody.
-	MaxBody int
-	// MaxTargets bounds the paths and keys of one invalidation; 0 means
-	// DefaultMaxTargets.
-	MaxTargets int
-	// InvalidateTimeout bounds one invalidation; 0 means
-	// DefaultInvalidateTimeout.
-	InvalidateTimeout time.Duration
-}
-
-// Defaults of Config.
-const (
-	DefaultMaxBody           = 1 << 20
-	DefaultMaxTargets        = 10_000
-	DefaultInvalidateTimeout = 10 * time.Second
-)
-
-// Deps is what the rest of the server lends to an Admin. All of it but
-// Notices is required, and must be safe for concurrent use.
-type Deps struct {
 	// Tokens decides who may do what.
 	Tokens *auth.Tokens
 	// Ready maps the name of each check to nil or to what is wrong. It must
@@ -61,7 +41,7 @@ type Deps struct {
 }
 
 // Reason is why a check is not ready, in words that anybody who reaches the
-// listener may read: /readyz needs no token. Errors returned by Deps.Ready that
+// listener may read: /readyz needs no token. Errors returned by Config.Ready that
 // are or wrap no Reason are shown as "failing", since the text of a driver's
 // error may hold an address or a password.
 type Reason string
@@ -91,6 +71,5 @@ var ErrRefused = errors.New("the shared tier refuses to remove a key")
 // holds nothing that needs closing.
 type Admin struct {
 	config Config
-	deps   Deps
 	hosts  auth.Hosts
 }

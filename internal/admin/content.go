@@ -89,6 +89,9 @@ func finishConnection(ctx *fasthttp.RequestCtx) {
 	}
 }
 
+// maxBody bounds the content of a request in bytes.
+const maxBody = 1 << 20
+
 var (
 	errTooLarge      = errors.New("the body is too long")
 	errContentWanted = errors.New("the body is wanted")
@@ -98,7 +101,7 @@ var (
 // header says is too long is not waited for.
 func (a *Admin) readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
 	c := contentOf(ctx)
-	if c.Length > int64(a.config.MaxBody) {
+	if c.Length > maxBody {
 		ctx.SetConnectionClose()
 		return nil, errTooLarge
 	}
@@ -119,8 +122,8 @@ func (a *Admin) readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
 		defer conn.Handling()
 	}
 	var body bytes.Buffer // room is made for what has come, not for what is announced
-	_, err := io.Copy(&body, io.LimitReader(c.Reader(in), int64(a.config.MaxBody)+1))
-	if err == nil && body.Len() > a.config.MaxBody {
+	_, err := io.Copy(&body, io.LimitReader(c.Reader(in), maxBody+1))
+	if err == nil && body.Len() > maxBody {
 		err = errTooLarge
 	}
 	if err != nil {

@@ -22,7 +22,7 @@ func (a *Admin) livez(ctx *fasthttp.RequestCtx) {
 // readyz says whether the server can do all its work now.
 func (a *Admin) readyz(ctx *fasthttp.RequestCtx) {
 	answer := readiness{Status: "ready", Checks: map[string]string{}}
-	for name, err := range a.deps.Ready() {
+	for name, err := range a.config.Ready() {
 		answer.Checks[name] = "ok"
 		if err == nil {
 			continue
@@ -33,10 +33,10 @@ func (a *Admin) readyz(ctx *fasthttp.RequestCtx) {
 			answer.Checks[name] = string(reason)
 		}
 	}
-	if a.deps.Notices != nil {
-		maps.Copy(answer.Checks, a.deps.Notices())
+	if a.config.Notices != nil {
+		maps.Copy(answer.Checks, a.config.Notices())
 	}
-	if a.deps.Draining() {
+	if a.config.Draining() {
 		answer.Status = "draining"
 	}
 	status := fasthttp.StatusOK

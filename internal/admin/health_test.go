@@ -9,7 +9,7 @@ import (
 )
 
 func TestLivez(t *testing.T) {
-	r := start(t, admin.Config{})
+	r := start(t, nil)
 	r.draining = true
 	r.ready["redis"] = errors.New("down")
 	got := r.do(t, "GET", "/livez", "")
@@ -19,7 +19,7 @@ func TestLivez(t *testing.T) {
 }
 
 func TestReadyz(t *testing.T) {
-	r := start(t, admin.Config{})
+	r := start(t, nil)
 	f := func(redis error, draining bool, wantStatus int, want string) {
 		t.Helper()
 		r.ready["redis"], r.draining = redis, draining

@@ -5,28 +5,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/valyala/fasthttp"
 )
 
+// Bounds of one invalidation.
+const (
+	maxTargets        = 10_000 // paths and keys
+	invalidateTimeout = 10 * time.Second
+)
+
 // invalidate drops records from all tiers. It is all or nothing as far as the
-// request's faults go: Deps.Invalidate checks every target before it starts.
+// request's faults go: Config.Invalidate checks every target before it starts.
 func (a *Admin) invalidate(ctx *fasthttp.RequestCtx) {
 	body, ok := a.takeBody(ctx)
 	if !ok {
 		return
 	}
-	targets, fault := readTargets(body, a.config.MaxTargets)
+	targets, fault := readTargets(body, maxTargets)
 	if fault != nil {
 		problem(ctx, fault.status, fault.detail)
 		return
 	}
 	// Not ctx: it would end the work at the beginning of a shutdown, which
 	// waits for requests to finish.
-	work, cancel := context.WithTimeout(context.Background(), a.config.InvalidateTimeout)
+	work, cancel := context.WithTimeout(context.Background(), invalidateTimeout)
 	defer cancel()
-	n, err := a.deps.Invalidate(work, targets)
+	n, err := a.config.Invalidate(work, targets)
 	var atFault *InvalidateError
 	switch {
 	case err == nil:
@@ -34,13 +41,13 @@ func (a *Admin) invalidate(ctx *fasthttp.RequestCtx) {
 	case errors.As(err, &atFault):
 		problem(ctx, fasthttp.StatusUnprocessableEntity, atFault.Error())
 	case errors.Is(err, context.DeadlineExceeded):
-		a.deps.Log.Error("invalidating ran out of time", "done", n, "error", err)
+		a.config.Log.Error("invalidating ran out of time", "done", n, "error", err)
 		problem(ctx, fasthttp.StatusGatewayTimeout, "ran out of time; some may be invalidated, send the request again")
 	case errors.Is(err, ErrRefused):
-		a.deps.Log.Error("invalidating", "done", n, "error", err)
+		a.config.Log.Error("invalidating", "done", n, "error", err)
 		problem(ctx, fasthttp.StatusInternalServerError, "the shared tier refuses to remove a key; the log says which right is missing")
 	default:
-		a.deps.Log.Error("invalidating", "done", n, "error", err)
+		a.config.Log.Error("invalidating", "done", n, "error", err)
 		problem(ctx, fasthttp.StatusServiceUnavailable, "not all could be invalidated; send the request again, the log says why",
 			fasthttp.HeaderRetryAfter, "1")
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 func TestInvalidate(t *testing.T) {
-	r := start(t, admin.Config{})
+	r := start(t, nil)
 	f := func(body, want string, paths, keys []string) {
 		t.Helper()
 		got := r.post(t, body)
@@ -38,7 +38,7 @@ func TestInvalidate(t *testing.T) {
 }
 
 func TestInvalidateBadBodies(t *testing.T) {
-	r := start(t, admin.Config{MaxTargets: 3, MaxBody: 200})
+	r := start(t, nil)
 	f := func(want int, body string) {
 		t.Helper()
 		r.paths, r.keys = nil, nil
@@ -76,13 +76,13 @@ func TestInvalidateBadBodies(t *testing.T) {
 	f(400, `{"keys":["a"],"delete":}`)
 	f(422, `{"keys":["a",["b"]]}`)
 	f(422, `{"keys":{"a":1}}`)
-	f(413, `{"keys":["a","b","c","d"]}`)
-	f(413, `{"paths":["a","b"],"keys":["c","d"]}`)
-	f(413, `{"keys":["`+strings.Repeat("x", 200)+`"]}`)
+	many := func(n int) string { return `["a"` + strings.Repeat(`,"a"`, n-1) + `]` }
+	f(413, `{"keys":`+many(10_001)+`}`)
+	f(413, `{"paths":`+many(5_000)+`,"keys":`+many(5_001)+`}`)
 }
 
 func TestInvalidateFailures(t *testing.T) {
-	r := start(t, admin.Config{})
+	r := start(t, nil)
 	f := func(err error, want int, detail string) {
 		t.Helper()
 		r.outcome = err

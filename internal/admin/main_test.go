@@ -53,23 +53,24 @@ func tokens() []auth.Token {
 	}
 }
 
-func start(t *testing.T, config admin.Config, tokens ...auth.Token) *rig {
+func start(t *testing.T, hosts []string, tokens ...auth.Token) *rig {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startOn(t, l, config, tokens...)
+	return startOn(t, l, hosts, tokens...)
 }
 
-func startOn(t *testing.T, l net.Listener, config admin.Config, tokens ...auth.Token) *rig {
+func startOn(t *testing.T, l net.Listener, hosts []string, tokens ...auth.Token) *rig {
 	t.Helper()
 	r := &rig{
 		ready: map[string]error{"redis": nil, "source": nil},
 		pages: func(w io.Writer) error { _, err := io.WriteString(w, "hearth_redis_up 1\n"); return err },
 		stats: func() any { return map[string]int{"entries": 3} },
 	}
-	r.admin = admin.New(config, admin.Deps{
+	r.admin = admin.New(admin.Config{
+		Hosts:    hosts,
 		Tokens:   auth.New(tokens),
 		Ready:    func() map[string]error { return r.ready },
 		Draining: func() bool { return r.draining },

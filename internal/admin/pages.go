@@ -24,8 +24,8 @@ func (a *Admin) index(ctx *fasthttp.RequestCtx) {
 // that lacks series.
 func (a *Admin) metrics(ctx *fasthttp.RequestCtx) {
 	var page bytes.Buffer
-	if err := a.deps.Metrics(&page); err != nil {
-		a.deps.Log.Error("writing metrics", "error", err)
+	if err := a.config.Metrics(&page); err != nil {
+		a.config.Log.Error("writing metrics", "error", err)
 		problem(ctx, fasthttp.StatusInternalServerError, "the metrics cannot be written; the log says why")
 		return
 	}
@@ -34,5 +34,5 @@ func (a *Admin) metrics(ctx *fasthttp.RequestCtx) {
 }
 
 func (a *Admin) stats(ctx *fasthttp.RequestCtx) {
-	a.respond(ctx, fasthttp.StatusOK, a.deps.Stats())
+	a.respond(ctx, fasthttp.StatusOK, a.config.Stats())
 }

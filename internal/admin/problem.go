@@ -70,7 +70,7 @@ func printable(b []byte) string {
 func (a *Admin) respond(ctx *fasthttp.RequestCtx, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
-		a.deps.Log.Error("encoding an answer of the admin listener", "path", string(ctx.Path()), "error", err)
+		a.config.Log.Error("encoding an answer of the admin listener", "path", string(ctx.Path()), "error", err)
 		problem(ctx, fasthttp.StatusInternalServerError, "something went wrong here; the log says what")
 		return
 	}

@@ -17,7 +17,7 @@ func concrete(path string) string { return strings.ReplaceAll(path, "{name}", "g
 // TestTokensGuardEveryRoute walks the route table: with tokens configured every
 // row but the two open ones refuses all who do not have the scope.
 func TestTokensGuardEveryRoute(t *testing.T) {
-	r := start(t, admin.Config{}, tokens()...)
+	r := start(t, nil, tokens()...)
 	var openPaths []string
 	for _, row := range admin.Rows(r.admin) {
 		path := concrete(row.Path)
@@ -72,7 +72,7 @@ func TestTokensGuardEveryRoute(t *testing.T) {
 
 // TestScopesOfRoutes pins the contract that the walk above takes from the table.
 func TestScopesOfRoutes(t *testing.T) {
-	r := start(t, admin.Config{})
+	r := start(t, nil)
 	want := []admin.Row{
 		{"GET", "/", auth.Admin},
 		{"GET", "/livez", 0},
@@ -89,7 +89,7 @@ func TestScopesOfRoutes(t *testing.T) {
 }
 
 func TestTokensGuardWhatIsNotThere(t *testing.T) {
-	r := start(t, admin.Config{}, tokens()...)
+	r := start(t, nil, tokens()...)
 	wantProblem(t, "unknown path without token", r.do(t, "GET", "/nothing", ""), 401)
 	wantProblem(t, "unknown path with metrics", r.do(t, "GET", "/nothing", "", "Authorization", "Bearer m"), 403)
 	wantProblem(t, "unknown path with admin", r.do(t, "GET", "/nothing", "", "Authorization", "Bearer a"), 404)
@@ -104,7 +104,7 @@ func TestTokensGuardWhatIsNotThere(t *testing.T) {
 }
 
 func TestUnknownPathsAndMethods(t *testing.T) {
-	r := start(t, admin.Config{})
+	r := start(t, nil)
 	for _, path := range []string{"/nothing", "/livez/", "//livez", "/LIVEZ", "/api", "/api/stats/x", "/debug/pprof", "/debug/pprof/heap/", "/debug/pprof/a/b", "//evil.example/", "/%2e%2e/livez"} {
 		got := r.do(t, "GET", path, "")
 		wantProblem(t, "GET "+path, got, 404)
@@ -131,7 +131,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 }
 
 func TestHeadWorksWhereGetDoes(t *testing.T) {
-	r := start(t, admin.Config{})
+	r := start(t, nil)
 	for _, row := range admin.Rows(r.admin) {
 		if row.Method != "GET" {
 			continue
@@ -148,7 +148,7 @@ func TestHeadWorksWhereGetDoes(t *testing.T) {
 }
 
 func TestEveryAnswerIsPrivate(t *testing.T) {
-	r := start(t, admin.Config{})
+	r := start(t, nil)
 	check := func(what string, got answer) {
 		t.Helper()
 		for name, want := range map[string]string{

@@ -32,11 +32,11 @@ func (a *Admin) Server() *fasthttp.Server {
 		NoDefaultServerHeader:        true,
 		StreamRequestBody:            true, // see hideContent
 		ReadBufferSize:               maxHeader,
-		MaxRequestBodySize:           a.config.MaxBody,
+		MaxRequestBodySize:           maxBody,
 		Concurrency:                  2 * MaxConnections, // a worker ends later than its connection
 		DisablePreParseMultipartForm: true,
 		CloseOnShutdown:              true,
-		Logger:                       serverLog{a.deps.Log},
+		Logger:                       serverLog{a.config.Log},
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 )
 
 func (a *App) newAdmin(g *generation) *admin.Admin {
-	return admin.New(admin.Config{Hosts: g.cfg.Server.AdminHosts}, admin.Deps{
+	return admin.New(admin.Config{
+		Hosts:      g.cfg.Server.AdminHosts,
 		Tokens:     g.tokens,
 		Ready:      a.checks,
 		Notices:    a.notices,
