@@ -27,10 +27,10 @@ func serveBare(addr, file string) error {
 	}
 	type header struct{ name, value []byte }
 	var headers []header
-	var kind []byte
+	var contentType []byte
 	for _, h := range r.Headers {
 		if h[0] == fasthttp.HeaderContentType {
-			kind = []byte(h[1])
+			contentType = []byte(h[1])
 			continue
 		}
 		headers = append(headers, header{[]byte(h[0]), []byte(h[1])})
@@ -39,7 +39,7 @@ func serveBare(addr, file string) error {
 	server := &fasthttp.Server{
 		NoDefaultServerHeader: true,
 		Handler: func(ctx *fasthttp.RequestCtx) {
-			ctx.Response.Header.SetContentTypeBytes(kind)
+			ctx.Response.Header.SetContentTypeBytes(contentType)
 			for i := range headers {
 				ctx.Response.Header.SetCanonical(headers[i].name, headers[i].value)
 			}

@@ -1,4 +1,4 @@
--- What wrk sends. Arguments: kind, pipelining depth, path, number of keys, seed. In
+-- What wrk sends. Arguments: pattern, pipelining depth, path, number of keys, seed. In
 -- the path * stands for the key.
 --   one     always key 1
 --   spread  a key at random
@@ -6,7 +6,7 @@
 --   batch   POST of 100 items to the path
 -- Requests are text that is put together here, since wrk.format costs more.
 
-local kind, depth, path, keys
+local pattern, depth, path, keys
 local prefix, tail
 local constant
 local batches, turn = {}, 0
@@ -36,25 +36,25 @@ local function batch(n)
 end
 
 function init(args)
-  kind, depth, path, keys = args[1], tonumber(args[2]), args[3], tonumber(args[4])
+  pattern, depth, path, keys = args[1], tonumber(args[2]), args[3], tonumber(args[4])
   prefix, tail = path:match("^(.-)%*(.*)$")
   tail = (tail or "") .. " HTTP/1.1\r\nHost: compare\r\n\r\n"
   math.randomseed(tonumber(args[5]))
-  if kind == "batch" then
+  if pattern == "batch" then
     for n = 0, 31 do batches[n] = batch(n) end
-  elseif kind == "one" then
+  elseif pattern == "one" then
     constant = string.rep(get(1), depth)
   end
 end
 
 function request()
   if constant then return constant end
-  if kind == "batch" then
+  if pattern == "batch" then
     turn = (turn + 1) % 32
     return batches[turn]
   end
   local all = {}
-  for i = 1, depth do all[i] = get(pick[kind]()) end
+  for i = 1, depth do all[i] = get(pick[pattern]()) end
   return table.concat(all)
 end
 

@@ -23,12 +23,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 
 	"hearth/internal/testkit"
@@ -43,44 +41,6 @@ func main() {
 		os.Exit(1)
 	}
 	program.Main()
-}
-
-// options are what the command line says.
-type options struct {
-	rounds, seconds   int
-	rows              *regexp.Regexp
-	all               bool // rows leaves nothing out
-	hearth, name, out string
-	command           string // as the results quote it
-}
-
-func parseOptions(args []string, stdout io.Writer) (options, error) {
-	var o options
-	var rows string
-	f := flag.NewFlagSet("compare", flag.ContinueOnError)
-	f.SetOutput(stdout)
-	f.IntVar(&o.rounds, "rounds", 5, "rounds of every row, `N`; 1 to 100")
-	f.IntVar(&o.seconds, "seconds", 3, "length `N` of each server's turn; 1 to 60")
-	f.StringVar(&rows, "rows", "", "only rows whose name (such as memory/nginx) matches `REGEXP`")
-	f.StringVar(&o.hearth, "hearth", "", "the binary `FILE` to measure; empty: build it")
-	f.StringVar(&o.name, "name", "compare", "`NAME` of the file of results")
-	f.StringVar(&o.out, "out", "", "`DIR` for results; empty: bench/results")
-	if err := f.Parse(args); err != nil {
-		return o, err
-	}
-	if f.NArg() > 0 || filepath.Base(o.name) != o.name || o.rounds < 1 || o.rounds > 100 || o.seconds < 1 || o.seconds > 60 {
-		return o, fmt.Errorf("reading the arguments %q: out of range, or unknown; see -help", args)
-	}
-	var err error
-	if o.rows, err = regexp.Compile(rows); err != nil {
-		return o, fmt.Errorf("reading -rows: %w", err)
-	}
-	o.all = rows == ""
-	o.command = fmt.Sprintf("go run ./bench/compare -rounds %d -seconds %d", o.rounds, o.seconds)
-	if rows != "" {
-		o.command += fmt.Sprintf(" -rows '%s'", rows)
-	}
-	return o, nil
 }
 
 func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
@@ -152,7 +112,7 @@ func perform(ctx context.Context, g group, o options, root string, stdout io.Wri
 				if tb.Context().Err() != nil || problems[p.name] != nil {
 					continue
 				}
-				s, err := c.turn(tb, p, round, o.seconds, stdout)
+				s, err := c.measureTwice(tb, p, round, o.seconds, stdout)
 				switch {
 				case err != nil && p.name == "hearth":
 					tb.Fatal(err)
@@ -167,9 +127,9 @@ func perform(ctx context.Context, g group, o options, root string, stdout io.Wri
 	return samples, problems
 }
 
-// turn is one server's part of a round. What disturbs a machine may spoil a
+// measureTwice is one server's part of a round. What disturbs a machine may spoil a
 // measurement, so there is a second try.
-func (c *servers) turn(tb testkit.TB, p *peer, round, seconds int, stdout io.Writer) (s sample, err error) {
+func (c *servers) measureTwice(tb testkit.TB, p *peer, round, seconds int, stdout io.Writer) (s sample, err error) {
 	if round == 0 {
 		seconds = 1
 	}

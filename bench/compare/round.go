@@ -59,8 +59,8 @@ func (c *servers) read(tb testkit.TB, p *peer) (r readings) {
 // that still holds the last keys of a round must not meet them in the next.
 func (c *servers) measure(tb testkit.TB, p *peer, round, seconds, seed int) sample {
 	tb.Helper()
-	const settleWithin = 3 * time.Second
-	c.awaitRight(tb, p, settleWithin)
+	const rightWithin = 3 * time.Second
+	c.awaitRight(tb, p, rightWithin)
 	before := c.read(tb, p)
 	w, err := c.wrk(tb.Context(), p, seconds, seed)
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *servers) measure(tb testkit.TB, p *peer, round, seconds, seed int) samp
 			tb.Fatal(err)
 		}
 	}
-	c.awaitRight(tb, p, settleWithin)
+	c.awaitRight(tb, p, rightWithin)
 	return s
 }
 
@@ -130,7 +130,7 @@ func (c *servers) wrk(ctx context.Context, p *peer, seconds, seed int) (load.Wrk
 	defer cancel()
 	l := c.load
 	w, err := load.StartWrk(ctx, c.dir, string(script), c.loadCPUs, "-t", "1", "-c", strconv.Itoa(l.connections), "-d", fmt.Sprint(seconds, "s"), "--timeout", "5s",
-		"http://"+p.addr+"/", "--", l.kind, strconv.Itoa(l.depth), p.path, strconv.Itoa(l.keys), strconv.Itoa(seed))
+		"http://"+p.addr+"/", "--", l.pattern, strconv.Itoa(l.depth), p.path, strconv.Itoa(l.keys), strconv.Itoa(seed))
 	if err != nil {
 		return load.WrkReport{}, err
 	}

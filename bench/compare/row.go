@@ -6,7 +6,7 @@ import (
 
 // workload is what wrk does to each server of a group; see load.lua.
 type workload struct {
-	kind        string // one, spread, mix or batch
+	pattern     string // one, spread, mix or batch
 	depth       int    // requests sent at once on a connection
 	connections int
 	keys        int // records in Redis that are asked for
@@ -55,7 +55,7 @@ func groups() []group {
 	const memory, pipelined = "memory hit", "memory hit, pipelining of 16"
 	all := []group{
 		{
-			name: "memory", load: workload{kind: "one", depth: 1, connections: 64, keys: 1, items: 1},
+			name: "memory", load: workload{pattern: "one", depth: 1, connections: 64, keys: 1, items: 1},
 			tiers: []share{{"memory", 0.999, 1}},
 			rows: []row{
 				{"bare", memory + ", against a bare fasthttp handler with the same bytes", 1.05},
@@ -65,7 +65,7 @@ func groups() []group {
 			},
 		},
 		{
-			name: "pipeline", load: workload{kind: "one", depth: 16, connections: 64, keys: 1, items: 1},
+			name: "pipeline", load: workload{pattern: "one", depth: 16, connections: 64, keys: 1, items: 1},
 			tiers: []share{{"memory", 0.999, 1}},
 			rows: []row{
 				{"bare", pipelined + ", against a bare fasthttp handler", 1.35},
@@ -75,23 +75,23 @@ func groups() []group {
 	}
 	for _, n := range []int{64, 256} {
 		all = append(all, group{
-			name: fmt.Sprint("redis-", n), load: workload{kind: "spread", depth: 1, connections: n, keys: spreadKeys, items: 1},
+			name: fmt.Sprint("redis-", n), load: workload{pattern: "spread", depth: 1, connections: n, keys: spreadKeys, items: 1},
 			config: smallest, tiers: []share{{"redis", 0.97, 1}},
 			rows: []row{{"webdis", fmt.Sprintf("Redis-tier read, %d connections, against Webdis", n), 0.62}},
 		})
 	}
 	return append(all,
 		group{
-			name: "mix", load: workload{kind: "mix", depth: 1, connections: 64, keys: spreadKeys, items: 1},
+			name: "mix", load: workload{pattern: "mix", depth: 1, connections: 64, keys: spreadKeys, items: 1},
 			config: smallest, tiers: []share{{"memory", 0.89, 0.92}, {"redis", 0.08, 0.11}},
 			rows: []row{{"webdis", "90 % memory hits, 10 % Redis reads, against Webdis", 0.55}},
 		},
 		group{
-			name: "batch-lifetimes", load: workload{kind: "batch", depth: 1, connections: 16, keys: 1, items: batchItems}, ttl: true,
+			name: "batch-lifetimes", load: workload{pattern: "batch", depth: 1, connections: 16, keys: 1, items: batchItems}, ttl: true,
 			rows: []row{{"recipe", "batch of 100, items with lifetimes, per item, against the recipe", 1.0 / 12}},
 		},
 		group{
-			name: "batch", load: workload{kind: "batch", depth: 1, connections: 16, keys: 1, items: batchItems},
+			name: "batch", load: workload{pattern: "batch", depth: 1, connections: 16, keys: 1, items: batchItems},
 			rows: []row{{"recipe", "batch of 100, items without lifetimes, per item, against the recipe", 1.0 / 16}},
 		},
 	)

@@ -80,7 +80,7 @@ func TestBound(t *testing.T) {
 		t.Helper()
 		r := result{Bound: least}
 		for i, ratio := range ratios {
-			r.Turns = append(r.Turns, turn{Round: i, Server: "bare", Rate: 1000}, turn{Round: i, Server: "hearth", Rate: 1000 * ratio})
+			r.Samples = append(r.Samples, sample{Round: i, Server: "bare", Rate: 1000}, sample{Round: i, Server: "hearth", Rate: 1000 * ratio})
 		}
 		dir := t.TempDir()
 		if err := r.write(dir); err != nil {
@@ -91,8 +91,8 @@ func TestBound(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got result
-		if err := json.Unmarshal(text, &got); err != nil || got.Verdict != want || len(got.Turns) != 2*len(ratios) {
-			t.Errorf("%v: got %q and %d turns, %v, want %q", ratios, got.Verdict, len(got.Turns), err, want)
+		if err := json.Unmarshal(text, &got); err != nil || got.Verdict != want || len(got.Samples) != 2*len(ratios) {
+			t.Errorf("%v: got %q and %d turns, %v, want %q", ratios, got.Verdict, len(got.Samples), err, want)
 		}
 	}
 	f("met", 0.5, 0.65, 0.9)

@@ -26,7 +26,6 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -46,41 +45,6 @@ func main() {
 		os.Exit(1)
 	}
 	program.Main()
-}
-
-// options are what the command line says.
-type options struct {
-	rounds, connections int
-	seconds             int
-	held                time.Duration
-	hearth, repo        string
-	record              bool
-	command             string // as the results quote it
-}
-
-func parseOptions(args []string, stdout io.Writer) (options, error) {
-	var o options
-	f := flag.NewFlagSet("inflight", flag.ContinueOnError)
-	f.SetOutput(stdout)
-	f.IntVar(&o.rounds, "rounds", 5, "rounds, `N`; 1 to 100")
-	f.IntVar(&o.seconds, "seconds", 5, "length `N` of what is measured in each turn; 1 to 60")
-	f.IntVar(&o.connections, "connections", 10_000, "keep-alive connections, `N`, each with one request at a time; 100 to 20,000")
-	f.DurationVar(&o.held, "held", 10*time.Second, "how long a request is held on each connection to weigh memory, `D`; 1s to 10s")
-	f.StringVar(&o.hearth, "hearth", "", "the binary `FILE` to measure; empty: build it")
-	f.StringVar(&o.repo, "repo", ".", "directory of the module")
-	f.BoolVar(&o.record, "record", false, "write the results to bench/results")
-	if err := f.Parse(args); err != nil {
-		return o, err
-	}
-	if f.NArg() > 0 || o.rounds < 1 || o.rounds > 100 || o.seconds < 1 || o.seconds > 60 ||
-		o.connections < 100 || o.connections > 20_000 || o.held < time.Second || o.held > 10*time.Second {
-		return o, fmt.Errorf("reading the arguments %q: out of range, or unknown; see -help", args)
-	}
-	o.command = fmt.Sprintf("go run ./bench/inflight -rounds %d -seconds %d -connections %d", o.rounds, o.seconds, o.connections)
-	if o.record {
-		o.command += " -record"
-	}
-	return o, nil
 }
 
 func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
@@ -105,7 +69,7 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 			srv.name, m.Bare>>20, s.connections, m.Idle>>20, m.InFlight>>20)
 		r.Memory = append(r.Memory, m)
 	}
-	if r.Turns, err = s.takeTurns(tb, o, stdout); err != nil {
+	if r.Samples, err = s.measureAll(tb, o, stdout); err != nil {
 		return err
 	}
 	fmt.Fprint(stdout, "\n", r.table())
@@ -132,8 +96,8 @@ func raiseLimit(connections int) error {
 	return nil
 }
 
-// takeTurns lets the servers take turns. Round 0 warms up and is not counted.
-func (s *servers) takeTurns(tb testkit.TB, o options, stdout io.Writer) (turns []turn, err error) {
+// measureAll lets the servers take turns. Round 0 warms up and is not counted.
+func (s *servers) measureAll(tb testkit.TB, o options, stdout io.Writer) (samples []sample, err error) {
 	for round := range o.rounds + 1 {
 		seconds := o.seconds
 		if round == 0 {
@@ -141,24 +105,24 @@ func (s *servers) takeTurns(tb testkit.TB, o options, stdout io.Writer) (turns [
 		}
 		for i := range s.servers {
 			srv := s.servers[(i+round)%len(s.servers)] // nobody is always the first
-			t, err := s.turn(tb, srv, time.Duration(seconds)*time.Second, stdout)
+			t, err := s.measureTwice(tb, srv, time.Duration(seconds)*time.Second, stdout)
 			if err != nil {
-				return turns, fmt.Errorf("round %d, %s: %w", round, srv.name, err)
+				return samples, fmt.Errorf("round %d, %s: %w", round, srv.name, err)
 			}
 			t.Round = round
 			fmt.Fprintf(stdout, "round %d  %-6s %8.0f requests/s  p50 %7.2f ms  p99 %7.2f ms  %6.2f µs of processor time  %4d MB\n",
 				round, srv.name, t.Rate, t.P50, t.P99, t.CPU, t.Resident>>20)
 			if round > 0 {
-				turns = append(turns, t)
+				samples = append(samples, t)
 			}
 		}
 	}
-	return turns, nil
+	return samples, nil
 }
 
-// turn is one server's part of a round. What disturbs a machine may spoil a
+// measureTwice is one server's part of a round. What disturbs a machine may spoil a
 // measurement, so there is a second try.
-func (s *servers) turn(tb testkit.TB, srv *server, d time.Duration, stdout io.Writer) (t turn, err error) {
+func (s *servers) measureTwice(tb testkit.TB, srv *server, d time.Duration, stdout io.Writer) (t sample, err error) {
 	measure := func(tb testkit.TB) { t = s.measure(tb, srv, d) }
 	if err = testkit.Try(tb, measure); err != nil && tb.Context().Err() == nil {
 		fmt.Fprintf(stdout, "once more: %s: %v\n", srv.name, err)

@@ -39,7 +39,7 @@ func (s *servers) measureMemory(tb testkit.TB, srv *server) memory {
 	if n := srv.begun(tb) - before; n != int64(s.connections) {
 		tb.Fatalf("%d requests were counted as %d", s.connections, n)
 	}
-	sleep(tb, 2*settleFor)
+	sleep(tb, 2*steadyAfter)
 	m.Idle = resident(tb, srv)
 	m.InFlight = s.memoryInFlight(tb, srv, all)
 	return m
@@ -89,14 +89,4 @@ func plausible(numbers []int64, before int64) error {
 		return fmt.Errorf("%d requests after number %d: the highest answer is %d", len(numbers), before, most)
 	}
 	return nil
-}
-
-// resident is the resident memory of a server, in bytes.
-func resident(tb testkit.TB, srv *server) int64 {
-	tb.Helper()
-	n, err := srv.Resident()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return n
 }

@@ -21,7 +21,7 @@ type result struct {
 	Bound       float64
 	Verdict     string
 	Memory      []memory
-	Turns       []turn
+	Samples     []sample `json:"Turns"` // as older records have it
 }
 
 // newResult notes what the figures depend on.
@@ -33,8 +33,8 @@ func newResult(ctx context.Context, o options) *result {
 }
 
 // of is one figure of all turns of a server.
-func (r *result) of(server string, figure func(turn) float64) report.Spread {
-	of := slices.DeleteFunc(slices.Clone(r.Turns), func(t turn) bool { return t.Server != server })
+func (r *result) of(server string, figure func(sample) float64) report.Spread {
+	of := slices.DeleteFunc(slices.Clone(r.Samples), func(t sample) bool { return t.Server != server })
 	return report.SpreadBy(of, figure)
 }
 
@@ -42,7 +42,7 @@ func (r *result) of(server string, figure func(turn) float64) report.Spread {
 // median just below it may be noise.
 func (r *result) judge() {
 	rates := map[int]map[string]float64{}
-	for _, t := range r.Turns {
+	for _, t := range r.Samples {
 		if rates[t.Round] == nil {
 			rates[t.Round] = map[string]float64{}
 		}
@@ -67,16 +67,16 @@ func (r *result) table() string {
 	fmt.Fprintf(&b, "Ratio of requests per second: **%.3f** (%.3f–%.3f), bound %.2f: %s\n\n", r.Ratio.Median, r.Ratio.Min, r.Ratio.Max, r.Bound, r.Verdict)
 	b.WriteString("| | requests/s | least–most | p50 ms | p99 ms | processor µs per request | of Redis |\n|---|---|---|---|---|---|---|\n")
 	for _, w := range r.Memory {
-		of := func(f func(turn) float64) report.Spread { return r.of(w.Server, f) }
-		rate := of(func(t turn) float64 { return t.Rate })
+		of := func(f func(sample) float64) report.Spread { return r.of(w.Server, f) }
+		rate := of(func(t sample) float64 { return t.Rate })
 		fmt.Fprintf(&b, "| %s | %.0f | %.0f–%.0f | %.1f | %.1f | %.2f | %.2f |\n", w.Server, rate.Median, rate.Min, rate.Max,
-			of(func(t turn) float64 { return t.P50 }).Median, of(func(t turn) float64 { return t.P99 }).Median,
-			of(func(t turn) float64 { return t.CPU }).Median, of(func(t turn) float64 { return t.RedisCPU }).Median)
+			of(func(t sample) float64 { return t.P50 }).Median, of(func(t sample) float64 { return t.P99 }).Median,
+			of(func(t sample) float64 { return t.CPU }).Median, of(func(t sample) float64 { return t.RedisCPU }).Median)
 	}
 	b.WriteString("\n| resident | no connection | idle connections | each | requests in flight | each | most under load |\n|---|---|---|---|---|---|---|\n")
 	for _, w := range r.Memory {
 		each := func(n int64) float64 { return float64(n-w.Bare) / float64(r.Connections) / 1024 }
-		most := r.of(w.Server, func(t turn) float64 { return float64(t.Resident) })
+		most := r.of(w.Server, func(t sample) float64 { return float64(t.Resident) })
 		fmt.Fprintf(&b, "| %s | %d MB | %d MB | %.1f KiB | %d MB | %.1f KiB | %.0f MB |\n", w.Server,
 			w.Bare>>20, w.Idle>>20, each(w.Idle), w.InFlight>>20, each(w.InFlight), most.Max/(1<<20))
 	}

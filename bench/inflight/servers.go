@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,6 +13,11 @@ import (
 	"hearth/bench/load"
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
+)
+
+const (
+	steadyAfter = time.Second // after all have connected, before anything is counted
+	pollEvery   = 50 * time.Millisecond
 )
 
 // servers are what a run starts: a Redis, and the two that are compared.
@@ -130,4 +136,22 @@ func parse(tb testkit.TB, text string) int64 {
 		tb.Fatal(err)
 	}
 	return n
+}
+
+// resident is the resident memory of a server, in bytes.
+func resident(tb testkit.TB, srv *server) int64 {
+	tb.Helper()
+	n, err := srv.Resident()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
+// sleep waits for d; the end of the run ends it, too.
+func sleep(tb testkit.TB, d time.Duration) {
+	tb.Helper()
+	if !testkit.Sleep(tb.Context(), d) {
+		tb.Fatal(context.Cause(tb.Context()))
+	}
 }

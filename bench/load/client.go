@@ -19,7 +19,7 @@ type Tally struct {
 	OK       [Tiers]int64     // answers with 200
 	Absent   int64            // 404
 	Unstored int64            // of both, those that came with a load that Redis did not take
-	Refused  int64            // 503 with Retry-After: come again
+	Refused  report.Latencies // 503 with Retry-After: come again
 	Failed   int64            // any other 5xx
 	Times    report.Latencies // of all
 }
@@ -31,7 +31,7 @@ func (t *Tally) Merge(o *Tally) {
 	}
 	t.Unstored += o.Unstored
 	t.Absent += o.Absent
-	t.Refused += o.Refused
+	t.Refused.Merge(&o.Refused)
 	t.Failed += o.Failed
 	t.Times.Merge(&o.Times)
 }
@@ -52,7 +52,7 @@ func (t *Tally) String() string {
 			text += fmt.Sprintf("%d %s, ", n, TierNames[i])
 		}
 	}
-	text += fmt.Sprintf("%d refused, %d failed", t.Refused, t.Failed)
+	text += fmt.Sprintf("%d refused, %d failed", t.Refused.N, t.Failed)
 	if t.Absent > 0 {
 		text += fmt.Sprintf(", %d absent", t.Absent)
 	}
@@ -81,7 +81,8 @@ func (c *Client) count(method, path, body string) error {
 	if err := c.Do(method, path, body); err != nil {
 		return fmt.Errorf("%s %s on instance %d: %w", method, path, c.Instance+1, err)
 	}
-	c.Times.Add(time.Since(sent))
+	took := time.Since(sent)
+	c.Times.Add(took)
 	status := c.Status()
 	from := TierOf(status)
 	if from == Source && len(status) > 0 && !bytes.Contains(status, []byte("; stored")) {
@@ -93,7 +94,7 @@ func (c *Client) count(method, path, body string) error {
 	case code == http.StatusNotFound:
 		c.Absent++
 	case code == http.StatusServiceUnavailable && len(c.Answer.Header.Peek("Retry-After")) > 0:
-		c.Refused++
+		c.Refused.Add(took)
 	case code >= http.StatusInternalServerError:
 		c.Failed++
 	default:
@@ -159,22 +160,8 @@ func (all Clients) each(ctx context.Context, ask func(ctx context.Context, c *Cl
 // Begin is Each meanwhile: until the function that it returns is called, which ends the
 // context and waits for all.
 func (all Clients) Begin(tb testkit.TB, ask func(ctx context.Context, c *Client) error) (end func()) {
-	ctx, cancel := context.WithCancel(tb.Context())
-	var running sync.WaitGroup
-	var err error
-	running.Go(func() { err = all.each(ctx, ask) })
-	tb.Cleanup(func() {
-		cancel()
-		running.Wait()
-	})
-	return func() {
-		tb.Helper()
-		cancel()
-		running.Wait()
-		if err != nil {
-			tb.Fatal(err)
-		}
-	}
+	tb.Helper()
+	return testkit.Meanwhile(tb, func(ctx context.Context) error { return all.each(ctx, ask) })
 }
 
 // Total is what all were answered since the last Total.

@@ -190,7 +190,7 @@ func TestReportOfWrk(t *testing.T) {
 	f("unable to connect", "no result")
 	f("\nresult 12 2000000\n", "no result")
 	f("\nresult 12 2000000 3000 4000 0 0 0 0 x\n", "invalid syntax")
-	f("\nresult 12 2000000 3000 4000 0 0 0 0 7\n", `7 errors of the kind "timeout"`)
-	f("\nresult 12 2000000 3000 4000 0 0 0 1 0\n", `1 errors of the kind "status"`)
+	f("\nresult 12 2000000 3000 4000 0 0 0 0 7\n", `7 errors: "timeout"`)
+	f("\nresult 12 2000000 3000 4000 0 0 0 1 0\n", `1 errors: "status"`)
 	f("\nresult 0 2000000 0 0 0 0 0 0 0\n", "no answers")
 }

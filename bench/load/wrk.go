@@ -78,7 +78,7 @@ func parseReport(out string) (WrkReport, error) {
 	}
 	for i, what := range []string{"connect", "read", "write", "status", "timeout"} {
 		if n[4+i] != 0 {
-			return WrkReport{}, fmt.Errorf("wrk counts %d errors of the kind %q", n[4+i], what)
+			return WrkReport{}, fmt.Errorf("wrk counts %d errors: %q", n[4+i], what)
 		}
 	}
 	if n[0] == 0 || n[1] == 0 {

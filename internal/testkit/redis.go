@@ -2,24 +2,22 @@ package testkit
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // RedisServer is a redis-server of the test's own. It keeps its port, socket and
-// directory over Stop, Kill and Start. Use it from the test's goroutine.
+// directory over Stop, Kill and Start; Kill saves nothing. Use it from the test's
+// goroutine, but for Dial and Try.
 type RedisServer struct {
-	tb       TB
-	bin      string
-	dir      string
-	port     int
-	password string
-	config   []string // lines after ours, so they win
-	cpus     []int    // the only processors that it may use; nil: any
-	proc     *Process
+	*Process // the latest
+
+	tb     TB
+	dir    string
+	port   int
+	config []string // lines after ours, so they win
+	cpus   []int    // the only processors that it may use; nil: any
 }
 
 // RedisOption changes how Redis starts a server.
@@ -28,11 +26,6 @@ type RedisOption func(*RedisServer)
 // WithConfig adds lines of redis.conf, such as `maxmemory 10mb`.
 func WithConfig(lines ...string) RedisOption {
 	return func(s *RedisServer) { s.config = append(s.config, lines...) }
-}
-
-// WithPassword makes the server ask for a password; URL carries it.
-func WithPassword(password string) RedisOption {
-	return func(s *RedisServer) { s.password = password }
 }
 
 // WithCPUs lets the server use these processors only.
@@ -44,7 +37,7 @@ func WithCPUs(cpus []int) RedisOption {
 // answers. It writes nothing to disk by itself and ends with the test.
 func Redis(tb TB, opts ...RedisOption) *RedisServer {
 	tb.Helper()
-	s := &RedisServer{tb: tb, bin: NeedRedis(tb)}
+	s := &RedisServer{tb: tb}
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -53,16 +46,13 @@ func Redis(tb TB, opts ...RedisOption) *RedisServer {
 	conf := []string{
 		fmt.Sprintf("port %d", s.port),
 		"bind 127.0.0.1",
-		"unixsocket " + s.Socket(),
+		"unixsocket " + s.socket(),
 		"dir " + s.dir,
 		"daemonize no",
 		`save ""`,
 		"appendonly no",
 		"enable-debug-command local",
 		"repl-diskless-sync-delay 0",
-	}
-	if s.password != "" {
-		conf = append(conf, "requirepass "+s.password)
 	}
 	conf = append(conf, s.config...)
 	writeFile(tb, filepath.Join(s.dir, "redis.conf"), strings.Join(conf, "\n")+"\n")
@@ -82,16 +72,16 @@ func (s *RedisServer) For(tb TB) *RedisServer {
 // what is on disk: all that it held at Stop; after Kill what a SAVE or the append-only file kept.
 func (s *RedisServer) Start() {
 	s.tb.Helper()
-	if s.proc != nil && s.proc.Running() {
+	if s.Process != nil && s.Running() {
 		s.tb.Fatal("starting redis-server: it runs already")
 	}
-	s.proc = Start(s.tb, Command{
+	s.Process = Start(s.tb, Command{
 		Name: "redis-server",
-		Argv: []string{s.bin, filepath.Join(s.dir, "redis.conf")},
+		Argv: []string{NeedRedis(s.tb), filepath.Join(s.dir, "redis.conf")},
 		Dir:  s.dir,
 		CPUs: s.cpus,
 	})
-	s.proc.AwaitReady(func() bool {
+	s.AwaitReady(func() bool {
 		v, err := s.Try("PING")
 		return err == nil && v == "PONG"
 	})
@@ -111,35 +101,10 @@ func (s *RedisServer) StartEmpty() {
 // Stop saves the data and ends the server in good order. A paused one is resumed.
 func (s *RedisServer) Stop() {
 	s.tb.Helper()
-	s.proc.Resume()
+	s.Resume()
 	s.Do("SAVE")
-	s.proc.Stop()
+	s.Process.Stop()
 }
-
-// Kill ends the server at once, without saving.
-func (s *RedisServer) Kill() { s.proc.Kill() }
-
-// Pause freezes the server: connections stay open, new ones are still accepted
-// by the kernel, nothing is answered until Resume.
-func (s *RedisServer) Pause() {
-	s.tb.Helper()
-	s.proc.Pause()
-}
-
-// Resume ends a Pause.
-func (s *RedisServer) Resume() { s.proc.Resume() }
-
-// Running reports whether the server has been started and not ended.
-func (s *RedisServer) Running() bool { return s.proc.Running() }
-
-// Pid is the number of the server's process.
-func (s *RedisServer) Pid() int { return s.proc.Pid() }
-
-// CPUTime is the processor time that the server has used since it was started.
-func (s *RedisServer) CPUTime() (time.Duration, error) { return s.proc.CPUTime() }
-
-// Logs returns the end of the server's log.
-func (s *RedisServer) Logs() string { return s.proc.Logs() }
 
 // Port is the TCP port on 127.0.0.1.
 func (s *RedisServer) Port() int { return s.port }
@@ -147,20 +112,11 @@ func (s *RedisServer) Port() int { return s.port }
 // Addr is host:port.
 func (s *RedisServer) Addr() string { return hostPort(s.port) }
 
-// Socket is the path of the unix socket, on which the server listens too.
-func (s *RedisServer) Socket() string { return filepath.Join(s.dir, "redis.sock") }
-
-// Dir is the server's directory, with its dump and append-only file.
-func (s *RedisServer) Dir() string { return s.dir }
+// socket is the path of the unix socket, on which the server listens too.
+func (s *RedisServer) socket() string { return filepath.Join(s.dir, "redis.sock") }
 
 // URL is the address in the form of the configuration key redis.url.
-func (s *RedisServer) URL() string {
-	u := url.URL{Scheme: "redis", Host: s.Addr()}
-	if s.password != "" {
-		u.User = url.UserPassword("", s.password)
-	}
-	return u.String()
-}
+func (s *RedisServer) URL() string { return "redis://" + s.Addr() }
 
 // AdminConn opens a connection of its own to the server, over the unix socket, so
 // that it also works where TCP is what the test disturbs. It is closed with the test.
@@ -176,17 +132,7 @@ func (s *RedisServer) AdminConn() *RedisConn {
 
 // Dial is AdminConn for goroutines of a test, and for a server that may be away: the
 // caller closes the connection.
-func (s *RedisServer) Dial() (*RedisConn, error) {
-	c, err := dialRedis(s.tb, "unix", s.Socket())
-	if err != nil || s.password == "" {
-		return c, err
-	}
-	if _, err := c.Try("AUTH", s.password); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
-}
+func (s *RedisServer) Dial() (*RedisConn, error) { return dialRedis(s.tb, "unix", s.socket()) }
 
 // Try sends one command on a new connection and returns its reply: string, int64,
 // nil or []any. An error reply comes as err of type Error.

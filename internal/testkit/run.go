@@ -84,6 +84,28 @@ func Try(tb TB, f func(tb TB)) error {
 	return r.result()
 }
 
+// Meanwhile runs f beside tb's own goroutine until the function that it returns is
+// called, which ends f's context, waits for f, and ends tb with its error. What is not
+// waited for by then is waited for at the end of tb.
+func Meanwhile(tb TB, f func(ctx context.Context) error) (end func()) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
+	var running sync.WaitGroup
+	var err error
+	running.Go(func() { err = f(ctx) })
+	wait := func() {
+		cancel()
+		running.Wait()
+	}
+	tb.Cleanup(wait)
+	return func() {
+		tb.Helper()
+		if wait(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
 // owner is the TB of one Run, or of one Try and then with a parent.
 type owner struct {
 	ctx    context.Context

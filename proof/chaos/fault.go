@@ -14,7 +14,7 @@ import (
 // order. It is the one that starts and ends servers, so it runs on their owner's
 // goroutine.
 type injector struct {
-	*running
+	*harness
 	rand *rand.Rand
 }
 

@@ -25,10 +25,12 @@
 package main
 
 import (
+	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"hearth/internal/testkit"
@@ -38,46 +40,6 @@ var program = testkit.Program{Name: "chaos", Run: run}
 
 func main() { program.Main() }
 
-// plan is what a run shall do.
-type plan struct {
-	reads   int64         // at least so many
-	rounds  int64         // of all faults, at least
-	limit   time.Duration // and no longer than this
-	keys    int           // of each resource
-	readers int           // connections per instance
-	writers int
-	depth   int           // pipelined requests per connection
-	calm    time.Duration // between two faults
-	freeze  time.Duration // of an instance, at most
-	link    time.Duration // memory.link_timeout
-	seed    uint64
-	repo    string // where the module is
-}
-
-func parse(args []string, stderr io.Writer) (plan, error) {
-	var p plan
-	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	minutes := flags.Float64("minutes", 10, "end after so many minutes at the latest")
-	flags.Int64Var(&p.reads, "reads", 10_000_000, "end when so many answers were checked")
-	flags.Int64Var(&p.rounds, "rounds", 5, "… and every kind of fault has happened so many times")
-	flags.IntVar(&p.keys, "keys", 200, "keys of each resource")
-	flags.IntVar(&p.readers, "readers", 4, "reading connections per instance")
-	flags.IntVar(&p.writers, "writers", 8, "writers")
-	flags.IntVar(&p.depth, "depth", 16, "pipelined requests per connection")
-	flags.DurationVar(&p.calm, "calm", 2*time.Second, "time between two faults")
-	flags.DurationVar(&p.freeze, "freeze", 4*time.Second, "longest time that an instance is stopped, at most 2m")
-	flags.DurationVar(&p.link, "link", time.Second, "memory.link_timeout of the instances")
-	flags.Uint64Var(&p.seed, "seed", uint64(time.Now().UnixNano()), "seed of writes and faults")
-	flags.StringVar(&p.repo, "repo", ".", "directory of the module")
-	if err := flags.Parse(args); err != nil {
-		return p, errors.Join(testkit.ErrUsage, err)
-	}
-	p.freeze = min(p.freeze, answerWithin-time.Minute)
-	p.limit = time.Duration(*minutes * float64(time.Minute))
-	return p, nil
-}
-
 // run starts everything, lets it meet, and reports.
 func run(tb testkit.TB, args []string, stdout, stderr io.Writer) error {
 	p, err := parse(args, stderr)
@@ -85,7 +47,7 @@ func run(tb testkit.TB, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "chaos: seed %d, at least %d reads within %v, memory.link_timeout %v\n", p.seed, p.reads, p.limit, p.link)
-	r := &running{plan: p, tb: tb, records: newRecords(p), faults: map[string]int{}}
+	r := &harness{plan: p, tb: tb, records: newRecords(p), faults: map[string]int{}}
 	r.start()
 	if err := r.meet(); err != nil {
 		return err
@@ -99,4 +61,69 @@ func run(tb testkit.TB, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("the time was over after %d reads and %d rounds of faults, before -reads %d and -rounds %d", reads, r.rounds.Load(), p.reads, p.rounds)
 	}
 	return tb.Context().Err()
+}
+
+// errOver ends a run in good order.
+var errOver = errors.New("the run is over")
+
+// meet lets readers, writers and faults loose on the servers until enough has
+// been read and every fault has happened, or the time is over.
+func (r *harness) meet() error {
+	ctx, cancel := context.WithTimeoutCause(r.tb.Context(), r.limit, errOver)
+	ctx, fail := context.WithCancelCause(ctx)
+	var all sync.WaitGroup
+	end := func() { fail(nil); cancel(); all.Wait() }
+	r.tb.Cleanup(end) // if a server does not come back
+	launch := func(run func(context.Context) error) {
+		all.Go(func() {
+			if err := run(ctx); err != nil {
+				fail(err)
+			}
+		})
+	}
+	source := func(n int) *rand.Rand { return rand.New(rand.NewPCG(r.seed, uint64(n))) }
+	r.began = time.Now()
+	for i := range r.writers {
+		launch(newWriter(r, i, source(i)).run)
+	}
+	for i := range r.readers * instances {
+		launch(newReader(r, i%instances, source(1000+i)).run)
+	}
+	launch(func(ctx context.Context) error {
+		for testkit.Sleep(ctx, 10*time.Millisecond) {
+			if r.records.reads.Load() >= r.reads && r.rounds.Load() >= r.plan.rounds {
+				fail(errOver)
+			}
+		}
+		return nil
+	})
+	(&injector{harness: r, rand: source(2000)}).run(ctx)
+	end()
+	if cause := context.Cause(ctx); !errors.Is(cause, errOver) {
+		return cause
+	}
+	return nil
+}
+
+func (r *harness) print(out io.Writer) {
+	took, b := time.Since(r.began), r.records
+	reads, total := b.reads.Load(), 0
+	for _, n := range r.faults {
+		total += n
+	}
+	fmt.Fprintf(out, "reads       %d in %v (%.0f/s): %d marked stale or untracked, %d refused with 5xx\n",
+		reads, took.Round(time.Second), float64(reads)/took.Seconds(), b.marked.Load(), b.refused.Load())
+	fmt.Fprintf(out, "writes      %d acknowledged\n", r.writes.Load())
+	fmt.Fprintf(out, "faults      %d\n", total)
+	for _, f := range faults {
+		fmt.Fprintf(out, "  %-34s %d\n", f.name, r.faults[f.name])
+	}
+	fmt.Fprintf(out, "behind      unmarked answers older than a write acknowledged before they were asked for, by how long before:\n")
+	behind, broken := b.checker.Behind, b.checker.Violations()
+	fmt.Fprint(out, behind.Text("  %-34s %d\n", ""))
+	fmt.Fprintf(out, "worst delay %v (allowed %v)\n", behind.Worst().Round(time.Microsecond), b.checker.Allowance())
+	fmt.Fprintf(out, "violations  %d\n", broken.Own+broken.Late)
+	for _, text := range broken.Examples {
+		fmt.Fprintln(out, " ", text)
+	}
 }

@@ -13,9 +13,6 @@ import (
 	"hearth/proof/history"
 )
 
-// answerWithin bounds the wait for an answer: longer than any fault lasts.
-const answerWithin = 3 * time.Minute
-
 // reader asks one instance, depth requests at a time, as fast as it answers.
 type reader struct {
 	records  *records
@@ -32,7 +29,7 @@ type asked struct {
 	question history.Question
 }
 
-func newReader(r *running, instance int, rand *rand.Rand) *reader {
+func newReader(r *harness, instance int, rand *rand.Rand) *reader {
 	return &reader{records: r.records, instance: instance, conn: load.NewConn(r.hearths[instance].Public, answerWithin), rand: rand, depth: r.depth}
 }
 

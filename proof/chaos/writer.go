@@ -16,15 +16,15 @@ import (
 // writer writes the records of its own slots, in one of the ways there are:
 // through either instance, and to Redis past both.
 type writer struct {
-	*running
+	*harness
 	first int // its slots: first, first+writers, …
 	rand  *rand.Rand
 	conn  *testkit.RedisConn // nil until needed, and after an error
 	links [instances]*load.Conn
 }
 
-func newWriter(r *running, first int, rand *rand.Rand) *writer {
-	w := &writer{running: r, first: first, rand: rand}
+func newWriter(r *harness, first int, rand *rand.Rand) *writer {
+	w := &writer{harness: r, first: first, rand: rand}
 	for i := range w.links {
 		w.links[i] = load.NewConn(r.hearths[i].Public, answerWithin)
 	}

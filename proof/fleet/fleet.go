@@ -18,6 +18,7 @@ const instances = 4
 
 // servers are what all scenarios share: each has a fleet of its own over them.
 type servers struct {
+	tb       testkit.TB // whom they fail
 	binary   string
 	redis    *testkit.RedisServer
 	postgres *testkit.Database
@@ -27,7 +28,7 @@ type servers struct {
 // startServers builds hearth and starts them.
 func startServers(tb testkit.TB, repo string) servers {
 	tb.Helper()
-	s := servers{binary: launch.Build(tb, repo), redis: testkit.Redis(tb)}
+	s := servers{tb: tb, binary: launch.Build(tb, repo), redis: testkit.Redis(tb)}
 	// Each instance may open more connections than it may load at a time, so that
 	// what bounds the queries is the cap on loads and not the pool.
 	s.postgres = testkit.Postgres(tb, testkit.OwnServer("max_connections = 400", "shared_buffers = 64MB"))
@@ -37,7 +38,7 @@ func startServers(tb testkit.TB, repo string) servers {
 
 // of are the servers for a scenario, whose failure is what fails of them.
 func (s servers) of(tb testkit.TB) servers {
-	s.redis, s.postgres = s.redis.For(tb), s.postgres.For(tb)
+	s.tb, s.redis, s.postgres = tb, s.redis.For(tb), s.postgres.For(tb)
 	s.observer = observer{tb, s.postgres}
 	return s
 }
@@ -111,23 +112,23 @@ type fleet []*launch.Instance
 
 // assemble starts a fleet over an empty Redis and waits until every instance trusts
 // what it remembers. The observer has forgotten what that took.
-func (t *trial) assemble(s settings) fleet {
-	t.Helper()
-	t.redis.Do("FLUSHALL")
-	t.observer.reset(s.Query)
-	s.Redis, s.DB, s.MaxConns = t.redis.Addr(), t.postgres.URL(), 2*s.MaxConcurrent
+func (s servers) assemble(with settings) fleet {
+	s.tb.Helper()
+	s.redis.Do("FLUSHALL")
+	s.observer.reset(with.Query)
+	with.Redis, with.DB, with.MaxConns = s.redis.Addr(), s.postgres.URL(), 2*with.MaxConcurrent
 	var text strings.Builder
-	if err := configuration.Execute(&text, s); err != nil {
-		t.Fatal(err)
+	if err := configuration.Execute(&text, with); err != nil {
+		s.tb.Fatal(err)
 	}
 	f := make(fleet, instances)
 	f.start(func(int) *launch.Instance {
-		return launch.Program{Path: t.binary, Config: text.String(), Public: launch.Port, Admin: launch.Port, Orderly: true}.Start(t)
+		return launch.Program{Path: s.binary, Config: text.String(), Public: launch.Port, Admin: launch.Port, Orderly: true}.Start(s.tb)
 	})
 	for i := range f {
-		f.greet(t, i)
+		f.greet(s.tb, i)
 	}
-	t.observer.reset(s.Query)
+	s.observer.reset(with.Query)
 	return f
 }
 
@@ -152,14 +153,14 @@ func (f fleet) addrs() (all []string) {
 // instance has proved its link to Redis. The record is one that nobody else has asked
 // for, because an instance knows what records look like only when it has loaded one
 // itself; before its first many-read it would load one alone.
-func (f fleet) greet(t *trial, i int) {
-	t.Helper()
+func (f fleet) greet(tb testkit.TB, i int) {
+	tb.Helper()
 	c := load.NewConn(f[i].Public, load.AnswerWithin)
 	defer c.Close()
 	for _, resource := range []string{"/row/", "/many/", "/page/"} {
 		f[i].Process().AwaitReady(func() bool {
 			if err := c.Do(http.MethodGet, resource+strconv.Itoa(-1-i), ""); err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			return load.TierOf(c.Status()) == load.Memory
 		})
@@ -167,12 +168,12 @@ func (f fleet) greet(t *trial, i int) {
 }
 
 // used is the processor time that all instances have taken so far.
-func (f fleet) used(t *trial) (sum time.Duration) {
-	t.Helper()
+func (f fleet) used(tb testkit.TB) (sum time.Duration) {
+	tb.Helper()
 	for _, n := range f {
 		d, err := n.Process().CPUTime()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		sum += d
 	}
@@ -190,22 +191,22 @@ type statistics struct {
 }
 
 // statistics asks every instance.
-func (f fleet) statistics(t *trial) []statistics {
-	t.Helper()
+func (f fleet) statistics(tb testkit.TB) []statistics {
+	tb.Helper()
 	all := make([]statistics, len(f))
 	for i, n := range f {
 		page := n.AskAdmin(http.MethodGet, "/api/stats", "")
 		if err := json.Unmarshal([]byte(page.Body), &all[i]); err != nil || page.Code != http.StatusOK {
-			t.Fatalf("asking instance %d for its statistics: %v, %v", i+1, page, err)
+			tb.Fatalf("asking instance %d for its statistics: %v, %v", i+1, page, err)
 		}
 	}
 	return all
 }
 
 // leaseWaits is how often readers of all instances have waited for others' loads.
-func (f fleet) leaseWaits(t *trial) (n int64) {
-	t.Helper()
-	for _, s := range f.statistics(t) {
+func (f fleet) leaseWaits(tb testkit.TB) (n int64) {
+	tb.Helper()
+	for _, s := range f.statistics(tb) {
 		n += s.Cache.LeaseWaits
 	}
 	return n

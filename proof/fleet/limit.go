@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,7 +33,7 @@ func limited(t *trial) {
 	all := t.connect(t.assemble(s), 16, t.seed)
 	t.pace(all, time.Second, nil) // until memory has it and chunks have their size
 	before := t.scriptCalls()
-	seconds := newSeconds(len(all))
+	seconds := &seconds{by: map[int64]*second{}}
 	highest := t.watchCount()
 	t.pace(all, t.limited, seconds)
 	calls := t.scriptCalls() - before
@@ -58,42 +60,36 @@ func (t *trial) pace(all load.Clients, last time.Duration, s *seconds) {
 				return fmt.Errorf("instance %d answers %d: %q", c.Instance+1, code, c.Answer.Body())
 			}
 			if s != nil {
-				s.by[c.Number].note(sent, time.Now(), code == http.StatusOK)
+				s.note(sent, time.Now(), code == http.StatusOK)
 			}
 		}
 		return nil
 	})
 }
 
-// seconds counts requests by the seconds of the clock, which is Redis', too.
-type seconds struct{ by []ofClient }
-
-// ofClient is what one client has done, by the second.
-type ofClient map[int64]*second
+// seconds counts requests by the seconds of the clock, which is Redis', too. It is used
+// by all clients.
+type seconds struct {
+	mu sync.Mutex
+	by map[int64]*second
+}
 
 // second is what happened in one. A request was decided between it was sent and
 // its answer had come, so one that lies within a second was decided in it.
 type second struct{ offered, within, touching int64 }
 
-func newSeconds(clients int) *seconds {
-	s := &seconds{by: make([]ofClient, clients)}
-	for i := range s.by {
-		s.by[i] = ofClient{}
+// at is the second of a time. The lock is held.
+func (s *seconds) at(t time.Time) *second {
+	if s.by[t.Unix()] == nil {
+		s.by[t.Unix()] = &second{}
 	}
-	return s
+	return s.by[t.Unix()]
 }
 
-func (o ofClient) at(t time.Time) *second {
-	s := o[t.Unix()]
-	if s == nil {
-		s = &second{}
-		o[t.Unix()] = s
-	}
-	return s
-}
-
-func (o ofClient) note(sent, got time.Time, admitted bool) {
-	first, last := o.at(sent), o.at(got)
+func (s *seconds) note(sent, got time.Time, admitted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, last := s.at(sent), s.at(got)
 	first.offered++
 	switch {
 	case !admitted:
@@ -108,19 +104,10 @@ func (o ofClient) note(sent, got time.Time, admitted bool) {
 
 // report compares whole seconds with the rate.
 func (s *seconds) report(t *trial, calls float64, counted int64) {
-	sum := ofClient{}
-	begins, ends := int64(1<<62), int64(0)
-	for _, of := range s.by {
-		for at, s := range of {
-			all := sum.at(time.Unix(at, 0))
-			all.offered += s.offered
-			all.within += s.within
-			all.touching += s.touching
-			begins, ends = min(begins, at), max(ends, at)
-		}
-	}
+	all := slices.Sorted(maps.Keys(s.by))
+	begins, ends := all[0], all[len(all)-1]
 	var offered, most, used, whole, enough int64
-	for at, s := range sum {
+	for at, s := range s.by {
 		offered += s.offered
 		most = max(most, s.within)
 		if at == begins || at == ends {
@@ -154,30 +141,22 @@ func (t *trial) scriptCalls() (n int64) {
 // watchCount looks at the count in Redis, which keeps it for three windows, until the
 // function that it returns is called. That one returns the most tokens of one window.
 func (t *trial) watchCount() (highest func() int64) {
-	ctx, cancel := context.WithCancel(t.Context())
-	var watching sync.WaitGroup
-	var most int64
-	var err error
-	watching.Go(func() {
-		for testkit.Sleep(ctx, 300*time.Millisecond) && err == nil {
-			var now any
-			now, err = t.redis.Try("EVAL", `
+	most := int64(0)
+	end := testkit.Meanwhile(t, func(ctx context.Context) error {
+		for testkit.Sleep(ctx, 300*time.Millisecond) {
+			now, err := t.redis.Try("EVAL", `
 				local most = 0
 				for _, n in ipairs(redis.call('HVALS', KEYS[1])) do most = math.max(most, tonumber(n)) end
 				return most`, "1", "hearth:limit:{rows:}")
-			if n, ok := now.(int64); ok {
-				most = max(most, n)
+			if err != nil {
+				return err
 			}
+			most = max(most, now.(int64))
 		}
+		return nil
 	})
-	t.Cleanup(func() { cancel(); watching.Wait() })
 	return func() int64 {
-		t.Helper()
-		cancel()
-		watching.Wait()
-		if err != nil {
-			t.Fatal(err)
-		}
+		end()
 		return most
 	}
 }

@@ -33,15 +33,6 @@ var program = testkit.Program{Name: "fleet", Run: run}
 
 func main() { program.Main() }
 
-// plan is what a run shall do.
-type plan struct {
-	size
-	scenario *regexp.Regexp
-	late     time.Duration // how old an answer may be on an instance that did not take the PUT
-	seed     uint64
-	repo     string // where the module is
-}
-
 func parse(args []string, stderr io.Writer) (plan, error) {
 	p := plan{size: full}
 	flags := flag.NewFlagSet("fleet", flag.ContinueOnError)

@@ -41,28 +41,6 @@ func missing(t *trial) {
 	m.checkMemory(before, after)
 }
 
-// rowPaths are those of the first records.
-func rowPaths(n int) (paths []string) {
-	for id := 1; id <= n; id++ {
-		paths = append(paths, "/row/"+strconv.Itoa(id))
-	}
-	return paths
-}
-
-// readFor reads records for so long, each client as fast as it can.
-func (t *trial) readFor(all load.Clients, last time.Duration, paths []string) {
-	t.Helper()
-	ends := time.Now().Add(last)
-	all.Each(t, func(ctx context.Context, c *load.Client) error {
-		for time.Now().Before(ends) && ctx.Err() == nil {
-			if err := c.Ask(paths[c.Rand.IntN(len(paths))]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // absentIDs are different ids beyond all records, in no order.
 func absentIDs(n int, seed uint64) []int64 {
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -142,9 +120,9 @@ func (m *missingRun) report() {
 	again := all.begun - m.queries.begun
 	rate := float64(m.first.Times.N) / m.took.Seconds()
 	m.Figure("flood", "%d ids by %d clients, %.0f/s: %d absent, %d refused with Retry-After, %d failed",
-		len(m.ids), len(m.flood), rate, m.first.Absent, m.first.Refused, m.first.Failed)
+		len(m.ids), len(m.flood), rate, m.first.Absent, m.first.Refused.N, m.first.Failed)
 	m.Figure("", "%d of them were not written to Redis (memory.missing_rate)", m.first.Unstored)
-	m.Figure("the same ids again", "%d absent, %d refused with Retry-After, %d failed", m.second.Absent, m.second.Refused, m.second.Failed)
+	m.Figure("the same ids again", "%d absent, %d refused with Retry-After, %d failed", m.second.Absent, m.second.Refused.N, m.second.Failed)
 	m.Figure("queries", "%d, and %d when asked again; at most %d at the same time", m.queries.begun, again, all.peak)
 	m.Times("hits before", &m.calm.Times)
 	m.Times("hits beside other hits", &m.busy.Times)
@@ -159,7 +137,7 @@ func (m *missingRun) report() {
 	}
 	m.Bound(all.peak <= instances*missingCap, "never more than %d queries at a time, %d on each instance: %d", instances*missingCap, missingCap, all.peak)
 	m.Bound(m.queries.begun <= int64(len(m.ids)), "at most 1 query for each id: %d for %d", m.queries.begun, len(m.ids))
-	m.Bound(again <= m.first.Unstored+m.first.Refused+m.first.Failed, "what Redis was told is not asked again: %d queries", again)
+	m.Bound(again <= m.first.Unstored+m.first.Refused.N+m.first.Failed, "what Redis was told is not asked again: %d queries", again)
 	m.Bound(m.first.Found()+m.second.Found() == 0, "no id that does not exist gets a record: %d", m.first.Found()+m.second.Found())
 	m.Bound(hits.Found() == hits.Times.N, "every hit gets 200: %d of %d", hits.Found(), hits.Times.N)
 	m.Bound(hits.OK[load.Memory] == hits.Times.N, "every hit comes from memory: %d of %d", hits.OK[load.Memory], hits.Times.N)

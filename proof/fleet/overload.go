@@ -33,10 +33,11 @@ func overload(t *trial) {
 	s := normal()
 	s.Query, s.MaxConcurrent = overloadQuery, overloadCap
 	f := t.assemble(s)
-	next := int64(overloadKeys) // the last cold record that was asked for
+	var latest atomic.Int64
+	latest.Store(overloadKeys)
 	for _, on := range []int{1, instances} {
 		o := &overloading{
-			trial: t, asked: f[:on], fleet: f, next: &next, paths: rowPaths(overloadKeys),
+			trial: t, asked: f[:on], fleet: f, latest: &latest, paths: rowPaths(overloadKeys),
 			readers: t.connect(f[:on], overloadReaders/on, t.seed), pace: overloadQuery / time.Duration(on*overloadCap),
 		}
 		o.readers.Warm(t, o.paths)
@@ -55,30 +56,29 @@ type overloading struct {
 	asked, fleet fleet // the instances that are asked, and all
 	readers      load.Clients
 	paths        []string
-	next         *int64
+	latest       *atomic.Int64 // the last cold record that was asked for
 	pace         time.Duration // between two cold requests: as many as can be loaded
 
 	full, alone, cheap []float64  // of each turn: hits kept of those at capacity, of those alone, and for the same processor time
 	cold               load.Tally // of the flood
-	refused            report.Latencies
 	hits               load.Tally // beside it
 }
 
-// yield is what readers got in one phase.
-type yield struct {
+// throughput is what readers got in one phase.
+type throughput struct {
 	hits *load.Tally
 	used time.Duration // processor time of all instances
 }
 
-func (y yield) count() float64 { return float64(max(1, y.hits.Times.N)) }
+func (p throughput) count() float64 { return float64(max(1, p.hits.Times.N)) }
 
 // cost is the processor time of a hit, with all else that was done meanwhile.
-func (y yield) cost() float64 { return max(y.used, testkit.Tick).Seconds() / y.count() }
+func (p throughput) cost() float64 { return max(p.used, testkit.Tick).Seconds() / p.count() }
 
 func (o *overloading) turn() {
 	alone := o.read()
-	full := o.beside(o.pace, &load.Tally{}, &report.Latencies{})
-	flooded := o.beside(o.pace/3, &o.cold, &o.refused)
+	full := o.beside(o.pace, &load.Tally{})
+	flooded := o.beside(o.pace/3, &o.cold)
 	o.hits.Merge(flooded.hits)
 	o.full = append(o.full, flooded.count()/full.count())
 	o.alone = append(o.alone, flooded.count()/alone.count())
@@ -86,57 +86,40 @@ func (o *overloading) turn() {
 }
 
 // read lets the readers read for one phase.
-func (o *overloading) read() yield {
+func (o *overloading) read() throughput {
 	before := o.fleet.used(o.trial)
 	o.readFor(o.readers, o.overloaded, o.paths)
-	return yield{o.readers.Total(), o.fleet.used(o.trial) - before}
+	return throughput{o.readers.Total(), o.fleet.used(o.trial) - before}
 }
 
 // beside lets them read while a cold record is asked for at each pace.
-func (o *overloading) beside(pace time.Duration, cold *load.Tally, refused *report.Latencies) yield {
+func (o *overloading) beside(pace time.Duration, cold *load.Tally) throughput {
 	flood := o.connect(o.asked, overloadFlood, o.seed+1) // anew: who says nothing for long is cut off
 	defer flood.Close()
 	end := o.askCold(flood, pace)
-	y := o.read()
-	refused.Merge(end())
+	got := o.read()
+	end()
 	cold.Merge(flood.Total())
-	return y
+	return got
 }
 
 // askCold lets the flood ask for one cold record after another, evenly, whichever of its
-// clients is free, until the function that it returns is called. That one returns how
-// long the refused were kept.
-func (o *overloading) askCold(flood load.Clients, pace time.Duration) (end func() *report.Latencies) {
-	var latest atomic.Int64
-	latest.Store(*o.next)
-	began, first := time.Now(), *o.next
-	refused := make([]report.Latencies, len(flood))
-	stop := flood.Begin(o, func(ctx context.Context, c *load.Client) error {
+// clients is free, until the function that it returns is called.
+func (o *overloading) askCold(flood load.Clients, pace time.Duration) (end func()) {
+	began, first := time.Now(), o.latest.Load()
+	return flood.Begin(o, func(ctx context.Context, c *load.Client) error {
 		for ctx.Err() == nil {
-			id := latest.Add(1)
+			id := o.latest.Add(1)
 			due := began.Add(time.Duration(id-first) * pace)
 			if wait := time.Until(due); wait > 0 && !testkit.Sleep(ctx, wait) {
 				return nil
 			}
-			before, sent := c.Refused, time.Now()
 			if err := c.Ask("/row/" + strconv.FormatInt(id, 10)); err != nil {
 				return err
-			}
-			if c.Refused > before {
-				refused[c.Number].Add(time.Since(sent))
 			}
 		}
 		return nil
 	})
-	return func() *report.Latencies {
-		stop()
-		*o.next = latest.Load()
-		sum := &report.Latencies{}
-		for i := range refused {
-			sum.Merge(&refused[i])
-		}
-		return sum
-	}
 }
 
 func (o *overloading) report() {
@@ -144,7 +127,7 @@ func (o *overloading) report() {
 	on := len(o.asked)
 	o.Figure(fmt.Sprintf("%d of the instances", on), "%d cold records asked for in %v, a query takes %v, %d at a time", o.cold.Times.N, time.Duration(o.turns)*o.overloaded, overloadQuery, on*overloadCap)
 	o.answers(&o.cold)
-	o.Times("refused", &o.refused)
+	o.Times("refused", &o.cold.Refused)
 	o.Figure("hits", "%d under the flood; of those with as much as can be loaded %s", o.hits.Times.N, shares(full))
 	if on == 1 {
 		o.Bound(alone.AtLeast(o.kept) != report.Missed, "hits keep %s of their throughput", shares(alone))
@@ -153,8 +136,8 @@ func (o *overloading) report() {
 	}
 	o.Figure("", "hits keep %s of their throughput for the same processor time of Hearth", shares(cheap))
 	o.Bound(o.hits.OK[load.Memory] == o.hits.Times.N, "every hit is answered from memory: %d of %d", o.hits.OK[load.Memory], o.hits.Times.N)
-	o.Bound(o.cold.Refused > 0 && o.cold.Failed == 0, "what is too much is refused with Retry-After: %d, other failures %d", o.cold.Refused, o.cold.Failed)
-	o.Bound(o.shedWithin == 0 || o.refused.Quantile(0.99) < o.shedWithin, "it is refused at once: 99 %% within %v", report.Brief(o.refused.Quantile(0.99)))
+	o.Bound(o.cold.Refused.N > 0 && o.cold.Failed == 0, "what is too much is refused with Retry-After: %d, other failures %d", o.cold.Refused.N, o.cold.Failed)
+	o.Bound(o.shedWithin == 0 || o.cold.Refused.Quantile(0.99) < o.shedWithin, "it is refused at once: 99 %% within %v", report.Brief(o.cold.Refused.Quantile(0.99)))
 }
 
 func shares(s report.Spread) string {

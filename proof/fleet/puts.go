@@ -116,7 +116,7 @@ func (p *putRun) read(ctx context.Context, c *load.Client) error {
 func (p *putRun) report(read *load.Tally) {
 	wrote := p.through.Total()
 	p.Figure("PUTs", "%d in %v, %.0f/s, to %d records: %d acknowledged, %d refused, %d failed", wrote.Times.N, p.took.Round(time.Millisecond),
-		float64(wrote.Times.N)/p.took.Seconds(), putPages, wrote.Found(), wrote.Refused, wrote.Failed)
+		float64(wrote.Times.N)/p.took.Seconds(), putPages, wrote.Found(), wrote.Refused.N, wrote.Failed)
 	p.Times("latency of PUTs", &wrote.Times)
 	p.Figure("reads", "%d, %.0f/s, by %d clients", read.Times.N, float64(read.Times.N)/p.took.Seconds(), putReaders*instances)
 	p.answers(read)

@@ -118,7 +118,7 @@ func (r *restart) report() {
 	r.Bound(a.peak <= instances*coldCap, "never more than %d queries at a time, %d on each instance: %d", instances*coldCap, coldCap, a.peak)
 	r.Bound(a.begun <= int64(r.coldKeys)+after.Unstored+after.OK[load.Marked],
 		"at most 1 query for each key, but for loads that were not stored: %d for %d", a.begun, r.coldKeys)
-	r.Bound(after.Refused+after.Failed == 0, "every client gets 200 once connected: %d do not", after.Refused+after.Failed)
+	r.Bound(after.Refused.N+after.Failed == 0, "every client gets 200 once connected: %d do not", after.Refused.N+after.Failed)
 	// One may meet the dying process a second time, in its backlog.
 	r.Bound(r.broken.Load() >= int64(len(r.all)), "every connection breaks: %d of %d", r.broken.Load(), len(r.all))
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"hearth/bench/load"
 	"hearth/bench/report"
 	"hearth/internal/testkit"
 )
@@ -29,27 +28,6 @@ var scenarios = []scenario{
 	{"many", "many cold records are asked for in one request", manyRead},
 }
 
-// size is how much of everything a run does.
-type size struct {
-	clients    int           // of one-load, over all instances
-	rounds     int           // of one-load, and of many
-	hot        time.Duration // how long hot-expiry lasts
-	hotClients int           // of it, on each instance
-	spreadKeys int
-	absent     int   // ids of missing
-	budget     int64 // of missing, MiB
-	calm       time.Duration
-	coldKeys   int
-	puts       int
-	rate       int           // of limit, per second
-	limited    time.Duration // how long it lasts
-	used       float64       // the least part of the rate that it is to admit
-	overloaded time.Duration // how long each phase of overload lasts
-	turns      int           // of its phases
-	kept       float64       // the least part of their throughput that hits are to keep in it
-	shedWithin time.Duration // the longest that a refusal may take in it; 0: any
-}
-
 var (
 	full = size{
 		clients: 2000, rounds: 20, hot: 30 * time.Second, hotClients: 16, spreadKeys: 10_000, absent: 100_000, budget: 16,
@@ -62,17 +40,6 @@ var (
 		turns: 2,
 	}
 )
-
-// playWithin is the longest that a scenario may take.
-const playWithin = 10 * time.Minute
-
-// trial is one scenario under way. What fails of it cuts it short.
-type trial struct {
-	testkit.TB
-	plan
-	servers
-	*report.Section
-}
 
 // play runs the scenario. If it is cut short a bound was missed: what it is about could
 // not be shown.
@@ -90,12 +57,3 @@ func (s scenario) play(tb testkit.TB, p plan, on servers) *report.Section {
 	section.Figure("took", "%v", time.Since(began).Round(100*time.Millisecond))
 	return section
 }
-
-// connect connects so many clients to each of the instances.
-func (t *trial) connect(f fleet, per int, seed uint64) load.Clients {
-	t.Helper()
-	return load.Connect(t, f.addrs(), per, seed)
-}
-
-// answers notes where answers came from.
-func (t *trial) answers(sum *load.Tally) { t.Figure("answers", "%v", sum) }

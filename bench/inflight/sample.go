@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,14 +11,12 @@ import (
 )
 
 const (
-	connectWithin = 60 * time.Second // until every connection has been answered
-	settleFor     = time.Second      // from then on, before anything is counted
-	pollEvery     = 50 * time.Millisecond
+	connectWithin = 60 * time.Second       // until every connection has been answered
 	quietFor      = 500 * time.Millisecond // without a further request: none is under way
 )
 
-// turn is what one server did under load.
-type turn struct {
+// sample is what one server did under load.
+type sample struct {
 	Round    int
 	Server   string
 	Requests int64   // answers that wrk has got, from the first to the last
@@ -34,9 +31,9 @@ type turn struct {
 }
 
 // measure puts a server under load, counts for d, and checks the numbers.
-func (s *servers) measure(tb testkit.TB, srv *server, d time.Duration) turn {
+func (s *servers) measure(tb testkit.TB, srv *server, d time.Duration) sample {
 	tb.Helper()
-	t := turn{Server: srv.name}
+	t := sample{Server: srv.name}
 	before := s.quiet(tb, srv) // a turn that failed may have left requests behind
 	longest := connectWithin + d + load.AnswerWithin
 	w, err := load.StartWrk(tb.Context(), s.dir, "", s.cpus, "-t2", "-c", strconv.Itoa(s.connections), "-d", fmt.Sprintf("%.0fs", longest.Seconds()),
@@ -91,7 +88,7 @@ func (s *servers) read(tb testkit.TB, srv *server) (r reading) {
 
 // count waits until every connection has been answered and a moment longer, and then
 // counts for d.
-func (s *servers) count(tb testkit.TB, srv *server, before int64, d time.Duration, t *turn) {
+func (s *servers) count(tb testkit.TB, srv *server, before int64, d time.Duration, t *sample) {
 	tb.Helper()
 	ends := time.Now().Add(connectWithin)
 	// The second request of a connection comes after its first answer.
@@ -101,7 +98,7 @@ func (s *servers) count(tb testkit.TB, srv *server, before int64, d time.Duratio
 		}
 		sleep(tb, pollEvery)
 	}
-	sleep(tb, settleFor)
+	sleep(tb, steadyAfter)
 	first := s.read(tb, srv)
 	for time.Since(first.at) < d {
 		sleep(tb, pollEvery)
@@ -128,13 +125,5 @@ func (s *servers) quiet(tb testkit.TB, srv *server) reading {
 		if before = now; now.at.After(ends) {
 			tb.Fatalf("waiting for %s to have answered all: in vain", srv.name)
 		}
-	}
-}
-
-// sleep waits for d; the end of the run ends it, too.
-func sleep(tb testkit.TB, d time.Duration) {
-	tb.Helper()
-	if !testkit.Sleep(tb.Context(), d) {
-		tb.Fatal(context.Cause(tb.Context()))
 	}
 }
