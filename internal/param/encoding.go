@@ -1,6 +1,11 @@
 package param
 
-import "strings"
+import (
+	"encoding/hex"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
 
 // Safe tells which bytes stand for themselves in a key, and in the canonical
 // spelling of a path.
@@ -13,17 +18,14 @@ const upperHex = "0123456789ABCDEF"
 // Encode percent-encodes every byte that is not safe, with upper-case digits
 // (RFC 3986, 2.1).
 func Encode(text string) string {
-	escapes := 0
-	for i := range len(text) {
-		if !Safe(text[i]) {
-			escapes++
-		}
-	}
-	if escapes == 0 {
+	unsafe := func(r rune) bool { return r >= utf8.RuneSelf || !Safe(byte(r)) }
+	at := strings.IndexFunc(text, unsafe)
+	if at < 0 {
 		return text
 	}
-	dst := make([]byte, 0, len(text)+2*escapes)
-	for i := range len(text) {
+	dst := make([]byte, at, 3*len(text))
+	copy(dst, text)
+	for i := at; i < len(text); i++ {
 		if c := text[i]; Safe(c) {
 			dst = append(dst, c)
 		} else {
@@ -37,27 +39,12 @@ func Encode(text string) string {
 // percent sign without two hexadecimal digits. The result never aliases raw.
 // plus turns "+" into a space, as queries want it.
 func Decode(raw []byte, plus bool) (text string, ok bool) {
-	var b strings.Builder
-	b.Grow(len(raw))
-	for i := 0; i < len(raw); i++ {
-		switch c := raw[i]; {
-		case c == '%':
-			if i+2 >= len(raw) {
-				return "", false
-			}
-			hi, lo := unhex(raw[i+1]), unhex(raw[i+2])
-			if hi < 0 || lo < 0 {
-				return "", false
-			}
-			b.WriteByte(byte(hi<<4 | lo))
-			i += 2
-		case c == '+' && plus:
-			b.WriteByte(' ')
-		default:
-			b.WriteByte(c)
-		}
+	decode := url.PathUnescape
+	if plus {
+		decode = url.QueryUnescape
 	}
-	return b.String(), true
+	text, err := decode(string(raw))
+	return text, err == nil
 }
 
 // Unescape undoes percent-encoding once, as a careless server does: what is no
@@ -67,27 +54,16 @@ func Unescape(text string) string {
 		return text
 	}
 	var b strings.Builder
-	for i := 0; i < len(text); i++ {
-		if text[i] == '%' && i+2 < len(text) {
-			if hi, lo := unhex(text[i+1]), unhex(text[i+2]); hi >= 0 && lo >= 0 {
-				b.WriteByte(byte(hi<<4 | lo))
-				i += 2
+	for text != "" {
+		if text[0] == '%' && len(text) > 2 {
+			if c, err := hex.DecodeString(text[1:3]); err == nil {
+				b.WriteByte(c[0])
+				text = text[3:]
 				continue
 			}
 		}
-		b.WriteByte(text[i])
+		b.WriteByte(text[0])
+		text = text[1:]
 	}
 	return b.String()
-}
-
-func unhex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }

@@ -100,7 +100,7 @@ func (k *Key) end(i int, text string) int {
 	case len(rest) == 1: // nothing but a literal: the value may hold it, too
 		return len(text) - len(rest[0].literal)
 	case p.Type == UUID:
-		return min(36, len(text))
+		return min(len(uuidForm), len(text))
 	}
 	// Another parameter comes: between the two stands a byte that no value of
 	// this one contains (see Ambiguous), so where it first occurs is its place.

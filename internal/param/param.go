@@ -81,21 +81,10 @@ func parseInt(text string) (Value, string) {
 }
 
 func parseUUID(text string) (Value, string) {
-	const reason = "must be a UUID such as 123e4567-e89b-12d3-a456-426614174000"
-	if len(text) != 36 {
-		return Value{}, reason
-	}
-	for i := range len(text) {
-		switch c := text[i]; {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return Value{}, reason
-			}
-		case unhex(c) < 0:
-			return Value{}, reason
-		}
-	}
 	text = strings.ToLower(text)
+	if !UUID.IsCanonical([]byte(text)) {
+		return Value{}, "must be a UUID such as 123e4567-e89b-12d3-a456-426614174000"
+	}
 	return Value{Segment: text, Arg: text}, ""
 }
 
@@ -112,6 +101,9 @@ func parseString(text string) (Value, string) {
 	}
 	return Value{Segment: segment, Arg: text}, ""
 }
+
+// uuidForm has an x for each hexadecimal digit.
+const uuidForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 
 // IsCanonical tells whether raw, straight from the request line, is already
 // what Parse would put into the key. It knows the common spellings only; false
@@ -140,15 +132,12 @@ func (k Kind) IsCanonical(raw []byte) bool {
 		}
 		return true
 	case UUID:
-		if len(raw) != 36 {
+		if len(raw) != len(uuidForm) {
 			return false
 		}
 		for i, c := range raw {
-			if i == 8 || i == 13 || i == 18 || i == 23 {
-				if c != '-' {
-					return false
-				}
-			} else if c-'0' > 9 && c-'a' > 5 {
+			isHex := c-'0' < 10 || c-'a' < 6
+			if isHyphen := uuidForm[i] == '-'; isHyphen != (c == '-') || !isHyphen && !isHex {
 				return false
 			}
 		}

@@ -1,49 +1,38 @@
 package param
 
-// alphabet is a set of bytes, a bit for each.
-type alphabet [4]uint64
+import "strings"
 
-func (a *alphabet) add(c byte) { a[c/64] |= 1 << (c % 64) }
+// alphabet is a set of bytes of ASCII: no key holds another byte.
+type alphabet string
 
-func (a *alphabet) has(c byte) bool { return a[c/64]&(1<<(c%64)) != 0 }
+func (a alphabet) has(c byte) bool { return strings.IndexByte(string(a), c) >= 0 }
 
-func (a *alphabet) shares(b *alphabet) bool {
-	return a[0]&b[0]|a[1]&b[1]|a[2]&b[2]|a[3]&b[3] != 0
-}
+func (a alphabet) shares(b alphabet) bool { return strings.ContainsAny(string(a), string(b)) }
 
-func alphabetOf(chars string) *alphabet {
-	var a alphabet
-	for i := range len(chars) {
-		a.add(chars[i])
+// between is the alphabet from the first byte to the last.
+func between(first, last byte) (a alphabet) {
+	for c := first; c <= last; c++ {
+		a += alphabet(c)
 	}
-	return &a
+	return a
 }
 
 var (
-	decimals = alphabetOf("0123456789")
-	lowerHex = alphabetOf("0123456789abcdef")
-	inUUID   = alphabetOf("0123456789abcdef-")
+	decimals = between('0', '9')
+	lowerHex = decimals + between('a', 'f')
 	// encoded are the bytes that Encode writes.
-	encoded = func() *alphabet {
-		a := alphabetOf("%" + upperHex)
-		for c := range 256 {
-			if Safe(byte(c)) {
-				a.add(byte(c))
-			}
-		}
-		return a
-	}()
-	anything = &alphabet{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
+	encoded  = decimals + between('a', 'z') + between('A', 'Z') + "._~@-%"
+	anything = between(0, 127)
 )
 
 // inKeys returns the bytes a value can have in a key, behind its first byte: a
 // minus begins an integer and nothing else.
-func (k Kind) inKeys() *alphabet {
+func (k Kind) inKeys() alphabet {
 	switch k {
 	case Int:
 		return decimals
 	case UUID:
-		return inUUID
+		return lowerHex + "-"
 	}
 	return encoded
 }
@@ -53,7 +42,7 @@ type Pattern []step
 
 // step is one step of a pattern.
 type step struct {
-	set    *alphabet
+	set    alphabet
 	skip   bool // may be left out
 	repeat bool // may be taken again
 }
@@ -70,11 +59,11 @@ func (t Template) Pattern(params []Param) Pattern {
 		set := kinds[part.Param].inKeys()
 		switch kinds[part.Param] {
 		case Int:
-			steps = append(steps, step{set: alphabetOf("-"), skip: true})
+			steps = append(steps, step{set: "-", skip: true})
 		case UUID:
-			for i := range 36 {
-				if i == 8 || i == 13 || i == 18 || i == 23 {
-					steps = append(steps, step{set: alphabetOf("-")})
+			for _, c := range uuidForm {
+				if c == '-' {
+					steps = append(steps, step{set: "-"})
 				} else {
 					steps = append(steps, step{set: lowerHex})
 				}
@@ -93,7 +82,7 @@ func ReservedPattern() Pattern {
 
 func literalSteps(text string) (steps Pattern) {
 	for i := range len(text) {
-		steps = append(steps, step{set: alphabetOf(text[i : i+1])})
+		steps = append(steps, step{set: alphabet(text[i : i+1])})
 	}
 	return steps
 }
