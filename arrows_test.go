@@ -52,8 +52,9 @@ cache/embedded           cache/memory cache/shared internal/private
 cache/shared             internal/jsonvalue
 cache/protocol
 
-internal/source          internal/jsonvalue internal/param internal/private
+internal/source          internal/source/sqltext internal/jsonvalue internal/param internal/private
 internal/source/origin   internal/source internal/jsonvalue internal/param
+internal/source/sqltext  internal/param
 
 internal/param
 internal/jsonvalue

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source/sqltext"
 )
 
 // The functions of this file and those of the engines turn members of a body
@@ -18,25 +20,25 @@ import (
 
 // binding is a write whose arguments are to be found.
 type binding struct {
-	statement *statement       // the upsert
-	values    []jsontext.Value // of its fields; nil for one that is missing
-	shown     query            // the select, which tells how a client sees a column
-	one       bool             // shown finds one row, whose columns are the record's members
-	catalog   *catalog         // of an earlier binding, or nil; bind sets it
+	statement *sqltext.Statement // the upsert
+	values    []jsontext.Value   // of its fields; nil for one that is missing
+	shown     query              // the select, which tells how a client sees a column
+	one       bool               // shown finds one row, whose columns are the record's members
+	catalog   *catalog           // of an earlier binding, or nil; bind sets it
 }
 
 // arguments calls bind for each argument of q that is a member of the body.
-func (b *binding) arguments(q *query, bind func(i int, f field, at target, v jsontext.Value) (any, error)) error {
+func (b *binding) arguments(q *query, bind func(i int, f sqltext.Field, at sqltext.Destination, v jsontext.Value) (any, error)) error {
 	for i, from := range q.from {
-		sl := b.statement.slots[from]
-		if sl.param >= 0 {
+		sl := b.statement.Slots[from]
+		if sl.Param >= 0 {
 			continue
 		}
-		f, v := b.statement.fields[sl.field], b.values[sl.field]
+		f, v := b.statement.Fields[sl.Field], b.values[sl.Field]
 		if v == nil {
 			continue // NULL
 		}
-		arg, err := bind(i, f, b.statement.targets[from], v)
+		arg, err := bind(i, f, b.statement.Destinations[from], v)
 		if err != nil {
 			var fault valueFault
 			if errors.As(err, &fault) {

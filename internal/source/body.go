@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source/sqltext"
 )
 
 // maxDepth is how deep objects and arrays of a body may nest, itself included.
@@ -19,7 +21,7 @@ const maxDepth = 64
 // A body is untrusted: it is read once from end to end by a strict reader
 // before anything is taken out of it.
 type bodyReader struct {
-	fields  []field
+	fields  []sqltext.Field
 	params  []Param
 	columns map[string]int // columns that are path parameters
 	known   *knownMember   // what the fields name
@@ -55,12 +57,12 @@ func (r *bodyReader) read(body []byte, args Args) (members, error) {
 		}
 	}
 	for i, f := range r.fields {
-		if m.values[i], err = root.dig(f.path); err != nil {
+		if m.values[i], err = root.dig(f.Path); err != nil {
 			return m, err
 		}
-		if m.values[i] == nil && !f.optional {
+		if m.values[i] == nil && !f.Optional {
 			fault := &BodyError{Member: f.String(), Reason: "is missing"}
-			if name := nearMember(f.path, m.unknown); name != "" {
+			if name := nearMember(f.Path, m.unknown); name != "" {
 				fault.Reason = fmt.Sprintf("is missing; the body has %q", name)
 			}
 			return m, fault
@@ -219,7 +221,7 @@ func dotted(p jsontext.Pointer) string {
 // column that it is bound to, or -1. The two have to agree: where they do not,
 // the client means another record than the one it would overwrite.
 func (r *bodyReader) param(name string) int {
-	if i := paramIndex(r.params, name); i >= 0 {
+	if i := slices.IndexFunc(r.params, func(p Param) bool { return p.Name == name }); i >= 0 {
 		return i
 	}
 	for column, param := range r.columns {

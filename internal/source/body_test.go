@@ -8,12 +8,14 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
+
+	"hearth/internal/source/sqltext"
 )
 
 func TestBodyValues(t *testing.T) {
 	f := func(member string, want any) {
 		t.Helper()
-		fields := []field{{path: []string{"a", "b"}}}
+		fields := []sqltext.Field{{Path: []string{"a", "b"}}}
 		r := bodyReader{fields: fields, known: newKnownMember(fields)}
 		m, err := r.read([]byte(`{"x":[{}], "a" : {"c":{"b":0}, "b" : `+member+` } }`), nil)
 		if err != nil {
@@ -71,7 +73,7 @@ func TestBodyAgreement(t *testing.T) {
 }
 
 func TestBodyThatIsAnAnswer(t *testing.T) {
-	f := func(body, want string, fields ...field) {
+	f := func(body, want string, fields ...sqltext.Field) {
 		t.Helper()
 		r := bodyReader{
 			params: []Param{{Name: "n", Type: "int"}}, envelope: "e",
@@ -89,17 +91,17 @@ func TestBodyThatIsAnAnswer(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", body, got, want)
 		}
 	}
-	a := field{path: []string{"a"}}
+	a := sqltext.Field{Path: []string{"a"}}
 	f(`{"e":{"a":1},"source":"db"}`, `{"a":1}`, a)
 	f(` { "source" : "cache", "e" : {"a":1} } `, `{"a":1}`, a)
-	f(`{"e":{"a":1},"source":"cache"}`, `{"a":1}`, field{}) // the whole body
+	f(`{"e":{"a":1},"source":"cache"}`, `{"a":1}`, sqltext.Field{}) // the whole body
 	f(`{"e":{"a":1}}`, ``, a)
 	f(`{"e":{"a":1},"source":"x"}`, ``, a)
 	f(`{"e":{"a":1},"source":"db","a":1}`, ``, a)
 	f(`{"e":null,"source":"db"}`, ``, a)
 	f(`{"f":{"a":1},"source":"db"}`, ``, a)
-	f(`{"e":{"a":1},"source":"db"}`, ``, field{path: []string{"e", "a"}})
-	f(`{"e":{"a":1},"source":"db"}`, ``, a, field{path: []string{"source"}})
+	f(`{"e":{"a":1},"source":"db"}`, ``, sqltext.Field{Path: []string{"e", "a"}})
+	f(`{"e":{"a":1},"source":"db"}`, ``, a, sqltext.Field{Path: []string{"source"}})
 	f(`{"source":"db"}`, ``, a)
 }
 
@@ -107,7 +109,7 @@ func FuzzBody(f *testing.F) {
 	for _, body := range []string{`{}`, `{"a":{"b":1},"n":5}`, `{"a":1,"a":2}`, `{"a":"\u0000"}`, `[1]`, `{"a":` + strings.Repeat("[", 70), `{"a":{"b":"\ud800"}}`} {
 		f.Add([]byte(body))
 	}
-	fields := []field{{path: []string{"a"}, optional: true}, {path: []string{"a", "b"}, optional: true}, {path: []string{"c", "d"}, optional: true}}
+	fields := []sqltext.Field{{Path: []string{"a"}, Optional: true}, {Path: []string{"a", "b"}, Optional: true}, {Path: []string{"c", "d"}, Optional: true}}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r := bodyReader{params: []Param{{Name: "n", Type: "int"}}, fields: fields, known: newKnownMember(fields)}
 		m, err := r.read(body, Args{int64(5)})

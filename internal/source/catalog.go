@@ -3,11 +3,13 @@ package source
 import (
 	"slices"
 	"strings"
+
+	"hearth/internal/source/sqltext"
 )
 
 // catalog is what is known of the columns of a statement's tables.
 type catalog struct {
-	tables map[tableName][]catalogColumn
+	tables map[sqltext.Table][]catalogColumn
 	names  []string // of the select's columns
 	types  []string // of the same, when the catalog was read
 	view   bool     // one of the tables is a view (SQLite)
@@ -22,23 +24,23 @@ type catalogColumn struct {
 
 // column returns the declaration of a target. Where the statement does not tell
 // the table, the first one that has such a column counts.
-func (c *catalog) column(tables []tableName, t target) (catalogColumn, bool) {
-	if c == nil || !t.known() {
+func (c *catalog) column(tables []sqltext.Table, t sqltext.Destination) (catalogColumn, bool) {
+	if c == nil || !t.IsKnown() {
 		return catalogColumn{}, false
 	}
-	if t.table != (tableName{}) {
-		tables = []tableName{t.table}
+	if t.Table != (sqltext.Table{}) {
+		tables = []sqltext.Table{t.Table}
 	}
 	for _, table := range tables {
 		columns := c.tables[table]
-		if t.column == "" {
-			if t.ordinal < len(columns) {
-				return columns[t.ordinal], true
+		if t.Column == "" {
+			if t.Ordinal < len(columns) {
+				return columns[t.Ordinal], true
 			}
 			continue
 		}
 		for _, column := range columns {
-			if strings.EqualFold(column.name, t.column) {
+			if strings.EqualFold(column.name, t.Column) {
 				return column, true
 			}
 		}
@@ -48,17 +50,17 @@ func (c *catalog) column(tables []tableName, t target) (catalogColumn, bool) {
 
 // same tells whether another catalog has the columns that an upsert assigns as
 // this one has them.
-func (c *catalog) same(other *catalog, s *statement) bool {
-	for i, sl := range s.slots {
-		a, ok1 := c.column(s.tables, s.targets[i])
-		b, ok2 := other.column(s.tables, s.targets[i])
+func (c *catalog) same(other *catalog, s *sqltext.Statement) bool {
+	for i, sl := range s.Slots {
+		a, ok1 := c.column(s.Tables, s.Destinations[i])
+		b, ok2 := other.column(s.Tables, s.Destinations[i])
 		if ok1 != ok2 || a.name != b.name || a.base != b.base || !slices.Equal(a.words, b.words) {
 			return false
 		}
-		if sl.param >= 0 || len(s.fields[sl.field].path) == 0 {
+		if sl.Param >= 0 || len(s.Fields[sl.Field].Path) == 0 {
 			continue
 		}
-		if f := s.fields[sl.field]; c.shown(f).base != other.shown(f).base {
+		if f := s.Fields[sl.Field]; c.shown(f).base != other.shown(f).base {
 			return false
 		}
 	}

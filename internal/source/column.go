@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"math"
@@ -49,10 +50,8 @@ func appendNumber(dst []byte, text []byte) []byte {
 
 // isNumber tells whether text is a number by JSON's grammar.
 func isNumber(text []byte) bool {
-	if len(text) == 0 || text[0] != '-' && !isDigit(text[0]) || !isDigit(text[len(text)-1]) {
-		return false
-	}
-	return jsontext.Value(text).IsValid()
+	v := jsontext.Value(text)
+	return v.Kind() == jsontext.KindNumber && v.IsValid() && len(bytes.TrimSpace(text)) == len(text)
 }
 
 func appendBytes(dst, data []byte) []byte {

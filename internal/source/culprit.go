@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"hearth/internal/source/sqltext"
 )
 
 // culprits are what an upsert was refused for: columns of its tables, or
@@ -12,7 +14,7 @@ import (
 type culprits struct {
 	columns []string
 	args    []int
-	order   map[tableName][]string // columns of tables, for values without names
+	order   map[sqltext.Table][]string // columns of tables, for values without names
 }
 
 // reasonsOf are the reasons of faults as they are told of a member.
@@ -36,8 +38,8 @@ func (t *table) refuse(ctx context.Context, refused refusedError) error {
 	found := t.db.engine.culprits(ctx, t.upsert, refused.query, refused.err)
 	var members []string
 	add := func(slot int) {
-		if sl := t.upsert.slots[slot]; sl.param < 0 && len(t.upsert.fields[sl.field].path) > 0 {
-			if name := t.upsert.fields[sl.field].String(); !slices.Contains(members, name) {
+		if sl := t.upsert.Slots[slot]; sl.Param < 0 && len(t.upsert.Fields[sl.Field].Path) > 0 {
+			if name := t.upsert.Fields[sl.Field].String(); !slices.Contains(members, name) {
 				members = append(members, name)
 			}
 		}
@@ -45,14 +47,14 @@ func (t *table) refuse(ctx context.Context, refused refusedError) error {
 	for _, i := range found.args {
 		add(refused.query.from[i])
 	}
-	for i, at := range t.upsert.targets {
-		if slices.ContainsFunc(found.columns, func(name string) bool { return strings.EqualFold(name, at.columnName(found.order)) }) {
+	for i, at := range t.upsert.Destinations {
+		if slices.ContainsFunc(found.columns, func(name string) bool { return strings.EqualFold(name, at.Name(found.order)) }) {
 			add(i)
 		}
 	}
-	for i, f := range t.upsert.fields { // bound in a way that no target was seen in
-		if named := func(column string) bool { return len(f.path) == 1 && strings.EqualFold(column, f.path[0]) }; len(members) == 0 && slices.ContainsFunc(found.columns, named) {
-			add(slices.IndexFunc(t.upsert.slots, func(sl slot) bool { return sl.param < 0 && sl.field == i }))
+	for i, f := range t.upsert.Fields { // bound in a way that no target was seen in
+		if named := func(column string) bool { return len(f.Path) == 1 && strings.EqualFold(column, f.Path[0]) }; len(members) == 0 && slices.ContainsFunc(found.columns, named) {
+			add(slices.IndexFunc(t.upsert.Slots, func(sl sqltext.Slot) bool { return sl.Param < 0 && sl.Field == i }))
 		}
 	}
 	switch len(members) {
@@ -67,23 +69,12 @@ func (t *table) refuse(ctx context.Context, refused refusedError) error {
 	return &BodyError{Reason: refused.reason + ": the members " + strings.Join(members, ", ")}
 }
 
-// columnName is the column of a target, which may be known by its place alone.
-func (t target) columnName(order map[tableName][]string) string {
-	if columns := order[t.table]; t.column == "" && t.ordinal < len(columns) {
-		return columns[t.ordinal]
-	}
-	return t.column
-}
-
-// columnsIn returns the columns of an upsert's targets that an expression names.
-func (s *statement) columnsIn(expression string, order map[tableName][]string) (columns []string) {
-	pieces, err := split(s.dialect, expression)
-	if err != nil {
-		return nil
-	}
-	for _, t := range sqlTokens(s.dialect, pieces) {
-		for _, at := range s.targets {
-			if name := at.columnName(order); t.name() && name != "" && strings.EqualFold(name, t.text) && !slices.Contains(columns, name) {
+// columnsIn returns the columns of an upsert's destinations that an expression
+// names.
+func columnsIn(s *sqltext.Statement, expression string, order map[sqltext.Table][]string) (columns []string) {
+	for _, word := range sqltext.Names(s.Dialect, expression) {
+		for _, at := range s.Destinations {
+			if name := at.Name(order); name != "" && strings.EqualFold(name, word) && !slices.Contains(columns, name) {
 				columns = append(columns, name)
 			}
 		}

@@ -33,12 +33,12 @@ func (t *table) describe() (b Body) {
 	if t.upsert == nil {
 		return b
 	}
-	for _, f := range t.upsert.fields {
-		if len(f.path) > 0 {
-			b.Members = append(b.Members, Member{Name: f.String(), Required: !f.optional})
+	for _, f := range t.upsert.Fields {
+		if len(f.Path) > 0 {
+			b.Members = append(b.Members, Member{Name: f.String(), Required: !f.Optional})
 		}
 	}
-	shown, ok := shownListOf(t.selects.words).names()
+	shown, ok := t.selects.Select().Names()
 	if b.Closed = ok && documentColumn(shown, false) < 0 && !t.body.known.whole; !b.Closed {
 		return b
 	}

@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"strings"
 )
 
 // reasonNoEffect is a ConditionError's: the condition is the statement's own.
@@ -34,38 +33,6 @@ type counted struct {
 
 func (c *counted) exec(ctx context.Context, q query) (int64, error) {
 	n, err := c.transaction.exec(ctx, q)
-	c.nothing = err == nil && n == 0 && !q.uncounted && tellsRows(q.sql)
+	c.nothing = err == nil && n == 0 && !q.uncounted
 	return n, err
-}
-
-// tellsRows tells whether the number of rows that the database reports for a
-// statement is that of the rows it has changed. That of a CALL is not, nor that of a
-// SELECT of a function, and WITH may hide further changes.
-func tellsRows(sql string) bool {
-	word := strings.ToUpper(firstWord(sql))
-	return word == "INSERT" || word == "UPDATE" || word == "REPLACE" || word == "MERGE"
-}
-
-// firstWord is the word that a statement begins with, behind comments.
-func firstWord(sql string) string {
-	for {
-		sql = strings.TrimLeft(sql, " \t\r\n\f(")
-		end := ""
-		switch {
-		case strings.HasPrefix(sql, "--"), strings.HasPrefix(sql, "#"):
-			end = "\n"
-		case strings.HasPrefix(sql, "/*"):
-			end = "*/"
-		default:
-			if i := strings.IndexFunc(sql, func(r rune) bool { return (r|0x20 < 'a' || r|0x20 > 'z') }); i >= 0 {
-				sql = sql[:i]
-			}
-			return sql
-		}
-		_, rest, found := strings.Cut(sql, end)
-		if !found {
-			return ""
-		}
-		sql = rest
-	}
 }

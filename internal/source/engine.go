@@ -1,11 +1,15 @@
 package source
 
-import "context"
+import (
+	"context"
+
+	"hearth/internal/source/sqltext"
+)
 
 // engine is one kind of database. Everything that differs between them but
 // does not show in a statement's text is behind it.
 type engine interface {
-	dialect() dialect
+	dialect() sqltext.Dialect
 	// ping asks the database for a sign of life.
 	ping(ctx context.Context) error
 	// setUp runs the statements of [database] init and, if asked to, creates
@@ -20,12 +24,12 @@ type engine interface {
 	prober(ctx context.Context, r *rehearsal) (prober, error)
 	// documents names the columns of a select that are JSON although the driver
 	// calls them text, in lower case.
-	documents(ctx context.Context, all []sqlToken) (map[string]bool, error)
+	documents(ctx context.Context, s *sqltext.Statement) (map[string]bool, error)
 	// catalog reads the declarations of the columns that an upsert assigns; shown
 	// is a result of the select. It is nil where a write finds them itself.
-	catalog(ctx context.Context, s *statement, shown *result) (*catalog, error)
+	catalog(ctx context.Context, s *sqltext.Statement, shown *result) (*catalog, error)
 	// culprits tells what an upsert was refused for, as far as the database says.
-	culprits(ctx context.Context, s *statement, q query, err error) culprits
+	culprits(ctx context.Context, s *sqltext.Statement, q query, err error) culprits
 	// fits tells whether the database takes the arguments of a query that
 	// failed with faultData: if it does not, no record can have that key.
 	fits(ctx context.Context, q query) bool
@@ -47,7 +51,7 @@ type transaction interface {
 	// errors are *BodyError, or the database's.
 	bind(ctx context.Context, b *binding, q *query) error
 	// catalog is engine.catalog, as the transaction sees the columns.
-	catalog(ctx context.Context, s *statement, shown *result) (*catalog, error)
+	catalog(ctx context.Context, s *sqltext.Statement, shown *result) (*catalog, error)
 	// exec returns how many rows were changed.
 	exec(ctx context.Context, q query) (int64, error)
 	// again rolls back and begins anew, so that all can be tried once more. It

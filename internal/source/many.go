@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"hearth/internal/source/sqltext"
 )
 
 // manyChunk is how many values one statement of a many-read names, well below
@@ -127,7 +129,7 @@ func (m manyTable) loose(found manyFound, value any, key string) bool {
 		return found.strange
 	}
 	beyond := strings.IndexFunc(key, func(r rune) bool { return r >= 0x80 }) >= 0 // accents, wide letters
-	return m.db.engine.dialect() == mysqlDialect || found.strange || found.folded[strings.ToLower(key)] || beyond && len(found.rows) > 0
+	return m.db.engine.dialect() == sqltext.MySQL || found.strange || found.folded[strings.ToLower(key)] || beyond && len(found.rows) > 0
 }
 
 // find runs the select_many. What a record looks like only the select can
@@ -144,7 +146,7 @@ func (m manyTable) find(ctx context.Context, values []any, first Args) (manyFoun
 				return manyFound{}, nil
 			}
 		}
-		q := m.selectMany.bindMany(values)
+		q := manyQuery(m.selectMany, values)
 		q.keyed = s.document
 		res, err := m.read(ctx, q)
 		if err != nil && m.db.engine.fault(err).kind == faultData {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"hearth/internal/source/sqltext"
 )
 
 // mysqlFixed are settings of the driver that exactness and safety rest on.
@@ -94,7 +96,7 @@ func mysqlConfig(cfg Config) (*mysql.Config, error) {
 
 func mysqlFlavour() flavour {
 	return flavour{
-		dialect: mysqlDialect,
+		dialect: sqltext.MySQL,
 		begin:   "START TRANSACTION",
 		// Then a SELECT locks what it reads, and of two transactions that have read
 		// one row and change it the server ends one, as a deadlock. A snapshot, as by

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source/sqltext"
 )
 
 // bindMySQL binds by the declared types of the columns that the upsert assigns:
@@ -33,19 +35,19 @@ func bindMySQL(ctx context.Context, t *stdTransaction, b *binding, q *query) err
 	return nil
 }
 
-func (b *binding) mysqlArgument(_ int, f field, at target, v jsontext.Value) (any, error) {
+func (b *binding) mysqlArgument(_ int, f sqltext.Field, at sqltext.Destination, v jsontext.Value) (any, error) {
 	switch {
-	case len(f.path) == 0:
+	case len(f.Path) == 0:
 		return string(v), nil
 	case v.Kind() == jsontext.KindNull:
 		return nil, nil
-	case at.form == insideTarget:
+	case at.Form == sqltext.Expression:
 		return bindAny(v)
-	case at.form == castTarget:
-		return declaredColumn("", at.cast).bindMySQL(v)
+	case at.Form == sqltext.Cast:
+		return declaredColumn("", at.Cast).bindMySQL(v)
 	}
 	shown := b.catalog.shown(f)
-	column, ok := b.catalog.column(b.statement.tables, at)
+	column, ok := b.catalog.column(b.statement.Tables, at)
 	if !ok {
 		return shown.bindMySQL(v)
 	}
@@ -69,9 +71,9 @@ func (b *binding) keepBytes(q *query) {
 	var sql strings.Builder
 	cast := false
 	for i, from := range q.from {
-		sql.WriteString(b.statement.chunks[from])
+		sql.WriteString(b.statement.Chunks[from])
 		_, bytes := q.args[i].([]byte)
-		if bytes && b.statement.slots[from].param < 0 && !b.statement.targets[from].known() {
+		if bytes && b.statement.Slots[from].Param < 0 && !b.statement.Destinations[from].IsKnown() {
 			sql.WriteString(" CAST(? AS BINARY)")
 			cast = true
 			continue
@@ -79,14 +81,14 @@ func (b *binding) keepBytes(q *query) {
 		sql.WriteString("?")
 	}
 	if cast {
-		sql.WriteString(b.statement.chunks[len(b.statement.slots)])
+		sql.WriteString(b.statement.Chunks[len(b.statement.Slots)])
 		q.sql = sql.String()
 	}
 }
 
 // shown is the select's column that a member has the name of.
-func (c *catalog) shown(f field) catalogColumn {
-	if i := slices.Index(c.names, f.path[0]); i >= 0 && len(f.path) == 1 {
+func (c *catalog) shown(f sqltext.Field) catalogColumn {
+	if i := slices.Index(c.names, f.Path[0]); i >= 0 && len(f.Path) == 1 {
 		return declaredColumn("", strings.TrimPrefix(c.types[i], "UNSIGNED "))
 	}
 	return catalogColumn{}
@@ -94,16 +96,16 @@ func (c *catalog) shown(f field) catalogColumn {
 
 // readMySQLCatalog reads the declarations of the upsert's tables, and how the
 // select shows its columns.
-func readMySQLCatalog(ctx context.Context, db sqlAsker, s *statement, shown *result) (*catalog, error) {
-	c := &catalog{tables: map[tableName][]catalogColumn{}, names: shown.names, types: shown.types}
-	documents, err := mysqlDocuments(ctx, db, s.tables)
+func readMySQLCatalog(ctx context.Context, db sqlAsker, s *sqltext.Statement, shown *result) (*catalog, error) {
+	c := &catalog{tables: map[sqltext.Table][]catalogColumn{}, names: shown.names, types: shown.types}
+	documents, err := mysqlDocuments(ctx, db, s.Tables)
 	if err != nil {
 		return nil, err
 	}
-	for _, table := range s.tables {
+	for _, table := range s.Tables {
 		const declared = `SELECT column_name, column_type FROM information_schema.columns
 			WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ? ORDER BY ordinal_position`
-		rows, err := db.QueryContext(ctx, declared, table.schema, table.name)
+		rows, err := db.QueryContext(ctx, declared, table.Schema, table.Name)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"strings"
+
+	"hearth/internal/source/sqltext"
 )
 
 // sqlAsker asks a database, on one connection or on any.
@@ -15,18 +17,18 @@ type sqlAsker interface {
 // mysqlDocuments finds the columns of MariaDB that are JSON, in lower case.
 // JSON is another name for LONGTEXT there, and all that is left of it is a check
 // of the column. MySQL itself has a type, and needs no look.
-func mysqlDocuments(ctx context.Context, db sqlAsker, tables []tableName) (map[tableName]map[string]bool, error) {
+func mysqlDocuments(ctx context.Context, db sqlAsker, tables []sqltext.Table) (map[sqltext.Table]map[string]bool, error) {
 	var version string
 	if err := db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil || !strings.Contains(version, "MariaDB") {
 		return nil, err
 	}
-	all := map[tableName]map[string]bool{}
+	all := map[sqltext.Table]map[string]bool{}
 	for _, table := range tables {
 		const checked = `SELECT LOWER(c.column_name) FROM information_schema.columns c
 			JOIN information_schema.check_constraints k ON k.constraint_schema = c.table_schema AND k.table_name = c.table_name
 			WHERE c.table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND c.table_name = ? AND c.data_type LIKE '%text'
 			AND LOWER(k.check_clause) = LOWER(CONCAT('json_valid(` + "`', c.column_name, '`" + `)'))`
-		rows, err := db.QueryContext(ctx, checked, table.schema, table.name)
+		rows, err := db.QueryContext(ctx, checked, table.Schema, table.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -49,29 +51,29 @@ func mysqlDocuments(ctx context.Context, db sqlAsker, tables []tableName) (map[t
 
 // shownDocuments returns the columns of a select that are MariaDB's JSON, as
 // they are selected: by their own names, under others, or by an asterisk.
-func shownDocuments(ctx context.Context, db sqlAsker, all []sqlToken) (map[string]bool, error) {
-	list := shownListOf(all)
-	var tables []tableName
-	for _, from := range list.from {
-		tables = append(tables, from.table)
+func shownDocuments(ctx context.Context, db sqlAsker, s *sqltext.Statement) (map[string]bool, error) {
+	list := s.Select()
+	var tables []sqltext.Table
+	for _, from := range list.From {
+		tables = append(tables, from.Table)
 	}
 	documents, err := mysqlDocuments(ctx, db, tables)
 	if err != nil || documents == nil {
 		return nil, err
 	}
 	shown := map[string]bool{}
-	for _, from := range list.from {
-		for _, item := range list.items {
-			if item.qualifier != "" && !strings.EqualFold(item.qualifier, from.alias) {
+	for _, from := range list.From {
+		for _, item := range list.Items {
+			if item.Table != "" && !strings.EqualFold(item.Table, from.Alias) {
 				continue
 			}
-			if item.column == "*" {
-				for name := range documents[from.table] {
+			if item.Column == "*" {
+				for name := range documents[from.Table] {
 					shown[name] = true
 				}
 			}
-			if documents[from.table][strings.ToLower(item.column)] {
-				shown[strings.ToLower(item.name)] = true
+			if documents[from.Table][strings.ToLower(item.Column)] {
+				shown[strings.ToLower(item.Name)] = true
 			}
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"hearth/internal/param"
+	"hearth/internal/source/sqltext"
 )
 
 // A record has one name. A database may find one row by several: a collation
@@ -57,8 +58,8 @@ type keyColumn struct {
 func (k keyColumn) hidden() bool { return !k.vouched && k.named == "" && len(k.outputs) == 0 }
 
 // keyColumns derives them from the select, where the configuration names none.
-func keyColumns(spec Spec, selects *statement) (keys []keyColumn, faults []error) {
-	outputs := selects.keyOutputs(len(spec.Params), spec.Many)
+func keyColumns(spec Spec, selects *sqltext.Statement) (keys []keyColumn, faults []error) {
+	outputs := selects.KeyOutputs(len(spec.Params), spec.Many)
 	for i, p := range spec.Params {
 		k := keyColumn{param: p, outputs: outputs[i]}
 		if named, ok := spec.KeyColumns[p.Name]; ok {
@@ -67,8 +68,8 @@ func keyColumns(spec Spec, selects *statement) (keys []keyColumn, faults []error
 		keys = append(keys, k)
 	}
 	for name := range spec.KeyColumns {
-		if paramIndex(spec.Params, name) < 0 {
-			faults = append(faults, fmt.Errorf("key_columns: the path has no parameter %q; it has %s", name, paramNames(spec.Params)))
+		if !slices.ContainsFunc(spec.Params, func(p Param) bool { return p.Name == name }) {
+			faults = append(faults, fmt.Errorf("key_columns: the path has no parameter %q; it has %s", name, sqltext.ParamNames(spec.Params)))
 		}
 	}
 	return keys, faults

@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hearth/internal/source/sqltext"
 )
 
 // setUpLock is the advisory lock that instances hold while they set a
@@ -61,7 +63,7 @@ func openPostgres(cfg Config) (engine, error) {
 	}, nil
 }
 
-func (e *postgresEngine) dialect() dialect { return postgresDialect }
+func (e *postgresEngine) dialect() sqltext.Dialect { return sqltext.PostgreSQL }
 
 func (e *postgresEngine) ping(ctx context.Context) error { return e.pool.Ping(ctx) }
 

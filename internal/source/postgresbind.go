@@ -5,11 +5,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
-	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"hearth/internal/source/sqltext"
 )
 
 // bind lets PostgreSQL say what type each parameter of the upsert has. It asks
@@ -19,8 +20,8 @@ func (t *postgresTransaction) bind(ctx context.Context, b *binding, q *query) er
 	if len(q.args) == 0 {
 		return nil
 	}
-	if severalStatements(b.statement.words) { // only the simple protocol takes them, and it describes nothing
-		return b.arguments(q, func(_ int, _ field, _ target, v jsontext.Value) (any, error) {
+	if b.statement.IsSeveral() { // only the simple protocol takes them, and it describes nothing
+		return b.arguments(q, func(_ int, _ sqltext.Field, _ sqltext.Destination, v jsontext.Value) (any, error) {
 			if v.Kind() == jsontext.KindNull {
 				return nil, nil
 			}
@@ -32,7 +33,7 @@ func (t *postgresTransaction) bind(ctx context.Context, b *binding, q *query) er
 		return err
 	}
 	var shown map[string]valueKind
-	return b.arguments(q, func(i int, f field, at target, v jsontext.Value) (any, error) {
+	return b.arguments(q, func(i int, f sqltext.Field, at sqltext.Destination, v jsontext.Value) (any, error) {
 		if v.Kind() == jsontext.KindNull {
 			return nil, nil
 		}
@@ -40,28 +41,22 @@ func (t *postgresTransaction) bind(ctx context.Context, b *binding, q *query) er
 		if err != nil {
 			return nil, err
 		}
-		if len(f.path) == 0 {
+		if len(f.Path) == 0 {
 			return typ.bindBody(v)
 		}
-		if form := typ.form(); form != kindOther && at.form == bareTarget && len(f.path) == 1 {
+		if form := typ.form(); form != kindOther && at.Form == sqltext.Direct && len(f.Path) == 1 {
 			if shown == nil {
 				if shown, err = t.shown(ctx, b.shown.sql); err != nil {
 					return nil, err
 				}
 			}
-			if seen := shown[f.path[0]]; form.shownAs(seen) {
+			if seen := shown[f.Path[0]]; form.shownAs(seen) {
 				data, err := seen.reads(v)
 				return typ.bindData(data), err
 			}
 		}
 		return typ.bind(v)
 	})
-}
-
-// severalStatements tells whether something follows a semicolon.
-func severalStatements(all []sqlToken) bool {
-	i := slices.IndexFunc(all, func(t sqlToken) bool { return t.sign(";") })
-	return i >= 0 && i < len(all)-1
 }
 
 // describe asks what a statement takes and returns. Where connections keep
@@ -147,22 +142,10 @@ func (t postgresType) appendElements(dst []byte, array jsontext.Value) ([]byte, 
 			return err
 		}
 		text, err := t.bindOne(v)
-		dst = appendElement(dst, text)
+		dst = sqltext.AppendElement(dst, text)
 		return err
 	})
 	return append(dst, '}'), err
-}
-
-// appendElement writes one element in quotes.
-func appendElement(dst []byte, text string) []byte {
-	dst = append(dst, '"')
-	for i := range len(text) {
-		if text[i] == '"' || text[i] == '\\' {
-			dst = append(dst, '\\')
-		}
-		dst = append(dst, text[i])
-	}
-	return append(dst, '"')
 }
 
 // postgresTimes have what PostgreSQL writes of dates and times that RFC 3339

@@ -10,23 +10,25 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"hearth/internal/source/sqltext"
 )
 
-func (e *postgresEngine) documents(context.Context, []sqlToken) (map[string]bool, error) {
+func (e *postgresEngine) documents(context.Context, *sqltext.Statement) (map[string]bool, error) {
 	return nil, nil
 }
 
-func (e *postgresEngine) catalog(context.Context, *statement, *result) (*catalog, error) {
+func (e *postgresEngine) catalog(context.Context, *sqltext.Statement, *result) (*catalog, error) {
 	return nil, nil
 }
 
-func (t *postgresTransaction) catalog(context.Context, *statement, *result) (*catalog, error) {
+func (t *postgresTransaction) catalog(context.Context, *sqltext.Statement, *result) (*catalog, error) {
 	return nil, nil
 }
 
 // culprits asks for the columns of a constraint, and where no constraint is at
 // fault, which of the arguments PostgreSQL does not read as what they are for.
-func (e *postgresEngine) culprits(ctx context.Context, s *statement, q query, err error) (c culprits) {
+func (e *postgresEngine) culprits(ctx context.Context, s *sqltext.Statement, q query, err error) (c culprits) {
 	var answer *pgconn.PgError
 	if !errors.As(err, &answer) {
 		return c
@@ -37,7 +39,7 @@ func (e *postgresEngine) culprits(ctx context.Context, s *statement, q query, er
 	}
 	defer conn.Release()
 	columns := postgresColumns(ctx, conn.Conn(), s)
-	c.order = map[tableName][]string{}
+	c.order = map[sqltext.Table][]string{}
 	for _, column := range columns {
 		c.order[column.table] = append(c.order[column.table], column.name)
 	}
@@ -70,7 +72,7 @@ func constrained(ctx context.Context, conn *pgx.Conn, answer *pgconn.PgError) (n
 
 // postgresColumn is a column of an upsert's table.
 type postgresColumn struct {
-	table    tableName
+	table    sqltext.Table
 	name     string
 	declared string // as a cast takes it
 	letters  int    // that a text or bit column holds; 0: any number
@@ -84,13 +86,13 @@ func (c postgresColumn) holds(text string) bool {
 }
 
 // postgresColumns reads the tables' columns in their order.
-func postgresColumns(ctx context.Context, conn *pgx.Conn, s *statement) (all []postgresColumn) {
-	for _, table := range s.tables {
+func postgresColumns(ctx context.Context, conn *pgx.Conn, s *sqltext.Statement) (all []postgresColumn) {
+	for _, table := range s.Tables {
 		const lookUp = `SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod
 			FROM pg_attribute a JOIN pg_class r ON r.oid = a.attrelid JOIN pg_namespace n ON n.oid = r.relnamespace
 			WHERE lower(r.relname) = lower($1) AND a.attnum > 0 AND NOT a.attisdropped
 			AND CASE WHEN $2 = '' THEN pg_table_is_visible(r.oid) ELSE lower(n.nspname) = lower($2) END ORDER BY a.attnum`
-		rows, err := conn.Query(ctx, lookUp, table.name, table.schema)
+		rows, err := conn.Query(ctx, lookUp, table.Name, table.Schema)
 		if err != nil {
 			return all
 		}
@@ -114,7 +116,7 @@ func postgresColumns(ctx context.Context, conn *pgx.Conn, s *statement) (all []p
 
 // misfits lets PostgreSQL read each argument as the type that it inferred for
 // it, and, if all of them fit, as that of the column.
-func (e *postgresEngine) misfits(ctx context.Context, session *pgconn.PgConn, s *statement, q query, columns []postgresColumn, order map[tableName][]string) (args []int) {
+func (e *postgresEngine) misfits(ctx context.Context, session *pgconn.PgConn, s *sqltext.Statement, q query, columns []postgresColumn, order map[sqltext.Table][]string) (args []int) {
 	description, err := session.Prepare(ctx, "", q.sql, nil)
 	if err != nil {
 		return nil
@@ -134,13 +136,13 @@ func (e *postgresEngine) misfits(ctx context.Context, session *pgconn.PgConn, s 
 		return args
 	}
 	each(func(i int, text string) bool {
-		for k, at := range s.targets {
-			if s.slots[k] != s.slots[q.from[i]] || at.form != bareTarget {
+		for k, at := range s.Destinations {
+			if s.Slots[k] != s.Slots[q.from[i]] || at.Form != sqltext.Direct {
 				continue
 			}
-			name := at.columnName(order)
+			name := at.Name(order)
 			c := slices.IndexFunc(columns, func(c postgresColumn) bool {
-				return strings.EqualFold(c.name, name) && (c.table == at.table || at.table == (tableName{}))
+				return strings.EqualFold(c.name, name) && (c.table == at.Table || at.Table == (sqltext.Table{}))
 			})
 			if c >= 0 && !columns[c].holds(text) || c >= 0 && columns[c].letters == 0 && refused(i, text, "CAST($1 AS "+columns[c].declared+")") {
 				return true

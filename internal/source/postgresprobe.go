@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hearth/internal/source/sqltext"
 )
 
 // postgresProber prepares statements, which tells of syntax, names and types, and
@@ -66,7 +68,7 @@ func (p *postgresProber) rehearse(ctx context.Context, r *rehearsal) error {
 		return nil
 	}
 	for i, text := range r.init {
-		if opensTransaction(postgresDialect, text) {
+		if sqltext.MayEndTransaction(sqltext.PostgreSQL, text) {
 			continue
 		}
 		if err := step(initKey(i), text); err != nil {

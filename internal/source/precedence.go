@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"hearth/internal/param"
+	"hearth/internal/source/sqltext"
 )
 
 // precede judges the row that stands where a write is about to go: an upsert
@@ -40,7 +41,7 @@ func (t *table) precede(args Args, find lookup) (absent bool, err error) {
 // at what stands comes before the transaction: the record that is read back must
 // not be older than the write.
 func (t *table) beforePut(ctx context.Context, args Args) (func(context.Context, transaction) (bool, error), error) {
-	apart, wasAbsent := t.db.engine.dialect() == mysqlDialect, false
+	apart, wasAbsent := t.db.engine.dialect() == sqltext.MySQL, false
 	if apart {
 		if err := t.ready(ctx, args); err != nil {
 			return nil, t.failed("changing", err)
@@ -76,7 +77,7 @@ func (t *table) beforePut(ctx context.Context, args Args) (func(context.Context,
 // spelling before it is made. SQLite has one writer at a time; a write with a
 // condition has looked already; integers and UUIDs are spelt in one way.
 func (t *table) contested(ctx context.Context) bool {
-	return t.db.engine.dialect() != sqliteDialect && ConditionOf(ctx) == nil &&
+	return t.db.engine.dialect() != sqltext.SQLite && ConditionOf(ctx) == nil &&
 		slices.ContainsFunc(t.keys, func(k keyColumn) bool { return k.param.Type == param.String && !k.vouched && !k.hidden() })
 }
 

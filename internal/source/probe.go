@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"hearth/internal/param"
+	"hearth/internal/source/sqltext"
 )
 
 // prober asks over one connection what a database makes of statements, without
@@ -179,7 +179,7 @@ func (t *table) probe(ctx context.Context, p prober, report func(Refusal)) error
 	for i, p := range t.params {
 		args[i] = examples[p.Type]
 	}
-	ask := func(key string, s *statement, q query, reads bool) ([]string, error) {
+	ask := func(key string, s *sqltext.Statement, q query, reads bool) ([]string, error) {
 		if s == nil {
 			return nil, nil
 		}
@@ -191,11 +191,11 @@ func (t *table) probe(ctx context.Context, p prober, report func(Refusal)) error
 		}
 		return names, nil
 	}
-	bind := func(s *statement) query {
+	bind := func(s *sqltext.Statement) query {
 		if s == nil {
 			return query{}
 		}
-		return s.bind(args, make([]any, len(s.fields)))
+		return queryOf(s, args, make([]any, len(s.Fields)))
 	}
 	names, err := ask(KeySelect, t.selects, bind(t.selects), true)
 	if err != nil {
@@ -211,7 +211,7 @@ func (t *table) probe(ctx context.Context, p prober, report func(Refusal)) error
 		}
 	}
 	if t.selectMany != nil {
-		names, err := ask(KeySelectMany, t.selectMany, t.selectMany.bindMany([]any{args[0]}), true)
+		names, err := ask(KeySelectMany, t.selectMany, manyQuery(t.selectMany, []any{args[0]}), true)
 		if err != nil {
 			return err
 		}
@@ -226,29 +226,4 @@ func (t *table) probe(ctx context.Context, p prober, report func(Refusal)) error
 	}
 	_, err = ask(KeyDelete, t.delete, bind(t.delete), false)
 	return err
-}
-
-// opensTransaction tells whether text begins or ends transactions, or cannot run
-// within one, so that nothing of it could be undone.
-func opensTransaction(d dialect, text string) bool {
-	pieces, err := split(d, text)
-	if err != nil {
-		return true
-	}
-	var plain strings.Builder
-	for _, p := range pieces {
-		if p.kind == plainPiece {
-			plain.WriteString(p.text)
-		} else {
-			plain.WriteString(" x ")
-		}
-	}
-	for part := range strings.SplitSeq(strings.ToUpper(plain.String()), ";") {
-		words := strings.Fields(part)
-		if len(words) > 0 && slices.Contains([]string{"BEGIN", "START", "COMMIT", "ROLLBACK", "ABORT", "VACUUM", "ATTACH", "DETACH"}, words[0]) ||
-			slices.Contains(words, "CONCURRENTLY") {
-			return true
-		}
-	}
-	return false
 }

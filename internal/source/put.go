@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"hearth/internal/source/sqltext"
 )
 
 // Put implements Records.
@@ -51,7 +53,7 @@ func (t *table) Put(ctx context.Context, args Args, body []byte) (Change, error)
 // select would lock the table as readers do, and a write that follows it, with an
 // ALTER TABLE waiting between the two, is a deadlock to MySQL.
 func (t *table) learnCatalog(ctx context.Context, args Args) error {
-	if t.catalog.Load() != nil || t.db.engine.dialect() != mysqlDialect {
+	if t.catalog.Load() != nil || t.db.engine.dialect() != sqltext.MySQL {
 		return nil
 	}
 	res, err := t.read(ctx, t.selectQuery(args))
@@ -78,7 +80,7 @@ type put struct {
 // shownNames returns the names of the columns that a read shows, or false where
 // only a record tells them: it is a document, or the database does not say.
 func (t *table) shownNames(ctx context.Context, args Args) (names []string, ok bool) {
-	names, ok = shownListOf(t.selects.words).names()
+	names, ok = t.selects.Select().Names()
 	if s := t.shape.Load(); s != nil {
 		names, ok = s.names, true
 	}
@@ -104,7 +106,7 @@ func (p *put) write(ctx context.Context, tx transaction) ([]byte, error) {
 	if err != nil {
 		return nil, t.unfit(err)
 	}
-	q := t.upsert.bind(p.args, make([]any, len(t.upsert.fields)))
+	q := queryOf(t.upsert, p.args, make([]any, len(t.upsert.Fields)))
 	b := binding{
 		statement: t.upsert, values: p.members.values,
 		shown: t.selectQuery(p.args), one: !t.many, catalog: t.catalog.Load(),
@@ -166,7 +168,7 @@ const doubtEvery = time.Second
 func (t *table) doubt(err error) error {
 	var unfit *BodyError
 	var refused refusedError
-	if t.db.engine.dialect() == sqliteDialect || !errors.As(err, &unfit) && !errors.As(err, &refused) {
+	if t.db.engine.dialect() == sqltext.SQLite || !errors.As(err, &unfit) && !errors.As(err, &refused) {
 		return err
 	}
 	last, now := t.doubted.Load(), time.Now().UnixNano()

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"hearth/internal/source/sqltext"
 )
 
 // Spec describes a resource whose records are in the database. Statements use
@@ -41,7 +43,7 @@ type table struct {
 	// envelope wraps the record in answers to reads
 	envelope string
 
-	selects, selectMany, upsert, delete *statement
+	selects, selectMany, upsert, delete *sqltext.Statement
 
 	keys     []keyColumn // one for each path parameter
 	body     bodyReader
@@ -61,8 +63,8 @@ func (db *DB) Records(spec Spec) (Records, error) {
 		t.timeout = db.cfg.Timeout
 	}
 	faults := checkParams(spec.Params)
-	read := func(key, text string, withBody bool) *statement {
-		s, err := parse(db.engine.dialect(), text, spec.Params, withBody)
+	read := func(key, text string, withBody bool) *sqltext.Statement {
+		s, err := sqltext.Parse(db.engine.dialect(), text, spec.Params, withBody)
 		if err != nil {
 			faults = append(faults, keyed(key, err)...)
 			return nil
@@ -123,7 +125,7 @@ func keyed(key string, err error) (faults []error) {
 
 func checkParams(params []Param) (faults []error) {
 	for _, p := range params {
-		if p.Name == bodyName {
+		if p.Name == sqltext.BodyName {
 			faults = append(faults, fmt.Errorf("path: the parameter {%s} has the name of the request's body; rename it", p.Name))
 		}
 		if p.Type != "int" && p.Type != "string" && p.Type != "uuid" {
@@ -133,11 +135,11 @@ func checkParams(params []Param) (faults []error) {
 	return faults
 }
 
-func checkMany(s *statement, params []Param) []error {
+func checkMany(s *sqltext.Statement, params []Param) []error {
 	if len(params) != 1 {
 		return []error{fmt.Errorf("select_many: the path has %d parameters, and a many-read needs exactly one", len(params))}
 	}
-	if err := s.findMany(); err != nil {
+	if err := s.FindMany(); err != nil {
 		return []error{fmt.Errorf("select_many: %w", err)}
 	}
 	return nil
@@ -146,9 +148,9 @@ func checkMany(s *statement, params []Param) []error {
 // unbound finds path parameters that a statement ignores: a write would change
 // other records than the one it names, a read would serve one row under all
 // names.
-func unbound(key string, s *statement, params []Param) (faults []error) {
+func unbound(key string, s *sqltext.Statement, params []Param) (faults []error) {
 	for i, p := range params {
-		if s != nil && !s.binds(i) && p.Name != bodyName { // that name is a fault already
+		if s != nil && !s.Binds(i) && p.Name != sqltext.BodyName { // that name is a fault already
 			faults = append(faults, fmt.Errorf("%s: the path parameter {%s} is not bound", key, p.Name))
 		}
 	}
@@ -158,19 +160,19 @@ func unbound(key string, s *statement, params []Param) (faults []error) {
 func (t *table) newBodyReader() bodyReader {
 	r := bodyReader{params: t.params, columns: map[string]int{}}
 	if t.upsert != nil {
-		r.fields = t.upsert.fields
-		for i, at := range t.upsert.targets {
-			if param := t.upsert.slots[i].param; param >= 0 && at.form == bareTarget && at.column != "" {
-				r.columns[at.column] = param
+		r.fields = t.upsert.Fields
+		for i, at := range t.upsert.Destinations {
+			if param := t.upsert.Slots[i].Param; param >= 0 && at.Form == sqltext.Direct && at.Column != "" {
+				r.columns[at.Column] = param
 			}
 		}
 	}
 	r.known, r.envelope = newKnownMember(r.fields), t.envelope
 	stored := slices.Collect(maps.Values(r.columns))
-	for _, s := range []*statement{t.delete, t.selects} {
+	for _, s := range []*sqltext.Statement{t.delete, t.selects} {
 		if s != nil {
-			for column, param := range s.columns {
-				if !s.either() || !slices.Contains(stored, param) {
+			for column, param := range s.Compared() {
+				if !s.HasAlternatives() || !slices.Contains(stored, param) {
 					r.columns[column] = param
 				}
 			}
@@ -216,7 +218,7 @@ func (t *table) Load(ctx context.Context, args Args) ([]byte, error) {
 }
 
 func (t *table) selectQuery(args Args) query {
-	q := t.selects.bind(args, nil)
+	q := queryOf(t.selects, args, nil)
 	q.one = !t.many
 	return q
 }
@@ -246,7 +248,7 @@ func (t *table) learnDocuments(ctx context.Context) error {
 	if t.learned.Load() != nil {
 		return nil
 	}
-	documents, err := t.db.engine.documents(ctx, t.selects.words)
+	documents, err := t.db.engine.documents(ctx, t.selects)
 	if err == nil {
 		t.learned.Store(&documents)
 	}
@@ -314,7 +316,7 @@ func (t *table) Delete(ctx context.Context, args Args) (Change, error) {
 	}
 	ctx, cancel := t.deadline(ctx)
 	defer cancel()
-	q := t.delete.bind(args, nil)
+	q := queryOf(t.delete, args, nil)
 	unfit := false
 	c, err := t.change(ctx, args, func(ctx context.Context, tx transaction) ([]byte, error) {
 		if _, err := t.precede(args, t.inWrite(ctx, tx)); err != nil {

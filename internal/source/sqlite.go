@@ -16,6 +16,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"hearth/internal/private"
+	"hearth/internal/source/sqltext"
 )
 
 // openSQLite opens sqlite:PATH. Readers have connections of their own and
@@ -107,7 +108,7 @@ func (f *sqliteFile) openPool(name string, busy time.Duration, readOnly bool) (*
 
 func sqliteFlavour(path string, busy time.Duration) flavour {
 	return flavour{
-		dialect: sqliteDialect,
+		dialect: sqltext.SQLite,
 		// IMMEDIATE takes the write lock at once, where it can be waited for;
 		// a transaction that begins by reading cannot wait later.
 		begin:    "BEGIN IMMEDIATE", // nobody else writes until it ends, so there is nothing to isolate

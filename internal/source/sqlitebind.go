@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source/sqltext"
 )
 
 // bindSQLite binds by the declared types of the columns that the upsert assigns.
@@ -19,44 +21,44 @@ func bindSQLite(ctx context.Context, t *stdTransaction, b *binding, q *query) er
 	if len(b.values) == 0 {
 		return nil
 	}
-	c, err := readSQLiteCatalog(ctx, t, b.statement.tables)
+	c, err := readSQLiteCatalog(ctx, t, b.statement.Tables)
 	if err != nil {
 		return err
 	}
 	// What triggers of a view change counts for nothing.
-	q.uncounted = c.view
+	q.uncounted = q.uncounted || c.view
 	old, err := readSQLiteRow(ctx, t, b)
 	if err != nil {
 		return err
 	}
-	return b.arguments(q, func(_ int, f field, at target, v jsontext.Value) (any, error) {
-		if len(f.path) == 0 {
+	return b.arguments(q, func(_ int, f sqltext.Field, at sqltext.Destination, v jsontext.Value) (any, error) {
+		if len(f.Path) == 0 {
 			return string(v), nil
 		}
-		if cell, ok := old[f.path[0]]; ok && len(f.path) == 1 && (at.form == bareTarget || at.form == noTarget) && sameJSON(cell.shown, v) {
+		if cell, ok := old[f.Path[0]]; ok && len(f.Path) == 1 && (at.Form == sqltext.Direct || at.Form == sqltext.Unknown) && sameJSON(cell.shown, v) {
 			return cell.value, nil
 		}
 		if v.Kind() == jsontext.KindNull {
 			return nil, nil
 		}
-		column, ok := c.column(b.statement.tables, at)
+		column, ok := c.column(b.statement.Tables, at)
 		switch {
-		case at.form == castTarget:
-			column = declaredColumn("", at.cast)
-		case !ok || at.form == insideTarget:
+		case at.Form == sqltext.Cast:
+			column = declaredColumn("", at.Cast)
+		case !ok || at.Form == sqltext.Expression:
 			return bindSQLiteAny(v)
 		}
 		return column.bindSQLite(v)
 	})
 }
 
-func readSQLiteCatalog(ctx context.Context, t *stdTransaction, tables []tableName) (*catalog, error) {
-	c := &catalog{tables: map[tableName][]catalogColumn{}}
+func readSQLiteCatalog(ctx context.Context, t *stdTransaction, tables []sqltext.Table) (*catalog, error) {
+	c := &catalog{tables: map[sqltext.Table][]catalogColumn{}}
 	for _, table := range tables {
 		// Of columns that are generated or hidden no list of values counts any.
-		declared, args := "SELECT name, type FROM pragma_table_xinfo(?) WHERE hidden = 0", []any{table.name}
-		if table.schema != "" {
-			declared, args = "SELECT name, type FROM pragma_table_xinfo(?, ?) WHERE hidden = 0", []any{table.name, table.schema}
+		declared, args := "SELECT name, type FROM pragma_table_xinfo(?) WHERE hidden = 0", []any{table.Name}
+		if table.Schema != "" {
+			declared, args = "SELECT name, type FROM pragma_table_xinfo(?, ?) WHERE hidden = 0", []any{table.Name, table.Schema}
 		}
 		rows, err := t.conn.QueryContext(ctx, declared, args...)
 		if err != nil {
@@ -75,7 +77,7 @@ func readSQLiteCatalog(ctx context.Context, t *stdTransaction, tables []tableNam
 		}
 		const view = "SELECT EXISTS (SELECT 1 FROM pragma_table_list(?) WHERE type = 'view' AND (schema = ? COLLATE NOCASE OR ? = ''))"
 		is := false
-		if err := t.conn.QueryRowContext(ctx, view, table.name, table.schema, table.schema).Scan(&is); err != nil {
+		if err := t.conn.QueryRowContext(ctx, view, table.Name, table.Schema, table.Schema).Scan(&is); err != nil {
 			return nil, err
 		}
 		c.view = c.view || is
@@ -223,7 +225,7 @@ func (c catalogColumn) bindSQLite(v jsontext.Value) (any, error) {
 func looksNumeric(text string) bool {
 	text = strings.TrimSpace(text)
 	digits := strings.TrimLeft(text, "+-.")
-	if digits == "" || !isDigit(digits[0]) || strings.ContainsAny(text, "xXpP_") { // Go's own ways to write numbers
+	if digits == "" || digits[0] < '0' || digits[0] > '9' || strings.ContainsAny(text, "xXpP_") { // Go's own ways to write numbers
 		return false
 	}
 	_, err := strconv.ParseFloat(text, 64)

@@ -3,8 +3,9 @@ package source
 import (
 	"context"
 	"regexp"
-	"slices"
 	"strings"
+
+	"hearth/internal/source/sqltext"
 )
 
 // What SQLite says of a constraint, with the number that the driver adds.
@@ -16,10 +17,10 @@ var (
 )
 
 // sqliteCulprits reads the message: SQLite tells columns in no other way.
-func sqliteCulprits(ctx context.Context, db sqlAsker, s *statement, err error) (c culprits) {
-	c.order = map[tableName][]string{}
-	for _, table := range s.tables {
-		c.order[table] = texts(ctx, db, "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", table.name)
+func sqliteCulprits(ctx context.Context, db sqlAsker, s *sqltext.Statement, err error) (c culprits) {
+	c.order = map[sqltext.Table][]string{}
+	for _, table := range s.Tables {
+		c.order[table] = texts(ctx, db, "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", table.Name)
 	}
 	text := err.Error()
 	for _, form := range []*regexp.Regexp{sqliteColumns, sqliteStrict} {
@@ -31,11 +32,11 @@ func sqliteCulprits(ctx context.Context, db sqlAsker, s *statement, err error) (
 		}
 	}
 	if m := sqliteCheck.FindStringSubmatch(text); m != nil {
-		c.columns = s.columnsIn(sqliteCheckText(ctx, db, s, m[1]), c.order)
+		c.columns = columnsIn(s, sqliteCheckText(ctx, db, s, m[1]), c.order)
 	}
 	if sqliteForeign.MatchString(text) {
-		for _, table := range s.tables {
-			c.columns = append(c.columns, texts(ctx, db, `SELECT "from" FROM pragma_foreign_key_list(?)`, table.name)...)
+		for _, table := range s.Tables {
+			c.columns = append(c.columns, texts(ctx, db, `SELECT "from" FROM pragma_foreign_key_list(?)`, table.Name)...)
 		}
 	}
 	return c
@@ -43,25 +44,12 @@ func sqliteCulprits(ctx context.Context, db sqlAsker, s *statement, err error) (
 
 // sqliteCheckText returns the expression of a check. SQLite tells the name of
 // one that has a name, which stands before it in the table's declaration.
-func sqliteCheckText(ctx context.Context, db sqlAsker, s *statement, told string) string {
-	for _, table := range s.tables {
-		for _, declaration := range texts(ctx, db, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", table.name) {
-			pieces, err := split(sqliteDialect, declaration)
-			if err != nil {
-				continue
+func sqliteCheckText(ctx context.Context, db sqlAsker, s *sqltext.Statement, told string) string {
+	for _, table := range s.Tables {
+		for _, declaration := range texts(ctx, db, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", table.Name) {
+			if expression, ok := sqltext.Check(sqltext.SQLite, declaration, told); ok {
+				return expression
 			}
-			all := sqlTokens(sqliteDialect, pieces)
-			at := slices.IndexFunc(all, func(t sqlToken) bool { return t.name() && t.text == told })
-			if at < 1 || at+2 >= len(all) || !all[at-1].is("CONSTRAINT") || !all[at+1].is("CHECK") {
-				continue
-			}
-			r := targetReader{tokens: all}
-			_, end := r.list(at+3, nil)
-			var words []string
-			for _, t := range all[at+3 : end] {
-				words = append(words, t.text)
-			}
-			return strings.Join(words, " ")
 		}
 	}
 	return told

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"hearth/internal/source/sqltext"
 )
 
 // openRehearsal opens the file at path as it is: it makes none, and does not turn
@@ -61,7 +63,7 @@ func rehearseSQLite(ctx context.Context, p *stdProber, r *rehearsal) error {
 		}
 	}
 	for i, text := range r.init {
-		if opensTransaction(sqliteDialect, text) {
+		if sqltext.MayEndTransaction(sqltext.SQLite, text) {
 			continue
 		}
 		if _, err := p.conn.ExecContext(ctx, text); err != nil {

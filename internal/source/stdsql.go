@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"hearth/internal/source/sqltext"
 )
 
 // rollbackTimeout bounds the end of a transaction that nobody waits for.
@@ -17,7 +19,7 @@ const rollbackTimeout = 2 * time.Second
 // flavour is what differs between databases that are reached through
 // database/sql.
 type flavour struct {
-	dialect dialect
+	dialect sqltext.Dialect
 	begin   string // the statement that begins a transaction
 	// isolate are the statements that turn a transaction that has done nothing yet
 	// into one which keeps others from changing what it reads.
@@ -31,12 +33,12 @@ type flavour struct {
 	// bind is transaction.bind.
 	bind func(ctx context.Context, t *stdTransaction, b *binding, q *query) error
 	// culprits is engine.culprits.
-	culprits func(ctx context.Context, db sqlAsker, s *statement, err error) culprits
+	culprits func(ctx context.Context, db sqlAsker, s *sqltext.Statement, err error) culprits
 	// catalog is engine.catalog; nil: there is none.
-	catalog func(ctx context.Context, db sqlAsker, s *statement, shown *result) (*catalog, error)
+	catalog func(ctx context.Context, db sqlAsker, s *sqltext.Statement, shown *result) (*catalog, error)
 	// documents finds the columns of a select that are JSON although the driver
 	// calls them text, in lower case; nil: there are none.
-	documents func(ctx context.Context, db sqlAsker, all []sqlToken) (map[string]bool, error)
+	documents func(ctx context.Context, db sqlAsker, s *sqltext.Statement) (map[string]bool, error)
 	fault     func(error) fault
 	// commit sends COMMIT, and tells a lost answer from a refusal. It returns
 	// an outcome if the answer was lost.
@@ -67,7 +69,7 @@ func newStdEngine(f flavour, reads, writes *sql.DB) *stdEngine {
 	return &stdEngine{flavour: f, reads: reads, writes: writes, prepared: map[string]*sql.Stmt{}}
 }
 
-func (e *stdEngine) dialect() dialect { return e.flavour.dialect }
+func (e *stdEngine) dialect() sqltext.Dialect { return e.flavour.dialect }
 
 func (e *stdEngine) fault(err error) fault {
 	var value *valueError
@@ -196,28 +198,28 @@ func (e *stdEngine) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
-func (e *stdEngine) documents(ctx context.Context, all []sqlToken) (map[string]bool, error) {
+func (e *stdEngine) documents(ctx context.Context, s *sqltext.Statement) (map[string]bool, error) {
 	if e.flavour.documents == nil {
 		return nil, nil
 	}
-	return e.flavour.documents(ctx, e.reads, all)
+	return e.flavour.documents(ctx, e.reads, s)
 }
 
-func (e *stdEngine) catalog(ctx context.Context, s *statement, shown *result) (*catalog, error) {
+func (e *stdEngine) catalog(ctx context.Context, s *sqltext.Statement, shown *result) (*catalog, error) {
 	if e.flavour.catalog == nil {
 		return nil, nil
 	}
 	return e.flavour.catalog(ctx, e.reads, s, shown)
 }
 
-func (t *stdTransaction) catalog(ctx context.Context, s *statement, shown *result) (*catalog, error) {
+func (t *stdTransaction) catalog(ctx context.Context, s *sqltext.Statement, shown *result) (*catalog, error) {
 	if t.engine.flavour.catalog == nil {
 		return nil, nil
 	}
 	return t.engine.flavour.catalog(ctx, t.conn, s, shown)
 }
 
-func (e *stdEngine) culprits(ctx context.Context, s *statement, _ query, err error) culprits {
+func (e *stdEngine) culprits(ctx context.Context, s *sqltext.Statement, _ query, err error) culprits {
 	return e.flavour.culprits(ctx, e.reads, s, err)
 }
 

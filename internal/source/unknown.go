@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source/sqltext"
 )
 
 // knownMember is a member of bodies that an upsert takes, whole or in parts.
@@ -15,11 +17,11 @@ type knownMember struct {
 	parts map[string]*knownMember
 }
 
-func newKnownMember(fields []field) *knownMember {
+func newKnownMember(fields []sqltext.Field) *knownMember {
 	root := &knownMember{parts: map[string]*knownMember{}}
 	for _, f := range fields {
 		m := root
-		for _, name := range f.path {
+		for _, name := range f.Path {
 			if m.parts[name] == nil {
 				m.parts[name] = &knownMember{parts: map[string]*knownMember{}}
 			}

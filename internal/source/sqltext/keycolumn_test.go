@@ -1,27 +1,29 @@
-package source
+package sqltext
 
 import (
 	"slices"
 	"strings"
 	"testing"
+
+	"hearth/internal/param"
 )
 
 // TestKeyOutputs says which output of a select tells the name of its row.
 func TestKeyOutputs(t *testing.T) {
-	params := []Param{{Name: "p", Type: "string"}, {Name: "q", Type: "int"}}
+	params := []param.Param{{Name: "p", Type: param.String}, {Name: "q", Type: param.Int}}
 	f := func(sql, want string) {
 		t.Helper()
-		for _, d := range []dialect{sqliteDialect, postgresDialect, mysqlDialect} {
-			if strings.Contains(sql, "::") && d != postgresDialect || strings.Contains(sql, "`") && d == postgresDialect || strings.Contains(sql, `"`) && d == mysqlDialect {
+		for _, d := range []Dialect{SQLite, PostgreSQL, MySQL} {
+			if strings.Contains(sql, "::") && d != PostgreSQL || strings.Contains(sql, "`") && d == PostgreSQL || strings.Contains(sql, `"`) && d == MySQL {
 				continue
 			}
-			s, err := parse(d, sql, params, false)
+			s, err := Parse(d, sql, params, false)
 			if err != nil {
 				t.Errorf("%s: %v", sql, err)
 				continue
 			}
 			var got []string
-			for i, outputs := range s.keyOutputs(len(params), false) {
+			for i, outputs := range s.KeyOutputs(len(params), false) {
 				if outputs = slices.Compact(outputs); len(outputs) > 0 {
 					got = append(got, params[i].Name+"="+strings.Join(outputs, "|"))
 				}

@@ -1,0 +1,163 @@
+package sqltext
+
+import "strings"
+
+// Select is what a select says about its own columns.
+type Select struct {
+	Items []SelectItem
+	From  []SelectFrom
+}
+
+// SelectItem is a column of the result.
+type SelectItem struct {
+	Table, Column string // of a plain column; Column is "" for an expression, and "*" for all columns
+	Name          string // "" where the database makes one up
+
+	value  columnRef // the column that it is made of
+	output string    // by which the result shows it; "" where that is not known
+}
+
+// SelectFrom is a table that a select reads.
+type SelectFrom struct {
+	Table Table
+	Alias string
+}
+
+// Select reads the list of the statement. It is empty for what does not begin
+// with SELECT.
+func (s *Statement) Select() Select {
+	if !s.lexemes.at(0).is("SELECT") {
+		return Select{}
+	}
+	return s.lexemes.selectAt(0)
+}
+
+// Names returns the names of the select's columns, or false where the statement
+// does not tell them all.
+func (s Select) Names() (names []string, ok bool) {
+	for _, item := range s.Items {
+		if item.Name == "" || item.Name == "*" {
+			return nil, false
+		}
+		names = append(names, strings.TrimSpace(item.Name))
+	}
+	return names, len(names) > 0
+}
+
+// selectEnds are the words that end a list of tables.
+var selectEnds = []string{"WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "UNION", "WINDOW", "FOR", "OFFSET", "FETCH", "EXCEPT", "INTERSECT"}
+
+// selectAt reads what follows the word SELECT at i.
+func (p phrase) selectAt(i int) (s Select) {
+	for i++; p.at(i).oneOf("DISTINCT", "ALL", "SQL_NO_CACHE"); i++ {
+	}
+	if p.at(i).is("ON") && p.at(i+1).is("(") { // PostgreSQL's DISTINCT ON (…)
+		i += 2 + p[i+1].pair
+	}
+	items, end := p.list(i, "FROM")
+	if !p.at(end).is("FROM") {
+		items, end = p.list(i, selectEnds...)
+	}
+	for _, item := range items {
+		s.Items = append(s.Items, item.selectItem())
+	}
+	if p.at(end).is("FROM") {
+		s.From = p[end+1:].tables()
+	}
+	return s
+}
+
+// selectItem reads one place of a select list.
+func (p phrase) selectItem() (i SelectItem) {
+	n := len(p)
+	switch last, before := p.at(n-1), p.at(n-2); {
+	case n > 2 && before.is("AS") && last.mayBeName():
+		i.Name, p = last.text, p[:n-2]
+	case last.mayBeName() && !last.is("END") && (before.is(")") || before.mayBeName() && !before.is("COLLATE")):
+		i.Name, p = last.text, p[:n-1]
+	}
+	i.output = i.Name
+	n = len(p)
+	if p.at(n-1).is("*") && (n == 1 || p.at(n-2).is(".")) {
+		i.Table, i.Column, i.Name = p.at(n-3).text, "*", "*"
+		return i
+	}
+	if i.Table, i.Column = p.column(); p.at(n-1).kind == doubleQuoted {
+		i.Table, i.Column = "", "" // a string, most likely
+	}
+	if i.Name == "" {
+		i.Name = i.Column
+	}
+	if i.value = p.columnRef(); i.output == "" && i.value.functions == "" {
+		i.output = i.value.name
+	}
+	return i
+}
+
+// column reads a phrase that is a column and nothing else, such as table.name.
+func (p phrase) column() (table, column string) {
+	for i, l := range p {
+		if i%2 == 1 && !l.is(".") || i%2 == 0 && !l.mayBeName() {
+			return "", ""
+		}
+	}
+	if n := len(p); n%2 == 1 && !p[n-1].isNumber() {
+		return p.at(n - 3).text, p[n-1].text
+	}
+	return "", ""
+}
+
+// tables reads what follows FROM: its tables, and not those of selects within.
+func (p phrase) tables() (all []SelectFrom) {
+	expects := true
+	for i := 0; i < len(p); i++ {
+		switch l := p[i]; {
+		case l.pair > 0:
+			i += l.pair
+			expects = false
+		case l.oneOf(selectEnds...), l.oneOf(";", ")"):
+			return all
+		case l.is(","), l.is("JOIN"):
+			expects = true
+		case expects && l.isName():
+			expects = false
+			table, end := p.table(i)
+			from := SelectFrom{table, table.Name}
+			if p.at(end).is("AS") {
+				end++
+			}
+			if alias := p.at(end); alias.isName() && !alias.oneOf(joinWords...) && !alias.oneOf(selectEnds...) {
+				from.Alias = alias.text
+				end++
+			}
+			all = append(all, from)
+			i = end - 1
+		}
+	}
+	return all
+}
+
+// joinWords stand behind a table and are no other name of it.
+var joinWords = []string{
+	"JOIN", "LEFT", "RIGHT", "INNER", "CROSS", "NATURAL", "FULL", "STRAIGHT_JOIN", "ON", "USING", "USE", "FORCE", "IGNORE", "PARTITION",
+}
+
+// onlySelect returns the items of the statement's own select. ok is false where
+// there is none, or more than one as in a UNION.
+func (s *Statement) onlySelect() (items []SelectItem, ok bool) {
+	at := -1
+	for i := 0; i < len(s.lexemes); i++ {
+		switch l := s.lexemes[i]; {
+		case l.pair > 0:
+			i += l.pair
+		case l.is("SELECT") && at >= 0:
+			return nil, false
+		case l.is("SELECT"):
+			at = i
+		}
+	}
+	if at < 0 {
+		return nil, false
+	}
+	return s.lexemes.selectAt(at).Items, true
+}
