@@ -34,9 +34,7 @@ type rule struct {
 func readRules(t *testing.T) (all []rule) {
 	t.Helper()
 	file, err := os.ReadFile(alertsFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var rules ruleFile
 	decoder := yaml.NewDecoder(bytes.NewReader(file))
 	decoder.KnownFields(true)
@@ -68,9 +66,7 @@ const (
 func published(t *testing.T) map[string][]string {
 	t.Helper()
 	file, err := os.ReadFile(metricsGolden)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	line := regexp.MustCompile(`^(\S+)(?: (\S+) \{(\S*)\} .+)?$`)
 	all := map[string][]string{"up": {}}
 	for text := range strings.Lines(string(file)) {
@@ -205,9 +201,7 @@ func (s *section) check(t *testing.T, anchor string) {
 func runbook(t *testing.T) map[string]*section {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join("..", "docs", "operations.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, part, ok := strings.Cut(string(page), "\n## What to do when …\n")
 	if !ok {
 		t.Fatal("docs/operations.md has no part \"What to do when …\"")
@@ -234,9 +228,7 @@ func anchorOf(title string) string {
 // none that is not exported.
 func TestMetricsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "docs", "operations.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	suffix := regexp.MustCompile(`_(bucket|sum|count)$`)
 	documented := map[string]bool{}
 	for _, name := range regexp.MustCompile(`\bhearth_[a-z_]+[a-z]\b`).FindAllString(string(page), -1) {

@@ -62,9 +62,7 @@ var balancers = []balancer{
 func (b balancer) config(tb testing.TB, servers [3]string) (text, addr string) {
 	tb.Helper()
 	raw, err := os.ReadFile(b.file)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	text, addr = string(raw), fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(tb))
 	replace := func(old, by string) {
 		tb.Helper()
@@ -109,9 +107,7 @@ func TestBalancersTakeTheirFiles(t *testing.T) {
 	each(t, func(t *testing.T, b balancer) {
 		text, _ := b.config(t, [3]string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"})
 		file := filepath.Join(t.TempDir(), b.file)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(file, []byte(text), 0o600))
 		if out, err := b.check(t, file).CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("checking %s: %v\n%s", b.file, err, out)
 		}

@@ -41,9 +41,7 @@ type variable struct {
 func readDashboard(t *testing.T) dashboard {
 	t.Helper()
 	file, err := os.ReadFile("grafana.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var d dashboard
 	decoder := json.NewDecoder(bytes.NewReader(file))
 	if err := decoder.Decode(&d); err != nil {

@@ -72,9 +72,7 @@ func (e entrance) start(t *testing.T) (s *server, files []testkit.File) {
 	ca, clients, dir := testkit.NewAuthority(t, "servers"), testkit.NewAuthority(t, "clients"), t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}
 	cert, key := ca.Issue("hearth.internal", time.Hour)
@@ -122,9 +120,7 @@ func health(tb testing.TB, addr string) (states []string) {
 func statistics(tb testing.TB, addr string) (servers []map[string]string) {
 	tb.Helper()
 	resp, err := http.Get("http://" + addr + "/;csv")
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	defer resp.Body.Close()
 	rows, err := csv.NewReader(resp.Body).ReadAll()
 	if err != nil || len(rows) == 0 {

@@ -82,9 +82,7 @@ var (
 func readTrace(tb testing.TB, path string) trace {
 	tb.Helper()
 	file, err := os.Open(path)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	defer file.Close()
 	tr := trace{calls: map[string]string{}, families: map[string]string{}}
 	lines := bufio.NewScanner(file)
@@ -103,9 +101,7 @@ func readTrace(tb testing.TB, path string) trace {
 			}
 		}
 	}
-	if err := lines.Err(); err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, lines.Err())
 	return tr
 }
 
@@ -185,9 +181,7 @@ type life struct {
 func byName(t *testing.T, addr string) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return "localhost:" + port
 }
 
@@ -196,9 +190,7 @@ func byName(t *testing.T, addr string) string {
 func secureLife(t *testing.T) life {
 	t.Helper()
 	dir, err := os.MkdirTemp(built, "tls-") // which the user nobody can enter
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	ca := testkit.NewAuthority(t, "everybody")
 	write := func(name, text string) {
 		err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)
@@ -232,9 +224,7 @@ func exercise(t *testing.T, s *server, l life) {
 	ask := func(method, url, body string, want int) {
 		t.Helper()
 		req, err := http.NewRequest(method, url, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if body != "" {
 			req.Header.Set("Content-Type", "application/json")
 		}
@@ -243,9 +233,7 @@ func exercise(t *testing.T, s *server, l life) {
 			client = s.http
 		}
 		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer resp.Body.Close()
 		_, _ = io.Copy(io.Discard, resp.Body)
 		if resp.StatusCode != want {
@@ -286,9 +274,7 @@ func exercise(t *testing.T, s *server, l life) {
 func onlyChild(tb testing.TB, pid int) int {
 	tb.Helper()
 	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	child, err := strconv.Atoi(strings.TrimSpace(string(list)))
 	if err != nil {
 		tb.Fatalf("process %d has the children %q, want one", pid, list)
@@ -301,9 +287,7 @@ func newNotifySocket(tb testing.TB) string {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -331,9 +315,7 @@ func TestFiltersNotice(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trace")
 	text := "12 mmap(NULL, 4096, PROT_READ|PROT_WRITE|PROT_EXEC, MAP_PRIVATE) = 0x7f\n" +
 		"12 socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) = 3\n13 mount(\"a\") = -1 EPERM\n13 fchmodat(AT_FDCWD, \"/x\", 04755) = 0\n13 chmod(\"/x\", 0600) = 0\n"
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte(text), 0o600))
 	tr := readTrace(t, path)
 	if len(tr.forbid) != 2 || tr.families["AF_NETLINK"] == "" || tr.calls["mount"] == "" {
 		t.Errorf("read from a trace with faults: %+v", tr)

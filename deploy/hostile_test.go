@@ -177,9 +177,7 @@ func TestChecksFindRoom(t *testing.T) {
 	awaitHealth(t, stats, true)
 	for range 1100 {
 		conn, err := net.DialTimeout("tcp", addr, patience)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer conn.Close()
 		// More than HAProxy waits for, and less than all.
 		_, _ = fmt.Fprintf(conn, "PUT /user/1 HTTP/1.1\r\nHost: hearth\r\nContent-Length: 100000\r\n\r\n%s", strings.Repeat(" ", 20<<10))

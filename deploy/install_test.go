@@ -27,13 +27,9 @@ func (m *machine) serve() (stop func()) {
 	cmd := m.command("setpriv", "--reuid", "hearth", "--regid", "hearth", "--init-groups",
 		"/usr/bin/hearth", "-config", "/etc/hearth/config.toml")
 	out, err := os.Create(filepath.Join(m.tb.TempDir(), "hearth.log"))
-	if err != nil {
-		m.tb.Fatal(err)
-	}
+	must(m.tb, err)
 	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		m.tb.Fatal(err)
-	}
+	must(m.tb, cmd.Start())
 	end := func() {
 		_, _ = m.run("pkill", "--signal", "INT", "--exact", "hearth") // of this machine's processes
 		if err := cmd.Wait(); err != nil {

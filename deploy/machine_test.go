@@ -47,9 +47,7 @@ func newMachine(tb testing.TB, program ...string) *machine {
 	m := &machine{tb: tb, shared: tb.TempDir()}
 	log := filepath.Join(m.shared, "log")
 	out, err := os.Create(log)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	defer out.Close()
 	m.first = exec.Command("testdata/root", append([]string{m.shared}, program...)...)
 	m.first.Stdout, m.first.Stderr = out, out
@@ -138,9 +136,7 @@ func newControlGroup(tb testing.TB) *os.File {
 		tb.Fatalf("making a throw-away machine: %v; it takes a control group (version 2) of its own", err)
 	}
 	group, err := os.Open(dir)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(func() {
 		group.Close()
 		testkit.Eventually(tb, patience, "the control group is empty", func() bool { return removeGroups(dir) == nil })
@@ -193,12 +189,8 @@ func (m *machine) sh(line string) string {
 func (m *machine) put(path string) string {
 	m.tb.Helper()
 	text, err := os.ReadFile(path)
-	if err != nil {
-		m.tb.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(m.shared, filepath.Base(path)), text, 0o644); err != nil {
-		m.tb.Fatal(err)
-	}
+	must(m.tb, err)
+	must(m.tb, os.WriteFile(filepath.Join(m.shared, filepath.Base(path)), text, 0o644))
 	return "/mnt/" + filepath.Base(path)
 }
 

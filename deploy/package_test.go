@@ -36,6 +36,14 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// must ends the test on an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // makeDeb is `make deb` of a version for some architectures, compressed quickly,
 // into a directory. Its environment must make no difference to the result.
 func makeDeb(version, dir, architectures string, env ...string) error {
@@ -59,18 +67,14 @@ func older(tb testing.TB, architecture string) string {
 	tb.Helper()
 	testkit.Need(tb, "dpkg", []string{"dpkg-deb"})
 	testkit.Need(tb, "make", []string{"make"})
-	if err := buildOlder(); err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, buildOlder())
 	return filepath.Join(built, "hearth_1.0.0_"+architecture+".deb")
 }
 
 // newer returns the path of the package of seven commits later, for amd64.
 func newer(tb testing.TB) string {
 	tb.Helper()
-	if err := buildNewer(); err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, buildNewer())
 	return filepath.Join(built, "hearth_1.0.0+7.gabc1234_amd64.deb")
 }
 
@@ -195,9 +199,7 @@ func TestPackageControl(t *testing.T) {
 		}
 		dir := unpack(t, deb)
 		program, err := elf.Open(filepath.Join(dir, "usr/bin/hearth"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer program.Close()
 		if program.Machine != want {
 			t.Errorf("the program in %s is for %v, want %v", deb, program.Machine, want)
@@ -219,16 +221,12 @@ func TestPackageIsReproducible(t *testing.T) {
 	t.Parallel()
 	first := older(t, "amd64")
 	dir := t.TempDir()
-	if err := makeDeb("v1.0.0", dir, "amd64", "TZ=Asia/Shanghai", "LC_ALL=C.UTF-8", "TMPDIR="+t.TempDir(), "GOFLAGS=-buildvcs=true"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, makeDeb("v1.0.0", dir, "amd64", "TZ=Asia/Shanghai", "LC_ALL=C.UTF-8", "TMPDIR="+t.TempDir(), "GOFLAGS=-buildvcs=true"))
 	second := filepath.Join(dir, filepath.Base(first))
 	var sums [2][sha256.Size]byte
 	for i, path := range []string{first, second} {
 		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		sums[i] = sha256.Sum256(text)
 	}
 	if sums[0] != sums[1] {
@@ -242,9 +240,7 @@ func TestPackageIsReproducible(t *testing.T) {
 func TestDebianVersions(t *testing.T) {
 	t.Parallel()
 	script, err := os.ReadFile("deb/build")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	function := regexp.MustCompile(`(?ms)^debian_version\(\) \{.*?^\}`).Find(script)
 	if function == nil {
 		t.Fatal("deb/build has no function debian_version")

@@ -60,9 +60,7 @@ func newServerBehind(tb testing.TB, d door, config string, env []string, wrapper
 	tb.Helper()
 	dir, err := os.MkdirTemp(built, "server-") // which the user of a wrapper can enter
 	err = errors.Join(err, os.Chmod(dir, 0o777), os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o644))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	in := launch.Program{Dir: dir, Env: env, Path: hearth(tb), Wrapper: wrapper, Public: launch.Port, Admin: launch.Port}.Start(tb)
 	s := &server{Instance: in, pid: in.Pid()}
 	scheme, client := d.client()

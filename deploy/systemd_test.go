@@ -71,17 +71,13 @@ const writerToken = "0123456789abcdef0123456789abcdef"
 func (m *machine) batch(token string) int {
 	m.tb.Helper()
 	req, err := http.NewRequest(http.MethodPost, public+"/batch_process", strings.NewReader(`[{"id":"a","n":1}]`))
-	if err != nil {
-		m.tb.Fatal(err)
-	}
+	must(m.tb, err)
 	req.Header.Set("Content-Type", "application/json")
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := m.http.Do(req)
-	if err != nil {
-		m.tb.Fatal(err)
-	}
+	must(m.tb, err)
 	defer resp.Body.Close()
 	return resp.StatusCode
 }

@@ -18,9 +18,7 @@ var units = []string{"hearth.service", "hearth.socket", "hearth-admin.socket"}
 func setting(tb testing.TB, unit, key string) []string {
 	tb.Helper()
 	text, err := os.ReadFile(unit)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	var values []string
 	for line := range strings.Lines(string(text)) {
 		if name, value, found := strings.Cut(strings.TrimSpace(line), "="); found && name == key {
@@ -38,17 +36,11 @@ func TestUnitsVerify(t *testing.T) {
 	root := t.TempDir()
 	copyTo := func(place string, mode os.FileMode, sources ...string) {
 		t.Helper()
-		if err := os.MkdirAll(filepath.Join(root, place), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.MkdirAll(filepath.Join(root, place), 0o755))
 		for _, source := range sources {
 			text, err := os.ReadFile(source)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(root, place, filepath.Base(source)), text, mode); err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
+			must(t, os.WriteFile(filepath.Join(root, place, filepath.Base(source)), text, mode))
 		}
 	}
 	copyTo("usr/lib/systemd/system", 0o644, units...)
@@ -57,9 +49,7 @@ func TestUnitsVerify(t *testing.T) {
 	}
 	copyTo("bin", 0o755, "/bin/kill")
 	copyTo("usr/bin", 0o755, "/bin/true")
-	if err := os.Rename(filepath.Join(root, "usr/bin/true"), filepath.Join(root, "usr/bin/hearth")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Rename(filepath.Join(root, "usr/bin/true"), filepath.Join(root, "usr/bin/hearth")))
 	cmd := exec.Command(analyze, append([]string{"verify", "--man=no", "--root=" + root}, units...)...)
 	cmd.Dir = root // in ours it would find the drop-in, which needs a later systemd
 	out, err := cmd.CombinedOutput()
@@ -80,9 +70,7 @@ func TestUnitsAreHardened(t *testing.T) {
 	}
 	for _, unit := range units[1:] {
 		text, err := os.ReadFile(unit)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if strings.Contains(string(text), "\nExec") {
 			t.Errorf("%s runs a command, unconfined", unit)
 		}
@@ -94,9 +82,7 @@ func TestUnitsAreHardened(t *testing.T) {
 func TestUnitsAgree(t *testing.T) {
 	t.Parallel()
 	config, err := os.ReadFile("config.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for unit, want := range map[string]struct{ name, key string }{
 		"hearth.socket": {"public", "listen"}, "hearth-admin.socket": {"admin", "admin"},
 	} {

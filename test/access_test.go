@@ -135,8 +135,8 @@ func (l listeners) operations(t *testing.T) (writes, reads [][2]string) {
 	return writes, reads
 }
 
-// TestReboundPagesMustNotWrite asks the program as a page would whose own name
-// has been made to resolve to 127.0.0.1.
+// TestReboundPagesMustNotWrite asks as a web page does whose host name has been made to
+// resolve to 127.0.0.1 (DNS rebinding).
 func TestReboundPagesMustNotWrite(t *testing.T) {
 	t.Parallel()
 	l := listenWith(t, strings.Replace(launch.Demo(t), "admin_hosts = []", `admin_hosts = ["app.test"]`, 1))
@@ -210,9 +210,9 @@ func TestNothingIsInjected(t *testing.T) {
 	}
 }
 
-// TestAnOriginIsAskedInItsPlace: the origin takes paths apart only after it has
-// decoded them, and has more than what it is asked for. No spelling of an id leads
-// there, and nothing is kept of the attempt.
+// TestAnOriginIsAskedInItsPlace: this origin decodes a path before it splits it, and
+// serves more than /public/. No spelling of an id leads out of there, and such a
+// request reaches the origin not even once.
 func TestAnOriginIsAskedInItsPlace(t *testing.T) {
 	t.Parallel()
 	var asked, strayed atomic.Int64

@@ -40,8 +40,8 @@ func demo(tb testing.TB, redis *testkit.RedisServer, env ...string) *launch.Inst
 func value(v int64) string { return fmt.Sprintf(`{"v":%d}`, v) }
 
 // TestSilentLink freezes Redis, connections open, while an instance answers
-// from memory: promise C3. From the moment when link_timeout has passed since
-// the last sign of life no unmarked answer may come.
+// from memory: promise C3. Once link_timeout has passed since the
+// last sign of life no unmarked answer may come.
 func TestSilentLink(t *testing.T) {
 	t.Parallel()
 	redis := testkit.Redis(t)

@@ -25,9 +25,7 @@ func TestHTTPDocument(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(launch.Root(t), "docs", "http.md")
 	page, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	before, rest, found := strings.Cut(string(page), tablesBegin)
 	_, after, closed := strings.Cut(rest, tablesEnd)
 	if !found || !closed {
@@ -35,9 +33,7 @@ func TestHTTPDocument(t *testing.T) {
 	}
 	want := before + tablesBegin + tables(readCorpus(t)) + tablesEnd + after
 	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(want), 0o644))
 		return
 	}
 	if diff := cmp.Diff(want, string(page)); diff != "" {
@@ -88,9 +84,7 @@ func TestReadme(t *testing.T) {
 	t.Parallel()
 	testkit.Need(t, "curl", []string{"curl"})
 	page, err := os.ReadFile(filepath.Join(launch.Root(t), "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	in := launch.Program{Config: launch.Demo(t), Public: launch.Port}.Ready(t)
 	// What differs each time: the day, and how much of a lifetime is left.
 	varying := regexp.MustCompile(`(?m)^Date: .*$|ttl=\d+`)

@@ -140,7 +140,7 @@ func (f *fleet) in(t *testing.T) *fleet {
 	return &part
 }
 
-// exec runs a statement in the database, past Hearth.
+// exec runs a statement in the database itself.
 func (f *fleet) exec(sql string, args ...any) {
 	f.t.Helper()
 	if _, err := f.db.Exec(context.Background(), sql, args...); err != nil {
@@ -163,7 +163,7 @@ func (f *fleet) loads() int {
 	return f.count("SELECT last_value FROM loads")
 }
 
-// store makes name the record's in the database, past Hearth.
+// store makes name the record's in the database itself.
 func (f *fleet) store(id int, name string) {
 	f.t.Helper()
 	f.exec("INSERT INTO users VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = excluded.name", id, name)
@@ -193,9 +193,7 @@ func (f *fleet) lockRow(id int) (release func()) {
 func (f *fleet) session(do, undo string, args ...any) func() {
 	f.t.Helper()
 	conn, err := f.db.Acquire(context.Background())
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	must(f.t, err)
 	if _, err := conn.Exec(context.Background(), do, args...); err != nil {
 		f.t.Fatalf("asking PostgreSQL %q: %v", do, err)
 	}

@@ -155,8 +155,8 @@ func TestForeignWriter(t *testing.T) {
 }
 
 // TestPersistedPlaceholders takes the expiry away from a lease and a guard
-// whose owner then dies. Nobody will ever remove them but a reader who has
-// waited for load.wait; and no reader is refused meanwhile.
+// whose owner then dies. Only a reader that has waited for load.wait removes them;
+// and no reader is refused meanwhile.
 func TestPersistedPlaceholders(t *testing.T) {
 	t.Parallel()
 	limits := brisk

@@ -38,7 +38,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 	const files = 64
 	in := limited(t, files)
 	regular := in.MustDial()
-	// It is ready a moment before it says so to load balancers.
+	// /readyz tells of it a little before /healthz does.
 	await(t, "health checks pass", func() bool { return regular.Get("/healthz").Code == http.StatusOK })
 	before := in.Metric("process_open_fds")
 	answered := func(when string) {
@@ -54,29 +54,27 @@ func TestDescriptorsRunOut(t *testing.T) {
 	}
 
 	// The kernel takes connections that nobody accepts, so opening succeeds.
-	var crowd []net.Conn
+	var conns []net.Conn
 	defer func() {
-		for _, c := range crowd {
+		for _, c := range conns {
 			_ = c.Close()
 		}
 	}()
 	const complaint = "cannot accept connections, waiting"
 	await(t, "the server complains", func() bool {
-		if len(crowd) < 4*files {
+		if len(conns) < 4*files {
 			c, err := net.DialTimeout("tcp", in.Public, 20*time.Second)
-			if err != nil {
-				t.Fatal(err)
-			}
-			crowd = append(crowd, c)
+			must(t, err)
+			conns = append(conns, c)
 		}
 		return strings.Contains(in.Logs(), complaint)
 	})
-	t.Logf("%d connections exhausted %d descriptors", len(crowd), files)
+	t.Logf("%d connections exhausted %d descriptors", len(conns), files)
 	for range 20 {
 		answered("without descriptors")
 	}
 
-	for _, c := range crowd {
+	for _, c := range conns {
 		_ = c.Close()
 	}
 	if got := in.MustDial().Get("/user/1"); got.Code != http.StatusOK {
@@ -119,22 +117,18 @@ func TestConnectionsBeyondTheLimit(t *testing.T) {
 	})
 }
 
-// crowdSize is how many slow peers there are at a time: as many as the limit of
+// peersAtATime is how many slow peers there are at a time: as many as the limit of
 // open files allows this process to be.
-func crowdSize(tb testing.TB) int {
+func peersAtATime(tb testing.TB) int {
 	tb.Helper()
 	want, spare := 500, 300
 	if testkit.Long() {
 		want = 5000
 	}
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	limit.Cur = limit.Max
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	n := min(want, int(min(limit.Max, 1<<20))-spare)
 	if n < min(want, 1000) {
 		tb.Fatalf("%d files may be open; raise the hard limit to %d at least", limit.Max, 1000+spare)
@@ -142,12 +136,12 @@ func crowdSize(tb testing.TB) int {
 	return n
 }
 
-// TestSlowPeers lets a crowd of connections send or read as slowly as they
-// like, while ordinary clients use the same listener: those are all answered,
-// the crowd is cut off, and nothing stays behind.
+// TestSlowPeers lets many connections send or read as slowly as they like, while
+// ordinary clients use the same listener: those are all answered, the slow ones are
+// cut off, and nothing of them stays.
 func TestSlowPeers(t *testing.T) {
 	t.Parallel()
-	n := crowdSize(t)
+	n := peersAtATime(t)
 	timeout := 2 * time.Second
 	if testkit.Long() {
 		timeout = 10 * time.Second
@@ -161,7 +155,7 @@ func TestSlowPeers(t *testing.T) {
 	goroutines, files, memory := in.Metric("go_goroutines"), in.Metric("process_open_fds"), in.Metric("process_resident_memory_bytes")
 
 	pace := timeout / 16
-	for _, c := range []crowd{
+	for _, c := range []slowPeers{
 		{name: "headers", size: n, first: "GET /user/1 HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", drip: "x", pace: pace},
 		{name: "bodies", size: n, first: "PUT /user/2 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", drip: " ", pace: pace},
 		{name: "large bodies", size: n, first: "POST /batch_process HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
@@ -170,7 +164,7 @@ func TestSlowPeers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			usual := startTraffic(in)
-			most := c.besiege(t, in)
+			most := c.attack(t, in)
 			answered, failed, fault := usual.stop()
 			t.Logf("up to %.0f descriptors were open; %d ordinary requests were answered meanwhile", most, answered)
 			if failed > 0 || answered == 0 {
@@ -178,7 +172,7 @@ func TestSlowPeers(t *testing.T) {
 			}
 		})
 	}
-	// Bodies that were announced and did not come took no room.
+	// Bodies that were announced and did not come take no memory.
 	if grown := in.Metric("process_resident_memory_bytes") - memory; grown > float64(n<<20) {
 		t.Errorf("%.0f bytes of memory were taken for %d slow peers", grown, n)
 	}
@@ -189,8 +183,8 @@ func TestSlowPeers(t *testing.T) {
 	})
 }
 
-// crowd is a number of connections that are slow in the same way.
-type crowd struct {
+// slowPeers are connections that are slow in the same way.
+type slowPeers struct {
 	name  string
 	size  int
 	first string        // sent at once
@@ -199,9 +193,9 @@ type crowd struct {
 	pace  time.Duration // between two drips, or two bytes read
 }
 
-// besiege opens the crowd and waits until each of it was cut off. It returns
+// attack opens them and waits until each was cut off. It returns
 // the most descriptors that the server was seen to have open.
-func (c crowd) besiege(t *testing.T, in *launch.Instance) (most float64) {
+func (c slowPeers) attack(t *testing.T, in *launch.Instance) (most float64) {
 	t.Helper()
 	var told, cut atomic.Int64
 	var groups sync.WaitGroup
@@ -234,8 +228,8 @@ func (c crowd) besiege(t *testing.T, in *launch.Instance) (most float64) {
 	return most
 }
 
-// play opens n connections of the crowd and is slow on them until none is left.
-func (c crowd) play(addr string, n int, told, cut *atomic.Int64) error {
+// play opens n of the connections and is slow on them until none is left.
+func (c slowPeers) play(addr string, n int, told, cut *atomic.Int64) error {
 	dialer := net.Dialer{Timeout: time.Minute}
 	if c.deaf {
 		dialer.Control = smallBuffers
@@ -276,10 +270,10 @@ func (c crowd) play(addr string, n int, told, cut *atomic.Int64) error {
 	return nil
 }
 
-// move does the one thing that a connection of the crowd does from time to
+// move does the one thing that a slow connection does from time to
 // time. It reports what the server said, and whether it has cut the connection
 // off.
-func (c crowd) move(conn *net.TCPConn) (said []byte, over bool) {
+func (c slowPeers) move(conn *net.TCPConn) (said []byte, over bool) {
 	buf := make([]byte, 4<<10)
 	if c.deaf {
 		buf = buf[:1]

@@ -23,7 +23,7 @@ func TestOldLoadIsNotStored(t *testing.T) {
 	id := 0
 	// interrupted is what all of them have in common. meanwhile either leaves a
 	// record in Redis, which then must survive and is served while the loader
-	// stands, or nothing; then whoever comes has to load.
+	// stands, or nothing; then the next reader has to load.
 	interrupted := func(name string, leaves bool, then string, meanwhile func(f *fleet, id int)) {
 		t.Run(name, func(t *testing.T) {
 			f := f.in(t)
@@ -115,9 +115,9 @@ func (f *fleet) scripts() (n int) {
 	return n
 }
 
-// TestReadersAfterADeletionLoadAgain is the same with readers who come after
-// the DEL and before the old load ends: they must wait for a load that began
-// after the DEL, not join the one that runs already.
+// TestReadersAfterADeletionLoadAgain sends readers after the DEL and before the old
+// load ends: they must wait for a load that began after the DEL, and not join the one
+// that is under way.
 func TestReadersAfterADeletionLoadAgain(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, patient, testkit.Postgres(t))
@@ -251,7 +251,7 @@ func TestKilledLoader(t *testing.T) {
 	if left := f.redis.Int("PTTL", keyOf(1)); left <= 0 || left > brisk.lease.Milliseconds() {
 		t.Errorf("the dead loader's lease lives for %d ms, want it to end within load.lease", left)
 	}
-	release() // for whoever loads next
+	release() // for the next loader
 	for _, said := range waiting {
 		if got := <-said; !tells(got, 1, "here") {
 			t.Errorf("a reader elsewhere is answered %v, want the record", got)
@@ -266,7 +266,7 @@ func TestKilledLoader(t *testing.T) {
 	mustTell(t, "afterwards", all[1:], 1, "here")
 }
 
-// TestHangingLoader lets every load of a record hang. Who asks for it is
+// TestHangingLoader lets every load of a record hang. Readers of it are
 // refused in time, on the loader's instance and elsewhere; the fleet does not
 // send query after query; and all is well when the database lets go.
 func TestHangingLoader(t *testing.T) {

@@ -30,10 +30,10 @@ func (w waitingTests) Run() int {
 }
 
 // must ends the test on an error.
-func must(t *testing.T, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

@@ -193,9 +193,7 @@ func newGenerator(t *testing.T, more string) *generator {
 		t.Fatal("generators of clients are not installed; run scripts/install-test-clients")
 	}
 	g := &generator{T: t, tools: strings.TrimSpace(string(tools)), dir: t.TempDir()}
-	if err := os.CopyFS(g.dir, os.DirFS(filepath.Join(root, "internal", "openapi", "testdata", "clients"))); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.CopyFS(g.dir, os.DirFS(filepath.Join(root, "internal", "openapi", "testdata", "clients"))))
 	in := launch.Program{
 		Config: launch.Demo(t) + "\n[[auth.token]]\nname = \"clients\"\nscopes = [\"write\"]\ntoken = \"" + clientsToken + "\"\n" + more,
 		Public: launch.Port,
@@ -208,9 +206,7 @@ func newGenerator(t *testing.T, more string) *generator {
 	for _, dir := range []string{".", "typescript"} {
 		write(t, filepath.Join(g.dir, dir, "openapi.json"), document.Body)
 	}
-	if err := os.Symlink(filepath.Join(g.tools, "node_modules"), filepath.Join(g.dir, "typescript", "node_modules")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Symlink(filepath.Join(g.tools, "node_modules"), filepath.Join(g.dir, "typescript", "node_modules")))
 	return g
 }
 

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestFilesArePrivate runs the program where the umask takes nothing away: what it
-// makes is readable for nobody else all the same.
+// TestFilesArePrivate runs the program with a umask of 000: the files that it makes are
+// readable for its user only all the same.
 func TestFilesArePrivate(t *testing.T) {
 	t.Parallel()
 	in := launch.Program{Config: launch.Demo(t), Wrapper: []string{"sh", "-c", `umask 000; exec "$0" "$@"`}}.Start(t)
@@ -32,9 +32,7 @@ func TestFilesArePrivate(t *testing.T) {
 		t.Errorf("the directory holds %v, %v; whatever else is made there has to be private too", entries, err)
 	}
 	ignored, err := os.ReadFile(filepath.Join(launch.Root(t), ".gitignore"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, name := range want { // where `make run` leaves them
 		_, suffix, _ := strings.Cut(name, ".")
 		if !strings.Contains(string(ignored), "\n*."+suffix+"\n") {
@@ -53,9 +51,7 @@ func TestSecretsStayUnseen(t *testing.T) {
 		"redis": "redis://user:" + secret + "@127.0.0.1:1/0", "database": "postgres://user:" + secret + "@127.0.0.1:1/x?connect_timeout=1",
 		"token": secret + "-token",
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600))
 	}
 	file := func(name string) string { return fmt.Sprintf("%q", filepath.Join(dir, name)) }
 	config := `
@@ -106,9 +102,7 @@ origin = "http://127.0.0.1:1/far/{id}?key=` + secret + `"
 	}
 	for _, name := range []string{"cmdline", "environ"} {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", in.Pid(), name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		look("/proc/PID/"+name, string(text))
 	}
 	check := exec.Command(launch.Name, "-config", in.File, "check")

@@ -66,9 +66,7 @@ func (p *proxied) dial(from, header string) *peer {
 	p.t.Helper()
 	local := net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0))
 	conn, err := (&net.Dialer{LocalAddr: local, Timeout: launch.Patience}).Dial("tcp", p.Public)
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 	p.t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(launch.Patience))
 	if _, err := io.WriteString(conn, header); err != nil {
@@ -95,8 +93,8 @@ func (c *peer) get(path, fields string) (code int, err error) {
 	return resp.StatusCode, errors.Join(err, resp.Body.Close())
 }
 
-// clients returns whom the access log names for a path, one for each request,
-// once there are so many.
+// clients returns the clients that the access log names for a path, one for each
+// request, once there are n.
 func (p *proxied) clients(path string, n int) (all []string) {
 	p.t.Helper()
 	await(p.t, fmt.Sprintf("%d requests for %s are logged", n, path), func() bool {
@@ -195,9 +193,9 @@ func TestProxyHeaderIsDemanded(t *testing.T) {
 	}
 }
 
-// TestTrustedProxiesChange moves the trust to another address by a reload: who is
-// trusted from now on has to send a header, who is not any more must not, and a
-// connection goes on as it began.
+// TestTrustedProxiesChange moves the trust to another address by a reload: from then on
+// the new address has to send a header and the old one must not, and a connection goes
+// on as it began.
 func TestTrustedProxiesChange(t *testing.T) {
 	t.Parallel()
 	p := startProxied(t, `"127.0.0.1/32"`)

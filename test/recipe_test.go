@@ -153,9 +153,7 @@ func testRecipeBodies(t *testing.T, both []service) {
 	f := func(method, path, body, want string) {
 		t.Helper()
 		var expected any
-		if err := json.Unmarshal([]byte(want), &expected); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal([]byte(want), &expected))
 		for _, s := range both {
 			got := s.do(t, request{method: method, path: path, body: body})
 			if got.status != http.StatusOK {

@@ -282,8 +282,8 @@ select = "SELECT ` + columns + ` FROM users WHERE id = {user_id}"
 	}
 }
 
-// TestARestartWithAnotherDatabaseIsNoticed, and one with another statement: the copies
-// of before are still there. An account that is rotated is none of that.
+// TestARestartWithAnotherDatabaseIsNoticed: the copies of the old one are still in
+// Redis, and the log warns. The same holds for another statement.
 func TestARestartWithAnotherDatabaseIsNoticed(t *testing.T) {
 	t.Parallel()
 	redis := testkit.Redis(t)

@@ -185,8 +185,8 @@ func TestServiceManager(t *testing.T) {
 	m.stop()
 }
 
-// TestNoWatchdogIsFedForOthers: what asks another process for a sign of life is
-// not meant for this one.
+// TestNoWatchdogIsFedForOthers: a watchdog of another process (WATCHDOG_PID) is not fed
+// by this one.
 func TestNoWatchdogIsFedForOthers(t *testing.T) {
 	t.Parallel()
 	m := newManager(t)
@@ -202,17 +202,15 @@ func TestNoWatchdogIsFedForOthers(t *testing.T) {
 	}
 }
 
-// TestWatchdogIsFedWhateverOthersDo: who holds all connections of the admin
-// listener must not get the public one restarted.
+// TestWatchdogIsFedWhateverOthersDo: clients that hold all connections of the admin
+// listener do not get the service restarted.
 func TestWatchdogIsFedWhateverOthersDo(t *testing.T) {
 	t.Parallel()
 	m := newManager(t)
 	m.start("WATCHDOG_USEC=200000")
 	for range 1100 {
 		conn, err := net.Dial("tcp", m.admin.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer func() { _ = conn.Close() }()
 	}
 	client := http.Client{Timeout: launch.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -233,9 +231,9 @@ func TestWatchdogIsFedWhateverOthersDo(t *testing.T) {
 	m.stop()
 }
 
-// TestSocketOutlivesTheService restarts the service under load. Who connects while
-// nobody is there waits in the socket's queue; whoever is connected is told to
-// come again before the connection ends. No request is refused or lost.
+// TestSocketOutlivesTheService restarts the service under load. A client that
+// connects between two processes waits in the socket's queue; one that is connected is
+// told to reconnect before its connection ends. No request is refused or lost.
 func TestSocketOutlivesTheService(t *testing.T) {
 	t.Parallel()
 	m := newManager(t)
@@ -289,8 +287,8 @@ func hanging(t *testing.T) (in *launch.Instance, file *os.File, path string) {
 	return in, file, path
 }
 
-// TestAStartUpIsEndedBySignals: the first in order, as far as it can be, the
-// second at once.
+// TestAStartUpIsEndedBySignals: the first one ends it in order, with exit status 0, the
+// second one at once.
 func TestAStartUpIsEndedBySignals(t *testing.T) {
 	t.Parallel()
 	other := map[syscall.Signal]syscall.Signal{syscall.SIGTERM: syscall.SIGINT, syscall.SIGINT: syscall.SIGTERM}
@@ -303,7 +301,7 @@ func TestAStartUpIsEndedBySignals(t *testing.T) {
 				t.Errorf("after one signal: %#x, want exit status 0", got)
 			}
 			in, _, _ = hanging(t)
-			in.Signal(s, other[s]) // of a kind they might arrive as one
+			in.Signal(s, other[s]) // two of the same signal might arrive as one
 			if got := in.Wait(); !got.Signaled() {
 				t.Errorf("after more: %#x, want it ended by the signal", got)
 			}
@@ -311,7 +309,7 @@ func TestAStartUpIsEndedBySignals(t *testing.T) {
 	}
 }
 
-// TestADrainIsEndedByASecondSignal, also by one that comes in the same moment.
+// TestADrainIsEndedByASecondSignal: the process ends at once.
 func TestADrainIsEndedByASecondSignal(t *testing.T) {
 	t.Parallel()
 	in, file, _ := hanging(t)
@@ -325,7 +323,7 @@ func TestADrainIsEndedByASecondSignal(t *testing.T) {
 	}
 }
 
-// TestAHangupDuringTheStartUpIsObeyedAfterIt: what the file says by then is
+// TestAHangupDuringTheStartUpIsObeyedAfterIt: the file as it is after the start-up is
 // served.
 func TestAHangupDuringTheStartUpIsObeyedAfterIt(t *testing.T) {
 	t.Parallel()
@@ -345,7 +343,7 @@ func finish(f *os.File, text string) error {
 	return err
 }
 
-// TestAReloadThatHangsDoesNotKeepTheProcess from ending.
+// TestAReloadThatHangsDoesNotKeepTheProcess: the process ends on SIGINT all the same.
 func TestAReloadThatHangsDoesNotKeepTheProcess(t *testing.T) {
 	t.Parallel()
 	in, file, path := hanging(t)

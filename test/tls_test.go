@@ -198,9 +198,7 @@ func TestCertificatesAreReplaced(t *testing.T) {
 	s := startSecured(t, nil)
 	before, _ := s.served()
 	open, err := s.visit(s.trusting())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	goesOn := func(want string) {
 		t.Helper()
 		code, control, err := open.get()
@@ -234,8 +232,9 @@ func TestCertificatesAreReplaced(t *testing.T) {
 	goesOn("max-age=2")
 }
 
-// TestClientCertificates lets in whom client_ca has signed, and nobody whom it
-// has not signed any more, with a ticket of an earlier session either.
+// TestClientCertificates: clients with a certificate of client_ca are let in. When
+// another authority takes its place they are refused, also with a ticket of an earlier
+// session.
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -266,9 +265,7 @@ func TestClientCertificates(t *testing.T) {
 				t.Error("the second session is not resumed, so a ticket that is refused would prove nothing")
 			}
 			inside, err := s.visit(with(old.Pair("client")))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if code, _, err := inside.get(); err != nil || code != http.StatusOK {
 				t.Fatalf("answered %d, error %v", code, err)
 			}

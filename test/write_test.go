@@ -255,10 +255,10 @@ func TestTwoWritersWhoBothReadFirst(t *testing.T) {
 	}
 }
 
-// TestACommitThatHangs for many lifetimes of its guard, and then takes effect: from
-// the moment that a client has read the record on the instance it was written at,
-// nobody is answered with an older one, although Redis has lost all keys meanwhile.
-// Then the database is replaced by a reload, which must not forget the write.
+// TestACommitThatHangs lets a COMMIT hang for many lifetimes of its guard and then take
+// effect. Meanwhile a reload replaces the connections to the database and Redis loses
+// all keys. Once a client has read the record on the instance where it was written,
+// no instance answers with an older one.
 func TestACommitThatHangs(t *testing.T) {
 	t.Parallel()
 	redis, pg := testkit.Redis(t), testkit.Postgres(t)
