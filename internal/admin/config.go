@@ -33,7 +33,7 @@ type Config struct {
 	// Stats returns what /api/stats shows, encoded with encoding/json.
 	Stats func() any
 	// Invalidate drops what the targets name from all tiers and returns the
-	// number of keys dropped. An *InvalidateError blames the request; ErrRefused
+	// number of keys dropped. An *InvalidateError is the request's fault; ErrRefused
 	// says that sending it again does not help.
 	Invalidate func(ctx context.Context, t Targets) (int, error)
 	// Log takes failures whose cause a client must not see.

@@ -17,7 +17,7 @@ type watchedConn interface {
 	Reading()
 	Handling()
 	Writing()
-	Skip(n int) // bytes of content that are still to come, and that nobody wants
+	Skip(n int) // bytes of unwanted content that are still to come
 }
 
 // hideContent makes fasthttp believe that no request has content: it would read all

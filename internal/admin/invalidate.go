@@ -60,8 +60,8 @@ type fault struct {
 }
 
 // readTargets reads {"paths":[…],"keys":[…],"delete":true}, all optional, at
-// least one target in all. Unknown and duplicate members are refused: a misspelt
-// "key" that invalidates nothing would look like success.
+// least one target in all. Unknown and duplicate members are refused: a "key"
+// written for "keys" would invalidate nothing and look like success.
 func readTargets(body []byte, most int) (all Targets, _ *fault) {
 	if !jsontext.Value(body).IsValid() {
 		return all, &fault{fasthttp.StatusBadRequest, "the body is not valid JSON, or has a member twice"}

@@ -36,8 +36,8 @@ func (a *Admin) table() []route {
 }
 
 // route finds the row of a request and serves it. Tokens are asked for first, so
-// that a stranger does not learn which paths and methods there are. The path is
-// taken as it was sent: nothing is cleaned, and nobody is redirected.
+// that a caller without one does not learn which paths and methods there are. The
+// path is taken as it was sent: it is not cleaned, and there are no redirects.
 func (a *Admin) route(ctx *fasthttp.RequestCtx) {
 	row := a.find(string(ctx.URI().PathOriginal()))
 	switch {

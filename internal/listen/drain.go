@@ -19,33 +19,32 @@ func (l *Listener) StopAccepting() error {
 	return l.stopErr
 }
 
-// CloseIdle asks the connections to go that have waited for at least quiet for a
-// request, and up to three quarters of a second longer, as the coarse clock has
-// it; quiet 0 asks all that wait at this moment. It returns how many it asked,
-// without waiting for them. Connections that have not had a request yet count
-// from their opening; those over TLS are spared until they have had one. It may
-// be called from anywhere, as often as one likes.
+// CloseIdle asks those connections to close that have waited for a request for at
+// least quiet, to within three quarters of a second of the coarse clock; 0 asks
+// all that wait now. It returns how many it asked, without waiting for them. A
+// connection that has not had a request yet counts from its opening; one over TLS
+// is spared until it has had one. It may be called from anywhere, at any time.
 //
 // HTTP/1.1 has no way to end an idle connection without a race: a request may be
-// on its way while the end is (RFC 9112, 9.5). What is done here makes it small.
-// The goroutine that reads the connection decides, since nobody else knows what
-// it has read. When bytes of a request have arrived, in its hands or in the
+// on its way while the end is (RFC 9112, 9.5). This is how the race is kept small.
+// The goroutine that reads the connection decides, since it alone knows what it
+// has read. When bytes of a request have arrived, in its buffer or in the
 // kernel's, the request is served, and its answer should carry Connection: close.
-// Otherwise the peer is told by a FIN, and for a second we listen whether it
-// sends something yet. What it sends then is not executed: no answer could be
-// given, so the peer must be free to send it again. Crossed counts such.
+// Otherwise it sends a FIN, and reads for a second more. A request that comes then
+// is not executed: it could not be answered, so the peer must be free to send it
+// again. Crossed counts such requests.
 //
-// So a request is lost only if it was sent before the FIN came to the peer and
+// So a request is lost only if it was sent before the FIN reached the peer and
 // arrives after the look into the kernel's queue: within one round trip, and on
 // a connection that had been unused for quiet. Its peer sees the end without a
 // byte of an answer, and may send it again by itself if it is idempotent (RFC
-// 9112, 9.3.1). Tried out with such an end under a request: nginx 1.22 passes a
+// 9112, 9.3.1). Measured with such an end under a request: nginx 1.22 passes a
 // GET to the next server of its upstream and answers a POST with 502; HAProxy
 // 2.6 answers 502, and with "retry-on conn-failure empty-response" repeats both.
 //
-// With an answer to carry Connection: close there is no race at all. So let a
-// drain answer so from its beginning, and take for quiet as much as it has time
-// for: who asks at least that often loses nothing, whatever stands in between.
+// An answer with Connection: close has no race at all. So a drain should answer
+// so from its beginning, and choose quiet as long as it has time: a client that
+// sends more often than that loses nothing, whatever proxies stand in between.
 func (l *Listener) CloseIdle(quiet time.Duration) int {
 	asked := 0
 	l.mu.Lock()

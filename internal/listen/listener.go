@@ -26,7 +26,7 @@ type Timeouts struct {
 //
 // fasthttp has a bound of its own, which answers in plain text, from the
 // goroutine that accepts. Set it above this one, so that it is never reached:
-// between a connection's end and that of its worker there is a moment.
+// a worker ends later than its connection.
 type Limit struct {
 	// Conns is the number; 0 means any.
 	Conns int
@@ -117,8 +117,8 @@ func (l *Listener) Conns() int {
 // Refused is how many connections were refused so far, for metrics.
 func (l *Listener) Refused() uint64 { return l.refused.Load() }
 
-// Crossed is how many requests crossed with the end of their connection and were
-// not executed, as far as one came to know of them; for metrics.
+// Crossed is how many requests are known to have crossed with the end of their
+// connection, and were not executed; for metrics.
 func (l *Listener) Crossed() uint64 { return l.crossed.Load() }
 
 // Lingering is how many connections linger, for metrics.

@@ -41,15 +41,15 @@ func rawSocket(c net.Conn) (syscall.RawConn, error) {
 	return socket.SyscallConn()
 }
 
-// hasUnread reports that the socket below holds bytes that nobody has read yet. A
-// connection without a socket, as in tests, has none.
+// hasUnread reports that the socket below holds unread bytes. A connection without
+// a socket has none.
 func hasUnread(c net.Conn) bool {
 	bytes, _ := peek(c)
 	return bytes
 }
 
-// peek tells what the kernel holds of a connection: bytes that nobody has read
-// yet, or the peer's end, or neither.
+// peek tells what the kernel holds of a connection: unread bytes, or the peer's
+// end, or neither.
 func peek(c net.Conn) (bytes, ended bool) {
 	raw, err := rawSocket(c)
 	if err != nil {
@@ -70,8 +70,8 @@ func peek(c net.Conn) (bytes, ended bool) {
 	return false, !errors.Is(peeked, unix.EAGAIN) && !errors.Is(peeked, unix.EINTR)
 }
 
-// discardBuffers are for what nobody reads. One is taken when bytes are there, so
-// there are about as many as processors, however many connections linger.
+// discardBuffers are for bytes that are dropped. One is taken only when bytes are
+// there, so there are about as many as processors, however many connections linger.
 var discardBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // discard waits for bytes on the socket below a connection and drops them. Over TLS

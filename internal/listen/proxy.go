@@ -29,8 +29,8 @@ type ProxiedListener struct {
 // closed and its Read fails; it is not answered, and nothing is guessed.
 //
 // From any other address no header is read: what comes is the request, and the
-// address is the peer's own. So health checks and operators can connect
-// directly, and nobody who is not trusted can pretend to be somebody else.
+// address is the peer's own. So health checks and operators can connect directly,
+// and a peer that is not trusted cannot claim another address.
 //
 // Accept reads nothing: the header is read by the first Read, under whatever
 // deadline the connection has then. A Read that runs into it may be tried again.

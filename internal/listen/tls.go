@@ -36,7 +36,7 @@ type Certificates struct {
 // keyMaterial is one state of the files, immutable. Session tickets are sealed
 // with keys that a tls.Config keeps and changes daily by itself, so each state
 // has a config, and with it keys, of its own: a ticket from before a reload is
-// worth nothing after it, whoever it was given to.
+// worth nothing after it.
 type keyMaterial struct {
 	config  *tls.Config
 	strict  *tls.Config // the same for connections accepted before; see configFor
@@ -45,9 +45,9 @@ type keyMaterial struct {
 }
 
 // LoadCertificates reads the files. Errors name the file and the key of the
-// configuration that mends them. A certificate that has expired is no error: a
-// server that comes up with one can be used by balancers that do not look, one
-// that does not come up by nobody. Warnings tells of it.
+// configuration that mends them. An expired certificate is no error: some balancers
+// do not check, and a server that does not start is of no use to any. Warnings
+// tells of it.
 func LoadCertificates(files TLSFiles) (*Certificates, error) {
 	c := &Certificates{}
 	g, err := c.read(files)
@@ -61,9 +61,9 @@ func LoadCertificates(files TLSFiles) (*Certificates, error) {
 // Reload reads the files, which may be others than before, and replaces what new
 // handshakes use, all at once; connections that are open go on as they are,
 // those of clients whose CA is gone, too. On any error everything stays as it
-// was: half-replaced files are noticed by a key that does not belong to the
-// certificate, or by a file that ends within a block. A certificate that is out
-// of its time does not replace one that is not.
+// was: half-replaced files show as a key that does not belong to the certificate,
+// or as a file that ends within a block. An expired certificate does not replace a
+// valid one.
 func (c *Certificates) Reload(files TLSFiles) error {
 	c.reloading.Lock()
 	defer c.reloading.Unlock()
@@ -82,8 +82,7 @@ func (c *Certificates) Reload(files TLSFiles) error {
 // Expiry is when the certificate in use ends, for a metric.
 func (c *Certificates) Expiry() time.Time { return c.current.Load().leaf.NotAfter }
 
-// Warnings says what is doubtful about what is in use at this moment, one
-// sentence each; none if nothing is.
+// Warnings says what is doubtful about the files in use, one sentence each.
 func (c *Certificates) Warnings() []string {
 	g, now := c.current.Load(), time.Now()
 	var warnings []string
@@ -207,8 +206,8 @@ func readAuthorities(file string) ([]*x509.Certificate, error) {
 	return found, nil
 }
 
-// parseCertificates wants at least one, and every one good: a bundle of which
-// half was understood would lock out clients that nobody thinks of.
+// parseCertificates wants at least one, and every one good: a bundle that is half
+// understood would lock out the clients of the other half.
 func parseCertificates(text []byte) ([]*x509.Certificate, error) {
 	var found []*x509.Certificate
 	blocks := 0

@@ -26,7 +26,7 @@ type recordConn struct {
 // length of what follows in the last two bytes (RFC 8446, 5.1).
 const recordHeader = 5
 
-var errNoRoom = errors.New("no room to say goodbye")
+var errNoRoom = errors.New("no room for the closing alert")
 
 func (w *recordConn) NetConn() net.Conn { return w.Conn }
 

@@ -53,8 +53,8 @@ func listenUnix(ctx context.Context, path, addr, key string, mode fs.FileMode) (
 	return l, nil
 }
 
-// bindUnix gives the socket its mode before it has a name, so that there is no
-// moment at which others may connect.
+// bindUnix gives the socket its mode before it has a name, so that others can never
+// connect.
 func bindUnix(ctx context.Context, path, addr, key string, mode fs.FileMode) (net.Listener, error) {
 	config := net.ListenConfig{Control: func(_, _ string, conn syscall.RawConn) error {
 		var chmod error
@@ -97,7 +97,7 @@ func clearStale(path, addr, key string) error {
 }
 
 // lockDirectory makes finding, removing and binding one step among processes
-// of this kind. Without it two that start together both find the old socket
+// of this program. Without it two that start together both find the old socket
 // dead, and the slower one removes what the faster one has just bound. The
 // directory itself is locked, so no lock file stays behind.
 func lockDirectory(dir string) (unlock func(), err error) {

@@ -10,7 +10,7 @@ import (
 const maxStripes = 64
 
 // spare is how many stripes there are per processor. They are dealt out in
-// turn and tokens are lost and made anew in any order; with some to spare two
+// turn and hints are lost and made anew in any order; with some to spare two
 // processors seldom hold the same one.
 const spare = 4
 
@@ -40,7 +40,7 @@ func newStripes(procs int) *stripes {
 	}
 	s := &stripes{mask: 1<<bits.Len(uint(n-1)) - 1}
 	s.pool.New = func() any {
-		// The pool forgets a token that two collections saw idle. Its
+		// The pool forgets a hint that two collections saw idle. Its
 		// successor may then coincide with another processor's, which costs
 		// speed, never a count.
 		t := Stripe(s.next.Add(1))

@@ -6,9 +6,9 @@ import (
 	"hearth/internal/param"
 )
 
-// API describes a server: all that its document tells. It is plain data, so
-// that whoever reads the configuration decides what it means and this package
-// only how it is written down.
+// API describes a server: all that its document tells. It is plain data: the
+// caller decides what the configuration means, and this package only how that is
+// written down.
 type API struct {
 	Title       string // required by OpenAPI, so never empty
 	Version     string // of the API's description; the program's version will do

@@ -88,8 +88,8 @@ func typeOf(sample json.RawMessage) object {
 	return object{}
 }
 
-// kindOf is the byte by which one knows a kind of JSON: that of braces, of a
-// string's quotes, t of both booleans, n of null and of nothing, 0 of numbers.
+// kindOf is the first byte of the sample, which tells its kind, with t for both
+// booleans, 0 for all numbers, and n for null and for no sample.
 func kindOf(sample json.RawMessage) byte {
 	sample = bytes.TrimSpace(sample)
 	switch {

@@ -22,7 +22,7 @@ func (b *builder) addCounter(c Counter) error {
 }
 
 // addService adds the paths that every server has. They come last in the document,
-// since whoever reads it looks for records.
+// since its readers look for records.
 func (b *builder) addService() error {
 	tag := b.addTag("service", "The server itself.")
 	for _, path := range b.skeleton.Service {

@@ -178,8 +178,8 @@ func assignRoles(count int, lookup func(string) (string, bool)) ([]string, error
 	return roles, nil
 }
 
-// unnamed reports that nobody has given the socket a name: systemd then takes
-// the unit's, and other managers "unknown" or nothing.
+// unnamed reports that the unit gives the socket no name: systemd then takes the
+// unit's own, and other managers "unknown" or nothing.
 func unnamed(name string) bool {
 	return name == "" || name == "unknown" || strings.HasSuffix(name, ".socket")
 }
