@@ -87,6 +87,17 @@ type fault struct {
 	remedy remedy
 }
 
+// faultsByCode turns lists of an engine's codes around.
+func faultsByCode[C comparable](lists map[*fault][]C) map[C]fault {
+	all := map[C]fault{}
+	for f, codes := range lists {
+		for _, code := range codes {
+			all[code] = *f
+		}
+	}
+	return all
+}
+
 // remedy says what may let the same call succeed at once, as long as nothing was
 // committed. Each call takes one, once.
 type remedy int

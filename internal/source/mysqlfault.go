@@ -12,8 +12,8 @@ import (
 )
 
 // mysqlFaults are MySQL's and MariaDB's errors by number, where their SQLSTATE
-// tells too little.
-var mysqlFaults = byNumber(map[*fault][]uint16{
+// tells too little. The driver has no names for them.
+var mysqlFaults = faultsByCode(map[*fault][]uint16{
 	{kind: faultRule, reason: reasonNull}:           {1048, 1364},
 	{kind: faultRule, reason: reasonTaken}:          {1062, 1586},
 	{kind: faultReference, reason: reasonReference}: {1216, 1217, 1451, 1452},
@@ -42,16 +42,6 @@ var mysqlFaults = byNumber(map[*fault][]uint16{
 	{}: {1021, 1037, 1038, 1041, 1114, 1461},
 })
 
-func byNumber(lists map[*fault][]uint16) map[uint16]fault {
-	all := map[uint16]fault{}
-	for f, numbers := range lists {
-		for _, n := range numbers {
-			all[n] = *f
-		}
-	}
-	return all
-}
-
 // mysqlInterrupted says that somebody ended a statement, or that the server is
 // ending.
 const mysqlInterrupted = 1317
@@ -68,22 +58,18 @@ func mysqlFault(err error) fault {
 	if f, ok := mysqlFaults[e.Number]; ok {
 		return f
 	}
-	switch string(e.SQLState[:2]) {
-	case "42", "21", "3D", "3F", "0A", "2F", "38", "39":
-		return fault{kind: faultRefused}
-	case "08":
-		return fault{kind: faultLost, remedy: remedyConnection}
-	case "22":
-		return fault{kind: faultData, reason: reasonType}
-	case "23", "44":
-		return fault{kind: faultRule, reason: reasonCheck}
-	case "40":
-		return fault{kind: faultBusy, remedy: remedyRepeat}
-	case "45": // SIGNAL: a trigger refuses the record
-		return fault{kind: faultRule, reason: reasonCheck}
-	}
-	return fault{}
+	return mysqlClasses[string(e.SQLState[:2])]
 }
+
+// mysqlClasses are the first two characters of the SQLSTATE of other errors. 45 is
+// SIGNAL: a trigger refuses the record.
+var mysqlClasses = faultsByCode(map[*fault][]string{
+	{kind: faultRefused}:                        {"42", "21", "3D", "3F", "0A", "2F", "38", "39"},
+	{kind: faultLost, remedy: remedyConnection}: {"08"},
+	{kind: faultData, reason: reasonType}:       {"22"},
+	{kind: faultRule, reason: reasonCheck}:      {"23", "44", "45"},
+	{kind: faultBusy, remedy: remedyRepeat}:     {"40"},
+})
 
 // mysqlBroken are the errors of a connection that is of no use any more.
 var mysqlBroken = []error{

@@ -134,47 +134,41 @@ func commitSQLite(ctx context.Context, conn *sql.Conn) (outcome, error) {
 	return nil, err
 }
 
+// sqliteFaults are SQLite's result codes: extended ones, and primary ones for the
+// rest. What is not among them, a full disk for one, lets reads work on.
+var sqliteFaults = faultsByCode(map[*fault][]int{
+	{kind: faultRule, reason: reasonNull}: {sqlite3.SQLITE_CONSTRAINT_NOTNULL},
+	{kind: faultRule, reason: reasonTaken}: {
+		sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID,
+	},
+	{kind: faultReference, reason: reasonReference}: {sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY},
+	{kind: faultRule, reason: reasonType}:           {sqlite3.SQLITE_CONSTRAINT_DATATYPE},
+	{kind: faultRule, reason: reasonCheck}:          {sqlite3.SQLITE_CONSTRAINT},
+	{kind: faultData, reason: reasonType}:           {sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG},
+	{kind: faultLost}:                               {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR},
+	{kind: faultBusy, remedy: remedyRepeat}:         {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL},
+	{kind: faultBusy, remedy: remedyPlan}:           {sqlite3.SQLITE_SCHEMA},
+	{kind: faultSlow}:                               {sqlite3.SQLITE_INTERRUPT},
+	{kind: faultRefused}: {
+		sqlite3.SQLITE_ERROR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT,
+		sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_MISUSE,
+	},
+})
+
 func sqliteFault(err error) fault {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return fault{}
 	}
-	switch e.Code() {
-	case sqlite3.SQLITE_CONSTRAINT_NOTNULL:
-		return fault{kind: faultRule, reason: reasonNull}
-	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
-		return fault{kind: faultRule, reason: reasonTaken}
-	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-		return fault{kind: faultReference, reason: reasonReference}
-	case sqlite3.SQLITE_CONSTRAINT_DATATYPE:
-		return fault{kind: faultRule, reason: reasonType}
-	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_CONSTRAINT:
-		return fault{kind: faultRule, reason: reasonCheck}
-	case sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
+	// Besides statements SQLITE_ERROR means values that functions do not take.
+	text := e.Error()
+	if e.Code()&0xff == sqlite3.SQLITE_ERROR && (strings.Contains(text, "malformed JSON") || strings.Contains(text, "integer overflow")) {
 		return fault{kind: faultData, reason: reasonType}
-	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR:
-		return fault{kind: faultLost}
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
-		return fault{kind: faultBusy, remedy: remedyRepeat}
-	case sqlite3.SQLITE_SCHEMA:
-		return fault{kind: faultBusy, remedy: remedyPlan}
-	case sqlite3.SQLITE_INTERRUPT:
-		return fault{kind: faultSlow}
-	case sqlite3.SQLITE_ERROR:
-		// Besides statements it means values that functions do not take.
-		for _, text := range []string{"malformed JSON", "integer overflow"} {
-			if strings.Contains(e.Error(), text) {
-				return fault{kind: faultData, reason: reasonType}
-			}
-		}
-		return fault{kind: faultRefused}
-	case sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
-		sqlite3.SQLITE_RANGE, sqlite3.SQLITE_MISUSE:
-		return fault{kind: faultRefused}
 	}
-	return fault{} // a full disk among others: reads work
+	if f, ok := sqliteFaults[e.Code()]; ok {
+		return f
+	}
+	return sqliteFaults[e.Code()&0xff]
 }
 
 // appendSQLite writes a value by what it is, as SQLite's own typing has it.
