@@ -85,7 +85,7 @@ func (g *generation) openSources(before *generation) (faults []config.Fault) {
 	if c := g.cfg.Database; same {
 		g.db = before.db
 	} else if !c.URL.Empty() && g.cfg.Sound("database") {
-		db, err := source.Open(source.Config{URL: c.URL.Reveal(), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, Log: g.log})
+		db, err := source.New(source.Config{URL: c.URL.Reveal(), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, Log: g.log})
 		if err != nil {
 			faults = append(faults, g.cfg.Fault("database.url", "%v", err))
 		}

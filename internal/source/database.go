@@ -31,6 +31,7 @@ type Config struct {
 type DB struct {
 	cfg    Config
 	engine engine
+	open   func() error // the engine's, once
 
 	initRefused atomic.Pointer[Refusal] // what the database refuses of the set-up
 
@@ -53,9 +54,10 @@ type attempt struct {
 	err  error // valid once done is closed
 }
 
-// Open prepares a DB. It connects to nothing; an error is about the
-// configuration, and its text never holds the URL's password.
-func Open(cfg Config) (*DB, error) {
+// New prepares a DB. It starts nothing: the first call that needs the database opens
+// it. An error is about the configuration, and its text never holds the URL's
+// password.
+func New(cfg Config) (*DB, error) {
 	if cfg.MaxConns <= 0 {
 		cfg.MaxConns = DefaultMaxConns
 	}
@@ -63,17 +65,17 @@ func Open(cfg Config) (*DB, error) {
 		cfg.Timeout = DefaultTimeout
 	}
 	scheme, _, _ := strings.Cut(cfg.URL, ":")
-	open := map[string]func(Config) (engine, error){
-		"sqlite": openSQLite, "postgres": openPostgres, "postgresql": openPostgres, "mysql": openMySQL,
+	newEngine := map[string]func(Config) (engine, error){
+		"sqlite": newSQLite, "postgres": newPostgres, "postgresql": newPostgres, "mysql": newMySQL,
 	}[scheme]
-	if open == nil {
+	if newEngine == nil {
 		return nil, errors.New("reading database.url: unknown kind of database; write sqlite:PATH, postgres://… or mysql://…")
 	}
-	e, err := open(cfg)
+	e, err := newEngine(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("reading database.url: %w", err)
 	}
-	db := &DB{cfg: cfg, engine: e}
+	db := &DB{cfg: cfg, engine: e, open: sync.OnceValue(e.open)}
 	db.ctx, db.cancel = context.WithCancel(context.Background())
 	return db, nil
 }
@@ -183,6 +185,9 @@ func (db *DB) try(a *attempt) {
 func (db *DB) setUp(ctx context.Context) error {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
+	if err := db.open(); err != nil {
+		return err
+	}
 	for end := time.Now().Add(db.cfg.Timeout); ; {
 		err := db.engine.setUp(ctx, db.cfg.Init, db.cfg.Demo)
 		if err == nil || db.engine.fault(err).kind != faultBusy || time.Now().After(end) {

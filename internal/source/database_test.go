@@ -2,6 +2,9 @@ package source_test
 
 import (
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -42,6 +45,20 @@ func testFailingInit(t *testing.T, newURL func(testing.TB) string) {
 	}
 }
 
+// TestNewStartsNothing leaves databases open that nobody has asked: TestMain finds no
+// goroutine of theirs, and there is no file.
+func TestNewStartsNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.db")
+	for _, url := range []string{"sqlite:" + file, "postgres://u@127.0.0.1:1/db", "mysql://u@127.0.0.1:1/db"} {
+		if _, err := source.New(source.Config{URL: url, Demo: true}); err != nil {
+			t.Errorf("New(%q): %v", url, err)
+		}
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file: got %v, want that there is none", err)
+	}
+}
+
 // testRacingSetUp starts several instances on one database at once.
 func testRacingSetUp(t *testing.T, newURL func(testing.TB) string) {
 	cfg := source.Config{URL: newURL(t), Init: schema, Demo: true, Timeout: 20 * time.Second}
@@ -60,7 +77,7 @@ func testRacingSetUp(t *testing.T, newURL func(testing.TB) string) {
 }
 
 func testClosed(t *testing.T, newURL func(testing.TB) string) {
-	db, err := source.Open(source.Config{URL: newURL(t)})
+	db, err := source.New(source.Config{URL: newURL(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +98,7 @@ func testClosed(t *testing.T, newURL func(testing.TB) string) {
 	f("Ping", db.Ping(t.Context()))
 
 	// And once more after it had been in use.
-	if db, err = source.Open(source.Config{URL: newURL(t), Init: schema}); err != nil {
+	if db, err = source.New(source.Config{URL: newURL(t), Init: schema}); err != nil {
 		t.Fatal(err)
 	}
 	r = records(t, db, person())

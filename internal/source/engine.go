@@ -10,6 +10,9 @@ import (
 // does not show in a statement's text is behind it.
 type engine interface {
 	dialect() sqltext.Dialect
+	// open starts the pools of connections. They connect when they are used. It is
+	// called once, before all that asks the database.
+	open() error
 	// ping asks the database for a sign of life.
 	ping(ctx context.Context) error
 	// setUp runs the statements of [database] init and, if asked to, creates
@@ -34,7 +37,7 @@ type engine interface {
 	// failed with faultData: if it does not, no record can have that key.
 	fits(ctx context.Context, q query) bool
 	fault(err error) fault
-	// close ends all connections. Transactions have to be over.
+	// close ends all connections, if there are any. Transactions have to be over.
 	close() error
 }
 

@@ -20,8 +20,8 @@ import (
 // mysqlFixed are settings of the driver that exactness and safety rest on.
 var mysqlFixed = []string{"multiStatements", "parseTime", "loc", "interpolateParams", "allowAllFiles", "clientFoundRows", "columnsWithAlias"}
 
-// openMySQL opens mysql://user:password@host:port/name?driver-settings.
-func openMySQL(cfg Config) (engine, error) {
+// newMySQL reads mysql://user:password@host:port/name?driver-settings.
+func newMySQL(cfg Config) (engine, error) {
 	c, err := mysqlConfig(cfg)
 	if err != nil {
 		return nil, err
@@ -30,12 +30,14 @@ func openMySQL(cfg Config) (engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing MySQL's settings: %w", err)
 	}
-	db := sql.OpenDB(mysqlConnector{connector})
-	db.SetMaxOpenConns(cfg.MaxConns)
-	db.SetMaxIdleConns(cfg.MaxConns)
-	// The server drops idle connections after its wait_timeout; ours end first.
-	db.SetConnMaxIdleTime(time.Minute)
-	return newStdEngine(mysqlFlavour(), db, db), nil
+	return newStdEngine(mysqlFlavour(), func() (reads, writes *sql.DB, err error) {
+		db := sql.OpenDB(mysqlConnector{connector})
+		db.SetMaxOpenConns(cfg.MaxConns)
+		db.SetMaxIdleConns(cfg.MaxConns)
+		// The server drops idle connections after its wait_timeout; ours end first.
+		db.SetConnMaxIdleTime(time.Minute)
+		return db, db, nil
+	}), nil
 }
 
 // mysqlConfig turns a URL into the driver's configuration. Times are read and

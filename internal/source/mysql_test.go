@@ -104,8 +104,11 @@ func TestMySQLFaults(t *testing.T) {
 }
 
 func TestMySQLConnector(t *testing.T) {
-	e, err := openMySQL(Config{URL: "mysql://u@127.0.0.1:1/db", Timeout: time.Second, MaxConns: 1})
+	e, err := newMySQL(Config{URL: "mysql://u@127.0.0.1:1/db", Timeout: time.Second, MaxConns: 1})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.open(); err != nil {
 		t.Fatal(err)
 	}
 	defer e.close()

@@ -108,8 +108,11 @@ func TestPostgresFaults(t *testing.T) {
 // TestPostgresForgets asks for an id that the server has not given yet, as
 // after a crash that lost the transaction.
 func TestPostgresForgets(t *testing.T) {
-	e, err := openPostgres(Config{URL: testkit.Postgres(t).URL(), MaxConns: 1, Timeout: time.Minute})
+	e, err := newPostgres(Config{URL: testkit.Postgres(t).URL(), MaxConns: 1, Timeout: time.Minute})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.open(); err != nil {
 		t.Fatal(err)
 	}
 	defer e.close()

@@ -23,8 +23,9 @@ const setUpLock = 0x686561727468
 // postgresEngine uses pgx's own pool and asks for all values as text, the one
 // form in which every type is exact, and types of extensions work too.
 type postgresEngine struct {
-	pool  *pgxpool.Pool
-	types sync.Map // uint32 (an OID) → postgresType, of types that are not built in
+	config *pgxpool.Config
+	pool   *pgxpool.Pool
+	types  sync.Map // uint32 (an OID) → postgresType, of types that are not built in
 
 	pipelines bool        // the connections' mode of execution allows it
 	prepares  bool        // it keeps statements prepared
@@ -33,9 +34,9 @@ type postgresEngine struct {
 	unlockable sync.Map // the texts of queries whose rows cannot be locked
 }
 
-// openPostgres opens postgres://user:password@host:port/name?settings, with
+// newPostgres reads postgres://user:password@host:port/name?settings, with
 // the settings of libpq and of pgxpool.
-func openPostgres(cfg Config) (engine, error) {
+func newPostgres(cfg Config) (engine, error) {
 	c, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil { // its text could show the password
 		return nil, errors.New("the URL of PostgreSQL does not parse; percent-encode special characters of the password, and check host, port and settings")
@@ -51,13 +52,9 @@ func openPostgres(cfg Config) (engine, error) {
 	if params["application_name"] == "" {
 		params["application_name"] = "hearth"
 	}
-	pool, err := pgxpool.NewWithConfig(context.Background(), c)
-	if err != nil {
-		return nil, fmt.Errorf("preparing connections to PostgreSQL: %w", err)
-	}
 	mode := c.ConnConfig.DefaultQueryExecMode
 	return &postgresEngine{
-		pool:      pool,
+		config:    c,
 		pipelines: mode != pgx.QueryExecModeSimpleProtocol,
 		prepares:  mode == pgx.QueryExecModeCacheStatement,
 	}, nil
@@ -67,8 +64,15 @@ func (e *postgresEngine) dialect() sqltext.Dialect { return sqltext.PostgreSQL }
 
 func (e *postgresEngine) ping(ctx context.Context) error { return e.pool.Ping(ctx) }
 
+func (e *postgresEngine) open() (err error) {
+	e.pool, err = pgxpool.NewWithConfig(context.Background(), e.config)
+	return err
+}
+
 func (e *postgresEngine) close() error {
-	e.pool.Close()
+	if e.pool != nil {
+		e.pool.Close()
+	}
 	return nil
 }
 

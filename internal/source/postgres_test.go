@@ -312,7 +312,7 @@ func TestPostgresURL(t *testing.T) {
 	for _, text := range []string{
 		"postgres://user:hush/hush@host:port/name", "postgresql://user:hush%zz@host/name", "postgres://user:hush@host/name?connect_timeout=hush",
 	} {
-		_, err := source.Open(source.Config{URL: text})
+		_, err := source.New(source.Config{URL: text})
 		if err == nil || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), "database.url") {
 			t.Errorf("Open(%q): got %v", text, err)
 		}

@@ -152,6 +152,9 @@ func (db *DB) Rehearse(ctx context.Context, all []Records, report func(Refusal))
 			r.writes = true
 		}
 	}
+	if err := db.open(); err != nil {
+		return err
+	}
 	p, err := db.engine.prober(ctx, r)
 	if err != nil {
 		return db.blame(ctx, err)

@@ -83,9 +83,9 @@ func person() source.Spec {
 
 func open(t *testing.T, cfg source.Config) *source.DB {
 	t.Helper()
-	db, err := source.Open(cfg)
+	db, err := source.New(cfg)
 	if err != nil {
-		t.Fatalf("Open: %v", err)
+		t.Fatalf("New: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {

@@ -19,10 +19,8 @@ import (
 	"hearth/internal/source/sqltext"
 )
 
-// openSQLite opens sqlite:PATH. Readers have connections of their own and
-// never wait for the one writer (write-ahead log); a database in memory has
-// one connection for both, since it is that connection's own.
-func openSQLite(cfg Config) (engine, error) {
+// newSQLite reads sqlite:PATH.
+func newSQLite(cfg Config) (engine, error) {
 	path := strings.TrimPrefix(strings.TrimPrefix(cfg.URL, "sqlite:"), "//")
 	switch {
 	case path == "":
@@ -30,29 +28,10 @@ func openSQLite(cfg Config) (engine, error) {
 	case strings.Contains(path, "?"):
 		return nil, errors.New("a path of SQLite takes no parameters; write sqlite:PATH without a ?")
 	case path == ":memory:":
-		db, err := new(sqliteFile).openPool("file::memory:", cfg.Timeout, false)
-		if err != nil {
-			return nil, err
-		}
-		db.SetMaxOpenConns(1)
-		return newStdEngine(sqliteFlavour("", cfg.Timeout), db, db), nil
+		path = ""
 	}
-	// A path is escaped piece by piece: SQLite decodes %2F, but the driver
-	// must not see a question mark.
-	name := (&url.URL{Path: path}).EscapedPath()
 	file := &sqliteFile{path: path}
-	writes, err := file.openPool("file:"+name, cfg.Timeout, false)
-	if err != nil {
-		return nil, err
-	}
-	writes.SetMaxOpenConns(1)
-	reads, err := file.openPool("file:"+name, cfg.Timeout, true)
-	if err != nil {
-		return nil, errors.Join(err, writes.Close())
-	}
-	reads.SetMaxOpenConns(cfg.MaxConns)
-	reads.SetMaxIdleConns(cfg.MaxConns)
-	return newStdEngine(sqliteFlavour(path, cfg.Timeout), reads, writes), nil
+	return newStdEngine(sqliteFlavour(path, cfg.Timeout), func() (*sql.DB, *sql.DB, error) { return file.open(cfg) }), nil
 }
 
 // sqliteFile is the file behind pools of connections, or none where path is empty.
@@ -86,6 +65,31 @@ func (c sqliteConnector) Driver() driver.Driver { return c.driver }
 func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) {
 	c.file.makeOnce()
 	return c.driver.Open(c.dsn)
+}
+
+// open opens two pools. Readers have connections of their own and never wait for
+// the one writer (write-ahead log); a database in memory has one connection for
+// both, since it is that connection's own.
+func (f *sqliteFile) open(cfg Config) (reads, writes *sql.DB, err error) {
+	name := "file::memory:"
+	if f.path != "" {
+		// A path is escaped piece by piece: SQLite decodes %2F, but the driver
+		// must not see a question mark.
+		name = "file:" + (&url.URL{Path: f.path}).EscapedPath()
+	}
+	if writes, err = f.openPool(name, cfg.Timeout, false); err != nil {
+		return nil, nil, err
+	}
+	writes.SetMaxOpenConns(1)
+	if f.path == "" {
+		return writes, writes, nil
+	}
+	if reads, err = f.openPool(name, cfg.Timeout, true); err != nil {
+		return nil, nil, errors.Join(err, writes.Close())
+	}
+	reads.SetMaxOpenConns(cfg.MaxConns)
+	reads.SetMaxIdleConns(cfg.MaxConns)
+	return reads, writes, nil
 }
 
 func (f *sqliteFile) openPool(name string, busy time.Duration, readOnly bool) (*sql.DB, error) {

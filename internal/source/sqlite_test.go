@@ -97,7 +97,7 @@ func TestOpenRefuses(t *testing.T) {
 		"mysql://u:hush@h/x?multiStatements=true": `"multiStatements"`,
 		"mysql://u:hush@h/x?readTimeout=soon":     "MySQL's driver",
 	} {
-		_, err := source.Open(source.Config{URL: url})
+		_, err := source.New(source.Config{URL: url})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("Open(%q): got %v, want %q", url, err, want)
 		}

@@ -59,14 +59,20 @@ type outcome func(ctx context.Context, db *sql.DB) (bool, error)
 // pools of their own.
 type stdEngine struct {
 	flavour
+	connect       func() (reads, writes *sql.DB, err error)
 	reads, writes *sql.DB
 
 	mu       sync.Mutex
 	prepared map[string]*sql.Stmt // on reads, by their text
 }
 
-func newStdEngine(f flavour, reads, writes *sql.DB) *stdEngine {
-	return &stdEngine{flavour: f, reads: reads, writes: writes, prepared: map[string]*sql.Stmt{}}
+func newStdEngine(f flavour, connect func() (reads, writes *sql.DB, err error)) *stdEngine {
+	return &stdEngine{flavour: f, connect: connect, prepared: map[string]*sql.Stmt{}}
+}
+
+func (e *stdEngine) open() (err error) {
+	e.reads, e.writes, err = e.connect()
+	return err
 }
 
 func (e *stdEngine) dialect() sqltext.Dialect { return e.flavour.dialect }
@@ -110,6 +116,9 @@ func runInit(ctx context.Context, conn *sql.Conn, init []string) error {
 }
 
 func (e *stdEngine) close() error {
+	if e.reads == nil {
+		return nil
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var faults []error
