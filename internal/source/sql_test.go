@@ -8,7 +8,7 @@ import (
 func TestRecordsFaults(t *testing.T) {
 	f := func(url string, spec Spec, want ...string) {
 		t.Helper()
-		db, err := Open(Config{URL: url})
+		db, err := New(Config{URL: url})
 		if err != nil {
 			t.Fatal(err)
 		}
