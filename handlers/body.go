@@ -139,8 +139,8 @@ func bodyTooLarge(limit int) *problem {
 		"the body must not exceed "+strconv.Itoa(limit)+" bytes (server.max_body); send it in parts")
 }
 
-// timeout is what errors of deadlines have in common, fasthttp's and ours.
-type timeout interface {
+// timeoutError is what errors of deadlines have in common, fasthttp's and ours.
+type timeoutError interface {
 	error
 	Timeout() bool
 }
@@ -158,7 +158,7 @@ func (s *Server) readProblem(err error) *problem {
 	if errors.Is(err, fasthttp.ErrBodyTooLarge) {
 		return bodyTooLarge(s.config.MaxBody)
 	}
-	if t, ok := errors.AsType[timeout](err); ok && t.Timeout() {
+	if t, ok := errors.AsType[timeoutError](err); ok && t.Timeout() {
 		return refuse(fasthttp.StatusRequestTimeout, "the request did not arrive in time; send it again")
 	}
 	return refuse(fasthttp.StatusBadRequest, "the request is not valid HTTP/1.1")

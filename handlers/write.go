@@ -13,7 +13,7 @@ import (
 // put stores the body as the record and answers with what the database made
 // of it.
 func (s *Server) put(res *resource) operation {
-	return write(res, (*request).objectBody, func(ctx context.Context, r *request, key string, args source.Args, body []byte) error {
+	return writeOf(res, (*request).objectBody, func(ctx context.Context, r *request, key string, args source.Args, body []byte) error {
 		answer, err := s.writes.Put(ctx, res.Resource, key, args, body)
 		if err == nil {
 			s.writeStored(r, res, answer)
@@ -24,7 +24,7 @@ func (s *Server) put(res *resource) operation {
 
 // remove deletes the record.
 func (s *Server) remove(res *resource) operation {
-	return write(res, nil, func(ctx context.Context, r *request, key string, args source.Args, _ []byte) error {
+	return writeOf(res, nil, func(ctx context.Context, r *request, key string, args source.Args, _ []byte) error {
 		err := s.writes.Delete(ctx, res.Resource, key, args)
 		if err == nil {
 			r.tier = cache.TierSource
@@ -35,7 +35,7 @@ func (s *Server) remove(res *resource) operation {
 	})
 }
 
-// write does what all writes of one record have in common. readBody is nil for
+// writeOf does what all writes of one record have in common. readBody is nil for
 // those that have none.
 //
 // What can be refused is refused as early as it is known. First what the header
@@ -43,7 +43,7 @@ func (s *Server) remove(res *resource) operation {
 // because trailers count as fields once the content has been read, and a
 // condition is no trailer. Then the body. A place for work is taken only then: a
 // client that sends slowly must not hold one.
-func write(res *resource, readBody func(*request) ([]byte, error), do func(ctx context.Context, r *request, key string, args source.Args, body []byte) error) operation {
+func writeOf(res *resource, readBody func(*request) ([]byte, error), do func(ctx context.Context, r *request, key string, args source.Args, body []byte) error) operation {
 	return func(r *request) error {
 		key, args, err := res.locate(r.RequestCtx)
 		if err != nil {
