@@ -11,7 +11,7 @@ import (
 	"hearth/internal/param"
 )
 
-// Whatever a path is, the fast path and the router find the same record behind
+// Whatever a path is, the fast path and the slow path find the same record behind
 // it, or the fast path none; operators who invalidate by path find it, too; and
 // its key is one that they may name.
 func FuzzPath(f *testing.F) {

@@ -71,7 +71,7 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx, m miss) *request {
 
 // dispatch takes a request to its operation, if the limits admit it. They come
 // before the route: a client that is refused must not use up work of any kind. A
-// record that the fast path has found already need not go through the router again.
+// record that the fast path has found already need not be looked up again.
 func (s *Server) dispatch(r *request, m miss) error {
 	if m.fastRoute != nil {
 		r.metrics = m.metrics
