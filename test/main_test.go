@@ -49,3 +49,18 @@ func await(tb testing.TB, what string, cond func() bool) {
 	tb.Helper()
 	testkit.Eventually(tb, launch.Patience, what, cond)
 }
+
+// demoUsers is configuration with the demo's records under /user/, in files of the
+// instance's own. What follows it belongs to the resource.
+const demoUsers = `
+[embedded]
+path = "tier.db"
+[database]
+url = "sqlite:demo.db"
+demo = true
+[[resource]]
+name = "user"
+path = "/user/{user_id:int}"
+key = "user:{user_id}"
+select = "SELECT id FROM users WHERE id = {user_id}"
+`

@@ -24,11 +24,6 @@ const proxiedConfig = `
 drain = "0s"
 proxy_protocol = true
 trusted_proxies = [%s]
-[embedded]
-path = "tier.db"
-[database]
-url = "sqlite:demo.db"
-demo = true
 [log]
 access_sample = 1
 [[limit]]
@@ -36,12 +31,7 @@ name = "each"
 paths = ["/*"]
 by = "client"
 rate = "1/h"
-[[resource]]
-name = "user"
-path = "/user/{user_id:int}"
-key = "user:{user_id}"
-select = "SELECT id FROM users WHERE id = {user_id}"
-`
+` + demoUsers
 
 // proxied is an instance that expects the PROXY protocol on a TCP port.
 type proxied struct {

@@ -31,21 +31,21 @@ var refusedRequests = []refused{
 	{"public", "POST", "/nowhere", nil, 404},
 	{"public", "POST", "/user/1", nil, 405},
 	{"public", "PUT", "/user/1", nil, 401},
-	{"public", "PUT", "/user/1", map[string]string{"Authorization": "Bearer reader-0123456789abcdef"}, 403},
-	{"public", "PUT", "/user/1", map[string]string{"Authorization": "Bearer writer-0123456789abcdef", "Content-Type": "text/plain"}, 415},
-	{"public", "POST", "/batch_process", map[string]string{"Authorization": "Bearer writer-0123456789abcdef", "Content-Encoding": "gzip"}, 415},
-	{"public", "POST", "/batch_process", map[string]string{"Authorization": "Bearer writer-0123456789abcdef"}, 413},
-	{"public", "PUT", "/user/x", map[string]string{"Authorization": "Bearer writer-0123456789abcdef"}, 422},
-	{"public", "PUT", "/user/1", map[string]string{"Authorization": "Bearer writer-0123456789abcdef", "If-None-Match": "no tag"}, 400},
-	{"public", "PUT", "/user/1", map[string]string{"Authorization": "Bearer writer-0123456789abcdef", "If-Match": `"weak here"`}, 412},
+	{"public", "PUT", "/user/1", map[string]string{"Authorization": "Bearer " + metricsToken}, 403},
+	{"public", "PUT", "/user/1", map[string]string{"Authorization": "Bearer " + writeToken, "Content-Type": "text/plain"}, 415},
+	{"public", "POST", "/batch_process", map[string]string{"Authorization": "Bearer " + writeToken, "Content-Encoding": "gzip"}, 415},
+	{"public", "POST", "/batch_process", map[string]string{"Authorization": "Bearer " + writeToken}, 413},
+	{"public", "PUT", "/user/x", map[string]string{"Authorization": "Bearer " + writeToken}, 422},
+	{"public", "PUT", "/user/1", map[string]string{"Authorization": "Bearer " + writeToken, "If-None-Match": "no tag"}, 400},
+	{"public", "PUT", "/user/1", map[string]string{"Authorization": "Bearer " + writeToken, "If-Match": `"weak here"`}, 412},
 	{"public", "POST", "/nowhere", map[string]string{"Expect": "tea"}, 417},
 	{"public", "POST", "/nowhere", map[string]string{"X-Large": strings.Repeat("x", largeHeader)}, 431},
 	{"public", "PUT", "/limited/1", nil, 429},
-	{"admin", "POST", "/nowhere", map[string]string{"Authorization": "Bearer admin-0123456789abcdef"}, 404},
-	{"admin", "POST", "/livez", map[string]string{"Authorization": "Bearer admin-0123456789abcdef"}, 405},
+	{"admin", "POST", "/nowhere", map[string]string{"Authorization": "Bearer " + adminToken}, 404},
+	{"admin", "POST", "/livez", map[string]string{"Authorization": "Bearer " + adminToken}, 405},
 	{"admin", "POST", "/api/invalidate", nil, 401},
-	{"admin", "POST", "/api/invalidate", map[string]string{"Authorization": "Bearer writer-0123456789abcdef"}, 403},
-	{"admin", "POST", "/api/invalidate", map[string]string{"Authorization": "Bearer admin-0123456789abcdef", "Content-Type": "text/plain"}, 415},
+	{"admin", "POST", "/api/invalidate", map[string]string{"Authorization": "Bearer " + writeToken}, 403},
+	{"admin", "POST", "/api/invalidate", map[string]string{"Authorization": "Bearer " + adminToken, "Content-Type": "text/plain"}, 415},
 	{"admin", "POST", "/nowhere", map[string]string{"Expect": "tea"}, 417},
 	{"admin", "POST", "/nowhere", map[string]string{"Host": "evil.example"}, 421},
 	{"admin", "POST", "/nowhere", map[string]string{"X-Large": strings.Repeat("x", largeHeader)}, 431},
@@ -54,19 +54,7 @@ var refusedRequests = []refused{
 // refusing starts the instance that refusedRequests are for.
 func refusing(t *testing.T, env ...string) listeners {
 	t.Helper()
-	l := listenWith(t, launch.Demo(t)+`
-[[auth.token]]
-name = "w"
-scopes = ["write"]
-token = "writer-0123456789abcdef"
-[[auth.token]]
-name = "a"
-scopes = ["admin"]
-token = "admin-0123456789abcdef"
-[[auth.token]]
-name = "r"
-scopes = ["metrics"]
-token = "reader-0123456789abcdef"
+	l := listenWith(t, launch.Demo(t)+tokens+`
 [[limit]]
 name = "one"
 paths = ["/limited/{id:int}"]
@@ -128,7 +116,7 @@ func TestRefusedByTheHeader(t *testing.T) {
 		}
 	}
 	// The admin listener's 413, and what is asked before it is sent.
-	too := refused{"admin", "POST", "/api/invalidate", map[string]string{"Authorization": "Bearer admin-0123456789abcdef"}, 413}
+	too := refused{"admin", "POST", "/api/invalidate", map[string]string{"Authorization": "Bearer " + adminToken}, 413}
 	if got, err := l.try("admin", too.head(2<<20, false)); err != nil || got.StatusCode != too.want {
 		t.Fatalf("%v, %v, want %d", got, err, too.want)
 	}

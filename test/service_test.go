@@ -141,17 +141,7 @@ const unit = `
 listen = "127.0.0.1:1"
 admin = "127.0.0.1:2"
 drain = "10m"
-[embedded]
-path = "tier.db"
-[database]
-url = "sqlite:demo.db"
-demo = true
-[[resource]]
-name = "user"
-path = "/user/{user_id:int}"
-key = "user:{user_id}"
-select = "SELECT id FROM users WHERE id = {user_id}"
-`
+` + demoUsers
 
 // TestServiceManager plays the life of a unit: it serves on the sockets that it is
 // given, whatever its configuration says, feeds the watchdog, says when a reload

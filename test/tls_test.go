@@ -42,17 +42,7 @@ drain = "300ms"
 cert = %q
 key = %q
 %s
-[embedded]
-path = "tier.db"
-[database]
-url = "sqlite:demo.db"
-demo = true
-[[resource]]
-name = "user"
-path = "/user/{user_id:int}"
-key = "user:{user_id}"
-select = "SELECT id FROM users WHERE id = {user_id}"
-cache_control = "max-age=%d"
+` + demoUsers + `cache_control = "max-age=%d"
 `
 
 // startSecured starts one. With clients, those who connect need a certificate
