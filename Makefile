@@ -14,6 +14,9 @@ DEB_ARCH ?= amd64 arm64
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
+# Packages with benchmarks, or tests of allocations, which the race detector adds to.
+TIMED     = $(shell grep -rlE --include='*_test.go' '^func (Benchmark|Test\w*Alloc)' . | xargs -n 1 dirname | sort -u)
+
 # Pinned here and not in go.mod: tools must not choose the versions of what is linked.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
@@ -40,7 +43,7 @@ clean: ## remove what these targets make
 
 test: servers check ## all tests in their short form, with the race detector
 	$(GO) test -race -shuffle=on -timeout 10m ./...
-	$(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 5m ./...
+	$(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 5m $(TIMED)
 
 check: ## vet and formatting
 	$(GO) vet ./...
@@ -66,7 +69,7 @@ fuzz: servers ## every fuzz target for FUZZTIME (30s)
 
 prove: servers check ## the long forms: everything that is promised, shown (an hour)
 	HEARTH_LONG=1 $(GO) test -race -shuffle=on -timeout 60m -count 1 ./...
-	HEARTH_LONG=1 $(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 10m ./...
+	HEARTH_LONG=1 $(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 10m $(TIMED)
 	FUZZTIME=60s GO=$(GO) ./scripts/fuzz
 
 chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptied (10 minutes at most; CHAOS='-minutes 2')
