@@ -2,12 +2,8 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
-	"time"
-
-	"github.com/redis/rueidis"
 
 	"hearth/internal/source"
 	"hearth/internal/testkit"
@@ -154,24 +150,24 @@ func TestALateReply(t *testing.T) {
 func TestAnAbandonedReadThatWasNeverSent(t *testing.T) {
 	t.Parallel()
 	s, r, _ := newTestStore(t)
-	c := connectionOf(t, s)
+	c := s.NewOwner(false)
 	f, _, _ := s.join(r, "k")
-	c.Flight("k", "", 0, time.Now())
-	c.Cancel("k", "", context.Canceled)
+	s.Bind(c, "k", s.Now())
+	s.Abandoned(c, "k")
 	s.finish(f, result{err: ErrTimeout}, 0)
 	if _, lead, plain := s.join(r, "k"); lead || !plain {
 		t.Error("the key can be read tracked although the reply may still come")
 	}
 	canary, _, _ := s.join(probes, "canary")
-	c.Flight("canary", "", 0, time.Now())
-	c.Update("canary", "", rueidis.RedisMessage{})
+	s.Bind(c, "canary", s.Now())
+	s.Arrived(c, "canary")
 	s.finish(canary, result{}, 0)
 	next, lead, _ := s.join(r, "k")
 	if !lead {
 		t.Fatal("the key is still blocked after a later command was answered")
 	}
-	c.Flight("k", "", 0, time.Now())
-	c.Update("k", "", rueidis.RedisMessage{})
+	s.Bind(c, "k", s.Now())
+	s.Arrived(c, "k")
 	if !end(s, next, "2") {
 		t.Error("the next read was not stored")
 	}
@@ -182,25 +178,25 @@ func TestAnAbandonedReadThatWasNeverSent(t *testing.T) {
 func TestALateReplyOfAnOldConnection(t *testing.T) {
 	t.Parallel()
 	s, r, _ := newTestStore(t)
-	before := connectionOf(t, s)
-	after := connectionOf(t, s)
+	before := s.NewOwner(false)
+	after := s.NewOwner(false)
 	stale, _, _ := s.join(r, "k")
-	before.Flight("k", "", 0, time.Now())
-	before.Close(errors.New("link broke"))
+	s.Bind(before, "k", s.Now())
+	s.Closed(before)
 	fresh, lead, _ := s.join(r, "k")
 	if !lead || fresh == stale {
 		t.Fatal("a reader joined the read of a dead connection")
 	}
-	after.Flight("k", "", 0, time.Now())
-	before.Update("k", "", rueidis.RedisMessage{})
-	before.Cancel("k", "", errors.New("late"))
+	s.Bind(after, "k", s.Now())
+	s.Arrived(before, "k")
+	s.Abandoned(before, "k")
 	if end(s, stale, "1") {
 		t.Error("the old connection's reply was stored")
 	}
 	if fresh.replied || fresh.poisoned {
 		t.Error("the old connection's reply touched the new one's read")
 	}
-	after.Update("k", "", rueidis.RedisMessage{})
+	s.Arrived(after, "k")
 	if !end(s, fresh, "2") {
 		t.Error("the new connection's reply was not stored")
 	}

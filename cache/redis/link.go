@@ -11,29 +11,38 @@ import (
 	"hearth/cache/shared"
 )
 
-// linkReader reads a canary on the connection it stands for, and writes it on
-// another. The Redis tier implements it per node.
-type linkReader interface {
+// canaryCarrier reads a canary on the connection that is to be proved, and writes it
+// on another.
+type canaryCarrier interface {
 	readTracked(ctx context.Context, key string) error
 	writeCanary(ctx context.Context, key string) error
 }
 
-// link keeps proving one tracked connection: that it answers, and that it
-// reports changes. The proof is a canary, a key of this process' own: it is
-// read the way everything is read, then set through the write client, and the
-// invalidation has to come back on the connection. How long that takes is the
-// measure of promise C1.
+// link keeps proving one tracked connection: that it answers, and that it reports
+// changes. The proof is a canary, a key of this process alone. It is read the way
+// every key is read, then set through the plain client, and the invalidation has to
+// come back on the connection. How long that takes is the measure of promise C1.
+//
+//	        read, SET
+//	idle ──────────────► out ──its invalidation is applied──► idle, its delay is recorded
+//	                     │ ▲ │
+//	   a round later     │ │ ├──its connection has ended────► idle, nothing is known
+//	   its age is        └─┘ │
+//	   recorded              └──link_timeout has passed─────► idle, lost: the connection
+//	                                                          is closed as a silent one
+//
+// A link is used by one goroutine at a time.
 type link struct {
 	store   *memory.Store
-	flights Reads
-	via     linkReader
+	reads   Reads
+	via     canaryCarrier
 	timeout time.Duration // memory.link_timeout
 	prefix  string        // of keys that live on the node
 	key     string
 	name    string // of the node, for the log
 
-	owner *memory.Owner // connection that read the canary now out
-	sent  int64         // clock time its SET was sent; 0: none is out
+	owner *memory.Owner // connection that read the canary which is out
+	sent  int64         // clock time at which its SET was sent; 0: none is out
 }
 
 const canaryPrefix = "hearth:canary:"
@@ -41,17 +50,17 @@ const canaryPrefix = "hearth:canary:"
 // errSilent: the connection answers, and does not report changes.
 var errSilent = errors.New("redis does not report changes (CLIENT TRACKING without effect)")
 
-// prove runs one round: settle the canary that is out, read the next one,
-// set it, and give its invalidation the rest of the round to arrive.
+// prove runs one round: it judges the canary that is out, reads the next one, sets it,
+// and waits for its invalidation until the round is over.
 func (l *link) prove(ctx context.Context, round time.Duration) error {
-	if err := l.settle(); err != nil {
+	if err := l.judge(); err != nil {
 		return err
 	}
 	// As long as any command may take: a Redis that stalls for a moment is slow,
 	// not away. Freshness does not wait for this; it ends by itself.
 	ctx, cancel := context.WithTimeout(ctx, l.timeout/2)
 	defer cancel()
-	if l.sent != 0 { // the canary is out still; that the link answers is to be shown all the same
+	if l.sent != 0 { // the canary is still out; a read of another key shows whether the link answers
 		_, err := l.read(ctx, l.prefix+"ping:"+shared.NewToken())
 		return err
 	}
@@ -61,7 +70,7 @@ func (l *link) prove(ctx context.Context, round time.Duration) error {
 	}
 	l.owner = owner
 	select {
-	case <-l.owner.Proofs(): // of an earlier round
+	case <-l.owner.Proofs(): // of an earlier round, which was over by then
 	default:
 	}
 	sent := l.store.Now()
@@ -76,14 +85,14 @@ func (l *link) prove(ctx context.Context, round time.Duration) error {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return l.settle()
+	return l.judge()
 }
 
 // read reads a key of the link's own, tracked, and returns the connection it
 // came over.
 func (l *link) read(ctx context.Context, key string) (*memory.Owner, error) {
-	o, begun, err := l.flights.Probe(key, func() error { return l.via.readTracked(ctx, key) })
-	if !begun { // its answer may never come, and while it is awaited nothing else may be asked
+	o, begun, err := l.reads.Probe(key, func() error { return l.via.readTracked(ctx, key) })
+	if !begun { // its answer may never come, and until it does the key cannot be read again
 		l.key = l.prefix + shared.NewToken()
 		return nil, fmt.Errorf("reading the canary of %s: an earlier read has not been answered", l.name)
 	}
@@ -93,24 +102,24 @@ func (l *link) read(ctx context.Context, key string) (*memory.Owner, error) {
 	case o == nil:
 		return nil, fmt.Errorf("reading the canary of %s: it reached no connection", l.name)
 	case o.Ended():
-		return nil, fmt.Errorf("%s: %w", l.name, errSilent) // found deaf before, and not replaced
+		return nil, fmt.Errorf("%s: %w", l.name, errSilent) // it was silent before, and has not been replaced
 	}
 	return o, nil
 }
 
-// settle records the delay of the canary that is out: final if its
-// invalidation has been applied, else its age so far, round by round. Past
-// link_timeout it counts as lost and the connection as deaf.
-func (l *link) settle() error {
+// judge records the delay of the canary that is out: the whole delay if its
+// invalidation has been applied, else its age so far, in every round. Past
+// link_timeout the canary counts as lost and the connection as silent.
+func (l *link) judge() error {
 	if l.sent == 0 {
 		return nil
 	}
 	if l.owner.Ended() {
-		l.sent = 0 // its connection is gone, and with it the question
+		l.sent = 0
 		return nil
 	}
-	if heard := l.owner.ProvenAt(); heard >= l.sent {
-		l.store.ReportDelay(time.Duration(heard - l.sent))
+	if at := l.owner.ProvenAt(); at >= l.sent {
+		l.store.ReportDelay(time.Duration(at - l.sent))
 		l.sent = 0
 		return nil
 	}
@@ -121,11 +130,11 @@ func (l *link) settle() error {
 	}
 	l.sent = 0
 	l.store.LostCanaries.Add(1)
-	l.flights.Closed(l.owner)
+	l.reads.Closed(l.owner)
 	return fmt.Errorf("%s: %w", l.name, errSilent)
 }
 
-// proveAll runs one round on all links at once and returns what failed.
+// proveAll runs one round on all links at once. The error joins those of all links.
 func proveAll(ctx context.Context, links []*link, round time.Duration) error {
 	errs := make([]error, len(links))
 	var all sync.WaitGroup

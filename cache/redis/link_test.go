@@ -14,7 +14,7 @@ func (unanswered) Probe(string, func() error) (*memory.Owner, bool, error) { ret
 
 func TestLinkWithAnUnansweredReadIsNoProof(t *testing.T) {
 	t.Parallel()
-	l := &link{store: memory.New(memory.Config{}), flights: unanswered{}, key: canaryPrefix + "x", name: "test", timeout: time.Second}
+	l := &link{store: memory.New(memory.Config{}), reads: unanswered{}, key: canaryPrefix + "x", name: "test", timeout: time.Second}
 	before := l.key
 	if err := l.prove(t.Context(), time.Millisecond); err == nil {
 		t.Error("a link whose canary is still being read passed for proved")

@@ -4,125 +4,105 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"log/slog"
+	"sync/atomic"
 	"time"
+
+	"github.com/redis/rueidis"
 
 	"hearth/cache/shared"
 )
 
-// trouble is why Redis is not asked, and since when.
-type trouble struct {
+// availability knows whether Redis may be asked. While it is away no caller waits
+// out a deadline to find that out again: the link keeper alone goes on trying.
+//
+//	not connected yet ──recovered──► available
+//	        │                          │   ▲
+//	     markAway               markAway   recovered
+//	        │                          ▼   │
+//	        └────────────────────────► away
+type availability struct {
+	log          *slog.Logger
+	outage       atomic.Pointer[outage] // nil while Redis can be asked
+	firstAttempt chan struct{}          // closed when the first attempt to reach Redis is over
+	probe        chan struct{}          // wakes the link keeper at once
+}
+
+// outage is why Redis is not asked, and since when.
+type outage struct {
 	err   error
 	since time.Time
 }
 
 var errNotYet = errors.New("not connected yet")
 
-// ask returns the clients, or why Redis must not be asked now: while it is
-// known to be away nobody waits out a deadline to find that out again. In the
-// first moments of a process nothing is known yet: then the first attempt to
-// reach it is waited for, or a fleet that starts would load past it.
-func (t *Tier) ask(ctx context.Context) (*clients, error) {
-	bad := t.trouble.Load()
-	if bad != nil && bad.err == errNotYet {
-		select {
-		case <-t.tried:
-		case <-ctx.Done():
-		}
-		bad = t.trouble.Load()
-	}
-	if bad != nil {
-		return nil, fmt.Errorf("%w: %w", shared.ErrAway, bad.err)
-	}
-	return t.clients.Load(), nil
+// errReplaced is what a command meets whose client the link keeper has just
+// replaced. It says nothing about Redis.
+var errReplaced = rueidis.ErrClosing
+
+func (a *availability) init(log *slog.Logger) {
+	a.log, a.firstAttempt, a.probe = log, make(chan struct{}), make(chan struct{}, 1)
+	a.outage.Store(&outage{err: errNotYet, since: time.Now()})
 }
 
-// failed looks at an error of a command. What Redis itself has answered says
-// that it is there: it concerns this command and its key alone. A broken link
-// stops everybody from asking until the keeper has reached Redis again.
-func (t *Tier) failed(err error) error {
+// await returns nil if Redis may be asked, else why not. Before the first attempt
+// to reach Redis nothing is known: then its end is waited for, or a fleet that
+// starts would load past Redis.
+func (a *availability) await(ctx context.Context) error {
+	now := a.outage.Load()
+	if now != nil && now.err == errNotYet {
+		select {
+		case <-a.firstAttempt:
+		case <-ctx.Done():
+		}
+		now = a.outage.Load()
+	}
+	if now != nil {
+		return fmt.Errorf("%w: %w", shared.ErrAway, now.err)
+	}
+	return nil
+}
+
+// noteFailure turns the error of a command into the tier's. An error reply shows
+// that Redis is there: it concerns this command and its key alone. One slow answer
+// is no outage, either; the link keeper's own reads decide that. A broken
+// connection stops all callers until the link keeper has reached Redis again.
+func (a *availability) noteFailure(err error) error {
 	if err == nil {
 		return nil
 	}
-	if reply := answered(err); reply != "" {
+	if reply := errorReply(err); reply != "" {
 		return refusalOf(reply, err)
 	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		// One slow answer is no outage; the keeper's own reads decide that.
-		t.ProbeNow()
-		return fmt.Errorf("%w: %w", shared.ErrAway, err)
+	if !isDeadline(err) && !errors.Is(err, errReplaced) {
+		a.markAway(err)
 	}
-	if !errors.Is(err, errReplaced) {
-		t.trip(err)
-	}
-	t.ProbeNow()
+	a.ProbeNow()
 	return fmt.Errorf("%w: %w", shared.ErrAway, err)
 }
 
-// ProbeNow makes the next round of proofs begin at once.
-func (t *Tier) ProbeNow() {
+// ProbeNow makes the next round of proofs begin at once. It does not wait.
+func (a *availability) ProbeNow() {
 	select {
-	case t.probe <- struct{}{}:
+	case a.probe <- struct{}{}:
 	default:
 	}
 }
 
-// trip stops everybody from asking. It is logged once an outage.
-func (t *Tier) trip(err error) {
-	was := t.trouble.Load()
+// markAway stops all callers from asking. It logs once an outage.
+func (a *availability) markAway(err error) {
+	was := a.outage.Load()
 	if was != nil && was.err != errNotYet {
 		return
 	}
-	if t.trouble.CompareAndSwap(was, &trouble{err: err, since: time.Now()}) {
-		t.cfg.Log.Warn("redis cannot be asked", "error", err)
+	if a.outage.CompareAndSwap(was, &outage{err: err, since: time.Now()}) {
+		a.log.Warn("redis cannot be asked", "error", err)
 	}
 }
 
-func (t *Tier) mend() {
-	if was := t.trouble.Swap(nil); was != nil {
-		t.cfg.Log.Info("redis answers", "after", time.Since(was.since).Round(time.Millisecond))
+// recovered lets callers ask again.
+func (a *availability) recovered() {
+	if was := a.outage.Swap(nil); was != nil {
+		a.log.Info("redis answers", "after", time.Since(was.since).Round(time.Millisecond))
 	}
-}
-
-// refused tells whether Redis answers and only refuses the proof: an account
-// without a right to the canary's key, no memory left for it (then MULTI, and so
-// every tracked read, is refused, too, and a plain GET is not), no disk to write
-// to. Redis is there, and its keys can be read; but nobody can tell whether it
-// reports changes. So it is read as one that refuses CLIENT TRACKING, and asked
-// again after retrackEvery.
-func (t *Tier) refused(err error) bool {
-	reply := answered(err)
-	if t.clients.Load() == nil || reply == "" || slices.Contains(away, codeOf(reply)) {
-		return false
-	}
-	if t.blind.Load() == nil { // which only the keeper changes
-		t.blind.Store(t.store.NewUntrackedOwner())
-		t.cfg.Log.Error("redis refuses the canary that proves its invalidations; memory keeps nothing longer than memory.untracked_ttl until it does not", "error", refusalOf(reply, err))
-	}
-	return true
-}
-
-// bound gives a command its deadline. Commands that begin within the same
-// moment share a context, for one timer each would cost as much as the rest
-// of a read. The caller's own deadline rules when it comes first; fasthttp's
-// requests are cancelled by nothing else.
-func (t *Tier) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	now := time.Now()
-	if own, ok := ctx.Deadline(); ok && own.Before(now.Add(t.timeout)) {
-		return ctx, func() {}
-	}
-	if m := t.moment.Load(); m != nil && now.Before(m.until) {
-		return m.ctx, func() {}
-	}
-	until := now.Add(t.timeout / 16)
-	shared, cancel := context.WithDeadline(context.Background(), until.Add(t.timeout))
-	context.AfterFunc(shared, cancel) // nobody may cancel it before
-	t.moment.Store(&moment{ctx: shared, until: until})
-	return shared, func() {}
-}
-
-// moment is a deadline that commands begun before until may share.
-type moment struct {
-	ctx   context.Context
-	until time.Time
 }

@@ -8,13 +8,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"hearth/cache/shared"
 )
 
-// The steps of the protocol on Redis: each is one script, so one atomic step.
-// The scripts and what they promise are in script.go.
+// The steps of the protocol on Redis: each is one script, so one atomic step. The
+// scripts and what they promise are in script.go.
 
-// withSibling returns the keys of a script that ends a refresh under way.
+// withSibling returns the keys of a step that ends a refresh under way.
 func withSibling(key string) []string {
 	if sibling := shared.SiblingOf(key); sibling != "" {
 		return []string{key, sibling}
@@ -24,20 +26,47 @@ func withSibling(key string) []string {
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
+// Acquire puts a lease in the place of nothing or, with instead, of exactly those
+// bytes. Otherwise it returns what stands there.
+func (t *Tier) Acquire(ctx context.Context, key, token string, instead []byte) (shared.Content, error) {
+	var r shared.Content
+	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) error {
+		var answer rueidis.RedisResult
+		if instead == nil {
+			answer = c.Do(ctx, c.B().Set().Key(key).Value(shared.LeasePrefix+token).Nx().Get().Px(t.cfg.Lease).Build())
+		} else {
+			answer = t.scripts.swap.Exec(ctx, c, []string{key}, []string{string(instead), shared.LeasePrefix + token, milliseconds(t.cfg.Lease)})
+		}
+		var err error
+		r, err = contentOf(answer, 0)
+		return err
+	})
+	if r.State == shared.Lease && r.Text == shared.LeasePrefix+token {
+		r = shared.Content{} // the first attempt did it, and its answer got lost
+	}
+	return r, err
+}
+
+// Fill replaces the lease by value; false: the lease is gone, and with it the right to
+// store what was loaded under it.
 func (t *Tier) Fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
-	n, err := t.script(ctx, t.scripts.fill, withSibling(key), shared.LeasePrefix+token, textOf(value), milliseconds(ttl))
+	n, err := t.step(ctx, t.scripts.fill, withSibling(key), shared.LeasePrefix+token, textOf(value), milliseconds(ttl))
 	return n == 1, err
 }
 
+// Release removes the lease if it still stands.
 func (t *Tier) Release(ctx context.Context, key, token string) error {
-	_, err := t.script(ctx, t.scripts.release, []string{key}, shared.LeasePrefix+token)
+	_, err := t.step(ctx, t.scripts.release, []string{key}, shared.LeasePrefix+token)
 	return err
 }
 
+// Guard joins the guard that stands in key, or replaces whatever else does.
 func (t *Tier) Guard(ctx context.Context, key, token string) error {
-	return t.replicated(ctx, t.scripts.guard, guardScript, withSibling(key), token, milliseconds(t.cfg.Lease))
+	return t.replicatedStep(ctx, t.scripts.guard, withSibling(key), token, milliseconds(t.cfg.Lease))
 }
 
+// RenewGuards prolongs guards, all of them in one round trip. ctx is its only
+// deadline.
 func (t *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []shared.Renewal {
 	calls := make([]call, len(guards))
 	for i, g := range guards {
@@ -48,53 +77,63 @@ func (t *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []sha
 		calls[i] = call{withSibling(g.Key), []string{g.Token, milliseconds(t.cfg.Lease), anew}}
 	}
 	out := make([]shared.Renewal, len(guards))
-	numbers, errs := t.pipeline(ctx, renewScript, calls)
-	for i := range out {
-		out[i] = shared.Renewal{State: shared.GuardState(numbers[i]), Err: errs[i]}
+	for i, answer := range t.steps(ctx, t.scripts.renew, calls) {
+		out[i] = shared.Renewal{State: shared.GuardState(answer.number), Err: answer.err}
 	}
 	return out
 }
 
+// Unguard takes token out of the guard. The last one deletes the key, or puts value
+// there (nil: nothing) if the guard was never shared.
 func (t *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
-	err := t.replicated(ctx, t.scripts.unguard, unguardScript, withSibling(key), token, textOf(value), milliseconds(ttl))
+	err := t.replicatedStep(ctx, t.scripts.unguard, withSibling(key), token, textOf(value), milliseconds(ttl))
 	if err != nil && len(value) > 0 && !errors.Is(err, shared.ErrAway) {
 		// Refused, as by a Redis without memory left: taking the guard out needs none.
-		err = t.replicated(ctx, t.scripts.unguard, unguardScript, withSibling(key), token, "", "0")
+		err = t.replicatedStep(ctx, t.scripts.unguard, withSibling(key), token, "", "0")
 	}
 	return err
 }
 
+// Claim takes the refresh lease of key while exactly the bytes was stand there, with
+// an expiry, which it returns (unix ms). ok is false when they do not, when another
+// refresh of the key is under way, or when the key has no sibling.
 func (t *Tier) Claim(ctx context.Context, key, token string, was []byte) (expires int64, ok bool, err error) {
 	keys := withSibling(key)
 	if len(keys) < 2 {
 		return 0, false, nil
 	}
-	expires, err = t.script(ctx, t.scripts.claim, keys, textOf(was), token, milliseconds(t.cfg.Lease))
+	expires, err = t.step(ctx, t.scripts.claim, keys, textOf(was), token, milliseconds(t.cfg.Lease))
 	return expires, expires > 0, err
 }
 
+// Refresh stores value if the refresh lease still stands, and bytes and expiry are
+// what Claim saw; else it stores nothing and returns false.
 func (t *Tier) Refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error) {
-	n, err := t.script(ctx, t.scripts.refresh, withSibling(key), token, textOf(was), strconv.FormatInt(expires, 10), textOf(value), milliseconds(ttl))
+	n, err := t.step(ctx, t.scripts.refresh, withSibling(key), token, textOf(was), strconv.FormatInt(expires, 10), textOf(value), milliseconds(ttl))
 	return n == 1, err
 }
 
+// Disclaim gives the refresh lease back if it still stands.
 func (t *Tier) Disclaim(ctx context.Context, key, token string) error {
-	_, err := t.script(ctx, t.scripts.release, []string{shared.SiblingOf(key)}, token)
+	_, err := t.step(ctx, t.scripts.release, []string{shared.SiblingOf(key)}, token)
 	return err
 }
 
-// Remove leaves as a writer does whose guard was lost: it deletes what stands
-// there, but a guard of others it marks as shared. DEL would take their guards
-// away, and abort their writes. Side by side, for the connection to carry them in
-// one piece; in Cluster they live in different slots.
+// removals bounds how many keys Remove removes side by side.
+const removals = 64
+
+// Remove deletes keys, as a writer does whose guard was lost: a guard of others stays,
+// marked as shared. DEL would take it away, and abort their writes. The steps run
+// side by side, for the connection to carry them in one piece; in a Cluster the keys
+// live in different slots, so one script cannot do it.
 func (t *Tier) Remove(ctx context.Context, keys []string) error {
 	var all sync.WaitGroup
 	var down, refused atomic.Pointer[error]
 	next := make(chan string)
-	for range min(len(keys), 64) {
+	for range min(len(keys), removals) {
 		all.Go(func() {
 			for key := range next {
-				_, err := t.script(ctx, t.scripts.unguard, withSibling(key), shared.NewToken(), "", "0")
+				_, err := t.step(ctx, t.scripts.unguard, withSibling(key), shared.NewToken(), "", "0")
 				switch {
 				case errors.Is(err, shared.ErrAway):
 					down.CompareAndSwap(nil, &err)
@@ -106,7 +145,7 @@ func (t *Tier) Remove(ctx context.Context, keys []string) error {
 	}
 	for _, key := range keys {
 		if down.Load() != nil {
-			break // the rest fares no better
+			break // it would be the same with the others
 		}
 		next <- key
 	}

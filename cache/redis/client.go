@@ -1,0 +1,123 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// Config describes the shared tier when it is Redis. Every field is required
+// unless it says otherwise.
+type Config struct {
+	URL          string // redis://, rediss://, unix://; ?addr= for Cluster, ?master_set= for Sentinel
+	Password     string // replaces the URL's when not empty
+	WaitReplicas int    // replicas that must confirm guards and unguards; 0: none
+
+	LinkTimeout time.Duration // silence after which a link proves nothing any more; commands take half of it at most
+	Lease       time.Duration // lifetime of leases and guards
+	Revalidate  time.Duration // how long rueidis may be told to keep a reply
+	Log         *slog.Logger
+}
+
+// Validate finds what New would refuse. It connects to nothing.
+func (c Config) Validate() error {
+	_, err := c.options(time.Second, nil)
+	return err
+}
+
+// options returns what both clients share. timeout is that of one command. With
+// newStore they are the options of the tracked reader.
+func (c Config) options(timeout time.Duration, newStore rueidis.NewCacheStoreFn) (rueidis.ClientOption, error) {
+	o, err := rueidis.ParseURL(c.URL)
+	if err != nil {
+		return o, errors.New("redis.url is no Redis URL; write redis://host:port, rediss:// or unix:///path")
+	}
+	if c.Password != "" {
+		o.Password = c.Password
+	}
+	o.ForceSingleClient = o.Sentinel.MasterSet == "" && len(o.InitAddress) == 1
+	o.PipelineMultiplex = -1 // one connection per node: one order of replies and pushes
+	o.MaxFlushDelay = 20 * time.Microsecond
+	o.ReadBufferEachConn, o.WriteBufferEachConn = 64<<10, 64<<10
+	o.Dialer.Timeout = min(timeout, 500*time.Millisecond)
+	o.Dialer.KeepAlive = time.Second
+	o.ConnWriteTimeout = max(timeout, 500*time.Millisecond)
+	o.Sentinel.TopologyRefreshInterval = 5 * time.Second
+	o.ClusterOption.ShardsRefreshInterval = 5 * time.Second
+	o.DisableRetry = true // deadlines and retries are decided in this package
+	o.BlockingPoolSize = 8
+	o.ClientName = "hearth"
+	o.OnInvalidations = func([]rueidis.RedisMessage) {} // makes rueidis read pushes on an idle connection, too
+	if newStore == nil {
+		o.DisableCache = true
+		o.OnInvalidations = nil
+	}
+	o.NewCacheStoreFn = newStore
+	return o, nil
+}
+
+// dial returns a usable client or an error, never both: rueidis returns both
+// for a single node that is away.
+func dial(o rueidis.ClientOption) (rueidis.Client, error) {
+	c, err := rueidis.NewClient(o)
+	if err != nil && c != nil {
+		c.Close()
+	}
+	return c, err
+}
+
+// supported refuses a Redis that cannot keep the promises: before 7.0 a push may
+// cut into a transaction's reply (redis issue 8935), and SET takes no NX with GET.
+func supported(ctx context.Context, c rueidis.Client, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	info, err := c.Do(ctx, c.B().Info().Section("server").Build()).ToString()
+	if err != nil {
+		return err
+	}
+	version := "unknown"
+	for line := range strings.Lines(info) {
+		if v, ok := strings.CutPrefix(line, "redis_version:"); ok {
+			version = strings.TrimSpace(v)
+		}
+	}
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err != nil || n < 7 {
+		return fmt.Errorf("redis %q is too old: 7.0 or later is needed", version)
+	}
+	return nil
+}
+
+// Probe connects to Redis as the shared tier would, and says what would keep it
+// from being one: it does not answer, it refuses the account, it is too old, it
+// refuses CLIENT TRACKING. It leaves no connection behind, and takes a few seconds
+// at most.
+func Probe(ctx context.Context, c Config) error {
+	const timeout = 3 * time.Second // twice, to connect and to ask
+	o, err := c.options(timeout, nil)
+	if err != nil {
+		return err
+	}
+	o.Dialer.Timeout = timeout
+	client, err := dial(o)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	defer client.Close()
+	if err := supported(ctx, client, timeout); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err = client.Do(ctx, client.B().Arbitrary("CLIENT", "TRACKING", "OFF").Build()).Error()
+	if reply := errorReply(err); reply != "" {
+		return errors.New("memory would be nearly useless without CLIENT TRACKING: " + reply)
+	}
+	return err
+}

@@ -1,0 +1,70 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redis/rueidis"
+
+	"hearth/cache/shared"
+)
+
+// An error of a command is one of three things: a reply of Redis that says no, a
+// connection that broke, or a deadline that passed. Only a broken connection says
+// that Redis is away.
+
+// errorReply returns the error reply that err is or wraps, "" if it is none:
+// rueidis' own IsRedisErr looks only at an error that is not wrapped.
+func errorReply(err error) string {
+	if errors.Is(err, rueidis.ErrDoCacheAborted) { // the transaction of a tracked read
+		return "EXECABORT " + err.Error()
+	}
+	if reply, ok := errors.AsType[*rueidis.RedisError](err); ok && !reply.IsNil() {
+		return reply.Error()
+	}
+	return ""
+}
+
+// isBroken tells a lost connection from an error reply and from a deadline.
+func isBroken(err error) bool {
+	return errorReply(err) == "" && !isDeadline(err)
+}
+
+func isDeadline(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+func isWrongType(err error) bool { return codeOf(errorReply(err)) == "WRONGTYPE" }
+
+// transient are the codes of error replies that end by themselves, or by a
+// failover: Redis loads its data, has no memory left, is a replica, waits for one,
+// runs a script. Any other refusal lasts until an operator acts.
+var transient = []string{
+	"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE",
+}
+
+// unusable are the codes of a Redis that cannot be used at all. With any other
+// code its reads go on working.
+var unusable = []string{"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOAUTH", "READONLY", "WRONGPASS"}
+
+// codeOf is the first word of an error reply.
+func codeOf(reply string) string {
+	code, _, _ := strings.Cut(reply, " ")
+	return code
+}
+
+// refusalOf is the error for an error reply of Redis: shared.ErrRefused, with what
+// to change, unless the reply is transient.
+func refusalOf(reply string, err error) error {
+	code := codeOf(reply)
+	switch {
+	case slices.Contains(transient, code) || slices.Contains(unusable, code):
+		return err
+	case code == "NOPERM", code == "EXECABORT", strings.Contains(reply, "ACL"):
+		return fmt.Errorf("%w (let the account of redis.url do it: ACL SETUSER, see docs/consistency.md, What Redis has to allow): %w", shared.ErrRefused, err)
+	}
+	return fmt.Errorf("%w: %w", shared.ErrRefused, err)
+}
