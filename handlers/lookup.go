@@ -29,9 +29,9 @@ func (s *Server) find(method, path string) (rt *route, raw []string) {
 }
 
 // match reads the parameters out of the steps of a path, of which the first stands
-// before its first slash. No parameter is empty.
+// before its first slash. No parameter is empty, and the root has no steps.
 func match(path []param.Segment, steps []string) (raw []string, ok bool) {
-	if len(steps) != len(path)+1 || steps[0] != "" {
+	if len(path) == 0 || len(steps) != len(path)+1 || steps[0] != "" {
 		return nil, false
 	}
 	for i, step := range steps[1:] {
