@@ -2,9 +2,14 @@
 // starts it, and asked as clients ask it, with real servers behind it. What one
 // package does by itself is proven beside that package.
 //
-// A file holds what it takes to prove one thing, such as recipe_test.go that old
-// clients need not change, or outage_test.go what is answered while a tier is down.
-// The tests that need several instances share the stage in fleet_test.go.
+// A file holds the proof of one thing: recipe_test.go that old clients need not
+// change; script_test.go what an operator does; openapi_test.go and docs_test.go that
+// documents are true; coherence_test.go and the fleet files that nobody reads what is
+// too old; outage_test.go what is answered while a tier is down; the http files which
+// bytes are taken, and what a refused client hears; access_test.go who may do and see
+// what; tls_test.go, proxy_test.go and limits_test.go the connections; service_test.go
+// and reload_test.go the life of a process; observability_test.go metrics, logs and
+// traces. Tests that need several instances share the stage in fleet_test.go.
 package test
 
 import (
