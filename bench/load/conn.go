@@ -45,7 +45,7 @@ func (c *Conn) Open() (err error) {
 		c.net = nil
 		return fmt.Errorf("connecting to %s: %w", c.addr, err)
 	}
-	c.in = bufio.NewReader(c.net)
+	c.in = bufio.NewReaderSize(c.net, 8<<10) // as much as hearth writes of a pipeline at once
 	return nil
 }
 

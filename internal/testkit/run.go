@@ -27,7 +27,8 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// Program is a command that starts servers: a proof or a benchmark.
+// Program is a command that starts servers: a proof or a benchmark. What Run returns is
+// what it has found wrong; what a server has failed of comes with the server's log.
 type Program struct {
 	Name string
 	Run  func(tb TB, args []string, stdout, stderr io.Writer) error
@@ -47,12 +48,9 @@ func (p Program) Main() {
 // Status runs the program and returns its exit status: 0 also when help was asked for,
 // 2 for ErrUsage, and 1 for what else has failed, which is then told.
 func (p Program) Status(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := Run(ctx, func(tb TB) {
-		if err := p.Run(tb, args, stdout, stderr); err != nil {
-			tb.Fatal(err)
-		}
-	})
-	switch {
+	var found error
+	err := Run(ctx, func(tb TB) { found = p.Run(tb, args, stdout, stderr) })
+	switch err = errors.Join(found, err); {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.Is(err, ErrUsage):

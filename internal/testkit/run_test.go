@@ -3,6 +3,8 @@ package testkit_test
 import (
 	"context"
 	"errors"
+	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,6 +46,41 @@ func TestRunEndsInOrder(t *testing.T) {
 	}
 	if err := testkit.Run(t.Context(), func(tb testkit.TB) { tb.Logf("not told") }); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestProgramHasAnExitStatus: what it finds wrong is told without logs.
+func TestProgramHasAnExitStatus(t *testing.T) {
+	t.Parallel()
+	f := func(want int, wantTold string, run func(tb testkit.TB) error) {
+		t.Helper()
+		p := testkit.Program{Name: "name", Run: func(tb testkit.TB, _ []string, _, _ io.Writer) error { return run(tb) }}
+		var told strings.Builder
+		if got := p.Status(t.Context(), nil, io.Discard, &told); got != want || told.String() != wantTold {
+			t.Errorf("exit status %d, %q, want %d, %q", got, told.String(), want, wantTold)
+		}
+	}
+	f(0, "", func(testkit.TB) error { return nil })
+	f(0, "", func(testkit.TB) error { return flag.ErrHelp })
+	f(2, "", func(testkit.TB) error { return errors.Join(testkit.ErrUsage, os.ErrInvalid) })
+	f(1, "name: invalid argument\n", func(tb testkit.TB) error { tb.Logf("a log"); return os.ErrInvalid })
+	f(1, "name: broken\na log\n", func(tb testkit.TB) error { tb.Logf("a log"); tb.Fatal("broken"); return nil })
+}
+
+// TestMeanwhileIsWaitedFor: when it is ended, and at the end at the latest.
+func TestMeanwhileIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	waited := 0
+	err := testkit.Run(t.Context(), func(tb testkit.TB) {
+		until := func(err error) func(ctx context.Context) error {
+			return func(ctx context.Context) error { <-ctx.Done(); waited++; return err }
+		}
+		testkit.Meanwhile(tb, until(nil))()
+		testkit.Meanwhile(tb, until(os.ErrClosed)) // nobody asks
+		testkit.Meanwhile(tb, until(os.ErrExist))()
+	})
+	if waited != 3 || err == nil || err.Error() != os.ErrExist.Error() {
+		t.Errorf("%d were waited for, and it failed of %v, want 3 and %v", waited, err, os.ErrExist)
 	}
 }
 

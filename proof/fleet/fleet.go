@@ -183,10 +183,9 @@ func (f fleet) used(tb testkit.TB) (sum time.Duration) {
 // statistics are those of /api/stats that the scenarios look at.
 type statistics struct {
 	Cache struct {
-		MemoryBytes    int64  `json:"memory_bytes"`
-		MissingBytes   *int64 `json:"missing_bytes"` // nil where there is no such number
-		MissingEntries int64  `json:"missing_entries"`
-		LeaseWaits     int64  `json:"lease_waits"`
+		MissingBytes   int64 `json:"missing_bytes"`
+		MissingEntries int64 `json:"missing_entries"`
+		LeaseWaits     int64 `json:"lease_waits"`
 	} `json:"cache"`
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"hearth/bench/load"
@@ -17,15 +17,41 @@ const (
 	records    = 1000
 )
 
-// counts are what clients were answered.
+// counts are what clients were answered, all of them together.
 type counts struct {
+	mu            sync.Mutex
 	reads, writes int64
 	failed        int64
 	first         string // of the failures
 	slowest       time.Duration
 
+	// Of the goroutine that restarts: how often, the longest time of one, and of all.
 	restarts      int
-	longest, took time.Duration // of one restart, and of all
+	longest, took time.Duration
+}
+
+// note counts one answer. A balancer may send a read twice, but never a write, so they
+// are told apart.
+func (c *counts) note(write bool, took time.Duration, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if write {
+		c.writes++
+	} else {
+		c.reads++
+	}
+	c.slowest = max(c.slowest, took)
+	if err != nil {
+		if c.failed++; c.failed == 1 {
+			c.first = err.Error()
+		}
+	}
+}
+
+func (c *counts) answered() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reads + c.writes
 }
 
 func (c *counts) String() string {
@@ -37,72 +63,43 @@ func (c *counts) String() string {
 	return text
 }
 
-func (c *counts) add(o *counts) {
-	c.reads, c.writes, c.failed = c.reads+o.reads, c.writes+o.writes, c.failed+o.failed
-	c.slowest = max(c.slowest, o.slowest)
-	if c.first == "" {
-		c.first = o.first
-	}
-}
-
-// asking is clients that ask as fast as they are answered.
-type asking struct {
-	answered atomic.Int64
-	by       []counts // each client's
-	stop     func()
-}
-
-func begin(tb testkit.TB, addr string, clients int) *asking {
-	tb.Helper()
-	a := &asking{by: make([]counts, clients)}
-	a.stop = load.Connect(tb, []string{addr}, clients, 0).Begin(tb, func(ctx context.Context, c *load.Client) error {
-		for i := c.Number; ctx.Err() == nil; i++ {
-			a.by[c.Number].ask(c, i)
-			a.answered.Add(1)
-		}
-		return nil
-	})
-	return a
-}
-
-// ask sends a client's request with this number. A connection is made again after a
-// failure.
-func (c *counts) ask(client *load.Client, i int) {
-	path, began := "/user/"+strconv.Itoa(1+i*61%records), time.Now()
-	var err error
-	if i%writeEvery == 0 {
-		c.writes++
-		err = client.Do(http.MethodPut, path, `{"name":"n`+strconv.Itoa(i)+`"}`)
-	} else {
-		c.reads++
-		err = client.Do(http.MethodGet, path, "")
-	}
-	if code := client.Answer.StatusCode(); err == nil && code != http.StatusOK {
-		err = fmt.Errorf("%s is answered %d %.200q", path, code, client.Answer.Body())
-		client.Close()
-	}
-	c.slowest = max(c.slowest, time.Since(began))
-	if err != nil {
-		if c.failed++; c.failed == 1 {
-			c.first = err.Error()
-		}
-	}
-}
-
 // await waits until so many requests were answered.
-func (a *asking) await(tb testkit.TB, many int64) {
+func (c *counts) await(tb testkit.TB, many int64) {
 	tb.Helper()
-	for a.answered.Load() < many {
+	for c.answered() < many {
 		if !testkit.Sleep(tb.Context(), 5*time.Millisecond) {
 			tb.Fatal(context.Cause(tb.Context()))
 		}
 	}
 }
 
-func (a *asking) end() (sum counts) {
-	a.stop()
-	for i := range a.by {
-		sum.add(&a.by[i])
+// begin lets clients ask as fast as they are answered, until end is called. A
+// connection is made again after a failure.
+func (c *counts) begin(tb testkit.TB, addr string, clients int) (end func()) {
+	tb.Helper()
+	return load.Connect(tb, []string{addr}, clients, 0).Begin(tb, func(ctx context.Context, client *load.Client) error {
+		for i := client.Number; ctx.Err() == nil; i++ {
+			write, began := i%writeEvery == 0, time.Now()
+			err := ask(client, i, write)
+			c.note(write, time.Since(began), err)
+		}
+		return nil
+	})
+}
+
+// ask sends a client's request with this number. Whatever is not answered 200 is an
+// error: with an instance that drains and two that serve, there is no reason for it.
+func ask(client *load.Client, i int, write bool) error {
+	method, path, body := http.MethodGet, "/user/"+strconv.Itoa(1+i*61%records), ""
+	if write {
+		method, body = http.MethodPut, `{"name":"n`+strconv.Itoa(i)+`"}`
 	}
-	return sum
+	if err := client.Do(method, path, body); err != nil {
+		return err
+	}
+	if code := client.Answer.StatusCode(); code != http.StatusOK {
+		client.Close()
+		return fmt.Errorf("%s %s is answered %d %.200q", method, path, code, client.Answer.Body())
+	}
+	return nil
 }

@@ -176,30 +176,29 @@ func (f *fleet) restart(n *instance) {
 
 // play restarts each instance in turn for so many rounds while clients ask, and goes on
 // until there are enough requests.
-func (f *fleet) play(rounds, clients int, requests int64) counts {
+func (f *fleet) play(rounds, clients int, requests int64) *counts {
 	f.tb.Helper()
-	asking := begin(f.tb, f.balancer, clients)
-	began := time.Now()
-	restarts, longest := 0, time.Duration(0)
+	c, began := &counts{}, time.Now()
+	end := c.begin(f.tb, f.balancer, clients)
 	for range rounds {
 		for _, n := range f.all {
 			// So that each one is restarted at full load, some requests in between.
-			asking.await(f.tb, asking.answered.Load()+requests/int64(rounds*instances+1))
+			c.await(f.tb, c.answered()+requests/int64(rounds*instances+1))
 			at := time.Now()
 			f.restart(n)
-			longest = max(longest, time.Since(at))
-			restarts++
+			c.longest = max(c.longest, time.Since(at))
+			c.restarts++
 		}
 	}
-	asking.await(f.tb, requests)
-	c := asking.end()
+	c.await(f.tb, requests)
+	end()
+	c.took = time.Since(began)
 	for _, n := range f.all { // together: each of them drains
 		n.Signal(syscall.SIGTERM)
 	}
 	for _, n := range f.all {
 		n.Wait()
 	}
-	c.restarts, c.longest, c.took = restarts, longest, time.Since(began)
 	return c
 }
 

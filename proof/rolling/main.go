@@ -66,7 +66,7 @@ func run(tb testkit.TB, args []string, stdout, stderr io.Writer) error {
 		rounds    int
 	}{{"on passed sockets", true, p.rounds}, {"by draining", false, 1}} {
 		var f *fleet
-		var c counts
+		var c *counts
 		err := testkit.Run(ctx, func(tb testkit.TB) {
 			f = s.assemble(tb, way.activated)
 			c = f.play(way.rounds, p.clients, p.requests/2)
@@ -74,7 +74,7 @@ func run(tb testkit.TB, args []string, stdout, stderr io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("restarts %s: %w", way.name, err)
 		}
-		fmt.Fprintf(stdout, "restarts %s: %v\n", way.name, &c)
+		fmt.Fprintf(stdout, "restarts %s: %v\n", way.name, c)
 		if c.failed > 0 {
 			missed = true
 			f.printLogs(stdout)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestRolling plays a short run: it has to restart each instance both ways, and to
@@ -31,10 +33,12 @@ func TestUsage(t *testing.T) {
 
 // TestCountsNameTheFirstFailure.
 func TestCountsNameTheFirstFailure(t *testing.T) {
-	a := &asking{stop: func() {}, by: []counts{{reads: 2, writes: 1}, {reads: 1, failed: 2, first: "no answer"}, {failed: 1, first: "later"}}}
-	sum := a.end()
-	text := sum.String()
-	if !strings.HasPrefix(text, "4 requests (1 writes)") || !strings.HasSuffix(text, "3 failed, first: no answer") {
+	c := &counts{}
+	for i, err := range []error{nil, nil, nil, errors.New("no answer"), nil, errors.New("later")} {
+		c.note(i == 0, time.Second, err)
+	}
+	text := c.String()
+	if !strings.HasPrefix(text, "6 requests (1 writes)") || !strings.HasSuffix(text, "2 failed, first: no answer") {
 		t.Errorf("it says %q", text)
 	}
 }
