@@ -15,7 +15,6 @@ import (
 // after a load that ended with requests under way: Webdis has been seen to hand a reply
 // that a closed connection was waiting for to the next one.
 func (c *servers) awaitRight(tb testkit.TB, p *peer, within time.Duration) {
-	tb.Helper()
 	for ends := time.Now().Add(within); ; {
 		err := c.verify(tb, p)
 		if err == nil {
@@ -48,7 +47,6 @@ func (c *servers) verify(tb testkit.TB, p *peer) error {
 // verifyBatch stores two items and looks for them in Redis. That they have another
 // lifetime than the row is about, no waiting will mend.
 func (c *servers) verifyBatch(tb testkit.TB, p *peer) error {
-	tb.Helper()
 	if _, err := c.redis.Try("DEL", "item:a", "item:b"); err != nil {
 		return err
 	}
@@ -76,7 +74,6 @@ func (c *servers) verifyBatch(tb testkit.TB, p *peer) error {
 
 // reference takes down what Hearth answers, for the bare handler to repeat.
 func (c *servers) reference(tb testkit.TB, hearth *peer) reference {
-	tb.Helper()
 	conn, err := hearth.ask(http.MethodGet, hearth.first(), "")
 	if err != nil {
 		tb.Fatal(err)

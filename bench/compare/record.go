@@ -15,7 +15,6 @@ func record(n int) string {
 
 // fill stores the records 1 to n, a thousand commands at a time.
 func fill(tb testkit.TB, conn *testkit.RedisConn, n int) {
-	tb.Helper()
 	const chunk = 1000
 	for first := 1; first <= n; first += chunk {
 		last := min(first+chunk-1, n)

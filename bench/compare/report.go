@@ -73,13 +73,7 @@ func (r *result) add(g group, samples []sample, problems map[string]error) {
 	for _, w := range g.rows {
 		peer := of(w.peer)
 		f := finding{Name: g.name + "/" + w.peer, Work: w.work, Bound: w.bound, Hearth: meansOf(hearth), Peer: meansOf(peer)}
-		var ratios []float64
-		for _, h := range hearth {
-			i := slices.IndexFunc(peer, func(s sample) bool { return s.Round == h.Round })
-			if i >= 0 && peer[i].CPU > 0 {
-				ratios = append(ratios, h.CPU/peer[i].CPU)
-			}
-		}
+		ratios := report.RatiosBy(hearth, peer, func(s sample) int { return s.Round }, func(s sample) float64 { return s.CPU })
 		f.Ratio = report.SpreadOf(ratios)
 		f.Verdict = f.Ratio.AtMost(w.bound)
 		if err := errors.Join(problems["hearth"], problems[w.peer]); err != nil || len(ratios) == 0 {

@@ -34,7 +34,6 @@ type readings struct {
 }
 
 func (c *servers) read(tb testkit.TB, p *peer) (r readings) {
-	tb.Helper()
 	stats, err := c.redis.Try("INFO", "commandstats")
 	if err == nil {
 		r.gets, err = getsIn(fmt.Sprint(stats))
@@ -58,7 +57,6 @@ func (c *servers) read(tb testkit.TB, p *peer) (r readings) {
 // same for all servers in a round, and others in every round, because a memory
 // that still holds the last keys of a round must not meet them in the next.
 func (c *servers) measure(tb testkit.TB, p *peer, round, seconds, seed int) sample {
-	tb.Helper()
 	const rightWithin = 3 * time.Second
 	c.awaitRight(tb, p, rightWithin)
 	before := c.read(tb, p)

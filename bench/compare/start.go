@@ -21,7 +21,6 @@ var files embed.FS
 
 // startServers starts a group's Redis and Hearth.
 func startServers(tb testkit.TB, g group, hearth, root string) *servers {
-	tb.Helper()
 	c := &servers{group: g, hearth: hearth, root: root, dir: testkit.TempDir(tb, g.name)}
 	if err := os.Chmod(c.dir, 0o755); err != nil { // nginx's worker is another user
 		tb.Fatal(err)
@@ -48,7 +47,6 @@ func (c *servers) starter(name string) func(tb testkit.TB) {
 
 // start starts a peer and waits until it gives the right answer.
 func (c *servers) start(tb testkit.TB, p *peer, cmd testkit.Command) {
-	tb.Helper()
 	// Not SIGKILL: a killed nginx would leave its worker behind.
 	cmd.Name, cmd.CPUs, cmd.DeathSignal = p.name, c.cpus, syscall.SIGTERM
 	if cmd.Dir == "" {
@@ -61,7 +59,6 @@ func (c *servers) start(tb testkit.TB, p *peer, cmd testkit.Command) {
 
 // newPeer reserves a port. The path and body are those of the recipe.
 func (c *servers) newPeer(tb testkit.TB, name string) *peer {
-	tb.Helper()
 	p := &peer{name: name, path: "/user/*", body: `{"user":` + record(1) + `,"source":"cache"}`}
 	if c.load.pattern == "batch" {
 		p.path = "/batch_process"
@@ -74,7 +71,6 @@ func (c *servers) newPeer(tb testkit.TB, name string) *peer {
 
 // startHearth serves the demo's configuration: all that is on by default is on.
 func (c *servers) startHearth(tb testkit.TB) {
-	tb.Helper()
 	config, err := os.ReadFile(filepath.Join(c.root, "config.toml"))
 	if err != nil {
 		tb.Fatal(err)
@@ -94,7 +90,6 @@ func (c *servers) startHearth(tb testkit.TB) {
 
 // startBare starts this program once more, to repeat what Hearth answers.
 func (c *servers) startBare(tb testkit.TB) {
-	tb.Helper()
 	text, err := json.Marshal(c.reference(tb, c.peers[0]))
 	if err != nil {
 		tb.Fatal(err)
@@ -113,7 +108,6 @@ func (c *servers) startBare(tb testkit.TB) {
 
 // startNginx starts nginx with a constant answer, or one from a shared dictionary.
 func (c *servers) startNginx(tb testkit.TB, name string) {
-	tb.Helper()
 	var modules []string
 	if name == "lua" {
 		for _, module := range []string{"ndk_http_module.so", "ngx_http_lua_module.so"} {
@@ -133,7 +127,6 @@ func (c *servers) startNginx(tb testkit.TB, name string) {
 }
 
 func (c *servers) startWebdis(tb testkit.TB) {
-	tb.Helper()
 	p, dir := c.newPeer(tb, "webdis"), filepath.Join(c.dir, "webdis")
 	// .txt is the value as it is; without it the JSON would come quoted in JSON.
 	p.path, p.body = "/GET/user:*.txt", record(1)
@@ -148,7 +141,6 @@ func (c *servers) startWebdis(tb testkit.TB) {
 // startRecipe runs the recipe with one worker and no access log. uvicorn takes
 // uvloop and httptools by itself where they are installed.
 func (c *servers) startRecipe(tb testkit.TB) {
-	tb.Helper()
 	const python = "/usr/bin/python3"
 	if out, err := exec.CommandContext(tb.Context(), python, "-c", "import fastapi, uvicorn, redis.asyncio").CombinedOutput(); err != nil {
 		tb.Fatalf("importing what the recipe needs: %v: %s; apt-get install python3-fastapi python3-uvicorn python3-redis", err, out)
@@ -166,7 +158,6 @@ func (c *servers) startRecipe(tb testkit.TB) {
 
 // render writes one of our templates into a new directory.
 func render(tb testkit.TB, name, dir string, data any) (path string) {
-	tb.Helper()
 	var b strings.Builder
 	t, err := template.ParseFS(files, name)
 	if err == nil {

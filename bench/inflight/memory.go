@@ -20,7 +20,6 @@ type memory struct {
 // measureMemory measures the memory of a server, and checks the numbers that Hearth
 // answers to requests which all come at once.
 func (s *servers) measureMemory(tb testkit.TB, srv *server) memory {
-	tb.Helper()
 	m := memory{Server: srv.name, Bare: resident(tb, srv)}
 	before := srv.begun(tb)
 	all := load.Connect(tb, []string{srv.addr}, s.connections, 0)
@@ -47,7 +46,6 @@ func (s *servers) measureMemory(tb testkit.TB, srv *server) memory {
 
 // checkAnswered wants each client to have been answered 200 once.
 func (s *servers) checkAnswered(tb testkit.TB, all load.Clients) {
-	tb.Helper()
 	if sum := all.Total(); sum.Found() != int64(len(all)) {
 		tb.Fatalf("%d clients are answered: %v", len(all), sum)
 	}
@@ -55,7 +53,6 @@ func (s *servers) checkAnswered(tb testkit.TB, all load.Clients) {
 
 // memoryInFlight reads the memory when all requests have come and none is answered.
 func (s *servers) memoryInFlight(tb testkit.TB, srv *server, all load.Clients) int64 {
-	tb.Helper()
 	before, begun := srv.held(tb), time.Now()
 	end := all.Begin(tb, func(_ context.Context, c *load.Client) error { return c.Ask(heldPath) })
 	for srv.held(tb)-before < int64(s.connections) {

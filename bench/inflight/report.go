@@ -32,29 +32,16 @@ func newResult(ctx context.Context, o options) *result {
 	}
 }
 
-// of is one figure of all turns of a server.
-func (r *result) of(server string, figure func(sample) float64) report.Spread {
-	of := slices.DeleteFunc(slices.Clone(r.Samples), func(t sample) bool { return t.Server != server })
-	return report.SpreadBy(of, figure)
+// of are the samples of a server.
+func (r *result) of(server string) []sample {
+	return slices.DeleteFunc(slices.Clone(r.Samples), func(s sample) bool { return s.Server != server })
 }
 
 // judge forms the ratios. The bound is missed only when every round is below it: a
 // median just below it may be noise.
 func (r *result) judge() {
-	rates := map[int]map[string]float64{}
-	for _, t := range r.Samples {
-		if rates[t.Round] == nil {
-			rates[t.Round] = map[string]float64{}
-		}
-		rates[t.Round][t.Server] = t.Rate
-	}
-	var ratios []float64
-	for _, of := range rates {
-		if of["bare"] > 0 {
-			ratios = append(ratios, of["hearth"]/of["bare"])
-		}
-	}
-	r.Ratio = report.SpreadOf(ratios)
+	round, rate := func(s sample) int { return s.Round }, func(s sample) float64 { return s.Rate }
+	r.Ratio = report.SpreadOf(report.RatiosBy(r.of("hearth"), r.of("bare"), round, rate))
 	r.Verdict = r.Ratio.AtLeast(r.Bound)
 }
 
@@ -67,7 +54,7 @@ func (r *result) table() string {
 	fmt.Fprintf(&b, "Ratio of requests per second: **%.3f** (%.3f–%.3f), bound %.2f: %s\n\n", r.Ratio.Median, r.Ratio.Min, r.Ratio.Max, r.Bound, r.Verdict)
 	b.WriteString("| | requests/s | least–most | p50 ms | p99 ms | processor µs per request | of Redis |\n|---|---|---|---|---|---|---|\n")
 	for _, w := range r.Memory {
-		of := func(f func(sample) float64) report.Spread { return r.of(w.Server, f) }
+		of := func(figure func(sample) float64) report.Spread { return report.SpreadBy(r.of(w.Server), figure) }
 		rate := of(func(t sample) float64 { return t.Rate })
 		fmt.Fprintf(&b, "| %s | %.0f | %.0f–%.0f | %.1f | %.1f | %.2f | %.2f |\n", w.Server, rate.Median, rate.Min, rate.Max,
 			of(func(t sample) float64 { return t.P50 }).Median, of(func(t sample) float64 { return t.P99 }).Median,
@@ -76,7 +63,7 @@ func (r *result) table() string {
 	b.WriteString("\n| resident | no connection | idle connections | each | requests in flight | each | most under load |\n|---|---|---|---|---|---|---|\n")
 	for _, w := range r.Memory {
 		each := func(n int64) float64 { return float64(n-w.Bare) / float64(r.Connections) / 1024 }
-		most := r.of(w.Server, func(t sample) float64 { return float64(t.Resident) })
+		most := report.SpreadBy(r.of(w.Server), func(t sample) float64 { return float64(t.Resident) })
 		fmt.Fprintf(&b, "| %s | %d MB | %d MB | %.1f KiB | %d MB | %.1f KiB | %.0f MB |\n", w.Server,
 			w.Bare>>20, w.Idle>>20, each(w.Idle), w.InFlight>>20, each(w.InFlight), most.Max/(1<<20))
 	}

@@ -32,7 +32,6 @@ type sample struct {
 
 // measure puts a server under load, counts for d, and checks the numbers.
 func (s *servers) measure(tb testkit.TB, srv *server, d time.Duration) sample {
-	tb.Helper()
 	t := sample{Server: srv.name}
 	before := s.quiet(tb, srv) // a turn that failed may have left requests behind
 	longest := connectWithin + d + load.AnswerWithin
@@ -71,7 +70,6 @@ type reading struct {
 }
 
 func (s *servers) read(tb testkit.TB, srv *server) (r reading) {
-	tb.Helper()
 	r.begun = srv.begun(tb)
 	r.at = time.Now()
 	var err1, err2 error
@@ -89,7 +87,6 @@ func (s *servers) read(tb testkit.TB, srv *server) (r reading) {
 // count waits until every connection has been answered and a moment longer, and then
 // counts for d.
 func (s *servers) count(tb testkit.TB, srv *server, before int64, d time.Duration, t *sample) {
-	tb.Helper()
 	ends := time.Now().Add(connectWithin)
 	// The second request of a connection comes after its first answer.
 	for n := int64(0); n < 2*int64(s.connections); n = srv.begun(tb) - before {
@@ -114,7 +111,6 @@ func (s *servers) count(tb testkit.TB, srv *server, before int64, d time.Duratio
 
 // quiet waits until no request is under way any more.
 func (s *servers) quiet(tb testkit.TB, srv *server) reading {
-	tb.Helper()
 	before := s.read(tb, srv)
 	for ends := time.Now().Add(load.AnswerWithin); ; {
 		sleep(tb, quietFor)

@@ -44,7 +44,6 @@ type server struct {
 
 // startServers starts all of them and waits until they answer.
 func startServers(tb testkit.TB, o options) *servers {
-	tb.Helper()
 	s := &servers{connections: o.connections, held: o.held, dir: testkit.TempDir(tb, "inflight"), cpus: testkit.Processors(2)}
 	s.redis = testkit.Redis(tb, testkit.WithCPUs(s.cpus))
 	s.asking = s.redis.AdminConn()
@@ -56,7 +55,6 @@ func startServers(tb testkit.TB, o options) *servers {
 // startHearth serves the demo's configuration, all that is on by default being on,
 // with a second counter whose requests are held.
 func (s *servers) startHearth(tb testkit.TB, o options) {
-	tb.Helper()
 	demo, err := os.ReadFile(filepath.Join(o.repo, "config.toml"))
 	if err != nil {
 		tb.Fatalf("reading the demo's configuration: %v", err)
@@ -90,7 +88,6 @@ func (s *servers) startHearth(tb testkit.TB, o options) {
 
 // startBare starts this program once more.
 func (s *servers) startBare(tb testkit.TB) {
-	tb.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		tb.Fatal(err)
@@ -118,7 +115,6 @@ func (s *servers) startBare(tb testkit.TB) {
 
 // number reads a counter from Redis.
 func (s *servers) number(tb testkit.TB, key string) int64 {
-	tb.Helper()
 	reply, err := s.asking.Try("GET", key)
 	if err != nil {
 		tb.Fatalf("asking redis-server for %s: %v", key, err)
@@ -130,7 +126,6 @@ func (s *servers) number(tb testkit.TB, key string) int64 {
 }
 
 func parse(tb testkit.TB, text string) int64 {
-	tb.Helper()
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		tb.Fatal(err)
@@ -140,7 +135,6 @@ func parse(tb testkit.TB, text string) int64 {
 
 // resident is the resident memory of a server, in bytes.
 func resident(tb testkit.TB, srv *server) int64 {
-	tb.Helper()
 	n, err := srv.Resident()
 	if err != nil {
 		tb.Fatal(err)
@@ -150,7 +144,6 @@ func resident(tb testkit.TB, srv *server) int64 {
 
 // sleep waits for d; the end of the run ends it, too.
 func sleep(tb testkit.TB, d time.Duration) {
-	tb.Helper()
 	if !testkit.Sleep(tb.Context(), d) {
 		tb.Fatal(context.Cause(tb.Context()))
 	}

@@ -109,7 +109,6 @@ type Clients []*Client
 // Connect connects per clients to each of the addresses. seed chooses what they ask
 // for. Their connections end with tb.
 func Connect(tb testkit.TB, addrs []string, per int, seed uint64) Clients {
-	tb.Helper()
 	all := make(Clients, 0, per*len(addrs))
 	tb.Cleanup(func() { all.Close() })
 	for n := range per * len(addrs) {
@@ -133,7 +132,6 @@ func (all Clients) Close() {
 // Each runs ask in all clients at the same time, and ends tb with the first error. The
 // context ends with it.
 func (all Clients) Each(tb testkit.TB, ask func(ctx context.Context, c *Client) error) {
-	tb.Helper()
 	if err := all.each(tb.Context(), ask); err != nil {
 		tb.Fatal(err)
 	}
@@ -160,7 +158,6 @@ func (all Clients) each(ctx context.Context, ask func(ctx context.Context, c *Cl
 // Begin is Each meanwhile: until the function that it returns is called, which ends the
 // context and waits for all.
 func (all Clients) Begin(tb testkit.TB, ask func(ctx context.Context, c *Client) error) (end func()) {
-	tb.Helper()
 	return testkit.Meanwhile(tb, func(ctx context.Context) error { return all.each(ctx, ask) })
 }
 
@@ -177,7 +174,6 @@ func (all Clients) Total() *Tally {
 // Together lets all clients ask at the same moment, each for its path, and returns how
 // many of the records that they were given differ from the first.
 func (all Clients) Together(tb testkit.TB, path func(c *Client) string) (different int) {
-	tb.Helper()
 	var ready atomic.Int64
 	start := make(chan struct{}) // closed by the last client that is ready
 	all.Each(tb, func(_ context.Context, c *Client) error {
@@ -197,7 +193,6 @@ func (all Clients) Together(tb testkit.TB, path func(c *Client) string) (differe
 
 // Warm reads paths on every instance until memory has them all, and forgets how.
 func (all Clients) Warm(tb testkit.TB, paths []string) {
-	tb.Helper()
 	ends := time.Now().Add(time.Minute)
 	all.Each(tb, func(ctx context.Context, c *Client) error {
 		if c.Number != c.Instance { // the first client of each instance is enough

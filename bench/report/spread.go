@@ -34,6 +34,19 @@ func SpreadBy[S any](samples []S, figure func(S) float64) Spread {
 	return SpreadOf(values)
 }
 
+// RatiosBy are the ratios of one figure of two servers, each formed within a round and
+// never across: what disturbs a machine for half a minute disturbs both.
+func RatiosBy[S any](ours, theirs []S, round func(S) int, figure func(S) float64) (ratios []float64) {
+	for _, a := range ours {
+		for _, b := range theirs {
+			if round(a) == round(b) && figure(b) > 0 {
+				ratios = append(ratios, figure(a)/figure(b))
+			}
+		}
+	}
+	return ratios
+}
+
 // AtMost says whether an upper bound is kept. It is missed only when every round
 // was beyond it: a median just above it may be noise.
 func (s Spread) AtMost(bound float64) string { return judge(s.Median <= bound, s.Min <= bound) }

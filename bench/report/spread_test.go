@@ -33,3 +33,15 @@ func TestBounds(t *testing.T) {
 	f(2.5, "met", "met within the spread")
 	f(3.5, "met", Missed)
 }
+
+func TestRatiosAreFormedWithinARound(t *testing.T) {
+	type sample struct {
+		round  int
+		figure float64
+	}
+	ours, theirs := []sample{{1, 6}, {2, 8}, {4, 1}}, []sample{{2, 2}, {1, 3}, {3, 1}, {4, 0}}
+	got := RatiosBy(ours, theirs, func(s sample) int { return s.round }, func(s sample) float64 { return s.figure })
+	if len(got) != 2 || got[0] != 2 || got[1] != 4 {
+		t.Errorf("got %v, want 2 and 4", got)
+	}
+}

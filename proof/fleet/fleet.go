@@ -27,7 +27,6 @@ type servers struct {
 
 // startServers builds hearth and starts them.
 func startServers(tb testkit.TB, repo string) servers {
-	tb.Helper()
 	s := servers{tb: tb, binary: launch.Build(tb, repo), redis: testkit.Redis(tb)}
 	// Each instance may open more connections than it may load at a time, so that
 	// what bounds the queries is the cap on loads and not the pool.
@@ -113,7 +112,6 @@ type fleet []*launch.Instance
 // assemble starts a fleet over an empty Redis and waits until every instance trusts
 // what it remembers. The observer has forgotten what that took.
 func (s servers) assemble(with settings) fleet {
-	s.tb.Helper()
 	s.redis.Do("FLUSHALL")
 	s.observer.reset(with.Query)
 	with.Redis, with.DB, with.MaxConns = s.redis.Addr(), s.postgres.URL(), 2*with.MaxConcurrent
@@ -154,7 +152,6 @@ func (f fleet) addrs() (all []string) {
 // for, because an instance knows what records look like only when it has loaded one
 // itself; before its first many-read it would load one alone.
 func (f fleet) greet(tb testkit.TB, i int) {
-	tb.Helper()
 	c := load.NewConn(f[i].Public, load.AnswerWithin)
 	defer c.Close()
 	for _, resource := range []string{"/row/", "/many/", "/page/"} {
@@ -169,7 +166,6 @@ func (f fleet) greet(tb testkit.TB, i int) {
 
 // used is the processor time that all instances have taken so far.
 func (f fleet) used(tb testkit.TB) (sum time.Duration) {
-	tb.Helper()
 	for _, n := range f {
 		d, err := n.Process().CPUTime()
 		if err != nil {
@@ -191,7 +187,6 @@ type statistics struct {
 
 // statistics asks every instance.
 func (f fleet) statistics(tb testkit.TB) []statistics {
-	tb.Helper()
 	all := make([]statistics, len(f))
 	for i, n := range f {
 		page := n.AskAdmin(http.MethodGet, "/api/stats", "")
@@ -204,7 +199,6 @@ func (f fleet) statistics(tb testkit.TB) []statistics {
 
 // leaseWaits is how often readers of all instances have waited for others' loads.
 func (f fleet) leaseWaits(tb testkit.TB) (n int64) {
-	tb.Helper()
 	for _, s := range f.statistics(tb) {
 		n += s.Cache.LeaseWaits
 	}

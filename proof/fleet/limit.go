@@ -129,7 +129,6 @@ func (s *seconds) report(t *trial, calls float64, counted int64) {
 
 // scriptCalls is how many scripts Redis has run.
 func (t *trial) scriptCalls() (n int64) {
-	t.Helper()
 	_, stats, found := strings.Cut(t.redis.Text("INFO", "commandstats"), "cmdstat_evalsha:calls=")
 	if found {
 		text, _, _ := strings.Cut(stats, ",")

@@ -55,20 +55,17 @@ END $$;
 
 // reset forgets all queries so far, and makes each of those to come last so long.
 func (o observer) reset(last time.Duration) {
-	o.tb.Helper()
 	o.quiet()
 	o.db.Exec(fmt.Sprintf("TRUNCATE journal; ALTER SEQUENCE stamps RESTART; UPDATE pace SET delay = %v", last.Seconds()))
 }
 
 // blank makes so many pages, all of version 0.
 func (o observer) blank(pages int) {
-	o.tb.Helper()
 	o.db.Exec(fmt.Sprintf("INSERT INTO pages SELECT n, 0 FROM generate_series(1, %d) n ON CONFLICT (id) DO UPDATE SET v = 0", pages))
 }
 
 // quiet waits until no query of an instance runs.
 func (o observer) quiet() {
-	o.tb.Helper()
 	testkit.Eventually(o.tb, load.AnswerWithin, "queries end when nobody asks", func() bool {
 		return o.db.Int("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hearth' AND state <> 'idle'") == 0
 	})
@@ -96,7 +93,6 @@ SELECT (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM stamps),
 
 // work waits until nothing runs and adds up.
 func (o observer) work() work {
-	o.tb.Helper()
 	o.quiet()
 	row := o.db.Query(summary)[0]
 	return work{begun: o.number(row[0]), ended: o.number(row[1]), peak: o.number(row[2]), ids: o.number(row[3]), most: o.number(row[4])}
@@ -104,7 +100,6 @@ func (o observer) work() work {
 
 // number reads an integer of an answer.
 func (o observer) number(text string) int64 {
-	o.tb.Helper()
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		o.tb.Fatalf("reading what PostgreSQL answers: %v", err)
@@ -115,7 +110,6 @@ func (o observer) number(text string) int64 {
 // intervals are the times between the beginnings of one query and the next, from this
 // stamp on.
 func (o observer) intervals(stamp int64) *report.Latencies {
-	o.tb.Helper()
 	all := &report.Latencies{}
 	for _, row := range o.db.Query(fmt.Sprintf(`SELECT (extract(epoch FROM began - before) * 1e6)::bigint
 		FROM (SELECT began, lag(began) OVER (ORDER BY began) AS before FROM journal WHERE stamp >= %d) j WHERE before IS NOT NULL`, stamp)) {
@@ -126,7 +120,6 @@ func (o observer) intervals(stamp int64) *report.Latencies {
 
 // queries tells of each query which ids it was for, and when it ran.
 func (o observer) queries() (all []string) {
-	o.tb.Helper()
 	for _, row := range o.db.Query(`SELECT cardinality(ids), ids[1], ids[cardinality(ids)],
 		round(extract(epoch FROM began - min(began) OVER ()) * 1e3), round(extract(epoch FROM ended - min(began) OVER ()) * 1e3)
 		FROM journal ORDER BY began LIMIT 20`) {

@@ -45,7 +45,6 @@ func spread(t *trial) {
 // lifetimes asks Redis how long each key will live on; those without an expiry, or that
 // are not there, are left out.
 func (t *trial) lifetimes() (all []time.Duration) {
-	t.Helper()
 	c := t.redis.AdminConn()
 	for id := 1; id <= t.spreadKeys; id++ {
 		if ms, ok := c.Do("PTTL", "many:"+strconv.Itoa(id)).(int64); ok && ms >= 0 {

@@ -47,7 +47,6 @@ func (l *timeline) warmAfter(since, now time.Duration) (time.Duration, bool) {
 
 // awaitWarm waits for that.
 func (l *timeline) awaitWarm(tb testkit.TB, since time.Duration) (after time.Duration) {
-	tb.Helper()
 	testkit.Eventually(tb, coldWithin, "answers come from memory", func() (warm bool) {
 		after, warm = l.warmAfter(since, l.now())
 		return warm

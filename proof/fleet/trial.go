@@ -54,7 +54,6 @@ type trial struct {
 
 // connect connects so many clients to each of the instances.
 func (t *trial) connect(f fleet, per int, seed uint64) load.Clients {
-	t.Helper()
 	return load.Connect(t, f.addrs(), per, seed)
 }
 
@@ -71,7 +70,6 @@ func rowPaths(n int) (paths []string) {
 
 // readFor reads records for so long, each client as fast as it can.
 func (t *trial) readFor(all load.Clients, last time.Duration, paths []string) {
-	t.Helper()
 	ends := time.Now().Add(last)
 	all.Each(t, func(ctx context.Context, c *load.Client) error {
 		for time.Now().Before(ends) && ctx.Err() == nil {

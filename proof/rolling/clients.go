@@ -65,7 +65,6 @@ func (c *counts) String() string {
 
 // await waits until so many requests were answered.
 func (c *counts) await(tb testkit.TB, many int64) {
-	tb.Helper()
 	for c.answered() < many {
 		if !testkit.Sleep(tb.Context(), 5*time.Millisecond) {
 			tb.Fatal(context.Cause(tb.Context()))
@@ -76,7 +75,6 @@ func (c *counts) await(tb testkit.TB, many int64) {
 // begin lets clients ask as fast as they are answered, until end is called. A
 // connection is made again after a failure.
 func (c *counts) begin(tb testkit.TB, addr string, clients int) (end func()) {
-	tb.Helper()
 	return load.Connect(tb, []string{addr}, clients, 0).Begin(tb, func(ctx context.Context, client *load.Client) error {
 		for i := client.Number; ctx.Err() == nil; i++ {
 			write, began := i%writeEvery == 0, time.Now()

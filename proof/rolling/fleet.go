@@ -29,7 +29,6 @@ type servers struct {
 }
 
 func startServers(tb testkit.TB, repo string) servers {
-	tb.Helper()
 	return servers{repo, launch.Build(tb, repo), testkit.Redis(tb), testkit.Postgres(tb, testkit.OwnServer("shared_buffers = 32MB"))}
 }
 
@@ -70,7 +69,6 @@ upsert = "INSERT INTO users (id, name, city) VALUES ({user_id}, {body.name}, '')
 // assemble starts a fleet over an empty Redis. Instances that are activated have their
 // sockets kept here while processes come and go.
 func (s servers) assemble(tb testkit.TB, activated bool) *fleet {
-	tb.Helper()
 	s.redis.For(tb).Do("FLUSHALL")
 	f := &fleet{tb: tb}
 	for i := range instances {
@@ -92,7 +90,6 @@ func (s servers) assemble(tb testkit.TB, activated bool) *fleet {
 // activate gives a program its sockets, which are kept here while processes come and
 // go. Its configuration names the same addresses, for those who look.
 func activate(tb testkit.TB, p *launch.Program) {
-	tb.Helper()
 	for _, addr := range []*string{&p.Public, &p.Admin} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -114,7 +111,6 @@ func activate(tb testkit.TB, p *launch.Program) {
 
 // startBalancer starts HAProxy with the file that is shipped.
 func (f *fleet) startBalancer(repo string) {
-	f.tb.Helper()
 	shipped, err := os.ReadFile(filepath.Join(repo, "deploy", "haproxy.cfg"))
 	if err != nil {
 		f.tb.Fatal(err)
@@ -142,7 +138,6 @@ func (f *fleet) startBalancer(repo string) {
 
 // awaitAsked waits until the balancer asks the instance.
 func (f *fleet) awaitAsked(n *instance) {
-	f.tb.Helper()
 	f.haproxy.AwaitReady(func() bool {
 		c, err := net.Dial("unix", filepath.Join(f.haproxy.Dir(), "control"))
 		if err != nil {
@@ -167,7 +162,6 @@ func (f *fleet) awaitAsked(n *instance) {
 // drained is left alone until the balancer asks it again, or three restarts would
 // leave nobody.
 func (f *fleet) restart(n *instance) {
-	f.tb.Helper()
 	n.Stop()
 	n.Instance = n.Again()
 	n.AwaitReady()
@@ -177,7 +171,6 @@ func (f *fleet) restart(n *instance) {
 // play restarts each instance in turn for so many rounds while clients ask, and goes on
 // until there are enough requests.
 func (f *fleet) play(rounds, clients int, requests int64) *counts {
-	f.tb.Helper()
 	c, began := &counts{}, time.Now()
 	end := c.begin(f.tb, f.balancer, clients)
 	for range rounds {
