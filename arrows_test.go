@@ -87,6 +87,11 @@ var places = []place{
 		because: "the rest does not know that it is asked by HTTP",
 	},
 	{
+		imports: []string{"github.com/fasthttp/router"},
+		in:      []string{"handlers"},
+		because: "routes are registered where they are served",
+	},
+	{
 		imports: []string{"github.com/redis/rueidis"},
 		in:      []string{"cache/redis"},
 		because: "the protocol of the tiers is ours, its transport can be exchanged",

@@ -21,7 +21,7 @@ func (s *Server) authorise(r *request, scope auth.Scope) error {
 	lines := r.Request.Header.PeekAll(fasthttp.HeaderAuthorization)
 	if _, result := s.deps.Tokens.Check(lines, scope); result != auth.OK {
 		status, detail, challenge := result.Refusal(scope)
-		return &problem{status: status, detail: detail, header: fasthttp.HeaderWWWAuthenticate, value: challenge}
+		return &problem{status: status, detail: detail, challenge: challenge}
 	}
 	if !s.deps.Tokens.Open() || s.config.CORS.OpenWrites {
 		return nil

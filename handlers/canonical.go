@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/valyala/fasthttp"
-
 	"hearth/internal/source"
 )
 
@@ -23,7 +21,7 @@ func (res *resource) redirectToCanonical(err error) error {
 	case path == "":
 		return &problem{status: 404, detail: "no such record", cause: err}
 	}
-	return &problem{status: 308, header: fasthttp.HeaderLocation, value: path, cause: err,
+	return &problem{status: 308, location: path, cause: err,
 		detail: "this record has one path, spelt as the row's own key is; it is in Location"}
 }
 

@@ -34,8 +34,8 @@ func New(config Config, deps Deps) *Server {
 		memory: deps.Cache, reads: deps.Cache, writes: deps.Cache, counters: deps.Cache,
 		proxies: newProxies(config.TrustedProxies), untrusted: newUntrustedLog(deps.Log),
 		cors: newCORSPolicy(config.CORS), hosts: auth.NewHosts(config.Hosts),
-		literals: map[string]*route{}, templates: map[string][]*route{},
-		other: newColdMetrics(deps.Metrics, ""),
+		fastRoutes: map[string]*fastRoute{},
+		other:      newColdMetrics(deps.Metrics, ""),
 	}
 	s.scratch.New = func() any {
 		return &scratch{buf: make([]byte, 0, 1024), stripe: deps.Metrics.Stripe()}

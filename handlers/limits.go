@@ -3,10 +3,12 @@ package handlers
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/limit"
+	"hearth/internal/param"
 )
 
 // tryLimits decides from what this instance knows, for the fast path. Unless it
@@ -50,8 +52,7 @@ func (s *Server) admit(r *request) error {
 		r.rates.add(rule.Limiter, d)
 		if d.Outcome != limit.Admitted {
 			undo(taken[:i])
-			return &problem{status: fasthttp.StatusTooManyRequests, detail: rule.detail,
-				header: fasthttp.HeaderRetryAfter, value: strconv.FormatInt(limit.Seconds(d.Retry), 10)}
+			return &problem{status: fasthttp.StatusTooManyRequests, detail: rule.detail, after: d.Retry}
 		}
 		taken[i] = d
 	}
@@ -87,7 +88,7 @@ func (s *Server) subject(ctx *fasthttp.RequestCtx, rule *limitRule, sc *scratch)
 func (s *Server) IdleLimits() (idle []IdleLimit) {
 	for i, rule := range s.limits {
 		for _, p := range rule.Paths {
-			covers := func(rt *route) bool { return p.Meets(rt.segments) }
+			covers := func(r route) bool { return p.Meets(segmentsOf(r.path)) }
 			if !slices.ContainsFunc(s.routes, covers) {
 				idle = append(idle, IdleLimit{i, "path " + strconv.Quote(p.String()) + " of limit " + strconv.Quote(rule.Limiter.Name()) + " covers no route"})
 			}
@@ -100,4 +101,16 @@ func (s *Server) IdleLimits() (idle []IdleLimit) {
 type IdleLimit struct {
 	Limit int
 	Text  string
+}
+
+// segmentsOf takes a path apart as it is registered.
+func segmentsOf(path string) (all []param.Segment) {
+	for text := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		if strings.HasPrefix(text, "{") {
+			all = append(all, param.Segment{Param: text})
+		} else if text != "" {
+			all = append(all, param.Segment{Literal: text})
+		}
+	}
+	return all
 }

@@ -3,23 +3,47 @@ package handlers
 import (
 	"slices"
 	"strings"
+
+	"hearth/internal/param"
 )
 
 // What operators ask of the routes: they name records by path or by key.
 
 // KeyOfPath returns the key of the record that path names, such as /user/1.
 func (s *Server) KeyOfPath(path string) (key string, ok bool) {
-	steps := strings.Split(path, "/")
+	segments, rooted := strings.CutPrefix(path, "/")
+	if !rooted {
+		return "", false
+	}
+	steps := strings.Split(segments, "/")
 	for _, res := range s.resources {
-		raw, ok := match(res.path, steps)
-		if !ok {
-			continue
-		}
-		if key, _, err := res.locate(raw); err == nil {
-			return key, true
+		if values, ok := res.match(steps); ok {
+			return res.key.Of(values...), true
 		}
 	}
 	return "", false
+}
+
+// match reads the parameters out of the steps of a path.
+func (res *resource) match(steps []string) ([]param.Value, bool) {
+	if len(steps) != len(res.path) {
+		return nil, false
+	}
+	values := make([]param.Value, 0, len(res.params))
+	for i, seg := range res.path {
+		if seg.Param == "" {
+			if seg.Literal != steps[i] {
+				return nil, false
+			}
+			continue
+		}
+		v, err := parseParam(res.params[len(values)], []byte(steps[i]), "path", -1)
+		if err != nil {
+			return nil, false
+		}
+		values = append(values, v)
+	}
+	return values, true
 }
 
 // IsKey tells whether key is one that some record of some resource has.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/valyala/fasthttp"
+
 	"hearth/cache"
 	"hearth/internal/metrics"
 	"hearth/internal/param"
@@ -58,9 +60,11 @@ func (s *Server) sameKey(t *testing.T, path, key string) {
 				t.Fatalf("%q is the record %q to the fast path, %q to operators", path, hot, key)
 			}
 		}
-		slow, _, err := res.locate([]string{path[cut:]})
+		ctx := &fasthttp.RequestCtx{}
+		ctx.SetUserValue(res.values[0], path[cut:])
+		slow, _, err := res.locate(ctx)
 		if err != nil || slow != key {
-			t.Fatalf("%q is the record %q to the slow path (%v), %q to operators", path, slow, err, key)
+			t.Fatalf("%q is the record %q to the router (%v), %q to operators", path, slow, err, key)
 		}
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/limit"
 	"hearth/internal/source"
 )
 
@@ -17,14 +19,16 @@ import (
 // for the client: it says what to change, repeats nothing of the request but
 // names, and never tells the cause, which goes to the log.
 type problem struct {
-	status int
-	title  string // "": the phrase of the status
-	detail string
-	retry  bool   // add a jittered Retry-After
-	header string // one field more, if any, …
-	value  string // … and its value
-	close  bool   // and nothing more is read from the connection
-	cause  error
+	status    int
+	title     string // "": the phrase of the status
+	detail    string
+	retry     bool          // add a jittered Retry-After
+	after     time.Duration // add this Retry-After
+	challenge string        // WWW-Authenticate
+	allow     string        // Allow
+	location  string        // Location
+	close     bool          // and nothing more is read from the connection
+	cause     error
 }
 
 func (p *problem) Error() string {
@@ -69,11 +73,20 @@ func (p *problem) write(resp *fasthttp.Response) {
 	resp.SetStatusCode(p.status)
 	resp.Header.SetContentType(mediaProblem)
 	resp.Header.SetCanonical(headerCacheControl, valueNoStore)
-	if p.header != "" {
-		resp.Header.Set(p.header, p.value)
+	if p.challenge != "" {
+		resp.Header.Set(fasthttp.HeaderWWWAuthenticate, p.challenge)
+	}
+	if p.allow != "" {
+		resp.Header.Set(fasthttp.HeaderAllow, p.allow)
+	}
+	if p.location != "" {
+		resp.Header.Set(fasthttp.HeaderLocation, p.location)
 	}
 	if p.retry {
 		resp.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(1+rand.IntN(3)))
+	}
+	if p.after > 0 {
+		resp.Header.Set(fasthttp.HeaderRetryAfter, strconv.FormatInt(limit.Seconds(p.after), 10))
 	}
 	if closing {
 		resp.SetConnectionClose()

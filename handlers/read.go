@@ -8,7 +8,7 @@ import (
 // read answers GET and HEAD of one record.
 func (s *Server) read(res *resource) operation {
 	return func(r *request) error {
-		key, args, err := res.locate(r.params)
+		key, args, err := res.locate(r.RequestCtx)
 		if err != nil {
 			return err
 		}

@@ -4,8 +4,39 @@ import (
 	"context"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"hearth/cache"
+	"hearth/internal/framing"
 )
+
+// request is one request on its way through the slow path, and what metrics and
+// log want to know of it once it is answered. It belongs to the goroutine of the
+// request and dies with it.
+type request struct {
+	*fasthttp.RequestCtx
+	server  *Server
+	metrics *requestMetrics // of the resource that is asked for
+	tier    cache.Tier      // that answered
+	id      string          // X-Request-Id; "" until one is needed
+	rates   rateHeaders
+	cause   error // of a problem answered, for the log
+	// counted says that the answer is complete and counted: memory gave it.
+	counted bool
+	// expected says that a status of 500 or more is no fault: a health check.
+	expected bool
+	admitted bool // the limits that cover the request have admitted it
+
+	content     framing.Content // as the header has it
+	contentRead bool            // to its end
+	bodyBytes   int64           // taken from the budget for bodies
+
+	// With Expect: 100-continue an operation runs twice: expecting, to learn
+	// whether it wants the content, and then in earnest. See expect.
+	expecting     bool
+	contentWanted bool      // the answer to that
+	arrived       time.Time // when it was asked
+}
 
 // Time is when the request's header had come. fasthttp does not know yet while
 // Expect is answered.
@@ -16,8 +47,16 @@ func (r *request) Time() time.Time {
 	return r.RequestCtx.Time()
 }
 
-// requestKey is where recoverPanic, and the request after an Expect, find it.
+// requestKey is where the router's handlers find their request.
 type requestKey struct{}
+
+func requestOf(ctx *fasthttp.RequestCtx) *request {
+	r, ok := ctx.UserValue(requestKey{}).(*request)
+	if !ok {
+		panic("BUG: a request reached a handler without its state")
+	}
+	return r
+}
 
 // startWork admits the request to the tiers and gives it a deadline; done must be
 // called when the work is over. fasthttp's own context neither has a deadline
@@ -30,6 +69,21 @@ func (r *request) startWork() (ctx context.Context, done func(), err error) {
 	}
 	done = func() { s.inFlight.Add(-1) }
 	return s.deadlines.context(s.deps.Context, s.config.RequestTimeout), done, nil
+}
+
+// operation answers one request or says why not. It writes nothing when it
+// returns an error.
+type operation func(r *request) error
+
+// handler adapts an operation to the router.
+func handler(m *requestMetrics, op operation) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		r := requestOf(ctx)
+		r.metrics = m
+		if err := op(r); err != nil {
+			r.fail(err)
+		}
+	}
 }
 
 // fail answers with the problem that err stands for.

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -15,6 +16,8 @@ import (
 type resource struct {
 	*cache.Resource
 	path         []param.Segment
+	pattern      string   // the path as the router takes it
+	values       []string // names under which the router hands over the parameters
 	params       []param.Param
 	key          param.Key
 	cacheControl []byte
@@ -39,11 +42,7 @@ func newResource(c Resource, cors *corsPolicy, set *metrics.Set) *resource {
 	if c.CacheControl != "" {
 		res.cacheControl = []byte(c.CacheControl)
 	}
-	for _, p := range res.params {
-		if !p.Type.Known() {
-			panic("BUG: parameter " + strconv.Quote(p.Name) + " has no kind")
-		}
-	}
+	res.pattern, res.values = routerPattern(c.Path)
 	res.key = param.NewKey(c.Key, res.params)
 	res.headers.init(cors, res.cacheControl)
 	res.notFound = refuse(404, "no record of "+strconv.Quote(res.Name)+" is stored under this path").appendJSON(nil)
@@ -53,19 +52,45 @@ func newResource(c Resource, cors *corsPolicy, set *metrics.Set) *resource {
 	return res
 }
 
-// endsInParam tells whether the path's only parameter is its last segment.
-func (res *resource) endsInParam() bool {
+// routerPattern is a path as the router takes it, /user/{s1}, and the names in it.
+// The router wants one name for what stands in one place, whichever resource it
+// belongs to.
+func routerPattern(path []param.Segment) (pattern string, names []string) {
+	for i, seg := range path {
+		if seg.Param == "" {
+			if seg.Literal == "" || strings.ContainsAny(seg.Literal, "{}/?#%") {
+				panic("BUG: " + strconv.Quote(seg.Literal) + " is no literal segment of a path")
+			}
+			pattern += "/" + seg.Literal
+			continue
+		}
+		if !seg.Type.Known() {
+			panic("BUG: parameter " + strconv.Quote(seg.Param) + " has no kind")
+		}
+		name := "s" + strconv.Itoa(i)
+		pattern += "/{" + name + "}"
+		names = append(names, name)
+	}
+	return pattern, names
+}
+
+// hasOne tells whether the path's only parameter is its last segment.
+func (res *resource) hasOne() bool {
 	return len(res.params) == 1 && res.path[len(res.path)-1].Param != ""
 }
 
-// locate reads the path's parameters, as they came, and builds the record's key.
+// locate reads the path parameters of a request and builds the record's key.
 // Nothing it returns aliases the request, whose buffers fasthttp uses again while
 // a load may still run.
-func (res *resource) locate(raw []string) (key string, args source.Args, err error) {
+func (res *resource) locate(ctx *fasthttp.RequestCtx) (key string, args source.Args, err error) {
 	values := make([]param.Value, len(res.params))
 	args = make(source.Args, len(res.params))
 	for i, p := range res.params {
-		if values[i], err = parseParam(p, []byte(raw[i]), "path", -1); err != nil {
+		raw, _ := ctx.UserValue(res.values[i]).(string)
+		if raw == "" {
+			return "", nil, notFound()
+		}
+		if values[i], err = parseParam(p, []byte(raw), "path", -1); err != nil {
 			return "", nil, err
 		}
 		args[i] = values[i].Arg
@@ -121,3 +146,22 @@ func (res *resource) parts(a cache.Answer) (front, back []byte) {
 }
 
 var nullData, nullLoaded, nullCached = []byte("null"), []byte(`null,"source":"db"}`), []byte(`null,"source":"cache"}`)
+
+// fastRoute is a resource reached by a literal prefix and one parameter.
+type fastRoute struct {
+	*resource
+	kind param.Kind
+	// shadows are values of the parameter which a literal path of its own
+	// takes: /user/count beside /user/{name}.
+	shadows []string
+	limits  []*limitRule // that may cover its requests
+}
+
+func (f *fastRoute) shadowed(raw []byte) bool {
+	for _, s := range f.shadows {
+		if s == string(raw) {
+			return true
+		}
+	}
+	return false
+}

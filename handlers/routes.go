@@ -1,84 +1,125 @@
 package handlers
 
 import (
-	"cmp"
 	"strconv"
 	"strings"
 
+	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/auth"
-	"hearth/internal/param"
 )
+
+// routeTable collects what New registers.
+type routeTable struct {
+	*router.Router
+	server *Server
+	get    map[string]bool // paths with a GET, as registered
+}
 
 // buildRoutes registers everything that is served, in one table. Paths found
 // in the configuration come first; a many-read gives way to any other path.
 func (s *Server) buildRoutes() {
+	t := routeTable{Router: router.New(), server: s, get: map[string]bool{}}
+	// Redirects would turn //host/path into a redirect to that host.
+	t.RedirectTrailingSlash = false
+	t.RedirectFixedPath = false
+	t.NotFound = handler(s.other, func(*request) error { return notFound() })
+	t.MethodNotAllowed = handler(s.other, refuseMethod)
+	t.GlobalOPTIONS = handler(s.other, s.options)
+
 	named := map[string]*resource{}
 	for _, c := range s.config.Resources {
 		res := newResource(c, &s.cors, s.deps.Metrics)
 		named[res.Name] = res
 		s.resources = append(s.resources, res)
-		s.addRead(res.path, res.metrics, s.read(res))
+		t.read(res.pattern, res.metrics, s.read(res))
 		if c.CanPut {
-			s.add(fasthttp.MethodPut, res.path, auth.Write, res.metrics, s.put(res))
+			t.add(fasthttp.MethodPut, res.pattern, auth.Write, res.metrics, s.put(res))
 		}
 		if c.CanDelete {
-			s.add(fasthttp.MethodDelete, res.path, auth.Write, res.metrics, s.remove(res))
+			t.add(fasthttp.MethodDelete, res.pattern, auth.Write, res.metrics, s.remove(res))
+		}
+		if res.hasOne() {
+			s.fastRoutes[prefixOf(res.pattern)] = &fastRoute{resource: res, kind: res.params[0].Type, limits: rulesFor(c.Path, s.limits)}
 		}
 	}
 	for _, c := range s.config.Counters {
-		s.add(fasthttp.MethodGet, literal(c.Path), open, s.other, untagged(s.counter(c)))
+		t.get[c.Path] = true // and no HEAD
+		t.add(fasthttp.MethodGet, c.Path, open, s.other, untagged(s.counter(c)))
 	}
 	for _, c := range s.config.Batches {
 		res := named[c.Resource]
 		if res == nil || len(res.params) != 1 {
 			panic("BUG: batch " + strconv.Quote(c.Path) + " needs a resource with one path parameter")
 		}
-		s.add(fasthttp.MethodPost, literal(c.Path), auth.Write, res.metrics, untagged(s.batch(res)))
+		t.add(fasthttp.MethodPost, c.Path, auth.Write, res.metrics, untagged(s.batch(res)))
 	}
-	s.addRead(literal("/"), s.other, untagged(root))
-	s.addRead(literal("/healthz"), s.other, s.health)
+	t.read("/", s.other, untagged(root))
+	t.read("/healthz", s.other, s.health)
 	if len(s.config.Docs.Page) > 0 {
-		s.addRead(literal("/docs"), s.other, untagged(s.docsPage))
+		t.read("/docs", s.other, untagged(s.docsPage))
 	}
 	if len(s.config.Docs.OpenAPI) > 0 {
-		s.addRead(literal("/openapi.json"), s.other, untagged(s.openAPI))
+		t.read("/openapi.json", s.other, untagged(s.openAPI))
 	}
 	for i, c := range s.config.Resources {
 		res := s.resources[i]
-		all := res.path[:len(res.path)-1]
-		if taken := s.literals[fasthttp.MethodGet+plain(all)] != nil; c.ManyRead && res.endsInParam() && len(all) > 0 && !taken {
-			s.addRead(all, res.metrics, untagged(s.many(res)))
+		path := strings.TrimSuffix(prefixOf(res.pattern), "/")
+		if c.ManyRead && res.hasOne() && path != "" && !t.get[path] {
+			t.read(path, res.metrics, untagged(s.many(res)))
 		}
 	}
-	s.fastRoutes = newFastRoutes(s.resources, s.routes, s.limits)
-}
-
-// addRead registers a GET and the HEAD that belongs to it. Reads are open.
-func (s *Server) addRead(path []param.Segment, m *requestMetrics, op operation) {
-	s.add(fasthttp.MethodGet, path, open, m, op)
-	s.add(fasthttp.MethodHead, path, open, m, op)
+	t.shadow()
+	s.router = t.Handler
 }
 
 // add registers a route. There is no other way to register one, so none can be
-// without a scope.
-func (s *Server) add(method string, path []param.Segment, scope auth.Scope, m *requestMetrics, op operation) {
-	rt := &route{method: method, path: plain(path), segments: path, scope: scope, metrics: m, operation: op}
-	s.routes = append(s.routes, rt)
-	if len(param.Params(path)) == 0 {
-		s.literals[method+rt.path] = rt
-	} else {
-		s.templates[method] = append(s.templates[method], rt)
+// without a scope, or be served without its being checked.
+func (t routeTable) add(method, path string, scope auth.Scope, m *requestMetrics, op operation) {
+	s := t.server
+	s.routes = append(s.routes, route{method, path, scope})
+	t.Handle(method, path, handler(m, func(r *request) error {
+		if err := s.authorise(r, scope); err != nil {
+			return err
+		}
+		return op(r)
+	}))
+}
+
+// read registers a GET and the HEAD that belongs to it. Reads are open.
+func (t routeTable) read(path string, m *requestMetrics, op operation) {
+	t.get[path] = true
+	t.add(fasthttp.MethodGet, path, open, m, op)
+	t.add(fasthttp.MethodHead, path, open, m, op)
+}
+
+// shadow tells the fast path which literal paths lie where a parameter of its
+// own would match: the router prefers the literal, and both have to agree.
+func (t routeTable) shadow() {
+	for path := range t.get {
+		prefix := prefixOf(path)
+		if fast := t.server.fastRoutes[prefix]; fast != nil && !strings.Contains(path, "{") {
+			fast.shadows = append(fast.shadows, path[len(prefix):])
+		}
 	}
 }
 
-// literal is a path without parameters, and plain the text of any path.
-func literal(path string) (segments []param.Segment) {
-	for step := range strings.FieldsFuncSeq(path, func(c rune) bool { return c == '/' }) {
-		segments = append(segments, param.Segment{Literal: step})
-	}
-	return segments
+// prefixOf is a path up to its last slash, that included.
+func prefixOf(path string) string { return path[:strings.LastIndexByte(path, '/')+1] }
+
+// refuseMethod answers where the path is served and the method is not. The
+// router has set Allow.
+func refuseMethod(r *request) error {
+	allow := string(r.Response.Header.Peek(fasthttp.HeaderAllow))
+	return &problem{status: 405, allow: allow, detail: "this path serves " + allow}
 }
 
-func plain(path []param.Segment) string { return cmp.Or(param.Path{Segments: path}.Plain(), "/") }
+// options answers a preflight, or says what a path serves (RFC 9110, 9.3.7).
+// The router has set Allow.
+func (s *Server) options(r *request) error {
+	if !s.cors.preflight(r.RequestCtx) {
+		r.SetStatusCode(fasthttp.StatusNoContent)
+	}
+	return nil
+}

@@ -82,22 +82,25 @@ func (s *Server) dispatch(r *request, m miss) error {
 		}
 		r.admitted = true
 	}
-	if m.fastRoute != nil {
+	switch {
+	case m.fastRoute != nil:
 		return s.readMiss(r, m)
+	case !isPath(r.RequestCtx):
+		return notFound()
 	}
-	if bytes.HasPrefix(r.Request.Header.RequestURI(), twoSlashes) {
-		return notFound() // to fasthttp "//host/…" names a host, and the client meant a path
+	s.router(r.RequestCtx)
+	return nil
+}
+
+// isPath keeps paths from the router that it would read otherwise than the
+// client meant them: "//host/…" names a host to fasthttp, and an empty
+// segment, trailing slashes included, is an empty parameter.
+func isPath(ctx *fasthttp.RequestCtx) bool {
+	if bytes.HasPrefix(ctx.Request.Header.RequestURI(), twoSlashes) {
+		return false
 	}
-	path := string(r.URI().PathOriginal())
-	rt, raw := s.find(string(r.Method()), path)
-	if rt == nil {
-		return s.unrouted(r, path)
-	}
-	r.metrics, r.params = rt.metrics, raw
-	if err := s.authorise(r, rt.scope); err != nil {
-		return err
-	}
-	return rt.operation(r)
+	path := ctx.URI().PathOriginal()
+	return len(path) <= 1 || path[len(path)-1] != '/' && !bytes.Contains(path, twoSlashes)
 }
 
 var twoSlashes = []byte("//")

@@ -4,15 +4,12 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
 	"hearth/internal/auth"
-	"hearth/internal/framing"
 	"hearth/internal/metrics"
-	"hearth/internal/param"
 	"hearth/internal/source"
 )
 
@@ -52,11 +49,10 @@ type Server struct {
 	hosts     auth.Hosts // under which web pages may write to this machine
 
 	resources  []*resource
-	routes     []*route              // all that is served
-	literals   map[string]*route     // those without parameters, by method and path
-	templates  map[string][]*route   // the others, by method
 	fastRoutes map[string]*fastRoute // by the path up to its last slash, that included
-	other      *requestMetrics       // of requests that concern no resource
+	routes     []route               // all of them, with who may call each
+	router     fasthttp.RequestHandler
+	other      *requestMetrics // of requests that concern no resource
 
 	active    atomic.Int64           // requests on the slow path; see enter
 	successor atomic.Pointer[Server] // what a reload has put in its place
@@ -67,46 +63,11 @@ type Server struct {
 	deadlines deadlines
 }
 
-// route is what is served under a path by one method.
+// route is what is served under a path, and the scope of the token that it takes
+// where tokens are configured.
 type route struct {
-	method, path string // a template: /user/{user_id}
-	segments     []param.Segment
-	scope        auth.Scope // of the token that it takes where tokens are configured
-	metrics      *requestMetrics
-	operation    operation
-}
-
-// operation answers one request or says why not. It writes nothing when it
-// returns an error.
-type operation func(r *request) error
-
-// request is one request on its way through the slow path, and what metrics and
-// log want to know of it once it is answered. It belongs to the goroutine of the
-// request and dies with it.
-type request struct {
-	*fasthttp.RequestCtx
-	server  *Server
-	metrics *requestMetrics // of the resource that is asked for
-	params  []string        // of the path, as they came
-	tier    cache.Tier      // that answered
-	id      string          // X-Request-Id; "" until one is needed
-	rates   rateHeaders
-	cause   error // of a problem answered, for the log
-	// counted says that the answer is complete and counted: memory gave it.
-	counted bool
-	// expected says that a status of 500 or more is no fault: a health check.
-	expected bool
-	admitted bool // the limits that cover the request have admitted it
-
-	content     framing.Content // as the header has it
-	contentRead bool            // to its end
-	bodyBytes   int64           // taken from the budget for bodies
-
-	// With Expect: 100-continue an operation runs twice: expecting, to learn
-	// whether it wants the content, and then in earnest. See expect.
-	expecting     bool
-	contentWanted bool      // the answer to that
-	arrived       time.Time // when it was asked
+	method, path string
+	scope        auth.Scope
 }
 
 // scratch is what one hit needs besides the request. As the pool keeps one

@@ -45,7 +45,7 @@ func (s *Server) remove(res *resource) operation {
 // client that sends slowly must not hold one.
 func writeOf(res *resource, readBody func(*request) ([]byte, error), do func(ctx context.Context, r *request, key string, args source.Args, body []byte) error) operation {
 	return func(r *request) error {
-		key, args, err := res.locate(r.params)
+		key, args, err := res.locate(r.RequestCtx)
 		if err != nil {
 			return err
 		}
