@@ -9,7 +9,7 @@ import (
 )
 
 // checkPaths fails the test for each path of the machine that is not as it should
-// be: there, or not. It returns quickly for many.
+// be: there, or not.
 func (m *machine) checkPaths(there bool, paths ...string) {
 	m.tb.Helper()
 	for _, path := range paths {

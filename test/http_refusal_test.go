@@ -58,6 +58,7 @@ var refusedRequests = []refused{
 // refusing starts the instance that refusedRequests are for.
 func refusing(t *testing.T, env ...string) listeners {
 	t.Helper()
+	awaitNewHour(t)
 	l := listenWith(t, launch.Demo(t)+tokens+`
 [[limit]]
 name = "one"

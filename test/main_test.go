@@ -16,6 +16,7 @@ import (
 	"flag"
 	"os"
 	"testing"
+	"time"
 
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/inside"
@@ -53,6 +54,16 @@ func write(t *testing.T, file, text string) {
 func await(tb testing.TB, what string, cond func() bool) {
 	tb.Helper()
 	testkit.Eventually(tb, launch.Patience, what, cond)
+}
+
+// awaitNewHour waits for the full hour if that is near: a limit of one request an hour
+// admits another one then, in the middle of a test that has used it up.
+func awaitNewHour(tb testing.TB) {
+	tb.Helper()
+	const near = 90 * time.Second
+	testkit.Eventually(tb, near+launch.Patience, "the hour is over", func() bool {
+		return time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)) > near
+	})
 }
 
 // demoUsers is configuration with the demo's records under /user/, in files of the

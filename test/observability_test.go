@@ -74,6 +74,7 @@ rate  = "1/h"
 // all kinds, and returns its page of metrics.
 func scrape(t *testing.T) string {
 	t.Helper()
+	awaitNewHour(t)
 	ca, dir := testkit.NewAuthority(t, "servers"), t.TempDir()
 	cert, key := ca.Issue("hearth.test", 240*time.Hour)
 	write(t, filepath.Join(dir, "cert.pem"), cert)

@@ -42,6 +42,7 @@ type proxied struct {
 // startProxied starts one that trusts these networks, a list as in the file.
 func startProxied(t *testing.T, trusted string) *proxied {
 	t.Helper()
+	awaitNewHour(t)
 	return &proxied{launch.Program{Config: fmt.Sprintf(proxiedConfig, trusted), Public: launch.Port}.Ready(t), t}
 }
 
