@@ -60,10 +60,13 @@ func newBenchServer(b *testing.B, redisURL string, revalidate time.Duration) *be
 	testkit.Eventually(b, 10*time.Second, "the shared tier answers", func() bool { return c.Up() == nil })
 	item := cache.NewResource("item", "item", cache.Lifetimes{Stale: time.Minute}, nil)
 	front := handlers.New(handlers.Config{
+		MaxHeader: 8 << 10, MaxBody: 1 << 20, MaxItems: 10_000, MaxMany: 100, MaxInFlight: 10_000, RequestTimeout: 10 * time.Second,
 		Resources: []handlers.Resource{{
 			Cache: item,
 			Path:  []param.Segment{{Literal: "item"}, {Param: "id", Type: param.String}},
 			Key:   []param.Part{{Literal: "item:"}, {Param: "id"}},
+
+			CacheControl: "no-cache",
 		}},
 		Batches: []handlers.Batch{{Path: "/batch_process", Resource: "item"}},
 		CORS:    handlers.CORS{Origins: []string{"*"}},

@@ -89,7 +89,7 @@ func TestBatchRefusesBadBodies(t *testing.T) {
 }
 
 func TestBatchOfTenThousandAndOne(t *testing.T) {
-	f := newFixture(t, func(c *Config, _ *Deps) { c.MaxItems, c.MaxBody = 0, 1<<20 })
+	f := newFixture(t, func(c *Config, _ *Deps) { c.MaxItems, c.MaxBody = 10_000, 1<<20 })
 	body := "[" + strings.Repeat(`{"id":1},`, 10_000) + `{"id":2}]`
 	f.send(t, "POST", "/batch_process", body).wantProblem(t, 413, "item 10000, counted from 0, is one too many: a batch may have 10000 items")
 }

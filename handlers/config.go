@@ -32,17 +32,17 @@ type Config struct {
 	// (server.admin_hosts).
 	Hosts []string
 
-	MaxHeader      int // bytes of request line and headers; 0: 8 KiB
-	MaxBody        int // bytes of a request body; 0: 1 MiB
-	MaxItems       int // items of one batch; 0: 10,000
-	MaxMany        int // ids of one many-read; 0: 100
-	MaxInFlight    int // requests at work beyond memory at one time; 0: 10,000
+	MaxHeader      int // bytes of request line and headers
+	MaxBody        int // bytes of a request body
+	MaxItems       int // items of one batch
+	MaxMany        int // ids of one many-read
+	MaxInFlight    int // requests at work beyond memory at one time
 	MaxConnections int // open connections; 0: fasthttp's own default
 
 	ReadTimeout    time.Duration // first byte to whole request
 	WriteTimeout   time.Duration // of one answer
 	IdleTimeout    time.Duration // between two requests of a connection
-	RequestTimeout time.Duration // for the work of one request; 0: 10 s
+	RequestTimeout time.Duration // for the work of one request
 
 	Slow         time.Duration // requests that take longer are logged; 0: none
 	AccessSample float64       // share of all requests that is logged, 0 to 1
@@ -53,7 +53,7 @@ type Resource struct {
 	Cache        *cache.Resource
 	Path         []param.Segment // between the slashes of /user/{user_id}
 	Key          []param.Part
-	CacheControl string // of its answers; "": no-cache
+	CacheControl string // of its answers
 	CanPut       bool
 	CanDelete    bool
 	ManyRead     bool // serve the path without its last segment; needs exactly one parameter, in that segment
@@ -135,21 +135,4 @@ type Deps struct {
 	// Context ends the waits of requests still at work when the process must
 	// stop; its values go to the tiers.
 	Context context.Context
-}
-
-func (c Config) withDefaults() Config {
-	set := func(v *int, to int) {
-		if *v <= 0 {
-			*v = to
-		}
-	}
-	set(&c.MaxHeader, 8<<10)
-	set(&c.MaxBody, 1<<20)
-	set(&c.MaxItems, 10_000)
-	set(&c.MaxMany, 100)
-	set(&c.MaxInFlight, 10_000)
-	if c.RequestTimeout <= 0 {
-		c.RequestTimeout = 10 * time.Second
-	}
-	return c
 }

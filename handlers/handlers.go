@@ -30,7 +30,7 @@ func New(config Config, deps Deps) *Server {
 		deps.Bodies = budget.New(math.MaxInt64 / 2)
 	}
 	s := &Server{
-		config: config.withDefaults(), deps: deps,
+		config: config, deps: deps,
 		memory: deps.Cache, reads: deps.Cache, writes: deps.Cache, counters: deps.Cache,
 		proxies: newProxies(config.TrustedProxies), untrusted: newUntrustedLog(deps.Log),
 		cors: newCORSPolicy(config.CORS), hosts: auth.NewHosts(config.Hosts),

@@ -34,14 +34,11 @@ func newResource(c Resource, cors *corsPolicy, set *metrics.Set) *resource {
 		Resource:     c.Cache,
 		path:         c.Path,
 		params:       param.Params(c.Path),
-		cacheControl: valueNoCache,
+		cacheControl: []byte(c.CacheControl),
 		metrics:      newRequestMetrics(set, c.Cache.Name),
 	}
 	_, res.wantsCaller = c.Cache.Records.(source.Called)
 	res.refuser, _ = c.Cache.Records.(source.Choosy)
-	if c.CacheControl != "" {
-		res.cacheControl = []byte(c.CacheControl)
-	}
 	res.pattern, res.values = routerPattern(c.Path)
 	res.key = param.NewKey(c.Key, res.params)
 	res.headers.init(cors, res.cacheControl)

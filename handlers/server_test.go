@@ -182,9 +182,10 @@ func demoConfig(users *people) Config {
 	ttl := cache.Lifetimes{Cold: time.Hour, Hot: 5 * time.Minute, Missing: 30 * time.Second, Stale: 10 * time.Minute}
 	resource := func(name, envelope string, records source.Records, kind param.Kind) Resource {
 		return Resource{
-			Cache: cache.NewResource(name, envelope, ttl, records),
-			Path:  []param.Segment{{Literal: name}, {Param: name + "_id", Type: kind}},
-			Key:   []param.Part{{Literal: name + ":"}, {Param: name + "_id"}},
+			Cache:        cache.NewResource(name, envelope, ttl, records),
+			Path:         []param.Segment{{Literal: name}, {Param: name + "_id", Type: kind}},
+			Key:          []param.Part{{Literal: name + ":"}, {Param: name + "_id"}},
+			CacheControl: "no-cache",
 		}
 	}
 	user := resource("user", "user", users, param.Int)
@@ -204,7 +205,7 @@ func demoConfig(users *people) Config {
 		Batches:   []Batch{{Path: "/batch_process", Resource: "item"}, {Path: "/bares", Resource: "bare"}},
 		CORS:      CORS{Origins: []string{"*"}},
 		Docs:      Docs{Page: []byte("<p>docs"), CSP: "default-src 'self'", OpenAPI: []byte(`{"openapi":"3.1.0"}`)},
-		MaxHeader: 2048, MaxBody: 64 << 10, MaxItems: 100, MaxMany: 3,
+		MaxHeader: 2048, MaxBody: 64 << 10, MaxItems: 100, MaxMany: 3, MaxInFlight: 10_000,
 		ReadTimeout: 5 * time.Second, RequestTimeout: 5 * time.Second,
 	}
 }

@@ -20,8 +20,8 @@ type Config struct {
 	URL      string        // sqlite:PATH, postgres://…, postgresql://… or mysql://…
 	Init     []string      // statements run once the database is reachable; idempotent
 	Demo     bool          // create and fill the table users if there is none
-	MaxConns int           // 0: DefaultMaxConns. SQLite writes over one more
-	Timeout  time.Duration // of one call; 0: DefaultTimeout
+	MaxConns int           // SQLite writes over one more
+	Timeout  time.Duration // of one call
 	Log      *slog.Logger  // for what a driver has to say besides its errors; nil: nothing
 }
 
@@ -58,12 +58,6 @@ type attempt struct {
 // it. An error is about the configuration, and its text never holds the URL's
 // password.
 func New(cfg Config) (*DB, error) {
-	if cfg.MaxConns <= 0 {
-		cfg.MaxConns = DefaultMaxConns
-	}
-	if cfg.Timeout <= 0 {
-		cfg.Timeout = DefaultTimeout
-	}
 	scheme, _, _ := strings.Cut(cfg.URL, ":")
 	newEngine := map[string]func(Config) (engine, error){
 		"sqlite": newSQLite, "postgres": newPostgres, "postgresql": newPostgres, "mysql": newMySQL,

@@ -50,7 +50,7 @@ func testFailingInit(t *testing.T, newURL func(testing.TB) string) {
 func TestNewStartsNothing(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x.db")
 	for _, url := range []string{"sqlite:" + file, "postgres://u@127.0.0.1:1/db", "mysql://u@127.0.0.1:1/db"} {
-		if _, err := source.New(source.Config{URL: url, Demo: true}); err != nil {
+		if _, err := source.New(source.Config{URL: url, Demo: true, MaxConns: 1, Timeout: time.Second}); err != nil {
 			t.Errorf("New(%q): %v", url, err)
 		}
 	}
@@ -77,7 +77,7 @@ func testRacingSetUp(t *testing.T, newURL func(testing.TB) string) {
 }
 
 func testClosed(t *testing.T, newURL func(testing.TB) string) {
-	db, err := source.New(source.Config{URL: newURL(t)})
+	db, err := source.New(source.Config{URL: newURL(t), MaxConns: 16, Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func testClosed(t *testing.T, newURL func(testing.TB) string) {
 	f("Ping", db.Ping(t.Context()))
 
 	// And once more after it had been in use.
-	if db, err = source.New(source.Config{URL: newURL(t), Init: schema}); err != nil {
+	if db, err = source.New(source.Config{URL: newURL(t), Init: schema, MaxConns: 16, Timeout: 5 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	r = records(t, db, person())

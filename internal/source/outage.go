@@ -7,14 +7,6 @@ import (
 	"time"
 )
 
-const (
-	// DefaultTimeout bounds one call of a source that sets no time of its own.
-	DefaultTimeout = 5 * time.Second
-	// DefaultMaxConns is how many connections are made to one source unless its
-	// configuration says otherwise.
-	DefaultMaxConns = 16
-)
-
 // marked is an error and a sentinel at once. Its text is the error's alone.
 type marked struct{ err, sentinel error }
 

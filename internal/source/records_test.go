@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -83,6 +84,12 @@ func person() source.Spec {
 
 func open(t *testing.T, cfg source.Config) *source.DB {
 	t.Helper()
+	if cfg.MaxConns == 0 {
+		cfg.MaxConns = 16
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 5 * time.Second
+	}
 	db, err := source.New(cfg)
 	if err != nil {
 		t.Fatalf("New: %v", err)

@@ -3,12 +3,13 @@ package source
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRecordsFaults(t *testing.T) {
 	f := func(url string, spec Spec, want ...string) {
 		t.Helper()
-		db, err := New(Config{URL: url})
+		db, err := New(Config{URL: url, MaxConns: 1, Timeout: time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

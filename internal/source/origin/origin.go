@@ -25,9 +25,10 @@ import (
 )
 
 const (
-	// DefaultMaxBody is how many bytes an origin may answer with when Config
-	// leaves that open.
-	DefaultMaxBody = 8 << 20
+	// maxBody is how many bytes an origin may answer with when Config leaves that
+	// open, maxConns how many connections are made to its host.
+	maxBody  = 8 << 20
+	maxConns = 16
 
 	maxRedirects = 3
 	idleTime     = 10 * time.Second // of a kept connection
@@ -39,9 +40,9 @@ type Config struct {
 	Name     string
 	Params   []param.Param
 	URL      param.URL
-	Timeout  time.Duration // of one load, redirects included; 0: source.DefaultTimeout
-	MaxBody  int           // bytes; 0: DefaultMaxBody
-	MaxConns int           // to the origin's host; 0: source.DefaultMaxConns
+	Timeout  time.Duration // of one load, redirects included
+	MaxBody  int           // bytes; 0: 8 MiB
+	MaxConns int           // to the origin's host; 0: 16
 }
 
 // Origin is a resource behind HTTP (RFC 9110). It only reads: of a client's
@@ -65,9 +66,7 @@ const forbids = 5
 // New prepares an Origin. It connects to nothing; an error is about the
 // configuration.
 func New(cfg Config) (*Origin, error) {
-	cfg.Timeout = cmp.Or(max(cfg.Timeout, 0), source.DefaultTimeout)
-	cfg.MaxBody = cmp.Or(max(cfg.MaxBody, 0), DefaultMaxBody)
-	cfg.MaxConns = cmp.Or(max(cfg.MaxConns, 0), source.DefaultMaxConns)
+	cfg.MaxBody, cfg.MaxConns = cmp.Or(cfg.MaxBody, maxBody), cmp.Or(cfg.MaxConns, maxConns)
 	t, err := newTemplate(cfg.URL, cfg.Params)
 	if err != nil {
 		return nil, &source.SpecError{Resource: cfg.Name, Key: source.KeyOrigin, Text: err.Error()}

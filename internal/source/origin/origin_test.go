@@ -2,6 +2,7 @@ package origin_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ func urlOf(t *testing.T, text string) param.URL {
 
 func open(t *testing.T, cfg origin.Config) *origin.Origin {
 	t.Helper()
-	cfg.Name = "thing"
+	cfg.Name, cfg.Timeout = "thing", cmp.Or(cfg.Timeout, 5*time.Second)
 	o, err := origin.New(cfg)
 	if err != nil {
 		t.Fatalf("New: %v", err)
