@@ -64,6 +64,7 @@ internal/budget
 
 internal/testkit
 internal/testkit/launch  internal/testkit
+internal/testkit/browser internal/testkit
 internal/testkit/inside  internal/command internal/testkit/launch
 bench/...                bench/... internal/testkit/...
 proof/...                proof/... bench/... internal/testkit/...

@@ -68,10 +68,10 @@ func (c *servers) measure(tb testkit.TB, p *peer, round, seconds, seed int) samp
 	work := float64(w.Requests) * float64(c.load.items)
 	s := sample{
 		Group: c.name, Round: round, Peer: p.name,
-		Requests: w.Requests, Seconds: w.Took.Seconds(),
+		Requests: w.Requests, Seconds: w.Elapsed.Seconds(),
 		CPU:      float64((after.cpu - before.cpu).Microseconds()) / work,
 		RedisCPU: float64((after.redisCPU - before.redisCPU).Microseconds()) / work,
-		Rate:     float64(w.Requests) / w.Took.Seconds(),
+		Rate:     float64(w.Requests) / w.Elapsed.Seconds(),
 		P99:      float64(w.P99.Microseconds()) / 1000,
 		Gets:     after.gets - before.gets,
 	}

@@ -47,7 +47,7 @@ func (s *servers) measure(tb testkit.TB, srv *server, d time.Duration) sample {
 		tb.Fatal(err)
 	}
 	t.Requests, t.P50, t.P99 = report.Requests, ms(report.P50), ms(report.P99)
-	t.WrkRate = float64(report.Requests) / report.Took.Seconds()
+	t.WrkRate = float64(report.Requests) / report.Elapsed.Seconds()
 	after := s.quiet(tb, srv)
 	t.Counted = after.begun - before.begun
 	// What wrk leaves behind when it ends is at most one request of each connection.

@@ -14,8 +14,8 @@ import (
 	"hearth/internal/testkit"
 )
 
-// Tally is what a client was answered.
-type Tally struct {
+// Counts are what a client was answered, in numbers.
+type Counts struct {
 	OK       [Tiers]int64     // answers with 200
 	Absent   int64            // 404
 	Unstored int64            // of both, those that came with a load that Redis did not take
@@ -25,7 +25,7 @@ type Tally struct {
 }
 
 // Merge adds what another client was answered.
-func (t *Tally) Merge(o *Tally) {
+func (t *Counts) Merge(o *Counts) {
 	for i, n := range o.OK {
 		t.OK[i] += n
 	}
@@ -37,7 +37,7 @@ func (t *Tally) Merge(o *Tally) {
 }
 
 // Found is how many answers had a record.
-func (t *Tally) Found() (n int64) {
+func (t *Counts) Found() (n int64) {
 	for _, k := range t.OK {
 		n += k
 	}
@@ -45,7 +45,7 @@ func (t *Tally) Found() (n int64) {
 }
 
 // String tells where answers came from, and of those that had no record.
-func (t *Tally) String() string {
+func (t *Counts) String() string {
 	text := ""
 	for i, n := range t.OK {
 		if n > 0 {
@@ -66,7 +66,7 @@ type Client struct {
 	Instance int // that it asks
 	Number   int // among the clients
 	Rand     *rand.Rand
-	Tally
+	Counts
 }
 
 // Ask gets a path and counts the answer. An answer that nothing here provokes is an
@@ -81,8 +81,8 @@ func (c *Client) count(method, path, body string) error {
 	if err := c.Do(method, path, body); err != nil {
 		return fmt.Errorf("%s %s on instance %d: %w", method, path, c.Instance+1, err)
 	}
-	took := time.Since(sent)
-	c.Times.Add(took)
+	elapsed := time.Since(sent)
+	c.Times.Add(elapsed)
 	status := c.Status()
 	from := TierOf(status)
 	if from == Source && len(status) > 0 && !bytes.Contains(status, []byte("; stored")) {
@@ -94,7 +94,7 @@ func (c *Client) count(method, path, body string) error {
 	case code == http.StatusNotFound:
 		c.Absent++
 	case code == http.StatusServiceUnavailable && len(c.Answer.Header.Peek("Retry-After")) > 0:
-		c.Refused.Add(took)
+		c.Refused.Add(elapsed)
 	case code >= http.StatusInternalServerError:
 		c.Failed++
 	default:
@@ -162,11 +162,11 @@ func (all Clients) Begin(tb testkit.TB, ask func(ctx context.Context, c *Client)
 }
 
 // Total is what all were answered since the last Total.
-func (all Clients) Total() *Tally {
-	sum := &Tally{}
+func (all Clients) Total() *Counts {
+	sum := &Counts{}
 	for _, c := range all {
-		sum.Merge(&c.Tally)
-		c.Tally = Tally{}
+		sum.Merge(&c.Counts)
+		c.Counts = Counts{}
 	}
 	return sum
 }

@@ -125,14 +125,14 @@ func TestAnswersAreCounted(t *testing.T) {
 		for range answers {
 			err = errors.Join(err, c.Ask("/"))
 		}
-		if got := c.Tally.String(); got != want || c.Times.N != int64(len(answers)) || (err != nil) != strings.HasPrefix(want, "0") {
+		if got := c.Counts.String(); got != want || c.Times.N != int64(len(answers)) || (err != nil) != strings.HasPrefix(want, "0") {
 			t.Errorf("got %q of %d, %v, want %q", got, c.Times.N, err, want)
 		}
 	}
 	f("1 memory, 1 the database, 1 refused, 1 failed, 2 absent",
 		"200 OK\r\nCache-Status: Hearth-Memory; hit; ttl=1", "200 OK", "503 No\r\nRetry-After: 1", "503 No", "404 No", "404 No")
 	f("0 refused, 0 failed", "400 Bad Request")
-	var a, b Tally
+	var a, b Counts
 	a.OK[Redis], b.OK[Redis], a.Unstored = 1, 2, 3
 	b.Merge(&a)
 	if b.Found() != 3 || b.Unstored != 3 {
@@ -179,7 +179,7 @@ func TestReportOfWrk(t *testing.T) {
 		t.Helper()
 		r, err := parseReport(out)
 		if want == "" {
-			if err != nil || r.Requests != 12 || r.Took != 2*time.Second || r.P50 != 3*time.Millisecond || r.P99 != 4*time.Millisecond {
+			if err != nil || r.Requests != 12 || r.Elapsed != 2*time.Second || r.P50 != 3*time.Millisecond || r.P99 != 4*time.Millisecond {
 				t.Errorf("%q: got %+v, %v", out, r, err)
 			}
 		} else if err == nil || !strings.Contains(err.Error(), want) {

@@ -27,8 +27,8 @@ type Wrk struct {
 
 // WrkReport is what wrk has measured.
 type WrkReport struct {
-	Requests       int64
-	Took, P50, P99 time.Duration
+	Requests          int64
+	Elapsed, P50, P99 time.Duration
 }
 
 // StartWrk starts wrk with a Lua script, to which it adds how to report. dir is for the
@@ -85,5 +85,5 @@ func parseReport(out string) (WrkReport, error) {
 		return WrkReport{}, errors.New("wrk got no answers")
 	}
 	us := func(i int) time.Duration { return time.Duration(n[i]) * time.Microsecond }
-	return WrkReport{Requests: n[0], Took: us(1), P50: us(2), P99: us(3)}, nil
+	return WrkReport{Requests: n[0], Elapsed: us(1), P50: us(2), P99: us(3)}, nil
 }

@@ -9,13 +9,14 @@ import (
 
 	"hearth/internal/openapi"
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/browser"
 )
 
 // open opens the docs of api in a browser and waits until they are listed.
-func open(t *testing.T, api openapi.API, fragment string) *testkit.Page {
+func open(t *testing.T, api openapi.API, fragment string) *browser.Page {
 	t.Helper()
 	s := server(t, api)
-	p := testkit.OpenPage(t)
+	p := browser.NewPage(t)
 	t.Cleanup(func() { checkQuiet(t, p, s.URL) })
 	p.Open(s.URL + "/docs" + fragment)
 	waitFor(t, p, "the operations", `document.querySelector(".op") !== null`)
@@ -24,7 +25,7 @@ func open(t *testing.T, api openapi.API, fragment string) *testkit.Page {
 
 // checkQuiet holds against a page every request to another host, and whatever
 // the browser complained about: a breach of the policy, an exception.
-func checkQuiet(t *testing.T, p *testkit.Page, own string) {
+func checkQuiet(t *testing.T, p *browser.Page, own string) {
 	t.Helper()
 	for _, address := range p.Requests() {
 		u, err := url.Parse(address)
@@ -38,13 +39,13 @@ func checkQuiet(t *testing.T, p *testkit.Page, own string) {
 }
 
 // waitFor waits until an expression is true in the page.
-func waitFor(t *testing.T, p *testkit.Page, what, expression string) {
+func waitFor(t *testing.T, p *browser.Page, what, expression string) {
 	t.Helper()
-	testkit.Eventually(t, 20*time.Second, what, func() bool { return testkit.Eval[bool](p, expression) })
+	testkit.Eventually(t, 20*time.Second, what, func() bool { return browser.Eval[bool](p, expression) })
 }
 
 // send presses an operation's button and returns the answer as it is shown.
-func send(t *testing.T, p *testkit.Page, id string) string {
+func send(t *testing.T, p *browser.Page, id string) string {
 	t.Helper()
 	p.Click("#" + id + " .send")
 	waitFor(t, p, "an answer for "+id, `document.querySelector("#`+id+` .result .outcome") !== null`)
@@ -65,13 +66,13 @@ func TestBrowserListsAndTriesOperations(t *testing.T) {
 	p := open(t, api, "")
 	_, doc := generate(t, api)
 	want := len(operations(doc))
-	if got := testkit.Eval[int](p, `document.querySelectorAll(".op").length`); got != want {
+	if got := browser.Eval[int](p, `document.querySelectorAll(".op").length`); got != want {
 		t.Errorf("the page lists %d operations, want %d", got, want)
 	}
-	if got := testkit.Eval[int](p, `document.querySelectorAll("#nav a").length`); got != want {
+	if got := browser.Eval[int](p, `document.querySelectorAll("#nav a").length`); got != want {
 		t.Errorf("the list beside has %d links, want %d", got, want)
 	}
-	if got := testkit.Eval[bool](p, `document.documentElement.scrollWidth <= innerWidth`); !got {
+	if got := browser.Eval[bool](p, `document.documentElement.scrollWidth <= innerWidth`); !got {
 		t.Error("the page is wider than its window")
 	}
 
@@ -79,7 +80,7 @@ func TestBrowserListsAndTriesOperations(t *testing.T) {
 	// markup in an answer stays text.
 	p.Click("#getUser .op-head")
 	wantAll(t, send(t, p, "getUser"), "200 OK", " ms", `"id": 9007199254740993`, `"name": "<b>张三</b>"`, `"source": "cache"`, "Hearth-Memory; hit; ttl=41")
-	if testkit.Eval[bool](p, `document.querySelector("#getUser .result b") !== null`) {
+	if browser.Eval[bool](p, `document.querySelector("#getUser .result b") !== null`) {
 		t.Error("an answer became markup")
 	}
 	wantAll(t, p.Text("#getUser .curl"), "curl --include 'http://127.0.0.1:", "/user/1'")
@@ -103,7 +104,7 @@ func TestBrowserListsAndTriesOperations(t *testing.T) {
 
 	// The other content type brings its own example.
 	p.Click("#postBatchProcess .op-head")
-	testkit.Eval[bool](p, `(() => { const s = document.querySelector("#postBatchProcess select"); s.value = "application/x-ndjson"; return s.dispatchEvent(new Event("change")); })()`)
+	browser.Eval[bool](p, `(() => { const s = document.querySelector("#postBatchProcess select"); s.value = "application/x-ndjson"; return s.dispatchEvent(new Event("change")); })()`)
 	wantAll(t, send(t, p, "postBatchProcess"), "200 OK", "application/x-ndjson", `\"name\":\"lamp\",\"price\":12.5}\n{\"id\":2`)
 
 	p.Click("#headUser .op-head")
@@ -112,13 +113,13 @@ func TestBrowserListsAndTriesOperations(t *testing.T) {
 
 func TestBrowserFiltersAndLinks(t *testing.T) {
 	p := open(t, demo(), "#putUser")
-	shown := func() int { return testkit.Eval[int](p, `document.querySelectorAll(".op:not([hidden])").length`) }
+	shown := func() int { return browser.Eval[int](p, `document.querySelectorAll(".op:not([hidden])").length`) }
 	all := shown()
-	if !testkit.Eval[bool](p, `document.querySelector("#putUser .send") !== null && document.querySelector("#getUser .send") === null`) {
+	if !browser.Eval[bool](p, `document.querySelector("#putUser .send") !== null && document.querySelector("#getUser .send") === null`) {
 		t.Error("the address names putUser, which is not the one that is open")
 	}
-	testkit.Eval[bool](p, `document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "/", bubbles: true}))`)
-	if got := testkit.Eval[string](p, `document.activeElement.id`); got != "filter" {
+	browser.Eval[bool](p, `document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "/", bubbles: true}))`)
+	if got := browser.Eval[string](p, `document.activeElement.id`); got != "filter" {
 		t.Errorf("after pressing / the focus is on %q, want filter", got)
 	}
 	p.Type("#filter", "delete USER")
@@ -127,18 +128,18 @@ func TestBrowserFiltersAndLinks(t *testing.T) {
 	}
 	p.Type("#filter", " nonsense")
 	wantAll(t, p.Text("#state"), "No operation matches")
-	testkit.Eval[bool](p, `document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: "Escape", bubbles: true}))`)
+	browser.Eval[bool](p, `document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: "Escape", bubbles: true}))`)
 	if got := shown(); got != all {
 		t.Errorf("after Escape %d operations are shown, want %d", got, all)
 	}
-	if !testkit.Eval[bool](p, `document.querySelector("#token").checkVisibility() === false`) {
+	if !browser.Eval[bool](p, `document.querySelector("#token").checkVisibility() === false`) {
 		t.Error("a server without tokens has a field for one")
 	}
 	// The list is hidden in a window as narrow as this one; its links work all the same.
-	testkit.Eval[int](p, `document.querySelector("#nav a[href='#getHealth']").click(), 0`)
+	browser.Eval[int](p, `document.querySelector("#nav a[href='#getHealth']").click(), 0`)
 	waitFor(t, p, "the operation behind a link", `document.querySelector("#getHealth .send") !== null`)
 	p.Click("#getHealth .op-head")
-	if got := testkit.Eval[string](p, `document.querySelector("#getHealth .op-head").getAttribute("aria-expanded")`); got != "false" {
+	if got := browser.Eval[string](p, `document.querySelector("#getHealth .op-head").getAttribute("aria-expanded")`); got != "false" {
 		t.Errorf("after closing it aria-expanded is %q, want false", got)
 	}
 }
@@ -158,8 +159,8 @@ func TestBrowserTakesNoMarkup(t *testing.T) {
 	user.PutExample = json.RawMessage(`{` + string(quoted) + `:` + string(quoted) + `}`)
 	user.PutMembers = []openapi.Member{{Name: attack}}
 	p := open(t, api, "")
-	testkit.Eval[int](p, `document.querySelectorAll(".op-head[aria-expanded=false]").forEach((b) => b.click()), document.querySelectorAll("details").forEach((d) => { d.open = true; }), 0`)
-	if got := testkit.Eval[int](p, `document.querySelectorAll("img, [onerror]").length`); got != 0 {
+	browser.Eval[int](p, `document.querySelectorAll(".op-head[aria-expanded=false]").forEach((b) => b.click()), document.querySelectorAll("details").forEach((d) => { d.open = true; }), 0`)
+	if got := browser.Eval[int](p, `document.querySelectorAll("img, [onerror]").length`); got != 0 {
 		t.Errorf("the page has %d elements that the document brought in, want 0", got)
 	}
 	if got := p.Title(); got != attack {

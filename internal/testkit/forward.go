@@ -47,7 +47,7 @@ func (c *Conn) Forward(f Forwarding) {
 		if err != nil {
 			return
 		}
-		e := c.out.owe(cmd.args, fromScript)
+		e := c.out.expect(cmd.args, fromScript)
 		if f.Command != nil && f.Command(cmd.args) {
 			continue
 		}
@@ -79,7 +79,7 @@ func (c *Conn) fromServer(up net.Conn, f Forwarding) {
 }
 
 // assign says who answers e, which nobody has answered yet.
-func (o *outbox) assign(e *debt, from answerer) {
+func (o *outbox) assign(e *pendingReply, from answerer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	e.from = from

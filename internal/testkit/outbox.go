@@ -18,8 +18,8 @@ const (
 	fromHere                     // answered as soon as it was read
 )
 
-// debt is a command whose reply has not been sent completely.
-type debt struct {
+// pendingReply is a command whose reply has not been sent completely.
+type pendingReply struct {
 	cmd    []string
 	from   answerer
 	data   []byte // of the reply, and pushes around it, not sent yet
@@ -29,29 +29,29 @@ type debt struct {
 // outbox puts what several answerers have to say into the one order that the
 // protocol allows: replies in the order of commands.
 type outbox struct {
-	mu     sync.Mutex
-	debts  []*debt
-	ahead  int    // replies sent before their commands were read
-	begun  []byte // what Write has been given of a reply that is not complete
-	placed int    // bytes of begun that a debt has already
+	mu      sync.Mutex
+	pending []*pendingReply
+	ahead   int    // replies sent before their commands were read
+	begun   []byte // what Write has been given of a reply that is not complete
+	placed  int    // bytes of begun that a pending reply has already
 }
 
-// owe adds a command that now waits for its reply.
-func (o *outbox) owe(cmd []string, from answerer) *debt {
+// expect adds a command that now waits for its reply.
+func (o *outbox) expect(cmd []string, from answerer) *pendingReply {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	e := &debt{cmd: cmd, from: from}
+	e := &pendingReply{cmd: cmd, from: from}
 	if o.ahead > 0 { // for the client, it has had its answer
 		o.ahead--
 		e.filled = true
 		return e
 	}
-	o.debts = append(o.debts, e)
+	o.pending = append(o.pending, e)
 	return e
 }
 
 // answer gives one command its reply, unless it has one.
-func (o *outbox) answer(nc net.Conn, e *debt, v any) {
+func (o *outbox) answer(nc net.Conn, e *pendingReply, v any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if e.filled {
@@ -62,7 +62,7 @@ func (o *outbox) answer(nc net.Conn, e *debt, v any) {
 	o.flush(nc)
 }
 
-// write gives raw to the debts of the script, oldest first, one reply each. What
+// write gives raw to the commands that the script answers, oldest first, one reply each. What
 // is left of an unfinished reply is sent as far as it goes.
 func (o *outbox) write(nc net.Conn, raw string) {
 	o.mu.Lock()
@@ -84,10 +84,10 @@ func (o *outbox) write(nc net.Conn, raw string) {
 	}
 }
 
-// place adds a part of a reply to the oldest debt of the script and sends what is
+// place adds a part of a reply to the oldest command of the script and sends what is
 // due. Without one it is sent at once and answers a command yet to be read.
 func (o *outbox) place(nc net.Conn, part []byte, last bool) {
-	e := o.oldest(func(e *debt) bool { return e.from == fromScript && !e.filled })
+	e := o.oldest(func(e *pendingReply) bool { return e.from == fromScript && !e.filled })
 	if e == nil {
 		send(nc, part)
 		if last {
@@ -106,7 +106,7 @@ func (o *outbox) upstream(nc net.Conn, raw string, isPush bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !isPush {
-		e := o.oldest(func(e *debt) bool { return e.from == fromUpstream && !e.filled })
+		e := o.oldest(func(e *pendingReply) bool { return e.from == fromUpstream && !e.filled })
 		if e == nil {
 			send(nc, []byte(raw))
 			return
@@ -115,8 +115,8 @@ func (o *outbox) upstream(nc net.Conn, raw string, isPush bool) {
 		o.flush(nc)
 		return
 	}
-	for i := len(o.debts) - 1; i >= 0; i-- {
-		if e := o.debts[i]; e.from == fromUpstream && e.filled {
+	for i := len(o.pending) - 1; i >= 0; i-- {
+		if e := o.pending[i]; e.from == fromUpstream && e.filled {
 			e.data = append(e.data, raw...)
 			return
 		}
@@ -135,14 +135,14 @@ func (o *outbox) push(nc net.Conn, raw string) {
 func (o *outbox) upstreamCommand() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if e := o.oldest(func(e *debt) bool { return e.from == fromUpstream && !e.filled }); e != nil {
+	if e := o.oldest(func(e *pendingReply) bool { return e.from == fromUpstream && !e.filled }); e != nil {
 		return e.cmd
 	}
 	return nil
 }
 
-func (o *outbox) oldest(match func(*debt) bool) *debt {
-	for _, e := range o.debts {
+func (o *outbox) oldest(match func(*pendingReply) bool) *pendingReply {
+	for _, e := range o.pending {
 		if match(e) {
 			return e
 		}
@@ -150,17 +150,17 @@ func (o *outbox) oldest(match func(*debt) bool) *debt {
 	return nil
 }
 
-// flush sends what may be sent: all of the leading debts that are filled, and the
+// flush sends what may be sent: all of the first replies that are filled, and the
 // beginning of the one after them.
 func (o *outbox) flush(nc net.Conn) {
-	for len(o.debts) > 0 {
-		e := o.debts[0]
+	for len(o.pending) > 0 {
+		e := o.pending[0]
 		send(nc, e.data)
 		e.data = nil
 		if !e.filled {
 			return
 		}
-		o.debts = o.debts[1:]
+		o.pending = o.pending[1:]
 	}
 }
 

@@ -29,7 +29,7 @@ type Raw string
 // Map is a RESP3 map: keys and values in turn, in the order of the wire.
 type Map []any
 
-// Push is a RESP3 push: its kind, then its arguments.
+// Push is a RESP3 push: its name, then its arguments.
 type Push []any
 
 // Encode returns v on the wire. Strings become bulk strings, []string and []any
@@ -69,9 +69,9 @@ func Encode(v any) string {
 }
 
 // aggregate is the header of n elements and the elements.
-func aggregate[T any](kind byte, n int, elements []T) string {
+func aggregate[T any](prefix byte, n int, elements []T) string {
 	var b strings.Builder
-	b.WriteByte(kind)
+	b.WriteByte(prefix)
 	b.WriteString(strconv.Itoa(n) + "\r\n")
 	for _, e := range elements {
 		b.WriteString(Encode(e))
@@ -115,8 +115,8 @@ func (d *decoder) value() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	kind, text := line[0], line[1:]
-	switch kind {
+	prefix, text := line[0], line[1:]
+	switch prefix {
 	case '+', '(':
 		return text, nil
 	case '-':
@@ -137,9 +137,9 @@ func (d *decoder) value() (any, error) {
 	if n == -1 { // the nulls of RESP2
 		return nil, nil
 	}
-	switch kind {
+	switch prefix {
 	case '$', '=', '!':
-		return d.bulk(kind, n)
+		return d.bulk(prefix, n)
 	case '*', '~':
 		return d.elements(n)
 	case '>':
@@ -157,7 +157,7 @@ func (d *decoder) value() (any, error) {
 	return nil, fmt.Errorf("reading RESP: %q begins no value", line)
 }
 
-func (d *decoder) bulk(kind byte, n int) (any, error) {
+func (d *decoder) bulk(prefix byte, n int) (any, error) {
 	body := make([]byte, n+2)
 	got, err := io.ReadFull(d.r, body)
 	d.raw = append(d.raw, body[:got]...)
@@ -169,9 +169,9 @@ func (d *decoder) bulk(kind byte, n int) (any, error) {
 	}
 	text := string(body[:n])
 	switch {
-	case kind == '!':
+	case prefix == '!':
 		return Error(text), nil
-	case kind == '=' && n >= 4: // "txt:" says what follows
+	case prefix == '=' && n >= 4: // "txt:" says what follows
 		return text[4:], nil
 	}
 	return text, nil

@@ -167,7 +167,7 @@ func (c *Conn) next(within time.Duration) (request, error) {
 	return cmd, nil
 }
 
-// take reads the next command that is not a ping and owes it a reply. Pings keep
+// take reads the next command that is not a ping and notes that it waits for a reply. Pings keep
 // clients from giving up while a script holds a reply back; they are answered in
 // their turn.
 func (c *Conn) take(within time.Duration, pings bool) (request, error) {
@@ -176,7 +176,7 @@ func (c *Conn) take(within time.Duration, pings bool) (request, error) {
 		if err != nil {
 			return cmd, err
 		}
-		e := c.out.owe(cmd.args, fromScript)
+		e := c.out.expect(cmd.args, fromScript)
 		if pings || !strings.EqualFold(cmd.args[0], "PING") {
 			return cmd, nil
 		}
@@ -226,7 +226,7 @@ func (c *Conn) Handshake() {
 			c.unread = &cmd
 			return
 		}
-		c.out.answer(c.nc, c.out.owe(cmd.args, fromScript), v)
+		c.out.answer(c.nc, c.out.expect(cmd.args, fromScript), v)
 	}
 }
 
@@ -239,7 +239,7 @@ func (c *Conn) Serve(reply func(cmd []string) (v any, ok bool)) {
 		if err != nil {
 			return
 		}
-		e := c.out.owe(cmd.args, fromScript)
+		e := c.out.expect(cmd.args, fromScript)
 		v, ok := reply(cmd.args)
 		if !ok {
 			if v = handshake(c.ID, cmd.args); v == nil {
@@ -260,8 +260,8 @@ func (c *Conn) Write(raw string) { c.out.write(c.nc, raw) }
 // Push sends a push at once, whatever is unanswered: Push("invalidate",
 // []any{"key"}), or Push("invalidate", nil) for a flush. It must not come between
 // the halves of a reply.
-func (c *Conn) Push(kind string, args ...any) {
-	c.out.push(c.nc, Encode(append(Push{kind}, args...)))
+func (c *Conn) Push(name string, args ...any) {
+	c.out.push(c.nc, Encode(append(Push{name}, args...)))
 }
 
 // Close closes the connection; a second time does nothing.

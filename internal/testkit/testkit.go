@@ -1,16 +1,14 @@
 // Package testkit starts the real programs that Hearth's tests, proofs and benchmarks
-// talk to: redis-server, PostgreSQL, MariaDB, HAProxy, nginx and a
-// headless browser, and a scripted stand-in for Redis that answers in exactly the order
-// a test dictates.
+// talk to: redis-server, PostgreSQL, MariaDB, HAProxy and nginx, and a scripted stand-in
+// for Redis that answers in exactly the order a test dictates.
 //
 // It uses real servers because what Hearth relies on is what fakes leave out:
 // the order of invalidations and replies, the moment a process stops answering,
 // what a database does with a half-finished transaction. Every program is a
 // child of the test binary, listens on loopback or on a socket in a directory of
 // its own, and ends with the test, also when the test binary is killed. A command
-// that is no test gets the same by Run. A missing
-// program fails the test and names the Debian package: a skipped test would look
-// like a passed one.
+// that is no test gets the same by Run. A missing program fails the test and names the
+// Debian package: a skipped test would look like a passed one.
 //
 // Only tests, proofs and benchmarks import this package. It runs on Linux.
 package testkit
@@ -137,10 +135,4 @@ func NeedHAProxy(tb TB) string {
 func NeedNginx(tb TB) string {
 	tb.Helper()
 	return Need(tb, "nginx-light", []string{"nginx"})
-}
-
-// NeedChromium returns the path of a Chromium or Chrome.
-func NeedChromium(tb TB) string {
-	tb.Helper()
-	return Need(tb, "chromium", []string{"chromium", "chromium-browser", "google-chrome"})
 }

@@ -106,13 +106,13 @@ func (r *harness) meet() error {
 }
 
 func (r *harness) print(out io.Writer) {
-	took, b := time.Since(r.began), r.records
+	elapsed, b := time.Since(r.began), r.records
 	reads, total := b.reads.Load(), 0
 	for _, n := range r.faults {
 		total += n
 	}
 	fmt.Fprintf(out, "reads       %d in %v (%.0f/s): %d marked stale or untracked, %d refused with 5xx\n",
-		reads, took.Round(time.Second), float64(reads)/took.Seconds(), b.marked.Load(), b.refused.Load())
+		reads, elapsed.Round(time.Second), float64(reads)/elapsed.Seconds(), b.marked.Load(), b.refused.Load())
 	fmt.Fprintf(out, "writes      %d acknowledged\n", r.writes.Load())
 	fmt.Fprintf(out, "faults      %d\n", total)
 	for _, f := range faults {

@@ -110,7 +110,7 @@ upsert = "INSERT INTO pages (id, v) VALUES ({id}, {body.v}) ON CONFLICT (id) DO 
 type fleet []*launch.Instance
 
 // assemble starts a fleet over an empty Redis and waits until every instance trusts
-// what it remembers. The observer has forgotten what that took.
+// what it remembers. The observer has forgotten what that elapsed.
 func (s servers) assemble(with settings) fleet {
 	s.redis.Do("FLUSHALL")
 	s.observer.reset(with.Query)

@@ -61,9 +61,9 @@ type missingRun struct {
 	paths          []string
 	ids            []int64
 
-	calm, busy, flooded, again *load.Tally // of the readers
-	first, second              *load.Tally // of the flood
-	took                       time.Duration
+	calm, busy, flooded, again *load.Counts // of the readers
+	first, second              *load.Counts // of the flood
+	elapsed                    time.Duration
 	queries                    work // of the first round
 }
 
@@ -75,7 +75,7 @@ func (m *missingRun) play() {
 	m.flood.Total()
 	began := time.Now()
 	m.flooded = m.phase(m.askAbsent)
-	m.took, m.first = time.Since(began), m.flood.Total()
+	m.elapsed, m.first = time.Since(began), m.flood.Total()
 	m.queries = m.observer.work()
 	m.again = m.phase(m.askAbsent)
 	m.second = m.flood.Total()
@@ -100,7 +100,7 @@ func (m *missingRun) askAbsent() {
 }
 
 // phase lets the readers read at their pace while something goes on.
-func (m *missingRun) phase(goesOn func()) *load.Tally {
+func (m *missingRun) phase(goesOn func()) *load.Counts {
 	end := m.readers.Begin(m, func(ctx context.Context, c *load.Client) error {
 		for testkit.Sleep(ctx, missingPace) {
 			if err := c.Ask(m.paths[c.Rand.IntN(len(m.paths))]); err != nil {
@@ -117,7 +117,7 @@ func (m *missingRun) phase(goesOn func()) *load.Tally {
 func (m *missingRun) report() {
 	all := m.observer.work()
 	again := all.begun - m.queries.begun
-	rate := float64(m.first.Times.N) / m.took.Seconds()
+	rate := float64(m.first.Times.N) / m.elapsed.Seconds()
 	m.Figure("flood", "%d ids by %d clients, %.0f/s: %d absent, %d refused with Retry-After, %d failed",
 		len(m.ids), len(m.flood), rate, m.first.Absent, m.first.Refused.N, m.first.Failed)
 	m.Figure("", "%d of them were not written to Redis (memory.missing_rate)", m.first.Unstored)
@@ -130,8 +130,8 @@ func (m *missingRun) report() {
 		report.Ratio(m.flooded.Times.Quantile(0.5), m.busy.Times.Quantile(0.5)), report.Ratio(m.flooded.Times.Quantile(0.99), m.busy.Times.Quantile(0.99)))
 	m.Figure("flood / before", "p50 %.2f, p99 %.2f",
 		report.Ratio(m.flooded.Times.Quantile(0.5), m.calm.Times.Quantile(0.5)), report.Ratio(m.flooded.Times.Quantile(0.99), m.calm.Times.Quantile(0.99)))
-	hits := &load.Tally{}
-	for _, t := range []*load.Tally{m.calm, m.busy, m.flooded, m.again} {
+	hits := &load.Counts{}
+	for _, t := range []*load.Counts{m.calm, m.busy, m.flooded, m.again} {
 		hits.Merge(t)
 	}
 	m.Bound(all.peak <= instances*missingCap, "never more than %d queries at a time, %d on each instance: %d", instances*missingCap, missingCap, all.peak)

@@ -27,7 +27,7 @@ const (
 // the clients of the flood take; with all instances four times as much of it, on the
 // same two processors, which is why only the first is judged. What Hearth itself
 // takes from them is told by its processor time: all of it, loads and refusals
-// included, for each hit. A turn with as much as can be loaded tells what is due to
+// included, for each hit. A phase with as much as can be loaded tells what is due to
 // the work and what to the overload.
 func overload(t *trial) {
 	s := normal()
@@ -41,8 +41,8 @@ func overload(t *trial) {
 			readers: t.connect(f[:on], overloadReaders/on, t.seed), pace: overloadQuery / time.Duration(on*overloadCap),
 		}
 		o.readers.Warm(t, o.paths)
-		for range t.turns { // in turns, for the machine has other moods, too
-			o.turn()
+		for range t.repeats { // of all phases, for the machine has other moods, too
+			o.playPhases()
 		}
 		o.report()
 	}
@@ -59,14 +59,14 @@ type overloading struct {
 	latest       *atomic.Int64 // the last cold record that was asked for
 	pace         time.Duration // between two cold requests: as many as can be loaded
 
-	full, alone, cheap []float64  // of each turn: hits kept of those at capacity, of those alone, and for the same processor time
-	cold               load.Tally // of the flood
-	hits               load.Tally // beside it
+	full, alone, cheap []float64   // of each time: hits kept of those at capacity, of those alone, and for the same processor time
+	cold               load.Counts // of the flood
+	hits               load.Counts // beside it
 }
 
 // throughput is what readers got in one phase.
 type throughput struct {
-	hits *load.Tally
+	hits *load.Counts
 	used time.Duration // processor time of all instances
 }
 
@@ -75,9 +75,9 @@ func (p throughput) count() float64 { return float64(max(1, p.hits.Times.N)) }
 // cost is the processor time of a hit, with all else that was done meanwhile.
 func (p throughput) cost() float64 { return max(p.used, testkit.Tick).Seconds() / p.count() }
 
-func (o *overloading) turn() {
+func (o *overloading) playPhases() {
 	alone := o.read()
-	full := o.beside(o.pace, &load.Tally{})
+	full := o.beside(o.pace, &load.Counts{})
 	flooded := o.beside(o.pace/3, &o.cold)
 	o.hits.Merge(flooded.hits)
 	o.full = append(o.full, flooded.count()/full.count())
@@ -93,7 +93,7 @@ func (o *overloading) read() throughput {
 }
 
 // beside lets them read while a cold record is asked for at each pace.
-func (o *overloading) beside(pace time.Duration, cold *load.Tally) throughput {
+func (o *overloading) beside(pace time.Duration, cold *load.Counts) throughput {
 	flood := o.connect(o.asked, overloadFlood, o.seed+1) // anew: who says nothing for long is cut off
 	defer flood.Close()
 	end := o.askCold(flood, pace)
@@ -125,7 +125,7 @@ func (o *overloading) askCold(flood load.Clients, pace time.Duration) (end func(
 func (o *overloading) report() {
 	full, alone, cheap := report.SpreadOf(o.full), report.SpreadOf(o.alone), report.SpreadOf(o.cheap)
 	on := len(o.asked)
-	o.Figure(fmt.Sprintf("%d of the instances", on), "%d cold records asked for in %v, a query takes %v, %d at a time", o.cold.Times.N, time.Duration(o.turns)*o.overloaded, overloadQuery, on*overloadCap)
+	o.Figure(fmt.Sprintf("%d of the instances", on), "%d cold records asked for in %v, a query takes %v, %d at a time", o.cold.Times.N, time.Duration(o.repeats)*o.overloaded, overloadQuery, on*overloadCap)
 	o.answers(&o.cold)
 	o.Times("refused", &o.cold.Refused)
 	o.Figure("hits", "%d under the flood; of those with as much as can be loaded %s", o.hits.Times.N, shares(full))

@@ -40,7 +40,7 @@ func puts(t *trial) {
 	end := readers.Begin(t, p.read)
 	began := time.Now()
 	writers.Each(t, p.write)
-	p.took = time.Since(began)
+	p.elapsed = time.Since(began)
 	end()
 	p.report(readers.Total())
 }
@@ -53,7 +53,7 @@ type putRun struct {
 	newest  atomic.Int64 // the page that was written last
 	through load.Clients // a writer and the three after it, one to each instance
 	left    atomic.Int64 // PUTs to do
-	took    time.Duration
+	elapsed time.Duration
 	other   atomic.Int64 // PUTs answered with another record than was sent
 }
 
@@ -113,12 +113,12 @@ func (p *putRun) read(ctx context.Context, c *load.Client) error {
 	return nil
 }
 
-func (p *putRun) report(read *load.Tally) {
+func (p *putRun) report(read *load.Counts) {
 	wrote := p.through.Total()
-	p.Figure("PUTs", "%d in %v, %.0f/s, to %d records: %d acknowledged, %d refused, %d failed", wrote.Times.N, p.took.Round(time.Millisecond),
-		float64(wrote.Times.N)/p.took.Seconds(), putPages, wrote.Found(), wrote.Refused.N, wrote.Failed)
+	p.Figure("PUTs", "%d in %v, %.0f/s, to %d records: %d acknowledged, %d refused, %d failed", wrote.Times.N, p.elapsed.Round(time.Millisecond),
+		float64(wrote.Times.N)/p.elapsed.Seconds(), putPages, wrote.Found(), wrote.Refused.N, wrote.Failed)
 	p.Times("latency of PUTs", &wrote.Times)
-	p.Figure("reads", "%d, %.0f/s, by %d clients", read.Times.N, float64(read.Times.N)/p.took.Seconds(), putReaders*instances)
+	p.Figure("reads", "%d, %.0f/s, by %d clients", read.Times.N, float64(read.Times.N)/p.elapsed.Seconds(), putReaders*instances)
 	p.answers(read)
 	p.Times("latency of reads", &read.Times)
 	behind, broken := p.checker.Behind, p.checker.Violations()

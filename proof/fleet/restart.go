@@ -27,7 +27,7 @@ func coldRestart(t *trial) {
 	s.MaxConcurrent = coldCap
 	f := t.assemble(s)
 	all := t.connect(f, coldClients, t.seed)
-	r := &restart{trial: t, fleet: f, all: all, clock: newTimeline(), before: make([]load.Tally, len(all))}
+	r := &restart{trial: t, fleet: f, all: all, clock: newTimeline(), before: make([]load.Counts, len(all))}
 	end := all.Begin(t, r.ask)
 	r.play()
 	end()
@@ -42,8 +42,8 @@ type restart struct {
 	all    load.Clients
 	clock  *timeline
 	killed atomic.Bool
-	broken atomic.Int64 // connections, since the kill
-	before []load.Tally // what each client was answered before it
+	broken atomic.Int64  // connections, since the kill
+	before []load.Counts // what each client was answered before it
 
 	warm, rewarmed time.Duration // until nearly everything came from memory
 }
@@ -53,7 +53,7 @@ type restart struct {
 func (r *restart) ask(ctx context.Context, c *load.Client) error {
 	for after := false; ctx.Err() == nil; {
 		if !after && r.killed.Load() {
-			r.before[c.Number], c.Tally, after = c.Tally, load.Tally{}, true
+			r.before[c.Number], c.Counts, after = c.Counts, load.Counts{}, true
 		}
 		err := c.Ask("/row/" + strconv.Itoa(1+c.Rand.IntN(r.coldKeys)))
 		if err == nil {
@@ -103,7 +103,7 @@ func (r *restart) play() {
 
 func (r *restart) report() {
 	a := r.observer.work()
-	before := &load.Tally{}
+	before := &load.Counts{}
 	for i := range r.before {
 		before.Merge(&r.before[i])
 	}

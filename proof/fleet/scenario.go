@@ -32,12 +32,12 @@ var (
 	full = size{
 		clients: 2000, rounds: 20, hot: 30 * time.Second, hotClients: 16, spreadKeys: 10_000, absent: 100_000, budget: 16,
 		calm: 3 * time.Second, coldKeys: 2000, puts: 100_000, rate: 5000, limited: 30 * time.Second, used: 0.98,
-		overloaded: 2 * time.Second, turns: 5, kept: 0.8, shedWithin: 50 * time.Millisecond,
+		overloaded: 2 * time.Second, repeats: 5, kept: 0.8, shedWithin: 50 * time.Millisecond,
 	}
 	short = size{
 		clients: 200, rounds: 5, hot: 6 * time.Second, hotClients: 4, spreadKeys: 2000, absent: 10_000, budget: 2,
 		calm: 500 * time.Millisecond, coldKeys: 500, puts: 1000, rate: 500, limited: 4 * time.Second, used: 0.9, overloaded: 500 * time.Millisecond,
-		turns: 2,
+		repeats: 2,
 	}
 )
 

@@ -36,7 +36,7 @@ type size struct {
 	limited    time.Duration // how long it lasts
 	used       float64       // the least part of the rate that it is to admit
 	overloaded time.Duration // how long each phase of overload lasts
-	turns      int           // of its phases
+	repeats    int           // of its phases
 	kept       float64       // the least part of their throughput that hits are to keep in it
 	shedWithin time.Duration // the longest that a refusal may take in it; 0: any
 }
@@ -58,7 +58,7 @@ func (t *trial) connect(f fleet, per int, seed uint64) load.Clients {
 }
 
 // answers notes where answers came from.
-func (t *trial) answers(sum *load.Tally) { t.Figure("answers", "%v", sum) }
+func (t *trial) answers(sum *load.Counts) { t.Figure("answers", "%v", sum) }
 
 // rowPaths are those of the first records.
 func rowPaths(n int) (paths []string) {

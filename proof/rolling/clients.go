@@ -26,13 +26,13 @@ type counts struct {
 	slowest       time.Duration
 
 	// Of the goroutine that restarts: how often, the longest time of one, and of all.
-	restarts      int
-	longest, took time.Duration
+	restarts         int
+	longest, elapsed time.Duration
 }
 
 // note counts one answer. A balancer may send a read twice, but never a write, so they
 // are told apart.
-func (c *counts) note(write bool, took time.Duration, err error) {
+func (c *counts) note(write bool, elapsed time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if write {
@@ -40,7 +40,7 @@ func (c *counts) note(write bool, took time.Duration, err error) {
 	} else {
 		c.reads++
 	}
-	c.slowest = max(c.slowest, took)
+	c.slowest = max(c.slowest, elapsed)
 	if err != nil {
 		if c.failed++; c.failed == 1 {
 			c.first = err.Error()
@@ -56,7 +56,7 @@ func (c *counts) answered() int64 {
 
 func (c *counts) String() string {
 	text := fmt.Sprintf("%d requests (%d writes) in %.1f s, slowest %v; %d restarts, longest %v; %d failed",
-		c.reads+c.writes, c.writes, c.took.Seconds(), c.slowest.Round(time.Millisecond), c.restarts, c.longest.Round(time.Millisecond), c.failed)
+		c.reads+c.writes, c.writes, c.elapsed.Seconds(), c.slowest.Round(time.Millisecond), c.restarts, c.longest.Round(time.Millisecond), c.failed)
 	if c.failed > 0 {
 		text += ", first: " + c.first
 	}

@@ -185,7 +185,7 @@ func (f *fleet) play(rounds, clients int, requests int64) *counts {
 	}
 	c.await(f.tb, requests)
 	end()
-	c.took = time.Since(began)
+	c.elapsed = time.Since(began)
 	for _, n := range f.all { // together: each of them drains
 		n.Signal(syscall.SIGTERM)
 	}

@@ -1,4 +1,4 @@
-package testkit_test
+package browser_test
 
 import (
 	"bytes"
@@ -8,14 +8,19 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/browser"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestChromiumRunsAPage(t *testing.T) {
 	t.Parallel()
-	browser := testkit.Chromium(t)
+	b := browser.New(t)
 	for _, word := range []string{"one", "two"} {
-		p := browser.Page()
+		p := b.Page()
 		p.Open(`data:text/html,<title>` + word + `</title><input id=in><button onclick="out.textContent = document.title + ' ' + document.getElementById('in').value">go</button><p id=out>?</p>`)
 		p.Type("#in", "typed")
 		p.Click("button")
@@ -25,7 +30,7 @@ func TestChromiumRunsAPage(t *testing.T) {
 		if got := p.Title(); got != word {
 			t.Errorf("title %q, want %q", got, word)
 		}
-		if got := testkit.Eval[int](p, "Promise.resolve(6 * 7)"); got != 42 {
+		if got := browser.Eval[int](p, "Promise.resolve(6 * 7)"); got != 42 {
 			t.Errorf("6 * 7 = %d", got)
 		}
 		if got := p.Screenshot(); !bytes.HasPrefix(got, []byte("\x89PNG")) {
@@ -40,7 +45,7 @@ func TestChromiumRunsAPage(t *testing.T) {
 func TestChromiumTellsRequestsAndProblems(t *testing.T) {
 	t.Parallel()
 	nowhere := fmt.Sprintf("http://127.0.0.1:%d/lost.js", testkit.FreePort(t))
-	p := testkit.OpenPage(t)
+	p := browser.NewPage(t)
 	p.Open(`data:text/html,<script src="` + nowhere + `"></script><script>missing()</script>`)
 	if got := p.Requests(); !slices.Contains(got, nowhere) {
 		t.Errorf("requests %q, want %s among them", got, nowhere)

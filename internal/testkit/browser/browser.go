@@ -1,4 +1,8 @@
-package testkit
+// Package browser starts a headless Chromium for tests and drives pages in it.
+//
+// It is apart from the test kit because what drives a browser is large, and of those that
+// start servers nobody else needs it.
+package browser
 
 import (
 	"context"
@@ -15,6 +19,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/remote"
+
+	"hearth/internal/testkit"
 )
 
 // pageWithin bounds each step of a test with a page.
@@ -22,21 +28,21 @@ const pageWithin = 30 * time.Second
 
 // Browser is a headless Chromium with an empty profile.
 type Browser struct {
-	tb   TB
-	proc *Process
+	tb   testkit.TB
+	proc *testkit.Process
 	url  string // where it takes commands: ws://…
 }
 
-// Chromium starts a browser of the test's own. It keeps away from the network
+// New starts a browser of the test's own. It keeps away from the network
 // outside, as far as flags can say so; what a page must not load from there, the
 // page has to prove.
-func Chromium(tb TB) *Browser {
+func New(tb testkit.TB) *Browser {
 	tb.Helper()
-	bin := NeedChromium(tb)
-	dir := TempDir(tb, "chromium")
+	bin := testkit.Need(tb, "chromium", []string{"chromium", "chromium-browser", "google-chrome"})
+	dir := testkit.TempDir(tb, "chromium")
 	profile := filepath.Join(dir, "profile")
 	b := &Browser{tb: tb}
-	b.proc = Start(tb, Command{
+	b.proc = testkit.Start(tb, testkit.Command{
 		Name: "chromium",
 		Argv: []string{
 			bin,
@@ -74,7 +80,7 @@ func Chromium(tb TB) *Browser {
 // Page is one tab of a Browser. Each step ends the test when it fails or takes too
 // long. It is not safe for concurrent use.
 type Page struct {
-	tb  TB
+	tb  testkit.TB
 	ctx context.Context
 
 	mu       sync.Mutex // the browser's events come on goroutines of their own
@@ -107,10 +113,10 @@ func (b *Browser) Page() *Page {
 	return p
 }
 
-// OpenPage starts a browser and opens a page in it, for tests that need just one.
-func OpenPage(tb TB) *Page {
+// NewPage starts a browser and opens a page in it, for tests that need just one.
+func NewPage(tb testkit.TB) *Page {
 	tb.Helper()
-	return Chromium(tb).Page()
+	return New(tb).Page()
 }
 
 // observe notes what the page asks the network for and what goes wrong in it.
