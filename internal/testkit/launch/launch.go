@@ -9,8 +9,9 @@
 //	in := launch.Ready(t, config, "HEARTH_REDIS_URL="+redis.URL())
 //	got := in.Get("/user/1")
 //
-// A process is for what signals, limits and kills do to it; Program.Here is for the
-// rest: it is faster, and counts for the coverage of the test.
+// A process is what an operator runs, and what signals, limits and kills are tried on.
+// Program.Here runs the program within the test, where a debugger and a profile of the
+// test see it.
 package launch
 
 import (
