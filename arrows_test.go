@@ -31,7 +31,7 @@ internal/app             internal/admin internal/auth internal/config internal/j
                          internal/listen/systemd internal/metrics internal/openapi internal/param internal/budget internal/source/...
                          handlers internal/limit cache cache/memory cache/redis cache/embedded
 
-internal/config          internal/param
+internal/config          internal/param internal/spelling
 internal/listen
 internal/listen/systemd  internal/listen
 internal/journal
@@ -52,11 +52,12 @@ cache/embedded           cache/memory cache/shared internal/private
 cache/shared             internal/jsonvalue
 cache/protocol
 
-internal/source          internal/source/sqltext internal/jsonvalue internal/param internal/private
+internal/source          internal/source/sqltext internal/jsonvalue internal/param internal/private internal/spelling
 internal/source/origin   internal/source internal/jsonvalue internal/param
 internal/source/sqltext  internal/param
 
 internal/param
+internal/spelling
 internal/jsonvalue
 internal/metrics
 internal/private

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"hearth/internal/spelling"
 )
 
 // meant finds what an unknown key of a table with these names most likely meant: a
@@ -21,7 +23,7 @@ func meant(names []string, at, name string) (key string, here bool) {
 		return shown(dotted(at, near)), true
 	}
 	return elsewhere(at, func(other string) bool {
-		return folded(other) == folded(name) || len(name) > 3 && distance(strings.ToLower(other), strings.ToLower(name)) == 1
+		return folded(other) == folded(name) || len(name) > 3 && spelling.Distance(other, name) == 1
 	}), false
 }
 
@@ -46,15 +48,12 @@ func elsewhere(at string, like func(name string) bool) (found string) {
 // that the same mistake always reads the same.
 func nearest(name string, candidates []string) string {
 	name = strings.ToLower(name)
-	if len(name) > 64 { // no key is that long, and the distance costs a product
-		return ""
-	}
 	best, least := "", max(2, len(name)/3)+1
 	if len(name) <= 3 { // two other letters are another word
 		least = 2
 	}
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
-		d := distance(name, strings.ToLower(c))
+		d := spelling.Distance(name, c)
 		if len(name) > 2 && len(c) > 2 && (strings.HasPrefix(name, c) || strings.HasPrefix(c, name)) {
 			d = min(d, 1) // "warning" for "warn", "integer" for "int"
 		}
@@ -102,30 +101,4 @@ func folded(name string) string {
 		name = strings.TrimSuffix(name, "s")
 	}
 	return name
-}
-
-// distance is Levenshtein's, with a swap of neighbours as one step.
-func distance(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			d := min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d = min(d, rows[i-2][j-2]+1)
-			}
-			rows[i][j] = d
-		}
-	}
-	return rows[len(a)][len(b)]
 }

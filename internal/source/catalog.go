@@ -1,6 +1,7 @@
 package source
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,27 +23,25 @@ type catalogColumn struct {
 	words []string // of an ENUM or a SET, as declared
 }
 
-// column returns the declaration of a target. Where the statement does not tell
+// column returns the declaration of a destination. Where the statement does not tell
 // the table, the first one that has such a column counts.
-func (c *catalog) column(tables []sqltext.Table, t sqltext.Destination) (catalogColumn, bool) {
-	if c == nil || !t.IsKnown() {
+func (c *catalog) column(tables []sqltext.Table, d sqltext.Destination) (catalogColumn, bool) {
+	if c == nil || !d.IsKnown() {
 		return catalogColumn{}, false
 	}
-	if t.Table != (sqltext.Table{}) {
-		tables = []sqltext.Table{t.Table}
+	if d.Table != (sqltext.Table{}) {
+		tables = []sqltext.Table{d.Table}
 	}
 	for _, table := range tables {
 		columns := c.tables[table]
-		if t.Column == "" {
-			if t.Ordinal < len(columns) {
-				return columns[t.Ordinal], true
+		if d.Column == "" {
+			if d.Ordinal < len(columns) {
+				return columns[d.Ordinal], true
 			}
 			continue
 		}
-		for _, column := range columns {
-			if strings.EqualFold(column.name, t.Column) {
-				return column, true
-			}
+		if i := slices.IndexFunc(columns, func(c catalogColumn) bool { return strings.EqualFold(c.name, d.Column) }); i >= 0 {
+			return columns[i], true
 		}
 	}
 	return catalogColumn{}, false
@@ -80,28 +79,12 @@ func declaredColumn(name, declared string) catalogColumn {
 	return c
 }
 
-// quotedWords reads 'a','it”s').
+// quotedWord is one of 'a','it”s'.
+var quotedWord = regexp.MustCompile(`'((?:[^']|'')*)'`)
+
 func quotedWords(text string) (words []string) {
-	for {
-		open := strings.IndexByte(text, '\'')
-		if open < 0 {
-			return words
-		}
-		text = text[open+1:]
-		var word strings.Builder
-		for {
-			end := strings.IndexByte(text, '\'')
-			if end < 0 {
-				return words
-			}
-			word.WriteString(text[:end])
-			text = text[end+1:]
-			if !strings.HasPrefix(text, "'") {
-				break
-			}
-			word.WriteByte('\'')
-			text = text[1:]
-		}
-		words = append(words, word.String())
+	for _, found := range quotedWord.FindAllStringSubmatch(text, -1) {
+		words = append(words, strings.ReplaceAll(found[1], "''", "'"))
 	}
+	return words
 }

@@ -71,10 +71,9 @@ func (t *table) conditional(ctx context.Context, args Args, w write) write {
 
 // present is the record as the transaction tx finds it, nil if there is none.
 func (t *table) present(ctx context.Context, tx transaction, args Args) ([]byte, error) {
-	res, err := tx.look(ctx, t.selectQuery(args))
-	t.db.observe(err)
+	res, err := t.inLook(ctx, tx)(args)
 	if err != nil {
-		return nil, t.failed("looking at", t.blame(ctx, KeySelect, err))
+		return nil, err
 	}
 	record, err := t.record(res, args, t.inWrite(ctx, tx))
 	if errors.Is(err, ErrNoRecord) {

@@ -1,8 +1,6 @@
 package source
 
-import (
-	"context"
-)
+import "context"
 
 // reasonNoEffect is a ConditionError's: the condition is the statement's own.
 const reasonNoEffect = "the record was not changed: it is not in the state that this change asks for; read it again"

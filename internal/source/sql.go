@@ -201,15 +201,12 @@ func (t *table) Load(ctx context.Context, args Args) ([]byte, error) {
 	if err := t.ready(ctx, args); err != nil {
 		return nil, t.failed("loading", err)
 	}
-	q := t.selectQuery(args)
-	res, err := t.read(ctx, q)
+	find := t.inLoad(ctx)
+	res, err := find(args)
 	if err != nil {
-		if t.db.engine.fault(err).kind == faultData && !t.db.engine.fits(ctx, q) {
-			return nil, ErrNoRecord
-		}
-		return nil, t.failed("loading", t.blame(ctx, KeySelect, err))
+		return nil, err
 	}
-	record, err := t.record(res, args, t.inLoad(ctx))
+	record, err := t.record(res, args, find)
 	if err != nil && !errors.Is(err, ErrNoRecord) {
 		return nil, t.failed("loading", err)
 	}
@@ -319,7 +316,7 @@ func (t *table) Delete(ctx context.Context, args Args) (Change, error) {
 	q := queryOf(t.delete, args, nil)
 	unfit := false
 	c, err := t.change(ctx, args, func(ctx context.Context, tx transaction) ([]byte, error) {
-		if _, err := t.precede(args, t.inWrite(ctx, tx)); err != nil {
+		if _, err := t.judgeStanding(args, t.inWrite(ctx, tx)); err != nil {
 			unfit = t.db.engine.fault(err).kind == faultData
 			return nil, err
 		}

@@ -1,7 +1,7 @@
 package source
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"hearth/internal/source/sqltext"
+	"hearth/internal/spelling"
 )
 
 // knownMember is a member of bodies that an upsert takes, whole or in parts.
@@ -83,42 +84,23 @@ func (r *bodyReader) refuseUnknown(unknown [][]string, shown func(path []string)
 // shows tells whether the record, or one of an array of records, has a member
 // at path.
 func shows(record jsontext.Value, path []string) bool {
-	switch record.Kind() {
-	case jsontext.KindBeginArray, jsontext.KindBeginObject:
-	default:
-		return false
+	if len(path) == 0 {
+		return true
 	}
-	array := record.Kind() == jsontext.KindBeginArray
-	dec := jsontext.NewDecoder(bytes.NewReader(record), jsontext.AllowDuplicateNames(true))
-	if _, err := dec.ReadToken(); err != nil {
-		return false
-	}
-	for kind := dec.PeekKind(); kind != jsontext.KindEndObject && kind != jsontext.KindEndArray; kind = dec.PeekKind() {
-		if array {
-			item, err := dec.ReadValue()
-			if err != nil {
-				return false
-			}
+	if record.Kind() == jsontext.KindBeginArray {
+		return elements(record, func(item jsontext.Value) error {
 			if shows(item, path) {
-				return true
+				return errFound
 			}
-			continue
-		}
-		name, err := dec.ReadToken()
-		if err != nil {
-			return false
-		}
-		found := name.String() == path[0]
-		value, err := dec.ReadValue()
-		if err != nil {
-			return false
-		}
-		if found {
-			return len(path) == 1 || shows(value, path[1:])
-		}
+			return nil
+		}) == errFound
 	}
-	return false
+	value, err := memberOf(record, path[:1])
+	return err == nil && shows(value, path[1:])
 }
+
+// errFound ends a walk over elements.
+var errFound = errors.New("found")
 
 // nearMember returns the unknown member that a missing one was most likely
 // mistyped as, or "".
@@ -131,44 +113,13 @@ func nearMember(path []string, unknown [][]string) string {
 }
 
 // nearName returns the first of the names that differs from name in at most
-// two letters and a third of all, or in capitals alone, or "". Names are short; one
-// that is not has no near one.
+// two letters and a third of all, or in capitals alone, or "".
 func nearName(name string, names []string) string {
-	const longest = 64
 	best, least := "", max(1, min(2, len(name)/3))+1
 	for _, n := range names {
-		if len(name) > longest || len(n) > longest {
-			continue
-		}
-		if d := edits(strings.ToLower(name), strings.ToLower(n)); d < least {
+		if d := spelling.Distance(name, n); d < least {
 			best, least = n, d
 		}
 	}
 	return best
-}
-
-// edits counts the letters that are to be changed, added, left out or swapped
-// with a neighbour to turn a into b.
-func edits(a, b string) int {
-	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		last := row
-		next := make([]int, len(b)+1)
-		next[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			next[j] = min(last[j]+1, next[j-1]+1, last[j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				next[j] = min(next[j], before[j-2]+1)
-			}
-		}
-		before, row = last, next
-	}
-	return row[len(b)]
 }

@@ -28,7 +28,8 @@ func (s *Statement) Bind(args, fields []any) Bound {
 	return b.finish()
 }
 
-// BindMany puts the values of the one path parameter of a select_many in.
+// BindMany puts the values of the one path parameter of a select_many in. The
+// text of a ManyList depends on how many there are.
 func (s *Statement) BindMany(values []any) Bound {
 	b := binder{statement: s}
 	for i, slot := range s.Slots {

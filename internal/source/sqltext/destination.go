@@ -9,7 +9,10 @@ import (
 type Table struct{ Schema, Name string }
 
 // Destination is where the value of a slot goes: the column that a write
-// assigns it to, or that it is compared with.
+// assigns it to, or that it is compared with. It serves to bind a value as its
+// column takes it, and to name the member that a database refuses. Without one,
+// or with a wrong one of another type, the value is bound by what it is, and the
+// database judges it.
 type Destination struct {
 	Table   Table  // the zero value: any table of the statement
 	Column  string // "" when the statement names no columns
@@ -42,63 +45,69 @@ func (d Destination) Name(order map[Table][]string) string {
 	return d.Column
 }
 
-// Compared returns the columns that are compared by = with a path parameter,
-// which stands to the right, and the indexes of the parameters.
-func (s *Statement) Compared() map[string]int {
-	columns := map[string]int{}
-	for i, d := range s.Destinations {
-		if d.equal && s.Slots[i].Param >= 0 {
-			columns[d.Column] = s.Slots[i].Param
-		}
-	}
-	return columns
+// writes is what a statement writes: the destination of each slot, and the tables
+// that values go to.
+type writes struct {
+	lexemes      phrase
+	destinations []Destination
+	tables       []Table
 }
 
-// findDestinations finds the destination of each slot, and the tables that the
-// statement writes to.
-func (s *Statement) findDestinations() {
-	s.Destinations = make([]Destination, len(s.Slots))
-	s.findCompared()
-	for i, l := range s.lexemes {
-		if i > 0 && !s.lexemes[i-1].oneOf(";", "(", ")") {
-			continue // a write begins a statement, or follows WITH, or stands in it
-		}
-		switch {
-		case l.is("INSERT"), l.is("REPLACE") && i+1 < len(s.lexemes) && !s.lexemes[i+1].is("("):
-			s.readInsert(i + 1)
-		case l.is("UPDATE"):
-			s.readUpdate(i + 1)
+// writes finds what a statement with so many slots writes. This is what it reads
+// of a write:
+//
+//	write  = ("INSERT" | "REPLACE" | "UPDATE") modifier… ["INTO"] table ["AS" alias] ["(" column, … ")"] part…
+//	part   = ("VALUES" | "VALUE") ["ROW"] "(" expression, … ")", …
+//	       | "SELECT" expression, …
+//	       | ("SET" | "KEY UPDATE") assignment, …
+//	       | anything else
+//	assignment = column "=" expression | "(" column, … ")" "=" ["ROW"] "(" expression, … ")"
+//
+// A write begins a statement, follows WITH (…), or stands in brackets; so more
+// than one may be found. MERGE and procedures are not read: what they take has
+// no destination.
+func (p phrase) writes(slots int) writes {
+	w := writes{lexemes: p, destinations: make([]Destination, slots)}
+	w.findCompared()
+	for i, l := range w.lexemes {
+		begins := i == 0 || w.lexemes[i-1].oneOf(";", "(", ")")
+		function := w.lexemes.at(i+1).kind == none || w.lexemes.at(i+1).is("(") // REPLACE(…)
+		if begins && (l.oneOf("INSERT", "UPDATE") || l.is("REPLACE") && !function) {
+			w.readWrite(i + 1)
 		}
 	}
+	return w
 }
 
-// findCompared finds the columns that stand before an operator and a slot.
-func (s *Statement) findCompared() {
-	for i, l := range s.lexemes {
+// findCompared finds the columns that stand before an operator and a slot, as in
+// version = {body.version}. A qualifier before the column is not read: of two
+// tables that have such a column the one that is written counts.
+func (w *writes) findCompared() {
+	for i, l := range w.lexemes {
 		at := i - 1
-		for s.lexemes.at(at).kind == sign && strings.Trim(s.lexemes[at].text, "=<>!") == "" {
+		for w.lexemes.at(at).kind == sign && strings.Trim(w.lexemes[at].text, "=<>!") == "" {
 			at--
 		}
-		if column := s.lexemes.at(at); l.kind == placeholder && at < i-1 && column.isName() && !column.isNumber() {
-			equal := at == i-2 && s.lexemes[i-1].is("=")
-			s.Destinations[l.slot] = Destination{Column: column.text, Form: Direct, equal: equal}
+		if column := w.lexemes.at(at); l.kind == placeholder && at < i-1 && column.isName() && !column.isNumber() {
+			equal := at == i-2 && w.lexemes[i-1].is("=")
+			w.destinations[l.slot] = Destination{Column: column.text, Form: Direct, equal: equal}
 		}
 	}
 }
 
-// modifiers are words between INSERT or UPDATE and the table.
+// modifiers are words between the first word of a write and its table.
 var modifiers = []string{"OR", "REPLACE", "IGNORE", "ABORT", "FAIL", "ROLLBACK", "LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "ONLY"}
 
-// readInsert reads what follows INSERT or REPLACE.
-func (s *Statement) readInsert(i int) {
-	p := s.lexemes
+// readWrite reads what follows the first word of a write.
+func (w *writes) readWrite(i int) {
+	p := w.lexemes
 	for p.at(i).oneOf(modifiers...) {
 		i++
 	}
 	if p.at(i).is("INTO") {
 		i++
 	}
-	table, i := s.writtenTable(i)
+	table, i := w.writtenTable(i)
 	if table.Name == "" {
 		return
 	}
@@ -114,36 +123,22 @@ func (s *Statement) readInsert(i int) {
 		case l.pair > 0:
 			i += l.pair
 		case l.oneOf("VALUES", "VALUE"):
-			i = s.readValues(table, columns, i+1) - 1
+			i = w.readValues(table, columns, i+1) - 1
 		case l.is("SELECT"):
 			items, end := p.list(i+1, "FROM", "WHERE", "ON", "UNION", "ORDER", "LIMIT", "GROUP", "HAVING", "RETURNING")
-			s.assignAll(table, columns, items)
+			w.assignAll(table, columns, items)
 			i = end - 1
 		case l.is("SET"), l.is("UPDATE") && p[i-1].is("KEY"):
-			i = s.readAssignments(table, i+1) - 1
-		}
-	}
-}
-
-// readUpdate reads what follows UPDATE.
-func (s *Statement) readUpdate(i int) {
-	for s.lexemes.at(i).oneOf(modifiers...) {
-		i++
-	}
-	table, i := s.writtenTable(i)
-	for ; i < len(s.lexemes) && table.Name != "" && !s.lexemes[i].is(";"); i++ {
-		if s.lexemes[i].is("SET") {
-			s.readAssignments(table, i+1)
-			return
+			i = w.readAssignments(table, i+1) - 1
 		}
 	}
 }
 
 // writtenTable reads the name of a table, and notes that it is written to.
-func (s *Statement) writtenTable(i int) (Table, int) {
-	table, i := s.lexemes.table(i)
-	if table.Name != "" && !slices.Contains(s.Tables, table) {
-		s.Tables = append(s.Tables, table)
+func (w *writes) writtenTable(i int) (Table, int) {
+	table, i := w.lexemes.table(i)
+	if table.Name != "" && !slices.Contains(w.tables, table) {
+		w.tables = append(w.tables, table)
 	}
 	return table, i
 }
@@ -171,24 +166,24 @@ func (p phrase) columns(i int) (names []string, after int) {
 }
 
 // readValues reads (…), (…) and returns where it ended.
-func (s *Statement) readValues(table Table, columns []string, i int) int {
+func (w *writes) readValues(table Table, columns []string, i int) int {
 	for {
-		if s.lexemes.at(i).is("ROW") {
+		if w.lexemes.at(i).is("ROW") {
 			i++
 		}
-		if !s.lexemes.at(i).is("(") {
+		if !w.lexemes.at(i).is("(") {
 			return i
 		}
-		items, end := s.lexemes.list(i + 1)
-		s.assignAll(table, columns, items)
-		if i = end + 1; !s.lexemes.at(i).is(",") {
+		items, end := w.lexemes.list(i + 1)
+		w.assignAll(table, columns, items)
+		if i = end + 1; !w.lexemes.at(i).is(",") {
 			return i
 		}
 		i++
 	}
 }
 
-func (s *Statement) assignAll(table Table, columns []string, items []phrase) {
+func (w *writes) assignAll(table Table, columns []string, items []phrase) {
 	for k, item := range items {
 		d := Destination{Table: table, Ordinal: k}
 		if k < len(columns) {
@@ -196,18 +191,18 @@ func (s *Statement) assignAll(table Table, columns []string, items []phrase) {
 		} else if columns != nil {
 			return
 		}
-		s.assign(d, item)
+		w.assign(d, item)
 	}
 }
 
 // readAssignments reads a = …, b = … and PostgreSQL's (a, b) = (…, …).
-func (s *Statement) readAssignments(table Table, i int) int {
-	items, end := s.lexemes.list(i, "WHERE", "FROM", "RETURNING", "ON", "ORDER", "LIMIT", "AS")
+func (w *writes) readAssignments(table Table, i int) int {
+	items, end := w.lexemes.list(i, "WHERE", "FROM", "RETURNING", "ON", "ORDER", "LIMIT", "AS")
 	for _, item := range items {
 		at := slices.IndexFunc(item, func(l lexeme) bool { return l.is("=") })
 		switch before := item.at(at - 1); {
 		case before.isName():
-			s.assign(Destination{Table: table, Column: before.text}, item[at+1:])
+			w.assign(Destination{Table: table, Column: before.text}, item[at+1:])
 		case item.at(0).is("(") && before.is(")"):
 			columns, _ := item.columns(0)
 			open := at + 1
@@ -216,7 +211,7 @@ func (s *Statement) readAssignments(table Table, i int) int {
 			}
 			if item.at(open).is("(") {
 				values, _ := item.list(open + 1)
-				s.assignAll(table, columns, values)
+				w.assignAll(table, columns, values)
 			}
 		}
 	}
@@ -225,14 +220,14 @@ func (s *Statement) readAssignments(table Table, i int) int {
 
 // assign notes d for the slots of an expression. What is assigned counts more
 // than what is compared.
-func (s *Statement) assign(d Destination, e phrase) {
+func (w *writes) assign(d Destination, e phrase) {
 	d.Form = Expression
 	for _, l := range e {
-		if l.kind == placeholder && s.Destinations[l.slot].Table == (Table{}) {
-			s.Destinations[l.slot] = d
+		if l.kind == placeholder && w.destinations[l.slot].Table == (Table{}) {
+			w.destinations[l.slot] = d
 		}
 	}
-	s.refine(d, e)
+	w.refine(d, e)
 }
 
 // handingOn are functions whose value is one of their arguments, by the number
@@ -240,30 +235,37 @@ func (s *Statement) assign(d Destination, e phrase) {
 var handingOn = map[string]int{"COALESCE": 0, "IFNULL": 0, "NULLIF": 0, "IF": 1, "IIF": 1, "NVL": 0}
 
 // refine finds the slots of an assigned expression whose value reaches the
-// column unchanged, or as the type that it is cast to.
-func (s *Statement) refine(d Destination, e phrase) {
+// column unchanged, or as the type that it is cast to:
+//
+//	expression = {name} | "(" expression ")" | cast
+//	           | "CASE" … ("THEN" | "ELSE") expression … "END"
+//	           | ("COALESCE" | "IFNULL" | …) "(" expression, … ")"
+//
+// In any other expression, {name} + 1 for one, only the database knows which
+// type a slot has.
+func (w *writes) refine(d Destination, e phrase) {
 	switch first := e.at(0); {
 	case len(e) == 1 && first.kind == placeholder:
 		d.Form = Direct
-		s.Destinations[first.slot] = d
+		w.destinations[first.slot] = d
 	case first.is("CASE") && e[len(e)-1].is("END"):
 		for _, item := range e[1 : len(e)-1].outcomes() {
-			s.refine(d, item)
+			w.refine(d, item)
 		}
 	case e.encloses(0):
 		if items, _ := e.list(1); len(items) == 1 {
-			s.refine(d, items[0])
+			w.refine(d, items[0])
 		}
 	case e.encloses(1):
 		items, _ := e.list(2)
 		function := strings.ToUpper(first.text)
 		if from, ok := handingOn[function]; ok {
 			for _, item := range items[min(from, len(items)):] {
-				s.refine(d, item)
+				w.refine(d, item)
 			}
 			return
 		}
-		s.cast(d, function, items)
+		w.cast(d, function, items)
 	}
 }
 
@@ -289,7 +291,7 @@ func (p phrase) outcomes() (all []phrase) {
 }
 
 // cast reads CAST({name} AS type), CONVERT({name}, type) and json({name}).
-func (s *Statement) cast(d Destination, function string, items []phrase) {
+func (w *writes) cast(d Destination, function string, items []phrase) {
 	first := items[0]
 	if first.at(0).kind != placeholder {
 		return
@@ -305,5 +307,5 @@ func (s *Statement) cast(d Destination, function string, items []phrase) {
 	default:
 		return
 	}
-	s.Destinations[first[0].slot] = d
+	w.destinations[first[0].slot] = d
 }

@@ -61,7 +61,7 @@ func (g *grammar) escapes(text string, at int) bool {
 }
 
 // isNameByte tells whether c may continue an SQL name. Bytes beyond ASCII are
-// letters to all three databases.
+// letters to all three databases. A number counts as a word like any other.
 func isNameByte(c byte) bool {
 	return c == '_' || c == '$' || c >= 0x80 || isDigit(c) || isLetter(c)
 }

@@ -1,9 +1,13 @@
 package sqltext
 
+// This file reads SQL that holds no placeholders: statements of the set-up, and
+// what a database tells of its own tables.
+
 import "slices"
 
 // MayEndTransaction tells whether text begins or ends transactions, or cannot
-// run within one, so that nothing of it could be undone.
+// run within one, so that nothing of it could be undone. It may say so of a text
+// that does no such thing: then nobody tries it out.
 func MayEndTransaction(d Dialect, text string) bool {
 	all, err := read(d, text)
 	if err != nil {

@@ -8,8 +8,20 @@ import (
 // Which column of a select tells the name of its row? The one that the
 // statement compares with the parameter. It is looked for in the text: the
 // comparison first, then the place in the select list that returns the same
-// column. What is not plain is not guessed at: a column that is taken for the
-// key and is none would make every record answer as another's.
+// column. This is what counts as a comparison:
+//
+//	comparison = column operator parameter | parameter ("=" | "==" | "<=>") column
+//	operator   = "=" | "==" | "<=>" | "IS" | "IN" | "LIKE" | "ILIKE" | "IS NOT DISTINCT FROM"
+//	column     = [table "."] name | function "(" column ")" | "CAST" "(" column "AS" type ")"
+//	           | column "::" type | column "COLLATE" name | "BINARY" column | "(" column ")"
+//	parameter  = {name}, with the same around it
+//
+// What is not plain is not guessed at: a column that is taken for the key and is
+// none would make every record answer as another's. A key that is not found only
+// means that the operator is told to name it. So nothing may stand beside a
+// comparison but keywords, brackets and commas; a select within the statement
+// and a UNION tell nothing; and the type of a cast has to keep rows apart, as a
+// text of a number does and the date of a time does not.
 
 // KeyOutputs returns, for each path parameter, the names under which the
 // select's result may show the key of its row: none if nothing is found.
@@ -35,73 +47,6 @@ func (s *Statement) KeyOutputs(params int, many bool) [][]string {
 		}
 	}
 	return outputs
-}
-
-// columnRef is a column as an expression names it, with the functions around
-// it.
-type columnRef struct {
-	table, name string
-	functions   string // "lower(" …, outermost first
-}
-
-// same tells whether two references mean one column. Where one of them is not
-// qualified the name is unambiguous to the database, or it would refuse the
-// statement.
-func (c columnRef) same(d columnRef) bool {
-	return strings.EqualFold(c.name, d.name) && c.functions == d.functions &&
-		(c.table == "" || d.table == "" || strings.EqualFold(c.table, d.table))
-}
-
-// columnRef reads a whole expression that is a column, perhaps cast, collated or
-// within functions of one argument. The name is "" for any other.
-func (p phrase) columnRef() (c columnRef) {
-	for {
-		p = p.withoutSuffix()
-		switch first := p.at(0); {
-		case first.is("BINARY") && len(p) > 1:
-			p = p[1:]
-		case p.encloses(0):
-			p = p[1 : len(p)-1]
-		case first.is("CAST") && p.encloses(1):
-			at := slices.IndexFunc(p, func(l lexeme) bool { return l.is("AS") })
-			if at < 0 || !p.at(at+1).isTransparent() {
-				return columnRef{}
-			}
-			p = p[2:at]
-		case first.kind == word && p.encloses(1):
-			c.functions += strings.ToLower(first.text) + "("
-			p = p[2 : len(p)-1]
-		default:
-			c.table, c.name = p.column()
-			return c
-		}
-	}
-}
-
-// withoutSuffix takes COLLATE x and ::text away from the end.
-func (p phrase) withoutSuffix() phrase {
-	for {
-		n := len(p)
-		switch {
-		case n > 4 && p[n-4].is("COLLATE") && p[n-2].is("."): // a collation's schema
-			p = p[:n-4]
-		case n > 2 && p[n-2].is("COLLATE"), n > 2 && p[n-2].is("::") && p[n-1].isTransparent():
-			p = p[:n-2]
-		case n > 5 && p[n-1].is(")") && p[n-3].is("(") && p[n-5].is("::") && p[n-4].isTransparent(): // ::varchar(20)
-			p = p[:n-5]
-		default:
-			return p
-		}
-	}
-}
-
-// isTransparent tells types to which a column may be cast and still tells its
-// row from all others.
-func (l lexeme) isTransparent() bool {
-	return l.text != "" && slices.Contains([]string{
-		"text", "citext", "varchar", "nvarchar", "char", "nchar", "character", "bpchar", "name", "uuid", "int", "integer", "bigint",
-		"int4", "int8", "signed", "unsigned",
-	}, strings.ToLower(l.text))
 }
 
 // comparison is column = {param}.
@@ -138,6 +83,27 @@ func onlyFolds(functions string) bool {
 	return true
 }
 
+// onlySelect returns the items of the statement's own select, also behind a
+// WITH. ok is false where there is none, or more than one as in a UNION, where
+// each has comparisons of its own.
+func (s *Statement) onlySelect() (items []SelectItem, ok bool) {
+	at := -1
+	for i := 0; i < len(s.lexemes); i++ {
+		switch l := s.lexemes[i]; {
+		case l.pair > 0:
+			i += l.pair
+		case l.is("SELECT") && at >= 0:
+			return nil, false
+		case l.is("SELECT"):
+			at = i
+		}
+	}
+	if at < 0 {
+		return nil, false
+	}
+	return s.lexemes.selectAt(at).Items, true
+}
+
 // comparisons finds columns that are compared with a path parameter where the
 // statement's own rows are chosen, and not those of a select within it.
 func (s *Statement) comparisons() (found []comparison) {
@@ -160,7 +126,9 @@ func (s *Statement) comparisons() (found []comparison) {
 }
 
 // around returns where the casts, the collation and the functions of one
-// argument around a placeholder begin and end.
+// argument around a placeholder begin and end: from {p} it widens to the whole
+// of lower(CAST({p} AS text)) COLLATE nocase. A bracket behind a word such as IN
+// belongs to no function.
 func (p phrase) around(at int) (from, to int, functions string) {
 	from, to = at, at+1
 	for {

@@ -20,7 +20,9 @@ const (
 	comment
 )
 
-// lexeme is the smallest piece of a statement that means something.
+// lexeme is the smallest piece of a statement that means something. Between two
+// of them stands nothing but white space; so their places, and not copies of the
+// text, tell what is to be sent to the database.
 type lexeme struct {
 	kind     lexemeKind
 	text     string // as it is written; of a name in quotes without them
@@ -88,8 +90,9 @@ func read(d Dialect, text string) (phrase, error) {
 	return all.linked(), nil
 }
 
-// linked drops the comments and finds the partner of each bracket, and what
-// stands within inner selects.
+// linked drops the comments and finds, in one walk, the partner of each bracket
+// and what stands within inner selects. A bracket without a partner stays a sign
+// like any other: the database will refuse the statement.
 func (p phrase) linked() phrase {
 	p = slices.DeleteFunc(p, func(l lexeme) bool { return l.kind == comment })
 	type bracket struct {
@@ -118,8 +121,13 @@ func (p phrase) linked() phrase {
 // operators of more than one byte, the longer of two that begin alike first.
 var operators = []string{"<=>", "<=", ">=", "<>", "!=", "==", "::", ":="}
 
-// lex cuts a text into lexemes. Between them is nothing but white space. The
-// error is about a quote or a comment that does not end.
+// lex cuts a text into lexemes. The error is about a quote or a comment that does
+// not end. Nothing else is refused here: whether the rest is SQL is for the
+// database to say.
+//
+// Where quotes and comments end has to be known exactly, for every dialect: a
+// placeholder that was taken for text would never be bound, and text that was
+// taken for a placeholder would be cut out of the statement.
 func lex(d Dialect, source string) (all phrase, err error) {
 	g := &grammars[d]
 	placeholders := 0
@@ -147,7 +155,8 @@ func lex(d Dialect, source string) (all phrase, err error) {
 	return all, nil
 }
 
-// lexeme returns what stands at text[at], and where it ends.
+// lexeme returns what stands at source[at], and where it ends. A dollar within a
+// name is part of it, so that only one at the beginning may open a quote.
 func (g *grammar) lexeme(source string, at int) (kind lexemeKind, end int, err error) {
 	c, rest := source[at], source[at:]
 	if closer := g.closer(c); closer != 0 {

@@ -2,7 +2,13 @@ package sqltext
 
 import "strings"
 
-// Select is what a select says about its own columns.
+// Select is what a select says about its own columns:
+//
+//	select = "SELECT" ["DISTINCT" ["ON" "(" … ")"] | "ALL"] item, … ["FROM" from, …] …
+//	item   = expression [["AS"] name] | [table "."] "*"
+//	from   = table [["AS"] alias] | "(" … ")" …, with a comma or a JOIN between
+//
+// Of a UNION it is the first select, which names the columns of all.
 type Select struct {
 	Items []SelectItem
 	From  []SelectFrom
@@ -21,15 +27,6 @@ type SelectItem struct {
 type SelectFrom struct {
 	Table Table
 	Alias string
-}
-
-// Select reads the list of the statement. It is empty for what does not begin
-// with SELECT.
-func (s *Statement) Select() Select {
-	if !s.lexemes.at(0).is("SELECT") {
-		return Select{}
-	}
-	return s.lexemes.selectAt(0)
 }
 
 // Names returns the names of the select's columns, or false where the statement
@@ -67,7 +64,8 @@ func (p phrase) selectAt(i int) (s Select) {
 	return s
 }
 
-// selectItem reads one place of a select list.
+// selectItem reads one place of a select list. A name that stands last is another
+// name for what is before it, unless that is an operator: a.b ends with a column.
 func (p phrase) selectItem() (i SelectItem) {
 	n := len(p)
 	switch last, before := p.at(n-1), p.at(n-2); {
@@ -92,19 +90,6 @@ func (p phrase) selectItem() (i SelectItem) {
 		i.output = i.value.name
 	}
 	return i
-}
-
-// column reads a phrase that is a column and nothing else, such as table.name.
-func (p phrase) column() (table, column string) {
-	for i, l := range p {
-		if i%2 == 1 && !l.is(".") || i%2 == 0 && !l.mayBeName() {
-			return "", ""
-		}
-	}
-	if n := len(p); n%2 == 1 && !p[n-1].isNumber() {
-		return p.at(n - 3).text, p[n-1].text
-	}
-	return "", ""
 }
 
 // tables reads what follows FROM: its tables, and not those of selects within.
@@ -140,24 +125,4 @@ func (p phrase) tables() (all []SelectFrom) {
 // joinWords stand behind a table and are no other name of it.
 var joinWords = []string{
 	"JOIN", "LEFT", "RIGHT", "INNER", "CROSS", "NATURAL", "FULL", "STRAIGHT_JOIN", "ON", "USING", "USE", "FORCE", "IGNORE", "PARTITION",
-}
-
-// onlySelect returns the items of the statement's own select. ok is false where
-// there is none, or more than one as in a UNION.
-func (s *Statement) onlySelect() (items []SelectItem, ok bool) {
-	at := -1
-	for i := 0; i < len(s.lexemes); i++ {
-		switch l := s.lexemes[i]; {
-		case l.pair > 0:
-			i += l.pair
-		case l.is("SELECT") && at >= 0:
-			return nil, false
-		case l.is("SELECT"):
-			at = i
-		}
-	}
-	if at < 0 {
-		return nil, false
-	}
-	return s.lexemes.selectAt(at).Items, true
 }

@@ -96,7 +96,8 @@ func Parse(d Dialect, text string, params []param.Param, withBody bool) (*Statem
 	s.lexemes = all.linked()
 	first := slices.IndexFunc(s.lexemes, func(l lexeme) bool { return !l.is("(") })
 	s.CountsRows = s.lexemes.at(first).oneOf("INSERT", "UPDATE", "REPLACE", "MERGE")
-	s.findDestinations()
+	writes := s.lexemes.writes(len(s.Slots))
+	s.Destinations, s.Tables = writes.destinations, writes.tables
 	return s, nil
 }
 
@@ -173,6 +174,27 @@ func (d Dialect) isBindParameter(text string, i int) bool {
 // Binds tells whether the statement binds the path parameter.
 func (s *Statement) Binds(param int) bool {
 	return slices.ContainsFunc(s.Slots, func(sl Slot) bool { return sl.Param == param })
+}
+
+// Compared returns the columns that are compared by = with a path parameter,
+// which stands to the right, and the indexes of the parameters.
+func (s *Statement) Compared() map[string]int {
+	columns := map[string]int{}
+	for i, d := range s.Destinations {
+		if d.equal && s.Slots[i].Param >= 0 {
+			columns[d.Column] = s.Slots[i].Param
+		}
+	}
+	return columns
+}
+
+// Select reads the list of the statement. It is empty for what does not begin
+// with SELECT.
+func (s *Statement) Select() Select {
+	if !s.lexemes.at(0).is("SELECT") {
+		return Select{}
+	}
+	return s.lexemes.selectAt(0)
 }
 
 // HasAlternatives tells whether the statement says OR. With k = {id} OR n = {id}

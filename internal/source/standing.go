@@ -9,11 +9,10 @@ import (
 	"hearth/internal/source/sqltext"
 )
 
-// precede judges the row that stands where a write is about to go: an upsert
-// may give it the name of the path, and a deletion takes it away.
-//
-// absent says that nothing stands there, as far as can be told.
-func (t *table) precede(args Args, find lookup) (absent bool, err error) {
+// judgeStanding judges the row that stands where a write is about to go: an
+// upsert may give it the name of the path, and a deletion takes it away. absent
+// says that nothing stands there, as far as can be told.
+func (t *table) judgeStanding(args Args, find lookup) (absent bool, err error) {
 	if !t.shows() {
 		return false, nil
 	}
@@ -47,13 +46,13 @@ func (t *table) beforePut(ctx context.Context, args Args) (func(context.Context,
 			return nil, t.failed("changing", err)
 		}
 		var err error
-		if wasAbsent, err = t.precede(args, t.inLoad(ctx)); err != nil {
+		if wasAbsent, err = t.judgeStanding(args, t.inLoad(ctx)); err != nil {
 			return nil, err
 		}
 	}
 	return func(ctx context.Context, tx transaction) (absent bool, err error) {
 		if absent = wasAbsent; !apart {
-			if absent, err = t.precede(args, t.inWrite(ctx, tx)); err != nil {
+			if absent, err = t.judgeStanding(args, t.inWrite(ctx, tx)); err != nil {
 				return false, err
 			}
 		}
@@ -69,7 +68,7 @@ func (t *table) beforePut(ctx context.Context, args Args) (func(context.Context,
 				return false, t.failed("changing", t.db.blame(ctx, err))
 			}
 		}
-		return t.precede(args, t.inLook(ctx, tx))
+		return t.judgeStanding(args, t.inLook(ctx, tx))
 	}, nil
 }
 
@@ -79,36 +78,6 @@ func (t *table) beforePut(ctx context.Context, args Args) (func(context.Context,
 func (t *table) contested(ctx context.Context) bool {
 	return t.db.engine.dialect() != sqltext.SQLite && ConditionOf(ctx) == nil &&
 		slices.ContainsFunc(t.keys, func(k keyColumn) bool { return k.param.Type == param.String && !k.vouched && !k.hidden() })
-}
-
-// inWrite looks other names up inside a transaction.
-func (t *table) inWrite(ctx context.Context, tx transaction) lookup {
-	return func(args Args) (*result, error) {
-		res, err := tx.query(ctx, t.selectQuery(args))
-		t.db.observe(err)
-		if err != nil {
-			return nil, t.failed("looking up", t.blame(ctx, KeySelect, err))
-		}
-		return res, nil
-	}
-}
-
-// inLook is inWrite for the first query of a transaction, whose answer stands
-// until the transaction's own change.
-func (t *table) inLook(ctx context.Context, tx transaction) lookup {
-	looked := false
-	return func(args Args) (*result, error) {
-		if looked {
-			return t.inWrite(ctx, tx)(args)
-		}
-		looked = true
-		res, err := tx.look(ctx, t.selectQuery(args))
-		t.db.observe(err)
-		if err != nil {
-			return nil, t.failed("looking at", t.blame(ctx, KeySelect, err))
-		}
-		return res, nil
-	}
 }
 
 // unfit is for an error of the look at what stands: a value that fits no column

@@ -1,8 +1,6 @@
 package source
 
 import (
-	"bytes"
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -11,10 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"hearth/internal/param"
-	"hearth/internal/source/sqltext"
 )
 
 // A record has one name. A database may find one row by several: a collation
@@ -45,121 +40,6 @@ type SpellingErrors map[int]*SpellingError
 func (e SpellingErrors) Error() string {
 	return strconv.Itoa(len(e)) + " of the rows found go by other parameters"
 }
-
-// keyColumn tells where a result shows the value of one path parameter.
-type keyColumn struct {
-	param   Param
-	outputs []string // columns that may show it, by the select's text
-	named   string   // by the configuration; of a document a member, dots descend
-	vouched bool     // the configuration says that nothing has to be shown
-}
-
-// hidden tells whether the row's own value cannot be seen.
-func (k keyColumn) hidden() bool { return !k.vouched && k.named == "" && len(k.outputs) == 0 }
-
-// keyColumns derives them from the select, where the configuration names none.
-func keyColumns(spec Spec, selects *sqltext.Statement) (keys []keyColumn, faults []error) {
-	outputs := selects.KeyOutputs(len(spec.Params), spec.Many)
-	for i, p := range spec.Params {
-		k := keyColumn{param: p, outputs: outputs[i]}
-		if named, ok := spec.KeyColumns[p.Name]; ok {
-			k.outputs, k.named, k.vouched = nil, named, named == ""
-		}
-		keys = append(keys, k)
-	}
-	for name := range spec.KeyColumns {
-		if !slices.ContainsFunc(spec.Params, func(p Param) bool { return p.Name == name }) {
-			faults = append(faults, fmt.Errorf("key_columns: the path has no parameter %q; it has %s", name, sqltext.ParamNames(spec.Params)))
-		}
-	}
-	return keys, faults
-}
-
-// Doubts lists what lets one row answer under several names: parameters whose
-// value no column of the record shows. They are for the operator.
-func Doubts(r Records) []string {
-	t, ok := r.(interface{ doubts() []string })
-	if !ok {
-		return nil
-	}
-	return t.doubts()
-}
-
-func (t *table) doubts() (all []string) {
-	for _, k := range t.keys {
-		if k.hidden() {
-			all = append(all, fmt.Sprintf("it shows no column that is known to be {%s}, so a row that the database finds by several spellings is kept under each of them: select the column that it is compared with, or name it in key_columns", k.param.Name))
-		}
-	}
-	return all
-}
-
-// columns finds the key's columns in a result: an index each, or -1 where
-// nothing shows the value.
-func (t *table) keyIndices(names []string, document bool) ([]int, error) {
-	at := make([]int, len(t.keys))
-	for i, k := range t.keys {
-		at[i] = -1
-		for _, name := range append(k.outputs, k.named) {
-			if name == "" || document || at[i] >= 0 {
-				continue
-			}
-			if at[i] = slices.Index(names, name); at[i] < 0 {
-				at[i] = slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
-			}
-		}
-		if at[i] < 0 && k.named != "" && !document {
-			return nil, fmt.Errorf("key_columns: select returns no column %q for {%s}; name one of %q", k.named, k.param.Name, names)
-		}
-	}
-	return at, nil
-}
-
-// own returns the i-th parameter's value by the row's own word; shown is false
-// where nothing shows it.
-func (t *table) own(s *shape, row [][]byte, i int) (cell []byte, shown bool, err error) {
-	if at := s.keys[i]; at >= 0 {
-		return row[at], true, nil
-	}
-	if k := t.keys[i]; s.document && k.named != "" {
-		cell, err := memberOf(row[0], strings.Split(k.named, "."))
-		if err != nil {
-			return nil, false, fmt.Errorf("key_columns: the document has no member %q for {%s}", k.named, k.param.Name)
-		}
-		return cell, true, nil
-	}
-	return nil, false, nil
-}
-
-var errNoMember = errors.New("no such member")
-
-// memberOf returns the member of a JSON object at path.
-func memberOf(object []byte, path []string) ([]byte, error) {
-	dec := jsontext.NewDecoder(bytes.NewReader(object), jsontext.AllowDuplicateNames(true))
-	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != jsontext.KindBeginObject {
-		return nil, errNoMember
-	}
-	for dec.PeekKind() == jsontext.KindString {
-		name, err := dec.ReadToken()
-		if err != nil {
-			return nil, err
-		}
-		found := name.String() == path[0]
-		value, err := dec.ReadValue()
-		switch {
-		case err != nil:
-			return nil, err
-		case found && len(path) == 1:
-			return bytes.Clone(value), nil
-		case found:
-			return memberOf(bytes.Clone(value), path[1:])
-		}
-	}
-	return nil, errNoMember
-}
-
-// lookup reads the rows of other parameters, in the same view of the data.
-type lookup func(Args) (*result, error)
 
 // judge proves that the rows are those of args. It returns a *SpellingError if
 // they are another record's.
@@ -204,13 +84,6 @@ func (t *table) judge(s *shape, rows [][][]byte, args Args, find lookup) error {
 		}
 	}
 	return t.faulty(errors.New("the row that was found shows another key than it was asked for, and is not found by that one: what select compares with the parameter is not what it returns; name the column that tells the key in key_columns"))
-}
-
-// faulty marks what an operator has to mend, and remembers it.
-func (t *table) faulty(err error) error {
-	err = Mark(fmt.Errorf("select: %w", err), ErrFault)
-	t.refusals.Met(KeySelect, err)
-	return err
 }
 
 // names returns the parameters by which the rows go; what they do not show stays
@@ -282,15 +155,10 @@ func integral(text string) string {
 // trimmed returns the name without blanks at the end of its texts, and whether
 // it had any.
 func trimmed(name Args) (short Args, had bool) {
-	short = slices.Clone(name)
-	for i, v := range name {
-		if text, ok := v.(string); ok {
-			if cut := strings.TrimRight(text, " "); cut != text && cut != "" {
-				short[i], had = cut, true
-			}
-		}
-	}
-	return short, had
+	return rewritten(name, func(text string) (string, bool) {
+		short := strings.TrimRight(text, " ")
+		return short, short != text && short != ""
+	})
 }
 
 // writtenOtherwise are ways to write what a record shows in its own way, and the
@@ -321,12 +189,12 @@ func timeAs(layout string) func(string) (string, bool) {
 func rewritten(name Args, as func(string) (string, bool)) (other Args, differs bool) {
 	other = slices.Clone(name)
 	for i, v := range name {
-		text, ok := v.(string)
-		if !ok {
+		text, isText := v.(string)
+		next, ok := as(text)
+		if !isText || !ok {
 			continue
 		}
-		next, ok := as(text)
-		if _, reason := (Param{Type: param.String}).Parse(next); ok && reason == "" {
+		if _, reason := (Param{Type: param.String}).Parse(next); reason == "" {
 			other[i], differs = next, true
 		}
 	}
@@ -350,26 +218,6 @@ func (t *table) finds(name, own Args, find lookup) (bool, error) {
 	return err == nil && slices.Equal(again, own), nil
 }
 
-// inLoad looks other names up for a load.
-func (t *table) inLoad(ctx context.Context) lookup {
-	return func(args Args) (*result, error) {
-		q := t.selectQuery(args)
-		res, err := t.read(ctx, q)
-		if err != nil && t.db.engine.fault(err).kind == faultData && !t.db.engine.fits(ctx, q) {
-			return nil, ErrNoRecord
-		}
-		if err != nil {
-			return nil, t.failed("loading", t.blame(ctx, KeySelect, err))
-		}
-		return res, nil
-	}
-}
-
-// shows tells whether some key column may be seen.
-func (t *table) shows() bool {
-	return slices.ContainsFunc(t.keys, func(k keyColumn) bool { return k.named != "" || len(k.outputs) > 0 })
-}
-
 // alone refuses several rows where there is to be one: which of them it is
 // would be the database's choice.
 func (t *table) alone(res *result) error {
@@ -377,4 +225,11 @@ func (t *table) alone(res *result) error {
 		return nil
 	}
 	return t.faulty(errors.New(`it finds more than one row for one record; make it find one, or set rows = "many"`))
+}
+
+// faulty marks what an operator has to mend, and remembers it.
+func (t *table) faulty(err error) error {
+	err = Mark(fmt.Errorf("select: %w", err), ErrFault)
+	t.refusals.Met(KeySelect, err)
+	return err
 }
