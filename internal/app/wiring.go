@@ -148,11 +148,12 @@ func (a *App) openLimits(g, before *generation) {
 	for _, c := range g.cfg.Limits {
 		cfg := limit.Config{
 			Name: c.Name, Rate: limit.Rate(c.Rate), Burst: c.Burst, LocalRate: limit.Rate(c.LocalRate), Store: a.counts, Log: a.log,
-			Denied: a.numbers.denied.of(c.Name), Common: a.numbers.shared.of(c.Name), Local: a.budgets.counting, Room: a.budgets.subjects,
+			Denied: a.numbers.denied.of(c.Name), Common: a.numbers.shared.of(c.Name), Local: a.budgets.counting, Budget: a.budgets.subjects,
 		}
 		l := before.limiter(cfg)
 		if l == nil {
 			l = limit.New(cfg)
+			l.Open()
 		}
 		g.limits = append(g.limits, l)
 	}

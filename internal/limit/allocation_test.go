@@ -9,6 +9,7 @@ import (
 
 func TestTryAllocatesNothing(t *testing.T) {
 	l := New(Config{Name: "api", Rate: Rate{2, time.Hour}})
+	l.Open()
 	defer l.Close()
 	subject := []byte("192.0.2.1")
 	l.Take(t.Context(), subject)

@@ -1,16 +1,15 @@
 // Package limit decides which requests are one too many, for a whole fleet.
 //
-// The count of a window lives in the shared tier, but a decision must not cost
-// a round trip. So an instance takes tokens in chunks sized to its own demand
-// and spends them from its own memory; what it cannot spend it gives back. That
-// makes the limit exact from above: a token is handed out once, for one window
-// of the shared tier's clock, and is worthless afterwards. What it costs is
-// that tokens held by one instance are not there for another for a moment.
+// The count of a window lives in the shared tier, but a decision must not cost a round
+// trip. So an instance takes permits in chunks sized to its own demand, spends them
+// from its own memory, and returns what it cannot spend. That makes the limit exact
+// from above: a permit is handed out once, for one window of the shared tier's clock,
+// and is worthless afterwards. The price is that permits held by one instance are
+// not there for another until they are returned.
 package limit
 
 import (
 	"context"
-	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -19,90 +18,48 @@ import (
 	"hearth/internal/budget"
 )
 
-// Rate is a count per window; windows are aligned to the Unix epoch by the
-// clock of whoever counts.
-type Rate struct {
-	Count  int
-	Window time.Duration // whole milliseconds
-}
-
-// Store counts tokens where all instances can see them. Both methods keep the
-// deadline of ctx and are safe for concurrent use.
-type Store interface {
-	// TakePermits asks for up to want tokens of key out of the window that the
-	// store's clock falls into. With want 0 it only asks.
-	TakePermits(ctx context.Context, key string, rate Rate, burst, want int) (Grant, error)
-	// ReturnPermits gives tokens of one window back. It is never repeated: a
-	// token returned twice would be spent twice.
-	ReturnPermits(ctx context.Context, key string, rate Rate, window int64, tokens int) error
-}
-
-// Grant is what a store has handed out.
-type Grant struct {
-	Permits   int
-	Window    int64         // number of the window, by the store's clock
-	Left      time.Duration // of the window, when the store counted
-	Remaining int           // tokens that the window still has for others
-	Wait      time.Duration // when Tokens is 0: until asking again is worth it
-	Exclusive bool          // nobody else asks this store, so that Rest stays true
-	// Shared says that the store has no count for this subject alone: it was
-	// one subject too many, and all such of a limit share one count. Tokens is 1
-	// at most then, and not to be returned.
-	Common bool
-}
-
 // Config describes a limit. Name and Rate are required.
 type Config struct {
-	Name      string
+	Name      string // a-z, 0-9 and _
 	Rate      Rate
-	Burst     int  // tokens that may be taken at once when a window begins; 0: Rate.Count
+	Burst     int  // permits that may be taken at once when a window begins; 0: Rate.Count
 	LocalRate Rate // of this instance alone while the store is away; zero: Rate
 	Store     Store
 	Log       *slog.Logger
-	// Denied counts refusals, Shared the questions that were answered out of the
-	// count which subjects beyond the bounds share; nil: counts of its own.
-	// Limiters that follow one another can have them in common.
+	// Denied counts refusals, Common the answers out of the common count, which
+	// subjects beyond the bounds share; nil: counts of its own. Limiters that follow
+	// one another can have them in common.
 	Denied, Common *atomic.Int64
-	// Memory counts while the store is away, or if there is none; Room is for
-	// the subjects that are remembered. Limiters of one process have both in
-	// common, so that they are bounded together; nil: of its own.
-	Local *LocalStore
-	Room  *budget.Budget
+	// Local counts while the store is away, or if there is none; Budget is for the
+	// subjects that are remembered. Limiters of one process have both in common, so
+	// that they are bounded together; nil: of its own.
+	Local  *LocalStore
+	Budget *budget.Budget
 }
 
 // Limiter is one limit on one instance. It is safe for concurrent use.
+//
+// Lock order: Limiter.mu, then bucket.mu. All other locks are taken alone.
 type Limiter struct {
-	cfg    Config
-	prefix string // of keys
-	policy string
-	base   time.Time
-	seed   maphash.Seed
-	fall   fallback
-
-	shards [shards]shard
+	cfg      Config
+	policy   string
+	base     time.Time
+	stores   storeChoice
+	subjects subjects
 
 	mu      sync.Mutex
-	holders map[*bucket]struct{} // buckets that may have tokens to give back
+	holders map[*bucket]struct{} // buckets that may have permits to return
 
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
-const shards = 64
-
-// shard holds the buckets of some subjects.
-type shard struct {
-	mu      sync.RWMutex
-	buckets map[uint64]*bucket // nil once the limiter is closed
-	most    int                // buckets there have been since the map was made
-}
-
 // keyPrefix is that of all keys of this package in the store.
 const keyPrefix = "hearth:limit:"
 
-// New returns a Limiter, whose goroutine Close joins. A limiter whose store is
-// away works by LocalRate.
+// New returns a Limiter, which decides as soon as it is asked, and starts no goroutine
+// before that. A limiter whose store is away works by LocalRate.
 func New(cfg Config) *Limiter {
 	if cfg.Burst <= 0 {
 		cfg.Burst = cfg.Rate.Count
@@ -119,29 +76,29 @@ func New(cfg Config) *Limiter {
 	if cfg.Local == nil {
 		cfg.Local = NewLocalStore(nil)
 	}
-	if cfg.Room == nil {
-		cfg.Room = budget.New(defaultBudget)
+	if cfg.Budget == nil {
+		cfg.Budget = budget.New(defaultBudget)
 	}
-	l := &Limiter{
-		cfg: cfg, prefix: keyPrefix + "{" + cfg.Name + ":", policy: policyOf(cfg), base: time.Now(),
-		seed: maphash.MakeSeed(), holders: map[*bucket]struct{}{},
+	if cfg.Store == nil {
+		cfg.Store = cfg.Local
 	}
-	l.fall.init(cfg)
-	for i := range l.shards {
-		l.shards[i].buckets = map[uint64]*bucket{}
-	}
+	l := &Limiter{cfg: cfg, policy: policyOf(cfg.Name, cfg.Rate), base: time.Now(), stores: storeChoice{cfg: cfg}, holders: map[*bucket]struct{}{}}
+	l.subjects.init(keyPrefix+"{"+cfg.Name+":", cfg.Budget)
 	l.life, l.stop = context.WithCancel(context.Background())
-	l.running.Go(l.sweep)
 	return l
 }
 
-// Close ends what runs in the background. Tokens that are held are given back
-// first, within a moment, so that a restart does not cost the fleet any.
+// Open begins to return permits that are not spent, to forget subjects that do not
+// come any more, and to look for a store that is away.
+func (l *Limiter) Open() { l.running.Go(l.sweep) }
+
+// Close ends what runs in the background. Permits that are held are returned first,
+// within a second, so that a restart does not cost the fleet any.
 func (l *Limiter) Close() {
 	l.stop()
 	l.running.Wait()
 	l.returnAll()
-	l.forgetAll()
+	l.subjects.close()
 }
 
 // Name is the limit's.
@@ -150,11 +107,18 @@ func (l *Limiter) Name() string { return l.cfg.Name }
 // Denied is how many times Take has refused so far.
 func (l *Limiter) Denied() int64 { return l.cfg.Denied.Load() }
 
-// Common is how many times a question was answered out of the count that
-// subjects beyond the bounds share.
+// Common is how many answers came out of the common count so far.
 func (l *Limiter) Common() int64 { return l.cfg.Common.Load() }
 
-// now is the time since the limiter was made, by the monotonic clock.
+// Policy is the limit's item of the header RateLimit-Policy.
+func (l *Limiter) Policy() string { return l.policy }
+
+// AppendState appends the limit's item of the header RateLimit to dst.
+func (l *Limiter) AppendState(dst []byte, d Decision) []byte {
+	return appendState(dst, l.cfg.Name, d.Remaining, max(d.Reset, d.Retry))
+}
+
+// now is the time since the limiter was made in ns, by the monotonic clock.
 func (l *Limiter) now() int64 { return int64(time.Since(l.base)) }
 
 // Decision is the answer to one request.
@@ -177,11 +141,18 @@ const (
 	Denied
 )
 
-// Try decides from what this instance knows, without waiting and without
-// allocating. A denial is not counted: Take says it again, and counts it. It
-// keeps nothing of subject.
+// Undo takes an admission back, for a request that another limit refuses.
+func (d Decision) Undo() {
+	if d.grant != nil {
+		d.grant.permits.Add(1)
+	}
+}
+
+// Try decides from what this instance knows, without waiting and without allocating.
+// A denial is not counted: Take says it again, and counts it. Try keeps nothing of
+// subject.
 func (l *Limiter) Try(subject []byte) Decision {
-	b := l.find(l.hash(subject))
+	b, _ := l.subjects.find(subject)
 	if b == nil {
 		return Decision{}
 	}
@@ -191,35 +162,121 @@ func (l *Limiter) Try(subject []byte) Decision {
 func (l *Limiter) try(b *bucket) Decision {
 	g := b.grant.Load()
 	now := l.now()
-	if now < g.until {
-		if left := g.tokens.Add(-1); left >= 0 {
-			if left <= g.low && g.low > 0 {
+	if now < g.spendableUntil {
+		if left := g.permits.Add(-1); left >= 0 {
+			if left <= g.prefetchAt && g.prefetchAt > 0 {
 				l.prefetch(b, g)
 			}
-			return Decision{Outcome: Admitted, Remaining: left + g.rest, Reset: time.Duration(g.ends - now), grant: g}
+			return Decision{Outcome: Admitted, Remaining: left + g.remaining, Reset: time.Duration(g.windowEnds - now), grant: g}
 		}
 	}
-	if now < g.denied {
-		return Decision{Outcome: Denied, Reset: time.Duration(g.ends - now), Retry: time.Duration(g.denied - now)}
+	if now < g.deniedUntil {
+		return Decision{Outcome: Denied, Reset: time.Duration(g.windowEnds - now), Retry: time.Duration(g.deniedUntil - now)}
 	}
 	return Decision{}
 }
 
-// Undo takes an admission back, for a request that another limit refuses.
-func (d Decision) Undo() {
-	if d.grant != nil {
-		d.grant.tokens.Add(1)
+// askTimeout bounds one request to the store: a limiter that waits longer for its
+// count than the work would take is worse than one that counts by itself.
+const askTimeout = 250 * time.Millisecond
+
+// attempts bounds how often one request asks for permits that others then get.
+const attempts = 16
+
+// Take decides, asking the store if need be. It waits for at most a few round
+// trips, and no longer than ctx. It keeps nothing of subject.
+func (l *Limiter) Take(ctx context.Context, subject []byte) Decision {
+	b := l.subjects.bucketOf(subject, l.now())
+	for range attempts {
+		if d := l.try(b); d.Outcome != Undecided {
+			return l.count(d)
+		}
+		b.waiting.Add(1)
+		f := l.refill(b)
+		var err error
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		b.waiting.Add(-1)
+		if err != nil {
+			return l.count(Decision{Outcome: Denied, Retry: time.Second})
+		}
+		if d := l.try(b); d.Outcome != Undecided {
+			if d.Outcome == Admitted && d.grant == f.grant {
+				d.Remaining += f.remaining // known as of now
+			}
+			return l.count(d)
+		}
+	}
+	return l.count(Decision{Outcome: Denied, Retry: 10 * time.Millisecond})
+}
+
+// count counts a denial.
+func (l *Limiter) count(d Decision) Decision {
+	if d.Outcome == Denied {
+		l.cfg.Denied.Add(1)
+	}
+	return d
+}
+
+// prefetch asks for more before a bucket is empty.
+func (l *Limiter) prefetch(b *bucket, g *grant) {
+	if b.fetching.Load() == nil && b.grant.Load() == g {
+		l.refill(b)
 	}
 }
 
-func (l *Limiter) hash(subject []byte) uint64 { return maphash.Bytes(l.seed, subject) }
-
-func (l *Limiter) shard(hash uint64) *shard { return &l.shards[hash%shards] }
-
-func (l *Limiter) find(hash uint64) *bucket {
-	sh := l.shard(hash)
-	sh.mu.RLock()
-	b := sh.buckets[hash]
-	sh.mu.RUnlock()
-	return b
+// refill returns the request for permits that is under way, or begins one, on a
+// goroutine that Close joins: its callers may give up before it ends.
+func (l *Limiter) refill(b *bucket) *fetch {
+	f := &fetch{done: make(chan struct{})}
+	for !b.fetching.CompareAndSwap(nil, f) {
+		if other := b.fetching.Load(); other != nil {
+			return other
+		}
+	}
+	if l.life.Err() != nil { // closing: nothing is begun any more
+		b.fetching.Store(nil)
+		f.grant = b.grant.Load()
+		close(f.done)
+		return f
+	}
+	l.running.Go(func() {
+		defer close(f.done)
+		defer b.fetching.Store(nil)
+		l.ask(b, f)
+	})
+	return f
 }
+
+// ask asks the store that counts now and makes the bucket hold what it grants.
+func (l *Limiter) ask(b *bucket, f *fetch) {
+	sent := l.now()
+	store, rate, burst, from := l.stores.current(sent)
+	if store == nil { // the store is away, and counting here begins with the next window
+		f.grant = b.deny(from)
+		return
+	}
+	want := b.want(sent, horizon(rate), rate.Count)
+	ctx, cancel := context.WithTimeout(l.life, askTimeout)
+	defer cancel()
+	g, err := store.TakePermits(ctx, b.key, rate, burst, want)
+	if err != nil {
+		f.grant = b.deny(l.stores.wentAway(l.now(), err))
+		return
+	}
+	if g.Common {
+		l.cfg.Common.Add(1)
+	}
+	f.grant = b.accept(g, store, rate, want, sent)
+	f.remaining = int64(g.Remaining) - f.grant.remaining
+	if g.Permits > 1 {
+		l.noteHolder(b)
+	}
+}
+
+// horizon is how long a chunk should last in ns: a fortieth of the window, so that a
+// subject costs some forty round trips a window at most, however busy it is.
+func horizon(r Rate) int64 { return int64(r.Window) / 40 }

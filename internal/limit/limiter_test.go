@@ -88,6 +88,7 @@ func fleet(t *testing.T, n int, cfg Config) []*Limiter {
 	var all []*Limiter
 	for range n {
 		l := New(cfg)
+		l.Open()
 		t.Cleanup(l.Close)
 		all = append(all, l)
 	}
@@ -141,7 +142,7 @@ func TestAFleetKeepsItsRate(t *testing.T) {
 }
 
 // TestTheRateIsReachedWithoutExcess: what is offered is just the rate, so no
-// instance may sit on tokens that another one needs.
+// instance may sit on permits that another one needs.
 func TestTheRateIsReachedWithoutExcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFar()
@@ -180,7 +181,7 @@ func TestTheEndOfAnExcess(t *testing.T) {
 		if l.Denied() == 0 {
 			t.Error("nothing was denied")
 		}
-		wait(t.Context(), edge(time.Second)+time.Millisecond)
+		wait(t.Context(), untilWindowEnds(time.Second)+time.Millisecond)
 		for i := range 100 {
 			if d := l.Take(t.Context(), nil); d.Outcome != Admitted {
 				t.Fatalf("request %d of the next window: %+v", i, d)
@@ -192,7 +193,7 @@ func TestTheEndOfAnExcess(t *testing.T) {
 func TestADenialSaysWhenToComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := fleet(t, 1, Config{Name: "api", Rate: Rate{3, time.Minute}, Store: newFar()})[0]
-		wait(t.Context(), edge(time.Minute)+time.Second)
+		wait(t.Context(), untilWindowEnds(time.Minute)+time.Second)
 		for left := int64(2); left >= 0; left-- {
 			d := l.Take(t.Context(), []byte("a"))
 			if d.Outcome != Admitted || d.Remaining != left || Seconds(d.Reset) != 59 {
@@ -222,13 +223,13 @@ func TestADenialSaysWhenToComeBack(t *testing.T) {
 	})
 }
 
-// TestIdleTokensGoBack: what one instance has taken for a burst that is over,
+// TestIdlePermitsGoBack: what one instance has taken for a burst that is over,
 // another one can spend in the same window.
-func TestIdleTokensGoBack(t *testing.T) {
+func TestIdlePermitsGoBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFar()
 		all := fleet(t, 2, Config{Name: "api", Rate: Rate{1000, time.Minute}, Store: store})
-		wait(t.Context(), edge(time.Minute)+time.Second)
+		wait(t.Context(), untilWindowEnds(time.Minute)+time.Second)
 		spent := 0
 		for range 300 {
 			if all[0].Take(t.Context(), nil).Outcome == Admitted {
@@ -247,14 +248,14 @@ func TestIdleTokensGoBack(t *testing.T) {
 	})
 }
 
-// TestManyClientsFewTokens: each has its own count, and one that comes once
+// TestManyClientsFewPermits: each has its own count, and one that comes once
 // costs one call.
-func TestManyClientsFewTokens(t *testing.T) {
+func TestManyClientsFewPermits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFar()
 		store.delay = func() time.Duration { return 0 }
 		l := fleet(t, 1, Config{Name: "api", Rate: Rate{5, time.Minute}, Store: store})[0]
-		wait(t.Context(), edge(time.Minute)+time.Second)
+		wait(t.Context(), untilWindowEnds(time.Minute)+time.Second)
 		for i := range 2000 {
 			admitted := 0
 			for range 7 {
@@ -271,8 +272,8 @@ func TestManyClientsFewTokens(t *testing.T) {
 		}
 		wait(t.Context(), 3*time.Minute)
 		synctest.Wait()
-		for i := range l.shards {
-			if n := len(l.shards[i].buckets); n != 0 {
+		for i := range l.subjects.shards {
+			if n := len(l.subjects.shards[i].buckets); n != 0 {
 				t.Fatalf("%d buckets of clients that are gone are left in a shard", n)
 			}
 		}
@@ -343,7 +344,7 @@ func TestNobodyWaitsForAStoreThatHangs(t *testing.T) {
 		store.away.Store(true)
 		l := fleet(t, 1, Config{Name: "api", Rate: Rate{10, time.Minute}, Store: store})[0]
 		began := time.Now()
-		if d := l.Take(t.Context(), nil); d.Outcome != Denied || time.Since(began) > 2*takeWithin {
+		if d := l.Take(t.Context(), nil); d.Outcome != Denied || time.Since(began) > 2*askTimeout {
 			t.Errorf("after %v: %+v, want a denial until counting here begins", time.Since(began), d)
 		}
 		wait(t.Context(), time.Second)
@@ -373,7 +374,9 @@ func TestLimitersUnderRace(t *testing.T) {
 	store := NewLocalStore(nil)
 	var all []*Limiter
 	for range 3 {
-		all = append(all, New(Config{Name: "api", Rate: Rate{500, time.Second}, Store: store}))
+		l := New(Config{Name: "api", Rate: Rate{500, time.Second}, Store: store})
+		l.Open()
+		all = append(all, l)
 	}
 	w := &windows{clock: store, size: 1000, all: map[int64]int{}}
 	ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
@@ -405,6 +408,7 @@ func BenchmarkTry(b *testing.B) {
 	for name, subject := range map[string]string{"global": "", "client": "192.0.2.1 "} {
 		b.Run(name, func(b *testing.B) {
 			l := New(Config{Name: "api", Rate: Rate{1 << 40, time.Hour}})
+			l.Open()
 			defer l.Close()
 			l.Take(b.Context(), []byte(subject))
 			b.ReportAllocs()

@@ -31,19 +31,19 @@ func FuzzShare(f *testing.F) {
 			}
 			want := int(steps[i+1])
 			may := released(int64(count), int64(burst), into, size)
-			tokens, rest, wait := share(rate, int(burst), used, want, into)
+			permits, rest, wait := share(rate, int(burst), used, want, into)
 			switch {
-			case tokens < 0 || tokens > want || int64(used+tokens) > max(may, int64(used)):
-				t.Fatalf("at %d of %d ms %d tokens were granted of %d wanted; %d used, %d released", into, size, tokens, want, used, may)
-			case tokens == 0 && want > 0 && may > int64(used):
+			case permits < 0 || permits > want || int64(used+permits) > max(may, int64(used)):
+				t.Fatalf("at %d of %d ms %d permits were granted of %d wanted; %d used, %d released", into, size, permits, want, used, may)
+			case permits == 0 && want > 0 && may > int64(used):
 				t.Fatalf("at %d ms nothing was granted although %d are free", into, may-int64(used))
-			case rest != int(count)-used-tokens:
-				t.Fatalf("%d tokens are said to be left, want %d", rest, int(count)-used-tokens)
+			case rest != int(count)-used-permits:
+				t.Fatalf("%d permits are said to be left, want %d", rest, int(count)-used-permits)
 			}
-			if tokens == 0 && want > 0 {
+			if permits == 0 && want > 0 {
 				checkWait(t, rate, int(burst), used, into, wait)
 			}
-			used += tokens
+			used += permits
 		}
 	})
 }
@@ -56,11 +56,11 @@ func checkWait(t *testing.T, rate Rate, burst, used int, into, wait int64) {
 	if wait < 1 || into+wait > size {
 		t.Fatalf("at %d of %d ms the wait is %d ms", into, size, wait)
 	}
-	if tokens, _, _ := share(rate, burst, used, 1, into+wait-1); tokens != 0 {
+	if permits, _, _ := share(rate, burst, used, 1, into+wait-1); permits != 0 {
 		t.Fatalf("there is a token 1 ms before the %d ms are over", wait)
 	}
 	if into+wait < size {
-		if tokens, _, _ := share(rate, burst, used, 1, into+wait); tokens != 1 {
+		if permits, _, _ := share(rate, burst, used, 1, into+wait); permits != 1 {
 			t.Fatalf("there is no token after %d ms", wait)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 // closeTo lets no subject in that is not in Redis yet.
 func closeTo(s *RedisStore, key string) {
-	n := s.newcomersOf(s.keysOf(key).limit)
+	n := s.firstSeenOf(s.keysOf(key).limit)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.left, n.asked = 0, time.Now()
@@ -20,13 +20,13 @@ func closeTo(s *RedisStore, key string) {
 
 // openTo lets all of them in again.
 func openTo(s *RedisStore, key string) {
-	n := s.newcomersOf(s.keysOf(key).limit)
+	n := s.firstSeenOf(s.keysOf(key).limit)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.left = 1000
 }
 
-// spender spends tokens of subjects one by one, at one instance.
+// spender spends permits of subjects one by one, at one instance.
 func spender(t *testing.T, s *RedisStore, rate Rate) func(subject string, times int) (admitted int) {
 	return func(subject string, times int) (admitted int) {
 		t.Helper()
@@ -36,7 +36,7 @@ func spender(t *testing.T, s *RedisStore, rate Rate) func(subject string, times 
 				t.Fatal(err)
 			}
 			admitted += g.Permits
-			if g.Common && (g.Permits > 1 || g.Remaining != 0 || g.Permits == 0 && g.Wait > retryShared) {
+			if g.Common && (g.Permits > 1 || g.Remaining != 0 || g.Permits == 0 && g.Wait > retryCommon) {
 				t.Errorf("of the shared count: got %+v", g)
 			}
 		}
@@ -107,12 +107,12 @@ func TestWhatWasSharedCounts(t *testing.T) {
 func TestASharedTokenOfASubjectThatHasGotAKey(t *testing.T) {
 	srv := testkit.Redis(t)
 	k := NewRedisStore(&redis.Tier{}).keysOf("hearth:limit:{api:x}")
-	spill := func() string {
-		return fmt.Sprint(srv.Do("EVAL", spillScript, "2", k.own[0], k.own[1], fmt.Sprint(hours.Milliseconds()), "2").([]any)[0])
+	note := func() string {
+		return fmt.Sprint(srv.Do("EVAL", noteScript, "2", k.own[0], k.own[1], fmt.Sprint(hours.Milliseconds()), "2").([]any)[0])
 	}
 	window := fmt.Sprint(time.Now().UnixMilli() / hours.Milliseconds())
 	srv.Do("HSET", k.own[0], window, "1")
-	if first, second := spill(), spill(); first != "1" || second != "0" {
+	if first, second := note(), note(); first != "1" || second != "0" {
 		t.Errorf("with one of two used: got %s, then %s, want 1, then 0", first, second)
 	}
 	if n := srv.Text("EXISTS", k.own[1]); n != "0" {
@@ -120,16 +120,16 @@ func TestASharedTokenOfASubjectThatHasGotAKey(t *testing.T) {
 	}
 	srv.Do("DEL", k.own[0])
 	srv.Do("SET", k.own[1], "foreign")
-	if got := spill(); got != "1" || srv.Text("HGET", k.own[1], window) != "1" {
-		t.Errorf("over a foreign annex: got %s, annex %s", got, srv.Text("HGET", k.own[1], window))
+	if got := note(); got != "1" || srv.Text("HGET", k.own[1], window) != "1" {
+		t.Errorf("over a foreign side key: got %s, side key %s", got, srv.Text("HGET", k.own[1], window))
 	}
 	if ttl := srv.Text("PTTL", k.own[1]); ttl <= "0" {
-		t.Errorf("the annex lives for %s ms", ttl)
+		t.Errorf("the side key lives for %s ms", ttl)
 	}
 }
 
 func TestNewcomersAreLetInAtABoundedRate(t *testing.T) {
-	var n newcomers
+	var n firstSeen
 	hour, now := Rate{Count: 1, Window: time.Hour}, time.Now()
 	count := func(at time.Time) (admitted int) {
 		for n.admit(hour, at) {
@@ -137,41 +137,41 @@ func TestNewcomersAreLetInAtABoundedRate(t *testing.T) {
 		}
 		return admitted
 	}
-	if got := count(now); got != newAtOnce {
-		t.Errorf("%d at once, want %d", got, newAtOnce)
+	if got := count(now); got != firstSeenAtOnce {
+		t.Errorf("%d at once, want %d", got, firstSeenAtOnce)
 	}
 	if got := count(now.Add(10 * time.Second)); got != 1000 {
 		t.Errorf("%d in ten seconds, want 1000", got)
 	}
-	n.giveBack()
+	n.undo()
 	if got := count(now.Add(10 * time.Second)); got != 1 {
 		t.Errorf("%d after one was there already, want 1", got)
 	}
-	if got := count(now.Add(1000 * time.Hour)); got != newAtOnce {
-		t.Errorf("%d after a long time, want %d", got, newAtOnce)
+	if got := count(now.Add(1000 * time.Hour)); got != firstSeenAtOnce {
+		t.Errorf("%d after a long time, want %d", got, firstSeenAtOnce)
 	}
 }
 
-// TestAnAnnexLivesWhereItsKeyLives, or a Cluster refuses the script.
-func TestAnAnnexLivesWhereItsKeyLives(t *testing.T) {
+// TestAnSideKeyLivesWhereItsKeyLives, or a Cluster refuses the script.
+func TestAnSideKeyLivesWhereItsKeyLives(t *testing.T) {
 	tag := func(key string) string {
 		return key[strings.IndexByte(key, '{')+1 : strings.IndexByte(key, '}')]
 	}
 	s, seen := NewRedisStore(&redis.Tier{}), map[string]bool{}
 	for i := range 2000 {
 		k := s.keysOf(fmt.Sprintf("hearth:limit:{api:%d}", i))
-		for _, pair := range [][]string{k.own, k.shared} {
-			if a, b := s.redis.Slot(tag(pair[0])), s.redis.Slot(tag(pair[1])); a != b {
+		for _, pair := range [][]string{k.own, k.common} {
+			if a, b := s.slot(tag(pair[0])), s.slot(tag(pair[1])); a != b {
 				t.Fatalf("%v lie in the slots %d and %d", pair, a, b)
 			}
 		}
 		seen[k.own[1]] = true
-		if k.limit != "hearth:limit:{api:" || k.shared[0] != "hearth:limit:{api:*}" || !strings.HasSuffix(k.own[1], "}:api") {
+		if k.limit != "hearth:limit:{api:" || k.common[0] != "hearth:limit:{api:*}" || !strings.HasSuffix(k.own[1], "}:api") {
 			t.Fatalf("got %+v", k)
 		}
 	}
 	if len(seen) < 1500 {
-		t.Errorf("2000 subjects share %d annexes", len(seen))
+		t.Errorf("2000 subjects share %d side keys", len(seen))
 	}
 }
 

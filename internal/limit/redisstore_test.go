@@ -70,7 +70,7 @@ func bothStores(t *testing.T, f func(*testing.T, Store)) {
 	})
 }
 
-func TestTokens(t *testing.T) {
+func TestPermits(t *testing.T) {
 	bothStores(t, func(t *testing.T, c Store) {
 		take := func(key string, rate Rate, want int) Grant {
 			t.Helper()
@@ -137,7 +137,7 @@ func TestNoTokenIsHandedOutTwice(t *testing.T) {
 		}
 		all.Wait()
 		if total != 500 {
-			t.Errorf("%d tokens were handed out, want 500", total)
+			t.Errorf("%d permits were handed out, want 500", total)
 		}
 	})
 }
@@ -162,14 +162,14 @@ func TestTheScriptOfALimit(t *testing.T) {
 		for now := int64(1_700_000_000_000 + rng.IntN(100_000)); len(used) < 12; {
 			want := rng.IntN(30)
 			window, into := now/size, now%size
-			answer := srv.Do("EVAL", clocked, "2", key, key+":annex", fmt.Sprint(size), fmt.Sprint(rate.Count), fmt.Sprint(burst), fmt.Sprint(want), "1",
+			answer := srv.Do("EVAL", clocked, "2", key, key+":side", fmt.Sprint(size), fmt.Sprint(rate.Count), fmt.Sprint(burst), fmt.Sprint(want), "1",
 				fmt.Sprint(now/1000), fmt.Sprint(now%1000*1000+int64(rng.IntN(1000))))
-			tokens, rest, wait := share(rate, burst, used[window], want, into)
-			expect := fmt.Sprint([]int64{int64(tokens), window, size - into, int64(rest), wait})
+			permits, rest, wait := share(rate, burst, used[window], want, into)
+			expect := fmt.Sprint([]int64{int64(permits), window, size - into, int64(rest), wait})
 			if got := fmt.Sprint(numbersOf(t, answer)[:5]); got != expect {
 				t.Fatalf("at %d ms of window %d, %d used of %v, burst %d, %d wanted: got %s, want %s", into, window, used[window], rate, burst, want, got, expect)
 			}
-			if used[window] += tokens; used[window] > rate.Count {
+			if used[window] += permits; used[window] > rate.Count {
 				t.Fatalf("window %d has handed out %d of %d", window, used[window], rate.Count)
 			}
 			latest = max(latest, window)
@@ -190,7 +190,7 @@ func TestTheScriptOfALimit(t *testing.T) {
 		}
 	}
 	srv.Do("SET", "no hash", "x")
-	if got := numbersOf(t, srv.Do("EVAL", clocked, "2", "no hash", "annex", "1000", "10", "10", "1", "1", "1700000000", "0")); got[0] != 1 {
+	if got := numbersOf(t, srv.Do("EVAL", clocked, "2", "no hash", "side", "1000", "10", "10", "1", "1", "1700000000", "0")); got[0] != 1 {
 		t.Errorf("a key of another type: got %v, want a token", got)
 	}
 }
@@ -219,6 +219,7 @@ func TestALimitOverRedis(t *testing.T) {
 	for range 2 {
 		c, _ := openShared(t, srv.URL())
 		l := New(Config{Name: "api", Rate: rate, LocalRate: Rate{Count: 3, Window: hours}, Store: c, Log: slog.New(slog.DiscardHandler)})
+		l.Open()
 		t.Cleanup(l.Close)
 		fleet = append(fleet, l)
 	}
@@ -254,6 +255,7 @@ func TestALimitFindsRedisAgain(t *testing.T) {
 	c, up := openShared(t, srv.URL())
 	rate := Rate{Count: 10, Window: time.Second}
 	l := New(Config{Name: "api", Rate: rate, Store: c, Log: slog.New(slog.DiscardHandler)})
+	l.Open()
 	t.Cleanup(l.Close)
 	counts := func() bool {
 		l.Take(within(t), nil)
