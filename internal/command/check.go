@@ -9,8 +9,10 @@ import (
 	"hearth/internal/config"
 )
 
-// check finds what serve would refuse, and prints to out what it would warn of.
-// Nothing is opened, unless asked to connect.
+// check finds what serve would refuse, and prints to out what it would warn of. Nothing
+// is opened, so that a configuration can be checked on another machine, before it is
+// installed. Asked to connect it also opens what the configuration names, the database
+// with every statement, Redis and the origins, and changes nothing there.
 func (p Process) check(path string, connect bool, out io.Writer) error {
 	cfg, faults := config.Inspect(path, p.Env)
 	if cfg == nil {

@@ -2,13 +2,16 @@
 //
 // It stands apart from package main so that a test can run the whole program in
 // its own process: all that the program takes from the process is in Process.
+//
+// The verb serve has three parts, each with its own answer to a signal: a start-up
+// is given up, a server drains, and one that drains is killed. Reloads are asked for
+// by a signal, too, and carried out by package app.
 package command
 
 import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -21,18 +24,6 @@ const (
 	exitUsage  = 2 // arguments that the program does not know
 )
 
-// Process is what the program takes from the process it runs in.
-type Process struct {
-	Version        string
-	Args           []string // without the program's name
-	Env            []string // as os.Environ has it
-	Stdout, Stderr io.Writer
-	// Notify subscribes to signals, as signal.Notify does. It is called by the
-	// verb serve only. After a second SIGTERM or SIGINT the process kills
-	// itself, whoever sent them.
-	Notify func(c chan<- os.Signal, signals ...os.Signal)
-}
-
 // Main runs the program as what its process is for, and returns the exit status.
 func Main(version string) int {
 	return Run(Process{
@@ -41,7 +32,9 @@ func Main(version string) int {
 	})
 }
 
-// Run runs the program and returns its exit status.
+// Run runs the program and returns its exit status. What an operator should read goes
+// to standard error, and what a verb was asked for to standard output, so that the
+// output of check and version can be used by scripts.
 func Run(p Process) int {
 	flags := flag.NewFlagSet("hearth", flag.ContinueOnError)
 	flags.SetOutput(p.Stderr)
@@ -60,6 +53,7 @@ func Run(p Process) int {
 	if flags.NArg() > 0 {
 		verb = flags.Arg(0)
 	}
+	// The flag package ends at the first argument that is no flag, thus at the verb.
 	connect := verb == "check" && flags.NArg() == 2 && slices.Contains([]string{"-connect", "--connect"}, flags.Arg(1))
 	if flags.NArg() > 1 && !connect {
 		verb = "" // no verb takes other arguments

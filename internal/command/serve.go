@@ -24,7 +24,8 @@ var errLogged = errors.New("see the log")
 const startGrace = 2 * time.Second
 
 // serve runs the server until a signal ends it. It subscribes to signals first
-// of all: until then they kill.
+// of all: until then they kill. One wish to reload is kept for the time after the
+// start-up, and two signals that end: the second is not lost while the first is obeyed.
 func (p Process) serve(path string) error {
 	hups, ends := make(chan os.Signal, 1), make(chan os.Signal, 2)
 	p.Notify(hups, syscall.SIGHUP)
@@ -67,6 +68,7 @@ func (p Process) start(path string, ends <-chan os.Signal) (*app.App, error) {
 		return o.app, o.err
 	case <-ends:
 	}
+	// What is built after all has goroutines and files, which are ended in order.
 	over := make(chan struct{})
 	go func() {
 		defer close(over)

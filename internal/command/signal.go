@@ -40,7 +40,7 @@ func obey(ended <-chan struct{}, hups, ends <-chan os.Signal, a *app.App, stop c
 // ends all the same.
 func die(s os.Signal) {
 	number, _ := s.(syscall.Signal)
-	signal.Reset(s)
+	signal.Reset(s) // the default action, or to ignore it
 	_ = syscall.Kill(os.Getpid(), number)
 	time.Sleep(100 * time.Millisecond) // another thread may be about to take it
 	os.Exit(128 + int(number))
