@@ -41,10 +41,11 @@ type Resource struct {
 	HasSource bool // a database or an HTTP origin stands behind it
 	Renames   bool // a row may be found by another spelling of its key: reads are redirected
 
-	// Example is a real record and ExampleArgs the text of the parameters that
-	// find it, in the order of Params. The schema of the data is derived from
-	// Example, as loosely as one example demands. With either missing the document
-	// still offers values to try but claims no answer.
+	// Example is a real record that anybody may see, since the document publishes
+	// it, and ExampleArgs the text of the parameters that find it, in the order of
+	// Params. The schema of the data is derived from Example, as loosely as one
+	// example demands. With either missing the document still offers values to try
+	// but claims no answer.
 	Example     json.RawMessage
 	ExampleArgs []string
 
@@ -72,13 +73,14 @@ type Member struct {
 	Required bool
 }
 
-// Counter is a path whose every GET counts.
+// Counter is a path whose every GET counts: reading it again is not harmless, which
+// its description says.
 type Counter struct{ Path string }
 
 // Batch is a path that takes many items of one resource at once.
 type Batch struct {
 	Path     string
-	Resource string // the name of a Resource
+	Resource string // the name of a Resource, described or not
 
 	// Example is an array of items. Without one it is the resource's Example.
 	Example json.RawMessage

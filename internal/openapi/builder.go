@@ -138,7 +138,8 @@ func (b *builder) writeRefusals(more ...string) []string {
 	return append(more, "403")
 }
 
-// security is what a write needs.
+// security is what a write needs. Operations say it one by one: reads of the same
+// path are open.
 func (b *builder) security() []object {
 	if !b.api.TokensRequired {
 		return nil

@@ -6,6 +6,10 @@
 // that is the only place a true document can come from. What is the same for
 // every server stands in skeleton.json. The package serves nothing; it returns
 // bytes.
+//
+// The document is built as plain JSON objects that keep the order of their
+// members. Libraries for OpenAPI are made for reading documents: they sort members
+// by name, or add megabytes to the program; tests read the document with one.
 package openapi
 
 import (

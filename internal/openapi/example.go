@@ -39,7 +39,8 @@ func (b *builder) batchItems(batch Batch) ([]json.RawMessage, error) {
 	return []json.RawMessage{json.RawMessage(`{"id":1}`)}, nil
 }
 
-// single is one answer as the server writes it.
+// single is one answer as the server writes it. The data is not looked at: it is
+// the record's own text, in its own order.
 func (r *resource) single(data json.RawMessage, source string) any {
 	if r.Envelope == "" {
 		return data

@@ -44,7 +44,8 @@ func pascal(text string) string {
 	return b.String()
 }
 
-// taken are names that oapi-codegen and ogen give to types of their own.
+// taken are names that oapi-codegen and ogen give to types of their own. A schema of
+// such a name makes a client that does not compile; a test builds both.
 var taken = []string{
 	"Bearer", "Client", "ClientInterface", "ClientOption", "ClientWithResponses", "ClientWithResponsesInterface", "ErrorHandler", "Handler",
 	"HttpRequestDoer", "Invoker", "Labeler", "LabelerFromContext", "Middleware", "OperationName", "Option", "Problem", "RequestEditorFn", "Route",

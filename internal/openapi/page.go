@@ -2,18 +2,23 @@ package openapi
 
 import (
 	"crypto/sha256"
-	"embed"
+	_ "embed"
 	"encoding/base64"
 	"html"
 	"strings"
 )
 
-// files are the parts of the page. They are written by hand, as one document,
-// one style sheet and one script, so that what runs in a reader's browser is
-// short enough to be read.
-//
-//go:embed page/index.html page/style.css page/script.js
-var files embed.FS
+// The parts of the page. They are written by hand, as one document, one style
+// sheet and one script, so that what runs in a reader's browser is short enough to
+// be read.
+var (
+	//go:embed page/index.html
+	index string
+	//go:embed page/style.css
+	style string
+	//go:embed page/script.js
+	script string
+)
 
 // DocsPage returns the interactive documentation: one HTML document without any
 // reference to another host, which fetches openapi.json next to itself. It must
@@ -21,9 +26,9 @@ var files embed.FS
 func DocsPage(title string) []byte {
 	page := strings.NewReplacer(
 		"{{title}}", html.EscapeString(title),
-		"{{style}}", part("style.css"),
-		"{{script}}", part("script.js"),
-	).Replace(part("index.html"))
+		"{{style}}", style,
+		"{{script}}", script,
+	).Replace(index)
 	return []byte(page)
 }
 
@@ -33,8 +38,8 @@ func DocsPage(title string) []byte {
 func ContentSecurityPolicy() string {
 	return strings.Join([]string{
 		"default-src 'none'",
-		"script-src " + hash(part("script.js")),
-		"style-src " + hash(part("style.css")),
+		"script-src " + hash(script),
+		"style-src " + hash(style),
 		"img-src data:", // the icon, which is drawn in the page itself
 		"connect-src 'self'",
 		"base-uri 'none'",
@@ -49,13 +54,4 @@ func ContentSecurityPolicy() string {
 func hash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-}
-
-// part is a file of the page, which is embedded, so it is there.
-func part(name string) string {
-	text, err := files.ReadFile("page/" + name)
-	if err != nil {
-		panic("BUG: reading an embedded file: " + err.Error())
-	}
-	return string(text)
 }

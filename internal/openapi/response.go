@@ -35,7 +35,8 @@ func answer(description string, headers object, schema any, examples object) res
 }
 
 // refusal is an error answer that several operations share, as a component of the
-// document.
+// document. The name is that of the component, and becomes a type in generated
+// clients.
 type refusal struct {
 	Status      string
 	Name        string
