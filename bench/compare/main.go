@@ -101,6 +101,7 @@ func repository() (string, error) {
 // concerns all.
 func perform(ctx context.Context, g group, o options, root string, stdout io.Writer) (samples []sample, problems map[string]error) {
 	problems = map[string]error{}
+	// What is wrong with a peer ends its row, what is wrong with Hearth or Redis the group.
 	problems["hearth"] = testkit.Run(ctx, func(tb testkit.TB) {
 		c := startServers(tb, g, o.hearth, root)
 		for _, w := range g.rows {

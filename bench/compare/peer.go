@@ -19,7 +19,8 @@ type peer struct {
 	instance *launch.Instance // nil but for Hearth
 }
 
-// servers are what one group runs on: a Redis, and the peers that ask it.
+// servers are what one group runs on: a Redis, and the peers that ask it. They run all
+// at the same time, but only one of them is under load at any time.
 type servers struct {
 	group
 	hearth string // path of the binary

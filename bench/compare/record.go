@@ -13,7 +13,8 @@ func record(n int) string {
 	return fmt.Sprintf(`{"id":%d,"name":"张三","city":"北京","email":"user-%d@shop.example","since":"2019-05-04T12:00:00Z"}`, n, n)
 }
 
-// fill stores the records 1 to n, a thousand commands at a time.
+// fill stores the records 1 to n, a thousand commands at a time: their replies fit into
+// the buffers of the connection, as none is read before all are sent.
 func fill(tb testkit.TB, conn *testkit.RedisConn, n int) {
 	const chunk = 1000
 	for first := 1; first <= n; first += chunk {

@@ -14,7 +14,8 @@ import (
 	"hearth/internal/testkit"
 )
 
-// result is what a run leaves behind.
+// result is what a run leaves behind. Its fields are names in the records that are kept
+// in bench/results.
 type result struct {
 	report.Environment
 	Pinned   bool
@@ -86,6 +87,7 @@ func (r *result) add(g group, samples []sample, problems map[string]error) {
 	}
 }
 
+// meansOf are medians: one round that was disturbed does not move them.
 func meansOf(samples []sample) means {
 	return means{
 		CPU:      report.SpreadBy(samples, func(s sample) float64 { return s.CPU }).Median,

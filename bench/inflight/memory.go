@@ -18,7 +18,8 @@ type memory struct {
 }
 
 // measureMemory measures the memory of a server, and checks the numbers that Hearth
-// answers to requests which all come at once.
+// answers to requests which all come at once. wrk can be neither idle nor look at
+// answers, so the connections are this program's own.
 func (s *servers) measureMemory(tb testkit.TB, srv *server) memory {
 	m := memory{Server: srv.name, Bare: resident(tb, srv)}
 	before := srv.begun(tb)

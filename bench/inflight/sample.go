@@ -30,7 +30,8 @@ type sample struct {
 	Resident int64   // bytes, the most that was seen
 }
 
-// measure puts a server under load, counts for d, and checks the numbers.
+// measure puts a server under load, counts for d, and checks the numbers. Nothing is
+// under way before it and after it, so all that was counted between has to agree.
 func (s *servers) measure(tb testkit.TB, srv *server, d time.Duration) sample {
 	t := sample{Server: srv.name}
 	before := s.quiet(tb, srv) // a turn that failed may have left requests behind
@@ -62,7 +63,8 @@ func (s *servers) measure(tb testkit.TB, srv *server, d time.Duration) sample {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// reading is what is read before and after.
+// reading is what is read before and after. Rates are formed by its own time, not by how
+// long the load was meant to last.
 type reading struct {
 	begun, answered int64
 	cpu, redisCPU   time.Duration

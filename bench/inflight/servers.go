@@ -31,7 +31,8 @@ type servers struct {
 	servers     []*server
 }
 
-// server is one of those that are compared.
+// server is one of those that are compared. Its counts are its own, or Redis' for it:
+// what wrk had in flight when it ended is in them, too.
 type server struct {
 	*testkit.Process
 	name  string

@@ -129,8 +129,9 @@ func (all Clients) Close() {
 	}
 }
 
-// Each runs ask in all clients at the same time, and ends tb with the first error. The
-// context ends with it.
+// Each runs ask in all clients at the same time, each in a goroutine of its own, and
+// ends tb with the first error. The context ends with it; a client that waits for an
+// answer does not look at the context.
 func (all Clients) Each(tb testkit.TB, ask func(ctx context.Context, c *Client) error) {
 	if err := all.each(tb.Context(), ask); err != nil {
 		tb.Fatal(err)
@@ -161,7 +162,7 @@ func (all Clients) Begin(tb testkit.TB, ask func(ctx context.Context, c *Client)
 	return testkit.Meanwhile(tb, func(ctx context.Context) error { return all.each(ctx, ask) })
 }
 
-// Total is what all were answered since the last Total.
+// Total is what all were answered since the last Total. No client may be asking.
 func (all Clients) Total() *Counts {
 	sum := &Counts{}
 	for _, c := range all {

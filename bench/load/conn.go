@@ -90,7 +90,8 @@ func (c *Conn) Flush() error {
 	return nil
 }
 
-// Next reads the answer to the oldest request that has none.
+// Next reads the answer to the oldest request that has none. What Answer holds is valid
+// until the next one is read.
 func (c *Conn) Next() error {
 	if c.net == nil {
 		return fmt.Errorf("reading from %s: the connection was closed", c.addr)

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// Environment is what the figures of a run depend on. It is part of its record.
+// Environment is what the figures of a run depend on. It is part of its record, whose
+// names its fields are.
 type Environment struct {
 	Date    string
 	Command string

@@ -12,7 +12,8 @@ import (
 )
 
 // harness is a run under way: one Redis, two instances over it and over one database
-// file, and what has happened to them.
+// file, and what has happened to them. Readers and writers have goroutines of their own
+// and return what they fail of; servers are started and ended on the owner's goroutine.
 type harness struct {
 	plan
 	tb      testkit.TB

@@ -67,7 +67,8 @@ func run(tb testkit.TB, args []string, stdout, stderr io.Writer) error {
 var errOver = errors.New("the run is over")
 
 // meet lets readers, writers and faults loose on the servers until enough has
-// been read and every fault has happened, or the time is over.
+// been read and every fault has happened, or the time is over. The first error ends all
+// of them.
 func (r *harness) meet() error {
 	ctx, cancel := context.WithTimeoutCause(r.tb.Context(), r.limit, errOver)
 	ctx, fail := context.WithCancelCause(ctx)

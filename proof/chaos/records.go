@@ -24,7 +24,8 @@ var resourceNames = [resources]string{"free", "row"}
 // forever is the time of what has not ended.
 const forever = time.Duration(math.MaxInt64)
 
-// records are what is written and read, and what became of it.
+// records are what is written and read, and what became of it. A slot's record changes
+// under readers; one that they have asked for stays what it was, with its history.
 type records struct {
 	checker *history.Checker
 	slots   [resources][]atomic.Pointer[record] // each is one record at a time; nil: none
@@ -110,7 +111,8 @@ func (b *records) lastWipe() time.Duration {
 	return b.wipe.ended
 }
 
-// check checks an unmarked answer: version is 0 for "no such record".
+// check checks an unmarked answer: version is 0 for "no such record". A removal is noted
+// as one without an end before it is sent, so an answer that shows it finds it noted.
 func (b *records) check(r *record, q history.Question, version int64, status string) {
 	switch {
 	case version > 0:

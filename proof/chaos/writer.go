@@ -56,7 +56,10 @@ func (w *writer) close() {
 	}
 }
 
-// write writes one record. A slot whose record's state is unknown gets a new one.
+// write writes one record, or now and then removes one. The beginning is noted before
+// anything is sent and the acknowledgement after it has come, so what a reader must be
+// shown is never more than what stands. A slot whose record's state is unknown gets a
+// new one.
 func (w *writer) write(ctx context.Context) error {
 	resource := w.rand.IntN(resources)
 	slots := w.records.slots[resource]

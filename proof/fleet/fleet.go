@@ -42,8 +42,8 @@ func (s servers) of(tb testkit.TB) servers {
 	return s
 }
 
-// settings are what scenarios configure differently; what is left out has the default
-// that normal fills in.
+// settings are what scenarios configure differently, beginning with normal. Addresses
+// are filled in when a fleet is assembled.
 type settings struct {
 	Budget        string
 	MaxConcurrent int
@@ -106,7 +106,8 @@ select = "SELECT id, v FROM pages WHERE id = {id}"
 upsert = "INSERT INTO pages (id, v) VALUES ({id}, {body.v}) ON CONFLICT (id) DO UPDATE SET v = excluded.v"
 {{.Extra}}`))
 
-// fleet is the instances of one scenario.
+// fleet is the instances of one scenario. They end with it, and one that has ended by
+// itself fails it.
 type fleet []*launch.Instance
 
 // assemble starts a fleet over an empty Redis and waits until every instance trusts

@@ -18,7 +18,8 @@ const (
 
 // hotExpiry reads one hot key, whose lifetime ends every two seconds, from all
 // instances. Each query stamps the record that it answers with, so what clients are
-// served tells which queries were for something.
+// served tells which queries were for something: a stamp that nobody was served is a
+// query too many, and a stamp that is served after a younger one is a step back.
 func hotExpiry(t *trial) {
 	s := normal()
 	s.HotRate, s.Hot, s.Cold = 1, hotLifetime.String(), (2 * hotLifetime).String()

@@ -17,7 +17,8 @@ import (
 // limitPath is read under the limit; memory has it.
 const limitPath = "/row/1"
 
-// limitTable is the limit of the scenario.
+// limitTable is the limit of the scenario: one count for everybody, which the instances
+// share by taking tokens from Redis in chunks.
 const limitTable = `
 [[limit]]
 name = "rows"
@@ -26,7 +27,8 @@ by = "global"
 rate = "%d/s"
 `
 
-// limited offers the fleet four times what a global limit admits.
+// limited offers the fleet four times what a global limit admits. Two clocks count what
+// is admitted: the clients', and Redis', by which the tokens were handed out.
 func limited(t *trial) {
 	s := normal()
 	s.Extra = fmt.Sprintf(limitTable, t.rate)
@@ -102,7 +104,8 @@ func (s *seconds) note(sent, got time.Time, admitted bool) {
 	}
 }
 
-// report compares whole seconds with the rate.
+// report compares whole seconds with the rate. The first and the last second are not
+// whole. Whether the rate is used can be said only where enough was offered.
 func (s *seconds) report(t *trial, calls float64, counted int64) {
 	all := slices.Sorted(maps.Keys(s.by))
 	begins, ends := all[0], all[len(all)-1]

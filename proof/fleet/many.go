@@ -40,7 +40,8 @@ func manyPath(from, n int) string {
 	return string(b)
 }
 
-// records is how many the latest answer has.
+// records is how many the latest answer has. Each carries the stamp of its query, and
+// nothing else in an answer has that name.
 func records(c *load.Client) int { return bytes.Count(c.Answer.Body(), []byte(`"stamp":`)) }
 
 func (t *trial) manyAlone(one load.Clients) {

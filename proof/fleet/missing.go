@@ -23,6 +23,8 @@ const (
 )
 
 // missing asks for ids that do not exist while others read records that are in memory.
+// Every such id is a load, and what is remembered of it takes memory that records could
+// have.
 // It asks for each id twice: what memory remembers of a missing record comes from the
 // second time.
 func missing(t *trial) {

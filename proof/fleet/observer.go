@@ -71,7 +71,8 @@ func (o observer) quiet() {
 	})
 }
 
-// work is what the database had to do since the last reset.
+// work is what the database had to do since the last reset, whatever the instances
+// believe.
 type work struct {
 	begun int64 // queries
 	ended int64 // of them; the others were cancelled

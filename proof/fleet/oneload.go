@@ -7,8 +7,9 @@ import (
 	"hearth/bench/load"
 )
 
-// oneLoad lets all clients ask for the same cold key at the same moment, for one key
-// after another.
+// oneLoad lets all clients ask for the same cold key at once, for one key after another:
+// within an instance readers join a flight, between instances a lease in Redis decides
+// who loads.
 func oneLoad(t *trial) {
 	s := normal()
 	s.Query = 100 * time.Millisecond

@@ -59,7 +59,9 @@ type overloading struct {
 	latest       *atomic.Int64 // the last cold record that was asked for
 	pace         time.Duration // between two cold requests: as many as can be loaded
 
-	full, alone, cheap []float64   // of each time: hits kept of those at capacity, of those alone, and for the same processor time
+	// What part of their throughput hits keep, of each time: of what they have beside as
+	// much as can be loaded, of what they have alone, and for the same processor time.
+	full, alone, cheap []float64
 	cold               load.Counts // of the flood
 	hits               load.Counts // beside it
 }
@@ -70,11 +72,14 @@ type throughput struct {
 	used time.Duration // processor time of all instances
 }
 
+// count is at least 1: it is divided by.
 func (p throughput) count() float64 { return float64(max(1, p.hits.Times.N)) }
 
 // cost is the processor time of a hit, with all else that was done meanwhile.
 func (p throughput) cost() float64 { return max(p.used, testkit.Tick).Seconds() / p.count() }
 
+// playPhases plays them one after the other, so that what disturbs the machine for a
+// while disturbs all that is compared.
 func (o *overloading) playPhases() {
 	alone := o.read()
 	full := o.beside(o.pace, &load.Counts{})

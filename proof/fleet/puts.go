@@ -45,7 +45,8 @@ func puts(t *trial) {
 	p.report(readers.Total())
 }
 
-// putRun is the scenario under way.
+// putRun is the scenario under way. A page has one writer, so its versions grow and an
+// answer can be placed among them by the version that it shows.
 type putRun struct {
 	*trial
 	checker *history.Checker

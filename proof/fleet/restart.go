@@ -21,7 +21,8 @@ const (
 )
 
 // coldRestart kills the whole fleet under load, empties Redis and starts it again,
-// while the clients go on asking.
+// while the clients go on asking. Then nobody has anything, and all is asked for: only
+// the cap on loads and the sharing of them stand before the database.
 func coldRestart(t *trial) {
 	s := normal()
 	s.MaxConcurrent = coldCap
@@ -35,7 +36,8 @@ func coldRestart(t *trial) {
 	r.report()
 }
 
-// restart is the scenario under way.
+// restart is the scenario under way. Clients and the goroutine that restarts meet in
+// killed: from then on a client counts anew, and may lose its connection.
 type restart struct {
 	*trial
 	fleet  fleet

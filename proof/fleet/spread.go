@@ -16,7 +16,8 @@ const (
 	spreadBuckets  = 10
 )
 
-// spread loads many keys with one lifetime and looks when Redis will forget them.
+// spread loads many keys with one lifetime and looks when Redis will forget them. Were
+// it all at once, the database would have to load all of them again at once.
 func spread(t *trial) {
 	s := normal()
 	s.Cold = spreadLifetime.String()

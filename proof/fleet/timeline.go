@@ -13,7 +13,7 @@ const (
 )
 
 // timeline counts answers by the time at which they came, for as long as a scenario
-// may last.
+// may last. It is used by all clients without a lock: each slot counts by itself.
 type timeline struct {
 	began time.Time
 	slots [playWithin / slotLasts]struct{ all, memory atomic.Int64 }
