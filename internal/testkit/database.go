@@ -14,6 +14,11 @@ import (
 
 // Database is a database of the test's own, on PostgreSQL or MariaDB. Use it from the
 // test's goroutine.
+//
+// It stands on a server that all tests of one test binary share, as starting one takes
+// seconds, or on one of its own, which may then be stopped, killed and frozen. It is
+// asked through the database's own client program: a driver would queue, retry and
+// prepare by rules of its own, and be tested by itself.
 type Database struct {
 	tb     TB
 	server *databaseServer
@@ -21,7 +26,8 @@ type Database struct {
 	name   string
 }
 
-// engine is what PostgreSQL and MariaDB differ in.
+// engine is what PostgreSQL and MariaDB differ in, and the one server of each that is
+// shared.
 type engine struct {
 	name      string                          // for messages
 	program   string                          // the server
@@ -110,7 +116,7 @@ func (e *engine) initialise(tb TB, dir string, port int, config []string) *datab
 	return s
 }
 
-// run runs a program that makes the data directory.
+// run runs a program that makes the data directory, as the user to whom it belongs.
 func (s *databaseServer) run(tb TB, argv ...string) {
 	tb.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
@@ -206,7 +212,8 @@ func (d *Database) Int(sql string) int64 {
 	return n
 }
 
-// process is the server's, for what a shared server must not suffer.
+// process is the server's, for what a shared server must not suffer. It ends the test
+// that would do so to others.
 func (d *Database) process() *Process {
 	d.tb.Helper()
 	if !d.own {

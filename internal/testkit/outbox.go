@@ -27,7 +27,15 @@ type pendingReply struct {
 }
 
 // outbox puts what several answerers have to say into the one order that the
-// protocol allows: replies in the order of commands.
+// protocol allows: replies in the order of commands. They become known in any order:
+//
+//	commands       GET a (script)   PING (here)   SET b (upstream)
+//	known as       the third        the first     the second
+//	sent           all three, as soon as GET a has its reply
+//
+// Its methods may be called from the script, the test, and the goroutine that reads from
+// upstream. They write to the client while the lock is held, so that what is sent is in
+// the order in which it was decided.
 type outbox struct {
 	mu      sync.Mutex
 	pending []*pendingReply

@@ -44,7 +44,8 @@ type Command struct {
 }
 
 // Start starts a program, makes its end part of the clean-up, and does not wait until
-// it is ready; see AwaitReady.
+// it is ready; see AwaitReady. There is no way to start one that is not bound to this
+// program: a server that outlives its test disturbs the next one.
 func Start(tb TB, c Command) *Process {
 	tb.Helper()
 	logPath := filepath.Join(c.Dir, c.Name+".out")

@@ -61,7 +61,7 @@ func Redis(tb TB, opts ...RedisOption) *RedisServer {
 }
 
 // For is the same server for a test within the test, which it fails then. It is not to
-// be started or ended by it.
+// be started or ended by it: the copy would not know of the new process.
 func (s *RedisServer) For(tb TB) *RedisServer {
 	s2 := *s
 	s2.tb = tb

@@ -74,8 +74,9 @@ func Run(ctx context.Context, f func(tb TB)) error {
 	return r.result()
 }
 
-// Try calls f and returns what it has failed of, for those who know what to do then.
-// What f starts ends with tb.
+// Try calls f and returns what it has failed of, for those who know what to do then:
+// to try again, or to go on without. What f starts ends with tb, and what fails of it
+// after f has ended fails tb.
 func Try(tb TB, f func(tb TB)) error {
 	r := &owner{ctx: tb.Context(), parent: tb}
 	r.call(func() { f(r) })
@@ -105,6 +106,11 @@ func Meanwhile(tb TB, f func(ctx context.Context) error) (end func()) {
 }
 
 // owner is the TB of one Run, or of one Try and then with a parent.
+//
+// What it owns runs on a goroutine of its own, for Fatal ends a goroutine by Goexit and
+// must end no other. A Run then ends its context, so that what runs beside it stops, and
+// calls what Cleanup was given, the latest first, for what was started last may need what
+// was started before. A Try leaves all that to its parent.
 type owner struct {
 	ctx    context.Context
 	parent TB

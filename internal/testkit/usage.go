@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the kernel says of a process. The numbers are those of the process itself, so
-// nothing that a server believes of its own use is in them.
+// What the kernel says of a process, read from /proc: nothing that a server believes of
+// its own use is in it, and asking costs the server nothing.
 
 // Tick is the unit of /proc/PID/stat; USER_HZ is 100 on all of Linux.
 const Tick = 10 * time.Millisecond
