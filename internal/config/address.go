@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,9 +13,6 @@ import (
 
 // unixPrefix marks a listening address as the path of a socket.
 const unixPrefix = "unix:"
-
-// maxSocketPath is what the kernel's sockaddr_un holds, less the final zero.
-const maxSocketPath = 107
 
 // checkAddress accepts host:port and unix:path.
 func checkAddress(text string) string {
@@ -199,35 +195,6 @@ func checkOrigin(text string) string {
 		return fmt.Sprintf("is not what browsers send; write it as %q", canonical)
 	}
 	return ""
-}
-
-// resolvePaths makes relative paths begin at the configuration file's directory.
-func (l *loader) resolvePaths() {
-	c := l.config
-	for _, path := range []*string{&c.Embedded.Path, &c.Server.TLS.Cert, &c.Server.TLS.Key, &c.Server.TLS.ClientCA} {
-		*path = l.absolute(*path)
-	}
-	for key, address := range map[string]*string{"server.listen": &c.Server.Listen, "server.admin": &c.Server.Admin} {
-		path, isUnix := strings.CutPrefix(*address, unixPrefix)
-		if !isUnix || strings.HasPrefix(path, "@") { // Linux's abstract sockets are no files
-			continue
-		}
-		path = l.absolute(path)
-		*address = unixPrefix + path
-		if len(path) > maxSocketPath {
-			l.fault(key, "the socket's path %s has %d bytes, of which the kernel takes %d; write a shorter one", quote(path), len(path), maxSocketPath)
-		}
-	}
-	if file := sqliteFile(c.Database.URL); file != "" {
-		c.Database.URL = NewSecret(sqlitePrefix + l.absolute(file))
-	}
-}
-
-func (l *loader) absolute(path string) string {
-	if path == "" || filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(l.dir, path)
 }
 
 // sqliteFile returns the file of a SQLite database, or "" for other databases

@@ -151,7 +151,8 @@ type Log struct {
 	Slow         time.Duration `key:"slow" default:"1s" range:"1ms 1h"`
 }
 
-// Limit is one [[limit]]. Burst and LocalRate follow Rate where they are not set.
+// Limit is one [[limit]]. Burst and LocalRate are zero where they are not set: the
+// limit then goes by Rate.
 type Limit struct {
 	Name      string       `key:"name" check:"name"`
 	Paths     []param.Area `key:"paths"`

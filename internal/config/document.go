@@ -27,9 +27,9 @@ type document struct {
 	broken bool // some text was not understood, so keys may be missing
 }
 
-// parse reads data, the content of file, as far as it is TOML. The document's
+// parseDocument reads data, the content of file, as far as it is TOML. The document's
 // faults are those of syntax and of keys set twice.
-func parse(file string, data []byte) *document {
+func parseDocument(file string, data []byte) *document {
 	d := &document{file: file, data: bytes.TrimPrefix(data, []byte("\ufeff"))}
 	d.tree = newTree(d.twice)
 	for i, b := range d.data {
@@ -73,7 +73,7 @@ func (d *document) readFrom(at int) int {
 	next := at // start of the line after the latest good expression
 	for p.NextExpression() {
 		e := p.Expression()
-		next = d.lineEnd(at + end(e))
+		next = d.lineEnd(at + endOf(e))
 		d.tree.add(e, func(n *unstable.Node) int { return d.lineOf(at + int(n.Raw.Offset)) })
 	}
 	var wrong *unstable.ParserError
@@ -84,8 +84,8 @@ func (d *document) readFrom(at int) int {
 	return d.stepOver(d.skipBlank(next), min(offset, len(d.data)-1), wrong.Message)
 }
 
-// end returns the offset where an expression ends, or somewhere in its last line.
-func end(e *unstable.Node) int {
+// endOf returns the offset where an expression ends, or somewhere in its last line.
+func endOf(e *unstable.Node) int {
 	if e.Kind == unstable.KeyValue {
 		return int(e.Raw.Offset + e.Raw.Length)
 	}
@@ -149,10 +149,6 @@ func (d *document) keyAt(start int, header bool) string {
 		return strings.Join(d.tree.prefix, ".")
 	}
 	return strings.Join(join(d.tree.prefix, name), ".")
-}
-
-func nameRune(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
 }
 
 // lineOf returns the line of an offset, from 1.

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// prefix is what the names of all overriding variables begin with.
-const prefix = "HEARTH_"
+// variablePrefix is what the names of all overriding variables begin with.
+const variablePrefix = "HEARTH_"
 
-// variable names the environment variable that overrides a key.
-func variable(key string) string {
-	return prefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+// variableOf names the environment variable that overrides a key.
+func variableOf(key string) string {
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 // lookup returns the value of a variable, the last one if it occurs more than
@@ -36,7 +36,7 @@ func (l *loader) override(root reflect.Value, env []string) {
 		if f.inItem || f.isTable() || f.isTables() {
 			return
 		}
-		name := variable(key)
+		name := variableOf(key)
 		keys[name], fields[name] = key, f
 		if !f.isList() {
 			scalars = append(scalars, name)
@@ -44,7 +44,7 @@ func (l *loader) override(root reflect.Value, env []string) {
 	})
 	values := map[string]string{} // of several the last
 	for _, entry := range env {
-		if name, v, ok := strings.Cut(entry, "="); ok && strings.HasPrefix(name, prefix) {
+		if name, v, ok := strings.Cut(entry, "="); ok && strings.HasPrefix(name, variablePrefix) {
 			values[name] = v
 		}
 	}

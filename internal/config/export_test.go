@@ -10,7 +10,7 @@ import (
 func AllKeys() []string { return allKeys() }
 
 // Variable names the variable that overrides a key.
-func Variable(key string) string { return variable(key) }
+func Variable(key string) string { return variableOf(key) }
 
 // Defaults returns the configuration of an empty file.
 func Defaults() *Config { return defaults() }
@@ -52,7 +52,7 @@ func Default(key string) (text string, has bool) {
 
 // IsDefault tells whether a TOML literal means the default of a key.
 func IsDefault(key, literal string) bool {
-	doc := parse("", []byte("x = "+literal))
+	doc := parseDocument("", []byte("x = "+literal))
 	f := fieldOf(key)
 	f.value = reflect.New(f.value.Type()).Elem()
 	other := f

@@ -105,7 +105,7 @@ func checkUsable(t *testing.T, c *config.Config) {
 		}
 	}
 	for _, l := range c.Limits {
-		if l.Rate.Count <= 0 || l.Rate.Window <= 0 || l.Burst <= 0 || l.Burst > l.Rate.Count || l.LocalRate.Count <= 0 {
+		if l.Rate.Count <= 0 || l.Rate.Window <= 0 || l.Burst < 0 || l.Burst > l.Rate.Count || l.LocalRate.Count < 0 {
 			t.Errorf("unusable limit %+v", l)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 )
 
 // maxFile bounds the configuration file, so that naming a device by mistake
@@ -39,7 +40,7 @@ func Inspect(path string, env []string) (*Config, []Fault) {
 		places: places{file: path, set: map[string]place{}}, refused: map[string]bool{}, files: map[string]secretFile{},
 	}
 	root := reflect.ValueOf(l.config).Elem()
-	doc := parse(path, data)
+	doc := parseDocument(path, data)
 	l.faults = doc.faults
 	l.read(root, doc.tree.root, "")
 	if !doc.broken {
@@ -48,7 +49,7 @@ func Inspect(path string, env []string) (*Config, []Fault) {
 	l.override(root, env)
 	l.readSecrets(lookup(env, "CREDENTIALS_DIRECTORY"))
 	l.resolvePaths()
-	l.follow()
+	l.nameEnvelopes()
 	if !doc.broken { // else keys may be missing, and contradictions mere consequences
 		l.validate()
 	}
@@ -89,4 +90,36 @@ func cause(err error) error {
 		return wrong.Err
 	}
 	return err
+}
+
+// maxSocketPath is what the kernel's sockaddr_un holds, less the final zero.
+const maxSocketPath = 107
+
+// resolvePaths makes relative paths begin at the configuration file's directory.
+func (l *loader) resolvePaths() {
+	c := l.config
+	for _, path := range []*string{&c.Embedded.Path, &c.Server.TLS.Cert, &c.Server.TLS.Key, &c.Server.TLS.ClientCA} {
+		*path = l.absolute(*path)
+	}
+	for key, address := range map[string]*string{"server.listen": &c.Server.Listen, "server.admin": &c.Server.Admin} {
+		path, isUnix := strings.CutPrefix(*address, unixPrefix)
+		if !isUnix || strings.HasPrefix(path, "@") { // Linux's abstract sockets are no files
+			continue
+		}
+		path = l.absolute(path)
+		*address = unixPrefix + path
+		if len(path) > maxSocketPath {
+			l.fault(key, "the socket's path %s has %d bytes, of which the kernel takes %d; write a shorter one", quote(path), len(path), maxSocketPath)
+		}
+	}
+	if file := sqliteFile(c.Database.URL); file != "" {
+		c.Database.URL = NewSecret(sqlitePrefix + l.absolute(file))
+	}
+}
+
+func (l *loader) absolute(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(l.dir, path)
 }

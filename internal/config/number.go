@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +18,9 @@ type Rate struct {
 	Count  int
 	Window time.Duration
 }
+
+// windows are the units a rate may have.
+var windows = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
 
 // notation is how the numbers of a type are written.
 type notation[T cmp.Ordered] struct {
@@ -40,44 +42,6 @@ var (
 	durations = notation[time.Duration]{noun: "duration", types: []nodeType{stringNode}, parse: parseDuration, quoted: true, guess: guessDuration, example: "1s"}
 	sizes     = notation[Bytes]{noun: "size", types: []nodeType{stringNode, integerNode}, parse: parseSize, quoted: true, guess: guessSize, example: "8MiB"}
 )
-
-// storeNumber reads a number that lies in the range of the field.
-func storeNumber[T cmp.Ordered](f field, dst *T, as notation[T], n *node, bad complain) {
-	least, most, _ := strings.Cut(f.tag.Get("range"), " ")
-	bound := func(text string) T {
-		v, ok := as.parse(&node{typ: variableNode, text: text})
-		if !ok {
-			panic("BUG: " + f.name + " has the bound " + quote(text))
-		}
-		return v
-	}
-	v, ok := as.parse(n)
-	typed := n.typ == variableNode || slices.Contains(as.types, n.typ)
-	switch {
-	case typed && ok && v >= bound(least) && v <= bound(most):
-		*dst = v
-	case f.tag.Get("default") == "auto" && n.isText() && n.text == "auto":
-		*dst = *new(T)
-	case as.quoted && typed && ok:
-		bad(n, "%s is out of range; write %q to %q", n, least, most)
-	case as.quoted:
-		bad(n, "%s is no %s; write it as %q", n, as.noun, cmp.Or(as.guess(n.text), f.example(), as.example))
-	case typed && ok:
-		bad(n, "%s is out of range; write %s to %s", n, least, most)
-	case typed:
-		bad(n, "%s is no %s; write one from %s to %s", n, as.noun, least, most)
-	default:
-		bad(n, "%s is no %s; write it as %s, without quotes", n, as.noun, cmp.Or(f.example(), least))
-	}
-}
-
-// example is the default, which is certainly a good value.
-func (f field) example() string {
-	if text := f.tag.Get("default"); text != "auto" {
-		return text
-	}
-	return ""
-}
 
 func parseInteger(n *node) (int, bool) {
 	base := 0 // as TOML writes it: 0x10, 1_000
@@ -116,17 +80,17 @@ func parseSize(n *node) (Bytes, bool) {
 	return Bytes(i * per), true
 }
 
-// words is a count and a unit, however they are put together.
-type words struct{ *regexp.Regexp }
+// countAndUnit is a count and a unit, however they are put together.
+type countAndUnit struct{ *regexp.Regexp }
 
 var (
-	durationWords = words{regexp.MustCompile(`^\s*(\d{1,6})\s*([A-Za-z]*)\s*$`)}
-	sizeWords     = words{regexp.MustCompile(`^\s*(\d{1,15})\s*([A-Za-z]*)\s*$`)}
-	rateWords     = words{regexp.MustCompile(`^\s*(\d{1,9})\s*(?:/|per)?\s*([A-Za-z]*)\s*$`)}
+	durationWords = countAndUnit{regexp.MustCompile(`^\s*(\d{1,6})\s*([A-Za-z]*)\s*$`)}
+	sizeWords     = countAndUnit{regexp.MustCompile(`^\s*(\d{1,15})\s*([A-Za-z]*)\s*$`)}
+	rateWords     = countAndUnit{regexp.MustCompile(`^\s*(\d{1,9})\s*(?:/|per)?\s*([A-Za-z]*)\s*$`)}
 )
 
-func (w words) parts(text string) (count, unit string, ok bool) {
-	if m := w.FindStringSubmatch(text); m != nil {
+func (c countAndUnit) parts(text string) (count, unit string, ok bool) {
+	if m := c.FindStringSubmatch(text); m != nil {
 		return m[1], m[2], true
 	}
 	return "", "", false

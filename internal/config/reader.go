@@ -1,10 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+
+	"hearth/internal/spelling"
 )
 
 // loader carries one Load. It is used by one goroutine.
@@ -93,30 +96,8 @@ func (l *loader) readValue(f field, n *node, key string) {
 	l.files[key] = s
 }
 
-// unknown reports a key that is none, and what it may have meant.
-func (l *loader) unknown(table reflect.Value, n *node, at, name string) {
-	bad, names := l.complain(dotted(at, name)), namesOf(table)
-	switch meant, here := meant(names, at, name); {
-	case here:
-		bad(n, "no such key; did you mean %s?", meant)
-	case meant != "":
-		bad(n, "no such key here; did you mean %s?", meant)
-	default:
-		bad(n, "no such key; remove it or take one of %s", strings.Join(names, ", "))
-	}
-}
-
-// follow gives values to keys whose default is another key's value.
-func (l *loader) follow() {
-	for i := range l.config.Limits {
-		m, at := &l.config.Limits[i], indexed("limit", i)
-		if !l.places.has(at + ".burst") {
-			m.Burst = m.Rate.Count
-		}
-		if !l.places.has(at + ".local_rate") {
-			m.LocalRate = m.Rate
-		}
-	}
+// nameEnvelopes wraps records in the name of their resource where no envelope is set.
+func (l *loader) nameEnvelopes() {
 	for i := range l.config.Resources {
 		if r := &l.config.Resources[i]; !l.places.has(indexed("resource", i) + ".envelope") {
 			r.Envelope = r.Name
@@ -142,3 +123,51 @@ func (l *loader) fault(key, format string, args ...any) {
 
 // given tells whether a key was set to a value that was not refused.
 func (l *loader) given(key string) bool { return l.places.has(key) && !l.refused[key] }
+
+// unknown reports a key that is none, and what it may have meant.
+func (l *loader) unknown(table reflect.Value, n *node, at, name string) {
+	bad, names := l.complain(dotted(at, name)), namesOf(table)
+	switch meant, here := meantKey(names, at, name); {
+	case here:
+		bad(n, "no such key; did you mean %s?", meant)
+	case meant != "":
+		bad(n, "no such key here; did you mean %s?", meant)
+	default:
+		bad(n, "no such key; remove it or take one of %s", strings.Join(names, ", "))
+	}
+}
+
+// meantKey finds what an unknown key of a table with these names most likely meant: a
+// key of the same table but for its spelling, a key of that very name in another
+// table, one of the same table that is near, one in another table but for its
+// spelling. Here tells that it is one of the same table.
+func meantKey(names []string, at, name string) (key string, here bool) {
+	if same := alike(name, names); same != "" {
+		return shown(dotted(at, same)), true
+	}
+	if other := elsewhere(at, func(other string) bool { return other == name }); other != "" {
+		return other, false
+	}
+	if near := nearest(name, names); near != "" {
+		return shown(dotted(at, near)), true
+	}
+	return elsewhere(at, func(other string) bool {
+		return folded(other) == folded(name) || len(name) > 3 && spelling.Distance(other, name) == 1
+	}), false
+}
+
+// elsewhere finds a key in another table whose last part is like the one that is
+// meant; those around the table at, and below it, come first.
+func elsewhere(at string, like func(name string) bool) (found string) {
+	section, _, _ := strings.Cut(shown(at), ".")
+	for _, key := range allNames(true) {
+		if !like(key[strings.LastIndexByte(key, '.')+1:]) {
+			continue
+		}
+		if section != "" && strings.HasPrefix(key, section+".") {
+			return key
+		}
+		found = cmp.Or(found, key)
+	}
+	return found
+}

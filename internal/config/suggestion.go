@@ -1,47 +1,11 @@
 package config
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
 	"hearth/internal/spelling"
 )
-
-// meant finds what an unknown key of a table with these names most likely meant: a
-// key of the same table but for its spelling, a key of that very name in another
-// table, one of the same table that is near, one in another table but for its
-// spelling. Here tells that it is one of the same table.
-func meant(names []string, at, name string) (key string, here bool) {
-	if same := alike(name, names); same != "" {
-		return shown(dotted(at, same)), true
-	}
-	if other := elsewhere(at, func(other string) bool { return other == name }); other != "" {
-		return other, false
-	}
-	if near := nearest(name, names); near != "" {
-		return shown(dotted(at, near)), true
-	}
-	return elsewhere(at, func(other string) bool {
-		return folded(other) == folded(name) || len(name) > 3 && spelling.Distance(other, name) == 1
-	}), false
-}
-
-// elsewhere finds a key in another table whose last part is like the one that is
-// meant; those around the table at, and below it, come first.
-func elsewhere(at string, like func(name string) bool) (found string) {
-	section, _, _ := strings.Cut(shown(at), ".")
-	for _, key := range allNames(true) {
-		if !like(key[strings.LastIndexByte(key, '.')+1:]) {
-			continue
-		}
-		if section != "" && strings.HasPrefix(key, section+".") {
-			return key
-		}
-		found = cmp.Or(found, key)
-	}
-	return found
-}
 
 // nearest returns the candidate that a mistyped name most likely meant, or ""
 // when none is near. Of equally near ones the first in the alphabet wins, so

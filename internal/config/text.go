@@ -53,12 +53,12 @@ func oneOf(words ...string) check {
 	}
 }
 
-var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // checkName accepts what resources, limits and tokens are called: it appears in
 // labels of metrics and in documents made from the configuration.
 func checkName(text string) string {
-	if !name.MatchString(text) || len(text) > 64 {
+	if !namePattern.MatchString(text) || len(text) > 64 {
 		return `is no name; use lower-case letters, digits and _, a letter first, at most 64, such as "user"`
 	}
 	return ""

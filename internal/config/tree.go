@@ -90,11 +90,11 @@ func newTree(twice func(line int, names []string, first *node)) tree {
 	return tree{root: root, current: root, twice: twice}
 }
 
-// lines tells the line in which a node of the syntax tree begins.
-type lines func(n *unstable.Node) int
+// lineFinder tells the line in which a node of the syntax tree begins.
+type lineFinder func(n *unstable.Node) int
 
 // add adds one top-level expression.
-func (t *tree) add(e *unstable.Node, at lines) {
+func (t *tree) add(e *unstable.Node, at lineFinder) {
 	names, line := keyOf(e, at)
 	switch e.Kind {
 	case unstable.Table:
@@ -106,7 +106,7 @@ func (t *tree) add(e *unstable.Node, at lines) {
 	}
 }
 
-func keyOf(e *unstable.Node, at lines) (names []string, line int) {
+func keyOf(e *unstable.Node, at lineFinder) (names []string, line int) {
 	for it := e.Key(); it.Next(); {
 		if len(names) == 0 {
 			line = at(it.Node())
@@ -202,7 +202,7 @@ var scalars = map[unstable.Kind]nodeType{
 
 // value turns a syntax node into a tree node; name is its key. Items of a list
 // stand in lines of their own where the syntax tree knows them.
-func (t *tree) value(n *unstable.Node, name []string, at lines, line int) *node {
+func (t *tree) value(n *unstable.Node, name []string, at lineFinder, line int) *node {
 	switch n.Kind {
 	case unstable.InlineTable:
 		table := newTable(line, implied) // open while its own dotted keys fill it

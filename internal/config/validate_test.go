@@ -122,9 +122,13 @@ func TestResourceSources(t *testing.T) {
 func TestFollowedDefaults(t *testing.T) {
 	c := mustLoad(t, "[[limit]]\nname = \"a\"\npaths = [\"/*\"]\nrate = \"7/m\"\n")
 	rate := config.Rate{Count: 7, Window: time.Minute}
-	want := []config.Limit{{Name: "a", Paths: []param.Area{{Below: true}}, By: "client", Rate: rate, Burst: 7, LocalRate: rate}}
+	want := []config.Limit{{Name: "a", Paths: []param.Area{{Below: true}}, By: "client", Rate: rate}}
 	if diff := cmp.Diff(want, c.Limits); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	c = mustLoad(t, resources("/a/{id:int} a:{id}", "/b b")+"envelope = \"\"\n")
+	if a, b := c.Resources[0], c.Resources[1]; a.Envelope != "r0" || b.Envelope != "" {
+		t.Errorf("envelopes: got %q and %q, want the name and none", a.Envelope, b.Envelope)
 	}
 	_, err := load(t, "[[limit]]\nname = \"a\"\npaths = [\"/*\"]\nrate = \"7/m\"\nburst = 8\n")
 	wantFault(t, err, "write 7 or less")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -153,9 +154,6 @@ func storeMode(dst *fs.FileMode, n *node, bad complain) {
 	}
 }
 
-// windows are the units a rate may have.
-var windows = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
-
 // storeRate reads "100/s", "5000/m" or "1/h".
 func storeRate(dst *Rate, n *node, bad complain) {
 	count, unit, _ := strings.Cut(n.text, "/")
@@ -169,4 +167,42 @@ func storeRate(dst *Rate, n *node, bad complain) {
 	default:
 		*dst = Rate{Count: int(c), Window: window}
 	}
+}
+
+// storeNumber reads a number that lies in the range of the field.
+func storeNumber[T cmp.Ordered](f field, dst *T, as notation[T], n *node, bad complain) {
+	least, most, _ := strings.Cut(f.tag.Get("range"), " ")
+	bound := func(text string) T {
+		v, ok := as.parse(&node{typ: variableNode, text: text})
+		if !ok {
+			panic("BUG: " + f.name + " has the bound " + quote(text))
+		}
+		return v
+	}
+	v, ok := as.parse(n)
+	typed := n.typ == variableNode || slices.Contains(as.types, n.typ)
+	switch {
+	case typed && ok && v >= bound(least) && v <= bound(most):
+		*dst = v
+	case f.tag.Get("default") == "auto" && n.isText() && n.text == "auto":
+		*dst = *new(T)
+	case as.quoted && typed && ok:
+		bad(n, "%s is out of range; write %q to %q", n, least, most)
+	case as.quoted:
+		bad(n, "%s is no %s; write it as %q", n, as.noun, cmp.Or(as.guess(n.text), f.example(), as.example))
+	case typed && ok:
+		bad(n, "%s is out of range; write %s to %s", n, least, most)
+	case typed:
+		bad(n, "%s is no %s; write one from %s to %s", n, as.noun, least, most)
+	default:
+		bad(n, "%s is no %s; write it as %s, without quotes", n, as.noun, cmp.Or(f.example(), least))
+	}
+}
+
+// example is the default, which is certainly a good value.
+func (f field) example() string {
+	if text := f.tag.Get("default"); text != "auto" {
+		return text
+	}
+	return ""
 }
