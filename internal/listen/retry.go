@@ -19,8 +19,8 @@ const (
 // RetryingListener is a listener whose Accept retries after temporary failures.
 // See Retrying.
 type RetryingListener struct {
-	net.Listener
-	log *slog.Logger
+	inner net.Listener
+	log   *slog.Logger
 
 	closing sync.Once
 	closed  chan struct{} // closed when Close is called
@@ -34,14 +34,14 @@ type RetryingListener struct {
 // pauses from 5 ms to 1 s and logged now and then. Connections are inner's own.
 // Close ends a waiting Accept at once.
 func Retrying(inner net.Listener, log *slog.Logger) *RetryingListener {
-	return &RetryingListener{Listener: inner, log: log, closed: make(chan struct{})}
+	return &RetryingListener{inner: inner, log: log, closed: make(chan struct{})}
 }
 
 // Accept returns the next connection, unchanged. After Close the error is
 // net.ErrClosed.
 func (l *RetryingListener) Accept() (net.Conn, error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		conn, err := l.Listener.Accept()
+		conn, err := l.inner.Accept()
 		if err == nil {
 			return conn, nil
 		}
@@ -71,7 +71,7 @@ func (l *RetryingListener) wait(d time.Duration) bool {
 func (l *RetryingListener) report(err error) {
 	if l.reports.allow() {
 		l.log.Warn("cannot accept connections, waiting; raise LimitNOFILE or lower server.max_in_flight if this stays",
-			"listener", l.Listener.Addr().String(), "error", err, "times", l.waits.Load())
+			"listener", l.inner.Addr().String(), "error", err, "times", l.waits.Load())
 	}
 }
 
@@ -82,8 +82,11 @@ func (l *RetryingListener) Waits() uint64 { return l.waits.Load() }
 // what the inner listener says to that.
 func (l *RetryingListener) Close() error {
 	l.closing.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+	return l.inner.Close()
 }
+
+// Addr is the inner listener's.
+func (l *RetryingListener) Addr() net.Addr { return l.inner.Addr() }
 
 // isTemporary reports that accepting may succeed later. Besides the shortages these
 // are the errors of the new connection itself, which accept(2) on Linux hands
