@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,20 +112,42 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// TestContributingNamesWhatIsThere looks up the files and directories that
-// CONTRIBUTING.md names: a new engineer begins with them.
-func TestContributingNamesWhatIsThere(t *testing.T) {
+// TestDocsNameWhatIsThere looks up the files and directories that the pages name or link
+// to: those with a slash in the module or beside the page, Go files also by their names
+// alone.
+func TestDocsNameWhatIsThere(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile(filepath.Join(launch.Root(t), "CONTRIBUTING.md"))
-	must(t, err)
+	root := launch.Root(t)
+	names := map[string]bool{}
+	must(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && d.Name() == ".git" {
+			return filepath.SkipDir
+		}
+		names[filepath.Base(path)] = true
+		return err
+	}))
+	var pages []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "*/README.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		must(t, err)
+		pages = append(pages, found...)
+	}
+	named := regexp.MustCompile("`((?:internal|cache|handlers|test|proof|bench|deploy|scripts|docs)/[\\w./-]*|[\\w./-]+\\.go)`" + `|\]\(([\w./-]+)(?:#[^)]*)?\)`)
 	found := 0
-	for _, name := range regexp.MustCompile("[`(]([a-zA-Z/_-]+(?:/|\\.(?:go|md|toml|yml|json|golden))|(?:internal|cache|scripts)/[a-z/-]+)(?:#[a-z-]+)?[`)]").FindAllStringSubmatch(string(page), -1) {
-		found++
-		if _, err := os.Stat(filepath.Join(launch.Root(t), name[1])); err != nil {
-			t.Errorf("CONTRIBUTING.md names %s: %v", name[1], err)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		must(t, err)
+		for _, match := range named.FindAllStringSubmatch(string(text), -1) {
+			found++
+			name := match[1] + match[2]
+			_, inModule := os.Stat(filepath.Join(root, name))
+			_, beside := os.Stat(filepath.Join(filepath.Dir(page), name))
+			if inModule != nil && beside != nil && (strings.Contains(name, "/") || !names[name]) {
+				t.Errorf("%s names %s, which is not there", page, name)
+			}
 		}
 	}
-	if found < 40 {
-		t.Errorf("CONTRIBUTING.md names %d files", found)
+	if found < 150 {
+		t.Errorf("the pages name %d files", found)
 	}
 }
