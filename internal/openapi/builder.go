@@ -64,7 +64,8 @@ func (b *builder) add(method, template string, op operation) error {
 	return nil
 }
 
-// shape blanks the parameters' names out of a template.
+// shape blanks the parameters' names out of a template: two templates of one shape
+// match the same requests.
 func shape(template string) string {
 	segments := strings.Split(template, "/")
 	for i, s := range segments {

@@ -34,7 +34,8 @@ func (r *resource) checkJSON() error {
 	return nil
 }
 
-// summary says of a resource where its records live.
+// summary says of a resource where its records live, which tells a client how old
+// they may be.
 func (r *resource) summary() string {
 	if r.HasSource {
 		return "Records of `" + r.Name + "`, answered from memory, the shared tier or their source, whichever has them first."
