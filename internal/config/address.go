@@ -38,8 +38,11 @@ func checkAddress(text string) string {
 	return ""
 }
 
+// hostName is a name as resolvers take it, in labels of letters, digits, - and _.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
 
+// portNumber reads a port. Names of services are none: what they mean differs from
+// machine to machine.
 func portNumber(text string) (int, bool) {
 	n, err := strconv.ParseUint(text, 10, 16)
 	return int(n), err == nil
@@ -57,6 +60,7 @@ func sameAddress(a, b string) bool {
 	if errA != nil || errB != nil || na != nb || na == 0 { // port 0: the kernel picks a free one
 		return false
 	}
+	// An address of all interfaces contains every other one.
 	everywhere := func(host string) bool {
 		ip, err := netip.ParseAddr(host)
 		return host == "" || err == nil && ip.IsUnspecified()
@@ -102,6 +106,7 @@ func checkRedis(text string) string {
 		if u.Hostname() == "" {
 			return `names no host; write it as "redis://host:6379"`
 		}
+		// url.Parse takes any digits for a port.
 		if p := u.Port(); p != "" {
 			if _, ok := portNumber(p); !ok {
 				return "has no port from 0 to 65535; write it as \"redis://host:6379\""
@@ -117,6 +122,8 @@ func checkRedis(text string) string {
 	default:
 		return `has a scheme that is none of redis, rediss and unix; write it as "redis://host:6379", or "" for the embedded tier`
 	}
+	// Only parameters that would break a promise are judged here; the client
+	// judges the others.
 	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return `has parameters that do not parse; write them as "?addr=host2:6379&addr=host3:6379"`
@@ -130,11 +137,13 @@ func checkRedis(text string) string {
 	return ""
 }
 
+// decimal tells whether text is the number of a database of Redis.
 func decimal(text string) bool {
 	_, err := strconv.ParseUint(text, 10, 16)
 	return err == nil
 }
 
+// sqlitePrefix marks the URL of a database as the path of a file.
 const sqlitePrefix = "sqlite:"
 
 // checkDatabase accepts "" and the URLs of a database, likewise unquoted.
@@ -155,6 +164,7 @@ func checkDatabase(text string) string {
 		}
 		return ""
 	}
+	// url.Parse alone would take "postgres:host/name" for a URL without a host.
 	scheme, _, found := strings.Cut(text, "://")
 	if !found || !slices.Contains([]string{"postgres", "postgresql", "mysql"}, scheme) {
 		return `begins with none of sqlite:, postgres:// and mysql://; write it so, for instance "sqlite:data.db"`
@@ -190,6 +200,7 @@ func checkOrigin(text string) string {
 	} else {
 		host = strings.TrimSuffix(host, ":443")
 	}
+	// Browsers send names in lower case and leave a usual port out.
 	// Compared byte by byte with the header, so only its canonical form matches.
 	if canonical := u.Scheme + "://" + strings.ToLower(host); canonical != text {
 		return fmt.Sprintf("is not what browsers send; write it as %q", canonical)

@@ -37,6 +37,7 @@ func (l *loader) validateRoutes() {
 			routes = append(routes, route{key: at, path: b.Path, post: true})
 		}
 	}
+	// Each pair once: the later of the two is at fault.
 	for i, a := range routes {
 		if l.takesBuiltIn(a) {
 			continue
@@ -87,6 +88,7 @@ func (l *loader) validateKeys() {
 	var uses []keyUse
 	for i, r := range l.config.Resources {
 		at := indexed("resource", i)
+		// Without its path nothing is known of the values in a key.
 		if !l.given(at+".path") || !l.given(at+".key") {
 			continue
 		}

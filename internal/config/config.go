@@ -55,24 +55,43 @@ type Config struct {
 
 // Server is [server]: both listeners and what one request may cost.
 type Server struct {
-	Listen          string         `key:"listen" default:"127.0.0.1:8080" check:"address" reload:"no"` // host:port or unix:/path
-	Admin           string         `key:"admin" default:"127.0.0.1:9090" check:"address" reload:"no"`
-	ReadTimeout     time.Duration  `key:"read_timeout" default:"10s" range:"100ms 10m"` // first byte to whole request
-	WriteTimeout    time.Duration  `key:"write_timeout" default:"10s" range:"100ms 10m"`
-	IdleTimeout     time.Duration  `key:"idle_timeout" default:"75s" range:"1s 1h"` // usual balancers close at 60 s; the server must not be first
-	MaxBody         Bytes          `key:"max_body" default:"8MiB" range:"1KiB 1GiB" reload:"no"`
-	MaxItems        int            `key:"max_items" default:"10000" range:"1 1000000"`              // of one batch
-	MaxMany         int            `key:"max_many" default:"100" range:"1 10000"`                   // ids of one many-read
-	MaxHeader       Bytes          `key:"max_header" default:"16KiB" range:"1KiB 1MiB" reload:"no"` // request line included
-	MaxInFlight     int            `key:"max_in_flight" default:"20000" range:"1 1000000"`          // requests being answered; also bounds connections
-	Drain           time.Duration  `key:"drain" default:"5s" range:"0s 10m"`                        // how long SIGTERM keeps answering before listeners close
-	StartGrace      time.Duration  `key:"start_grace" default:"5s" range:"0s 5m"`                   // how long /healthz may say "starting"
-	TrustedProxies  []netip.Prefix `key:"trusted_proxies"`                                          // CIDRs
-	ProxyProtocol   bool           `key:"proxy_protocol" default:"false" reload:"no"`               // on public connections
-	AdminHosts      []string       `key:"admin_hosts" check:"host"`                                 // besides IP addresses and localhost
-	SocketMode      fs.FileMode    `key:"socket_mode" default:"0600" reload:"no"`                   // of the file of Listen, if that is a unix socket
-	AdminSocketMode fs.FileMode    `key:"admin_socket_mode" default:"0600" reload:"no"`             // likewise of Admin
-	TLS             TLS            `key:"tls"`
+	// Listen is where the public is served: host:port or unix:/path.
+	Listen string `key:"listen" default:"127.0.0.1:8080" check:"address" reload:"no"`
+	// Admin is where operators are served, likewise.
+	Admin string `key:"admin" default:"127.0.0.1:9090" check:"address" reload:"no"`
+	// ReadTimeout is from the first byte of a request to its last.
+	ReadTimeout time.Duration `key:"read_timeout" default:"10s" range:"100ms 10m"`
+	// WriteTimeout is for sending one answer.
+	WriteTimeout time.Duration `key:"write_timeout" default:"10s" range:"100ms 10m"`
+	// IdleTimeout is how long a connection may stay open without a request. Usual
+	// balancers close at 60 s; the side that closes first must be the balancer.
+	IdleTimeout time.Duration `key:"idle_timeout" default:"75s" range:"1s 1h"`
+	// MaxBody bounds the body of one request.
+	MaxBody Bytes `key:"max_body" default:"8MiB" range:"1KiB 1GiB" reload:"no"`
+	// MaxItems bounds the items of one batch.
+	MaxItems int `key:"max_items" default:"10000" range:"1 1000000"`
+	// MaxMany bounds the ids of one many-read.
+	MaxMany int `key:"max_many" default:"100" range:"1 10000"`
+	// MaxHeader bounds request line and headers together.
+	MaxHeader Bytes `key:"max_header" default:"16KiB" range:"1KiB 1MiB" reload:"no"`
+	// MaxInFlight bounds requests being answered, and with them connections.
+	MaxInFlight int `key:"max_in_flight" default:"20000" range:"1 1000000"`
+	// Drain is how long SIGTERM keeps answering before listeners close.
+	Drain time.Duration `key:"drain" default:"5s" range:"0s 10m"`
+	// StartGrace is how long /healthz may say "starting".
+	StartGrace time.Duration `key:"start_grace" default:"5s" range:"0s 5m"`
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix `key:"trusted_proxies"`
+	// ProxyProtocol expects the PROXY header at the beginning of public connections.
+	ProxyProtocol bool `key:"proxy_protocol" default:"false" reload:"no"`
+	// AdminHosts are the names of the admin listener besides IP addresses and
+	// localhost.
+	AdminHosts []string `key:"admin_hosts" check:"host"`
+	// SocketMode is of the file of Listen, if that is a unix socket.
+	SocketMode fs.FileMode `key:"socket_mode" default:"0600" reload:"no"`
+	// AdminSocketMode is that of the file of Admin.
+	AdminSocketMode fs.FileMode `key:"admin_socket_mode" default:"0600" reload:"no"`
+	TLS             TLS         `key:"tls"`
 }
 
 // TLS is [server.tls]; Cert == "" means none.
@@ -84,113 +103,158 @@ type TLS struct {
 
 // Redis is [redis]; an empty URL means the embedded tier.
 type Redis struct {
-	URL          Secret `key:"url" file:"url_file" default:"" check:"redis" reload:"no"`
-	Password     Secret `file:"password_file" reload:"no"`
-	WaitReplicas int    `key:"wait_replicas" default:"0" range:"0 16" reload:"no"` // that must confirm guards and unguards
+	// URL is redis://, rediss:// or unix://; as a secret it may stand in a file.
+	URL Secret `key:"url" file:"url_file" default:"" check:"redis" reload:"no"`
+	// Password goes with a URL that has none. It is given by a file alone.
+	Password Secret `file:"password_file" reload:"no"`
+	// WaitReplicas is how many replicas must confirm guards and unguards.
+	WaitReplicas int `key:"wait_replicas" default:"0" range:"0 16" reload:"no"`
 }
 
 // Embedded is [embedded].
 type Embedded struct {
+	// Path is the file that one process uses at a time.
 	Path string `key:"path" default:"hearth.db" check:"filled" reload:"no"`
 }
 
 // Database is [database].
 type Database struct {
-	URL      Secret        `key:"url" file:"url_file" default:"" check:"database"`
-	Init     []string      `key:"init" check:"filled"`
-	Demo     bool          `key:"demo" default:"false"`
-	MaxConns int           `key:"max_conns" default:"16" range:"1 10000"`
-	Timeout  time.Duration `key:"timeout" default:"2s" range:"10ms 5m"`
+	// URL is sqlite:, postgres:// or mysql://; empty without a database.
+	URL Secret `key:"url" file:"url_file" default:"" check:"database"`
+	// Init are statements run at every start.
+	Init []string `key:"init" check:"filled"`
+	// Demo makes and fills the table users if there is none.
+	Demo bool `key:"demo" default:"false"`
+	// MaxConns bounds the connections.
+	MaxConns int `key:"max_conns" default:"16" range:"1 10000"`
+	// Timeout is for one statement, unless the resource has its own.
+	Timeout time.Duration `key:"timeout" default:"2s" range:"10ms 5m"`
 }
 
 // Memory is [memory].
 type Memory struct {
-	Budget       Bytes         `key:"budget" default:"auto" range:"1MiB 1024GiB"` // 0 means "auto"
-	Revalidate   time.Duration `key:"revalidate" default:"1m" range:"100ms 24h" reload:"no"`
-	LinkTimeout  time.Duration `key:"link_timeout" default:"2s" range:"100ms 1m" reload:"no"`
+	// Budget bounds the entries, overhead included; 0 means "auto".
+	Budget Bytes `key:"budget" default:"auto" range:"1MiB 1024GiB"`
+	// Revalidate is how long an entry is trusted without asking Redis again.
+	Revalidate time.Duration `key:"revalidate" default:"1m" range:"100ms 24h" reload:"no"`
+	// LinkTimeout is the silence on a connection after which its entries are not
+	// fresh any more.
+	LinkTimeout time.Duration `key:"link_timeout" default:"2s" range:"100ms 1m" reload:"no"`
+	// UntrackedTTL is how long memory keeps what was loaded while Redis was away.
 	UntrackedTTL time.Duration `key:"untracked_ttl" default:"1s" range:"10ms 1m"`
-	MissingShare float64       `key:"missing_share" default:"0.05" range:"0 1"`      // of the budget
-	MissingRate  int           `key:"missing_rate" default:"1000" range:"0 1000000"` // missing records written to Redis per second
+	// MissingShare is the part of Budget for records known to be missing.
+	MissingShare float64 `key:"missing_share" default:"0.05" range:"0 1"`
+	// MissingRate bounds the missing records written to Redis per second.
+	MissingRate int `key:"missing_rate" default:"1000" range:"0 1000000"`
 }
 
 // LoadLimits is [load].
 type LoadLimits struct {
-	MaxConcurrent int           `key:"max_concurrent" default:"64" range:"1 100000"`
-	MaxWaiting    int           `key:"max_waiting" default:"10000" range:"1 1000000"`
-	Wait          time.Duration `key:"wait" default:"3s" range:"10ms 1m"` // how long a reader waits for somebody else's load
-	Lease         time.Duration `key:"lease" default:"5s" range:"100ms 5m" reload:"no"`
-	HotRate       float64       `key:"hot_rate" default:"10" range:"0.01 1000000"` // reads per second that make a key hot
+	// MaxConcurrent bounds loads from one source at a time, and as many writes.
+	MaxConcurrent int `key:"max_concurrent" default:"64" range:"1 100000"`
+	// MaxWaiting bounds readers that wait for another's load or write.
+	MaxWaiting int `key:"max_waiting" default:"10000" range:"1 1000000"`
+	// Wait is how long a reader waits for another's load.
+	Wait time.Duration `key:"wait" default:"3s" range:"10ms 1m"`
+	// Lease is the lifetime of leases and guards: what a dead loader costs at most.
+	Lease time.Duration `key:"lease" default:"5s" range:"100ms 5m" reload:"no"`
+	// HotRate is how many reads per second make a key hot.
+	HotRate float64 `key:"hot_rate" default:"10" range:"0.01 1000000"`
 }
 
 // Auth is [auth].
 type Auth struct {
+	// OpenWrites serves writes beyond loopback without tokens.
 	OpenWrites bool    `key:"open_writes" default:"false"`
 	Tokens     []Token `key:"token"`
 }
 
 // Token is one [[auth.token]].
 type Token struct {
-	Name   string   `key:"name" check:"name"`
+	// Name is what logs call the token.
+	Name string `key:"name" check:"name"`
+	// Scopes are what it opens.
 	Scopes []string `key:"scopes" oneof:"write admin metrics"`
 	Token  Secret   `key:"token" file:"token_file" check:"token"`
 }
 
 // CORS is [cors].
 type CORS struct {
-	Origins    []string `key:"origins" default:"*" check:"origin"`
-	Methods    []string `key:"methods" default:"GET HEAD PUT POST DELETE OPTIONS" check:"method"`
-	Headers    []string `key:"headers" default:"*" check:"header"`
-	OpenWrites bool     `key:"open_writes" default:"false"`
+	// Origins are whose pages may read; "*" means all.
+	Origins []string `key:"origins" default:"*" check:"origin"`
+	Methods []string `key:"methods" default:"GET HEAD PUT POST DELETE OPTIONS" check:"method"`
+	Headers []string `key:"headers" default:"*" check:"header"`
+	// OpenWrites lets pages of other origins write although there is no token.
+	OpenWrites bool `key:"open_writes" default:"false"`
 }
 
 // Log is [log].
 type Log struct {
-	Level        string        `key:"level" default:"info" oneof:"debug info warn error"`
-	Format       string        `key:"format" default:"text" oneof:"text json"`
-	AccessSample float64       `key:"access_sample" default:"0" range:"0 1"` // part of the requests
-	Slow         time.Duration `key:"slow" default:"1s" range:"1ms 1h"`
+	Level  string `key:"level" default:"info" oneof:"debug info warn error"`
+	Format string `key:"format" default:"text" oneof:"text json"`
+	// AccessSample is the part of ordinary requests that is logged.
+	AccessSample float64 `key:"access_sample" default:"0" range:"0 1"`
+	// Slow is the time beyond which a request is always logged.
+	Slow time.Duration `key:"slow" default:"1s" range:"1ms 1h"`
 }
 
 // Limit is one [[limit]]. Burst and LocalRate are zero where they are not set: the
 // limit then goes by Rate.
 type Limit struct {
-	Name      string       `key:"name" check:"name"`
-	Paths     []param.Area `key:"paths"`
-	By        string       `key:"by" default:"client" check:"by"`
-	Rate      Rate         `key:"rate"`
-	Burst     int          `key:"burst" range:"1 1000000000"`
-	LocalRate Rate         `key:"local_rate"`
+	// Name appears in headers and metrics.
+	Name string `key:"name" check:"name"`
+	// Paths are what it covers.
+	Paths []param.Area `key:"paths"`
+	// By is what it counts apart: "client", "global" or "header:NAME".
+	By   string `key:"by" default:"client" check:"by"`
+	Rate Rate   `key:"rate"`
+	// Burst is how many may be admitted at once when a window begins.
+	Burst int `key:"burst" range:"1 1000000000"`
+	// LocalRate is what each instance admits while Redis is away.
+	LocalRate Rate `key:"local_rate"`
 }
 
 // Counter is one [[counter]].
 type Counter struct {
-	Path param.Path     `key:"path" check:"plain"`
-	Key  param.Template `key:"key" check:"plain"`
-	Work time.Duration  `key:"work" default:"0s" range:"0s 10s"` // simulated, between INCR and GET
+	Path param.Path `key:"path" check:"plain"`
+	// Key is where the count stands. Two counters may share one.
+	Key param.Template `key:"key" check:"plain"`
+	// Work is simulated work between adding and reading.
+	Work time.Duration `key:"work" default:"0s" range:"0s 10s"`
 }
 
 // Batch is one [[batch]].
 type Batch struct {
-	Path     param.Path `key:"path" check:"plain"`
-	Resource string     `key:"resource" check:"name"`
+	Path param.Path `key:"path" check:"plain"`
+	// Resource names the resource whose records the items become.
+	Resource string `key:"resource" check:"name"`
 }
 
 // Resource is one [[resource]]. Envelope follows Name where it is not set.
 type Resource struct {
-	Name         string            `key:"name" check:"name"`
-	Path         param.Path        `key:"path"`
-	Key          param.Template    `key:"key"`
-	Envelope     string            `key:"envelope" check:"envelope"` // "" = the bare data
-	Select       string            `key:"select" check:"filled"`
-	SelectMany   string            `key:"select_many" check:"filled"`
-	Upsert       string            `key:"upsert" check:"filled"`
-	Delete       string            `key:"delete" check:"filled"`
-	Origin       param.URL         `key:"origin"`
-	Rows         string            `key:"rows" default:"one" oneof:"one many"`
-	KeyColumns   map[string]string `key:"key_columns" check:"column"` // by path parameter; "": nothing shows it
+	Name string `key:"name" check:"name"`
+	// Path is where records are read and written, Key where they stand in the
+	// shared tier.
+	Path param.Path     `key:"path"`
+	Key  param.Template `key:"key"`
+	// Envelope is the member that wraps a record; empty for the bare record.
+	Envelope string `key:"envelope" check:"envelope"`
+	// Select and the other statements are SQL with placeholders.
+	Select     string `key:"select" check:"filled"`
+	SelectMany string `key:"select_many" check:"filled"`
+	Upsert     string `key:"upsert" check:"filled"`
+	Delete     string `key:"delete" check:"filled"`
+	// Origin is where to GET records from instead.
+	Origin param.URL `key:"origin"`
+	// Rows tells whether a record is one row or the list of all.
+	Rows string `key:"rows" default:"one" oneof:"one many"`
+	// KeyColumns are the columns that show the key, by path parameter; "" for one
+	// that nothing shows.
+	KeyColumns   map[string]string `key:"key_columns" check:"column"`
 	CacheControl string            `key:"cache_control" default:"no-cache" check:"header value"`
-	Timeout      time.Duration     `key:"timeout" range:"10ms 5m"` // 0: the database's
-	TTL          Lifetimes         `key:"ttl"`
+	// Timeout is for one load; 0 means the database's.
+	Timeout time.Duration `key:"timeout" range:"10ms 5m"`
+	TTL     Lifetimes     `key:"ttl"`
 }
 
 // HasSource tells whether its records come from somewhere: else they live in the
@@ -199,8 +263,11 @@ func (r *Resource) HasSource() bool { return r.Select != "" || r.Origin.Text != 
 
 // Lifetimes is a resource's ttl table.
 type Lifetimes struct {
-	Cold    time.Duration `key:"cold" default:"1h" range:"100ms 720h"`
-	Hot     time.Duration `key:"hot" default:"5m" range:"100ms 720h"`
+	// Cold is of ordinary records, Hot of those that are read often.
+	Cold time.Duration `key:"cold" default:"1h" range:"100ms 720h"`
+	Hot  time.Duration `key:"hot" default:"5m" range:"100ms 720h"`
+	// Missing is of the knowledge that there is no such record.
 	Missing time.Duration `key:"missing" default:"30s" range:"100ms 720h"`
-	Stale   time.Duration `key:"stale" default:"10m" range:"0s 24h"`
+	// Stale is how long memory may serve a copy that it cannot verify.
+	Stale time.Duration `key:"stale" default:"10m" range:"0s 24h"`
 }

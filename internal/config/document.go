@@ -30,6 +30,7 @@ type document struct {
 // parseDocument reads data, the content of file, as far as it is TOML. The document's
 // faults are those of syntax and of keys set twice.
 func parseDocument(file string, data []byte) *document {
+	// Some editors put a byte order mark in front of UTF-8.
 	d := &document{file: file, data: bytes.TrimPrefix(data, []byte("\ufeff"))}
 	d.tree = newTree(d.twice)
 	for i, b := range d.data {
@@ -101,6 +102,7 @@ func endOf(e *unstable.Node) int {
 func (d *document) stepOver(start, offset int, message string) int {
 	line, first := d.lineOf(offset), d.lineOf(start)
 	resume := d.lineEnd(start)
+	// Keys behind a header that cannot be read belong to no table that is known.
 	header := bytes.HasPrefix(bytes.TrimSpace(d.data[start:resume]), []byte("["))
 	if offset == len(d.data)-1 && line > first {
 		line = first // an unclosed quote or bracket is mended where it opens

@@ -32,6 +32,7 @@ func lookup(env []string, name string) string {
 // have no names that a variable could address.
 func (l *loader) override(root reflect.Value, env []string) {
 	keys, fields, scalars := map[string]string{}, map[string]field{}, []string{}
+	// Two keys never have one variable: a test holds the schema to it.
 	walk(root, "", func(key string, f field) {
 		if f.inItem || f.isTable() || f.isTables() {
 			return
@@ -66,6 +67,7 @@ func (l *loader) override(root reflect.Value, env []string) {
 	}
 }
 
+// warn records what does not keep the server from starting.
 func (l *loader) warn(format string, args ...any) {
 	l.config.Warnings = append(l.config.Warnings, fmt.Sprintf(format, args...))
 }

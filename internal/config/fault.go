@@ -83,6 +83,8 @@ func (p places) has(key string) bool {
 
 // around is the place of a key, or of the table that lacks it.
 func (p places) around(key string) place {
+	// Upwards from the key: a table that was never written has no place
+	// either.
 	for key != "" && !p.has(key) {
 		key = key[:max(0, strings.LastIndexByte(key, '.'))]
 	}
@@ -138,6 +140,7 @@ func (c *Config) Overrides() (all []string) {
 	return all
 }
 
+// indexed is the key of an item, from 0.
 func indexed(key string, i int) string { return fmt.Sprintf("%s.[%d]", key, i) }
 
 // shown is a key without the indices of lists, as the file writes it. Names

@@ -39,10 +39,14 @@ func Inspect(path string, env []string) (*Config, []Fault) {
 		file: path, dir: dir, config: defaults(),
 		places: places{file: path, set: map[string]place{}}, refused: map[string]bool{}, files: map[string]secretFile{},
 	}
+	// The order: the file, then what replaces parts of it, then what follows from
+	// the whole. Each step goes on where an earlier one has found faults, so that
+	// all of them are reported at once.
 	root := reflect.ValueOf(l.config).Elem()
 	doc := parseDocument(path, data)
 	l.faults = doc.faults
 	l.read(root, doc.tree.root, "")
+	// A line that was stepped over would be the decoder's first and only fault.
 	if !doc.broken {
 		l.faults = doc.verify(l.faults)
 	}
@@ -70,6 +74,8 @@ func readFile(path string) (data []byte, dir string, err error) {
 		return nil, "", fmt.Errorf("opening it: %w; make it readable or name another with -config FILE", cause(err))
 	}
 	defer f.Close()
+	// One byte more than allowed tells a file that is too long from one that is
+	// just not.
 	data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, "", fmt.Errorf("reading it: %w; name a regular file with -config FILE", cause(err))
@@ -101,6 +107,7 @@ func (l *loader) resolvePaths() {
 	for _, path := range []*string{&c.Embedded.Path, &c.Server.TLS.Cert, &c.Server.TLS.Key, &c.Server.TLS.ClientCA} {
 		*path = l.absolute(*path)
 	}
+	// After the overrides: a variable may name a relative path, too.
 	for key, address := range map[string]*string{"server.listen": &c.Server.Listen, "server.admin": &c.Server.Admin} {
 		path, isUnix := strings.CutPrefix(*address, unixPrefix)
 		if !isUnix || strings.HasPrefix(path, "@") { // Linux's abstract sockets are no files
@@ -117,6 +124,7 @@ func (l *loader) resolvePaths() {
 	}
 }
 
+// absolute is path as seen from the directory of the configuration file.
 func (l *loader) absolute(path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path

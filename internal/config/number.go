@@ -36,6 +36,7 @@ type notation[T cmp.Ordered] struct {
 	example string
 }
 
+// The notations of all types that have bounds.
 var (
 	integers  = notation[int]{noun: "integer", types: []nodeType{integerNode}, parse: parseInteger}
 	decimals  = notation[float64]{noun: "number", types: []nodeType{integerNode, floatNode}, parse: parseDecimal}
@@ -43,6 +44,7 @@ var (
 	sizes     = notation[Bytes]{noun: "size", types: []nodeType{stringNode, integerNode}, parse: parseSize, quoted: true, guess: guessSize, example: "8MiB"}
 )
 
+// parseInteger reads digits; of TOML also hexadecimal ones and underscores.
 func parseInteger(n *node) (int, bool) {
 	base := 0 // as TOML writes it: 0x10, 1_000
 	if n.typ == variableNode {
@@ -52,11 +54,13 @@ func parseInteger(n *node) (int, bool) {
 	return int(i), err == nil
 }
 
+// parseDecimal reads a fraction. NaN is none: it would pass every bound.
 func parseDecimal(n *node) (float64, bool) {
 	f, err := strconv.ParseFloat(strings.ReplaceAll(n.text, "_", ""), 64)
 	return f, err == nil && !math.IsNaN(f)
 }
 
+// parseDuration reads numbers with units, such as "1h30m".
 func parseDuration(n *node) (time.Duration, bool) {
 	d, err := time.ParseDuration(n.text)
 	return d, err == nil
@@ -73,6 +77,7 @@ func parseSize(n *node) (Bytes, bool) {
 	}
 	count, unit, ok := sizeWords.parts(n.text)
 	i, err := strconv.ParseInt(count, 10, 64)
+	// What does not fit an int64 is no size, rather than a negative one.
 	per := bytesIn[unit]
 	if !ok || err != nil || per == 0 || i > math.MaxInt64/per {
 		return 0, false
@@ -89,6 +94,7 @@ var (
 	rateWords     = countAndUnit{regexp.MustCompile(`^\s*(\d{1,9})\s*(?:/|per)?\s*([A-Za-z]*)\s*$`)}
 )
 
+// parts splits a text, or tells that it has another form.
 func (c countAndUnit) parts(text string) (count, unit string, ok bool) {
 	if m := c.FindStringSubmatch(text); m != nil {
 		return m[1], m[2], true

@@ -25,6 +25,8 @@ type loader struct {
 // read reads the node of a table, whose own key is at.
 func (l *loader) read(table reflect.Value, n *node, at string) {
 	l.places.set[at] = place{line: n.line}
+	// Keys are read in the order of the file. What they mean together is judged
+	// when all are there.
 	fields := fieldsOf(table)
 	for _, name := range n.names {
 		child, key := n.table[name], dotted(at, name)
@@ -46,6 +48,7 @@ func (l *loader) read(table reflect.Value, n *node, at string) {
 	}
 }
 
+// readTable reads a table that may be written once.
 func (l *loader) readTable(table reflect.Value, n *node, key string) {
 	switch {
 	case n.typ == tableNode:
@@ -57,6 +60,8 @@ func (l *loader) readTable(table reflect.Value, n *node, key string) {
 	}
 }
 
+// readTables reads a list of tables. One in single brackets is read as its only
+// item, so that its keys are checked all the same.
 func (l *loader) readTables(list reflect.Value, n *node, key string) {
 	items := n.items
 	if n.typ != listNode {
@@ -73,6 +78,7 @@ func (l *loader) readTables(list reflect.Value, n *node, key string) {
 	}
 	// Made at once: what is bound to an item stays bound to it.
 	list.Set(reflect.MakeSlice(list.Type(), len(tables), len(tables)))
+	// By the index in the Config, so that places and values go together.
 	for i, item := range tables {
 		setDefaults(list.Index(i))
 		l.read(list.Index(i), item, indexed(key, i))
@@ -89,6 +95,7 @@ func (l *loader) readValue(f field, n *node, key string) {
 	if !storeText(&path, func(text string) (string, string) { return text, "" }, n, l.complain(key)) {
 		return
 	}
+	// The file is read later: an override may name another one.
 	s := secretFile{key: key, path: path, field: f}
 	if name := f.tag.Get("key"); name != "" {
 		s.sibling = key[:len(key)-len(f.name)] + name
@@ -160,6 +167,7 @@ func meantKey(names []string, at, name string) (key string, here bool) {
 // meant; those around the table at, and below it, come first.
 func elsewhere(at string, like func(name string) bool) (found string) {
 	section, _, _ := strings.Cut(shown(at), ".")
+	// The first one found is the answer unless one of the same section follows.
 	for _, key := range allNames(true) {
 		if !like(key[strings.LastIndexByte(key, '.')+1:]) {
 			continue

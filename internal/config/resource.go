@@ -29,6 +29,8 @@ func (l *loader) validateResources() {
 
 // validateSource checks where a resource's records come from.
 func (l *loader) validateSource(r *Resource, at string) {
+	// By whether keys are set, not by their values: a select that was refused is
+	// one all the same, and what needs it lacks nothing.
 	hasSelect, hasOrigin := l.places.has(at+".select"), l.places.has(at+".origin")
 	if hasSelect && hasOrigin {
 		l.fault(at+".origin", "is set together with select (%s), but a record has one source; keep one of the two", l.places.where(at+".select"))
@@ -56,6 +58,7 @@ func (l *loader) validateSource(r *Resource, at string) {
 			}
 		}
 	}
+	// Without a source records are written by a batch, or by other programs.
 	if hasSelect || hasOrigin {
 		return
 	}
@@ -91,6 +94,7 @@ func (l *loader) knownParam(key, name string, path param.Path, near, all string)
 	return false
 }
 
+// paramNames lists the parameters of a path.
 func paramNames(p param.Path) []string {
 	var names []string
 	for _, s := range p.Params() {
@@ -99,6 +103,7 @@ func paramNames(p param.Path) []string {
 	return names
 }
 
+// braced lists parameters as templates write them.
 func braced(names []string) string {
 	if len(names) == 0 {
 		return "none, the path has no parameters"
@@ -108,6 +113,8 @@ func braced(names []string) string {
 
 // validateTemplate checks a key against its path.
 func (l *loader) validateTemplate(r *Resource, at string) {
+	// Every parameter goes into the key once: two records would share one that lacks
+	// a parameter, and one that repeats it is longer for nothing.
 	known, uses := paramNames(r.Path), map[string]int{}
 	good := true
 	for _, part := range r.Key.Parts {

@@ -20,8 +20,10 @@ func isTable(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && t.NumField() > 0 && (t.Field(0).Tag.Get("key") != "")
 }
 
+// isTable tells whether the key is a table in single brackets.
 func (f field) isTable() bool { return isTable(f.value.Type()) }
 
+// isTables tells whether it is one in double brackets.
 func (f field) isTables() bool {
 	return f.value.Kind() == reflect.Slice && isTable(f.value.Type().Elem())
 }
@@ -84,6 +86,7 @@ func allNames(tables bool) (names []string) {
 // allKeys lists every key that has a value.
 func allKeys() []string { return allNames(false) }
 
+// dotted is the whole key of a name in a table; the root has none.
 func dotted(at, name string) string {
 	if at == "" {
 		return name
@@ -113,6 +116,7 @@ func setDefaults(table reflect.Value) {
 // storeDefault stores what the tag says. A list without one is empty.
 func (f field) storeDefault() {
 	text, has := f.tag.Lookup("default")
+	// A default is read like an override, so it is held to the same checks.
 	n := &node{typ: variableNode, text: text}
 	if f.value.Kind() == reflect.Slice {
 		n = &node{typ: listNode}
@@ -130,6 +134,7 @@ func (f field) storeDefault() {
 func (c *Config) NeedRestart(next *Config) (keys []string) {
 	var now []any
 	value := func(f field) any { return f.value.Interface() }
+	// A secret has two keys and one value; it is named once.
 	fixed := func(f field) bool { return f.tag.Get("reload") == "no" && (!f.isFile || f.tag.Get("key") == "") }
 	walk(reflect.ValueOf(c).Elem(), "", func(_ string, f field) {
 		if fixed(f) {

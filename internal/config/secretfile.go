@@ -41,6 +41,8 @@ func (l *loader) readSecrets(credentials string) {
 			l.fault(s.key, "reading %q: %v", path, err)
 			continue
 		}
+		// The content is checked as the key itself would be. The complaint names
+		// the file, for nobody has written the text into the configuration.
 		s.field.store(&node{typ: stringNode, text: content}, func(_ *node, _ string, args ...any) {
 			l.refused[s.sibling] = true
 			l.fault(s.key, "the content of %q %s", path, args[1])
@@ -55,6 +57,8 @@ func (l *loader) prefersFile(s secretFile) bool {
 	if s.sibling == "" || !l.places.has(s.sibling) {
 		return true
 	}
+	// Two keys of the file exclude each other, and so do two variables. Between
+	// file and environment, the environment decides.
 	mine, other := l.places.set[s.key].variable != "", l.places.set[s.sibling].variable != ""
 	if mine != other {
 		return mine
@@ -88,6 +92,7 @@ func readSecret(path string) (string, error) {
 	case len(data) > maxSecret:
 		return "", errors.New("it is longer than 64KiB; name a file that holds nothing but the secret")
 	}
+	// Editors and echo end a file with a line break that is no part of a secret.
 	secret := strings.TrimRight(string(data), "\r\n")
 	if secret == "" {
 		return "", errors.New("it is empty; write the secret into it")

@@ -12,6 +12,7 @@ import (
 // that the same mistake always reads the same.
 func nearest(name string, candidates []string) string {
 	name = strings.ToLower(name)
+	// A third of the letters may be wrong: more is another word.
 	best, least := "", max(2, len(name)/3)+1
 	if len(name) <= 3 { // two other letters are another word
 		least = 2

@@ -53,6 +53,7 @@ func oneOf(words ...string) check {
 	}
 }
 
+// namePattern is a name that fits labels, file names and identifiers alike.
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // checkName accepts what resources, limits and tokens are called: it appears in
@@ -80,6 +81,7 @@ func checkToken(text string) string {
 	return ""
 }
 
+// envelope is what a member of an answer may be called.
 var envelope = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
 // checkEnvelope accepts the member that wraps a record, or "".

@@ -43,15 +43,18 @@ type node struct {
 	items []*node          // lists
 }
 
+// newTable returns a table without keys.
 func newTable(line int, f form) *node {
 	return &node{typ: tableNode, form: f, line: line, table: map[string]*node{}}
 }
 
+// put adds a key that is not there yet.
 func (n *node) put(name string, child *node) {
 	n.names = append(n.names, name)
 	n.table[name] = child
 }
 
+// isText tells whether a value is a text, or may be one.
 func (n *node) isText() bool { return n.typ == stringNode || n.typ == variableNode }
 
 // String shows a value in a fault.
@@ -85,6 +88,7 @@ type tree struct {
 	twice func(line int, names []string, first *node)
 }
 
+// newTree returns an empty tree, whose current table is the root.
 func newTree(twice func(line int, names []string, first *node)) tree {
 	root := newTable(1, implied)
 	return tree{root: root, current: root, twice: twice}
@@ -106,6 +110,7 @@ func (t *tree) add(e *unstable.Node, at lineFinder) {
 	}
 }
 
+// keyOf returns the names of a dotted key and the line of the first.
 func keyOf(e *unstable.Node, at lineFinder) (names []string, line int) {
 	for it := e.Key(); it.Next(); {
 		if len(names) == 0 {
@@ -130,6 +135,7 @@ func (t *tree) header(names []string, line int) {
 	case !found:
 		t.current = newTable(line, headed)
 		parent.put(name, t.current)
+	// A table that only stood on the way to another may get its own header.
 	case old.typ == tableNode && old.form == implied:
 		old.form, old.line = headed, line
 		t.current = old
@@ -181,6 +187,7 @@ func (t *tree) parent(table *node, names, prefix []string, line int) (parent *no
 			next = newTable(line, implied)
 			table.put(name, next)
 		}
+		// A header below [[list]] belongs to its latest item.
 		if next.form == doubled {
 			next = next.items[len(next.items)-1]
 		}

@@ -32,6 +32,7 @@ func (l *loader) require(key, example string) {
 	}
 }
 
+// validateServer checks the two listeners against each other, and TLS.
 func (l *loader) validateServer() {
 	s := l.config.Server
 	if sameAddress(s.Listen, s.Admin) && !l.refused["server.listen"] && !l.refused["server.admin"] {
@@ -55,8 +56,11 @@ func (l *loader) validateServer() {
 	}
 }
 
+// validateStores checks [redis], [embedded] and [database], of which each may make
+// a key of another pointless.
 func (l *loader) validateStores() {
 	c := l.config
+	// Neither of two passwords is the obvious one.
 	if u, err := url.Parse(c.Redis.URL.Reveal()); err == nil && u.User != nil {
 		if _, has := u.User.Password(); has && !c.Redis.Password.Empty() {
 			l.fault("redis.password_file", "names a second password beside the one in redis.url (%s); keep one of the two", l.places.where("redis.url"))
@@ -88,6 +92,7 @@ func (l *loader) hasDatabase() bool {
 	return !l.config.Database.URL.Empty() || l.refused["database.url"]
 }
 
+// validateTokens checks that each token has a name, a scope and a secret of its own.
 func (l *loader) validateTokens() {
 	names, texts := map[string]string{}, map[string]string{}
 	for i, t := range l.config.Auth.Tokens {
@@ -99,6 +104,7 @@ func (l *loader) validateTokens() {
 			if len(t.Scopes) == 0 {
 				l.fault(at+".scopes", `is empty, so that the token opens nothing; write some of "write", "admin" and "metrics"`)
 			}
+			// A scope named twice is a slip, most likely of another scope.
 			if distinct := slices.Compact(slices.Sorted(slices.Values(t.Scopes))); len(distinct) < len(t.Scopes) {
 				l.fault(at+".scopes", "names a scope twice; remove one")
 			}
@@ -126,6 +132,7 @@ func (l *loader) unique(taken map[string]string, key, name string) {
 	taken[name] = key
 }
 
+// validateCORS refuses "*" beside what it contains.
 func (l *loader) validateCORS() {
 	c := l.config.CORS
 	for key, list := range map[string][]string{"cors.origins": c.Origins, "cors.methods": c.Methods, "cors.headers": c.Headers} {
@@ -135,7 +142,9 @@ func (l *loader) validateCORS() {
 	}
 }
 
+// validateLimits checks each limit, and how many there are.
 func (l *loader) validateLimits() {
+	// More than that no request is held against (see handlers).
 	const most = 64
 	names := map[string]string{}
 	if n := len(l.config.Limits); n > most {
@@ -156,7 +165,9 @@ func (l *loader) validateLimits() {
 	}
 }
 
+// validateBatches checks that each batch writes records that are its own to write.
 func (l *loader) validateBatches() {
+	// A batch knows one id for each item, and writes without asking a source.
 	for i, b := range l.config.Batches {
 		at := indexed("batch", i)
 		l.require(at+".path", `such as "/batch_process"`)

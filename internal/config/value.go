@@ -39,6 +39,7 @@ func (f field) store(n *node, bad complain) {
 	case *string:
 		storeText(dst, f.checked, n, bad)
 	case *Secret:
+		// The text is the first of what every complaint shows.
 		hidden := func(at *node, format string, args ...any) { // no fault may show it
 			args[0] = "the value"
 			bad(at, format, args...)
@@ -171,6 +172,8 @@ func storeRate(dst *Rate, n *node, bad complain) {
 
 // storeNumber reads a number that lies in the range of the field.
 func storeNumber[T cmp.Ordered](f field, dst *T, as notation[T], n *node, bad complain) {
+	// Bounds are parsed when they are needed: a fault is rare, and the tag is what
+	// the complaint shows.
 	least, most, _ := strings.Cut(f.tag.Get("range"), " ")
 	bound := func(text string) T {
 		v, ok := as.parse(&node{typ: variableNode, text: text})
@@ -180,6 +183,7 @@ func storeNumber[T cmp.Ordered](f field, dst *T, as notation[T], n *node, bad co
 		return v
 	}
 	v, ok := as.parse(n)
+	// A variable has no type: its text is all there is to judge by.
 	typed := n.typ == variableNode || slices.Contains(as.types, n.typ)
 	switch {
 	case typed && ok && v >= bound(least) && v <= bound(most):
