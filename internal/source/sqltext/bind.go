@@ -13,8 +13,12 @@ type Bound struct {
 	From []int // the slot of each argument; the first of those that share one
 }
 
-// Bind puts values in: args for path parameters, fields for the body's.
-// In PostgreSQL a placeholder that stands twice is one parameter.
+// Bind puts values in: args for path parameters, fields for the body's. Values
+// never become part of the text, so no value can change what a statement does.
+//
+// In PostgreSQL a placeholder that stands twice is one parameter: the database
+// infers one type for it from both places, and GROUP BY finds the same expression
+// in both. The others count every question mark.
 func (s *Statement) Bind(args, fields []any) Bound {
 	b := binder{statement: s}
 	for i, slot := range s.Slots {
@@ -58,27 +62,27 @@ type binder struct {
 	numbers   []Slot // PostgreSQL: the slot of each $n
 }
 
+// add writes a bind parameter for the value of the slot with the number at.
 func (b *binder) add(at int, slot Slot, value any) {
 	if text := b.sql.String(); text != "" && isNameByte(text[len(text)-1]) {
 		b.sql.WriteByte(' ')
 	}
-	n := -1
-	if b.statement.Dialect == PostgreSQL {
-		n = slices.Index(b.numbers, slot)
-	}
-	if n < 0 {
-		n = len(b.args)
-		b.numbers, b.args, b.from = append(b.numbers, slot), append(b.args, value), append(b.from, at)
-	}
 	if b.statement.Dialect != PostgreSQL {
+		b.args, b.from = append(b.args, value), append(b.from, at)
 		b.sql.WriteByte('?')
 		return
+	}
+	n := slices.Index(b.numbers, slot)
+	if n < 0 {
+		n = len(b.numbers)
+		b.numbers, b.args, b.from = append(b.numbers, slot), append(b.args, value), append(b.from, at)
 	}
 	b.sql.WriteByte('$')
 	b.sql.WriteString(strconv.Itoa(n + 1))
 	b.sql.WriteByte(' ') // a digit after the placeholder must not become part of it
 }
 
+// finish writes what stands behind the last slot.
 func (b *binder) finish() Bound {
 	last := b.statement.Chunks[len(b.statement.Chunks)-1]
 	if len(b.statement.Slots) > 0 && last != "" && isNameByte(last[0]) {
@@ -98,7 +102,8 @@ func (d Dialect) arg(v any) any {
 	return v
 }
 
-// arrayLiteral writes values as a PostgreSQL array.
+// arrayLiteral writes values as the text of a PostgreSQL array, so that a list of
+// any length is one parameter, and the statement can stay prepared.
 func arrayLiteral(values []any) string {
 	b := []byte{'{'}
 	for i, v := range values {
@@ -115,7 +120,8 @@ func arrayLiteral(values []any) string {
 	return string(append(b, '}'))
 }
 
-// AppendElement writes one element of a PostgreSQL array, in quotes.
+// AppendElement writes one element of a PostgreSQL array, in quotes: within them
+// only quotes and backslashes mean something else than themselves.
 func AppendElement(dst []byte, text string) []byte {
 	dst = append(dst, '"')
 	for i := range len(text) {

@@ -13,9 +13,9 @@ type columnRef struct {
 }
 
 // same tells whether two references mean one column, within the same functions.
-// Where one of them is not
-// qualified the name is unambiguous to the database, or it would refuse the
-// statement.
+// Where one of them is not qualified the name is unambiguous to the database, or
+// it would refuse the statement. Capitals count for nothing: a table with two
+// columns that differ in them alone would have to quote both.
 func (c columnRef) same(d columnRef) bool {
 	return strings.EqualFold(c.name, d.name) && c.functions == d.functions &&
 		(c.table == "" || d.table == "" || strings.EqualFold(c.table, d.table))
@@ -47,7 +47,8 @@ func (p phrase) columnRef() (c columnRef) {
 	}
 }
 
-// withoutSuffix takes COLLATE x and ::text away from the end.
+// withoutSuffix takes COLLATE x and ::text away from the end. A collation says how
+// texts are compared and leaves the value as it is.
 func (p phrase) withoutSuffix() phrase {
 	for {
 		n := len(p)
@@ -65,7 +66,8 @@ func (p phrase) withoutSuffix() phrase {
 }
 
 // isTransparent tells types to which a column may be cast and still tells its
-// row from all others.
+// row from all others. Types of numbers with a fraction and of times are none:
+// they round.
 func (l lexeme) isTransparent() bool {
 	return l.text != "" && slices.Contains([]string{
 		"text", "citext", "varchar", "nvarchar", "char", "nchar", "character", "bpchar", "name", "uuid", "int", "integer", "bigint",
@@ -74,6 +76,7 @@ func (l lexeme) isTransparent() bool {
 }
 
 // column reads a phrase that is a column and nothing else, such as table.name.
+// Both are "" for any other.
 func (p phrase) column() (table, column string) {
 	for i, l := range p {
 		if i%2 == 1 && !l.is(".") || i%2 == 0 && !l.mayBeName() {

@@ -10,22 +10,23 @@ type Table struct{ Schema, Name string }
 
 // Destination is where the value of a slot goes: the column that a write
 // assigns it to, or that it is compared with. It serves to bind a value as its
-// column takes it, and to name the member that a database refuses. Without one,
-// or with a wrong one of another type, the value is bound by what it is, and the
-// database judges it.
+// column takes it, and to name the member that a database refuses. A value without
+// one is bound by what it is. A wrong one costs no data: the value is checked as
+// another column takes it, and the database still judges it.
 type Destination struct {
 	Table   Table  // the zero value: any table of the statement
 	Column  string // "" when the statement names no columns
 	Ordinal int    // of the column, when Column is ""
 	Form    Form
 	Cast    string // the type of a Cast, in capitals
-	equal   bool   // it is compared, by =
+	equal   bool   // it is compared by =, and not assigned
 }
 
-// A Form says what stands between a slot and its column.
+// A Form says what stands between a slot and its column, and so whether the
+// column tells what type of value the slot takes.
 type Form int
 
-// The forms.
+// The forms, in the order of how much the column tells.
 const (
 	Unknown    Form = iota // there is no column
 	Expression             // only the statement knows what it takes
@@ -143,8 +144,9 @@ func (w *writes) writtenTable(i int) (Table, int) {
 	return table, i
 }
 
-// table reads the name of a table at i, and where it ends. A database's name
-// before the schema is left out.
+// table reads the name of a table at i, and where it ends. The name is as the
+// statement writes it: whether capitals count is for the database to say. A
+// database's name before the schema is left out.
 func (p phrase) table(i int) (t Table, end int) {
 	for p.at(i).isName() {
 		t = Table{Schema: t.Name, Name: p[i].text}
@@ -156,7 +158,8 @@ func (p phrase) table(i int) (t Table, end int) {
 	return t, i
 }
 
-// columns reads the list that opens at i.
+// columns reads the list that opens at i, and returns the place behind it. Of
+// table.name the name counts.
 func (p phrase) columns(i int) (names []string, after int) {
 	items, end := p.list(i + 1)
 	for _, item := range items {
@@ -165,7 +168,8 @@ func (p phrase) columns(i int) (names []string, after int) {
 	return names, end + 1
 }
 
-// readValues reads (…), (…) and returns where it ended.
+// readValues reads (…), (…) and returns where it ended. Every row has the same
+// columns, so a slot of any of them has a destination.
 func (w *writes) readValues(table Table, columns []string, i int) int {
 	for {
 		if w.lexemes.at(i).is("ROW") {
@@ -183,6 +187,8 @@ func (w *writes) readValues(table Table, columns []string, i int) int {
 	}
 }
 
+// assignAll gives each expression its column, by its place. Expressions beyond
+// the last column are the database's to refuse.
 func (w *writes) assignAll(table Table, columns []string, items []phrase) {
 	for k, item := range items {
 		d := Destination{Table: table, Ordinal: k}
@@ -219,7 +225,8 @@ func (w *writes) readAssignments(table Table, i int) int {
 }
 
 // assign notes d for the slots of an expression. What is assigned counts more
-// than what is compared.
+// than what is compared: in SET a = CASE WHEN b = {body.b} … the slot is part of
+// what goes into a.
 func (w *writes) assign(d Destination, e phrase) {
 	d.Form = Expression
 	for _, l := range e {
@@ -269,7 +276,8 @@ func (w *writes) refine(d Destination, e phrase) {
 	}
 }
 
-// outcomes are what stands behind THEN and ELSE between CASE and END.
+// outcomes are what stands behind THEN and ELSE between CASE and END, and not
+// what stands there of a CASE within. An ELSE at the end closes the last one.
 func (p phrase) outcomes() (all []phrase) {
 	depth, start := 0, -1
 	for i, l := range append(slices.Clone(p), lexeme{kind: word, text: "ELSE"}) {
@@ -290,7 +298,8 @@ func (p phrase) outcomes() (all []phrase) {
 	return all
 }
 
-// cast reads CAST({name} AS type), CONVERT({name}, type) and json({name}).
+// cast reads CAST({name} AS type), CONVERT({name}, type) and json({name}). The
+// value is of that type first, whatever the column makes of it then.
 func (w *writes) cast(d Destination, function string, items []phrase) {
 	first := items[0]
 	if first.at(0).kind != placeholder {

@@ -14,7 +14,8 @@ const (
 )
 
 // grammar is what the lexer has to know of a dialect. Everything else is the
-// same in all of them.
+// same in all of them: strings in single quotes, comments from -- to the end of
+// the line and between /* and */.
 type grammar struct {
 	name           string
 	nameQuotes     string // that open a name; "[" is closed by "]"
@@ -27,6 +28,9 @@ type grammar struct {
 	bindSigns      string // that begin a bind parameter of the database's own
 }
 
+// grammars are the dialects as their databases speak them unless an option
+// changes it: MySQL without ANSI_QUOTES and NO_BACKSLASH_ESCAPES, PostgreSQL with
+// standard_conforming_strings.
 var grammars = [...]grammar{
 	SQLite: {name: "SQLite", nameQuotes: "\"`[", bindSigns: "?$:@"},
 	PostgreSQL: {

@@ -24,7 +24,8 @@ import (
 // text of a number does and the date of a time does not.
 
 // KeyOutputs returns, for each path parameter, the names under which the
-// select's result may show the key of its row: none if nothing is found.
+// select's result may show the key of its row: none if nothing is found. Of
+// several comparisons of one parameter the first counts that the list returns.
 func (s *Statement) KeyOutputs(params int, many bool) [][]string {
 	outputs := make([][]string, params)
 	items, ok := s.onlySelect()
@@ -49,12 +50,12 @@ func (s *Statement) KeyOutputs(params int, many bool) [][]string {
 	return outputs
 }
 
-// comparison is column = {param}.
+// comparison is column = {param}, or any other of the comparisons above.
 type comparison struct {
 	column columnRef
 	param  int
 	within string // functions around the parameter
-	like   bool
+	like   bool   // which a pattern may meet that names many rows
 }
 
 // returns tells whether a select item that returns item shows by what name the
@@ -74,6 +75,7 @@ func (c comparison) returns(item columnRef) bool {
 // accents and blanks. What they make of a value they leave as it is.
 var folds = []string{"lower(", "upper(", "lcase(", "ucase(", "trim(", "ltrim(", "rtrim(", "btrim(", "unaccent(", "normalize("}
 
+// onlyFolds tells whether all functions around a parameter are folds.
 func onlyFolds(functions string) bool {
 	for f := range strings.SplitAfterSeq(functions, "(") {
 		if f != "" && !slices.Contains(folds, f) {
@@ -155,7 +157,8 @@ func (p phrase) around(at int) (from, to int, functions string) {
 	}
 }
 
-// isFunction tells whether a bracket behind the lexeme is that of a function.
+// isFunction tells whether a bracket behind the lexeme is that of a function, and
+// not that of a condition or a list.
 func (l lexeme) isFunction() bool {
 	return l.kind == word && !l.oneOf("IN", "AND", "OR", "NOT", "WHERE", "ON", "LIKE", "ILIKE", "HAVING", "WHEN", "BETWEEN", "IS", "FROM")
 }
@@ -167,7 +170,8 @@ func (l lexeme) endsExpression() bool {
 }
 
 // operandBefore returns what the parameter at p[from:to] is compared with in
-// column = {param}.
+// column = {param}. On both sides the expression has to end: in n = 1 + {param}
+// and in 1 + n = {param} another value than the column's is compared.
 func (p phrase) operandBefore(from, to int) (operand phrase, like bool) {
 	if !p.at(to).endsExpression() {
 		return nil, false
@@ -207,7 +211,7 @@ func (p phrase) operandBefore(from, to int) (operand phrase, like bool) {
 }
 
 // operandAfter returns what the parameter at p[from:to] is compared with in
-// {param} = column.
+// {param} = column, by the same rules.
 func (p phrase) operandAfter(from, to int) phrase {
 	if to+1 >= len(p) || !p.at(from-1).endsExpression() || !p[to].oneOf("=", "==", "<=>") {
 		return nil

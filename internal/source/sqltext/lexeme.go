@@ -37,6 +37,7 @@ func (l lexeme) is(text string) bool {
 	return (l.kind == word || l.kind == sign) && strings.EqualFold(l.text, text)
 }
 
+// oneOf tells whether the lexeme is one of these keywords or signs.
 func (l lexeme) oneOf(texts ...string) bool { return slices.ContainsFunc(texts, l.is) }
 
 // isName tells whether the lexeme may be a name. Keywords are not told apart.
@@ -46,9 +47,12 @@ func (l lexeme) isName() bool { return l.kind == word || l.kind == quotedName }
 // text, it is the name of no column.
 func (l lexeme) mayBeName() bool { return l.isName() || l.kind == doubleQuoted }
 
+// isNumber tells a number from a name; no name begins with a digit.
 func (l lexeme) isNumber() bool { return l.kind == word && isDigit(l.text[0]) }
 
-// phrase is a stretch of a statement.
+// phrase is a stretch of a statement. What is read of it is read by place, so that
+// a reader can look around a lexeme, and behind it: at, encloses and list bear
+// places that do not exist.
 type phrase []lexeme
 
 // at returns a lexeme of no kind where the phrase has none.
@@ -198,7 +202,8 @@ func (g *grammar) lexeme(source string, at int) (kind lexemeKind, end int, err e
 	return sign, at + 1, nil
 }
 
-// quoted returns the end of the quoted text that opens at i.
+// quoted returns the end of the quoted text that opens at i. A closing quote that
+// stands twice is one quote within the text.
 func (g *grammar) quoted(source string, i int, closer byte) (int, error) {
 	escapes := g.escapes(source, i)
 	for j := i + 1; j < len(source); j++ {
@@ -230,7 +235,8 @@ func continuation(source string, i int) int {
 	return 0
 }
 
-// block returns the end of the comment that opens at i.
+// block returns the end of the comment that opens at i. Hints of an optimizer are
+// comments, too: they stay in the statement and name nothing.
 func (g *grammar) block(source string, i int) (int, error) {
 	depth := 1
 	for j := i + 2; j+1 < len(source); j++ {

@@ -30,7 +30,8 @@ type SelectFrom struct {
 }
 
 // Names returns the names of the select's columns, or false where the statement
-// does not tell them all.
+// does not tell them all: an asterisk stands there, or an expression whose name
+// the database makes up.
 func (s Select) Names() (names []string, ok bool) {
 	for _, item := range s.Items {
 		if item.Name == "" || item.Name == "*" {
@@ -41,7 +42,8 @@ func (s Select) Names() (names []string, ok bool) {
 	return names, len(names) > 0
 }
 
-// selectEnds are the words that end a list of tables.
+// selectEnds are the words that end a list of tables. They end a list of items
+// only where no FROM does: some databases have columns of these names.
 var selectEnds = []string{"WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "UNION", "WINDOW", "FOR", "OFFSET", "FETCH", "EXCEPT", "INTERSECT"}
 
 // selectAt reads what follows the word SELECT at i.

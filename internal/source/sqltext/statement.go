@@ -30,7 +30,14 @@ import (
 // BodyName is the placeholder of the request's body.
 const BodyName = "body"
 
-// Statement is SQL with placeholders, taken apart once and bound per request.
+// Statement is SQL with placeholders, taken apart once and bound per request. Of
+//
+//	UPDATE t SET a = {body.a} WHERE id = {id}
+//
+// the chunks are "UPDATE t SET a = ", " WHERE id = " and "", the slots a member of
+// the body and a path parameter, their destinations t.a and id, and the one table
+// is t. A Statement does not change after FindMany, and may be used by all
+// requests at once.
 type Statement struct {
 	Dialect      Dialect
 	Chunks       []string      // the SQL around the slots: one more than slots
@@ -101,7 +108,8 @@ func Parse(d Dialect, text string, params []param.Param, withBody bool) (*Statem
 	return s, nil
 }
 
-// slot resolves a placeholder.
+// slot resolves a placeholder. Members that are named twice are one field, but a
+// member that may be missing in one place and not in another is two.
 func (s *Statement) slot(text string, params []param.Param, withBody bool) (Slot, error) {
 	names, optional := namesOf(text)
 	if names[0] == BodyName && withBody {
@@ -203,7 +211,8 @@ func (s *Statement) HasAlternatives() bool {
 	return slices.ContainsFunc(s.lexemes, func(l lexeme) bool { return l.is("OR") })
 }
 
-// IsSeveral tells whether something follows a semicolon.
+// IsSeveral tells whether something follows a semicolon, so that the text is more
+// than one statement.
 func (s *Statement) IsSeveral() bool {
 	i := slices.IndexFunc(s.lexemes, func(l lexeme) bool { return l.is(";") })
 	return i >= 0 && i < len(s.lexemes)-1
@@ -219,7 +228,8 @@ const (
 	ManyArray                  // = ANY({name}): one array
 )
 
-// FindMany sets how a select_many takes its list, or says why it cannot.
+// FindMany sets how a select_many takes its list, or says why it cannot. The one
+// parameter may stand in several places, all of one style.
 func (s *Statement) FindMany() error {
 	for i, l := range s.lexemes {
 		if l.kind != placeholder {
