@@ -12,9 +12,8 @@ import (
 //
 //	comparison = column operator parameter | parameter ("=" | "==" | "<=>") column
 //	operator   = "=" | "==" | "<=>" | "IS" | "IN" | "LIKE" | "ILIKE" | "IS NOT DISTINCT FROM"
-//	column     = [table "."] name | function "(" column ")" | "CAST" "(" column "AS" type ")"
-//	           | column "::" type | column "COLLATE" name | "BINARY" column | "(" column ")"
-//	parameter  = {name}, with the same around it
+//
+// Column and parameter are operands, see phrase.operand.
 //
 // What is not plain is not guessed at: a column that is taken for the key and is
 // none would make every record answer as another's. A key that is not found only
@@ -108,130 +107,57 @@ func (s *Statement) onlySelect() (items []SelectItem, ok bool) {
 
 // comparisons finds columns that are compared with a path parameter where the
 // statement's own rows are chosen, and not those of a select within it.
+//
+// On both sides the comparison has to end: in n = 1 + {param} and in
+// 1 + n = {param} another value than the column's is compared.
 func (s *Statement) comparisons() (found []comparison) {
-	for i, l := range s.lexemes {
-		if l.kind != placeholder || l.inner || s.Slots[l.slot].Param < 0 {
+	p := s.lexemes
+	for i := range p {
+		if p[i].inner || !p.at(i-1).endsExpression() || p.at(i-1).is("COLLATE") {
 			continue
 		}
-		c := comparison{param: s.Slots[l.slot].Param}
-		from, to, functions := s.lexemes.around(i)
-		operand, like := s.lexemes.operandBefore(from, to)
-		if operand == nil {
-			operand = s.lexemes.operandAfter(from, to)
+		if p[i].is("(") && p.at(i-1).isFunction() { // its arguments are not what is compared
+			continue
 		}
-		c.within, c.like = functions, like
-		if c.column = operand.columnRef(); c.column.name != "" {
-			found = append(found, c)
+		left, at := p.operand(i)
+		after, swaps, like := p.comparison(at)
+		if after == 0 {
+			continue
+		}
+		right, end := p.operand(after)
+		if left.isParam && swaps {
+			left, right = right, left
+		}
+		if end == 0 || !p.at(end).endsExpression() || left.name == "" || left.opaque || !right.isParam {
+			continue
+		}
+		if param := s.Slots[right.slot].Param; param >= 0 {
+			found = append(found, comparison{column: left.columnRef, param: param, within: right.functions, like: like})
 		}
 	}
 	return found
 }
 
-// around returns where the casts, the collation and the functions of one
-// argument around a placeholder begin and end: from {p} it widens to the whole
-// of lower(CAST({p} AS text)) COLLATE nocase. A bracket behind a word such as IN
-// belongs to no function.
-func (p phrase) around(at int) (from, to int, functions string) {
-	from, to = at, at+1
-	for {
-		before, after := p.at(from-1), p.at(to)
-		switch {
-		case after.oneOf("::", "COLLATE") && to+1 < len(p):
-			to += 2
-			if n := p.at(to).pair; n > 0 {
-				to += n + 1
-			}
-		case before.is("BINARY"):
-			from--
-		case before.pair > 0 && after.is("AS") && p.at(from-2).is("CAST"):
-			from, to = from-2, from+before.pair
-		case before.is("(") && after.is(")"):
-			from, to = from-1, to+1
-			if p.at(from - 1).isFunction() {
-				from--
-				functions = strings.ToLower(p[from].text) + "(" + functions
-			}
-		default:
-			return from, to, functions
-		}
+// comparison reads the operator of a comparison at i. after is where the second
+// operand begins, or 0 if there is none; swaps says that the column may be the
+// second one.
+func (p phrase) comparison(i int) (after int, swaps, like bool) {
+	switch l := p.at(i); {
+	case i == 0:
+	case l.oneOf("=", "==", "<=>"):
+		return i + 1, true, false
+	case l.is("IS") && p.at(i+1).is("NOT") && p.at(i+2).is("DISTINCT") && p.at(i+3).is("FROM"):
+		return i + 4, false, false
+	case l.oneOf("IS", "IN"):
+		return i + 1, false, false
+	case l.oneOf("LIKE", "ILIKE"):
+		return i + 1, false, true
 	}
-}
-
-// isFunction tells whether a bracket behind the lexeme is that of a function, and
-// not that of a condition or a list.
-func (l lexeme) isFunction() bool {
-	return l.kind == word && !l.oneOf("IN", "AND", "OR", "NOT", "WHERE", "ON", "LIKE", "ILIKE", "HAVING", "WHEN", "BETWEEN", "IS", "FROM")
+	return 0, false, false
 }
 
 // endsExpression tells whether nothing can go on with an expression at the
 // lexeme: a keyword, a bracket or a comma is there, and no operator.
 func (l lexeme) endsExpression() bool {
 	return l.kind == none || l.kind == word || l.oneOf("(", ")", ",", ";")
-}
-
-// operandBefore returns what the parameter at p[from:to] is compared with in
-// column = {param}. On both sides the expression has to end: in n = 1 + {param}
-// and in 1 + n = {param} another value than the column's is compared.
-func (p phrase) operandBefore(from, to int) (operand phrase, like bool) {
-	if !p.at(to).endsExpression() {
-		return nil, false
-	}
-	at := from - 1
-	switch operator := p.at(at); {
-	case operator.oneOf("=", "==", "<=>", "IS", "IN"):
-	case operator.is("FROM") && p.at(at-1).is("DISTINCT") && p.at(at-2).is("NOT") && p.at(at-3).is("IS"):
-		at -= 3
-	case operator.oneOf("LIKE", "ILIKE"):
-		like = true
-	default:
-		return nil, false
-	}
-	// Backwards over the operand: its suffixes, then a name or a bracket with
-	// the function before it.
-	start := at - 1
-	for p.at(start-1).oneOf("COLLATE", "::") {
-		start -= 2
-	}
-	switch last := p.at(start); {
-	case last.is("NOT"), last.is(")") && last.pair == 0:
-		return nil, false
-	case last.is(")"):
-		if start += last.pair; p.at(start - 1).isFunction() {
-			start--
-		}
-	default:
-		for p.at(start - 1).is(".") {
-			start -= 2
-		}
-	}
-	if start < 0 || !p.at(start-1).endsExpression() {
-		return nil, false
-	}
-	return p[start:at], like
-}
-
-// operandAfter returns what the parameter at p[from:to] is compared with in
-// {param} = column, by the same rules.
-func (p phrase) operandAfter(from, to int) phrase {
-	if to+1 >= len(p) || !p.at(from-1).endsExpression() || !p[to].oneOf("=", "==", "<=>") {
-		return nil
-	}
-	start, end := to+1, to+2
-	open := start
-	if !p[start].is("(") {
-		open = end
-	}
-	if bracket := p.at(open); bracket.is("(") {
-		if bracket.pair == 0 {
-			return nil
-		}
-		end = open + bracket.pair + 1
-	}
-	for end+1 < len(p) && p[end].oneOf(".", "COLLATE", "::") {
-		end += 2
-	}
-	if !p.at(end).endsExpression() {
-		return nil
-	}
-	return p[start:end]
 }

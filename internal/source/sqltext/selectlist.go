@@ -82,14 +82,21 @@ func (p phrase) selectItem() (i SelectItem) {
 		i.Table, i.Column, i.Name = p.at(n-3).text, "*", "*"
 		return i
 	}
-	if i.Table, i.Column = p.column(); p.at(n-1).kind == doubleQuoted {
-		i.Table, i.Column = "", "" // a string, most likely
+	o, end := p.operand(0)
+	if end == 0 || end != n || o.isParam {
+		return i
+	}
+	if o.plain == n && p[n-1].kind != doubleQuoted { // which is a string, most likely
+		i.Table, i.Column = o.table, o.name
 	}
 	if i.Name == "" {
 		i.Name = i.Column
 	}
-	if i.value = p.columnRef(); i.output == "" && i.value.functions == "" {
-		i.output = i.value.name
+	if i.output == "" && o.functions == "" {
+		i.output = o.name
+	}
+	if !o.opaque {
+		i.value = o.columnRef
 	}
 	return i
 }
