@@ -2,7 +2,6 @@ package memory
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"hash/maphash"
 	"math"
@@ -11,70 +10,64 @@ import (
 	"unsafe"
 )
 
-// Entry is one finished answer: immutable, and one single heap object. The
-// struct is only the head of that object; key, body and gzip variant follow it
-// in the same allocation. It holds no pointer, so the garbage collector marks
-// an entry without looking inside: with millions of them that is the cost
-// which decides the latency while a collection runs.
+// Entry is one finished answer in one heap object. The struct is only the head of that
+// object; key, body and gzip variant follow it in the same allocation:
 //
-// The memory belongs to the garbage collector and is never reused, so Body and
-// Gzip may be handed to a connection (fasthttp's SetBodyRaw) and outlive the
+//	head | key | {"user": | data | ,"source":"cache"} | gzip variant
+//	           └───────────────── body ─────────────┘
+//
+// It holds no pointer, so the garbage collector marks an entry without looking inside:
+// with millions of them that cost decides the latency while a collection runs.
+//
+// An entry is immutable once Keep has stored it, but for state and refreshAt, and safe
+// for concurrent use. Its memory belongs to the garbage collector and is never reused, so
+// Body and Gzip may be handed to a connection (fasthttp's SetBodyRaw) and outlive the
 // entry's place in the table.
 type Entry struct {
 	hash         uint64       // of the key, by the table's seed
 	expiry       int64        // clock ns from which on the entry is not fresh
 	sharedExpiry int64        // clock ns at which the shared tier's copy expires; never
-	refreshAt    atomic.Int64 // clock ns from which on a hot record is loaded anew; see refresh.go
+	refreshAt    atomic.Int64 // clock ns from which on a hot record is loaded anew; Never before the first decision
 	bodyLen      uint32
 	gzipLen      uint32
 	size         uint32        // bytes the allocator gave for the whole object
 	owner        uint32        // id of the connection it was read on
 	epoch        uint32        // the owner's epoch at that time
 	shape        uint32        // id of the Shape it was made for
-	used         atomic.Uint32 // reference bit of the eviction clock, and see large.go; it and due are all that changes
+	state        atomic.Uint32 // reference bit of the eviction clock, and how many answers are on their way; see largeanswers.go
 	keyLen       uint16
 	dataOff      uint16 // where the bare data begins in the body; 0: it is the body
-	etag         [tagBytes]byte
+	etag         [etagBytes]byte
 	flags        uint8
 }
 
-// tagBytes is how much of its hash makes an entry's validator: as much as fits
-// the head without making it longer, for with millions of entries each byte
-// counts. Of 120 bits nobody finds two records with one validator.
-const tagBytes = 15
+// The parts of Entry.state.
+const (
+	stateRead    = 1 << iota // since the hand of the eviction clock last passed
+	stateKept                // in a table
+	stateSending             // one answer on its way; they add up
+)
 
+// Flags of NewEntry.
 const (
 	FlagMissing      = 1 << iota // "no such record"
-	FlagUntracked                // read while nobody would have told of a change
+	FlagUntracked                // read while no change would have been reported
 	flagCompressible             // large enough for a gzip variant, and not too large to be kept
 )
 
 // Never is a clock time that does not come.
 const Never int64 = math.MaxInt64
 
-const entryHead = int(unsafe.Sizeof(Entry{}))
+const headBytes = int(unsafe.Sizeof(Entry{}))
 
-// maxKey is the longest key in bytes that memory keeps. The entry of a longer
-// one is made without its key: it answers, and keep refuses it.
+// maxKey is the longest key in bytes that memory keeps. The entry of a longer one is made
+// without its key: it answers, and Keep refuses it.
 const maxKey = 1<<16 - 1
 
 // NewEntry makes the entry of a record that may be of any size. data must be
 // valid JSON; it is copied, and so is key. A missing record has no body.
 func NewEntry(sh *Shape, key string, data []byte, flags uint8) *Entry {
 	return buildEntry(sh, key, data, flags, math.MaxInt64, true)
-}
-
-// NewKept makes an entry that memory keeps if it is not too large for it.
-// One that is gets no gzip variant: it would be made for a single answer, and
-// again for the next one. Nor does one that is too large only with its variant.
-func (s *Store) NewKept(sh *Shape, key string, data []byte, flags uint8) *Entry {
-	return buildEntry(sh, key, data, flags, s.MaxValue(), true)
-}
-
-// NewAnswer makes an entry that is answered and never kept. It has no gzip
-// variant, and Compressible tells whether one that is kept would try for it.
-func (s *Store) NewAnswer(sh *Shape, key string, data []byte, flags uint8) *Entry {
-	return buildEntry(sh, key, data, flags, s.MaxValue(), false)
 }
 
 // buildEntry builds the object: with a gzip variant, if pack says so, where that
@@ -91,7 +84,7 @@ func buildEntry(sh *Shape, key string, data []byte, flags uint8, most int64, pac
 		data = nil
 	}
 	bodyLen := len(head) + len(data) + len(tail)
-	size := entryHead + len(key) + bodyLen
+	size := headBytes + len(key) + bodyLen
 	if flags&FlagMissing == 0 && bodyLen >= gzipFrom && int64(size) <= most {
 		flags |= flagCompressible
 		if pack {
@@ -109,9 +102,9 @@ func buildEntry(sh *Shape, key string, data []byte, flags uint8, most int64, pac
 	e.bodyLen, e.gzipLen, e.size = uint32(bodyLen), uint32(len(gz)), uint32(cap(object))
 	e.keyLen, e.dataOff = uint16(len(key)), uint16(len(head))
 	e.shape, e.flags = sh.id, flags
-	rest := object[entryHead:]
+	rest := object[headBytes:]
 	rest = rest[copy(rest, key):]
-	e.etag = tagOfRecord(rest[:copy(rest, head)+copy(rest[len(head):], data)])
+	e.etag = etagOf(rest[:copy(rest, head)+copy(rest[len(head):], data)])
 	rest = rest[len(head)+len(data):]
 	rest = rest[copy(rest, tail):]
 	copy(rest, gz)
@@ -120,25 +113,35 @@ func buildEntry(sh *Shape, key string, data []byte, flags uint8, most int64, pac
 
 // Length is the bytes of the object without what the allocator rounds up.
 func (e *Entry) Length() int64 {
-	return int64(entryHead) + int64(e.keyLen) + int64(e.bodyLen) + int64(e.gzipLen)
+	return int64(headBytes) + int64(e.keyLen) + int64(e.bodyLen) + int64(e.gzipLen)
 }
+
+// largeBytes is the size from which on entries are counted. A smaller one has mostly
+// left with a single write.
+const largeBytes = 64 << 10
+
+// Large tells whether answers with the entry have to be counted by BeginSend.
+func (e *Entry) Large() bool { return e.size >= largeBytes }
+
+// Size is the bytes that the entry takes.
+func (e *Entry) Size() int64 { return int64(e.size) }
 
 // bytesAt returns n bytes that begin off bytes behind the head.
 func (e *Entry) bytesAt(off, n int) []byte {
-	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(e), entryHead+off)), n)
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(e), headBytes+off)), n)
 }
 
 // touch marks the entry as read. It writes only when it must, so that a hot
 // entry's cache line stays shared between the cores.
 func (e *Entry) touch() {
-	if e.used.Load()&usedRead == 0 {
-		e.used.Or(usedRead)
+	if e.state.Load()&stateRead == 0 {
+		e.state.Or(stateRead)
 	}
 }
 
 // secondChance takes the mark away and tells whether there was one.
 func (e *Entry) secondChance() bool {
-	return e.used.Load()&usedRead != 0 && e.used.And(^uint32(usedRead))&usedRead != 0
+	return e.state.Load()&stateRead != 0 && e.state.And(^uint32(stateRead))&stateRead != 0
 }
 
 func (e *Entry) hasKey(key []byte) bool {
@@ -147,7 +150,7 @@ func (e *Entry) hasKey(key []byte) bool {
 
 // key aliases the entry.
 func (e *Entry) key() string {
-	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(e), entryHead)), int(e.keyLen))
+	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(e), headBytes)), int(e.keyLen))
 }
 
 // Body is the finished answer of a cached record; nil for a missing one.
@@ -194,7 +197,7 @@ func (e *Entry) Gzip() []byte {
 func (e *Entry) Compressible() bool { return e.flags&flagCompressible != 0 }
 
 // RefreshDue tells whether a read that found ttl left of the entry's life came late
-// enough for Refresh. It costs one comparison.
+// enough for a refresh. It costs one comparison.
 func (e *Entry) RefreshDue(ttl time.Duration) bool { return e.expiry-int64(ttl) >= e.refreshAt.Load() }
 
 // Missing tells that the record does not exist.
@@ -231,31 +234,15 @@ const GzipSuffix = "-gzip"
 // Null is the data of a missing record.
 var Null = []byte("null")
 
-// tagOfRecord hashes a record and its shape: what an answer is up to the end of
-// its data. "source" stands behind it: it differs between the first reader and
-// the second, and the record does not. An envelope never makes one record look
-// like another that has none, since its opening alone is no JSON.
-//
-// The hash is a cryptographic one without a key. Records come from anybody, and
-// who could find two with one validator could hide the second behind a 304; and
-// every instance has to find the same, whenever it was started. It is paid per
-// fill, not per hit.
-func tagOfRecord(record []byte) [tagBytes]byte {
-	sum := sha256.Sum256(record)
-	return [tagBytes]byte(sum[:tagBytes])
-}
-
-// seed of the key hashes; one per process is enough and keeps look-ups free
-// of a load.
+// seed of the key hashes. One per process spares look-ups the load of a field.
 var seed = maphash.MakeSeed()
 
 func hashBytes(key []byte) uint64 { return maphash.Bytes(seed, key) }
 
+// HashKey is the hash of a key in this process.
 func HashKey(key string) uint64 { return maphash.String(seed, key) }
 
-// The accessors of what the store notes in an entry when it is kept.
-
-// Untracked tells that the record was read while nobody would have told of a change.
+// Untracked tells that the record was read while no change would have been reported.
 func (e *Entry) Untracked() bool { return e.flags&FlagUntracked != 0 }
 
 // TTL is what is left of the entry's own lifetime at clock time now.
@@ -270,8 +257,8 @@ func (e *Entry) RefreshAt() int64 { return e.refreshAt.Load() }
 // SetRefreshAt says from which clock time on the record is to be loaded anew.
 func (e *Entry) SetRefreshAt(at int64) { e.refreshAt.Store(at) }
 
-// TakeRefresh tells whether the record is to be loaded anew at clock time now, and by
-// the caller: whoever moves the time on to next has the task.
+// TakeRefresh tells whether the record is due to be loaded anew at clock time now, and by
+// the caller: of several callers the one that moves the time on to next has the task.
 func (e *Entry) TakeRefresh(now, next int64) bool {
 	due := e.refreshAt.Load()
 	return now >= due && e.refreshAt.CompareAndSwap(due, next)

@@ -110,8 +110,8 @@ func TestETagIsOfTheDataAndItsShape(t *testing.T) {
 // million entries each byte here is 20 MB.
 func TestAnEntrysHeadStaysSmall(t *testing.T) {
 	t.Parallel()
-	if entryHead > 80 {
-		t.Errorf("an entry's head takes %d bytes, want 80 at most", entryHead)
+	if headBytes > 80 {
+		t.Errorf("an entry's head takes %d bytes, want 80 at most", headBytes)
 	}
 }
 

@@ -15,9 +15,9 @@ import (
 // low bits, so that a hot key's counters do not travel between the cores with
 // every hit.
 type sketch struct {
-	second atomic.Int64
-	enough atomic.Uint32                             // counts of a second beyond which a key is not counted further
-	counts [2][sketchRows][sketchWidth]atomic.Uint32 // by second's parity
+	second  atomic.Int64
+	ceiling atomic.Uint32                             // counts of a second beyond which a key is not counted further
+	counts  [2][sketchRows][sketchWidth]atomic.Uint32 // by second's parity
 }
 
 const (
@@ -29,7 +29,7 @@ const (
 // distinguish makes the sketch tell keys below rate reads a second from those
 // above, and count no further than that takes.
 func (s *sketch) distinguish(rate float64) {
-	s.enough.Store(uint32(min(2*rate, 1<<30)) + 1<<10)
+	s.ceiling.Store(uint32(min(2*rate, 1<<30)) + 1<<10)
 }
 
 // sampled picks the memory hits that are counted.
@@ -45,7 +45,7 @@ func (s *sketch) add(hash uint64, now int64, n uint32) {
 		}
 	}
 	rows := &s.counts[second&1]
-	if rows[0][column(hash, 0)].Load() >= s.enough.Load() {
+	if rows[0][column(hash, 0)].Load() >= s.ceiling.Load() {
 		return // hot for sure; reading the counter leaves its cache line shared
 	}
 	for i := range rows {

@@ -9,50 +9,41 @@ import (
 	"hearth/internal/budget"
 )
 
-// A large entry lives as long as the slowest of its readers takes to read it,
-// whether or not memory keeps it. What memory keeps the budget counts; what it
-// does not is counted here, for all connections together, and there is one copy
-// of it for all who read it at the same time.
+// A large entry lives as long as its slowest reader takes to receive it, whether or not
+// memory keeps it. The budget of memory counts what memory keeps. The rest is counted
+// here, for all connections together, with one copy for all that read a record at the
+// same time.
 //
-// The state of an entry in this respect is one word, beside its reference bit:
-// whether it is in a table, and how many answers are on their way with it. Its
-// bytes are taken from the budget exactly while it is in no table and at least one
-// answer is. Each step that changes one of the two sees both, so none of them
-// takes or gives twice.
+// Entry.state holds both facts in one word, beside the reference bit of the eviction
+// clock: whether the entry is in a table, and how many answers are on their way with it.
+// Its bytes are taken from the budget of answers exactly while it is in no table and at
+// least one answer is on its way:
+//
+//	                 not in a table       in a table
+//	no answer        –                    –
+//	answers          taken here           –
+//
+//	BeginSend, EndSend move between the rows, enteredTable, leftTable between the columns
+//
+// Each move is one atomic step on the word and sees both facts, so no two moves take or
+// return the same bytes.
 
-// largeFrom is the size from which on entries are counted. What is smaller has
-// mostly left with a single write.
-const largeFrom = 64 << 10
-
-// The parts of Entry.used.
-const (
-	usedRead = 1 << iota // since the hand of the eviction clock last passed
-	usedKept             // in a table
-	usedSent             // one answer on its way; they add up
-)
-
-// Large tells whether answers with the entry have to be counted by Send.
-func (e *Entry) Large() bool { return e.size >= largeFrom }
-
-// Size is the bytes that the entry takes.
-func (e *Entry) Size() int64 { return int64(e.size) }
-
-// LargeAnswers are the large values that memory does not keep and answers are on their
-// way with, by key; and what is known of values that come.
+// LargeAnswers counts answers with large values, and knows which values are large before
+// they are read. It is safe for concurrent use.
 type LargeAnswers struct {
 	budget *budget.Budget
 
-	mu    sync.Mutex
-	sent  map[string]*Entry
-	reads map[string]*claim
+	mu           sync.Mutex
+	sending      map[string]*Entry       // by key: entries that were in no table when an answer began
+	reservations map[string]*reservation // by key
 
-	// sizes are those of large values that were read, by a part of the key's
-	// hash, which stands in the upper half.
+	// sizes of large values that were read, by a part of the key's hash: the upper half
+	// of a word is that of the hash, the lower half the size in bytes.
 	sizes [1024]atomic.Uint64
 }
 
-// claim is room for a value that is about to be read, by any number of readers.
-type claim struct {
+// reservation is memory for a value that is about to be read, by any number of readers.
+type reservation struct {
 	readers int
 	bytes   int64
 }
@@ -61,23 +52,23 @@ func newLargeAnswers(r *budget.Budget) *LargeAnswers {
 	if r == nil {
 		r = budget.New(1 << 62)
 	}
-	return &LargeAnswers{budget: r, sent: map[string]*Entry{}, reads: map[string]*claim{}}
+	return &LargeAnswers{budget: r, sending: map[string]*Entry{}, reservations: map[string]*reservation{}}
 }
 
-// BeginSend notes that an answer with a large entry is on its way. Without room it
-// does nothing and returns false: the answer must not be given. Else Sent has to
-// be called when it has left, or is given up.
+// BeginSend notes that an answer with a large entry is on its way. Beyond the budget it
+// does nothing and returns false: the answer must not be given. After true the caller
+// calls EndSend when the answer has left, or is given up.
 //
 // An entry in a table takes no room. Even so it is refused while there is none
 // left at all: it may be evicted while its reader reads, and another one come in
 // its place, and so on.
 func (a *LargeAnswers) BeginSend(e *Entry) bool {
 	for {
-		was := e.used.Load()
+		was := e.state.Load()
 		takes := false
-		if was < usedSent {
+		if was < stateSending {
 			switch {
-			case was&usedKept == 0:
+			case was&stateKept == 0:
 				if takes = a.budget.TakeAlone(int64(e.size)); !takes {
 					return false
 				}
@@ -85,9 +76,9 @@ func (a *LargeAnswers) BeginSend(e *Entry) bool {
 				return a.budget.Take(0) // counts the refusal
 			}
 		}
-		if e.used.CompareAndSwap(was, was+usedSent) {
+		if e.state.CompareAndSwap(was, was+stateSending) {
 			if takes {
-				a.share(e)
+				a.publish(e)
 			}
 			return true
 		}
@@ -97,47 +88,47 @@ func (a *LargeAnswers) BeginSend(e *Entry) bool {
 	}
 }
 
-// EndSend ends what Send has begun.
+// EndSend ends what BeginSend has begun.
 func (a *LargeAnswers) EndSend(e *Entry) {
-	now := e.used.Add(^uint32(usedSent - 1))
-	if now >= usedSent {
+	now := e.state.Add(^uint32(stateSending - 1))
+	if now >= stateSending {
 		return
 	}
-	if now&usedKept == 0 {
+	if now&stateKept == 0 {
 		a.budget.Return(int64(e.size))
 	}
-	a.mu.Lock() // also of what is kept by now: it may have been shared before
+	a.mu.Lock() // also when it is in a table by now: it may have been published before
 	defer a.mu.Unlock()
-	if a.sent[e.key()] == e {
-		delete(a.sent, e.key())
+	if a.sending[e.key()] == e {
+		delete(a.sending, e.key())
 	}
 }
 
-// Budget is the memory for answers on their way that memory does not keep. Take
-// what is neither an entry nor a part of one from it, too.
+// Budget counts the bytes of answers on their way that memory does not keep, those of
+// answers that consist of no large entry included.
 func (a *LargeAnswers) Budget() *budget.Budget { return a.budget }
 
-// share makes e the copy that others answer with, too.
-func (a *LargeAnswers) share(e *Entry) {
+// publish makes e the copy that other answers with the same record consist of, too.
+func (a *LargeAnswers) publish(e *Entry) {
 	if e.keyLen == 0 {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.sent[e.key()] = e
-	if e.used.Load() < usedSent { // it has been sent in the meantime
-		delete(a.sent, e.key())
+	a.sending[e.key()] = e
+	if e.state.Load() < stateSending { // EndSend came first, and found nothing to delete
+		delete(a.sending, e.key())
 	}
 }
 
 // Sending returns the copy of a record that is on its way already and has just
 // these bytes, or nil.
 func (a *LargeAnswers) Sending(sh *Shape, key string, data []byte, flags uint8) *Entry {
-	if len(data) < largeFrom {
+	if len(data) < largeBytes {
 		return nil
 	}
 	a.mu.Lock()
-	e := a.sent[key]
+	e := a.sending[key]
 	a.mu.Unlock()
 	if e == nil || e.shape != sh.id || (e.flags^flags)&^flagCompressible != 0 || !bytes.Equal(e.Data(), data) {
 		return nil
@@ -145,23 +136,23 @@ func (a *LargeAnswers) Sending(sh *Shape, key string, data []byte, flags uint8) 
 	return e
 }
 
-// entered notes that e is in a table from now on, left that it is no more.
-func (a *LargeAnswers) entered(e *Entry) {
-	if was := e.used.Or(usedKept); was&usedKept == 0 && was >= usedSent {
+// enteredTable notes that e is in a table from now on, leftTable that it is no more.
+func (a *LargeAnswers) enteredTable(e *Entry) {
+	if was := e.state.Or(stateKept); was&stateKept == 0 && was >= stateSending {
 		a.budget.Return(int64(e.size))
 	}
 }
 
-func (a *LargeAnswers) left(e *Entry) {
-	if was := e.used.And(^uint32(usedKept)); was&usedKept != 0 && was >= usedSent {
+func (a *LargeAnswers) leftTable(e *Entry) {
+	if was := e.state.And(^uint32(stateKept)); was&stateKept != 0 && was >= stateSending {
 		a.budget.Overdraw(int64(e.size))
 	}
 }
 
-// Reserve takes room for the value of a key before it is read, if it is known to be
-// large: with as many readers as there are connections, it would be too late
-// afterwards. Those who read one key read it together, so they need it once.
-// Without room ok is false; else done has to be called when it is read.
+// Reserve takes budget for the value of a key before it is read, if the value is known to
+// be large. With as many readers as there are connections, counting it afterwards would
+// come too late. Readers of one key read it together, so they need it once. ok is false
+// beyond the budget; else the caller calls done when the value is read.
 func (a *LargeAnswers) Reserve(key string) (done func(), ok bool) {
 	bytes := a.KnownSize(key)
 	if bytes == 0 {
@@ -169,21 +160,21 @@ func (a *LargeAnswers) Reserve(key string) (done func(), ok bool) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	cl := a.reads[key]
-	if cl == nil {
+	r := a.reservations[key]
+	if r == nil {
 		if !a.budget.TakeAlone(bytes) {
 			return nil, false
 		}
-		cl = &claim{bytes: bytes}
-		a.reads[key] = cl
+		r = &reservation{bytes: bytes}
+		a.reservations[key] = r
 	}
-	cl.readers++
+	r.readers++
 	return func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if cl.readers--; cl.readers == 0 {
-			a.budget.Return(cl.bytes)
-			delete(a.reads, key)
+		if r.readers--; r.readers == 0 {
+			a.budget.Return(r.bytes)
+			delete(a.reservations, key)
 		}
 	}, true
 }

@@ -74,8 +74,8 @@ func TestBytesInFlight(t *testing.T) {
 		s.EndSend(e)
 	}
 	taken("all have left", 0)
-	if len(s.sent) != 0 || s.budget.Refused() != 2 {
-		t.Errorf("%d entries are shared at the end, and %d were refused; want none and 2", len(s.sent), s.budget.Refused())
+	if len(s.sending) != 0 || s.budget.Refused() != 2 {
+		t.Errorf("%d entries are shared at the end, and %d were refused; want none and 2", len(s.sending), s.budget.Refused())
 	}
 }
 
@@ -109,7 +109,7 @@ func TestBytesInFlightUnderRace(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := s.Budget().Taken(); n != 0 || len(s.sent) != 0 {
-		t.Errorf("%d bytes and %d entries are left", n, len(s.sent))
+	if n := s.Budget().Taken(); n != 0 || len(s.sending) != 0 {
+		t.Errorf("%d bytes and %d entries are left", n, len(s.sending))
 	}
 }

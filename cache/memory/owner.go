@@ -1,55 +1,45 @@
 package memory
 
 import (
-	"math"
 	"sync/atomic"
 )
 
-// Owner is one connection to the shared tier: the only witness whether the
-// entries that were read on it still hold. An entry is fresh while its owner is
-// open, in the same epoch, and has proved itself within the link's timeout.
+// Owner is one connection to the shared tier: the only witness whether the entries that
+// were read on it still hold. All methods are safe for concurrent use.
 //
-// The states of an owner, of which each entry notes the epoch alone:
+// The states of an owner:
 //
-//	unproven ──Hear──► proven          an invalidation was seen to arrive
-//	   │                  │ ▲
-//	   │                  │ └──Flush   all entries of before belong to no epoch any more
-//	   └──────End─────────┴──► ended   its entries may be served only when marked stale
+//	 Verify, Flush           Verify, Flush, Prove
+//	     ┌──┐                       ┌──┐
+//	     │  ▼        Prove          │  ▼         End
+//	   unproven ────────────────► proven ────────────────► ended
+//	       │                                                 ▲
+//	       └───────────────────────End───────────────────────┘
+//
+//	unproven  no invalidation was seen to arrive: what is read is kept for
+//	          memory.untracked_ttl at most, and marked
+//	proven    entries are fresh while the link has verified itself within link_timeout
+//	          and their epoch is the owner's
+//	ended     entries are not fresh any more; they may be served marked as stale
+//
+// Verify moves the time of the latest proof of life on. Flush begins the next epoch:
+// entries of earlier ones are neither fresh nor served stale. No state is left by time:
+// a silent link only makes entries look unverified. A local owner (no wire) begins proven
+// and verified for ever, an untracked one unproven and verified for ever.
 type Owner struct {
 	id       uint32
-	local    bool          // no wire between us and the data: always verified
-	epoch    atomic.Uint32 // entries of an earlier epoch were flushed
+	local    bool          // no wire between this process and the data: always verified
+	epoch    atomic.Uint32 // entries of an earlier one were flushed
 	ended    atomic.Bool
 	proven   atomic.Bool  // an invalidation has been seen to arrive
 	verified atomic.Int64 // send time of the latest command answered in order; clock ns
 
-	proofs   chan struct{} // an invalidation of the canary was applied …
+	proofs   chan struct{} // receives when an invalidation of the canary was applied …
 	provenAt atomic.Int64  // … at this clock time
 }
 
-// NewOwner returns an owner that has proved nothing yet; or with local one that
-// has no wire to prove.
-func (s *Store) NewOwner(local bool) *Owner {
-	o := &Owner{id: s.lastID.Add(1), local: local, proofs: make(chan struct{}, 1)}
-	o.verified.Store(math.MinInt64 / 2)
-	if local {
-		o.verified.Store(math.MaxInt64 / 2)
-		o.proven.Store(true)
-	}
-	s.owners[o.id%ownerRing].Store(o)
-	return o
-}
-
-// NewUntrackedOwner returns an owner for reads of which no change will ever be
-// reported. It is always verified and never proven.
-func (s *Store) NewUntrackedOwner() *Owner {
-	o := s.NewOwner(true)
-	o.proven.Store(false)
-	return o
-}
-
-// End notes that the connection is gone. The cost does not depend on how many
-// entries it owns.
+// End notes that the connection is gone. Like Flush it costs the same however many
+// entries the connection owns.
 func (o *Owner) End() { o.ended.Store(true) }
 
 // Ended tells whether the connection is gone.
@@ -78,10 +68,10 @@ func (o *Owner) Prove(at int64) {
 	}
 }
 
-// Proofs receives after Hear; one value stands for any number of calls.
+// Proofs receives after Prove; one value stands for any number of calls.
 func (o *Owner) Proofs() <-chan struct{} { return o.proofs }
 
-// ProvenAt is the clock time of the last Hear, 0 if there was none.
+// ProvenAt is the clock time of the last Prove, 0 if there was none.
 func (o *Owner) ProvenAt() int64 { return o.provenAt.Load() }
 
 // VerifiedAt is the send time of the latest command answered in order, in clock time.

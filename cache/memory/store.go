@@ -1,8 +1,8 @@
 // Package memory keeps finished answers in this process: the memory tier.
 //
-// It knows no shared tier. What it needs of one is an Owner for each connection,
-// which vouches for the entries that were read on it. So a broken connection, a
-// flush and a process that slept each cost one word, however many entries there are.
+// It knows no shared tier. What it needs of one is an Owner for each connection, the
+// witness for the entries that were read on it. So a broken connection, a flush and a
+// process that slept each change one word, however many entries there are.
 package memory
 
 import (
@@ -13,24 +13,27 @@ import (
 	"hearth/internal/budget"
 )
 
-// Store is the memory tier: one per process, shared by every connection to
-// the shared tier.
+// Store is the memory tier: one per process, shared by every connection to the shared
+// tier. It is safe for concurrent use, except where a method asks for the lock of a
+// flight shard: keeping and dropping a key exclude each other.
+//
+// Lock order: the caller's flight shard, then one shard of one table.
 type Store struct {
 	*Clock
 	*LargeAnswers // large answers on their way
 
 	entries     *table // records
-	missing     *table // "no such record", in a share of its own (mass look-ups of absent ids displace nothing)
+	missing     *table // "no such record", in a share of its own: mass look-ups of absent ids displace no record
 	linkTimeout int64
 	maxValue    atomic.Int64 // larger bodies are served and not kept
 
-	owners [ownerRing]atomic.Pointer[Owner]
-	lastID atomic.Uint32
-	woke   atomic.Int64 // clock time of the last distrust: nothing sent before it verifies a link
+	owners       [ownerRing]atomic.Pointer[Owner]
+	lastID       atomic.Uint32
+	distrustedAt atomic.Int64 // clock time of the last distrust; a command sent before it verifies no link
 
 	reads sketch
 
-	Invalidations atomic.Int64
+	Invalidations atomic.Int64        // reported by the shared tier so far
 	LostCanaries  atomic.Int64        // whose invalidation never came
 	delay         func(time.Duration) // takes the canary's delay
 
@@ -51,8 +54,8 @@ type Config struct {
 	MissingShare float64       // of the budget, for missing records
 	LinkTimeout  time.Duration // silence after which a link proves nothing any more
 
-	// Answers is room for large answers on their way that memory does not keep;
-	// nil: they may take what they like.
+	// Answers is the budget of large answers on their way that memory does not keep;
+	// nil: unbounded.
 	Answers *budget.Budget
 	OnDelay func(time.Duration) // takes each invalidation delay measured (C1); may be nil
 }
@@ -64,11 +67,34 @@ func New(c Config) *Store {
 		s.delay = func(time.Duration) {}
 	}
 	s.LargeAnswers = newLargeAnswers(c.Answers)
-	s.entries.outgoing, s.missing.outgoing = s.LargeAnswers, s.LargeAnswers
+	s.entries.large, s.missing.large = s.LargeAnswers, s.LargeAnswers
 	s.Resize(c.Budget, c.MissingShare)
 	return s
 }
 
+// NewOwner returns an owner that is unproven, or with local one that is proven and
+// verified for ever. The store holds it until 4,096 later owners have been made.
+func (s *Store) NewOwner(local bool) *Owner {
+	o := &Owner{id: s.lastID.Add(1), local: local, proofs: make(chan struct{}, 1)}
+	o.verified.Store(math.MinInt64 / 2)
+	if local {
+		o.verified.Store(math.MaxInt64 / 2)
+		o.proven.Store(true)
+	}
+	s.owners[o.id%ownerRing].Store(o)
+	return o
+}
+
+// NewUntrackedOwner returns an owner for reads of which no change will ever be reported:
+// verified for ever, and unproven.
+func (s *Store) NewUntrackedOwner() *Owner {
+	o := s.NewOwner(true)
+	o.proven.Store(false)
+	return o
+}
+
+// OwnerOf is the connection that the entry was read on; nil when its place was taken by
+// later ones.
 func (s *Store) OwnerOf(e *Entry) *Owner {
 	if o := s.owners[e.owner%ownerRing].Load(); o != nil && o.id == e.owner {
 		return o
@@ -107,10 +133,10 @@ func (s *Store) Hit(sh *Shape, key []byte, now time.Time) (e *Entry, ttl time.Du
 // CountRead counts a read of key that memory did not answer, for its rate.
 func (s *Store) CountRead(key string, now int64) { s.reads.add(HashKey(key), now, 1) }
 
-// Rate is how often a key was read in the last second, at least as far as is known.
+// Rate is how many reads of key the last second saw. It is an estimate, see sketch.
 func (s *Store) Rate(key string) float64 { return s.reads.rate(HashKey(key)) }
 
-// RateOf is rate of an entry's key.
+// RateOf is Rate of an entry's key.
 func (s *Store) RateOf(e *Entry) float64 { return s.reads.rate(e.hash) }
 
 // Find returns the entry of sh under key, fresh or not.
@@ -148,8 +174,10 @@ func (s *Store) StaleUntil(e *Entry, stale time.Duration) int64 {
 	return min(o.verified.Load(), e.expiry) + int64(stale)
 }
 
-// Keep stores e, or nothing if it is too large for the budget; what it would
-// have replaced goes either way. The flight shard is locked.
+// Keep stores e as read on o in an epoch of it, fresh until expiry at most; sharedExpiry
+// is when the shared tier's copy ends (clock time, or Never). It stores nothing and
+// returns false when e is too large to be kept; what e would have replaced goes either
+// way. The caller holds the lock of the key's flight shard.
 func (s *Store) Keep(e *Entry, o *Owner, epoch uint32, expiry, ends int64) bool {
 	if e.keyLen == 0 {
 		return false
@@ -169,17 +197,31 @@ func (s *Store) Keep(e *Entry, o *Owner, epoch uint32, expiry, ends int64) bool 
 	return true
 }
 
-// Drop removes key's entry unless keep objects. The flight shard is locked.
+// NewKept makes an entry that memory keeps if it is not too large for it.
+// One that is gets no gzip variant: it would be made for a single answer, and
+// again for the next one. Nor does one that is too large only with its variant.
+func (s *Store) NewKept(sh *Shape, key string, data []byte, flags uint8) *Entry {
+	return buildEntry(sh, key, data, flags, s.MaxValue(), true)
+}
+
+// NewAnswer makes an entry that is answered and never kept. It has no gzip
+// variant, and Compressible tells whether one that is kept would try for it.
+func (s *Store) NewAnswer(sh *Shape, key string, data []byte, flags uint8) *Entry {
+	return buildEntry(sh, key, data, flags, s.MaxValue(), false)
+}
+
+// Drop removes key's entry unless keep objects. The caller holds the lock of the key's
+// flight shard.
 func (s *Store) Drop(key string, keep func(*Entry) bool) {
 	hash := HashKey(key)
 	s.entries.remove(hash, key, keep)
 	s.missing.remove(hash, key, keep)
 }
 
-// distrust makes every link prove itself anew; see clock. What it vouched for
-// before may still be served marked.
+// distrust makes every link verify itself anew; see Clock. Entries that were read on it
+// may still be served, marked as stale.
 func (s *Store) distrust() {
-	s.woke.Store(s.Now())
+	s.distrustedAt.Store(s.Now())
 	for o := range s.Owners {
 		if !o.local {
 			o.verified.Add(-s.linkTimeout)
@@ -189,20 +231,23 @@ func (s *Store) distrust() {
 
 // SleptUnnoticed tells that the process may have missed changes while it stood
 // still, and nobody has noticed yet.
-func (s *Store) SleptUnnoticed(t time.Time, at int64) bool { return !s.soleWriter && s.slept(t, at) }
+func (s *Store) SleptUnnoticed(t time.Time, at int64) bool { return !s.soleWriter && s.jumped(t, at) }
 
-// NoticeSleep compares the clocks; see clock.
+// NoticeSleep compares the clocks, and distrusts all links after a sleep. Call it from one
+// goroutine at a time, more often than link_timeout.
 func (s *Store) NoticeSleep() {
 	t := time.Now()
-	if s.slept(t, s.At(t)) {
+	if s.jumped(t, s.At(t)) {
 		s.distrust()
 	}
 	s.tick(t)
 }
 
-// Verify records that a command sent at sent was answered in order on o.
+// Verify records that a command sent at clock time sent was answered in order on o. A
+// command that was sent before the process slept proves nothing: changes may have been
+// reported while nothing read them.
 func (s *Store) Verify(o *Owner, sent int64) {
-	for sent > s.woke.Load() {
+	for sent > s.distrustedAt.Load() {
 		was := o.verified.Load()
 		if sent <= was || o.verified.CompareAndSwap(was, sent) {
 			break

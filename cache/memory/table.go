@@ -5,20 +5,35 @@ import (
 	"sync/atomic"
 )
 
-// table maps keys to entries within a budget of bytes. Readers take no lock
-// and write nothing but a reference bit; writers lock one of many shards.
+// table maps keys to entries within a budget of bytes. Readers take no lock and write
+// nothing but a reference bit; writers lock one of many shards.
 //
-// Each shard is an open-addressing array that is also the ring of a CLOCK
-// (second chance) eviction, so an entry costs one heap object plus its slot.
-// A tag of 32 hash bits next to the pointer spares a look-up the cache misses
-// of entries it does not want.
+// Each shard is an open-addressing array (linear probing) that is also the ring of a
+// CLOCK (second chance) eviction, so an entry costs one heap object plus its slot. A tag
+// of 32 hash bits next to the pointer spares a look-up the cache misses of entries that
+// it does not want.
+//
+// What a reader may see, without a lock, of the array that it has loaded:
+//
+//	a tag without its entry    the reader loads the tag, then a removal clears both: it
+//	                           misses. An insertion stores the entry before the tag
+//	an entry under a tag that  a removal moves a neighbour here: the whole hash and key
+//	is not its own             are compared before a hit, so it misses
+//	an entry in two slots      while it moves: both are the same entry
+//	no slot of an entry that   the reader had passed the new slot before the entry came
+//	is in the table            there: it misses
+//	an array that is replaced  it has what was in the table when the reader began
+//
+// So a reader may miss what is there, and then asks the next tier. It never finds an
+// entry under another key. What it finds may have been removed since: whether an entry
+// may still be answered is decided by its owner and expiry, not by its place here.
 type table struct {
-	shards   [tableShards]shard
-	budget   atomic.Int64
-	bytes    atomic.Int64 // entries, slots and tags, as the allocator counts them
-	count    atomic.Int64
-	hand     atomic.Uint32 // next shard to evict from
-	outgoing *LargeAnswers // hears which entries come and go
+	shards [tableShards]shard
+	budget atomic.Int64
+	bytes  atomic.Int64 // entries, slots and tags, as the allocator counts them
+	count  atomic.Int64
+	hand   atomic.Uint32 // next shard to evict from
+	large  *LargeAnswers // hears which entries come and go
 }
 
 const (
@@ -31,42 +46,38 @@ type shard struct {
 	mu    sync.Mutex
 	count int
 	hand  int // next slot to look at for eviction
-	slots atomic.Pointer[slots]
+	slots atomic.Pointer[slotArray]
 	_     [64]byte // shards do not share a cache line
 }
 
-// slots is one generation of a shard's array. Tag 0 means empty. A writer
-// stores the pointer before the tag, so a reader that sees a tag without its
-// entry at worst misses, and every hit compares the whole key.
-type slots struct {
+// slotArray is one generation of a shard's array. Tag 0 means empty.
+type slotArray struct {
 	tags    []atomic.Uint32
 	entries []atomic.Pointer[Entry]
 }
 
 func newTable() *table {
-	t := &table{outgoing: newLargeAnswers(nil)}
+	t := &table{large: newLargeAnswers(nil)}
 	for i := range t.shards {
-		t.shards[i].slots.Store(newSlots(firstSlots))
+		t.shards[i].slots.Store(newSlotArray(firstSlots))
 	}
 	t.bytes.Store(tableShards * firstSlots * slotBytes)
 	return t
 }
 
-func newSlots(n int) *slots {
-	return &slots{tags: make([]atomic.Uint32, n), entries: make([]atomic.Pointer[Entry], n)}
+func newSlotArray(n int) *slotArray {
+	return &slotArray{tags: make([]atomic.Uint32, n), entries: make([]atomic.Pointer[Entry], n)}
 }
 
-func tagOf(hash uint64) uint32 { return uint32(hash) | 1 }
+func slotTagOf(hash uint64) uint32 { return uint32(hash) | 1 }
 
 func (t *table) shard(hash uint64) *shard { return &t.shards[hash>>56%tableShards] }
 
-// lookup finds the entry of key, or nil. A look-up that races with the
-// removal of a neighbour may miss an entry that is there: the reader then
-// asks the next tier.
+// lookup finds the entry of key, or nil. It takes no lock and does not allocate.
 func (t *table) lookup(hash uint64, key []byte) *Entry {
 	s := t.shard(hash).slots.Load()
 	mask := uint64(len(s.tags) - 1)
-	tag := tagOf(hash)
+	tag := slotTagOf(hash)
 	for i, n := hash>>32&mask, 0; n < len(s.tags); i, n = (i+1)&mask, n+1 {
 		got := s.tags[i].Load()
 		if got == 0 {
@@ -83,8 +94,8 @@ func (t *table) lookup(hash uint64, key []byte) *Entry {
 	return nil
 }
 
-// insert stores e under its key, in place of what was there. It reserves the
-// bytes first and evicts until they fit, so the budget is never exceeded.
+// insert stores e under its key, in place of what was there. It counts the bytes first
+// and evicts until they fit, so that what the table holds never exceeds the budget.
 func (t *table) insert(e *Entry) {
 	size := int64(e.size)
 	t.bytes.Add(size)
@@ -97,23 +108,24 @@ func (t *table) insert(e *Entry) {
 		s = t.grow(sh, s)
 	}
 	i, old := s.find(e.hash, e.key())
-	t.outgoing.entered(e)
+	t.large.enteredTable(e)
 	s.entries[i].Store(e)
 	if old == e {
 		t.bytes.Add(-size)
 		return
 	}
 	if old != nil {
-		t.outgoing.left(old)
+		t.large.leftTable(old)
 		t.bytes.Add(-int64(old.size))
 		return
 	}
-	s.tags[i].Store(tagOf(e.hash))
+	s.tags[i].Store(slotTagOf(e.hash))
 	sh.count++
 	t.count.Add(1)
 }
 
-// remove drops the entry of key if there is one and keep does not object.
+// remove drops the entry of key if there is one and keep, if given, does not object. It
+// tells whether it did. keep is called under the shard's lock.
 func (t *table) remove(hash uint64, key string, keep func(*Entry) bool) bool {
 	sh := t.shard(hash)
 	sh.mu.Lock()
@@ -129,9 +141,9 @@ func (t *table) remove(hash uint64, key string, keep func(*Entry) bool) bool {
 
 // find returns the slot of key and its entry, or the empty slot where it
 // belongs. The shard is locked.
-func (s *slots) find(hash uint64, key string) (int, *Entry) {
+func (s *slotArray) find(hash uint64, key string) (int, *Entry) {
 	mask := uint64(len(s.tags) - 1)
-	tag := tagOf(hash)
+	tag := slotTagOf(hash)
 	for i := hash >> 32 & mask; ; i = (i + 1) & mask {
 		got := s.tags[i].Load()
 		if got == 0 {
@@ -145,18 +157,20 @@ func (s *slots) find(hash uint64, key string) (int, *Entry) {
 	}
 }
 
-// grow doubles the array. Readers of the old one end their look-up there; what
-// is removed meanwhile was still there when they began.
-func (t *table) grow(sh *shard, old *slots) *slots { return t.rebuild(sh, old, 2*len(old.tags)) }
+// grow doubles the array. Readers of the old one end their look-up there: what they find
+// was still in the table when they began.
+func (t *table) grow(sh *shard, old *slotArray) *slotArray {
+	return t.rebuild(sh, old, 2*len(old.tags))
+}
 
 // rebuild gives a shard an array of n slots.
-func (t *table) rebuild(sh *shard, old *slots, n int) *slots {
-	s := newSlots(n)
+func (t *table) rebuild(sh *shard, old *slotArray, n int) *slotArray {
+	s := newSlotArray(n)
 	for i := range old.entries {
 		if e := old.entries[i].Load(); e != nil {
 			at, _ := s.find(e.hash, e.key())
 			s.entries[at].Store(e)
-			s.tags[at].Store(tagOf(e.hash))
+			s.tags[at].Store(slotTagOf(e.hash))
 		}
 	}
 	sh.slots.Store(s)
@@ -165,10 +179,9 @@ func (t *table) rebuild(sh *shard, old *slots, n int) *slots {
 	return s
 }
 
-// vacate empties slot i and moves later members of its probe run back, so
-// that no tombstones pile up under churn. An entry that moves stands in two
-// slots for a moment; a reader that passed the new one before may miss it.
-func (t *table) vacate(sh *shard, s *slots, i int, old *Entry) {
+// vacate empties slot i and moves later members of its probe run back, so that no
+// tombstones pile up under churn.
+func (t *table) vacate(sh *shard, s *slotArray, i int, old *Entry) {
 	mask := len(s.tags) - 1
 	for j := (i + 1) & mask; s.tags[j].Load() != 0; j = (j + 1) & mask {
 		e := s.entries[j].Load()
@@ -177,12 +190,12 @@ func (t *table) vacate(sh *shard, s *slots, i int, old *Entry) {
 			continue // e would land before its home slot
 		}
 		s.entries[i].Store(e)
-		s.tags[i].Store(tagOf(e.hash))
+		s.tags[i].Store(slotTagOf(e.hash))
 		i = j
 	}
 	s.tags[i].Store(0)
 	s.entries[i].Store(nil)
-	t.outgoing.left(old)
+	t.large.leftTable(old)
 	sh.count--
 	t.count.Add(-1)
 	t.bytes.Add(-int64(old.size))
@@ -221,10 +234,9 @@ func (t *table) evictOne(sh *shard) int64 {
 	return 0
 }
 
-// resize changes the budget. A smaller one is met by every shard in proportion,
-// its array included: arrays do not shrink by themselves, and those of a large
-// table could be more than a small budget has, so that nothing could ever be
-// kept in it.
+// resize changes the budget. A smaller one is met by every shard in proportion, its array
+// included: arrays do not shrink by themselves, and those of a large table could take
+// more than all of a small budget.
 func (t *table) resize(budget int64) {
 	if was := t.bytes.Load(); budget < was {
 		for i := range t.shards {

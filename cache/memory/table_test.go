@@ -120,7 +120,7 @@ func TestTableProbesAcrossTheEnd(t *testing.T) {
 
 func TestTableKeepsItsBudget(t *testing.T) {
 	t.Parallel()
-	insertions := 200_000
+	insertions := 60_000
 	if testkit.Long() {
 		insertions = 10_000_000
 	}
@@ -212,7 +212,7 @@ func TestEvictionPrefersWhatIsNotRead(t *testing.T) {
 	for i := range 200 {
 		tb.insert(NewEntry(r, hot(i), []byte("1"), 0))
 	}
-	for i := range 50_000 {
+	for i := range 20_000 {
 		tb.insert(NewEntry(r, "cold:"+strconv.Itoa(i), []byte("1"), 0))
 		k := hot(i % 200)
 		tb.lookup(HashKey(k), []byte(k))
@@ -243,15 +243,16 @@ func (t *table) each(f func(*Entry) bool) {
 // TestAMuchSmallerBudgetIsUsed: small entries in numbers need large arrays, which
 // must not be all that a small budget has room for afterwards.
 func TestAMuchSmallerBudgetIsUsed(t *testing.T) {
+	t.Parallel()
 	r := NewShape("")
-	tb := newTableOf(64 << 20)
+	tb := newTableOf(16 << 20)
 	put := func(n int) {
 		tb.insert(NewEntry(r, "k"+strconv.Itoa(n), []byte("1"), 0))
 	}
-	for n := range 200_000 {
+	for n := range 50_000 {
 		put(n)
 	}
-	const small = 4 << 20
+	const small = 1 << 20
 	tb.resize(small)
 	kept := tb.count.Load()
 	if tb.bytes.Load() > small || kept == 0 {
@@ -259,12 +260,12 @@ func TestAMuchSmallerBudgetIsUsed(t *testing.T) {
 	}
 	fresh := newTableOf(small)
 	tb, old := fresh, tb
-	for n := range 100_000 {
+	for n := range 25_000 {
 		put(n)
 	}
 	want := tb.count.Load()
 	tb = old
-	for n := range 100_000 {
+	for n := range 25_000 {
 		put(1_000_000 + n)
 	}
 	if got := tb.count.Load(); got < want*9/10 || tb.bytes.Load() > small {

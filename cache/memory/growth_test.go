@@ -1,4 +1,4 @@
-package cache
+package memory
 
 import (
 	"fmt"
@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"hearth/cache/memory"
 	"hearth/internal/testkit"
 )
 
@@ -35,19 +34,18 @@ func BenchmarkGrowth(b *testing.B) {
 
 func benchGrowth(b *testing.B, n int) {
 	before, objects, resident := heap()
-	c := cacheOn(memoryOf(64 << 30))
-	c.local = c.store.NewOwner(true)
-	r := NewResource("user", "user", Lifetimes{}, nil)
+	s := New(Config{Budget: 64 << 30, MissingShare: 0.05, LinkTimeout: testTimeout})
+	o, sh := s.NewOwner(true), NewShape("user")
 	value := []byte(`{"v":"` + strings.Repeat("x", 92) + `"}`)
 	put := func(i int) {
-		e := memory.NewEntry(r.Shape, "user:"+strconv.Itoa(i), value, 0)
-		c.store.Keep(e, c.local, 0, c.store.Now()+int64(time.Hour), memory.Never)
+		e := NewEntry(sh, "user:"+strconv.Itoa(i), value, 0)
+		s.Keep(e, o, 0, s.Now()+int64(time.Hour), Never)
 	}
 	for i := range n {
 		put(i)
 	}
 	after, objectsNow, residentNow := heap()
-	counted := c.store.Sizes().Bytes
+	counted := s.Sizes().Bytes
 
 	stop := make(chan struct{})
 	var churn sync.WaitGroup
@@ -73,7 +71,7 @@ func benchGrowth(b *testing.B, n int) {
 	for b.Loop() {
 		key = strconv.AppendInt(append(key[:0], "user:"...), int64(rand.IntN(n)), 10)
 		began := time.Now()
-		if e, _ := c.Hit(r, key, began); e == nil {
+		if e, _ := s.Hit(sh, key, began); e == nil {
 			b.Fatalf("%q is not in memory", key)
 		}
 		if len(slow) < 4<<20 {
@@ -96,7 +94,7 @@ func benchGrowth(b *testing.B, n int) {
 	slices.Sort(slow)
 	b.ReportMetric(float64(slow[len(slow)*99/100]), "p99-ns")
 	b.ReportMetric(float64(slow[len(slow)*9999/10000]), "p99.99-ns")
-	runtime.KeepAlive(c)
+	runtime.KeepAlive(s)
 }
 
 // heap returns live bytes and objects after a collection, and what is resident

@@ -1,4 +1,4 @@
-package cache
+package shared
 
 import (
 	"bytes"
@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	"hearth/cache/shared"
 )
 
 // What a key holds is a value only if it is JSON, and a lease or a guard only by
@@ -20,7 +18,7 @@ func FuzzClassify(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		was := bytes.Clone(raw)
-		r := shared.Parse(raw, time.Second)
+		r := Parse(raw, time.Second)
 		if !bytes.Equal(raw, was) || r.TTL != time.Second {
 			t.Fatalf("%q was changed, or its lifetime, %v", was, r.TTL)
 		}
@@ -28,28 +26,28 @@ func FuzzClassify(f *testing.F) {
 		lease := strings.HasPrefix(text, "lease:")
 		guard := strings.HasPrefix(text, "guard:") || strings.HasPrefix(text, "guard+:")
 		switch r.State {
-		case shared.Lease:
+		case Lease:
 			if !lease || r.Text != text || valid {
 				t.Errorf("%q is a lease, %q", raw, r.Text)
 			}
-		case shared.Guard:
+		case Guard:
 			if !guard || r.Text != text || valid {
 				t.Errorf("%q is a guard, %q", raw, r.Text)
 			}
-		case shared.NoRecord:
+		case NoRecord:
 			if strings.Trim(text, " \t\r\n") != "null" || string(r.Data) != "null" {
 				t.Errorf("%q is a missing record", raw)
 			}
-		case shared.Value:
+		case Value:
 			if !valid || lease || guard || string(r.Data) != text {
 				t.Errorf("%q is a value, %q", raw, r.Data)
 			}
-		case shared.Malformed:
+		case Malformed:
 			if valid && !strings.Contains(strings.ToLower(text), `\ud`) && !strings.Contains(text, "[[") || lease || guard {
 				t.Errorf("%q is no value", raw)
 			}
 		default:
-			t.Errorf("%q is of kind %v", raw, r.State)
+			t.Errorf("%q is in state %v", raw, r.State)
 		}
 	})
 }
@@ -60,7 +58,7 @@ func FuzzSibling(f *testing.F) {
 	f.Add("a{b}c", "a")
 	f.Add("{}", "}")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		x, y := shared.SiblingOf(a), shared.SiblingOf(b)
+		x, y := SiblingOf(a), SiblingOf(b)
 		if x != "" && a != b && x == y {
 			t.Errorf("%q and %q share %q", a, b, x)
 		}
@@ -85,11 +83,11 @@ func FuzzCount(f *testing.F) {
 	f.Add(" 1")
 	f.Add("1.0")
 	f.Fuzz(func(t *testing.T, text string) {
-		n, err := shared.ParseCount("k", []byte(text))
+		n, err := ParseCount("k", []byte(text))
 		if err != nil {
 			return
 		}
-		if again, err := shared.ParseCount("k", []byte(strconv.FormatInt(n, 10))); err != nil || again != n {
+		if again, err := ParseCount("k", []byte(strconv.FormatInt(n, 10))); err != nil || again != n {
 			t.Errorf("%q is %d, which reads back as %d, %v", text, n, again, err)
 		}
 		if strings.Trim(text, "+-0123456789") != "" {
