@@ -181,8 +181,8 @@ func readMetrics(page string) (map[string]*dto.MetricFamily, error) {
 // checkFamily wants all series of a family to have the same labels, no two of them
 // the same values, and their numbers to be what its type promises.
 func checkFamily(f *dto.MetricFamily) error {
-	kind := f.GetType()
-	if kind == dto.MetricType_UNTYPED || len(f.Metric) == 0 {
+	of := f.GetType()
+	if of == dto.MetricType_UNTYPED || len(f.Metric) == 0 {
 		return errors.New("has no type, or no series")
 	}
 	seen := map[string]bool{}
@@ -198,7 +198,7 @@ func checkFamily(f *dto.MetricFamily) error {
 		if v := m.GetCounter().GetValue(); v < 0 || math.IsNaN(v) || m.TimestampMs != nil {
 			return fmt.Errorf("a count of %v, or a time", v)
 		}
-		if err := checkHistogram(m.Histogram); kind == dto.MetricType_HISTOGRAM && err != nil {
+		if err := checkHistogram(m.Histogram); of == dto.MetricType_HISTOGRAM && err != nil {
 			return err
 		}
 	}

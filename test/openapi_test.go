@@ -119,12 +119,12 @@ func requests(doc document) []example {
 			if len(op.RequestBody.Content) == 0 {
 				all = append(all, ex)
 			}
-			for kind, media := range op.RequestBody.Content {
+			for contentType, media := range op.RequestBody.Content {
 				for _, e := range media.Examples {
 					with := ex
-					with.header = http.Header{"Content-Type": {kind}}
+					with.header = http.Header{"Content-Type": {contentType}}
 					with.body = compact(e.Value)
-					if kind != "application/json" {
+					if contentType != "application/json" {
 						_ = json.Unmarshal(e.Value, &with.body) // NDJSON stands in a string
 					}
 					all = append(all, with)
@@ -278,8 +278,8 @@ func awkward() []string {
 	}
 }
 
-// everyKind is configuration with awkward names and every kind of resource.
-func everyKind() string {
+// allResources is configuration with awkward names and every kind of resource.
+func allResources() string {
 	var more strings.Builder
 	for i, name := range awkward() {
 		fmt.Fprintf(&more, `
@@ -322,7 +322,7 @@ rate = "100000/s"
 // them against it: reads, validators, many-reads, writes, batches, counters, errors.
 func TestGeneratedClients(t *testing.T) {
 	t.Parallel()
-	g := newGenerator(t, everyKind())
+	g := newGenerator(t, allResources())
 	var all sync.WaitGroup
 	all.Go(g.lint)
 	all.Go(func() {

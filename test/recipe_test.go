@@ -159,8 +159,8 @@ func testRecipeBodies(t *testing.T, both []service) {
 			if got.status != http.StatusOK {
 				t.Errorf("%s: %s %s: status %d, want 200", s.name, method, path, got.status)
 			}
-			if kind := got.header.Get("Content-Type"); kind != "application/json" {
-				t.Errorf("%s: %s %s: content type %q", s.name, method, path, kind)
+			if contentType := got.header.Get("Content-Type"); contentType != "application/json" {
+				t.Errorf("%s: %s %s: content type %q", s.name, method, path, contentType)
 			}
 			if object, ok := got.body.(map[string]any); ok && method == "POST" && s.name == "hearth" {
 				delete(object, "count") // the one member that Hearth adds
@@ -194,8 +194,8 @@ func testRecipeRefusals(t *testing.T, hearth, recipe service) {
 		if got.status != wantHearth {
 			t.Errorf("hearth: %s %s %q: status %d, want %d", method, path, body, got.status, wantHearth)
 		}
-		if kind := got.header.Get("Content-Type"); kind != "application/problem+json" {
-			t.Errorf("hearth: %s %s %q: content type %q", method, path, body, kind)
+		if contentType := got.header.Get("Content-Type"); contentType != "application/problem+json" {
+			t.Errorf("hearth: %s %s %q: content type %q", method, path, body, contentType)
 		}
 	}
 	f("GET", "/user/abc", "", 422, 422)
@@ -323,8 +323,8 @@ func testRecipeCORS(t *testing.T, both []service) {
 func testRecipeDocs(t *testing.T, both []service) {
 	for _, s := range both {
 		page := s.do(t, request{method: "GET", path: "/docs"})
-		if kind := page.header.Get("Content-Type"); page.status != http.StatusOK || !strings.HasPrefix(kind, "text/html") {
-			t.Errorf("%s: /docs: status %d, content type %q", s.name, page.status, kind)
+		if contentType := page.header.Get("Content-Type"); page.status != http.StatusOK || !strings.HasPrefix(contentType, "text/html") {
+			t.Errorf("%s: /docs: status %d, content type %q", s.name, page.status, contentType)
 		}
 		document, _ := s.do(t, request{method: "GET", path: "/openapi.json"}).body.(map[string]any)
 		paths, _ := document["paths"].(map[string]any)
