@@ -52,8 +52,15 @@ cache/embedded           cache/memory cache/shared internal/private
 cache/shared             internal/jsonvalue
 cache/protocol
 
-internal/source          internal/source/sqltext internal/jsonvalue internal/param internal/private internal/spelling
+internal/source
 internal/source/origin   internal/source internal/jsonvalue internal/param
+internal/source/database internal/source internal/source/engine internal/source/mysql internal/source/postgres
+                         internal/source/sqlite internal/source/sqltext internal/param internal/spelling
+internal/source/postgres internal/source internal/source/engine internal/source/sqltext
+internal/source/mysql    internal/source internal/source/engine internal/source/stdsql internal/source/sqltext
+internal/source/sqlite   internal/source/engine internal/source/stdsql internal/source/sqltext internal/private
+internal/source/stdsql   internal/source/engine internal/source/sqltext
+internal/source/engine   internal/source internal/source/sqltext internal/jsonvalue
 internal/source/sqltext  internal/param
 
 internal/param

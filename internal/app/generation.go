@@ -3,11 +3,6 @@ package app
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"reflect"
-	"slices"
-	"time"
-
 	"hearth/cache"
 	"hearth/handlers"
 	"hearth/internal/admin"
@@ -15,7 +10,13 @@ import (
 	"hearth/internal/config"
 	"hearth/internal/limit"
 	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
 	"hearth/internal/source/origin"
+	"log/slog"
+	"reflect"
+	"slices"
+	"time"
 )
 
 // generation is what is made out of one configuration, and gives way to the
@@ -25,7 +26,7 @@ import (
 type generation struct {
 	cfg       *config.Config
 	log       *slog.Logger // for sources
-	db        *source.DB   // nil without a database
+	db        *database.DB // nil without a database
 	resources []resource
 	limits    []*limit.Limiter // in the order of the configuration
 	tokens    *auth.Tokens
@@ -85,7 +86,7 @@ func (g *generation) openSources(before *generation) (faults []config.Fault) {
 	if c := g.cfg.Database; same {
 		g.db = before.db
 	} else if !c.URL.Empty() && g.cfg.Sound("database") {
-		db, err := source.New(source.Config{URL: c.URL.Reveal(), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, Log: g.log})
+		db, err := database.New(engine.Config{URL: c.URL.Reveal(), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, Log: g.log})
 		if err != nil {
 			faults = append(faults, g.cfg.Fault("database.url", "%v", err))
 		}
@@ -114,7 +115,7 @@ func (g *generation) newResource(r config.Resource) (made resource, err error) {
 	made.Resource = r
 	switch {
 	case r.Select != "":
-		records, err = g.db.Records(source.Spec{
+		records, err = g.db.Records(database.Spec{
 			Name: r.Name, Params: params, Select: r.Select, SelectMany: r.SelectMany,
 			Upsert: r.Upsert, Delete: r.Delete, Envelope: r.Envelope, Many: r.Rows == "many", Timeout: r.Timeout, KeyColumns: r.KeyColumns,
 		})
@@ -184,7 +185,7 @@ func (g *generation) maxConnections() int { return max(4*g.cfg.Server.MaxInFligh
 type leftovers struct {
 	limits  []*limit.Limiter
 	origins []*origin.Origin
-	db      *source.DB
+	db      *database.DB
 }
 
 // minus is what g has and other has not.

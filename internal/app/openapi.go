@@ -2,11 +2,10 @@ package app
 
 import (
 	"encoding/json"
-
 	"hearth/handlers"
 	"hearth/internal/openapi"
 	"hearth/internal/param"
-	"hearth/internal/source"
+	"hearth/internal/source/database"
 )
 
 // docs makes the OpenAPI document and the page that shows it.
@@ -35,7 +34,7 @@ func (g *generation) docs(version string) (handlers.Docs, error) {
 }
 
 func (g *generation) describe(r resource) openapi.Resource {
-	body := source.BodyOf(r.cached.Records)
+	body := database.BodyOf(r.cached.Records)
 	d := openapi.Resource{
 		Name: r.Name, Path: r.Path.Plain(), Params: r.Path.Params(), Envelope: r.Envelope, Many: r.Rows == "many",
 		CanPut: r.Upsert != "", CanDelete: r.Delete != "", ManyRead: r.Path.Collection() != "",
@@ -48,11 +47,11 @@ func (g *generation) describe(r resource) openapi.Resource {
 	switch {
 	case !d.HasSource && len(d.Params) == 1 && d.Params[0].Type != param.UUID:
 		d.Example, d.ExampleArgs = demoItem, []string{"1"}
-	case g.cfg.Database.Demo && r.Select == source.DemoSelect:
+	case g.cfg.Database.Demo && r.Select == database.DemoSelect:
 		// The resource that the demo's config.toml ships with. Only of its records
 		// is it known that anybody may see them: a document with examples out of
 		// somebody's database would publish them.
-		d.Example, d.ExampleArgs, d.MissingArgs = source.DemoRecord(), []string{"1"}, []string{"1000000"}
+		d.Example, d.ExampleArgs, d.MissingArgs = database.DemoRecord(), []string{"1"}, []string{"1000000"}
 		d.PutExample = demoBody
 	}
 	return d

@@ -5,13 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hearth/internal/config"
+	"hearth/internal/source/database"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-json"
-
-	"hearth/internal/config"
-	"hearth/internal/source"
 )
 
 // provenance is what the copies under one key template are made from. It is kept in
@@ -26,7 +25,7 @@ type provenance struct {
 // provenanceOf is empty for what has no source.
 func provenanceOf(cfg *config.Config, r config.Resource) (p provenance) {
 	if r.Select != "" {
-		p.Database = digest(source.Identity(cfg.Database.URL.Reveal()))
+		p.Database = digest(database.Identity(cfg.Database.URL.Reveal()))
 	}
 	if r.HasSource() {
 		p.Statement = digest(r.Select + "\x00" + r.Origin.Text + "\x00" + r.Rows)

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
-	"slices"
-	"time"
-
 	"hearth/handlers"
 	"hearth/internal/config"
 	"hearth/internal/listen/systemd"
-	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"runtime/debug"
+	"slices"
+	"time"
 )
 
 // maxRetiring bounds the generations that wait for their last requests: each
@@ -189,7 +188,7 @@ func (a *App) retire(l leftovers, before []*handlers.Server) {
 }
 
 // outcomes waits until db has told what became of the commits that it did not answer.
-func (a *App) outcomes(db *source.DB) {
+func (a *App) outcomes(db *database.DB) {
 	for end := time.Now().Add(awaitOutcomes); a.cache.Awaits(db) && time.Now().Before(end); {
 		if a.pause(retirePause) {
 			continue
@@ -225,7 +224,7 @@ func (a *App) otherDatabase(next *config.Config) error {
 	if next.Database.URL.Empty() {
 		return nil
 	}
-	if a.database != "" && a.database != source.Identity(next.Database.URL.Reveal()) {
+	if a.database != "" && a.database != database.Identity(next.Database.URL.Reveal()) {
 		return errors.New("database.url names another database, which cannot change while the server runs: copies of the old one's records would be served for the new one's; " +
 			"give its resources other keys (user:v2:…) or delete the copies, and restart, or take the change back. User, password and TLS may change")
 	}
@@ -235,6 +234,6 @@ func (a *App) otherDatabase(next *config.Config) error {
 // remember notes which database is the one that must not change.
 func (a *App) remember(g *generation) {
 	if a.database == "" && g.db != nil {
-		a.database = source.Identity(g.cfg.Database.URL.Reveal())
+		a.database = database.Identity(g.cfg.Database.URL.Reveal())
 	}
 }

@@ -3,15 +3,14 @@ package app
 import (
 	"errors"
 	"fmt"
+	"hearth/internal/auth"
+	"hearth/internal/config"
+	"hearth/internal/source/database"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"hearth/internal/auth"
-	"hearth/internal/config"
-	"hearth/internal/source"
 )
 
 // refuse names settings that are unsafe: starting anyway would let an operator
@@ -85,7 +84,7 @@ func (a *App) warnings(g *generation) []string {
 		all = append(all, g.cfg.Fault(fmt.Sprintf("limit.[%d].paths", l.Limit), "%s", l.Text).String())
 	}
 	for i, r := range g.resources { // which do not show by what name a row goes
-		for _, text := range source.Doubts(r.cached.Records) {
+		for _, text := range database.Doubts(r.cached.Records) {
 			all = append(all, g.cfg.Fault(fmt.Sprintf("resource.[%d].select", i), "%s", text).String())
 		}
 	}

@@ -2,11 +2,10 @@ package app
 
 import (
 	"context"
-	"time"
-
 	"hearth/handlers"
 	"hearth/internal/admin"
-	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"time"
 )
 
 // watch keeps asking whether the source can be reached, which also sets it up
@@ -54,7 +53,7 @@ func (a *App) pingSource() {
 		a.numbers.sourceSilent.Store(nil)
 	case a.stopped.Err() == nil:
 		why := "the database does not answer"
-		if source.RefusesAccess(err) {
+		if database.RefusesAccess(err) {
 			why = "the database refuses to be used with this configuration"
 		}
 		if said := a.numbers.sourceSilent.Swap(&why); before || said == nil || *said != why {

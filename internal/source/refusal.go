@@ -1,6 +1,7 @@
 package source
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,4 +121,11 @@ func (r *Refusals) List(resource string) (all []Refusal) {
 		})
 	}
 	return all
+}
+
+// SpecError is a fault of how a resource is configured.
+type SpecError struct{ Resource, Key, Text string }
+
+func (e *SpecError) Error() string {
+	return fmt.Sprintf("resource %q: %s: %s", e.Resource, e.Key, e.Text)
 }

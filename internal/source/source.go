@@ -1,7 +1,13 @@
-// Package source reads and writes the system of record behind a resource: a
-// SQL database or an HTTP origin.
+// Package source is what the rest of the server knows of a system of record: a SQL
+// database or an HTTP origin. This file is the contract; the rooms below hold to it.
 //
-// It hands out finished JSON and takes JSON, never rows or maps: the tiers
+//	database                    records out of rows, for all kinds of database
+//	engine                      what a kind of database has to be able to do
+//	postgres, mysql, sqlite     the kinds; stdsql is what the last two share
+//	sqltext                     reads the text of statements
+//	origin                      records out of HTTP answers
+//
+// A source hands out finished JSON and takes JSON, never rows or maps: the tiers
 // above store and compare bytes, so a record has to be encoded once, in one
 // place, the same way on every instance of a fleet (the ETag is a hash of
 // these bytes).

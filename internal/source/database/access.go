@@ -1,0 +1,14 @@
+package database
+
+import (
+	"errors"
+	"hearth/internal/source"
+)
+
+// RefusesAccess tells an error of a database that knows neither the account nor
+// the database that it was asked for, or does not let the one into the other, from
+// one of a database that is away. Both are outages: nothing gets through.
+func RefusesAccess(err error) bool {
+	var e engineError
+	return errors.As(err, &e) && e.fault.Access || errors.Is(err, source.ErrFault) // a file that is no database
+}

@@ -1,0 +1,112 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+)
+
+// errChangeOver answers a Commit after the change was ended.
+var errChangeOver = errors.New("the change is over already")
+
+// change is an open transaction. It lives longer than the call that began it,
+// so it holds no context: each step has a deadline of its own.
+type change struct {
+	table    *table
+	tx       engine.Transaction
+	write    write
+	record   []byte
+	repeated bool
+	ended    bool // by Commit or Rollback
+	unknown  bool // how it ended
+}
+
+func (c *change) Record() []byte { return c.record }
+
+// repeat does everything once more if that may help after err, and returns err
+// if not. Nothing was committed: so whoever reads the database sees the change
+// once, and the guard that stands around the write stands around both attempts.
+func (c *change) repeat(ctx context.Context, err error) error {
+	r := remedyOf(ctx, err)
+	if r == engine.RemedyNone || c.repeated {
+		return err
+	}
+	c.repeated = true
+	again := c.tx.Again(ctx, r)
+	c.table.db.observe(again)
+	if again != nil {
+		return better(ctx, err, c.table.failed("beginning anew to change", c.table.db.blame(ctx, again)))
+	}
+	var second error
+	c.record, second = c.write(ctx, c.tx)
+	return better(ctx, err, second)
+}
+
+// Commit may return a *BodyError: deferred constraints speak up only here. A
+// transaction that the database gives up in favour of another one, or whose
+// connection was dead before COMMIT was sent, is done once more; its record may
+// be another one then.
+func (c *change) Commit(ctx context.Context) error {
+	if c.ended {
+		return errChangeOver
+	}
+	c.ended = true
+	ctx, cancel := c.table.deadline(ctx)
+	defer cancel()
+	err := c.commit(ctx)
+	if err == nil || c.repeated || remedyOf(ctx, err) == engine.RemedyNone {
+		return err
+	}
+	if err = c.repeat(ctx, err); err != nil {
+		c.tx.Rollback()
+		return err
+	}
+	return c.commit(ctx)
+}
+
+// commit ends the transaction once.
+func (c *change) commit(ctx context.Context) error {
+	err := c.tx.Commit(ctx)
+	c.table.db.observe(err)
+	if err == nil {
+		return nil
+	}
+	c.unknown = errors.Is(err, source.ErrUnknownOutcome)
+	if fault := c.table.db.engine.Fault(err); fault.Class >= engine.FaultData && !c.unknown {
+		return c.table.refuse(ctx, refusedError{err: err, reason: fault.Reason})
+	}
+	return fmt.Errorf("committing a change of resource %q: %w", c.table.name, c.table.db.blame(ctx, err))
+}
+
+// Over asks only until it has heard that the transaction is over: what a
+// database says of one may change back, when a crash made it forget that the
+// transaction's id was ever given.
+func (c *change) Over(ctx context.Context) (bool, error) {
+	if !c.unknown {
+		return c.ended, nil
+	}
+	ctx, cancel := c.table.deadline(ctx)
+	defer cancel()
+	over, err := c.tx.Over(ctx)
+	if !errors.Is(err, source.ErrNoOutcome) { // which is an answer
+		c.table.db.observe(err)
+		if err != nil {
+			err = c.table.db.blame(ctx, err)
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("asking whether a change of resource %q is over: %w", c.table.name, err)
+	}
+	c.unknown = !over
+	return over, nil
+}
+
+func (c *change) Rollback() {
+	if c.ended {
+		return
+	}
+	c.ended = true
+	c.tx.Rollback()
+}

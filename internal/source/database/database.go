@@ -1,0 +1,237 @@
+// Package database makes records out of the rows of a SQL database: it prepares a
+// resource's statements, runs them, proves that the row found is the one that was
+// asked for, and turns failures into the errors of package source. All databases
+// are alike to it but for what package engine says of them.
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/mysql"
+	"hearth/internal/source/postgres"
+	"hearth/internal/source/sqlite"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// setUpTimeout bounds one attempt at the set-up: init statements may build
+// indexes.
+const setUpTimeout = time.Minute
+
+// DB is a database and the pool of connections to it. It is safe for
+// concurrent use. It needs no database to be opened and heals by itself: each
+// call that finds the set-up undone tries it again.
+type DB struct {
+	cfg    engine.Config
+	engine engine.Engine
+	open   func() error // the engine's, once
+
+	initRefused atomic.Pointer[source.Refusal] // what the database refuses of the set-up
+
+	up    atomic.Bool
+	ready atomic.Bool // the set-up is done
+
+	ctx    context.Context // of set-up attempts; ends at Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // the attempt's goroutine
+
+	mu      sync.Mutex
+	attempt *attempt      // the set-up being tried, or nil
+	retry   chan struct{} // closed when init, which was refused, has been tried again; nil while it is not
+	closed  bool
+}
+
+// attempt is one try at the set-up, shared by all who wait for it.
+type attempt struct {
+	done chan struct{}
+	err  error // valid once done is closed
+}
+
+// New prepares a DB. It starts nothing: the first call that needs the database opens
+// it. An error is about the configuration, and its text never holds the URL's
+// password.
+func New(cfg engine.Config) (*DB, error) {
+	scheme, _, _ := strings.Cut(cfg.URL, ":")
+	newEngine := map[string]func(engine.Config) (engine.Engine, error){
+		"sqlite": sqlite.New, "postgres": postgres.New, "postgresql": postgres.New, "mysql": mysql.New,
+	}[scheme]
+	if newEngine == nil {
+		return nil, errors.New("reading database.url: unknown kind of database; write sqlite:PATH, postgres://… or mysql://…")
+	}
+	e, err := newEngine(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("reading database.url: %w", err)
+	}
+	db := &DB{cfg: cfg, engine: e, open: sync.OnceValue(e.Open)}
+	db.ctx, db.cancel = context.WithCancel(context.Background())
+	return db, nil
+}
+
+// Close ends all connections. Every Change has to be ended before.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return nil
+	}
+	db.closed = true
+	db.mu.Unlock()
+	db.cancel()
+	db.wg.Wait()
+	db.up.Store(false)
+	return db.engine.Close()
+}
+
+// Up tells whether the latest call reached the database and the set-up is
+// done. It asks nobody.
+func (db *DB) Up() bool { return db.up.Load() }
+
+// Ping finishes the set-up if it is undone, and asks the database for a sign
+// of life. It keeps the deadline of ctx and the configured timeout. Its errors
+// wrap ErrDown as those of Records do.
+func (db *DB) Ping(ctx context.Context) error {
+	ctx, cancel := source.WithTimeout(ctx, db.cfg.Timeout)
+	defer cancel()
+	if err := db.wait(ctx); err != nil {
+		return err
+	}
+	err := db.engine.Ping(ctx)
+	db.up.Store(err == nil)
+	if err != nil {
+		return fmt.Errorf("asking the database for a sign of life: %w", db.blame(ctx, err))
+	}
+	return nil
+}
+
+// wait returns nil once the set-up is done. It joins the attempt in progress
+// or begins one. Its errors are marked already.
+func (db *DB) wait(ctx context.Context) error {
+	if db.ready.Load() {
+		return nil
+	}
+	a, err := db.begin()
+	if a == nil {
+		return err
+	}
+	select {
+	case <-a.done:
+		return a.err
+	case <-ctx.Done():
+		return db.blame(ctx, fmt.Errorf("waiting for the database's set-up: %w", ctx.Err()))
+	}
+}
+
+// begin returns the attempt to wait for; without one the set-up is done or
+// the database closed.
+func (db *DB) begin() (*attempt, error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	switch {
+	case db.closed:
+		return nil, source.ErrClosed
+	case db.ready.Load():
+		return nil, nil
+	case db.attempt != nil:
+		return db.attempt, nil
+	}
+	a := &attempt{done: make(chan struct{})}
+	db.attempt = a
+	db.wg.Go(func() { db.try(a) })
+	return a, nil
+}
+
+// try runs the set-up. It is on no caller's clock: one that gives up early
+// must not undo half of it for those who wait longer.
+func (db *DB) try(a *attempt) {
+	ctx, cancel := context.WithTimeout(db.ctx, setUpTimeout)
+	defer cancel()
+	defer close(a.done)
+	defer func() {
+		if p := recover(); p != nil {
+			a.err = fmt.Errorf("setting the database up: panic: %v", p)
+		}
+		if a.err != nil {
+			a.err = source.Mark(engineError{a.err, db.engine.Fault(a.err)}, db.gone(a.err))
+		}
+		db.up.Store(a.err == nil)
+		db.mu.Lock()
+		defer db.mu.Unlock()
+		db.ready.Store(a.err == nil)
+		db.attempt = nil
+	}()
+	// What the database refuses of init is the operator's to mend, and no reason
+	// to keep from it all that needs nothing of it.
+	if err := db.setUp(ctx); !db.noteInit(err) {
+		a.err = fmt.Errorf("setting the database up: %w", err)
+	}
+}
+
+// setUp tries again while another process is at it: SQLite does not wait for a
+// lock where it sees a deadlock coming, as when several turn a new file's
+// write-ahead log on.
+func (db *DB) setUp(ctx context.Context) error {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	if err := db.open(); err != nil {
+		return err
+	}
+	for end := time.Now().Add(db.cfg.Timeout); ; {
+		err := db.engine.SetUp(ctx, db.cfg.Init, db.cfg.Demo)
+		if err == nil || db.engine.Fault(err).Class != engine.FaultBusy || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// gone is the sentinel for a set-up that failed with err: ErrClosed when that is
+// our own doing, ErrFault for a file that is no database, and else ErrDown.
+func (db *DB) gone(err error) error {
+	switch {
+	case db.ctx.Err() != nil:
+		return source.ErrClosed
+	case db.engine.Fault(err).Class == engine.FaultRefused:
+		return source.ErrFault
+	}
+	return source.ErrDown
+}
+
+// blame marks an engine's error by whose fault it is. ctx is the call's, bounded
+// by withTimeout. Errors that no engine returned must not come here: an engine
+// takes what it does not know for a lost connection.
+func (db *DB) blame(ctx context.Context, err error) error {
+	if db.ctx.Err() != nil {
+		return source.Mark(err, source.ErrClosed)
+	}
+	fault := db.engine.Fault(err)
+	err = source.MarkDown(ctx, engineError{err, fault}, fault.Class == engine.FaultLost)
+	switch {
+	case errors.Is(err, source.ErrDown), errors.Is(err, source.ErrNotJSON):
+	case fault.Class == engine.FaultSlow:
+		return source.Mark(err, source.ErrSlow)
+	case fault.Class >= engine.FaultRefused: // whatever of it is the client's doing was told apart before
+		return source.Mark(err, source.ErrFault)
+	}
+	return err
+}
+
+// observe keeps up in step with what calls meet.
+func (db *DB) observe(err error) {
+	switch {
+	case err == nil:
+		db.up.Store(true)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		// The caller's doing, or a slow statement: Ping tells them from an outage.
+	default:
+		db.up.Store(db.engine.Fault(err).Class != engine.FaultLost)
+	}
+}

@@ -1,0 +1,69 @@
+package database
+
+import (
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"slices"
+)
+
+// Body is what Put reads of a body, for documentation.
+type Body struct {
+	Members []Member // that are stored; none for a body that is taken whole
+	Ignored []string // that are let through: a read shows them, or the path has them
+	Closed  bool     // any other member is refused
+}
+
+// Member is a member of a body that Put reads.
+type Member struct {
+	Name     string // dots descend, as in address.city
+	Required bool
+}
+
+// BodyOf tells what Put of these records takes, as far as the statements tell:
+// members that only a record shows are taken, too.
+func BodyOf(r source.Records) Body {
+	t, ok := r.(interface{ describe() Body })
+	if !ok {
+		return Body{}
+	}
+	return t.describe()
+}
+
+func (t *table) describe() (b Body) {
+	if t.upsert == nil {
+		return b
+	}
+	for _, f := range t.upsert.Fields {
+		if len(f.Path) > 0 {
+			b.Members = append(b.Members, Member{Name: f.String(), Required: !f.Optional})
+		}
+	}
+	shown, ok := t.selects.Select().Names()
+	if b.Closed = ok && engine.DocumentColumn(shown, false) < 0 && !t.body.known.whole; !b.Closed {
+		return b
+	}
+	for _, p := range t.params {
+		shown = append(shown, p.Name)
+	}
+	for _, name := range shown {
+		switch part := t.body.known.parts[name]; {
+		case part == nil && !slices.Contains(b.Ignored, name):
+			b.Ignored = append(b.Ignored, name)
+		case part != nil && !part.whole: // what else lies in it only a record tells
+			return Body{Members: b.Members}
+		}
+	}
+	return b
+}
+
+// DemoSelect is the statement under which the demo's records are published as
+// examples: the one in the config.toml that comes with the program.
+const DemoSelect = "SELECT id, name, city FROM users WHERE id = {user_id}"
+
+// DemoRecord is the demo's record 1 as DemoSelect finds it.
+func DemoRecord() []byte {
+	name, city := engine.DemoPerson(1)
+	record := engine.AppendText([]byte(`{"id":1,"name":`), name)
+	record = engine.AppendText(append(record, `,"city":`...), city)
+	return append(record, '}')
+}

@@ -1,0 +1,130 @@
+package database
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hearth/internal/source"
+	"hearth/internal/source/sqltext"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// keyColumn tells where a result shows the value of one path parameter.
+type keyColumn struct {
+	param   Param
+	outputs []string // columns that may show it, by the select's text
+	named   string   // by the configuration; of a document a member, dots descend
+	vouched bool     // the configuration says that nothing has to be shown
+}
+
+// hidden tells whether the row's own value cannot be seen.
+func (k keyColumn) hidden() bool { return !k.vouched && k.named == "" && len(k.outputs) == 0 }
+
+// keyColumns derives them from the select, where the configuration names none.
+func keyColumns(spec Spec, selects *sqltext.Statement) (keys []keyColumn, faults []error) {
+	outputs := selects.KeyOutputs(len(spec.Params), spec.Many)
+	for i, p := range spec.Params {
+		k := keyColumn{param: p, outputs: outputs[i]}
+		if named, ok := spec.KeyColumns[p.Name]; ok {
+			k.outputs, k.named, k.vouched = nil, named, named == ""
+		}
+		keys = append(keys, k)
+	}
+	for name := range spec.KeyColumns {
+		if !slices.ContainsFunc(spec.Params, func(p Param) bool { return p.Name == name }) {
+			faults = append(faults, fmt.Errorf("key_columns: the path has no parameter %q; it has %s", name, sqltext.ParamNames(spec.Params)))
+		}
+	}
+	return keys, faults
+}
+
+// Doubts lists what lets one row answer under several names: parameters whose
+// value no column of the record shows. They are for the operator.
+func Doubts(r source.Records) []string {
+	t, ok := r.(interface{ doubts() []string })
+	if !ok {
+		return nil
+	}
+	return t.doubts()
+}
+
+func (t *table) doubts() (all []string) {
+	for _, k := range t.keys {
+		if k.hidden() {
+			all = append(all, fmt.Sprintf("it shows no column that is known to be {%s}, so a row that the database finds by several spellings is kept under each of them: select the column that it is compared with, or name it in key_columns", k.param.Name))
+		}
+	}
+	return all
+}
+
+// keyIndices finds the key's columns in a result: an index each, or -1 where
+// nothing shows the value.
+func (t *table) keyIndices(names []string, document bool) ([]int, error) {
+	at := make([]int, len(t.keys))
+	for i, k := range t.keys {
+		at[i] = -1
+		for _, name := range append(k.outputs, k.named) {
+			if name == "" || document || at[i] >= 0 {
+				continue
+			}
+			if at[i] = slices.Index(names, name); at[i] < 0 {
+				at[i] = slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+			}
+		}
+		if at[i] < 0 && k.named != "" && !document {
+			return nil, fmt.Errorf("key_columns: select returns no column %q for {%s}; name one of %q", k.named, k.param.Name, names)
+		}
+	}
+	return at, nil
+}
+
+// own returns the i-th parameter's value by the row's own word; shown is false
+// where nothing shows it.
+func (t *table) own(s *shape, row [][]byte, i int) (cell []byte, shown bool, err error) {
+	if at := s.keys[i]; at >= 0 {
+		return row[at], true, nil
+	}
+	if k := t.keys[i]; s.document && k.named != "" {
+		cell, err := memberOf(row[0], strings.Split(k.named, "."))
+		if err != nil {
+			return nil, false, fmt.Errorf("key_columns: the document has no member %q for {%s}", k.named, k.param.Name)
+		}
+		return cell, true, nil
+	}
+	return nil, false, nil
+}
+
+var errNoMember = errors.New("no such member")
+
+// memberOf returns the member of a JSON object at path.
+func memberOf(object []byte, path []string) ([]byte, error) {
+	dec := jsontext.NewDecoder(bytes.NewReader(object), jsontext.AllowDuplicateNames(true))
+	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != jsontext.KindBeginObject {
+		return nil, errNoMember
+	}
+	for dec.PeekKind() == jsontext.KindString {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		found := name.String() == path[0]
+		value, err := dec.ReadValue()
+		switch {
+		case err != nil:
+			return nil, err
+		case found && len(path) == 1:
+			return bytes.Clone(value), nil
+		case found:
+			return memberOf(bytes.Clone(value), path[1:])
+		}
+	}
+	return nil, errNoMember
+}
+
+// shows tells whether some key column may be seen.
+func (t *table) shows() bool {
+	return slices.ContainsFunc(t.keys, func(k keyColumn) bool { return k.named != "" || len(k.outputs) > 0 })
+}

@@ -1,0 +1,8 @@
+package database
+
+import (
+	"hearth/internal/param"
+)
+
+// Param is a path parameter of a resource.
+type Param = param.Param

@@ -1,0 +1,196 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"hearth/internal/param"
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"strings"
+)
+
+// probed is implemented by Records with statements.
+type probed interface {
+	probe(ctx context.Context, p engine.Prober, refused func(source.Refusal)) error
+	writes() bool
+	known() *source.Refusals
+}
+
+func (t *table) known() *source.Refusals { return &t.refusals }
+func (t *table) writes() bool            { return t.upsert != nil || t.delete != nil }
+
+// Refusals implements Refusing.
+func (t *table) Refusals() []source.Refusal { return t.refusals.List(t.name) }
+
+// Probe asks the database what it makes of the statements of these records and
+// keeps what it refuses for Refusals. It tries database.init again if that was
+// refused. An error means that the database could not be asked.
+func (db *DB) Probe(ctx context.Context, all ...source.Records) error {
+	ctx, cancel := source.WithTimeout(ctx, db.cfg.Timeout)
+	defer cancel()
+	if err := db.wait(ctx); err != nil {
+		return err
+	}
+	db.retryInit(ctx)
+	p, err := db.engine.Prober(ctx, nil)
+	if err != nil {
+		return db.blame(ctx, err)
+	}
+	defer p.End()
+	for _, r := range all {
+		t, ok := r.(probed)
+		if !ok {
+			continue
+		}
+		found := map[string]error{}
+		if err := t.probe(ctx, p, func(r source.Refusal) { found[r.Key] = r.Err }); err != nil {
+			return db.blame(ctx, err)
+		}
+		for _, key := range [...]string{source.KeySelect, source.KeySelectMany, source.KeyUpsert, source.KeyDelete} {
+			t.known().Probed(key, found[key])
+		}
+	}
+	return nil
+}
+
+// retryInit tries again what was refused of the set-up, and waits as long as ctx
+// allows. The attempt itself has as much time as the first one: a statement that
+// builds an index must not be begun and given up again and again.
+func (db *DB) retryInit(ctx context.Context) {
+	db.mu.Lock()
+	if db.closed || db.initRefused.Load() == nil {
+		db.mu.Unlock()
+		return
+	}
+	if db.retry == nil {
+		over := make(chan struct{})
+		db.retry = over
+		db.wg.Go(func() {
+			defer close(over)
+			ctx, cancel := context.WithTimeout(db.ctx, setUpTimeout)
+			defer cancel()
+			db.noteInit(db.engine.SetUp(ctx, db.cfg.Init, db.cfg.Demo))
+			db.mu.Lock()
+			defer db.mu.Unlock()
+			db.retry = nil
+		})
+	}
+	over := db.retry
+	db.mu.Unlock()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
+}
+
+// noteInit keeps what the set-up has refused, and tells whether err is of that
+// kind: then the server goes on without.
+func (db *DB) noteInit(err error) bool {
+	var failed *engine.InitError
+	switch {
+	case err == nil:
+		db.initRefused.Store(nil)
+		return true
+	case !errors.As(err, &failed):
+		return false
+	}
+	switch db.engine.Fault(err).Class {
+	case engine.FaultLost, engine.FaultBusy, engine.FaultSlow:
+		return false
+	}
+	db.initRefused.Store(&source.Refusal{Key: failed.Key, Err: err})
+	return true
+}
+
+// InitRefusal is what the database refuses of the set-up, nil for nothing.
+func (db *DB) InitRefusal() *source.Refusal { return db.initRefused.Load() }
+
+// Rehearse reports all that the database would refuse, before it serves: what
+// [database] has run at the start, which is undone, and the statements of all
+// records. An error means that the database could not be asked.
+func (db *DB) Rehearse(ctx context.Context, all []source.Records, report func(source.Refusal)) error {
+	r := &engine.Rehearsal{Init: db.cfg.Init, Demo: db.cfg.Demo, Report: func(key string, err error) { report(source.Refusal{Key: key, Err: err}) }}
+	for _, records := range all {
+		if t, ok := records.(probed); ok && t.writes() {
+			r.Writes = true
+		}
+	}
+	if err := db.open(); err != nil {
+		return err
+	}
+	p, err := db.engine.Prober(ctx, r)
+	if err != nil {
+		return db.blame(ctx, err)
+	}
+	defer p.End()
+	for _, records := range all {
+		t, ok := records.(probed)
+		if !ok {
+			continue
+		}
+		if err := t.probe(ctx, p, report); err != nil {
+			return db.blame(ctx, err)
+		}
+	}
+	return nil
+}
+
+// examples are values of path parameters, with which nothing is ever run.
+var examples = map[param.Kind]any{param.Int: int64(0), param.String: "", param.UUID: "00000000-0000-0000-0000-000000000000"}
+
+// probe asks about each statement of the resource.
+func (t *table) probe(ctx context.Context, p engine.Prober, report func(source.Refusal)) error {
+	refused := func(key string, err error) { report(source.Refusal{Resource: t.name, Key: key, Err: err}) }
+	args := make(source.Args, len(t.params))
+	for i, p := range t.params {
+		args[i] = examples[p.Type]
+	}
+	ask := func(key string, s *sqltext.Statement, q engine.Query, reads bool) ([]string, error) {
+		if s == nil {
+			return nil, nil
+		}
+		names, err := p.Probe(ctx, q, reads)
+		if kind := t.db.engine.Fault(err).Class; err != nil && kind == engine.FaultRefused {
+			refused(key, err)
+		} else if err != nil && (kind == engine.FaultLost || ctx.Err() != nil) {
+			return nil, err
+		}
+		return names, nil
+	}
+	bind := func(s *sqltext.Statement) engine.Query {
+		if s == nil {
+			return engine.Query{}
+		}
+		return engine.QueryOf(s, args, make([]any, len(s.Fields)))
+	}
+	names, err := ask(source.KeySelect, t.selects, bind(t.selects), true)
+	if err != nil {
+		return err
+	}
+	var s *shape
+	if names != nil {
+		if s, err = newShape(names); err == nil {
+			_, err = t.keyIndices(names, s.document)
+		}
+		if err != nil {
+			refused(source.KeySelect, err)
+		}
+	}
+	if t.selectMany != nil {
+		names, err := ask(source.KeySelectMany, t.selectMany, engine.ManyQuery(t.selectMany, []any{args[0]}), true)
+		if err != nil {
+			return err
+		}
+		if s != nil && names != nil {
+			if _, ok := s.manySkip(names); !ok {
+				refused(source.KeySelectMany, errors.New(strings.TrimPrefix(unlike(names, s.names).Error(), "select_many: ")))
+			}
+		}
+	}
+	if _, err := ask(source.KeyUpsert, t.upsert, bind(t.upsert), false); err != nil {
+		return err
+	}
+	_, err = ask(source.KeyDelete, t.delete, bind(t.delete), false)
+	return err
+}

@@ -1,0 +1,230 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"slices"
+	"time"
+)
+
+// Put implements Records.
+func (t *table) Put(ctx context.Context, args source.Args, body []byte) (source.Change, error) {
+	if t.upsert == nil {
+		return nil, source.ErrReadOnly
+	}
+	ctx, cancel := t.deadline(ctx)
+	defer cancel()
+	m, err := t.body.read(body, args)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.ready(ctx, args); err != nil {
+		return nil, t.failed("changing", err)
+	}
+	// Not within the transaction, which may hold the only connection.
+	if err := t.learnDocuments(ctx); err != nil {
+		t.db.observe(err)
+		return nil, t.failed("storing", t.blame(ctx, source.KeySelect, err))
+	}
+	if err := t.learnCatalog(ctx, args); err != nil {
+		return nil, t.failed("storing", t.blame(ctx, source.KeyUpsert, err))
+	}
+	p := put{table: t, args: args, members: m}
+	if len(m.unknown) > 0 {
+		p.shown, p.known = t.shownNames(ctx, args)
+		if err := t.body.refuseUnknown(m.unknown, p.mayShow); err != nil {
+			return nil, err
+		}
+	}
+	if p.standing, err = t.beforePut(ctx, args); err != nil {
+		return nil, err
+	}
+	c, err := t.change(ctx, args, p.write)
+	var refused refusedError
+	if errors.As(err, &refused) {
+		return nil, t.refuse(ctx, refused)
+	}
+	return c, err
+}
+
+// learnCatalog reads the catalog for the first Put. Within its transaction the
+// select would lock the table as readers do, and a write that follows it, with an
+// ALTER TABLE waiting between the two, is a deadlock to MySQL.
+func (t *table) learnCatalog(ctx context.Context, args source.Args) error {
+	if t.catalog.Load() != nil || t.db.engine.Dialect() != sqltext.MySQL {
+		return nil
+	}
+	res, err := t.read(ctx, t.selectQuery(args))
+	if err != nil {
+		return err
+	}
+	c, err := t.db.engine.Catalog(ctx, t.upsert, res)
+	t.db.observe(err)
+	t.catalog.Store(c)
+	return err
+}
+
+// put is one call of Put.
+type put struct {
+	table   *table
+	args    source.Args
+	members members
+	shown   []string // names of the select's columns
+	known   bool     // shown is right
+	// standing is what beforePut returned.
+	standing func(context.Context, engine.Transaction) (bool, error)
+}
+
+// shownNames returns the names of the columns that a read shows, or false where
+// only a record tells them: it is a document, or the database does not say.
+func (t *table) shownNames(ctx context.Context, args source.Args) (names []string, ok bool) {
+	names, ok = t.selects.Select().Names()
+	if s := t.shape.Load(); s != nil {
+		names, ok = s.names, true
+	}
+	if !ok {
+		var err error
+		if names, err = t.db.engine.Columns(ctx, t.selectQuery(args)); err != nil {
+			return nil, false
+		}
+	}
+	return names, engine.DocumentColumn(names, false) < 0
+}
+
+// mayShow tells whether a read may show a member, as far as that is known
+// without a record.
+func (p *put) mayShow(path []string) bool {
+	return !p.known || slices.Contains(p.shown, path[0])
+}
+
+// write binds and stores the members, and reads the record back.
+func (p *put) write(ctx context.Context, tx engine.Transaction) ([]byte, error) {
+	t := p.table
+	absent, err := p.standing(ctx, tx)
+	if err != nil {
+		return nil, t.unfit(err)
+	}
+	q := engine.QueryOf(t.upsert, p.args, make([]any, len(t.upsert.Fields)))
+	b := engine.Binding{
+		Statement: t.upsert, Values: p.members.values,
+		Shown: t.selectQuery(p.args), One: !t.many, Catalog: t.catalog.Load(),
+	}
+	b.Shown.Documents = *t.learned.Load()
+	n := int64(0)
+	if err = tx.Bind(ctx, &b, &q); err == nil {
+		n, err = tx.Exec(ctx, q)
+	}
+	if err = p.failed(ctx, q, err); err != nil {
+		return nil, t.doubt(err)
+	}
+	t.refusals.Cleared(source.KeyUpsert)
+	res, record, err := t.stored(ctx, tx, p.args)
+	if err != nil {
+		return nil, err
+	}
+	if record == nil && absent && n > 0 {
+		// What was stored is not found by the name it was sent to: a trigger
+		// has changed it, or it was cut off. It may be another's row by now.
+		return nil, &source.SpellingError{}
+	}
+	if err := p.unaltered(ctx, tx, &b, res); err != nil {
+		return nil, err
+	}
+	return record, t.body.refuseUnknown(p.members.unknown, func(path []string) bool {
+		return shows(record, path) || len(path) == 1 && p.known && slices.Contains(p.shown, path[0])
+	})
+}
+
+// unaltered compares what the select shows with what it showed when the catalog
+// was read. If somebody has altered the table since, the members may have been
+// bound as what its columns are no more. From here on the transaction keeps the
+// table from being altered.
+func (p *put) unaltered(ctx context.Context, tx engine.Transaction, b *engine.Binding, res *engine.Result) error {
+	t := p.table
+	if b.Catalog != nil && (!slices.Equal(res.Names, b.Catalog.Names) || !slices.Equal(res.Types, b.Catalog.Types)) {
+		now, err := tx.Catalog(ctx, t.upsert, res)
+		if err != nil {
+			return t.failed("storing", t.blame(ctx, source.KeyUpsert, err))
+		}
+		old := b.Catalog
+		if b.Catalog = now; !now.Same(old, t.upsert) {
+			t.catalog.Store(now)
+			return engineError{errAltered, engine.Fault{Class: engine.FaultBusy, Remedy: engine.RemedyPlan}}
+		}
+	}
+	t.catalog.Store(b.Catalog)
+	return nil
+}
+
+// doubtEvery is how often a resource lets a refusal be looked at twice.
+const doubtEvery = time.Second
+
+// doubt lets a refused body be bound anew, by types that are asked for anew: a
+// column may have another type than the one that is remembered, and as long as
+// nothing is stored nothing else would tell. A client that sends bad bodies all the
+// time must not make the database do everything twice.
+func (t *table) doubt(err error) error {
+	var unfit *source.BodyError
+	var refused refusedError
+	if t.db.engine.Dialect() == sqltext.SQLite || !errors.As(err, &unfit) && !errors.As(err, &refused) {
+		return err
+	}
+	last, now := t.doubted.Load(), time.Now().UnixNano()
+	if now-last < int64(doubtEvery) || !t.doubted.CompareAndSwap(last, now) {
+		return err
+	}
+	t.catalog.Store(nil)
+	return engineError{err, engine.Fault{Remedy: engine.RemedyPlan}}
+}
+
+var errAltered = errors.New("the table was altered while a record was written")
+
+// refusedError is the database's refusal of a member. Which one it is about is
+// found out after the transaction: only then there is a connection to ask on.
+type refusedError struct {
+	err    error
+	reason string
+	query  engine.Query
+}
+
+func (e refusedError) Error() string { return e.err.Error() }
+func (e refusedError) Unwrap() error { return e.err }
+
+// failed judges an error of binding and storing.
+func (p *put) failed(ctx context.Context, q engine.Query, err error) error {
+	var fault *source.BodyError
+	if errors.As(err, &fault) {
+		return err
+	}
+	t := p.table
+	t.db.observe(err)
+	if err == nil {
+		return nil
+	}
+	if fault := t.db.engine.Fault(err); fault.Class >= engine.FaultData {
+		return refusedError{err, fault.Reason, q}
+	}
+	return t.failed("storing", t.blame(ctx, source.KeyUpsert, err))
+}
+
+// stored reads the record back inside the transaction that wrote it.
+func (t *table) stored(ctx context.Context, tx engine.Transaction, args source.Args) (*engine.Result, []byte, error) {
+	q := t.selectQuery(args)
+	q.Documents = *t.learned.Load()
+	res, err := tx.Query(ctx, q)
+	t.db.observe(err)
+	if err != nil {
+		return nil, nil, t.failed("reading back", t.blame(ctx, source.KeySelect, err))
+	}
+	record, err := t.record(res, args, t.inWrite(ctx, tx))
+	if errors.Is(err, source.ErrNoRecord) {
+		return res, nil, nil
+	}
+	if err != nil {
+		return nil, nil, t.failed("reading back", err)
+	}
+	return res, record, nil
+}

@@ -1,0 +1,36 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+)
+
+// engineError is an error that an engine has returned, and what the engine makes
+// of it. Only of these may be asked whether the same call may succeed at once.
+type engineError struct {
+	error
+	fault engine.Fault
+}
+
+func (e engineError) Unwrap() error { return e.error }
+
+// remedyOf tells what may let the call that failed with err succeed at once. A
+// context that has ended leaves no time for it.
+func remedyOf(ctx context.Context, err error) engine.Remedy {
+	var e engineError
+	if err == nil || ctx.Err() != nil || errors.Is(err, source.ErrUnknownOutcome) || !errors.As(err, &e) {
+		return engine.RemedyNone
+	}
+	return e.fault.Remedy
+}
+
+// better is the error to report of a call and its repetition. One that ran out
+// of time says less than what it repeats.
+func better(ctx context.Context, first, second error) error {
+	if second != nil && ctx.Err() != nil && !errors.Is(second, source.ErrUnknownOutcome) {
+		return first
+	}
+	return second
+}

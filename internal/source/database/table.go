@@ -1,0 +1,384 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Spec describes a resource whose records are in the database. Statements use
+// placeholders: {name} for a path parameter and, in Upsert, {body}, {body.a.b}
+// and {body.a?} for the request's body.
+type Spec struct {
+	Name       string
+	Params     []Param
+	Select     string
+	SelectMany string // "": no LoadMany. Needs exactly one parameter
+	Upsert     string // "": Put answers ErrReadOnly
+	Delete     string // "": Delete answers ErrReadOnly
+	Envelope   string // wraps the record in answers to reads; "": nothing does
+	Many       bool   // rows = "many": the record is an array of all rows
+	Timeout    time.Duration
+	// KeyColumns names, by path parameter, the column of the result that shows
+	// its value, or in a record that is a document the member, dots descending.
+	// What is not named is derived from Select. "" says that one row answers to
+	// one spelling only, so that nothing has to be shown.
+	KeyColumns map[string]string
+}
+
+// table is a resource in the database.
+type table struct {
+	db      *DB
+	name    string
+	params  []Param
+	many    bool
+	timeout time.Duration
+	// envelope wraps the record in answers to reads
+	envelope string
+
+	selects, selectMany, upsert, delete *sqltext.Statement
+
+	keys     []keyColumn // one for each path parameter
+	body     bodyReader
+	catalog  atomic.Pointer[engine.Catalog]  // that the latest Put bound by
+	doubted  atomic.Int64                    // when doubt last let a refusal be repeated
+	learned  atomic.Pointer[map[string]bool] // see learnDocuments
+	shape    atomic.Pointer[shape]           // of the latest load
+	refusals source.Refusals
+}
+
+// Records prepares a resource. It parses every statement and reports all
+// faults at once, each with the resource and the key; it asks the database
+// nothing. The result implements ManyRecords if SelectMany is set.
+func (db *DB) Records(spec Spec) (source.Records, error) {
+	t := &table{db: db, name: spec.Name, params: slices.Clone(spec.Params), many: spec.Many, envelope: spec.Envelope, timeout: spec.Timeout}
+	if t.timeout <= 0 {
+		t.timeout = db.cfg.Timeout
+	}
+	faults := checkParams(spec.Params)
+	read := func(key, text string, withBody bool) *sqltext.Statement {
+		s, err := sqltext.Parse(db.engine.Dialect(), text, spec.Params, withBody)
+		if err != nil {
+			faults = append(faults, keyed(key, err)...)
+			return nil
+		}
+		return s
+	}
+	if t.selects = read("select", spec.Select, false); t.selects != nil {
+		faults = append(faults, unbound("select", t.selects, spec.Params)...)
+		var unknown []error
+		t.keys, unknown = keyColumns(spec, t.selects)
+		faults = append(faults, unknown...)
+	}
+	if spec.SelectMany != "" {
+		if t.selectMany = read("select_many", spec.SelectMany, false); t.selectMany != nil {
+			faults = append(faults, checkMany(t.selectMany, spec.Params)...)
+		}
+	}
+	if spec.Upsert != "" {
+		t.upsert = read("upsert", spec.Upsert, true)
+		faults = append(faults, unbound("upsert", t.upsert, spec.Params)...)
+	}
+	if spec.Delete != "" {
+		t.delete = read("delete", spec.Delete, false)
+		faults = append(faults, unbound("delete", t.delete, spec.Params)...)
+	}
+	for i, err := range faults {
+		key, text, _ := strings.Cut(err.Error(), ": ") // as all of them are written
+		faults[i] = &source.SpecError{Resource: spec.Name, Key: key, Text: text}
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	t.body = t.newBodyReader()
+	if t.selectMany != nil {
+		return manyTable{t}, nil
+	}
+	return t, nil
+}
+
+// keyed names the key in each of the faults that parse joined.
+func keyed(key string, err error) (faults []error) {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
+		faults = append(faults, fmt.Errorf("%s: %w", key, err))
+	}
+	return faults
+}
+
+func checkParams(params []Param) (faults []error) {
+	for _, p := range params {
+		if p.Name == sqltext.BodyName {
+			faults = append(faults, fmt.Errorf("path: the parameter {%s} has the name of the request's body; rename it", p.Name))
+		}
+		if p.Type != "int" && p.Type != "string" && p.Type != "uuid" {
+			faults = append(faults, fmt.Errorf("path: the parameter {%s} has the unknown type %q; write int, string or uuid", p.Name, p.Type))
+		}
+	}
+	return faults
+}
+
+func checkMany(s *sqltext.Statement, params []Param) []error {
+	if len(params) != 1 {
+		return []error{fmt.Errorf("select_many: the path has %d parameters, and a many-read needs exactly one", len(params))}
+	}
+	if err := s.FindMany(); err != nil {
+		return []error{fmt.Errorf("select_many: %w", err)}
+	}
+	return nil
+}
+
+// unbound finds path parameters that a statement ignores: a write would change
+// other records than the one it names, a read would serve one row under all
+// names.
+func unbound(key string, s *sqltext.Statement, params []Param) (faults []error) {
+	for i, p := range params {
+		if s != nil && !s.Binds(i) && p.Name != sqltext.BodyName { // that name is a fault already
+			faults = append(faults, fmt.Errorf("%s: the path parameter {%s} is not bound", key, p.Name))
+		}
+	}
+	return faults
+}
+
+func (t *table) newBodyReader() bodyReader {
+	r := bodyReader{params: t.params, columns: map[string]int{}}
+	if t.upsert != nil {
+		r.fields = t.upsert.Fields
+		for i, at := range t.upsert.Destinations {
+			if param := t.upsert.Slots[i].Param; param >= 0 && at.Form == sqltext.Direct && at.Column != "" {
+				r.columns[at.Column] = param
+			}
+		}
+	}
+	r.known, r.envelope = newKnownMember(r.fields), t.envelope
+	stored := slices.Collect(maps.Values(r.columns))
+	for _, s := range []*sqltext.Statement{t.delete, t.selects} {
+		if s != nil {
+			for column, param := range s.Compared() {
+				if !s.HasAlternatives() || !slices.Contains(stored, param) {
+					r.columns[column] = param
+				}
+			}
+		}
+	}
+	return r
+}
+
+// deadline bounds one call.
+func (t *table) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	return source.WithTimeout(ctx, t.timeout)
+}
+
+// ready checks args and waits for the database's set-up.
+func (t *table) ready(ctx context.Context, args source.Args) error {
+	if len(args) != len(t.params) {
+		panic(fmt.Sprintf("BUG: resource %q has %d path parameters and got %d", t.name, len(t.params), len(args)))
+	}
+	return t.db.wait(ctx)
+}
+
+// Load implements Records.
+func (t *table) Load(ctx context.Context, args source.Args) ([]byte, error) {
+	ctx, cancel := t.deadline(ctx)
+	defer cancel()
+	if err := t.ready(ctx, args); err != nil {
+		return nil, t.failed("loading", err)
+	}
+	find := t.inLoad(ctx)
+	res, err := find(args)
+	if err != nil {
+		return nil, err
+	}
+	record, err := t.record(res, args, find)
+	if err != nil && !errors.Is(err, source.ErrNoRecord) {
+		return nil, t.failed("loading", err)
+	}
+	t.refusals.Cleared(source.KeySelect)
+	return record, err
+}
+
+func (t *table) selectQuery(args source.Args) engine.Query {
+	q := engine.QueryOf(t.selects, args, nil)
+	q.One = !t.many
+	return q
+}
+
+// read runs a query, and a second time when the first met what may be gone at
+// once: reading twice does no harm.
+func (t *table) read(ctx context.Context, q engine.Query) (*engine.Result, error) {
+	if err := t.learnDocuments(ctx); err != nil {
+		return nil, err
+	}
+	q.Documents = *t.learned.Load()
+	res, err := t.db.engine.Query(ctx, q)
+	if err != nil && ctx.Err() == nil {
+		if q.Remedy = t.db.engine.Fault(err).Remedy; q.Remedy != engine.RemedyNone {
+			first := err
+			res, err = t.db.engine.Query(ctx, q)
+			err = better(ctx, first, err)
+		}
+	}
+	t.db.observe(err)
+	return res, err
+}
+
+// learnDocuments finds out, once, which columns of the select are JSON although
+// the driver calls them text.
+func (t *table) learnDocuments(ctx context.Context) error {
+	if t.learned.Load() != nil {
+		return nil
+	}
+	documents, err := t.db.engine.Documents(ctx, t.selects)
+	if err == nil {
+		t.learned.Store(&documents)
+	}
+	return err
+}
+
+func (t *table) failed(doing string, err error) error {
+	return fmt.Errorf("%s a record of resource %q: %w", doing, t.name, err)
+}
+
+// blame is DB.blame for an error of the statement under key, and remembers what
+// an operator has to mend.
+func (t *table) blame(ctx context.Context, key string, err error) error {
+	kind := t.db.engine.Fault(err).Class
+	err = t.db.blame(ctx, err)
+	if kind == engine.FaultRefused && errors.Is(err, source.ErrFault) {
+		t.refusals.Met(key, err)
+	}
+	return err
+}
+
+// record writes a result of the resource's select for args, if it is theirs.
+// What cannot be written stays so until an operator mends the statement or the
+// data.
+func (t *table) record(res *engine.Result, args source.Args, find lookup) ([]byte, error) {
+	s, err := t.shapeOf(res.Names)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.alone(res); err != nil {
+		return nil, err
+	}
+	if err := t.judge(s, res.Rows, args, find); err != nil {
+		return nil, err
+	}
+	record, err := s.record(res.Rows, t.many)
+	if err != nil && !errors.Is(err, source.ErrNoRecord) && !errors.Is(err, source.ErrNotJSON) {
+		return nil, source.Mark(err, source.ErrFault)
+	}
+	return record, err
+}
+
+func (t *table) shapeOf(names []string) (*shape, error) {
+	if s := t.shape.Load(); s != nil && slices.Equal(s.names, names) {
+		return s, nil
+	}
+	s, err := newShape(names)
+	if err == nil {
+		s.keyed = t.shows()
+		s.keys, err = t.keyIndices(names, s.document)
+	}
+	if err != nil {
+		err = source.Mark(fmt.Errorf("select: %w", err), source.ErrFault)
+		t.refusals.Met(source.KeySelect, err)
+		return nil, err
+	}
+	t.shape.Store(s)
+	return s, nil
+}
+
+// Delete implements Records.
+func (t *table) Delete(ctx context.Context, args source.Args) (source.Change, error) {
+	if t.delete == nil {
+		return nil, source.ErrReadOnly
+	}
+	ctx, cancel := t.deadline(ctx)
+	defer cancel()
+	q := engine.QueryOf(t.delete, args, nil)
+	unfit := false
+	c, err := t.change(ctx, args, func(ctx context.Context, tx engine.Transaction) ([]byte, error) {
+		if _, err := t.judgeStanding(args, t.inWrite(ctx, tx)); err != nil {
+			unfit = t.db.engine.Fault(err).Class == engine.FaultData
+			return nil, err
+		}
+		n, err := tx.Exec(ctx, q)
+		t.db.observe(err)
+		switch fault := t.db.engine.Fault(err); {
+		case err == nil && n == 0:
+			return nil, source.ErrNoRecord
+		case err == nil:
+			t.refusals.Cleared(source.KeyDelete)
+			return nil, nil
+		case fault.Class == engine.FaultReference, fault.Class == engine.FaultRule:
+			return nil, source.Mark(&source.BodyError{Reason: source.ErrConflict.Error()}, source.ErrConflict)
+		default:
+			unfit = fault.Class == engine.FaultData
+			return nil, t.failed("deleting", t.blame(ctx, source.KeyDelete, err))
+		}
+	})
+	if unfit && !t.db.engine.Fits(ctx, q) {
+		return nil, source.ErrNoRecord
+	}
+	return c, err
+}
+
+// write is what happens inside a transaction. It returns the record that the
+// transaction leaves.
+type write func(ctx context.Context, tx engine.Transaction) ([]byte, error)
+
+// change opens a transaction around write. It stays open only if write succeeds.
+func (t *table) change(ctx context.Context, args source.Args, write write) (source.Change, error) {
+	if err := t.ready(ctx, args); err != nil {
+		return nil, t.failed("changing", err)
+	}
+	tx, err := t.begin(ctx)
+	if err != nil {
+		return nil, t.failed("beginning to change", err)
+	}
+	kept := false
+	defer func() { // a panic must not keep the connection
+		if !kept {
+			tx.Rollback()
+		}
+	}()
+	write = t.conditional(ctx, args, effective(write))
+	c := &change{table: t, tx: tx, write: write}
+	if c.record, err = write(ctx, tx); err != nil {
+		if err = c.repeat(ctx, err); err != nil {
+			return nil, err
+		}
+	}
+	kept = true
+	return c, nil
+}
+
+// begin tries a second time when the first met what may be gone at once: nothing
+// was changed yet.
+func (t *table) begin(ctx context.Context) (engine.Transaction, error) {
+	tx, err := t.db.engine.Begin(ctx, engine.RemedyNone)
+	if err != nil {
+		first := t.db.blame(ctx, err)
+		if r := remedyOf(ctx, first); r != engine.RemedyNone {
+			tx, err = t.db.engine.Begin(ctx, r)
+		}
+		if err != nil {
+			t.db.observe(err)
+			return nil, better(ctx, first, t.db.blame(ctx, err))
+		}
+	}
+	t.db.observe(nil)
+	return tx, nil
+}

@@ -1,0 +1,142 @@
+// Package engine is what the databases have in common: the interface that each of
+// them implements, what goes through it, and how values become JSON and JSON
+// values. It knows no driver. What a client sees of a value is decided here, once,
+// so that a record has the same bytes whatever it comes from.
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"hearth/internal/source/sqltext"
+)
+
+// Engine is one kind of database. Everything that differs between them but
+// does not show in a statement's text is behind it.
+type Engine interface {
+	Dialect() sqltext.Dialect
+	// Open starts the pools of connections. They connect when they are used. It is
+	// called once, before all that asks the database.
+	Open() error
+	// Ping asks the database for a sign of life.
+	Ping(ctx context.Context) error
+	// SetUp runs the statements of [database] init and, if asked to, creates
+	// the demo's table.
+	SetUp(ctx context.Context, init []string, demo bool) error
+	Query(ctx context.Context, q Query) (*Result, error)
+	// Columns names what q would return, without reading a record.
+	Columns(ctx context.Context, q Query) ([]string, error)
+	// Begin takes the remedy for the fault that the attempt before met.
+	Begin(ctx context.Context, r Remedy) (Transaction, error)
+	// Prober with a rehearsal has tried the set-up.
+	Prober(ctx context.Context, r *Rehearsal) (Prober, error)
+	// Documents names the columns of a select that are JSON although the driver
+	// calls them text, in lower case.
+	Documents(ctx context.Context, s *sqltext.Statement) (map[string]bool, error)
+	// Catalog reads the declarations of the columns that an upsert assigns; shown
+	// is a result of the select. It is nil where a write finds them itself.
+	Catalog(ctx context.Context, s *sqltext.Statement, shown *Result) (*Catalog, error)
+	// culprits tells what an upsert was refused for, as far as the database says.
+	Offending(ctx context.Context, s *sqltext.Statement, q Query, err error) Offending
+	// Fits tells whether the database takes the arguments of a query that
+	// failed with FaultData: if it does not, no record can have that key.
+	Fits(ctx context.Context, q Query) bool
+	Fault(err error) Fault
+	// Close ends all connections, if there are any. Transactions have to be over.
+	Close() error
+}
+
+// Transaction is for one goroutine at a time. commit and rollback end it and
+// give its connection back, whatever their outcome.
+type Transaction interface {
+	Query(ctx context.Context, q Query) (*Result, error)
+	// Look is a query that comes before anything else in the transaction. What it
+	// has found, also that it found nothing, nobody else changes until the
+	// transaction's own change of it: whoever tries waits, or one of the two fails
+	// with FaultBusy.
+	Look(ctx context.Context, q Query) (*Result, error)
+	// Bind sets the arguments of q, an upsert, to the members of a body. Its
+	// errors are *BodyError, or the database's.
+	Bind(ctx context.Context, b *Binding, q *Query) error
+	// Catalog is Engine.Catalog, as the transaction sees the columns.
+	Catalog(ctx context.Context, s *sqltext.Statement, shown *Result) (*Catalog, error)
+	// Exec returns how many rows were changed.
+	Exec(ctx context.Context, q Query) (int64, error)
+	// Again rolls back and begins anew, so that all can be tried once more. It
+	// works also after a commit that was refused.
+	Again(ctx context.Context, r Remedy) error
+	// Commit returns ErrUnknownOutcome, wrapped, when its answer was lost.
+	Commit(ctx context.Context) error
+	// Over is Change.Over after such a commit. It asks on another connection.
+	Over(ctx context.Context) (bool, error)
+	Rollback()
+}
+
+// RollbackTimeout bounds the end of a transaction that nobody waits for.
+const RollbackTimeout = 2 * time.Second
+
+// ValueError is about a value that the database returned and that cannot be
+// written as JSON. The database itself is well.
+type ValueError struct {
+	Column string
+	Err    error
+}
+
+func (e *ValueError) Error() string { return fmt.Sprintf("column %q: %v", e.Column, e.Err) }
+func (e *ValueError) Unwrap() error { return e.Err }
+
+// Prober asks over one connection what a database makes of statements, without
+// running them.
+type Prober interface {
+	// Probe returns the names of the columns that a query would return. They are
+	// nil for a write, and where the database does not tell.
+	Probe(ctx context.Context, q Query, reads bool) ([]string, error)
+	// End gives the connection back, and undoes what a rehearsal has done.
+	End()
+}
+
+// Rehearsal has a prober run the set-up first and undo it in the end: statements
+// may need what the set-up creates.
+type Rehearsal struct {
+	Init   []string
+	Demo   bool
+	Writes bool                        // some statement writes
+	Report func(key string, err error) // key: init[0], demo, url
+}
+
+// InitError is a failure of what [database] has the server run at its start.
+type InitError struct {
+	Key string // init[0], demo
+	Err error
+}
+
+func (e *InitError) Error() string {
+	if e.Key == "demo" {
+		return fmt.Sprintf("creating the demo's table: %v", e.Err)
+	}
+	return fmt.Sprintf("running database.%s: %v", e.Key, e.Err)
+}
+
+func (e *InitError) Unwrap() error { return e.Err }
+
+func InitKey(i int) string { return fmt.Sprintf("init[%d]", i) }
+
+// culprits are what an upsert was refused for: columns of its tables, or
+// arguments of its query.
+type Offending struct {
+	Columns []string
+	Args    []int
+	Order   map[sqltext.Table][]string // columns of tables, for values without names
+}
+
+// Config says which database to open.
+type Config struct {
+	URL      string        // sqlite:PATH, postgres://…, postgresql://… or mysql://…
+	Init     []string      // statements run once the database is reachable; idempotent
+	Demo     bool          // create and fill the table users if there is none
+	MaxConns int           // SQLite writes over one more
+	Timeout  time.Duration // of one call
+	Log      *slog.Logger  // for what a driver has to say besides its errors; nil: nothing
+}

@@ -1,0 +1,230 @@
+package mysql
+
+import (
+	"context"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"hearth/internal/source/stdsql"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// bind binds by the declared types of the columns that the upsert assigns:
+// MySQL itself tells no types of parameters. What has no such column is bound
+// as the select shows it under that name, or else by what it is.
+func bind(ctx context.Context, t *stdsql.Transaction, b *engine.Binding, q *engine.Query) error {
+	if len(b.Values) == 0 {
+		return nil
+	}
+	if b.Catalog == nil { // it was forgotten in this very call
+		shown, err := t.Query(ctx, b.Shown)
+		if err == nil {
+			b.Catalog, err = t.Catalog(ctx, b.Statement, shown)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := b.Arguments(q, func(_ int, f sqltext.Field, at sqltext.Destination, v jsontext.Value) (any, error) {
+		return argument(b, f, at, v)
+	}); err != nil {
+		return err
+	}
+	keepBytes(b, q)
+	return nil
+}
+
+func argument(b *engine.Binding, f sqltext.Field, at sqltext.Destination, v jsontext.Value) (any, error) {
+	switch {
+	case len(f.Path) == 0:
+		return string(v), nil
+	case v.Kind() == jsontext.KindNull:
+		return nil, nil
+	case at.Form == sqltext.Expression:
+		return engine.BindAny(v)
+	case at.Form == sqltext.Cast:
+		return bindColumn(engine.DeclaredColumn("", at.Cast), v)
+	}
+	shown := b.Catalog.Shown(f)
+	column, ok := b.Catalog.Column(b.Statement.Tables, at)
+	if !ok {
+		return bindColumn(shown, v)
+	}
+	kind, seen := freeType(column.Base), freeType(shown.Base)
+	if !kind.ShownAs(seen) {
+		return bindColumn(column, v)
+	}
+	data, err := seen.Reads(v)
+	if kind == engine.TypeBytes {
+		return data, err
+	}
+	return string(data), err
+}
+
+// keepBytes writes CAST(? AS BINARY) where bytes stand in a place of no known
+// column, as in the select list of a derived table or as an argument of CALL. The
+// driver sends them as it sends texts, and only a column of bytes that they are
+// assigned to takes them as they are: elsewhere MySQL puts a question mark in the
+// place of each byte that is no UTF-8, and says nothing.
+func keepBytes(b *engine.Binding, q *engine.Query) {
+	var sql strings.Builder
+	cast := false
+	for i, from := range q.From {
+		sql.WriteString(b.Statement.Chunks[from])
+		_, bytes := q.Args[i].([]byte)
+		if bytes && b.Statement.Slots[from].Param < 0 && !b.Statement.Destinations[from].IsKnown() {
+			sql.WriteString(" CAST(? AS BINARY)")
+			cast = true
+			continue
+		}
+		sql.WriteString("?")
+	}
+	if cast {
+		sql.WriteString(b.Statement.Chunks[len(b.Statement.Slots)])
+		q.SQL = sql.String()
+	}
+}
+
+// readCatalog reads the declarations of the upsert's tables, and how the
+// select shows its columns.
+func readCatalog(ctx context.Context, db stdsql.Asker, s *sqltext.Statement, shown *engine.Result) (*engine.Catalog, error) {
+	c := &engine.Catalog{Tables: map[sqltext.Table][]engine.Column{}, Names: shown.Names, Types: shown.Types}
+	documents, err := documents(ctx, db, s.Tables)
+	if err != nil {
+		return nil, err
+	}
+	for _, table := range s.Tables {
+		const declared = `SELECT column_name, column_type FROM information_schema.columns
+			WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ? ORDER BY ordinal_position`
+		rows, err := db.QueryContext(ctx, declared, table.Schema, table.Name)
+		if err != nil {
+			return nil, err
+		}
+		for rows.Next() {
+			var name, typ string
+			if err := rows.Scan(&name, &typ); err != nil {
+				_ = rows.Close()
+				return nil, err
+			}
+			column := engine.DeclaredColumn(name, typ)
+			if documents[table][strings.ToLower(name)] {
+				column.Base = "JSON"
+			}
+			c.Tables[table] = append(c.Tables[table], column)
+		}
+		if err := rows.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// types are those of MySQL's types, by declaration and as the driver names
+// them. What is not among them is text in a form of its own.
+var types = typesOf(map[engine.Type]string{
+	engine.TypeText:    "CHAR VARCHAR TEXT TINYTEXT MEDIUMTEXT LONGTEXT",
+	engine.TypeJSON:    "JSON",
+	engine.TypeInteger: "TINYINT BOOLEAN SMALLINT MEDIUMINT INT INTEGER BIGINT SIGNED UNSIGNED YEAR",
+	engine.TypeNumber:  "DECIMAL NUMERIC FLOAT DOUBLE REAL",
+	engine.TypeDate:    "DATE",
+	engine.TypeTime:    "DATETIME TIMESTAMP",
+	engine.TypeClock:   "TIME",
+	engine.TypeBytes: "BIT BINARY VARBINARY BLOB TINYBLOB MEDIUMBLOB LONGBLOB VECTOR GEOMETRY POINT LINESTRING POLYGON" +
+		" MULTIPOINT MULTILINESTRING MULTIPOLYGON GEOMETRYCOLLECTION GEOMCOLLECTION",
+})
+
+func typesOf(names map[engine.Type]string) map[string]engine.Type {
+	all := map[string]engine.Type{}
+	for kind, list := range names {
+		for _, name := range strings.Fields(list) {
+			all[name] = kind
+		}
+	}
+	return all
+}
+
+// freeType is the form of a type's kind. Bits have none: they are written as
+// numbers, too.
+func freeType(base string) engine.Type {
+	if base == "BIT" {
+		return engine.TypeOther
+	}
+	return types[base].Free()
+}
+
+// times have what MySQL writes of dates with a zero part, and of times.
+var times = &engine.TimeForms{
+	Layout: "2006-01-02 15:04:05.999999999",
+	Date:   regexp.MustCompile(`^\d{4}-\d\d-\d\d$`),
+	Clock:  regexp.MustCompile(`^-?\d{2,3}:\d\d:\d\d(\.\d+)?$`),
+	Time:   regexp.MustCompile(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?$`),
+}
+
+// bindColumn turns a member that is not null into a value of the column.
+func bindColumn(c engine.Column, v jsontext.Value) (any, error) {
+	switch c.Base {
+	case "TINYINT", "BOOLEAN":
+		if yes, err := engine.BoolOf(v); err == nil {
+			return yes, nil
+		}
+	case "YEAR":
+		return bindYear(v)
+	case "BIT":
+		return bindBits(v)
+	case "ENUM", "SET":
+		return bindWord(c, v)
+	case "":
+		return engine.BindAny(v)
+	}
+	return types[c.Base].Bind(v, times)
+}
+
+// bindYear refuses what MySQL takes for a year of two digits.
+func bindYear(v jsontext.Value) (any, error) {
+	text, err := engine.IntegerOf(v)
+	if err != nil {
+		return nil, err
+	}
+	if n, err := strconv.Atoi(text); err == nil && (n == 0 || n > 1900 && n < 2156) {
+		return n, nil
+	}
+	return nil, engine.OutOfRange
+}
+
+// bindBits takes the base64 that a read shows, and numbers, and the truth of one
+// bit.
+func bindBits(v jsontext.Value) (any, error) {
+	if yes, err := engine.BoolOf(v); err == nil {
+		return yes, nil
+	}
+	if v.Kind() != jsontext.KindNumber {
+		return engine.BytesOf(v)
+	}
+	text, err := engine.IntegerOf(v)
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return nil, engine.OutOfRange
+	}
+	return n, nil
+}
+
+// bindWord refuses numbers: MySQL would take them for the place of a word in the
+// declaration, unless they are words themselves.
+func bindWord(c engine.Column, v jsontext.Value) (any, error) {
+	text, err := engine.StringOf(v)
+	if err != nil {
+		return nil, err
+	}
+	digits := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' }) < 0
+	if digits && text != "" && c.Words != nil && !slices.Contains(c.Words, text) {
+		return nil, engine.Misfit("is not allowed")
+	}
+	return text, nil
+}

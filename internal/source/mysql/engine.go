@@ -1,0 +1,196 @@
+// Package mysql reaches MySQL and MariaDB. Neither tells the types of parameters, so
+// members of a body are bound by the declared types of the columns that a
+// statement assigns them to.
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"hearth/internal/source/stdsql"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// fixedSettings are settings of the driver that exactness and safety rest on.
+var fixedSettings = []string{"multiStatements", "parseTime", "loc", "interpolateParams", "allowAllFiles", "clientFoundRows", "columnsWithAlias"}
+
+// New reads mysql://user:password@host:port/name?driver-settings.
+func New(cfg engine.Config) (engine.Engine, error) {
+	c, err := driverConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	driver, err := mysql.NewConnector(c)
+	if err != nil {
+		return nil, fmt.Errorf("preparing MySQL's settings: %w", err)
+	}
+	return stdsql.New(variant(), func() (reads, writes *sql.DB, err error) {
+		db := sql.OpenDB(connector{driver})
+		db.SetMaxOpenConns(cfg.MaxConns)
+		db.SetMaxIdleConns(cfg.MaxConns)
+		// The server drops idle connections after its wait_timeout; ours end first.
+		db.SetConnMaxIdleTime(time.Minute)
+		return db, db, nil
+	}), nil
+}
+
+// driverConfig turns a URL into the driver's configuration. Times are read and
+// written in UTC, so that every instance of a fleet sees the same.
+func driverConfig(cfg engine.Config) (*mysql.Config, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil { // its text would show the password
+		return nil, errors.New("the URL does not parse; percent-encode special characters of the password")
+	}
+	settings := u.Query()
+	for _, name := range fixedSettings {
+		if settings.Has(name) {
+			return nil, fmt.Errorf("the setting %q of MySQL's driver cannot be changed; leave it out", name)
+		}
+	}
+	c := mysql.NewConfig()
+	c.User = u.User.Username()
+	c.Passwd, _ = u.User.Password()
+	c.DBName = strings.TrimPrefix(u.Path, "/")
+	c.Net, c.Addr = "tcp", u.Host
+	if u.Port() == "" {
+		c.Addr = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	if socket := settings.Get("socket"); socket != "" {
+		c.Net, c.Addr = "unix", socket
+		settings.Del("socket")
+	}
+	c.Timeout = cfg.Timeout
+	// The driver itself knows its settings; what it does not know becomes a
+	// session variable.
+	dsn, separator := c.FormatDSN(), "?"
+	if c.Timeout > 0 {
+		separator = "&"
+	}
+	for name := range settings { // alone first: the driver's text shows the value and not the name
+		if _, err := mysql.ParseDSN(dsn + separator + url.Values{name: settings[name]}.Encode()); err != nil {
+			return nil, fmt.Errorf("the setting %q has a value that MySQL's driver does not take; see its list of settings", name)
+		}
+	}
+	if encoded := settings.Encode(); encoded != "" {
+		dsn += separator + encoded
+	}
+	if c, err = mysql.ParseDSN(dsn); err != nil {
+		return nil, errors.New("the settings behind the question mark contradict each other; see the list of MySQL's driver")
+	}
+	c.Logger = newDriverLog(cfg.Log)
+	// Times are read as text: the driver would turn 2024-05-00 into another day.
+	c.ParseTime, c.Loc, c.MultiStatements, c.InterpolateParams = false, time.UTC, false, false
+	c.ClientFoundRows = true // a row that is set to what it was counts as changed
+	if c.Params == nil {
+		c.Params = map[string]string{}
+	}
+	if _, set := c.Params["time_zone"]; !set {
+		c.Params["time_zone"] = "'+00:00'"
+	}
+	return c, nil
+}
+
+func variant() stdsql.Variant {
+	return stdsql.Variant{
+		Dialect: sqltext.MySQL,
+		Begin:   "START TRANSACTION",
+		// Then a SELECT locks what it reads, and of two transactions that have read
+		// one row and change it the server ends one, as a deadlock. A snapshot, as by
+		// default, would let both pass.
+		Isolate:   []string{"ROLLBACK", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "START TRANSACTION"},
+		Alive:     "SELECT 1",
+		Append:    appendValue,
+		Document:  appendDocument,
+		Bind:      bind,
+		Offending: offending,
+		Catalog:   readCatalog,
+		Documents: shownDocuments,
+		Fault:     faultOf,
+		Commit:    commit,
+		SetUp:     setUp,
+
+		Unprepared: func(err error) bool {
+			var e *mysql.MySQLError
+			return errors.As(err, &e) && e.Number == 1295
+		},
+		RehearsalPool: func(e *stdsql.Engine) (*sql.DB, func(), error) { return e.Writes, func() {}, nil },
+		Rehearse:      rehearse,
+	}
+}
+
+// appendValue writes a value of the binary protocol. BOOLEAN is TINYINT to
+// MySQL, and so a number here.
+func appendValue(dst []byte, declared string, value any) ([]byte, error) {
+	switch v := value.(type) {
+	case nil:
+		return engine.AppendNull(dst), nil
+	case int64:
+		return strconv.AppendInt(dst, v, 10), nil
+	case uint64:
+		return strconv.AppendUint(dst, v, 10), nil
+	case float32:
+		return engine.AppendFloat(dst, float64(v), 32), nil
+	case float64:
+		return engine.AppendFloat(dst, v, 64), nil
+	case []byte:
+		// The driver itself returns as text what exceeds an int64.
+		return types[strings.TrimPrefix(declared, "UNSIGNED ")].Append(dst, v)
+	case string:
+		return appendValue(dst, declared, []byte(v))
+	}
+	return dst, fmt.Errorf("unexpected type %T", value)
+}
+
+func appendDocument(dst []byte, declared string, value any) ([]byte, error) {
+	if text, ok := value.([]byte); ok {
+		return engine.AppendJSON(dst, text)
+	}
+	return appendValue(dst, declared, value)
+}
+
+// setUp holds a named lock, since instances start together and MySQL
+// commits at every CREATE TABLE. The demo is filled under another name and
+// renamed, so that no half of it can be left behind under its own.
+func setUp(ctx context.Context, conn *sql.Conn, init []string, demo bool) error {
+	var got sql.NullInt64
+	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK('hearth set-up', 30)").Scan(&got); err != nil {
+		return err
+	}
+	if got.Int64 != 1 {
+		return errors.New("another instance is setting the database up")
+	}
+	defer func() { // should this fail, the lock ends with its connection
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), engine.RollbackTimeout)
+		defer cancel()
+		if _, err := conn.ExecContext(ctx, "DO RELEASE_LOCK('hearth set-up')"); err != nil {
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
+	}()
+	if err := stdsql.RunInit(ctx, conn, init); err != nil || !demo {
+		return err
+	}
+	var tables int
+	const exists = "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '" + engine.DemoTable + "'"
+	if err := conn.QueryRowContext(ctx, exists).Scan(&tables); err != nil || tables > 0 {
+		return err
+	}
+	const unfinished = engine.DemoTable + "_unfinished"
+	if _, err := conn.ExecContext(ctx, "DROP TABLE IF EXISTS "+unfinished); err != nil {
+		return err
+	}
+	if err := stdsql.FillDemo(ctx, conn, unfinished); err != nil {
+		return err
+	}
+	_, err := conn.ExecContext(ctx, "RENAME TABLE "+unfinished+" TO "+engine.DemoTable)
+	return err
+}

@@ -1,0 +1,100 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"hearth/internal/source/engine"
+	"io"
+	"net"
+	"slices"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// faults are MySQL's and MariaDB's errors by number, where their SQLSTATE
+// tells too little. The driver has no names for them.
+var faults = engine.FaultsByCode(map[*engine.Fault][]uint16{
+	{Class: engine.FaultRule, Reason: engine.ReasonNull}:           {1048, 1364},
+	{Class: engine.FaultRule, Reason: engine.ReasonTaken}:          {1062, 1586},
+	{Class: engine.FaultReference, Reason: engine.ReasonReference}: {1216, 1217, 1451, 1452},
+	{Class: engine.FaultRule, Reason: engine.ReasonCheck}:          {1369, 1644, 3819, 4025},
+	{Class: engine.FaultData, Reason: engine.ReasonType}:           {1265, 1292, 1366, 1367, 1416, 3140, 3141, 3156, 3903},
+	{Class: engine.FaultData, Reason: engine.ReasonRange}:          {1264, 1690},
+	{Class: engine.FaultData, Reason: engine.ReasonLong}:           {1406},
+
+	{Class: engine.FaultRecord}: {1172, 1242}, // more rows than one, for this record
+
+	{Class: engine.FaultLost}:                                  {1040, 1047, 1203, 1226},
+	{Class: engine.FaultLost, Remedy: engine.RemedyConnection}: {1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031},
+	{Class: engine.FaultSlow}:                                  {interrupted, 1969, 3024},
+	// Deadlocks, locks that nobody gives, conflicts that show at COMMIT only (of a
+	// group or of Galera), and rows that changed under a snapshot.
+	{Class: engine.FaultBusy, Remedy: engine.RemedyRepeat}: {1020, 1180, 1205, 1213, 1614, 3058, 3101, 3572},
+	// The table's definition changed between preparing and executing.
+	{Class: engine.FaultBusy, Remedy: engine.RemedyPlan}: {1243, 1412, 1615},
+	// A server that takes no writes may have been the primary until now.
+	{Remedy: engine.RemedyConnection}: {1290, 1792, 1836},
+	// What the operator has to mend, and has no SQLSTATE of its own: collations
+	// that do not mix, views and triggers that lack what they name, tables that
+	// are broken.
+	{Class: engine.FaultRefused}: {1034, 1035, 1194, 1195, 1210, 1267, 1270, 1271, 1295, 1348, 1356, 1393, 1394, 1442, 1449, 1471, 1712},
+	// The server is short of something, and reads may work on.
+	{}: {1021, 1037, 1038, 1041, 1114, 1461},
+})
+
+// interrupted says that somebody ended a statement, or that the server is
+// ending.
+const interrupted = 1317
+
+// accessErrors are the errors of a connection that is refused because of its account
+// or its database.
+var accessErrors = []uint16{1044, 1045, 1049, 1698}
+
+func faultOf(err error) engine.Fault {
+	var refusal *connectError
+	var e *mysql.MySQLError
+	answered := errors.As(err, &e)
+	if errors.As(err, &refusal) {
+		return engine.Fault{Class: engine.FaultLost, Access: answered && slices.Contains(accessErrors, e.Number)}
+	}
+	if !answered {
+		return silence(err)
+	}
+	if f, ok := faults[e.Number]; ok {
+		return f
+	}
+	return classes[string(e.SQLState[:2])]
+}
+
+// classes are the first two characters of the SQLSTATE of other errors. 45 is
+// SIGNAL: a trigger refuses the record.
+var classes = engine.FaultsByCode(map[*engine.Fault][]string{
+	{Class: engine.FaultRefused}:                               {"42", "21", "3D", "3F", "0A", "2F", "38", "39"},
+	{Class: engine.FaultLost, Remedy: engine.RemedyConnection}: {"08"},
+	{Class: engine.FaultData, Reason: engine.ReasonType}:       {"22"},
+	{Class: engine.FaultRule, Reason: engine.ReasonCheck}:      {"23", "44", "45"},
+	{Class: engine.FaultBusy, Remedy: engine.RemedyRepeat}:     {"40"},
+})
+
+// broken are the errors of a connection that is of no use any more.
+var broken = []error{
+	driver.ErrBadConn, sql.ErrConnDone, mysql.ErrInvalidConn, mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul,
+	mysql.ErrBusyBuffer, io.EOF, io.ErrUnexpectedEOF, context.Canceled, context.DeadlineExceeded,
+}
+
+// silence judges an error that is no answer of the server. The driver has
+// some about values, too, such as a time that it cannot read.
+func silence(err error) engine.Fault {
+	var network net.Error
+	if errors.As(err, &network) {
+		return engine.Fault{Class: engine.FaultLost, Remedy: engine.RemedyConnection}
+	}
+	for _, broken := range broken {
+		if errors.Is(err, broken) {
+			return engine.Fault{Class: engine.FaultLost, Remedy: engine.RemedyConnection}
+		}
+	}
+	return engine.Fault{}
+}

@@ -1,0 +1,131 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/stdsql"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// serverName names the server that answers: behind one address there may be
+// several.
+const serverName = "CONCAT_WS(':', @@hostname, @@port)"
+
+// thread is the server's end of a connection, which runs a transaction.
+// Whether a lost transaction is over is told by what its thread does. The
+// table information_schema.innodb_trx would name transactions themselves, but
+// needs the privilege PROCESS and lags: it is a copy that is not renewed as
+// long as anybody reads it more often than every 0.1 s.
+type thread struct {
+	id     uint64
+	server string
+	idle   time.Time // not before its last rest ahead of COMMIT began
+}
+
+// threadOf asks for the thread behind conn. It asks anew for each
+// transaction, since a proxy may have put another one behind the connection,
+// and not by the bare function, which a proxy would answer itself.
+func threadOf(ctx context.Context, conn *sql.Conn) (*thread, error) {
+	t := &thread{}
+	err := conn.QueryRowContext(ctx, "SELECT CONNECTION_ID(), "+serverName).Scan(&t.id, &t.server)
+	t.idle = time.Now()
+	return t, err
+}
+
+// commit knows the outcome only from an answer of the server, and not
+// from one that says that the server was interrupted.
+func commit(ctx context.Context, conn *sql.Conn) (stdsql.Outcome, error) {
+	thread, err := threadOf(ctx, conn)
+	if cutShort(err) {
+		return nil, err // COMMIT was not sent
+	}
+	tells := thread.over
+	if err != nil {
+		silent := fmt.Errorf("%w: %w", source.ErrNoOutcome, err)
+		tells = func(context.Context, *sql.DB) (bool, error) { return false, silent }
+	}
+	_, err = conn.ExecContext(ctx, "COMMIT")
+	var answer *mysql.MySQLError
+	if err != nil && (cutShort(err) || !errors.As(err, &answer)) {
+		return tells, fmt.Errorf("%w: %w", source.ErrUnknownOutcome, err)
+	}
+	return nil, err
+}
+
+// cutShort tells whether err ended a statement before its time.
+func cutShort(err error) bool {
+	var e *mysql.MySQLError
+	return faultOf(err).Class == engine.FaultLost || errors.As(err, &e) && e.Number == interrupted
+}
+
+// sight is what a server shows of its threads. Without the privilege
+// PROCESS it shows those of the account that asks.
+type sight struct {
+	server string
+	self   bool          // the thread that asks is shown
+	shown  bool          // the thread that is asked for is shown
+	rests  bool          // it waits for a command
+	since  time.Duration // how long it has done so, give or take a second
+}
+
+// over looks for the thread from another connection.
+func (t *thread) over(ctx context.Context, db *sql.DB) (bool, error) {
+	const look = `SELECT ` + serverName + `, COALESCE(SUM(id = CONNECTION_ID()), 0), COALESCE(SUM(id = ?), 0),
+		COALESCE(SUM(id = ? AND command = 'Sleep'), 0), COALESCE(MAX(CASE WHEN id = ? THEN time END), 0) FROM information_schema.processlist`
+	var s sight
+	var seconds int64
+	ago := time.Since(t.idle) // before the look, lest a slow answer makes it longer
+	err := db.QueryRowContext(ctx, look, t.id, t.id, t.id).Scan(&s.server, &s.self, &s.shown, &s.rests, &seconds)
+	s.since = time.Duration(seconds) * time.Second
+	switch {
+	case cutShort(err):
+		return false, err
+	case err != nil:
+		return false, fmt.Errorf("%w: %w", source.ErrNoOutcome, err)
+	}
+	return t.isOver(s, ago)
+}
+
+// slack is how much later a rest has to begin to count as later: seconds
+// are rounded, and clocks are set.
+const slack = 2 * time.Second
+
+// judge tells whether the thread has done with COMMIT, by what is seen of it
+// and the time since it had rested before. A server ends a thread whose
+// connection broke, after what it is doing. One that stays may be kept by a
+// proxy, or have got the id after a restart: a rest that began later tells
+// that COMMIT lies before it.
+func (t *thread) isOver(s sight, ago time.Duration) (bool, error) {
+	switch {
+	case s.server != t.server:
+		return false, fmt.Errorf("%w: the transaction ran on the server %q, and now %q answers", source.ErrNoOutcome, t.server, s.server)
+	case !s.self:
+		return false, fmt.Errorf("%w: the account does not see its own threads", source.ErrNoOutcome)
+	}
+	return !s.shown || s.rests && s.since+slack < ago, nil
+}
+
+// connector marks failures to connect: they come with any number, such as
+// that of a database that does not exist.
+type connector struct{ driver.Connector }
+
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, &connectError{err}
+	}
+	return conn, nil
+}
+
+// connectError says that a connection could not be made.
+type connectError struct{ err error }
+
+func (e *connectError) Error() string { return e.err.Error() }
+func (e *connectError) Unwrap() error { return e.err }

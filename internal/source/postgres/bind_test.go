@@ -1,0 +1,37 @@
+package postgres
+
+import (
+	"errors"
+	"hearth/internal/source/engine"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// FuzzPostgresBind binds a member to a column of each type. It is either taken or refused
+// with a reason for the client.
+func FuzzPostgresBind(f *testing.F) {
+	for _, seed := range []string{`1`, `-1.5e3`, `"a"`, `"2024-02-29"`, `"01:02:03+00"`, `"AQ=="`, `true`, `[1,[null,"x"]]`, `{"a":[]}`, `1e999999`, `"\\ud800"`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		v := jsontext.Value(text)
+		if !v.IsValid() || v.Kind() == jsontext.KindNull {
+			return
+		}
+		v = jsontext.Value(strings.TrimSpace(text))
+		check := func(declared any, err error) {
+			var reason engine.Misfit
+			if err != nil && !errors.As(err, &reason) {
+				t.Errorf("%v takes %s with %v, want a reason for the client", declared, v, err)
+			}
+		}
+		for kind := engine.TypeOther; kind <= engine.TypeClockZone; kind++ {
+			for _, array := range []bool{false, true} {
+				_, err := valueType{base: kind, array: array, delimiter: ','}.bind(v)
+				check(kind, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,325 @@
+// Package postgres reaches PostgreSQL through pgx. Values go as text in both
+// directions, the one form in which every type is exact and types of extensions
+// work too; the server itself says what type each parameter has.
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// setUpLock is the advisory lock that instances hold while they set a
+// database up: "hearth" in ASCII.
+const setUpLock = 0x686561727468
+
+// Engine uses pgx's own pool and asks for all values as text, the one
+// form in which every type is exact, and types of extensions work too.
+type Engine struct {
+	config *pgxpool.Config
+	pool   *pgxpool.Pool
+	types  sync.Map // uint32 (an OID) → valueType, of types that are not built in
+
+	pipelines bool        // the connections' mode of execution allows it
+	prepares  bool        // it keeps statements prepared
+	tells     atomic.Bool // the database says what became of a transaction
+
+	unlockable sync.Map // the texts of queries whose rows cannot be locked
+}
+
+// New reads postgres://user:password@host:port/name?settings, with
+// the settings of libpq and of pgxpool.
+func New(cfg engine.Config) (engine.Engine, error) {
+	c, err := pgxpool.ParseConfig(cfg.URL)
+	if err != nil { // its text could show the password
+		return nil, errors.New("the URL of PostgreSQL does not parse; percent-encode special characters of the password, and check host, port and settings")
+	}
+	if !strings.Contains(cfg.URL, "pool_max_conns=") {
+		c.MaxConns = int32(min(cfg.MaxConns, 1<<16))
+	}
+	if c.ConnConfig.ConnectTimeout == 0 || c.ConnConfig.ConnectTimeout > cfg.Timeout {
+		c.ConnConfig.ConnectTimeout = cfg.Timeout
+	}
+	params := c.ConnConfig.RuntimeParams
+	params["datestyle"] = "ISO" // what dateText and timeText read
+	if params["application_name"] == "" {
+		params["application_name"] = "hearth"
+	}
+	mode := c.ConnConfig.DefaultQueryExecMode
+	return &Engine{
+		config:    c,
+		pipelines: mode != pgx.QueryExecModeSimpleProtocol,
+		prepares:  mode == pgx.QueryExecModeCacheStatement,
+	}, nil
+}
+
+func (e *Engine) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
+
+func (e *Engine) Ping(ctx context.Context) error { return e.pool.Ping(ctx) }
+
+func (e *Engine) Open() (err error) {
+	e.pool, err = pgxpool.NewWithConfig(context.Background(), e.config)
+	return err
+}
+
+func (e *Engine) Close() error {
+	if e.pool != nil {
+		e.pool.Close()
+	}
+	return nil
+}
+
+func (e *Engine) SetUp(ctx context.Context, init []string, demo bool) error {
+	if err := e.learn(ctx); err != nil || len(init) == 0 && !demo {
+		return err
+	}
+	return e.create(ctx, init, demo)
+}
+
+// create holds a lock: CREATE … IF NOT EXISTS fails when two run it at once.
+func (e *Engine) create(ctx context.Context, init []string, demo bool) error {
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(setUpLock)); err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), engine.RollbackTimeout)
+		defer cancel()
+		if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock($1)", int64(setUpLock)); err != nil {
+			_ = conn.Conn().Close(ctx) // the lock ends with its session
+		}
+	}()
+	for i, text := range init {
+		if err := conn.Conn().PgConn().Exec(ctx, text).Close(); err != nil {
+			return &engine.InitError{Key: engine.InitKey(i), Err: err}
+		}
+	}
+	if !demo {
+		return nil
+	}
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		var exists bool
+		if err := tx.QueryRow(ctx, "SELECT to_regclass('"+engine.DemoTable+"') IS NOT NULL").Scan(&exists); err != nil || exists {
+			return err
+		}
+		for _, text := range engine.DemoStatements(engine.DemoTable) {
+			if _, err := tx.Exec(ctx, text); err != nil {
+				return &engine.InitError{Key: "demo", Err: err}
+			}
+		}
+		return nil
+	})
+}
+
+func (e *Engine) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
+	conn, err := e.acquire(ctx, q.Remedy)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	defer awaitEnd(conn.Conn())
+	return e.queryOn(ctx, conn.Conn(), q)
+}
+
+// acquire takes a connection out of the pool, as the remedy asks for it. What a
+// connection remembers of statements is its own: that others have forgotten it
+// says nothing. One that was lost is not alone: a server that restarts takes all
+// of them away, and the pool gives them out unseen for a second.
+func (e *Engine) acquire(ctx context.Context, r engine.Remedy) (*pgxpool.Conn, error) {
+	for {
+		conn, err := e.pool.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		switch r {
+		case engine.RemedyPlan:
+			err = conn.Conn().DeallocateAll(ctx)
+		case engine.RemedyConnection:
+			if err = conn.Ping(ctx); err != nil && ctx.Err() == nil && conn.Conn().IsClosed() {
+				conn.Release() // which ends it; the pool has one less, or makes a new one
+				continue
+			}
+		}
+		if err != nil {
+			conn.Release()
+			return nil, err
+		}
+		return conn, nil
+	}
+}
+
+// awaitEnd waits until PostgreSQL has ended a query that was given up: pgx
+// returns at once, closes the connection and cancels beside it. Who asked must
+// not pass for one that asks no more while its query still runs, or more run
+// than the caller's cap allows.
+func awaitEnd(conn *pgx.Conn) {
+	if !conn.IsClosed() {
+		return
+	}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-conn.PgConn().CleanupDone():
+	case <-timer.C:
+	}
+}
+
+// queryOn reads all rows before it writes any as JSON, since unknown types
+// are looked up on the same connection.
+func (e *Engine) queryOn(ctx context.Context, conn *pgx.Conn, q engine.Query) (*engine.Result, error) {
+	args := append([]any{pgx.QueryResultFormats{pgx.TextFormatCode}}, q.Args...)
+	rows, err := conn.Query(ctx, q.SQL, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	res := &engine.Result{}
+	var oids []uint32
+	for _, f := range rows.FieldDescriptions() {
+		res.Names = append(res.Names, f.Name)
+		oids = append(oids, f.DataTypeOID)
+	}
+	for rows.Next() {
+		if q.One && len(res.Rows) == 2 {
+			continue // to the end all the same: an error may come after rows
+		}
+		cells := make([][]byte, len(oids))
+		for i, raw := range rows.RawValues() {
+			cells[i] = bytes.Clone(raw)
+		}
+		res.Rows = append(res.Rows, cells)
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	if len(res.Rows) == 0 {
+		return res, nil
+	}
+	return res, e.write(ctx, conn, res, oids, engine.DocumentColumn(res.Names, q.Keyed))
+}
+
+// write turns cells from PostgreSQL's text into JSON.
+func (e *Engine) write(ctx context.Context, conn *pgx.Conn, res *engine.Result, oids []uint32, document int) error {
+	types := make([]valueType, len(oids))
+	for i, oid := range oids {
+		t, err := e.typeOf(ctx, conn, oid)
+		if err != nil {
+			return err
+		}
+		if i == document && (t.base == engine.TypeText || t.base == engine.TypeOther) {
+			t.base = engine.TypeJSON
+		}
+		types[i] = t
+	}
+	for _, cells := range res.Rows {
+		for i, raw := range cells {
+			cell, err := types[i].append(nil, raw)
+			if err != nil {
+				return &engine.ValueError{Column: res.Names[i], Err: err}
+			}
+			cells[i] = cell
+		}
+	}
+	return nil
+}
+
+// typeOf looks types up that are not built in, once each. A domain is what it
+// rests on; a type that is no array is text to us, whatever it is.
+func (e *Engine) typeOf(ctx context.Context, conn *pgx.Conn, oid uint32) (valueType, error) {
+	if t, ok := builtIn(oid); ok {
+		return t, nil
+	}
+	if t, ok := e.types.Load(oid); ok {
+		return t.(valueType), nil
+	}
+	// The type may be a domain, one of another even, and so may an array's
+	// element; a base type is what its text looks like.
+	const lookUp = `WITH RECURSIVE base AS (
+		SELECT oid, typtype, typbasetype, typelem, typoutput FROM pg_type WHERE oid = $1
+		UNION ALL SELECT b.oid, b.typtype, b.typbasetype, b.typelem, b.typoutput FROM base
+			JOIN pg_type b ON base.typtype = 'd' AND b.oid = base.typbasetype),
+	element AS (
+		SELECT e.oid, e.typtype, e.typbasetype, e.typdelim FROM base JOIN pg_type e ON e.oid = base.typelem
+			WHERE base.typtype <> 'd' AND base.typoutput = 'array_out'::regproc
+		UNION ALL SELECT b.oid, b.typtype, b.typbasetype, element.typdelim FROM element
+			JOIN pg_type b ON element.typtype = 'd' AND b.oid = element.typbasetype)
+	SELECT base.oid, element.oid, element.typdelim::text FROM base LEFT JOIN element ON element.typtype <> 'd' WHERE base.typtype <> 'd'`
+	var base uint32
+	var element *uint32
+	var delimiter *string
+	err := conn.QueryRow(ctx, lookUp, oid).Scan(&base, &element, &delimiter)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return valueType{}, fmt.Errorf("looking the type %d up: %w", oid, err)
+	}
+	t, _ := builtIn(base)
+	if element != nil {
+		t, _ = builtIn(*element)
+		t.array, t.delimiter = true, (*delimiter)[0]
+	}
+	e.types.Store(oid, t)
+	return t, nil
+}
+
+func builtIn(oid uint32) (valueType, bool) {
+	kind, ok := types[oid]
+	return valueType{base: kind}, ok
+}
+
+func (e *Engine) Columns(ctx context.Context, q engine.Query) ([]string, error) {
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	description, err := conn.Conn().PgConn().Prepare(ctx, "", q.SQL, nil)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, f := range description.Fields {
+		names = append(names, f.Name)
+	}
+	return names, nil
+}
+
+// Fits lets PostgreSQL read each argument as the type it inferred for it, and
+// nothing else. It tells a key that no record can have from a statement that
+// fails on the data.
+func (e *Engine) Fits(ctx context.Context, q engine.Query) bool {
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return true
+	}
+	defer conn.Release()
+	session := conn.Conn().PgConn()
+	description, err := session.Prepare(ctx, "", q.SQL, nil)
+	if err != nil {
+		return true
+	}
+	for i, oid := range description.ParamOIDs {
+		text, ok := q.Args[i].(string)
+		if !ok {
+			continue
+		}
+		res := session.ExecParams(ctx, "SELECT $1", [][]byte{[]byte(text)}, []uint32{oid}, nil, nil).Read()
+		if e.Fault(res.Err).Class == engine.FaultData {
+			return false
+		}
+	}
+	return true
+}

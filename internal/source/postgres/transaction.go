@@ -1,0 +1,227 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// transaction knows its id once it has changed something, so that
+// another connection can ask what became of it (PostgreSQL 10 and later).
+type transaction struct {
+	engine *Engine
+	conn   *pgxpool.Conn // nil once it was given back
+	tx     pgx.Tx
+	id     *int64 // nil: none was given yet
+}
+
+func (e *Engine) Begin(ctx context.Context, r engine.Remedy) (engine.Transaction, error) {
+	t := &transaction{engine: e}
+	if err := t.begin(ctx, r); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *transaction) begin(ctx context.Context, r engine.Remedy) (err error) {
+	if t.conn == nil {
+		if t.conn, err = t.engine.acquire(ctx, r); err != nil {
+			t.conn = nil
+			return err
+		}
+	}
+	t.id = nil
+	if t.tx, err = t.conn.Conn().Begin(ctx); err != nil {
+		t.release()
+	}
+	return err
+}
+
+// Again stays on the connection if it can: there it is known which plans are to
+// be forgotten.
+func (t *transaction) Again(ctx context.Context, r engine.Remedy) error {
+	if t.conn == nil {
+		return t.begin(ctx, r)
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), engine.RollbackTimeout)
+	defer cancel()
+	_ = t.tx.Rollback(ending)
+	switch {
+	case r == engine.RemedyConnection:
+		_ = t.conn.Conn().Close(ending)
+		t.release()
+	case t.conn.Conn().IsClosed():
+		t.release()
+	case r == engine.RemedyPlan:
+		if err := t.conn.Conn().DeallocateAll(ctx); err != nil {
+			t.release()
+			return err
+		}
+	}
+	return t.begin(ctx, r)
+}
+
+// release gives the connection back. The pool keeps none that is closed, or
+// within a transaction still.
+func (t *transaction) release() {
+	if t.conn != nil {
+		t.conn.Release()
+		t.conn = nil
+	}
+}
+
+// Look locks the rows it reads. REPEATABLE READ adds that a lock fails (40001) on
+// a row that was changed or deleted since the transaction began, and an INSERT …
+// ON CONFLICT on a row that the transaction has not seen.
+//
+// Not every query's rows can be locked: those of an aggregate, for one, or of a
+// table that the account may only read. Then it is SERIALIZABLE, which watches
+// the other conditional writes only, and may take two for one another whose
+// records are in one page of an index.
+func (t *transaction) Look(ctx context.Context, q engine.Query) (*engine.Result, error) {
+	_, unlockable := t.engine.unlockable.Load(q.SQL)
+	if !unlockable {
+		if _, err := t.tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {
+			return nil, err
+		}
+		locking := q
+		locking.SQL += "\nFOR UPDATE"
+		res, err := t.Query(ctx, locking)
+		if f := t.engine.Fault(err); f.Class != engine.FaultRefused || f.Remedy != engine.RemedyNone {
+			return res, err
+		}
+		t.engine.unlockable.Store(q.SQL, nil) // as many as the configuration has statements
+		if err := t.Again(ctx, engine.RemedyNone); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := t.tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"); err != nil {
+		return nil, err
+	}
+	return t.Query(ctx, q)
+}
+
+// currentID returns the id of the transaction it runs in, or NULL while
+// nothing was changed.
+const currentID = "SELECT txid_current_if_assigned()::bigint"
+
+// learn finds out whether the server tells what became of a transaction: its
+// relatives may not, and an account may lack the right. It runs outside of a
+// transaction, which a refusal would end.
+func (e *Engine) learn(ctx context.Context) error {
+	const anything = "SELECT txid_current_if_assigned()::bigint, txid_status(1)::text" // there always was a transaction 1
+	err := e.pool.QueryRow(ctx, anything).Scan(nil, nil)
+	e.tells.Store(err == nil)
+	if e.Fault(err).Class == engine.FaultLost {
+		return err
+	}
+	return nil
+}
+
+func (t *transaction) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
+	return t.engine.queryOn(ctx, t.tx.Conn(), q)
+}
+
+// Exec asks for the transaction's id in the same round trip. A statement
+// without arguments goes as simple text, where two may stand in one.
+func (t *transaction) Exec(ctx context.Context, q engine.Query) (int64, error) {
+	if !t.engine.tells.Load() || !t.engine.pipelines || len(q.Args) == 0 {
+		tag, err := t.tx.Exec(ctx, q.SQL, q.Args...)
+		return tag.RowsAffected(), err
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(q.SQL, q.Args...)
+	batch.Queue(currentID)
+	answers := t.tx.SendBatch(ctx, batch)
+	tag, err := answers.Exec()
+	if err == nil {
+		err = answers.QueryRow().Scan(&t.id)
+	}
+	if closing := answers.Close(); err == nil {
+		err = closing
+	}
+	return tag.RowsAffected(), err
+}
+
+// errDead is the refusal of a commit whose connection is known to be dead.
+var errDead = errors.New("the connection was lost before the commit")
+
+// Commit knows the outcome from an answer of the server, or if nothing was
+// sent. A server that is being shut down may answer although it committed.
+// pgconn.SafeToRetry is of no use here: it also holds for the "conn closed"
+// that pgx reports when the connection breaks after COMMIT was sent.
+func (t *transaction) Commit(ctx context.Context) error {
+	defer t.Rollback()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if t.tx.Conn().IsClosed() || ended(t.tx.Conn().PgConn().Conn()) {
+		return errDead
+	}
+	if t.engine.tells.Load() && t.id == nil {
+		// Only rarely: a write that changed nothing, unless the select did.
+		if err := t.tx.QueryRow(ctx, currentID).Scan(&t.id); err != nil {
+			return err
+		}
+	}
+	err := t.tx.Commit(ctx)
+	if err == nil || errors.Is(err, pgx.ErrTxCommitRollback) {
+		return err
+	}
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && !strings.HasPrefix(answer.Code, "57P") && answer.Code != "40003" && answer.Code != "08007" {
+		return err
+	}
+	return fmt.Errorf("%w: %w", source.ErrUnknownOutcome, err)
+}
+
+// Over asks for the transaction by its id. NULL is the status of one that
+// ended so long ago that the server has forgotten how.
+func (t *transaction) Over(ctx context.Context) (bool, error) {
+	if !t.engine.tells.Load() {
+		return false, source.ErrNoOutcome
+	}
+	if t.id == nil {
+		return true, nil // it changed nothing
+	}
+	var status *string
+	err := t.engine.pool.QueryRow(ctx, "SELECT txid_status($1)", *t.id).Scan(&status)
+	var answer *pgconn.PgError
+	switch {
+	case err == nil:
+		return status == nil || *status != "in progress", nil
+	case errors.As(err, &answer) && answer.Code == "22023":
+		return t.forgotten(ctx)
+	case errors.As(err, &answer) && strings.HasPrefix(answer.Code, "42"): // the right was taken away
+		return false, fmt.Errorf("%w: %w", source.ErrNoOutcome, err)
+	}
+	return false, err
+}
+
+// forgotten settles a status refused because the id was never given. A server
+// that crashed, or took over from one that did, knows nothing of transactions
+// that had left no trace on disk: they are gone, and their ids are given
+// again. A standby may only be late.
+func (t *transaction) forgotten(ctx context.Context) (bool, error) {
+	var standby bool
+	err := t.engine.pool.QueryRow(ctx, "SELECT pg_is_in_recovery()").Scan(&standby)
+	return err == nil && !standby, err
+}
+
+// Rollback gives the connection back; pgx closes one that does not answer.
+// After a commit it does nothing.
+func (t *transaction) Rollback() {
+	ctx, cancel := context.WithTimeout(context.Background(), engine.RollbackTimeout)
+	defer cancel()
+	if t.conn != nil {
+		_ = t.tx.Rollback(ctx)
+		t.release()
+	}
+}

@@ -1,0 +1,81 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"hearth/internal/source/stdsql"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// openRehearsal opens the file at path as it is: it makes none, and does not turn
+// its write-ahead log on. What the set-up would make in a file that is not there
+// yet is made in memory.
+func openRehearsal(path string, busy time.Duration) (*sql.DB, func(), error) {
+	name := "file::memory:"
+	v := url.Values{"_foreign_keys": {"1"}, "_busy_timeout": {strconv.FormatInt(max(busy.Milliseconds()/2, 1), 10)}}
+	switch _, err := os.Stat(path); {
+	case path == "":
+	case err == nil:
+		name = "file:" + (&url.URL{Path: path}).EscapedPath()
+		v.Set("mode", "rw")
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, nil, err
+	default:
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			return nil, nil, fmt.Errorf("looking for the file's directory: %w", err)
+		}
+	}
+	db, err := sql.Open("sqlite", name+"?"+v.Encode())
+	if err != nil {
+		return nil, nil, err
+	}
+	db.SetMaxOpenConns(1)
+	return db, func() { _ = db.Close() }, nil
+}
+
+// rehearse runs the set-up in a transaction that is undone.
+func rehearse(ctx context.Context, p *stdsql.Prober, r *engine.Rehearsal) error {
+	begin := "BEGIN"
+	if r.Writes || len(r.Init) > 0 || r.Demo {
+		begin = "BEGIN IMMEDIATE"
+	}
+	if _, err := p.Conn.ExecContext(ctx, begin); err != nil {
+		if faultOf(err).Class != engine.FaultRefused {
+			return err
+		}
+		r.Report("url", fmt.Errorf("writing to the file: %w", err))
+		_, err = p.Conn.ExecContext(ctx, "BEGIN")
+		return err
+	}
+	if r.Writes { // a read-only file refuses only what changes it
+		if _, err := p.Conn.ExecContext(ctx, "CREATE TABLE hearth_rehearsal (a)"); err != nil && faultOf(err).Class == engine.FaultRefused {
+			r.Report("url", fmt.Errorf("writing to the file: %w", err))
+		} else if err == nil {
+			_, _ = p.Conn.ExecContext(ctx, "DROP TABLE hearth_rehearsal")
+		}
+	}
+	for i, text := range r.Init {
+		if sqltext.MayEndTransaction(sqltext.SQLite, text) {
+			continue
+		}
+		if _, err := p.Conn.ExecContext(ctx, text); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			r.Report(engine.InitKey(i), err)
+		}
+	}
+	if r.Demo {
+		_, _ = p.Conn.ExecContext(ctx, fmt.Sprintf(engine.DemoCreate, engine.DemoTable)) // it may be there
+	}
+	return nil
+}
