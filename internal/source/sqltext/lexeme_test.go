@@ -79,7 +79,11 @@ func TestLex(t *testing.T) {
 }
 
 func FuzzLex(f *testing.F) {
-	for _, text := range []string{"a = {a}", "'a''b' \"c\"", `E'\'' $x$ {a} $x$`, "/* /* */ */ -- x\n#", "[a]]`b`", "{body.a.b?}"} {
+	for _, text := range []string{
+		"SELECT DISTINCT ON (a) t.a AS b, * FROM s.t AS u JOIN v WHERE lower(CAST(a AS text)) = (({a}::text COLLATE x.y)) OR BINARY a IS NOT DISTINCT FROM {a}",
+		"INSERT INTO t AS x (a, b) VALUES ROW({a}, CASE WHEN a THEN {a} ELSE 1 END) ON CONFLICT (a) DO UPDATE SET (a, b) = ROW(COALESCE({a}), CAST({a} AS x));",
+		"CONSTRAINT a CHECK (b) (SELECT {a} IN ({a})) COLLATE . :: = ) UPDATE t SET a = {a} KEY UPDATE",
+		"a = {a}", "'a''b' \"c\"", `E'\'' $x$ {a} $x$`, "/* /* */ */ -- x\n#", "[a]]`b`", "{body.a.b?}"} {
 		for d := range 3 {
 			f.Add(d, text)
 		}
@@ -102,6 +106,13 @@ func FuzzLex(f *testing.F) {
 		if q := s.Bind([]any{int64(1)}, make([]any, len(s.Fields))); len(s.Slots) == 0 && q.SQL != text {
 			t.Errorf("%v: %q without placeholders became %q", kind, text, q.SQL)
 		}
+		// Whatever the text is, nothing is read beyond its ends.
+		s.KeyOutputs(len(params), true)
+		s.Select().Names()
+		s.Compared()
+		MayEndTransaction(kind, text)
+		Check(kind, text, "a")
+		Names(kind, text)
 		if s.FindMany() == nil {
 			s.BindMany([]any{int64(1), `x"\`})
 		}

@@ -11,11 +11,12 @@
 // of, and names that the text does not tell are asked of the database. So the
 // readers are strict where a wrong guess would do harm, and nowhere else.
 //
-// No library does this for three dialects. PostgreSQL's own parser needs cgo,
-// and refuses what the other two say; those of Vitess and TiDB know MySQL alone,
-// and each is larger than this server. A lexer such as go-sqllexer is made to
-// hide values in logs: it knows no SQLite, and takes a backslash for an escape in
-// every string, which would end PostgreSQL's at the wrong quote.
+// No library does this for three dialects. PostgreSQL's own parser needs cgo or a
+// WebAssembly runtime, and refuses what the other two say; those of Vitess and
+// TiDB know MySQL alone, and each is larger than this server. A lexer such as
+// go-sqllexer is made to hide values in logs: it knows no SQLite, and takes a
+// backslash for an escape in every string, which would end PostgreSQL's at the
+// wrong quote.
 package sqltext
 
 import (
