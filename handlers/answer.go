@@ -33,7 +33,8 @@ func (s *Server) answerHit(ctx *fasthttp.RequestCtx, res *resource, sc *scratch,
 	return true
 }
 
-// closeWhenDraining ends the connection behind an answer while the process drains.
+// closeWhenDraining ends the connection behind an answer while the process drains,
+// so that balancers take their next request elsewhere.
 func (s *Server) closeWhenDraining(ctx *fasthttp.RequestCtx) {
 	if s.deps.State() == Draining {
 		ctx.Response.SetConnectionClose()
@@ -43,6 +44,11 @@ func (s *Server) closeWhenDraining(ctx *fasthttp.RequestCtx) {
 // writeEntry answers with an entry as it lies in memory: the record, "not
 // modified", or the 404. It begins the header anew; Cache-Status is the
 // caller's.
+//
+// The variant is chosen before the validator, since a strong tag names one variant,
+// and the validator is written before If-None-Match is judged, since a 304 carries
+// the fields that the 200 would have had (RFC 9110, 15.4.5). The header that varies
+// is taken even by those who get the plain variant: a cache in front has to know.
 func (s *Server) writeEntry(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, entry *cache.Entry) hitCode {
 	h := &ctx.Response.Header
 	if entry.Missing() {
@@ -111,8 +117,10 @@ func (s *Server) writeLoaded(ctx *fasthttp.RequestCtx, res *resource, sc *scratc
 	return hitOK
 }
 
-// answer writes what the tiers found, unless If-Match refuses it. A missing
-// record is 404 whatever the condition (RFC 9110, 13.2.1).
+// answer writes what the tiers found, unless If-Match refuses it. The fast path
+// leaves requests with that field alone, so it is judged here only, by the tag of
+// the variant that would be sent. A missing record is 404 whatever the condition
+// (RFC 9110, 13.2.1).
 func (s *Server) answer(r *request, res *resource, sc *scratch, a cache.Answer) error {
 	loaded := a.FromDB && !a.Entry.Missing()
 	if !a.Entry.Missing() {

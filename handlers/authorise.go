@@ -11,7 +11,8 @@ import (
 // open is the scope of routes that need no token.
 const open auth.Scope = 0
 
-// authorise lets a request for a route of that scope pass, or says why not.
+// authorise lets a request for a route of that scope pass, or says why not. It is
+// asked before the content is looked at, so a stranger's content is never waited for.
 // Where no token is configured nobody is known, and what is left to check is
 // that no foreign web page makes its visitor's browser write here.
 func (s *Server) authorise(r *request, scope auth.Scope) error {
@@ -21,7 +22,7 @@ func (s *Server) authorise(r *request, scope auth.Scope) error {
 	lines := r.Request.Header.PeekAll(fasthttp.HeaderAuthorization)
 	if _, result := s.deps.Tokens.Check(lines, scope); result != auth.OK {
 		status, detail, challenge := result.Refusal(scope)
-		return &problem{status: status, detail: detail, challenge: challenge}
+		return &problem{status: status, detail: detail, header: fasthttp.HeaderWWWAuthenticate, value: challenge}
 	}
 	if !s.deps.Tokens.Open() || s.config.CORS.OpenWrites {
 		return nil

@@ -11,7 +11,10 @@ import (
 )
 
 // batch stores many records of one resource, answering when every one of them
-// is acknowledged. Nothing is stored unless all items are good.
+// is acknowledged. Nothing is stored unless all items are good: the body is read to
+// its end before the first item is sent. So a refusal can be mended and sent again
+// as it is. Only a tier that fails in the middle leaves a part stored, and then the
+// answer says which ids to send again.
 func (s *Server) batch(res *resource) operation {
 	return func(r *request) error {
 		if err := refuseCoding(&r.Request.Header); err != nil {
@@ -35,6 +38,7 @@ func (s *Server) batch(res *resource) operation {
 	}
 }
 
+// store sends the items. An empty batch is a success that needs no tier.
 func (s *Server) store(r *request, b *batchBody) error {
 	if len(b.items) > 0 {
 		ctx, done, err := r.startWork()
@@ -51,7 +55,8 @@ func (s *Server) store(r *request, b *batchBody) error {
 	return nil
 }
 
-// failure answers when items were not acknowledged. If the tier is away, or
+// failure answers when items were not acknowledged. errs has one error per item, nil
+// for those that are stored. If the tier is away, or
 // refuses them all, that is the answer; else the client is told which items to
 // send again.
 func (b *batchBody) failure(r *request, errs []error) error {

@@ -13,7 +13,8 @@ import (
 )
 
 // objectBody returns a PUT's body, checked to be exactly one JSON object, in
-// bytes of its own.
+// bytes of its own. It is checked before the write begins: a guard would cost the
+// record its copies, and a body that is no JSON must not.
 func (r *request) objectBody() ([]byte, error) {
 	body, err := r.readBody()
 	if err != nil {
@@ -110,7 +111,8 @@ func (r *request) readAll(content io.Reader, limit int) ([]byte, error) {
 }
 
 // reserveBody takes budget for so many bytes of the body more, until the request
-// is over.
+// is over. It does not wait for others to return theirs: they may be waiting for
+// their own peers, who send as slowly as they like.
 func (r *request) reserveBody(bytes int) bool {
 	if !r.server.deps.Bodies.Take(int64(bytes)) {
 		return false
@@ -134,6 +136,8 @@ func bodiesOverBudget() *problem {
 		detail: "bodies of other requests take as much memory as the server may use for them; try again after the time in Retry-After, or send less at a time"}
 }
 
+// bodyTooLarge is the answer to a body that is announced or found to be larger than
+// server.max_body.
 func bodyTooLarge(limit int) *problem {
 	return refuse(fasthttp.StatusRequestEntityTooLarge,
 		"the body must not exceed "+strconv.Itoa(limit)+" bytes (server.max_body); send it in parts")

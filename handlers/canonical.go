@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/valyala/fasthttp"
+
 	"hearth/internal/source"
 )
 
@@ -21,7 +23,7 @@ func (res *resource) redirectToCanonical(err error) error {
 	case path == "":
 		return &problem{status: 404, detail: "no such record", cause: err}
 	}
-	return &problem{status: 308, location: path, cause: err,
+	return &problem{status: 308, header: fasthttp.HeaderLocation, value: path, cause: err,
 		detail: "this record has one path, spelt as the row's own key is; it is in Location"}
 }
 
@@ -40,7 +42,8 @@ func (res *resource) refuseNonCanonical(err error) error {
 }
 
 // canonicalPath returns the path of the row that err says was found, if it says so,
-// or "" if no path leads to it.
+// or "" if no path leads to it. The row's own values go through the parameters'
+// canonical form like any client's: a value that no parameter takes has no path.
 func (res *resource) canonicalPath(err error) (path string, other bool) {
 	spelling, ok := errors.AsType[*source.SpellingError](err)
 	if !ok {

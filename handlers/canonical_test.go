@@ -37,8 +37,8 @@ func TestCanonicalPath(t *testing.T) {
 		{res.refuseNonCanonical(&source.SpellingError{Args: source.Args{"x", int64(1)}}), 409},
 		{res.refuseNonCanonical(&source.SpellingError{}), 409},
 	} {
-		if p := problemOf(c.err); p.status != c.status || (p.location != "") != (c.status == 308) {
-			t.Errorf("got %d with %q, want %d", p.status, p.location, c.status)
+		if p := problemOf(c.err); p.status != c.status || (p.value != "") != (c.status == 308) {
+			t.Errorf("got %d with %q, want %d", p.status, p.value, c.status)
 		}
 	}
 }

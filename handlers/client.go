@@ -96,7 +96,8 @@ func cutLast(list []byte) (before, element []byte, more bool) {
 	return list[:max(at, 0)], framing.Trim(list[at+1:]), at >= 0
 }
 
-// trusts tells whether a is a trusted proxy, or the peer of a unix socket.
+// trusts tells whether a is a trusted proxy, or the peer of a unix socket. The list
+// is short, so it is gone through.
 func (p *proxies) trusts(a netip.Addr) bool {
 	if !a.IsValid() {
 		return true
@@ -169,6 +170,7 @@ type untrustedLog struct {
 // header decides how often there is a reason for one.
 const untrustedLogInterval = time.Minute
 
+// newUntrustedLog returns an untrustedLog that has warned of nothing yet.
 func newUntrustedLog(log *slog.Logger) *untrustedLog {
 	return &untrustedLog{log: log, since: time.Now()}
 }

@@ -70,7 +70,9 @@ func checkIfMatch(h *fasthttp.RequestHeader, etag []byte) error {
 
 // untagged wraps an operation on what has no validator and no present state
 // that a write could depend on, such as a batch: conditions are refused there,
-// too, and never ignored.
+// too, and never ignored. A client that sets one relies on it; only "*" holds for
+// whatever is there. If-None-Match is no such condition for a read: without a tag
+// the full answer is always right.
 func untagged(op operation) operation {
 	return func(r *request) error {
 		if err := checkIfMatch(&r.Request.Header, nil); err != nil {
@@ -90,6 +92,9 @@ type preconditions struct {
 	record           []byte // If-Record-Match
 }
 
+// preconditionsOf copies the conditions out of a header, before the content is read:
+// fasthttp puts trailers among the fields, and a trailer is no condition (RFC 9110,
+// 6.5.1).
 func preconditionsOf(h *fasthttp.RequestHeader) preconditions {
 	return preconditions{match: joined(h, nameIfMatch), noneMatch: joined(h, nameIfNoneMatch), record: joined(h, nameRecordMatch)}
 }

@@ -103,14 +103,15 @@ type CORS struct {
 }
 
 // Docs are the finished documents. An empty one is not served. The bytes must
-// not change afterwards.
+// not change afterwards: they are sent as they lie.
 type Docs struct {
 	Page    []byte // GET /docs
 	CSP     string // Content-Security-Policy of the page
 	OpenAPI []byte // GET /openapi.json
 }
 
-// State is where a process stands between its start and its end.
+// State is where a process stands between its start and its end. It is the caller's,
+// because it outlives the Servers that reloads build.
 type State uint8
 
 // The states that GET /healthz tells apart.

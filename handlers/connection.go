@@ -17,9 +17,11 @@ type watchedConn interface {
 }
 
 // finishConnection decides, when a request is answered, what becomes of its
-// connection. Content that is left is dropped while the next request is awaited,
-// if that is little. The connection ends behind content that programs on the way
-// may have read differently: in chunks, or with a method that has none.
+// connection. Content that is left is dropped while the next request is awaited, if
+// that is little. The connection ends behind content that programs on the way may
+// have read differently: in chunks, or with a method that has none. The listener is
+// told when the peer has sent its last request, all of it: then nothing that it
+// still sends has to be read before the connection can end.
 func (r *request) finishConnection() {
 	if r.expecting {
 		return // fasthttp ends the connection where the answer is no

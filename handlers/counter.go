@@ -13,7 +13,8 @@ import (
 
 // counter counts the request, works for a while as the recipe does, and
 // answers with the count as it is then: the figure is the load on the whole
-// fleet. It serves no HEAD, which by its meaning must not count.
+// fleet. It serves no HEAD, which by its meaning must not count. The deadline of its
+// context is that of the counting; the work has its own length.
 func (s *Server) counter(c Counter) operation {
 	all := &workGroups{Counter: c, server: s}
 	return func(r *request) error {
@@ -39,7 +40,8 @@ func (s *Server) counter(c Counter) operation {
 // and waiting would cost more than everything else in a request.
 const workGrain = 2 * time.Millisecond
 
-// workGroups are the requests of one counter at work.
+// workGroups are the requests of one counter at work. Two groups overlap when
+// requests come while an earlier group is at work; only the current one is joined.
 type workGroups struct {
 	Counter
 	server  *Server

@@ -19,7 +19,9 @@ type sharedDeadline struct {
 }
 
 // context returns one that ends after timeout, or up to a thirty-second of it
-// later, or with parent. All calls have to name the same ones.
+// later, or with parent. All calls have to name the same ones. Two requests may both
+// find that it is time for the next and make one each; then the later one stays, and
+// both are right.
 func (d *deadlines) context(parent context.Context, timeout time.Duration) context.Context {
 	now := time.Now()
 	if shared := d.current.Load(); shared != nil && now.Before(shared.until) {

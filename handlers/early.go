@@ -54,7 +54,9 @@ func (s *Server) refuseUnreadable(ctx *fasthttp.RequestCtx, err error) {
 	s.refuseEarly(ctx, s.readProblem(err))
 }
 
-// refuseEarly answers a request that does not get as far as the handler.
+// refuseEarly answers a request that does not get as far as the handler. It has the
+// headers that let a script read the refusal, and is counted, but has no id and no
+// line in the log: peers that send no HTTP decide how often this happens.
 func (s *Server) refuseEarly(ctx *fasthttp.RequestCtx, p *problem) {
 	p.write(&ctx.Response)
 	s.cors.vary(&ctx.Response.Header, false)

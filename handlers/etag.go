@@ -17,7 +17,8 @@ var weakMark = []byte("W/")
 // opaqueTag strips the mark of a weak tag.
 func opaqueTag(etag []byte) []byte { return bytes.TrimPrefix(etag, weakMark) }
 
-// isStar tells whether a list is "*", which stands for any present state.
+// isStar tells whether a list is "*", which stands for any present state. Beside a
+// tag a star is malformed.
 func isStar(list []byte) bool {
 	list = framing.Trim(list)
 	return len(list) == 1 && list[0] == '*'
@@ -55,7 +56,8 @@ func anyTag(list []byte, is func(tag []byte, weak bool) bool) bool {
 	return false
 }
 
-// isTags tells whether list is well-formed from end to end.
+// isTags tells whether list is well-formed from end to end: empty elements and blanks
+// around commas included, as RFC 9110, 5.6.1, has recipients read lists.
 func isTags(list []byte) bool {
 	// A tag that no list can have is found at the end if all before it is read.
 	const last = `,"\x00"`

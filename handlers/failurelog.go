@@ -10,7 +10,9 @@ import (
 // each costs more than refusing it; metrics count them all.
 const failuresLogged = 20
 
-// failureLog lets so many lines pass in each second and counts the others.
+// failureLog lets so many lines pass in each second and counts the others. It takes
+// no lock: who turns the second may race with those who count in it, which lets a
+// line pass too many or too few, and nothing worse.
 type failureLog struct {
 	second, passed, unlogged atomic.Int64
 }

@@ -20,9 +20,14 @@ import (
 // even learn whether a record is there. They come after the checks of the header,
 // since the slow path takes from them by itself.
 //
-// Nothing of the request outlives it. The key is built in scratch, and the answer
-// consists of finished headers and the entry's own bytes; what a refresh keeps is
-// copied.
+// Nothing of the request outlives it: fasthttp uses its buffers again for the next
+// one. target and raw alias the request line and are only read. The key is built in
+// scratch; Hit looks it up without keeping it. The answer consists of finished
+// headers and the entry's own bytes, which never change. What a refresh keeps, key
+// and arguments, is copied, and so is what a miss hands on of the limits.
+//
+// The map is looked up with string(…) of a slice in the index expression, which the
+// compiler does without a copy.
 func (s *Server) fastPath(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 	req := &ctx.Request.Header
 	if !req.IsGet() && !req.IsHead() {

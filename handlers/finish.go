@@ -12,7 +12,9 @@ import (
 )
 
 // finish completes an answer of the slow path: the headers of every answer,
-// the counts, and a log line where something went wrong.
+// the counts, and a log line where something went wrong. An answer that memory gave
+// has its headers and is counted already. The time ends here, before the answer is
+// sent: what follows is the peer's speed and not this server's.
 func (r *request) finish() {
 	s, status := r.server, r.Response.StatusCode()
 	failed := status >= fasthttp.StatusInternalServerError
@@ -56,7 +58,8 @@ func (r *request) finishHeaders(failed bool) {
 }
 
 // recoverPanic turns a panic into a 500. What the handler had written so far is
-// dropped: half of an answer is worse than none.
+// dropped: half of an answer is worse than none. The panic may come from before the
+// request had any state, or from the fast path; then it gets the state it needs here.
 func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx) {
 	fault := recover()
 	if fault == nil {

@@ -24,7 +24,8 @@ func (s *Server) docsPage(r *request) error {
 	return nil
 }
 
-// openAPI serves the document that describes this configuration.
+// openAPI serves the document that describes this configuration. It changes with a
+// reload, so no cache in front may keep it without asking.
 func (s *Server) openAPI(r *request) error {
 	r.json(fasthttp.StatusOK, valueNoCache, s.config.Docs.OpenAPI)
 	return nil

@@ -1,14 +1,23 @@
 // Package handlers is the public HTTP of Hearth: it finds the resource a path
 // names, builds the record's key, asks the cache and shapes the answer.
 //
-// A request comes in at serve.go and takes one of two ways that share nothing but
-// the last step. The fast path (fastpath.go) answers memory hits: it matches bytes
-// of the request line, allocates nothing, and gives up on whatever is unusual. The
-// slow path goes through limits.go and the table of routes.go to one operation
-// (read.go, many.go, write.go, batch.go, counter.go, fixed.go); it knows every rule
-// and may be slow. So the one stays small enough to be read at a glance, and the
-// other needs no tricks. Both write records with answer.go; finish.go adds what
-// every other answer has.
+// A request takes one of two ways that share nothing but the last step:
+//
+//	           ┌─ fastpath.go ───────────────────────────────┐
+//	serve.go ──┤                                             ├── answer.go
+//	           └─ framing.go ─ limits.go ─ routes.go ─┬─ read.go
+//	              (the slow path)                     ├─ many.go, write.go
+//	                                                  ├─ batch.go, counter.go
+//	                                                  └─ fixed.go ── finish.go
+//
+// The fast path answers memory hits: it matches bytes of the request line, allocates
+// nothing, and gives up on whatever is unusual. The slow path knows every rule and
+// may be slow. So the one stays small enough to be read at a glance, and the other
+// needs no tricks. What both must agree on (which record a path names, what limits
+// cover it, when a request ends) is decided by the same functions.
+//
+// early.go answers what never gets to a handler, problem.go turns every error into
+// what the client is told, and reload.go exchanges a Server under live connections.
 package handlers
 
 import (

@@ -16,7 +16,9 @@ const (
 )
 
 // Header names and values in the form that fasthttp takes without looking at
-// them again. They are constants in all but the language's type system.
+// them again: names in canonical form for SetCanonical and PeekCanonical, values
+// without line breaks. They are constants in all but the language's type system, so
+// nothing may write to them.
 var (
 	headerAcceptEncoding       = []byte("Accept-Encoding")
 	headerAllowOrigin          = []byte("Access-Control-Allow-Origin")

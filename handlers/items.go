@@ -15,7 +15,8 @@ import (
 )
 
 // batchBody reads the items of a batch. Items are slices of body; no tree of
-// values is built.
+// values is built. The decoder checks the grammar, UTF-8 and duplicate members while
+// it passes over them, so each byte is looked at once, and once more for the depth.
 type batchBody struct {
 	body  []byte
 	param param.Param // of the path the items are read under later
@@ -61,6 +62,8 @@ func (b *batchBody) read(lines bool) error {
 	return nil
 }
 
+// readLines reads one object per line. Each line is decoded by itself: a decoder of
+// the whole body would take an item that spans two lines, and two on one line.
 func (b *batchBody) readLines() error {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(nil))
 	for line := range bytes.SplitSeq(b.body, []byte("\n")) {
@@ -98,7 +101,9 @@ func (b *batchBody) readItem(dec *jsontext.Decoder, input []byte) error {
 }
 
 // readObject reads an object, which is a slice of input, and the value of its
-// member "id", however that name is escaped.
+// member "id", however that name is escaped. The value is copied, since the decoder
+// may move its buffer; the object is not, as it lies in the input. Other members are
+// passed over without a token for each of their parts.
 func readObject(dec *jsontext.Decoder, input []byte) (id, object []byte, err error) {
 	if _, err := dec.ReadToken(); err != nil {
 		return nil, nil, err
@@ -127,7 +132,10 @@ func readObject(dec *jsontext.Decoder, input []byte) (id, object []byte, err err
 	return id, input[start:dec.InputOffset()], err
 }
 
-// add takes an item whose JSON is known to be good.
+// add takes an item whose JSON is known to be good. Its id goes through the same
+// canonical form as a parameter of the path that it is read under later, so both
+// make one key. Of items with one id the last takes the place of the first, before
+// anything is sent: two SETs of one key in one pipeline would be work for nothing.
 func (b *batchBody) add(id, item []byte) error {
 	if deeper(item, maxDepth-b.levels) {
 		return b.fault(fasthttp.StatusBadRequest, "is nested more than 64 levels deep")
@@ -178,7 +186,8 @@ func idText(id []byte) (text, reason string) {
 	return "", want
 }
 
-// fault refuses the batch because of the item that is being read.
+// fault refuses the batch because of the item that is being read. Its index is what
+// a client can find it by; its id may be what is wrong with it.
 func (b *batchBody) fault(status int, reason string) error {
 	return refuse(status, "item "+strconv.Itoa(b.count)+", counted from 0, "+reason+"; nothing was stored")
 }

@@ -12,7 +12,8 @@ import (
 // reads the stored value later has to descend as far.
 const maxDepth = 64
 
-// syntaxFault says in a client's terms why a value was not read.
+// syntaxFault says in a client's terms why a value was not read. The decoder's own
+// texts quote the body, which may be secret, and name its packages.
 func syntaxFault(err error) string {
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
@@ -26,7 +27,8 @@ func syntaxFault(err error) string {
 }
 
 // deeper tells whether the containers of a valid JSON value are nested more
-// than limit levels deep; {} is one level.
+// than limit levels deep; {} is one level. The decoder has a limit of its own, which
+// is far higher and cannot be set.
 func deeper(value []byte, limit int) bool {
 	// Nearly always the brackets are too few to matter, and counting bytes is
 	// many times faster than following strings.

@@ -26,7 +26,8 @@ type largeBody struct {
 // kernel buffers what is smaller.
 const largeBodyFrom = 64 << 10
 
-// add appends a part.
+// add appends a part. It is not copied, so nobody may change it while the answer is
+// on its way; parts are bytes of entries, constants, or the answer's own.
 func (b *largeBody) add(part []byte) {
 	if len(part) > 0 {
 		b.parts = append(b.parts, part)
@@ -35,7 +36,8 @@ func (b *largeBody) add(part []byte) {
 }
 
 // hold counts an entry of which parts are to be sent. false means that it does not
-// fit in the budget.
+// fit in the budget. The cache counts an entry once for all answers that send it, and
+// only while memory does not keep it, which its own budget counts.
 func (b *largeBody) hold(e *cache.Entry) bool {
 	if !b.memory.BeginSend(e) {
 		return false
@@ -54,7 +56,8 @@ func (b *largeBody) take(bytes int) bool {
 	return true
 }
 
-// overdraw counts bytes whether they fit in the budget or not.
+// overdraw counts bytes whether they fit in the budget or not, for an answer that
+// must be given.
 func (b *largeBody) overdraw(bytes int) {
 	b.memory.Budget().Overdraw(int64(bytes))
 	b.bytes += int64(bytes)
@@ -99,7 +102,8 @@ func (b *largeBody) Read(p []byte) (n int, err error) {
 
 // setParts makes parts the body of an answer. Small ones are copied together, and
 // nil is returned; large ones are sent as they lie, and still have to be counted
-// in the budget.
+// in the budget: who calls knows what of it is an entry's and counted with that. If
+// it does not fit, the caller answers with an error instead, which closes the body.
 func (s *Server) setParts(resp *fasthttp.Response, parts iter.Seq[[]byte]) *largeBody {
 	size := 0
 	for part := range parts {
@@ -142,7 +146,8 @@ func (s *Server) setEntry(ctx *fasthttp.RequestCtx, e *cache.Entry, front, back 
 	return true
 }
 
-// sentBytes is how many bytes follow the header of an answer.
+// sentBytes is how many bytes follow the header of an answer. Body is only asked of
+// an answer that is no stream: it would read the stream to its end.
 func sentBytes(ctx *fasthttp.RequestCtx) int {
 	status := ctx.Response.StatusCode()
 	if ctx.IsHead() || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified {

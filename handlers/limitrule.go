@@ -26,7 +26,9 @@ func newLimitRule(l Limit) *limitRule {
 	}
 }
 
-// covers tells whether the rule counts requests for path, as it came.
+// covers tells whether the rule counts requests for path, as it came. A path that
+// spells a segment in another way than the rule is another path to the router, too,
+// so it leads to no record that the limit should cover.
 func (l *limitRule) covers(path []byte) bool {
 	for i := range l.Paths {
 		if l.Paths[i].Covers(path) {
@@ -52,6 +54,7 @@ type rateHeaders struct {
 	state, policy []byte
 }
 
+// add appends what one limit says, as an element of both lists.
 func (r *rateHeaders) add(l *limit.Limiter, d limit.Decision) {
 	if len(r.state) > 0 {
 		r.state, r.policy = append(r.state, ", "...), append(r.policy, ", "...)

@@ -52,20 +52,24 @@ func (s *Server) admit(r *request) error {
 		r.rates.add(rule.Limiter, d)
 		if d.Outcome != limit.Admitted {
 			undo(taken[:i])
-			return &problem{status: fasthttp.StatusTooManyRequests, detail: rule.detail, after: d.Retry}
+			return &problem{status: fasthttp.StatusTooManyRequests, detail: rule.detail,
+				header: fasthttp.HeaderRetryAfter, value: strconv.FormatInt(limit.Seconds(d.Retry), 10)}
 		}
 		taken[i] = d
 	}
 	return nil
 }
 
+// undo gives back what was taken; the zero Decision took nothing.
 func undo(taken []limit.Decision) {
 	for _, d := range taken {
 		d.Undo()
 	}
 }
 
-// subject is what the rule counts this request as. It lives in sc.
+// subject is what the rule counts this request as. It lives in sc; the
+// limiter copies what it keeps. A client is its address in 16 bytes, so that an IPv4
+// address and its IPv6 form are one; a missing header counts like an empty one.
 func (s *Server) subject(ctx *fasthttp.RequestCtx, rule *limitRule, sc *scratch) []byte {
 	switch rule.By {
 	case ByClient:
@@ -84,7 +88,8 @@ func (s *Server) subject(ctx *fasthttp.RequestCtx, rule *limitRule, sc *scratch)
 }
 
 // IdleLimits names the paths of limits that no route is below: most likely they
-// are misspelt, and protect nothing. Limits are numbered as in Config.
+// are misspelt, and protect nothing. That is a warning and no fault, because a limit
+// may be written before the resource that it is for. Limits are numbered as in Config.
 func (s *Server) IdleLimits() (idle []IdleLimit) {
 	for i, rule := range s.limits {
 		for _, p := range rule.Paths {

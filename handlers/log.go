@@ -12,7 +12,8 @@ import (
 	"hearth/cache"
 )
 
-// log writes the one line of a request that went wrong.
+// log writes the one line of a request that went wrong. It alone tells the cause,
+// which no client is told.
 func (r *request) log(message string, status int, more ...slog.Attr) {
 	attrs := append(r.server.requestAttrs(r.RequestCtx, r.tier, status, time.Since(r.Time())), more...)
 	if r.cause != nil {
@@ -28,7 +29,8 @@ func (s *Server) watches(took time.Duration) bool {
 		s.config.AccessSample > 0 && rand.Float64() < s.config.AccessSample
 }
 
-// logWatched logs a slow or sampled request.
+// logWatched logs a slow or sampled request. It is kept apart from watches so that
+// the fast path pays for a comparison and no more.
 func (s *Server) logWatched(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, took time.Duration) {
 	level, message := slog.LevelInfo, "request"
 	if s.config.Slow > 0 && took >= s.config.Slow {
@@ -59,7 +61,8 @@ func (s *Server) requestAttrs(ctx *fasthttp.RequestCtx, tier cache.Tier, status 
 	return attrs
 }
 
-// clientText names a client as limits tell clients apart.
+// clientText names a client as limits tell clients apart: an IPv6 client is a /64,
+// and a peer on a unix socket has no address.
 func clientText(client netip.Addr) string {
 	switch {
 	case !client.IsValid():

@@ -49,7 +49,9 @@ func (s *Server) many(res *resource) operation {
 }
 
 // locateMany reads all values of the one parameter out of a query. Members of
-// the query that have other names are ignored, as they are on other paths.
+// the query that have other names are ignored, as they are on other paths. Repeated
+// values stay: the answer has one element for each, in the order asked. Nothing it
+// returns aliases the query.
 func (res *resource) locateMany(query []byte, limit int) (keys []string, args []source.Args, err error) {
 	p := res.params[0]
 	for len(query) > 0 {
@@ -82,7 +84,9 @@ func (res *resource) locateMany(query []byte, limit int) (keys []string, args []
 
 var ampersand, equals = []byte("&"), []byte("=")
 
-// claimMany takes budget for those values of keys that are known to be large.
+// claimMany takes budget for those values of keys that are known to be large,
+// before they are read: with thousands of readers at once, afterwards would be too
+// late. All or none: what was taken is returned when one does not fit.
 func (s *Server) claimMany(keys []string) (release func(), err error) {
 	if exceeds(keys, s.memory.KnownSize, s.memory.Budget().Size()) {
 		return nil, tooManyBytes()
@@ -105,7 +109,7 @@ func (s *Server) claimMany(keys []string) (release func(), err error) {
 }
 
 // exceeds tells whether all of them together, each counted once, have more than
-// most bytes.
+// most bytes. A list may name one record many times; its bytes are sent from one copy.
 func exceeds[T comparable](all []T, bytes func(T) int64, most int64) bool {
 	sum := int64(0)
 	for _, one := range all {
@@ -132,6 +136,8 @@ func tooManyBytes() *problem {
 		"the records asked for have more bytes together than the server may have on their way (a part of memory.budget); ask for fewer at a time")
 }
 
+// writeMany answers with the array. One answer that is stale or untracked makes the
+// whole of it unfit for a cache in front.
 func (s *Server) writeMany(r *request, res *resource, answers []cache.Answer) error {
 	cacheControl, farthest := res.cacheControl, 0
 	for i := range answers {
@@ -152,7 +158,8 @@ func (s *Server) writeMany(r *request, res *resource, answers []cache.Answer) er
 	return nil
 }
 
-// list are the parts of an array of single answers.
+// list are the parts of an array of single answers. It is a sequence and no slice,
+// because a small array is copied together and needs no list of its parts.
 func (res *resource) list(answers []cache.Answer) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		separator := listBegin

@@ -24,7 +24,7 @@ type requestMetrics struct {
 	times   [len(cache.Tiers)]atomic.Pointer[metrics.Histogram]
 }
 
-// maxStatus is above every status code that is answered.
+// maxStatus is above every status code that is answered, so that a code is an index.
 const maxStatus = 600
 
 // hitCode is how a memory hit is answered.
@@ -39,6 +39,7 @@ const (
 
 func (c hitCode) status() int { return [...]int{200, 304, 404}[c] }
 
+// newRequestMetrics returns the metrics of a resource, whose records memory may hold.
 func newRequestMetrics(set *metrics.Set, resource string) *requestMetrics {
 	m := newColdMetrics(set, resource)
 	m.seconds = m.histogram(cache.TierMemory)
@@ -65,6 +66,8 @@ func (m *requestMetrics) count(tier cache.Tier, status int, took time.Duration) 
 	m.histogram(tier).Observe(took)
 }
 
+// counter returns the series of a tier and a status. The first answers of a kind may
+// race to look it up; the set gives all of them the same one.
 func (m *requestMetrics) counter(tier cache.Tier, status int) *metrics.Counter {
 	known := &m.answers[tier][status]
 	if c := known.Load(); c != nil {
@@ -74,10 +77,11 @@ func (m *requestMetrics) counter(tier cache.Tier, status int) *metrics.Counter {
 		metrics.Label{Name: "resource", Value: m.resource},
 		metrics.Label{Name: "tier", Value: tier.String()},
 		metrics.Label{Name: "code", Value: strconv.Itoa(status)})
-	known.Store(c) // the set returns the same counter to all who ask at once
+	known.Store(c)
 	return c
 }
 
+// histogram returns the series of a tier, likewise.
 func (m *requestMetrics) histogram(tier cache.Tier) *metrics.Histogram {
 	if h := m.times[tier].Load(); h != nil {
 		return h

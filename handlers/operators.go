@@ -7,7 +7,9 @@ import (
 	"hearth/internal/param"
 )
 
-// What operators ask of the routes: they name records by path or by key.
+// What operators ask of the routes: they name records by path or by key. A key is
+// only taken if some record can have it, so that no request to the admin listener
+// reaches into keys of other programs in the same Redis.
 
 // KeyOfPath returns the key of the record that path names, such as /user/1.
 func (s *Server) KeyOfPath(path string) (key string, ok bool) {

@@ -12,7 +12,8 @@ type preparedHeaders struct {
 	missing fasthttp.ResponseHeader // the 404
 }
 
-// init builds the headers. They must not change afterwards.
+// init builds the headers. They must not change afterwards: requests copy them
+// without a lock.
 func (p *preparedHeaders) init(cors *corsPolicy, cacheControl []byte) {
 	for _, h := range []*fasthttp.ResponseHeader{&p.plain, &p.packed, &p.missing} {
 		// As Configure tells the server; CopyTo carries it along.

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
-	"hearth/internal/limit"
 	"hearth/internal/source"
 )
 
@@ -19,18 +17,18 @@ import (
 // for the client: it says what to change, repeats nothing of the request but
 // names, and never tells the cause, which goes to the log.
 type problem struct {
-	status    int
-	title     string // "": the phrase of the status
-	detail    string
-	retry     bool          // add a jittered Retry-After
-	after     time.Duration // add this Retry-After
-	challenge string        // WWW-Authenticate
-	allow     string        // Allow
-	location  string        // Location
-	close     bool          // and nothing more is read from the connection
-	cause     error
+	status int
+	title  string // "": the phrase of the status
+	detail string
+	retry  bool   // add a jittered Retry-After
+	header string // one field more, if any, …
+	value  string // … and its value
+	close  bool   // and nothing more is read from the connection
+	cause  error
 }
 
+// Error implements error, so that an operation returns a problem like any other
+// error. It is for the log, hence the cause.
 func (p *problem) Error() string {
 	if p.cause != nil {
 		return p.cause.Error()
@@ -40,6 +38,7 @@ func (p *problem) Error() string {
 
 func (p *problem) Unwrap() error { return p.cause }
 
+// refuse is a problem that is the client's to mend.
 func refuse(status int, detail string) *problem { return &problem{status: status, detail: detail} }
 
 // appendJSON appends the document. "about:blank" says that the status tells
@@ -66,27 +65,21 @@ func appendQuoted(dst []byte, s string) []byte {
 }
 
 // write puts the problem into resp, whatever was there before. Headers that
-// hold for every answer (CORS, request id) are added by the caller.
+// hold for every answer (CORS, request id) are added by the caller. That the
+// connection ends is kept: whoever decided it knows that what follows cannot be
+// read. Retry-After is spread over three seconds, so that clients who were refused
+// together do not come back together.
 func (p *problem) write(resp *fasthttp.Response) {
 	closing := p.close || resp.ConnectionClose()
 	resp.Reset()
 	resp.SetStatusCode(p.status)
 	resp.Header.SetContentType(mediaProblem)
 	resp.Header.SetCanonical(headerCacheControl, valueNoStore)
-	if p.challenge != "" {
-		resp.Header.Set(fasthttp.HeaderWWWAuthenticate, p.challenge)
-	}
-	if p.allow != "" {
-		resp.Header.Set(fasthttp.HeaderAllow, p.allow)
-	}
-	if p.location != "" {
-		resp.Header.Set(fasthttp.HeaderLocation, p.location)
+	if p.header != "" {
+		resp.Header.Set(p.header, p.value)
 	}
 	if p.retry {
 		resp.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(1+rand.IntN(3)))
-	}
-	if p.after > 0 {
-		resp.Header.Set(fasthttp.HeaderRetryAfter, strconv.FormatInt(limit.Seconds(p.after), 10))
 	}
 	if closing {
 		resp.SetConnectionClose()
@@ -95,7 +88,9 @@ func (p *problem) write(resp *fasthttp.Response) {
 }
 
 // failures maps what the tiers and sources report to what a client is told.
-// The first match counts.
+// The first match counts, and errors wrap each other, so the order matters where a
+// line says so. A status tells who can do something: 4xx the client, 500 and 502 the
+// operator, 503 and 504 time.
 var failures = []struct {
 	is    error
 	reply problem
@@ -135,7 +130,8 @@ var failures = []struct {
 		detail: "the server is shutting down; try again after the time in Retry-After"}},
 }
 
-// problemOf turns any error into what is answered; err stays its cause.
+// problemOf turns any error into what is answered; err stays its cause, which is
+// logged. An error that nobody has thought of is a 500 that says nothing of it.
 func problemOf(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p

@@ -41,7 +41,9 @@ func (s *Server) readMiss(r *request, m miss) error {
 	return s.readThrough(r, m.resource, sc, key, args)
 }
 
-// readHit answers from memory if it can. The key is in sc.buf.
+// readHit answers from memory if it can. The key is in sc.buf. It does for unusual
+// requests and large entries what the fast path does for all others: a hit is counted
+// as one of memory, and takes no place among the work beyond it.
 func (s *Server) readHit(r *request, res *resource, sc *scratch, args source.Args) (hit bool, err error) {
 	if r.Request.Header.PeekCanonical(headerIfMatch) != nil {
 		return false, nil // a condition that may refuse the answer; see answer
@@ -60,7 +62,10 @@ func (s *Server) readHit(r *request, res *resource, sc *scratch, args source.Arg
 	return true, nil
 }
 
-// readThrough asks the tiers behind memory. key and args alias no request.
+// readThrough asks the tiers behind memory. key and args alias no request. What the
+// source cannot be asked for is refused first, since no tier can have it. Then a
+// place is taken, then budget for a value that is known to be large: in this order,
+// a request that gets no place has taken nothing that others wait for.
 func (s *Server) readThrough(r *request, res *resource, sc *scratch, key string, args source.Args) error {
 	if err := res.refused(args); err != nil {
 		return err

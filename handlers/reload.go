@@ -22,7 +22,8 @@ func NewReloadable(s *Server) *Reloadable {
 func (w *Reloadable) Current() *Server { return w.current.Load() }
 
 // Swap makes next take the requests from now on. The Server before it answers
-// what it has begun; see Server.Busy.
+// what it has begun; see Server.Busy. A request that has loaded the old Server, but
+// not entered it yet, is passed on by it: see Server.enter.
 func (w *Reloadable) Swap(next *Server) {
 	w.current.Swap(next).successor.Store(next)
 }

@@ -50,6 +50,8 @@ func (r *request) Time() time.Time {
 // requestKey is where the router's handlers find their request.
 type requestKey struct{}
 
+// requestOf returns the state of a request. slowPath has put it there before the
+// router calls any handler.
 func requestOf(ctx *fasthttp.RequestCtx) *request {
 	r, ok := ctx.UserValue(requestKey{}).(*request)
 	if !ok {
@@ -60,7 +62,8 @@ func requestOf(ctx *fasthttp.RequestCtx) *request {
 
 // startWork admits the request to the tiers and gives it a deadline; done must be
 // called when the work is over. fasthttp's own context neither has a deadline
-// nor notices a client that is gone.
+// nor notices a client that is gone. There is no queue for a place: a request that
+// would wait here waits better at its client, who knows whether it still cares.
 func (r *request) startWork() (ctx context.Context, done func(), err error) {
 	s := r.server
 	if s.inFlight.Add(1) > int64(s.config.MaxInFlight) {
@@ -86,7 +89,8 @@ func handler(m *requestMetrics, op operation) fasthttp.RequestHandler {
 	}
 }
 
-// fail answers with the problem that err stands for.
+// fail answers with the problem that err stands for, in place of whatever was
+// written so far.
 func (r *request) fail(err error) {
 	p := problemOf(err)
 	r.cause = p.cause

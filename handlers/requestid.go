@@ -23,6 +23,7 @@ func echoRequestID(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.SetCanonical(headerRequestID, id)
 }
 
+// isID tells whether a client's id may be passed on.
 func isID(id []byte) bool {
 	if len(id) == 0 || len(id) > 64 {
 		return false

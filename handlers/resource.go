@@ -12,7 +12,8 @@ import (
 	"hearth/internal/source"
 )
 
-// resource is a Resource as the requests for it need it.
+// resource is a Resource as the requests for it need it: all that can be computed
+// before the first request is computed once, and does not change afterwards.
 type resource struct {
 	*cache.Resource
 	path         []param.Segment
@@ -29,6 +30,7 @@ type resource struct {
 	refuser      source.Choosy // nil: its source takes all values
 }
 
+// newResource computes a resource from its configuration.
 func newResource(c Resource, cors *corsPolicy, set *metrics.Set) *resource {
 	res := &resource{
 		Resource:     c.Cache,
@@ -129,7 +131,8 @@ func (res *resource) refused(args source.Args) error {
 }
 
 // parts are the body of a single answer, with null as the data of a missing
-// record.
+// record. The entry holds a whole body with "source":"cache"; where the answer comes
+// from a load its end is exchanged, and nothing is copied for that.
 func (res *resource) parts(a cache.Answer) (front, back []byte) {
 	switch {
 	case !a.Entry.Missing():
@@ -154,6 +157,8 @@ type fastRoute struct {
 	limits  []*limitRule // that may cover its requests
 }
 
+// shadowed tells whether a literal path takes this value. There are few, so a loop
+// is faster than a map, and it needs no copy of raw.
 func (f *fastRoute) shadowed(raw []byte) bool {
 	for _, s := range f.shadows {
 		if s == string(raw) {

@@ -10,7 +10,8 @@ import (
 	"hearth/internal/auth"
 )
 
-// routeTable collects what New registers.
+// routeTable registers routes: with the router, in the Server's own list, which
+// limits are held against, and in get, which the many-reads and the fast path look at.
 type routeTable struct {
 	*router.Router
 	server *Server
@@ -18,7 +19,9 @@ type routeTable struct {
 }
 
 // buildRoutes registers everything that is served, in one table. Paths found
-// in the configuration come first; a many-read gives way to any other path.
+// in the configuration come first; a many-read gives way to any other path. A route
+// that has no validator is wrapped in untagged, so that no condition is ignored; the
+// health check is not, as balancers send no conditions and must not be refused.
 func (s *Server) buildRoutes() {
 	t := routeTable{Router: router.New(), server: s, get: map[string]bool{}}
 	// Redirects would turn //host/path into a redirect to that host.
@@ -95,7 +98,9 @@ func (t routeTable) read(path string, m *requestMetrics, op operation) {
 }
 
 // shadow tells the fast path which literal paths lie where a parameter of its
-// own would match: the router prefers the literal, and both have to agree.
+// own would match: the router prefers the literal, and both have to agree. Without
+// it GET /user/count would be the counter on one way and the record named "count" on
+// the other, depending on how the request was spelled.
 func (t routeTable) shadow() {
 	for path := range t.get {
 		prefix := prefixOf(path)
@@ -112,7 +117,7 @@ func prefixOf(path string) string { return path[:strings.LastIndexByte(path, '/'
 // router has set Allow.
 func refuseMethod(r *request) error {
 	allow := string(r.Response.Header.Peek(fasthttp.HeaderAllow))
-	return &problem{status: 405, allow: allow, detail: "this path serves " + allow}
+	return &problem{status: 405, header: fasthttp.HeaderAllow, value: allow, detail: "this path serves " + allow}
 }
 
 // options answers a preflight, or says what a path serves (RFC 9110, 9.3.7).

@@ -6,7 +6,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// serve answers one request: from memory on the fast path, or on the slow path.
+// serve answers one request: from memory on the fast path, or on the slow path. A
+// listener that watches its connections is told whose turn it is: while the handler
+// works, the peer cannot be slow. On the fast path nobody has time to be.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	// fasthttp recovers nothing: without this one bad request ends the process.
 	defer s.recoverPanic(ctx)
@@ -26,7 +28,10 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// slowPath answers what memory cannot, or not cheaply.
+// slowPath answers what memory cannot, or not cheaply. First it finds out where the
+// request ends: if that is in doubt, no answer but a refusal is safe, and the
+// connection ends. Whatever happens later, even a panic, the two deferred calls
+// return the body's budget and decide what becomes of the connection.
 func (s *Server) slowPath(ctx *fasthttp.RequestCtx, m miss) {
 	if next := s.enter(); next != nil {
 		next.slowPath(ctx, miss{}) // which has other routes and limits

@@ -13,8 +13,10 @@ import (
 	"hearth/internal/source"
 )
 
-// reader, writer and counts are what the slow path asks of the cache. The fast
-// path calls the cache itself.
+// reader, writer and counts are what the slow path asks of the cache: small
+// enough that a test can make one fail or wait. The fast path calls the cache
+// itself, since a call through an interface would let its arguments escape to the
+// heap.
 type reader interface {
 	Read(ctx context.Context, r *cache.Resource, key string, args source.Args) (cache.Answer, error)
 	ReadMany(ctx context.Context, r *cache.Resource, keys []string, args []source.Args) ([]cache.Answer, error)
@@ -70,8 +72,10 @@ type route struct {
 	scope        auth.Scope
 }
 
-// scratch is what one hit needs besides the request. As the pool keeps one
-// per processor, so does the stripe kept in it.
+// scratch is what one hit needs besides the request: buffers that grow once and
+// are used again. A pool keeps one per processor, and so the metrics' stripe that is
+// kept in it belongs to one processor, too. What is built in a scratch must be
+// copied before the scratch is given back.
 type scratch struct {
 	buf     []byte
 	subject []byte // what a limit counts
@@ -99,4 +103,5 @@ func (s *Server) enter() (successor *Server) {
 	return nil
 }
 
+// leave ends what enter has begun.
 func (s *Server) leave() { s.active.Add(-1) }

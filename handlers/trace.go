@@ -50,6 +50,7 @@ func traceID(parent []byte) (id []byte, ok bool) {
 	return id, true
 }
 
+// isZeros tells whether an id is the invalid one of zeros alone.
 func isZeros(digits []byte) bool { return len(bytes.Trim(digits, "0")) == 0 }
 
 // traceparentOf returns the traceparent of a request and its trace-id, both
@@ -82,7 +83,9 @@ func tracestateOf(h *fasthttp.RequestHeader) string {
 }
 
 // withCaller adds to ctx what the source of res is told of the request. Few
-// sources are told anything, and for the others nothing is gathered.
+// sources are told anything, and for the others nothing is gathered. What is told is
+// copied, since a load may go on after its request. Where readers share a load, the
+// source is told of the one that began it.
 func (r *request) withCaller(ctx context.Context, res *resource) context.Context {
 	if !res.wantsCaller {
 		return ctx

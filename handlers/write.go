@@ -11,7 +11,8 @@ import (
 )
 
 // put stores the body as the record and answers with what the database made
-// of it.
+// of it. The body is bytes of its own: the cache may go on with the write after the
+// request is out of time and its buffers are used again.
 func (s *Server) put(res *resource) operation {
 	return writeOf(res, (*request).objectBody, func(ctx context.Context, r *request, key string, args source.Args, body []byte) error {
 		answer, err := s.writes.Put(ctx, res.Resource, key, args, body)
