@@ -59,14 +59,16 @@ type Resource struct {
 	ManyRead     bool // serve the path without its last segment; needs exactly one parameter, in that segment
 }
 
-// Counter is a path that counts its requests in the shared tier.
+// Counter is a path that counts its requests in the shared tier, so that its count is
+// that of the fleet.
 type Counter struct {
 	Path string
 	Key  string
 	Work time.Duration // simulated work between counting and reading the count
 }
 
-// Batch is a path that takes many records of one resource at once.
+// Batch is a path that takes many records of one resource at once. They are written
+// to the shared tier as they are: no source is told of them.
 type Batch struct {
 	Path     string
 	Resource string // its cache.Resource.Name; it has exactly one path parameter
@@ -94,7 +96,8 @@ const (
 	ByHeader           // the value of a header; requests without it share a count
 )
 
-// CORS says which browsers' scripts may read the answers.
+// CORS says which browsers' scripts may read the answers. It protects readers of
+// other pages and not this server: whoever is no browser may send what it likes.
 type CORS struct {
 	Origins    []string // "*": all; empty: none, and no CORS headers at all
 	Methods    []string // of preflights; "*" or empty: all

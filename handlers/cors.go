@@ -38,20 +38,22 @@ const preflightAge = "600"
 // newCORSPolicy compiles a configuration. An empty list of origins allows none, and
 // no answer then has any header of CORS.
 func newCORSPolicy(c CORS) corsPolicy {
-	p := corsPolicy{all: slices.Contains(c.Origins, "*"), methods: []byte(allMethods)}
+	p := corsPolicy{all: slices.Contains(c.Origins, "*"), methods: listed(c.Methods, allMethods), headers: listed(c.Headers, "")}
 	if !p.all && len(c.Origins) > 0 {
 		p.listed = make(map[string]struct{}, len(c.Origins))
 		for _, origin := range c.Origins {
 			p.listed[origin] = struct{}{}
 		}
 	}
-	if len(c.Methods) > 0 && !slices.Contains(c.Methods, "*") {
-		p.methods = []byte(strings.Join(c.Methods, ", "))
-	}
-	if len(c.Headers) > 0 && !slices.Contains(c.Headers, "*") {
-		p.headers = []byte(strings.Join(c.Headers, ", "))
-	}
 	return p
+}
+
+// listed is a list of the configuration as a field's value, or all.
+func listed(names []string, all string) []byte {
+	if len(names) == 0 || slices.Contains(names, "*") {
+		return []byte(all)
+	}
+	return []byte(strings.Join(names, ", "))
 }
 
 // storable tells whether a shared cache may answer others with a response of

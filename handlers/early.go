@@ -35,7 +35,8 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 	return ctx.Response.StatusCode()
 }
 
-// expectUnread decides by the header alone.
+// expectUnread decides by the header alone. These methods seldom have content; what
+// is sent all the same is dropped behind the answer.
 func (s *Server) expectUnread(ctx *fasthttp.RequestCtx) (status int) {
 	content, err := checkFraming(&ctx.Request.Header)
 	if err == nil && content.Length > int64(s.config.MaxBody) {

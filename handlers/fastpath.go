@@ -79,7 +79,8 @@ func (s *Server) fastPath(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 }
 
 // miss is a record that the fast path has not answered: its route, and the
-// parameter, which aliases the request and is canonical.
+// parameter, which aliases the request and is canonical. The zero miss is a request
+// of which nothing is known, and which nothing was checked of.
 type miss struct {
 	*fastRoute
 	raw      []byte

@@ -10,7 +10,7 @@ func root(r *request) error {
 	return nil
 }
 
-// docsPage serves the interactive page. Its policy keeps anything but the
+// docsPage serves the interactive page, which needs nothing from elsewhere. Its policy keeps anything but the
 // page's own scripts from running, as the page talks to this very server.
 func (s *Server) docsPage(r *request) error {
 	h := &r.Response.Header

@@ -19,7 +19,7 @@ func hideContent(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 }
 
 // endsAtHeader tells whether a GET or HEAD ends with its header, beyond doubt: the
-// fast path answers no other. The version is nearly always 1.1, which fasthttp has
+// fast path answers no other. Content-Length: 0 is no content. The version is nearly always 1.1, which fasthttp has
 // found out already.
 func endsAtHeader(req *fasthttp.RequestHeader) bool {
 	if !req.IsHTTP11() && framing.Version(req.Protocol()) != framing.None {

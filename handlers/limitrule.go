@@ -10,7 +10,8 @@ import (
 	"hearth/internal/param"
 )
 
-// limitRule is a Limit as requests need it.
+// limitRule is a Limit as requests need it: with the name of its header in the form
+// that requests are searched by, and with the finished text of its refusals.
 type limitRule struct {
 	Limit
 	header []byte // with ByHeader, as fasthttp writes names

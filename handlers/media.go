@@ -39,7 +39,8 @@ func refuseCoding(h *fasthttp.RequestHeader) error {
 	return refuse(fasthttp.StatusUnsupportedMediaType, "bodies must not be compressed; send the body without content-encoding")
 }
 
-// refuseMedia refuses what its header says is no JSON.
+// refuseMedia refuses what its header says is no JSON. It is also a defence: a page
+// cannot send JSON to another origin without a preflight, but it can send text/plain.
 func refuseMedia(h *fasthttp.RequestHeader) error {
 	if !isJSON(mediaType(h)) {
 		return refuse(fasthttp.StatusUnsupportedMediaType, "the body must be sent as application/json")

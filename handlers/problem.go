@@ -57,7 +57,8 @@ func (p *problem) appendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// appendQuoted appends s as a JSON string. Bytes that are no UTF-8 become
+// appendQuoted appends s as a JSON string. The text may hold names out of the
+// configuration or the request. Bytes that are no UTF-8 become
 // U+FFFD, which is why the error of AppendQuote does not matter.
 func appendQuoted(dst []byte, s string) []byte {
 	dst, _ = jsontext.AppendQuote(dst, s)

@@ -35,7 +35,9 @@ type counts interface {
 
 // Server answers the public requests of one configuration. It is immutable
 // but for its counts and safe for concurrent use; a reload builds a new one.
-// It starts no goroutine.
+// It starts no goroutine. Its fields stand in groups: what it was built from and the
+// tiers; who may ask, and how often; what is served; what happens at a reload; what
+// requests share while they are answered.
 type Server struct {
 	config   Config
 	deps     Deps

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"regexp"
+	"slices"
 
 	"github.com/valyala/fasthttp"
 
@@ -68,12 +69,7 @@ func traceparentOf(h *fasthttp.RequestHeader) (parent, id []byte, ok bool) {
 // tracestateOf returns the list that belongs to a valid traceparent, its lines
 // made one; "" if there is none that may be passed on.
 func tracestateOf(h *fasthttp.RequestHeader) string {
-	var lines [][]byte
-	for _, line := range h.PeekAll(nameTracestate) {
-		if len(line) > 0 {
-			lines = append(lines, line)
-		}
-	}
+	lines := slices.DeleteFunc(h.PeekAll(nameTracestate), func(line []byte) bool { return len(line) == 0 })
 	list := bytes.Join(lines, comma)
 	strange := func(c rune) bool { return (c < ' ' || c > '~') && c != '\t' }
 	if len(list) > maxTracestate || bytes.ContainsFunc(list, strange) {

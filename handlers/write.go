@@ -23,7 +23,8 @@ func (s *Server) put(res *resource) operation {
 	})
 }
 
-// remove deletes the record.
+// remove deletes the record. Content that a DELETE may have is not read, since it
+// means nothing (RFC 9110, 9.3.5); finishConnection drops it.
 func (s *Server) remove(res *resource) operation {
 	return writeOf(res, nil, func(ctx context.Context, r *request, key string, args source.Args, _ []byte) error {
 		err := s.writes.Delete(ctx, res.Resource, key, args)
