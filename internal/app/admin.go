@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"hearth/cache"
 	"hearth/handlers"
 	"hearth/internal/admin"
 )
 
+// newAdmin makes the operators' side of a generation. What it tells is that of the
+// whole process; tokens, host names and keys are the generation's.
 func (a *App) newAdmin(g *generation) *admin.Admin {
 	return admin.New(admin.Config{
 		Hosts:      g.cfg.Server.AdminHosts,
@@ -18,7 +19,7 @@ func (a *App) newAdmin(g *generation) *admin.Admin {
 		Ready:      a.checks,
 		Notices:    a.notices,
 		Draining:   func() bool { return a.serverState() == handlers.Draining },
-		Metrics:    func(w io.Writer) error { return a.metrics.WritePrometheus(w) },
+		Metrics:    a.metrics.WritePrometheus,
 		Stats:      a.stats,
 		Invalidate: func(ctx context.Context, t admin.Targets) (int, error) { return a.invalidate(ctx, g.front, t) },
 		Log:        a.log,
@@ -30,6 +31,8 @@ func (a *App) newAdmin(g *generation) *admin.Admin {
 // else: unless the request says so, it is not taken for a copy.
 func (a *App) invalidate(ctx context.Context, front *handlers.Server, t admin.Targets) (int, error) {
 	all := make([]string, 0, len(t.Paths)+len(t.Keys))
+	// Everything is judged before anything is removed: a request that names one
+	// wrong target changes nothing.
 	add := func(target, key string) error {
 		if !t.Delete && front.IsOnlyCopy(key) {
 			return &admin.InvalidateError{Target: target, Reason: `has no source to be loaded from again, so this would delete it; add "delete": true if that is meant`}
@@ -66,17 +69,20 @@ func (a *App) invalidate(ctx context.Context, front *handlers.Server, t admin.Ta
 
 // statistics is what /api/stats shows.
 type statistics struct {
-	Version  string                      `json:"version"`
-	Shared   string                      `json:"shared_tier"`
-	SharedUp bool                        `json:"shared_tier_up"`
-	SourceUp bool                        `json:"source_up"`
-	Cache    cache.Stats                 `json:"cache"`
-	Loads    map[string]map[string]int64 `json:"loads"` // by resource and result
-
-	Refreshes map[string]int64 `json:"refreshes"`     // by result
-	Breakers  map[string]bool  `json:"breakers_open"` // by source
+	Version  string      `json:"version"`
+	Shared   string      `json:"shared_tier"`
+	SharedUp bool        `json:"shared_tier_up"`
+	SourceUp bool        `json:"source_up"`
+	Cache    cache.Stats `json:"cache"`
+	// Loads are counted by resource and result, Refreshes by result.
+	Loads     map[string]map[string]int64 `json:"loads"`
+	Refreshes map[string]int64            `json:"refreshes"`
+	// Breakers tells which sources are being spared.
+	Breakers map[string]bool `json:"breakers_open"`
 }
 
+// stats gathers the numbers as they are now. They are read one after the other: two
+// of them need not belong to one moment in time.
 func (a *App) stats() any {
 	g := a.current.Load()
 	loads := map[string]map[string]int64{}

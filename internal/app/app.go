@@ -35,28 +35,42 @@ type App struct {
 	log *slog.Logger
 
 	// What lives as long as the process.
-	cache     *cache.Cache
-	counts    limit.Store // where limits are counted
-	metrics   *metrics.Set
-	numbers   numbers
-	budgets   *budgets
-	front     *handlers.Reloadable
-	passed    systemd.Sockets // by the service manager
-	public    publicListener
+
+	cache *cache.Cache
+	// counts is where limits are counted: in the shared tier if that is Redis.
+	counts  limit.Store
+	metrics *metrics.Set
+	numbers numbers
+	budgets *budgets
+	// front hands each request to the handlers of the generation that serves.
+	front *handlers.Reloadable
+	// passed are the sockets that the service manager has opened.
+	passed systemd.Sockets
+	public publicListener
+	// admin serves what operators ask, over the listener operators.
 	admin     *fasthttp.Server
-	operators *listen.Listener // the admin listener, while it runs
+	operators *listen.Listener
 
-	// What a reload replaces.
-	current  atomic.Pointer[generation]
-	reloads  chan struct{}      // holds one wish at most
-	retiring chan struct{}      // one for each generation that waits for its last requests
-	database string             // which one the process has begun with; the reloader's
-	busy     []*handlers.Server // replaced, and maybe at work still; the reloader's
+	// What a reload replaces. Any goroutine reads current; the reloader alone
+	// changes it, and owns database and busy.
 
-	state   atomic.Uint32 // a handlers.State
+	current atomic.Pointer[generation]
+	// reloads holds one wish at most: two that come together are one.
+	reloads chan struct{}
+	// retiring has a place for each generation that waits for its last requests.
+	retiring chan struct{}
+	// database is the one that the process has begun with.
+	database string
+	// busy are servers that were replaced and may be at work still.
+	busy []*handlers.Server
+
+	// The end. state is a handlers.State; stopped ends when requests are over, or
+	// out of time; running are the retirements.
+
+	state   atomic.Uint32
 	stopped context.Context
 	stop    context.CancelCauseFunc
-	running sync.WaitGroup // retirements
+	running sync.WaitGroup
 }
 
 var errStopping = errors.New("the server is stopping")
@@ -82,6 +96,7 @@ func newApp(cfg *config.Config, p Process) *App {
 	a.numbers.loaded.Store(time.Now().Unix())
 	a.stopped, a.stop = context.WithCancelCause(context.Background())
 	a.state.Store(uint32(handlers.Starting))
+	// So that Close finds something, whenever it is called.
 	a.current.Store(nothing)
 	return a
 }
@@ -98,6 +113,9 @@ func Open(cfg *config.Config, p Process) (*App, error) {
 	return a, nil
 }
 
+// open opens in the order in which a request needs the parts, from the end: what is
+// refused is refused before a file is locked, and the tier is there before anything
+// that loads into it.
 func (a *App) open(cfg *config.Config) (err error) {
 	if a.passed, err = systemd.Inherited(); err != nil {
 		return err
@@ -109,11 +127,9 @@ func (a *App) open(cfg *config.Config) (err error) {
 	if a.public.certs, err = loadCertificates(cfg); err != nil {
 		return err
 	}
-	tier, err := cache.New(a.cacheConfig(cfg))
-	if err != nil {
+	if a.cache, err = cache.New(a.cacheConfig(cfg)); err != nil {
 		return err
 	}
-	a.cache = tier
 	if err := a.cache.Open(); err != nil {
 		return err
 	}
@@ -154,6 +170,7 @@ func (a *App) Run(ctx context.Context) error {
 		return err
 	}
 	a.registerListeners()
+	// One place for each listener: neither waits for Run to listen.
 	failed := make(chan error, 2)
 	var parts sync.WaitGroup
 	serve := func(name string, s *fasthttp.Server, l net.Listener) {
@@ -165,6 +182,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	serve("the public listener", a.public.server, a.public.listener)
 	serve("the admin listener", a.admin, a.operators)
+	// From here on requests are answered, with or without Redis and a database.
 	parts.Go(a.watch)
 	a.log.Info("serving", "version", a.Version, "listen", a.public.listener.Addr().String(), "admin", a.operators.Addr().String())
 	a.notify(systemd.Ready)
@@ -194,9 +212,12 @@ func (a *App) drain(cause error) {
 	if !a.public.activated && !errors.Is(cause, ErrNow) {
 		a.pause(g.cfg.Server.Drain)
 	}
+	// A second more than one request may take: what is still at work then is
+	// cut off.
 	finish, cancel := context.WithTimeoutCause(context.Background(), g.requestTimeout()+time.Second, errors.New("requests take too long"))
 	defer cancel()
 	a.public.drain(finish, a.log)
+	// Nobody waits for an answer any more. Operators are served to the end.
 	a.stop(errStopping)
 	if err := a.admin.ShutdownWithContext(finish); err != nil {
 		a.log.Warn("closing the admin listener", "error", err)
@@ -216,6 +237,8 @@ func (a *App) Close() {
 	a.stop(errStopping)
 	a.running.Wait()
 	all := a.current.Load().minus(nothing)
+	// Limits give back what they hold through the tier; loads that nobody waits for
+	// end with the cache, and need their sources until then.
 	all.closeLimits()
 	if a.cache != nil {
 		a.cache.Close()

@@ -14,13 +14,18 @@ import (
 // budgets are of the memory that is taken beside the entries, by all requests
 // together. They live as long as the process; a reload makes them another size.
 type budgets struct {
-	subjects *budget.Budget // of limits, that are remembered
-	counts   *budget.Budget // of limits, where this process counts
+	// subjects is for the subjects of limits that are remembered, counts for their
+	// counts where this process counts. counting is what counts there.
+	subjects *budget.Budget
+	counts   *budget.Budget
 	counting *limit.LocalStore
-	answers  *budget.Budget // on their way, and kept by no memory
-	bodies   *budget.Budget // of requests
+	// answers is for large answers on their way that memory does not keep.
+	answers *budget.Budget
+	// bodies is for what requests bring.
+	bodies *budget.Budget
 }
 
+// newBudgets returns budgets of the size that the configuration says.
 func newBudgets(cfg *config.Config) *budgets {
 	b := &budgets{subjects: budget.New(0), counts: budget.New(0), answers: budget.New(0), bodies: budget.New(0)}
 	b.counting = limit.NewLocalStore(b.counts)
@@ -51,6 +56,7 @@ func (b *budgets) resize(cfg *config.Config) {
 	share := max(all/subjectShare, leastSubjects)
 	b.subjects.Resize(min(share, mostSubjects))
 	b.counts.Resize(min(share, mostCounts))
+	// A body of the largest size has to be possible on the smallest machine.
 	wire := max(all/wireShare, wireBodies*int64(cfg.Server.MaxBody))
 	b.answers.Resize(wire)
 	b.bodies.Resize(wire)
@@ -109,6 +115,7 @@ func memoryLimit(root string) int64 {
 		}
 	}
 	var limit int64
+	// Each group may have a limit, and the smallest of them holds.
 	for ; ; group = path.Dir(group) {
 		text, err := os.ReadFile(path.Join(root, "/sys/fs/cgroup", group, "memory.max"))
 		if err == nil { // no number means "max"

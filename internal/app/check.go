@@ -22,6 +22,7 @@ type Report struct {
 // Err is the faults as an error, nil without any.
 func (r Report) Err() error { return faultsError(r.Faults) }
 
+// faultsError is the error for a list, nil for an empty one.
 func faultsError(faults []config.Fault) error {
 	if len(faults) == 0 {
 		return nil
@@ -33,11 +34,12 @@ func faultsError(faults []config.Fault) error {
 // opens no socket and asks no server. faults are those that reading it has found:
 // what they concern is not looked at again.
 func Check(cfg *config.Config, faults []config.Fault) (r Report) {
+	// An App that is never opened: what it would serve is made, and thrown away.
 	a := newApp(cfg, Process{Log: NewLog(cfg.Log, io.Discard)})
 	defer a.stop(nil)
 	g := &generation{cfg: cfg, log: a.log}
 	defer func() { g.minus(nothing).close(a.log) }()
-	r.Faults = slices.Concat(faults, refuse(cfg), refuseFiles(cfg), g.openSources(nothing))
+	r.Faults = slices.Concat(faults, refuse(cfg), refuseFiles(cfg), g.prepareSources(nothing))
 	if len(r.Faults) == 0 {
 		r.Faults = a.complete(g, nothing)
 	}
@@ -59,7 +61,7 @@ func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault) {
 	log := NewLog(cfg.Log, io.Discard).Logger()
 	g := &generation{cfg: cfg, log: log}
 	defer func() { g.minus(nothing).close(log) }()
-	if faults = g.openSources(nothing); len(faults) > 0 {
+	if faults = g.prepareSources(nothing); len(faults) > 0 {
 		return faults
 	}
 	if !cfg.Redis.URL.Empty() {
@@ -73,6 +75,7 @@ func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault) {
 	if g.db != nil {
 		faults = append(faults, g.rehearse(ctx)...)
 	}
+	// One host is asked once, however many resources it has.
 	var reached []string // hosts
 	for i, r := range g.resources {
 		if r.origin == nil || slices.Contains(reached, r.cached.Source) {

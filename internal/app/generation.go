@@ -24,11 +24,14 @@ import (
 // as it is: so a resource keeps its entries in memory, a limit the tokens it
 // holds, and the database its connections. It is immutable once it serves.
 type generation struct {
-	cfg       *config.Config
-	log       *slog.Logger // for sources
-	db        *database.DB // nil without a database
+	cfg *config.Config
+	// log is for what sources have to say.
+	log *slog.Logger
+	// db is nil without a database.
+	db *database.DB
+	// resources and limits are in the order of the configuration.
 	resources []resource
-	limits    []*limit.Limiter // in the order of the configuration
+	limits    []*limit.Limiter
 	tokens    *auth.Tokens
 	front     *handlers.Server
 	admin     *admin.Admin
@@ -48,7 +51,7 @@ type resource struct {
 // not changed. After an error nothing of it is left.
 func (a *App) assemble(cfg *config.Config, before *generation) (*generation, error) {
 	g := &generation{cfg: cfg, log: a.log}
-	faults := g.openSources(before)
+	faults := g.prepareSources(before)
 	if len(faults) == 0 {
 		faults = a.complete(g, before)
 	}
@@ -79,9 +82,10 @@ func (a *App) complete(g, before *generation) []config.Fault {
 	return nil
 }
 
-// openSources opens what records come from and prepares every resource, as far as
+// prepareSources opens what records come from and prepares every resource, as far as
 // the configuration of it is sound. Faults in statements are reported all at once.
-func (g *generation) openSources(before *generation) (faults []config.Fault) {
+func (g *generation) prepareSources(before *generation) (faults []config.Fault) {
+	// Any change of [database] is another pool, be it only the number of connections.
 	same := before.db != nil && reflect.DeepEqual(before.cfg.Database, g.cfg.Database)
 	if c := g.cfg.Database; same {
 		g.db = before.db
@@ -97,6 +101,7 @@ func (g *generation) openSources(before *generation) (faults []config.Fault) {
 		if !sound(g.cfg, at, "name", "path", "select", "select_many", "upsert", "delete", "origin", "rows") || r.Select != "" && g.db == nil {
 			continue
 		}
+		// Equal in everything: what is kept in memory was made by all of it together.
 		i := slices.IndexFunc(before.resources, func(other resource) bool { return reflect.DeepEqual(other.Resource, r) })
 		if i >= 0 && (same || r.Select == "" && (!r.HasSource() || loadTimeout(before.cfg, &r) == loadTimeout(g.cfg, &r))) {
 			g.resources = append(g.resources, before.resources[i])
@@ -109,6 +114,7 @@ func (g *generation) openSources(before *generation) (faults []config.Fault) {
 	return faults
 }
 
+// newResource makes a resource anew: nothing in memory is found by it.
 func (g *generation) newResource(r config.Resource) (made resource, err error) {
 	params := r.Path.Params()
 	var records source.Records
@@ -135,6 +141,7 @@ func (g *generation) newResource(r config.Resource) (made resource, err error) {
 
 // specFaults finds the places of what is wrong with a resource.
 func specFaults(cfg *config.Config, at string, err error) (faults []config.Fault) {
+	// A source reports several faults as one joined error.
 	all := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		all = joined.Unwrap()
@@ -209,17 +216,20 @@ func (g *generation) minus(other *generation) (l leftovers) {
 // hasSources tells whether closeSources has anything to close.
 func (l leftovers) hasSources() bool { return l.db != nil || len(l.origins) > 0 }
 
+// close closes all of it; nobody works with it any more.
 func (l leftovers) close(log *slog.Logger) {
 	l.closeLimits()
 	l.closeSources(log)
 }
 
+// closeLimits ends the limits, which give back what they hold.
 func (l leftovers) closeLimits() {
 	for _, m := range l.limits {
 		m.Close()
 	}
 }
 
+// closeSources ends connections to origins and to the database.
 func (l leftovers) closeSources(log *slog.Logger) {
 	for _, o := range l.origins {
 		if err := o.Close(); err != nil {

@@ -17,12 +17,15 @@ import (
 
 // publicListener is the public listener and what stands around it. It outlives generations.
 type publicListener struct {
-	server    *fasthttp.Server
-	certs     *listen.Certificates // nil without TLS
-	proxied   *listen.ProxiedListener
-	retrying  *listen.RetryingListener
-	listener  *listen.Listener // around all of them
-	activated bool             // the service manager keeps the socket
+	server *fasthttp.Server
+	// certs is nil without TLS, proxied without the PROXY protocol.
+	certs   *listen.Certificates
+	proxied *listen.ProxiedListener
+	// retrying is next to the socket, listener around all of them.
+	retrying *listen.RetryingListener
+	listener *listen.Listener
+	// activated tells that the service manager keeps the socket.
+	activated bool
 }
 
 // quietTime is how long a connection has to have been unused before it is closed
@@ -44,6 +47,7 @@ func (a *App) effective(cfg *config.Config) *config.Config {
 	return &c
 }
 
+// addressOf is an address as the configuration writes it.
 func addressOf(l net.Listener) string {
 	if l.Addr().Network() == "unix" {
 		return "unix:" + l.Addr().String()
@@ -55,6 +59,7 @@ func addressOf(l net.Listener) string {
 // those that it has not.
 func (a *App) openListeners() error {
 	s, passed := a.current.Load().cfg.Server, a.passed
+	// A passed socket is used whatever the configuration says of its address.
 	open := func(passed net.Listener, addr, key string, mode fs.FileMode) (net.Listener, error) {
 		if passed == nil {
 			return listen.Listen(addr, key, mode)
@@ -89,6 +94,7 @@ func (p *publicListener) wrap(socket net.Listener, g *generation, log *slog.Logg
 		p.proxied = listen.Proxied(l, g.cfg.Server.TrustedProxies)
 		l = p.proxied
 	}
+	// TLS is inside of the PROXY header, which comes in clear before it.
 	if p.certs != nil {
 		l = p.certs.Listener(l)
 	}
@@ -106,6 +112,7 @@ func (p *publicListener) adjust(g *generation, log *slog.Logger) {
 	}
 }
 
+// timeouts are what one connection may take.
 func timeouts(cfg *config.Config) listen.Timeouts {
 	read := cfg.Server.ReadTimeout
 	return listen.Timeouts{

@@ -39,6 +39,7 @@ func (l *Log) Set(c config.Log) {
 	switch {
 	case c.Format == "json":
 		h = slog.NewJSONHandler(l.to, options)
+	// Text for people; the journal has a time and a priority of its own.
 	case journal.Attached(file):
 		h = journal.NewHandler(l.to, &l.level)
 	default:
@@ -81,6 +82,8 @@ func (f follower) WithGroup(name string) slog.Handler {
 	return f.with(func(h slog.Handler) slog.Handler { return h.WithGroup(name) })
 }
 
+// with returns a follower with one more addition. The slice is clipped, or two
+// loggers made from one would share its end.
 func (f follower) with(add func(slog.Handler) slog.Handler) slog.Handler {
 	return follower{f.log, append(f.add[:len(f.add):len(f.add)], add)}
 }

@@ -13,14 +13,19 @@ import (
 // numbers are those that no package below owns.
 type numbers struct {
 	reloads, reloadsFailed *metrics.Counter
-	sourceSilent           atomic.Pointer[string] // why the database is down, in words for anybody
-	loaded                 atomic.Int64           // Unix seconds
-	denied, shared         byLimit
+	// sourceSilent says why the database is down, in words for anybody.
+	sourceSilent atomic.Pointer[string]
+	// loaded is when the configuration was read, in Unix seconds.
+	loaded atomic.Int64
+	// denied counts what limits refuse, shared what they decide by the one count
+	// of the subjects beyond their bounds.
+	denied, shared byLimit
 }
 
 // byLimit are counts by limit: one that a reload has changed goes on counting.
 type byLimit map[string]*atomic.Int64
 
+// of is the count of a limit. Only the goroutine that makes a generation calls it.
 func (b *byLimit) of(name string) *atomic.Int64 {
 	if *b == nil {
 		*b = byLimit{}
@@ -158,6 +163,7 @@ func (a *App) registerGeneration(g *generation) {
 		a.metrics.GaugeFunc("hearth_breaker_open", "1 while loads from a source are refused because it kept failing.",
 			func() float64 { return truth(a.breakerOpen(a.current.Load(), name)) }, metrics.Label{Name: "source", Value: name})
 	}
+	// Functions read through a.current: after a reload they tell of what serves then.
 	faults := func(resource string) {
 		a.metrics.GaugeFunc("hearth_statement_faults", "Statements that the source refuses until an operator acts, by resource; those of database.init without one.",
 			func() float64 { return float64(a.current.Load().refusalsOf(resource)) }, metrics.Label{Name: "resource", Value: resource})
@@ -183,6 +189,7 @@ func (a *App) breakerOpen(g *generation, name string) bool {
 	return a.cache.BreakerOpen(name, opened)
 }
 
+// truth is how a metric says yes or no.
 func truth(b bool) float64 {
 	if b {
 		return 1

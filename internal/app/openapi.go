@@ -33,6 +33,7 @@ func (g *generation) docs(version string) (handlers.Docs, error) {
 	return handlers.Docs{Page: openapi.DocsPage(api.Title), CSP: openapi.ContentSecurityPolicy(), OpenAPI: document}, nil
 }
 
+// describe says of a resource what a client needs to know.
 func (g *generation) describe(r resource) openapi.Resource {
 	body := database.BodyOf(r.cached.Records)
 	d := openapi.Resource{

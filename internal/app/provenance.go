@@ -33,6 +33,7 @@ func provenanceOf(cfg *config.Config, r config.Resource) (p provenance) {
 	return p
 }
 
+// digest is short enough to keep and long enough to tell two texts apart.
 func digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:12])
@@ -59,6 +60,7 @@ func (a *App) noteProvenance(g *generation) bool {
 	}
 	ctx, cancel := context.WithTimeout(a.stopped, time.Second)
 	defer cancel()
+	// Once for each key: resources with one key are refused.
 	for _, r := range g.resources {
 		now := provenanceOf(g.cfg, r.Resource)
 		if now == (provenance{}) {

@@ -69,6 +69,7 @@ func (a *App) reload() error {
 	if err := errors.Join(faultsError(refuse(cfg)), fixed(old.cfg, cfg), a.otherDatabase(cfg)); err != nil {
 		return err
 	}
+	// A place first: what is made could otherwise not be put out of service.
 	select {
 	case a.retiring <- struct{}{}:
 	case <-a.stopped.Done():
@@ -87,6 +88,7 @@ func (a *App) reload() error {
 	}
 	a.swap(next)
 	a.warn(next)
+	// What old has taken over from its predecessors may still be used by them.
 	a.busy = append(slices.DeleteFunc(a.busy, func(s *handlers.Server) bool { return !s.Busy() }), old.front)
 	busy := slices.Clone(a.busy)
 	a.running.Go(func() {
@@ -204,6 +206,7 @@ func (a *App) outcomes(db *database.DB) {
 // fixed names what has changed and cannot without a restart: sockets, and what
 // connections, entries in memory and other instances go by already.
 func fixed(old, next *config.Config) error {
+	// The tag reload of each key says so; but the files of TLS may change.
 	keys := old.NeedRestart(next)
 	if (old.Server.TLS.Cert == "") != (next.Server.TLS.Cert == "") {
 		keys = append(keys, "[server.tls], whether it is there,")

@@ -17,6 +17,7 @@ import (
 // believe in a protection that is not there.
 func refuse(cfg *config.Config) (faults []config.Fault) {
 	fault := func(key, format string, args ...any) { faults = append(faults, cfg.Fault(key, format, args...)) }
+	// A key that is at fault already would only be at fault again.
 	timed := cfg.Sound("load.lease") && cfg.Sound("database.timeout")
 	for i := range cfg.Resources {
 		timed = timed && sound(cfg, fmt.Sprintf("resource.[%d]", i), "select", "origin", "timeout")
@@ -25,6 +26,7 @@ func refuse(cfg *config.Config) (faults []config.Fault) {
 		fault("load.lease", "load.lease (%v) must exceed the longest load by a ninth, and that may take %v (%s): raise load.lease to %v, or lower the other",
 			cfg.Load.Lease, longest, from, longest*10/9)
 	}
+	// With a faulty token it is not known whether there would be any.
 	authSound := cfg.Sound("auth")
 	if cfg.Sound("server.admin") && authSound && !auth.Loopback(cfg.Server.Admin) && len(cfg.Auth.Tokens) == 0 {
 		fault("server.admin", "server.admin %q is not loopback and no auth.token is set: anybody could invalidate and profile; set a token with scope admin or listen on 127.0.0.1", cfg.Server.Admin)
@@ -45,6 +47,16 @@ func refuse(cfg *config.Config) (faults []config.Fault) {
 	return faults
 }
 
+// writes tells whether clients can change anything.
+func writes(cfg *config.Config) bool {
+	for _, r := range cfg.Resources {
+		if r.Upsert != "" || r.Delete != "" {
+			return true
+		}
+	}
+	return len(cfg.Batches) > 0
+}
+
 // sound tells whether nothing is wrong with some keys of a table.
 func sound(cfg *config.Config, at string, keys ...string) bool {
 	return !slices.ContainsFunc(keys, func(key string) bool { return !cfg.Sound(at + "." + key) })
@@ -54,6 +66,7 @@ func sound(cfg *config.Config, at string, keys ...string) bool {
 func refuseFiles(cfg *config.Config) (faults []config.Fault) {
 	if cfg.Sound("server.tls") {
 		if _, err := loadCertificates(cfg); err != nil {
+			// The error names the key of the file it is about.
 			key := "server.tls"
 			for _, named := range []string{"server.tls.cert", "server.tls.key", "server.tls.client_ca"} {
 				if strings.Contains(err.Error(), named) {
@@ -66,6 +79,7 @@ func refuseFiles(cfg *config.Config) (faults []config.Fault) {
 	}
 	if cfg.Redis.URL.Empty() && cfg.Sound("embedded") && cfg.Sound("redis") && cfg.Sound("database") {
 		path := cfg.Embedded.Path
+		// By the file, not by its name: a link or another spelling is the same file.
 		file, isFile := strings.CutPrefix(cfg.Database.URL.Reveal(), "sqlite:")
 		one, err := os.Stat(path)
 		other, otherErr := os.Stat(strings.TrimPrefix(file, "//"))

@@ -18,10 +18,14 @@ const (
 // serves: when it begins to, when the database comes back, and now and then. It
 // belongs to the goroutine that watches.
 type statementProbe struct {
+	// asked is the generation that was asked about last, up whether its database
+	// was there then.
 	asked *generation
 	up    bool
-	next  time.Time
-	told  map[string]bool // refusals that are in the log
+	// next is when it is time to ask again.
+	next time.Time
+	// told are the refusals that are in the log.
+	told map[string]bool
 }
 
 // probeStatements asks if it is time to, and logs what has come or gone. One
@@ -31,6 +35,7 @@ func (a *App) probeStatements(p *statementProbe) {
 	g := a.current.Load()
 	if g.db != nil {
 		up := g.db.Up()
+		// At once, not at the next time: it may be another database, or mended.
 		if g != p.asked || up && !p.up {
 			p.next = time.Time{}
 		}
@@ -42,6 +47,7 @@ func (a *App) probeStatements(p *statementProbe) {
 	p.tell(a, g)
 }
 
+// ask has the database look at all statements.
 func (a *App) ask(g *generation, p *statementProbe) {
 	ctx, cancel := context.WithTimeout(a.stopped, g.cfg.Database.Timeout)
 	defer cancel()
@@ -74,6 +80,7 @@ func (p *statementProbe) tell(a *App, g *generation) {
 	p.told = now
 }
 
+// refusalName is what the refused statement is called in the log and by /readyz.
 func refusalName(r source.Refusal) string {
 	if r.Resource == "" {
 		return "database." + r.Key

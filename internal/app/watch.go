@@ -24,6 +24,7 @@ func (a *App) watch() {
 			a.state.CompareAndSwap(uint32(handlers.Starting), uint32(handlers.Serving))
 		}
 		a.probeStatements(&statements)
+		// At the start often: balancers wait for the state to end.
 		wait := time.Second
 		if a.serverState() == handlers.Starting {
 			wait = 20 * time.Millisecond
@@ -34,6 +35,8 @@ func (a *App) watch() {
 	}
 }
 
+// pingSource asks the database whether it is there, and says so in the log when that
+// has changed.
 func (a *App) pingSource() {
 	g := a.current.Load()
 	if g.db == nil {
@@ -82,6 +85,7 @@ func (a *App) checks() map[string]error {
 	return checks
 }
 
+// ready tells whether nothing is missing.
 func (a *App) ready() bool {
 	for _, err := range a.checks() {
 		if err != nil {

@@ -17,9 +17,11 @@ import (
 // watchdog tells the service manager that this process is alive, but only while
 // it is: a timer that goes off proves nothing. Each time a value has to go into
 // the memory tier and come out of it, the lock over the connections has to be free,
-// and a request has to come in over a socket and be answered. The connection for it is made at the start and has no address: so
-// neither a machine that is short of descriptors nor an admin listener that is
-// full, or on a path that this user must not open, is taken for death. What this
+// and a request has to come in over a socket and be answered.
+//
+// The connection for that request is made at the start and has no address. So three
+// things are not taken for death: a machine that is short of descriptors, an admin
+// listener that is full, and one on a path that this user must not open. What this
 // process depends on is not asked: a restart does not bring Redis back.
 //
 // every is a quarter of the time after which the manager acts, so that a check
@@ -48,9 +50,12 @@ func (a *App) watchdog(every time.Duration) {
 type selfProbe struct {
 	app     *App
 	running sync.WaitGroup
-	stuck   chan error    // the answer of a check that took too long
-	conn    net.Conn      // to the admin server, which has the other end; the check's
-	in      *bufio.Reader // of conn
+	// stuck is the answer of a check that takes too long; nil while none does.
+	stuck chan error
+	// conn leads to the admin server, which has the other end; in reads from it.
+	// Both belong to the check that runs.
+	conn net.Conn
+	in   *bufio.Reader
 }
 
 // run makes a check and waits for it no longer than within. A check that hangs is
@@ -82,6 +87,7 @@ func (p *selfProbe) close() {
 	p.running.Wait()
 }
 
+// hangUp ends the connection; the next check makes another.
 func (p *selfProbe) hangUp() {
 	if p.conn != nil {
 		_ = p.conn.Close() // which ends the server's side, too
@@ -89,10 +95,12 @@ func (p *selfProbe) hangUp() {
 	}
 }
 
+// check does what a request does, from its socket to the memory tier.
 func (p *selfProbe) check(within time.Duration) error {
 	if err := p.app.cache.ProbeMemory(); err != nil {
 		return fmt.Errorf("using the memory tier: %w", err)
 	}
+	// This takes the lock, and waits for ever if somebody keeps it.
 	p.app.public.listener.Conns()
 	kept := p.conn != nil
 	err := p.ask(within)

@@ -16,15 +16,6 @@ import (
 	"hearth/internal/limit"
 )
 
-func writes(cfg *config.Config) bool {
-	for _, r := range cfg.Resources {
-		if r.Upsert != "" || r.Delete != "" {
-			return true
-		}
-	}
-	return len(cfg.Batches) > 0
-}
-
 // longestLoad is how long one load may take, and the key that says so; 0 where
 // no resource has a source.
 func longestLoad(cfg *config.Config) (longest time.Duration, from string) {
@@ -48,6 +39,7 @@ func loadTimeout(cfg *config.Config, r *config.Resource) time.Duration {
 	return cmp.Or(r.Timeout, cfg.Database.Timeout)
 }
 
+// tokensOf are the tokens as auth knows them.
 func tokensOf(tokens []config.Token) ([]auth.Token, error) {
 	out := make([]auth.Token, len(tokens))
 	for i, t := range tokens {
@@ -72,6 +64,7 @@ func sourceName(r config.Resource) string {
 	return r.Origin.Host
 }
 
+// cacheConfig is what the cache goes by as long as the process lives.
 func (a *App) cacheConfig(cfg *config.Config) cache.Config {
 	delay := a.metrics.Histogram("hearth_invalidation_delay_seconds", "Time from a change in Redis to its effect in memory (upper bound, by canary).")
 	return cache.Config{
@@ -108,6 +101,7 @@ func redisConfig(cfg *config.Config) redis.Config {
 	}
 }
 
+// cacheSettings is what a reload may change of it.
 func cacheSettings(cfg *config.Config) cache.Settings {
 	m, l := cfg.Memory, cfg.Load
 	return cache.Settings{
@@ -116,10 +110,11 @@ func cacheSettings(cfg *config.Config) cache.Settings {
 	}
 }
 
+// handlersConfig is what a generation serves.
 func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
-	s, c := g.cfg.Server, g.cfg.CORS
+	s := g.cfg.Server
 	out := handlers.Config{
-		CORS:      handlers.CORS{Origins: c.Origins, Methods: c.Methods, Headers: c.Headers, OpenWrites: c.OpenWrites},
+		CORS:      handlers.CORS(g.cfg.CORS),
 		Docs:      docs,
 		MaxHeader: int(s.MaxHeader), MaxBody: int(s.MaxBody), MaxItems: s.MaxItems, MaxMany: s.MaxMany,
 		MaxInFlight: s.MaxInFlight, MaxConnections: 1 << 23, // never reached: the listener's limit, which can change, comes first
