@@ -9,11 +9,12 @@ import (
 	"hearth/cache/shared"
 )
 
-// The steps of the protocol on the embedded tier. Each holds the lock of the
-// key's shard while it looks and queues what it changes, so it is as atomic as
-// a script of Redis.
+// The steps of the protocol on the embedded tier. Each holds the lock of the key's shard
+// while it looks and queues what it changes, so it is as atomic as a script of Redis. A
+// step with a row waits for the row without the lock; the placeholder stands until the
+// row is written, so that no reader finds the key empty in between.
 
-// placeholder is a lease (lease != "") or a guard.
+// placeholder is a lease (lease != "") or a guard. The lock of its shard guards it.
 type placeholder struct {
 	lease    string
 	deadline time.Time            // of the lease
@@ -27,9 +28,10 @@ type refreshLease struct {
 	deadline time.Time
 }
 
-// standing returns the key's placeholder if it still counts. The shard is locked.
+// standing returns the key's placeholder, nil if there is none or its last deadline has
+// passed. The shard is locked.
 func (sh *placeholderShard) standing(key string, now time.Time) *placeholder {
-	p := sh.held[key]
+	p := sh.placeholders[key]
 	if p == nil {
 		return nil
 	}
@@ -39,13 +41,28 @@ func (sh *placeholderShard) standing(key string, now time.Time) *placeholder {
 		}
 	}
 	if len(p.guards) == 0 && (p.lease == "" || !now.Before(p.deadline)) {
-		delete(sh.held, key)
+		delete(sh.placeholders, key)
 		return nil
 	}
 	return p
 }
 
-// reply shows the placeholder as other tiers would.
+// joinGuard puts token into the key's guard; p is what stands there. A lease is replaced:
+// the load under it is void, and so is a refresh of the value. A guard that is joined
+// counts as shared. The shard is locked.
+func (sh *placeholderShard) joinGuard(key, token string, p *placeholder, deadline time.Time) *placeholder {
+	if p == nil || p.lease != "" {
+		p = &placeholder{guards: map[string]time.Time{}}
+		sh.placeholders[key] = p
+	} else {
+		p.shared = true
+	}
+	p.guards[token] = deadline
+	delete(sh.refreshes, key)
+	return p
+}
+
+// reply shows the placeholder as a read of it.
 func (p *placeholder) reply(now time.Time) shared.Content {
 	if p.lease != "" {
 		return shared.Content{State: shared.Lease, Text: shared.LeasePrefix + p.lease, TTL: p.deadline.Sub(now)}
@@ -61,6 +78,8 @@ func (p *placeholder) reply(now time.Time) shared.Content {
 	return shared.Content{State: shared.Guard, Text: shared.GuardPrefix + strings.Join(tokens, ","), TTL: last.Sub(now)}
 }
 
+// Acquire puts a lease in the place of nothing or, with instead, of exactly those bytes.
+// Otherwise it returns what stands there. It reads the row under the lock of the shard.
 func (e *Tier) Acquire(ctx context.Context, key, token string, instead []byte) (shared.Content, error) {
 	sh := e.shard(key)
 	sh.mu.Lock()
@@ -76,10 +95,12 @@ func (e *Tier) Acquire(ctx context.Context, key, token string, instead []byte) (
 	if r.State != shared.Absent && (instead == nil || string(instead) != string(r.Data)) {
 		return r, nil
 	}
-	sh.held[key] = &placeholder{lease: token, deadline: now.Add(e.lease)}
+	sh.placeholders[key] = &placeholder{lease: token, deadline: now.Add(e.lease)}
 	return shared.Content{}, nil
 }
 
+// Fill replaces the lease by value; false: the lease is gone, and with it the right to
+// store what was loaded under it.
 func (e *Tier) Fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
 	sh := e.shard(key)
 	sh.mu.Lock()
@@ -88,28 +109,28 @@ func (e *Tier) Fill(ctx context.Context, key, token string, value []byte, ttl ti
 		sh.mu.Unlock()
 		return false, nil
 	}
-	delete(sh.claims, key)
-	job := e.work.queue(row{key: key, value: value, expires: expiryOf(ttl)})
+	delete(sh.refreshes, key)
+	job := e.writer.queue(row{key: key, value: value, expires: expiryOf(ttl)})
 	sh.mu.Unlock()
 	err := job.wait(ctx)
-	e.settle(key, p, token)
+	e.removeToken(key, p, token)
 	return err == nil, err
 }
 
-// settle takes token out of the placeholder whose row has been written, unless
-// another has taken its place, and tells memory and those who wait. Of a guard
-// the tokens that joined meanwhile stay.
-func (e *Tier) settle(key string, p *placeholder, token string) {
+// removeToken takes token out of p, whose row has been written, unless another placeholder
+// has taken its place, and has the key read again. Tokens that joined a guard while the
+// row was written stay.
+func (e *Tier) removeToken(key string, p *placeholder, token string) {
 	sh := e.shard(key)
 	sh.mu.Lock()
-	if p != nil && sh.held[key] == p {
+	if p != nil && sh.placeholders[key] == p {
 		delete(p.guards, token)
 		if len(p.guards) == 0 {
-			delete(sh.held, key)
+			delete(sh.placeholders, key)
 		}
 	}
 	sh.mu.Unlock()
-	e.flights.Changed(key)
+	e.reads.Changed(key)
 }
 
 func expiryOf(ttl time.Duration) int64 {
@@ -119,53 +140,50 @@ func expiryOf(ttl time.Duration) int64 {
 	return time.Now().Add(ttl).UnixMilli()
 }
 
+// Release removes the lease if it still stands.
 func (e *Tier) Release(_ context.Context, key, token string) error {
 	sh := e.shard(key)
 	sh.mu.Lock()
-	if p := sh.held[key]; p != nil && p.lease == token {
-		delete(sh.held, key)
+	if p := sh.placeholders[key]; p != nil && p.lease == token {
+		delete(sh.placeholders, key)
 	}
 	sh.mu.Unlock()
-	e.flights.Wake(key) // the record is what it was: a copy may still be served stale
+	e.reads.Wake(key) // not Changed: the record is what it was, and a copy may still be served stale
 	return nil
 }
 
+// Guard joins the guard that stands in key, or replaces whatever else does. It returns when
+// the row is gone.
 func (e *Tier) Guard(ctx context.Context, key, token string) error {
 	sh := e.shard(key)
 	sh.mu.Lock()
 	now := time.Now()
-	p := sh.standing(key, now)
-	if p == nil || p.lease != "" {
-		p = &placeholder{guards: map[string]time.Time{}}
-		sh.held[key] = p
-	} else {
-		p.shared = true
-	}
-	p.guards[token] = now.Add(e.lease)
-	delete(sh.claims, key)
-	job := e.work.queue(row{key: key, gone: true})
+	sh.joinGuard(key, token, sh.standing(key, now), now.Add(e.lease))
+	job := e.writer.queue(row{key: key, remove: true})
 	sh.mu.Unlock()
 	err := job.wait(ctx)
-	e.flights.Changed(key)
+	e.reads.Changed(key)
 	return err
 }
 
+// RenewGuards prolongs guards. Rows of those that are set anew go in one commit, mostly.
 func (e *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []shared.Renewal {
 	out := make([]shared.Renewal, len(guards))
 	jobs := map[int]*rowJob{}
 	for i, g := range guards {
-		out[i].State = e.prolong(g, func(gone row) { jobs[i] = e.work.queue(gone) })
+		out[i].State = e.renew(g, func(gone row) { jobs[i] = e.writer.queue(gone) })
 	}
 	for i, job := range jobs {
 		out[i].Err = job.wait(ctx)
-		e.flights.Changed(guards[i].Key)
+		e.reads.Changed(guards[i].Key)
 	}
 	return out
 }
 
-// prolong is uphold for one guard; it hands out the row of one that is set anew,
-// to be deleted.
-func (e *Tier) prolong(g shared.HeldGuard, remove func(row)) shared.GuardState {
+// renew is RenewGuards for one guard. For one that is set anew it calls remove with the
+// row to be removed, under the lock of the shard. Such a guard counts as shared: others
+// may have committed while it was gone, before this writer or after it.
+func (e *Tier) renew(g shared.HeldGuard, remove func(row)) shared.GuardState {
 	sh := e.shard(g.Key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -177,52 +195,53 @@ func (e *Tier) prolong(g shared.HeldGuard, remove func(row)) shared.GuardState {
 		return shared.GuardStood
 	case !g.Restore:
 		return shared.GuardGone
-	case p == nil || p.lease != "":
-		p = &placeholder{guards: map[string]time.Time{}}
-		sh.held[g.Key] = p
 	}
-	p.shared = true // others may have committed while it was gone, before this writer or after it
-	p.guards[g.Token] = now.Add(e.lease)
-	delete(sh.claims, g.Key)
-	remove(row{key: g.Key, gone: true})
+	sh.joinGuard(g.Key, g.Token, p, now.Add(e.lease)).shared = true
+	remove(row{key: g.Key, remove: true})
 	return shared.GuardRestored
 }
 
+// Unguard takes token out of the guard. The last one deletes the row, or puts value there
+// (nil: nothing) if the guard was never shared. One that finds only the guards of others
+// marks them as shared; one that finds no guard deletes what stands there.
 func (e *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
 	sh := e.shard(key)
 	sh.mu.Lock()
-	delete(sh.claims, key)
+	delete(sh.refreshes, key)
 	p := sh.standing(key, time.Now())
 	mine := p != nil && !p.guards[token].IsZero()
 	if p != nil && p.lease != "" {
-		delete(sh.held, key) // void: it may have been loaded under before the commit
+		delete(sh.placeholders, key) // void: what is loaded under it may be from before the commit
 		p = nil
 	}
 	if p != nil && (len(p.guards) > 1 || len(p.guards) == 1 && !mine) {
-		p.shared = true // the others were not alone, whether they saw us or not
+		p.shared = true // the others were not alone, though they may not have met this token
 		delete(p.guards, token)
 		sh.mu.Unlock()
 		return nil
 	}
-	change := row{key: key, gone: true}
+	change := row{key: key, remove: true}
 	if mine && !p.shared && len(value) > 0 {
 		change = row{key: key, value: value, expires: expiryOf(ttl)}
 	}
-	job := e.work.queue(change)
+	job := e.writer.queue(change)
 	sh.mu.Unlock()
 	err := job.wait(ctx)
 	if err == nil {
-		e.settle(key, p, token)
+		e.removeToken(key, p, token)
 	}
 	return err
 }
 
+// Claim takes the refresh lease of key while exactly the bytes was stand there, with an
+// expiry, which it returns (unix ms). ok is false when they do not, or another refresh of
+// the key is under way.
 func (e *Tier) Claim(ctx context.Context, key, token string, was []byte) (expires int64, ok bool, err error) {
 	sh := e.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	now := time.Now()
-	if other, taken := sh.claims[key]; taken && other.token != token && now.Before(other.deadline) {
+	if other, taken := sh.refreshes[key]; taken && other.token != token && now.Before(other.deadline) {
 		return 0, false, nil
 	}
 	if sh.standing(key, now) != nil {
@@ -232,37 +251,39 @@ func (e *Tier) Claim(ctx context.Context, key, token string, was []byte) (expire
 	if err != nil || expires <= now.UnixMilli() || !bytes.Equal(value, was) {
 		return 0, false, err
 	}
-	sh.claims[key] = refreshLease{token: token, deadline: now.Add(e.lease)}
+	sh.refreshes[key] = refreshLease{token: token, deadline: now.Add(e.lease)}
 	return expires, true, nil
 }
 
-// Refresh compares when the row is written: what was queued before it is then
-// in the file.
+// Refresh stores value if the refresh lease still stands, and bytes and expiry are what
+// Claim saw; else it stores nothing and returns false. It compares when the row is
+// written: what was queued before it is in the file then.
 func (e *Tier) Refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error) {
 	sh := e.shard(key)
 	sh.mu.Lock()
 	now := time.Now()
-	mine := sh.claims[key]
+	mine := sh.refreshes[key]
 	if mine.token != token || !now.Before(mine.deadline) || sh.standing(key, now) != nil {
 		sh.mu.Unlock()
 		return false, nil
 	}
-	delete(sh.claims, key)
-	job := e.work.queue(row{key: key, value: value, expires: expiryOf(ttl), was: was, wasExpires: expires})
+	delete(sh.refreshes, key)
+	job := e.writer.queue(row{key: key, value: value, expires: expiryOf(ttl), was: was, wasExpires: expires})
 	sh.mu.Unlock()
 	err := job.wait(ctx)
-	if err == nil && job.changed {
-		e.flights.Changed(key)
+	if err == nil && job.swapped {
+		e.reads.Changed(key)
 	}
-	return err == nil && job.changed, err
+	return err == nil && job.swapped, err
 }
 
+// Disclaim gives the refresh lease back if it still stands.
 func (e *Tier) Disclaim(_ context.Context, key, token string) error {
 	sh := e.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.claims[key].token == token {
-		delete(sh.claims, key)
+	if sh.refreshes[key].token == token {
+		delete(sh.refreshes, key)
 	}
 	return nil
 }

@@ -1,8 +1,9 @@
-// Package embedded is the shared tier without Redis: one SQLite file, which nobody
-// has to install, for one process.
+// Package embedded is the shared tier without Redis: one SQLite file for one process,
+// with nothing to install.
 //
-// Leases and guards are in memory only. What a guard must outlive the process for
-// is done by removing the row before the write begins.
+// Values, items and counters are rows. Leases and guards are in memory only, for they
+// mean nothing once the process is gone. A guard removes the row before the write
+// begins, so a process that is killed in the middle of a write leaves no old copy.
 package embedded
 
 import (
@@ -17,66 +18,70 @@ import (
 	"syscall"
 	"time"
 
-	_ "modernc.org/sqlite"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"hearth/cache/memory"
 	"hearth/cache/shared"
 	"hearth/internal/private"
 )
 
-// the driver "sqlite"
-
-// Tier is the shared tier when there is no Redis: one SQLite file, shared
-// by nobody, locked by one process. Values, items and counters are rows;
-// leases and guards are in memory only, for they have no meaning once the
-// process is gone. What a guard must outlive the process for, it does by
-// removing the row before the write begins.
+// Tier is the shared tier in one SQLite file, which is locked for one process. It is safe
+// for concurrent use. Every method that reads or writes the file keeps the deadline of its
+// context; an error wraps shared.ErrAway when the file could not be read or written in
+// time, shared.ErrRefused when the row is not what the method works on. A write whose
+// caller stops waiting is done all the same.
 type Tier struct {
-	path    string
-	store   *memory.Store
-	flights Reads
-	owner   *memory.Owner
-	log     *slog.Logger
-	lease   time.Duration
-	lock    *os.File
-	db      *sql.DB // reading
-	read    *sql.Stmt
-	work    *rowWriter
+	path      string
+	store     *memory.Store
+	reads     Reads
+	owner     *memory.Owner
+	log       *slog.Logger
+	lease     time.Duration
+	lock      *os.File
+	db        *sql.DB // reading
+	selectRow *sql.Stmt
+	writer    *rowWriter
 
 	shards [placeholderShards]placeholderShard
 }
 
 const placeholderShards = 64
 
-// placeholderShard holds the placeholders of some keys. Whoever changes one
-// and a row of the same key queues the row's change under the lock, so that
-// rows change in the order of the placeholders.
+// placeholderShard holds the placeholders of some keys. A step that changes one and a row
+// of the same key queues the row's change under the lock, so that rows change in the
+// order of the placeholders:
+//
+//	fill    finds its lease, and queues the value
+//	guard   replaces the lease, and queues the removal of the row
+//
+// In the other order the value would stand behind the guard. Several shards are locked
+// in the order of the array.
 type placeholderShard struct {
-	mu     sync.Mutex
-	held   map[string]*placeholder
-	claims map[string]refreshLease // beside values that stand
+	mu           sync.Mutex
+	placeholders map[string]*placeholder
+	refreshes    map[string]refreshLease // by key, beside values that stand
 }
 
-// Reads are the reads under way, as cache keeps them.
+// Reads are the tracked reads under way, as the cache keeps them.
 type Reads interface {
-	// bind notes that the read of key begins; sent is clock time. arrived notes
-	// its end.
+	// Bind notes that the read of key begins; sent is clock time. Arrived notes its
+	// end.
 	Bind(o *memory.Owner, key string, sent int64)
 	Arrived(o *memory.Owner, key string)
-	// changed drops the copy of a key that was written, and poisons its reads.
+	// Changed drops the copy of a key that was written, and poisons its reads.
 	Changed(key string)
-	// wake tells those who wait for key to look again.
+	// Wake makes readers that wait for key look again.
 	Wake(key string)
 }
 
-// New returns the tier. It touches no file until it is opened. path is
-// the file, lease the lifetime of leases and guards.
+// New returns the tier. It touches no file until it is opened. path is the file, lease the
+// lifetime of leases and guards.
 func New(path string, lease time.Duration, log *slog.Logger, s *memory.Store, f Reads) *Tier {
 	s.SetSoleWriter()
-	e := &Tier{path: path, store: s, flights: f, owner: s.NewOwner(true), log: log, lease: lease}
+	e := &Tier{path: path, store: s, reads: f, owner: s.NewOwner(true), log: log, lease: lease}
 	for i := range e.shards {
-		e.shards[i].held = map[string]*placeholder{}
-		e.shards[i].claims = map[string]refreshLease{}
+		e.shards[i].placeholders = map[string]*placeholder{}
+		e.shards[i].refreshes = map[string]refreshLease{}
 	}
 	return e
 }
@@ -96,19 +101,20 @@ func (e *Tier) Open() (err error) {
 	return nil
 }
 
+// openFile begins to write and to read the file, which is locked.
 func (e *Tier) openFile() (err error) {
 	if private.Shared(e.path) {
 		e.log.Warn("others can open the file of the embedded tier, with copies of records in it; take the rights away with chmod 600", "path", e.path)
 	}
 	dsn := "file:" + (&url.URL{Path: e.path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
-	if e.work, err = newRowWriter(dsn, e.log); err != nil {
+	if e.writer, err = newRowWriter(dsn, e.log); err != nil {
 		return err
 	}
 	if e.db, err = sql.Open("sqlite", dsn); err != nil {
 		return err
 	}
 	e.db.SetMaxOpenConns(4)
-	e.read, err = e.db.Prepare(`SELECT value, expires FROM entries WHERE key = ?`)
+	e.selectRow, err = e.db.Prepare(`SELECT value, expires FROM entries WHERE key = ?`)
 	return err
 }
 
@@ -125,17 +131,20 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
+// Name is the tier's label in metrics.
 func (e *Tier) Name() string { return "embedded" }
 
+// Up returns nil: a file is always there to be asked.
 func (e *Tier) Up() error { return nil }
 
+// Close writes what is queued and unlocks the file. It may follow an Open that failed.
 func (e *Tier) Close() {
-	if e.work != nil {
-		e.work.close()
+	if e.writer != nil {
+		e.writer.close()
 	}
 	if e.db != nil {
-		if e.read != nil {
-			_ = e.read.Close()
+		if e.selectRow != nil {
+			_ = e.selectRow.Close()
 		}
 		if err := e.db.Close(); err != nil {
 			e.log.Warn("closing the embedded tier", "error", err)
@@ -150,6 +159,7 @@ func (e *Tier) shard(key string) *placeholderShard {
 	return &e.shards[memory.HashKey(key)%placeholderShards]
 }
 
+// Get reads one key: what it returns may be answered, not stored.
 func (e *Tier) Get(ctx context.Context, key string) (shared.Content, error) {
 	sh := e.shard(key)
 	now := time.Now()
@@ -163,6 +173,7 @@ func (e *Tier) Get(ctx context.Context, key string) (shared.Content, error) {
 	return e.row(ctx, key)
 }
 
+// row reads what the file holds, placeholders aside. An expired row counts as absent.
 func (e *Tier) row(ctx context.Context, key string) (shared.Content, error) {
 	value, expires, err := e.stored(ctx, key)
 	if err != nil || value == nil {
@@ -181,7 +192,7 @@ func (e *Tier) row(ctx context.Context, key string) (shared.Content, error) {
 // stored returns the key's row as it lies in the file; value is nil if there
 // is none, expires is unix ms, 0 for never.
 func (e *Tier) stored(ctx context.Context, key string) (value []byte, expires int64, err error) {
-	err = e.read.QueryRowContext(ctx, key).Scan(&value, &expires)
+	err = e.selectRow.QueryRowContext(ctx, key).Scan(&value, &expires)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, 0, nil
@@ -193,16 +204,20 @@ func (e *Tier) stored(ctx context.Context, key string) (value []byte, expires in
 	return value, expires, nil
 }
 
+// Track reads keys and binds their flights to the tier's one owner, which is always
+// verified: no wire lies between this process and the file.
 func (e *Tier) Track(ctx context.Context, keys []string) []shared.Found {
 	out := make([]shared.Found, len(keys))
 	for i, key := range keys {
-		e.flights.Bind(e.owner, key, e.store.Now())
+		e.reads.Bind(e.owner, key, e.store.Now())
 		out[i].Content, out[i].Err = e.Get(ctx, key)
-		e.flights.Arrived(e.owner, key)
+		e.reads.Arrived(e.owner, key)
 	}
 	return out
 }
 
+// Set stores items without expiry in one transaction, synced to the disk before it
+// returns. errs is nil when all were stored.
 func (e *Tier) Set(ctx context.Context, items []shared.Item) []error {
 	rows := make([]row, len(items))
 	for i, it := range items {
@@ -214,17 +229,19 @@ func (e *Tier) Set(ctx context.Context, items []shared.Item) []error {
 	return nil
 }
 
+// Remove deletes keys in one transaction. A guard that stands in one stays, marked as
+// shared.
 func (e *Tier) Remove(ctx context.Context, keys []string) error {
 	rows := make([]row, len(keys))
 	for i, key := range keys {
-		rows[i] = row{key: key, gone: true}
+		rows[i] = row{key: key, remove: true}
 	}
 	_, err := e.replace(ctx, rows)
 	return err
 }
 
-// replace writes rows in one transaction. Leases on their keys are void from
-// then on, and no writer whose guard stands there puts its record over them.
+// replace writes rows in one transaction. Leases on their keys are void from then on, and
+// no writer whose guard stands there puts its record over them.
 func (e *Tier) replace(ctx context.Context, rows []row) (*rowJob, error) {
 	var touched [placeholderShards]bool
 	for _, r := range rows {
@@ -232,24 +249,24 @@ func (e *Tier) replace(ctx context.Context, rows []row) (*rowJob, error) {
 	}
 	e.lockShards(&touched)
 	for _, r := range rows {
-		held := e.shard(r.key).held
+		held := e.shard(r.key).placeholders
 		if p := held[r.key]; p != nil && p.lease != "" {
 			delete(held, r.key)
 		} else if p != nil {
 			p.shared = true
 		}
 	}
-	job := e.work.queue(rows...)
+	job := e.writer.queue(rows...)
 	e.unlockShards(&touched)
 	err := job.wait(ctx)
 	for _, r := range rows {
-		e.flights.Changed(r.key)
+		e.reads.Changed(r.key)
 	}
 	return job, err
 }
 
-// lockShards locks in the order of the array, so that two batches never wait
-// for each other.
+// lockShards locks in the order of the array, so that two batches never wait for each
+// other.
 func (e *Tier) lockShards(which *[placeholderShards]bool) {
 	for i := range which {
 		if which[i] {
@@ -266,6 +283,7 @@ func (e *Tier) unlockShards(which *[placeholderShards]bool) {
 	}
 }
 
+// Add adds n to the number at key and returns the sum.
 func (e *Tier) Add(ctx context.Context, key string, n int64) (int64, error) {
 	job, err := e.replace(ctx, []row{{key: key, add: n}})
 	if err != nil {
@@ -274,6 +292,7 @@ func (e *Tier) Add(ctx context.Context, key string, n int64) (int64, error) {
 	return job.sum, nil
 }
 
+// Count reads the number at key, 0 if there is none.
 func (e *Tier) Count(ctx context.Context, key string) (int64, error) {
 	r, err := e.row(ctx, key)
 	if err != nil || r.State == shared.Absent {

@@ -66,12 +66,12 @@ func must(t *testing.T, err error) {
 func TestWhatHasExpiredIsPurged(t *testing.T) {
 	t.Parallel()
 	e := openTier(t)
-	const rows = purgeAtOnce + 500
+	const rows = purgeBatch + 500
 	var dead []row
 	for i := range rows {
 		dead = append(dead, row{key: fmt.Sprint("dead:", i), value: []byte("1"), expires: 1})
 	}
-	must(t, e.work.queue(dead...).wait(within(t)))
+	must(t, e.writer.queue(dead...).wait(within(t)))
 	e.want(t, "dead:1", "") // expired, though it may still be there
 	if errs := e.Set(within(t), []shared.Item{{Key: "alive", Value: []byte("1")}}); errs != nil {
 		t.Fatal(errs)
@@ -114,7 +114,7 @@ func (e *Tier) standing(key string) (lease string, guards int) {
 	sh := e.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if p := sh.held[key]; p != nil {
+	if p := sh.placeholders[key]; p != nil {
 		return p.lease, len(p.guards)
 	}
 	return "", 0
@@ -126,9 +126,9 @@ func TestAGuardIsJoinedWhileAnotherIsRemoved(t *testing.T) {
 	t.Parallel()
 	e := openTier(t)
 	must(t, e.Guard(within(t), "k", "a"))
-	seen := e.shard("k").held["k"] // as Unguard of a has it
+	seen := e.shard("k").placeholders["k"] // as Unguard of a has it
 	must(t, e.Guard(within(t), "k", "b"))
-	e.settle("k", seen, "a")
+	e.removeToken("k", seen, "a")
 	if _, n := e.standing("k"); n != 1 {
 		t.Errorf("%d guards stand, want that of the second writer", n)
 	}

@@ -14,13 +14,13 @@ import (
 	"hearth/cache/shared"
 )
 
-// rowWriter is the one goroutine that writes the embedded file. It commits
-// what has queued up in one transaction (group commit): an acknowledgement
-// costs its share of one commit, and order is the order of the queue.
+// rowWriter is the one goroutine that writes the file. It commits what has queued up in
+// one transaction (group commit): an acknowledgement costs its share of one commit, and
+// rows change in the order of the queue.
 //
-// A transaction with items in it is synced to the disk before it is
-// acknowledged, for nobody else has them. Cached copies and counters survive
-// the end of the process, not that of the machine's power.
+// A transaction with items in it is synced to the disk before it is acknowledged, for
+// there is no other copy of them. Cached copies and counters survive the end of the
+// process, but not necessarily a loss of power.
 type rowWriter struct {
 	log  *slog.Logger
 	db   *sql.DB
@@ -39,7 +39,7 @@ type row struct {
 	key     string
 	value   []byte
 	expires int64 // unix ms; 0: never
-	gone    bool  // delete it
+	remove  bool  // delete it
 	add     int64 // not 0: add to the number there
 	durable bool  // sync before acknowledging
 
@@ -55,24 +55,25 @@ type rowJob struct {
 	done  chan struct{}
 	err   error
 
-	changed bool // the row with a condition was written
+	swapped bool // the row with a condition was written
 }
 
 const (
-	rowQueue     = 1 << 14 // jobs waiting; what comes beyond is refused
-	rowsAtOnce   = 4096    // of one commit
-	purgeEvery   = time.Second
-	purgeAtOnce  = 2000
-	embeddedSQL  = `CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID`
-	embeddedSQL2 = `CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires) WHERE expires > 0`
+	queueSize   = 1 << 14 // jobs waiting; what comes beyond is refused
+	commitRows  = 4096    // of one commit
+	purgeEvery  = time.Second
+	purgeBatch  = 2000
+	createTable = `CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID`
+	createIndex = `CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires) WHERE expires > 0`
 )
 
+// newRowWriter opens the file for writing and starts its goroutine, which close joins.
 func newRowWriter(dsn string, log *slog.Logger) (*rowWriter, error) {
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
-	w := &rowWriter{log: log, db: db, jobs: make(chan *rowJob, rowQueue)}
+	w := &rowWriter{log: log, db: db, jobs: make(chan *rowJob, queueSize)}
 	if err := w.prepare(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -89,7 +90,7 @@ func (w *rowWriter) prepare() (err error) {
 	if w.conn, err = w.db.Conn(ctx); err != nil {
 		return err
 	}
-	for _, text := range []string{embeddedSQL, embeddedSQL2, `PRAGMA synchronous = NORMAL`} {
+	for _, text := range []string{createTable, createIndex, `PRAGMA synchronous = NORMAL`} {
 		if _, err = w.conn.ExecContext(ctx, text); err != nil {
 			return err
 		}
@@ -109,6 +110,7 @@ func (w *rowWriter) prepare() (err error) {
 	return nil
 }
 
+// close writes what is queued. Nothing may be queued any more.
 func (w *rowWriter) close() {
 	close(w.jobs)
 	w.done.Wait()
@@ -120,21 +122,21 @@ func (w *rowWriter) close() {
 	}
 }
 
-// queue hands rows to the writer, or refuses them at once when too much waits
-// already: it is called under locks and must not wait itself.
+// queue hands rows to the writer, or refuses them at once when too much waits already: it
+// is called under locks and must not wait itself.
 func (w *rowWriter) queue(rows ...row) *rowJob {
 	job := &rowJob{rows: rows, done: make(chan struct{})}
 	select {
 	case w.jobs <- job:
 	default:
-		job.err = fmt.Errorf("%w: %w: %d writes wait for the embedded tier", shared.ErrAway, shared.ErrOverload, rowQueue)
+		job.err = fmt.Errorf("%w: %w: %d writes wait for the embedded tier", shared.ErrAway, shared.ErrOverload, queueSize)
 		close(job.done)
 	}
 	return job
 }
 
-// wait returns once the job is committed. A job that its caller stops waiting
-// for is done all the same.
+// wait returns once the job is committed or has failed. A job that its caller stops
+// waiting for is done all the same.
 func (j *rowJob) wait(ctx context.Context) error {
 	select {
 	case <-j.done:
@@ -144,6 +146,7 @@ func (j *rowJob) wait(ctx context.Context) error {
 	}
 }
 
+// run commits jobs and purges expired rows until the queue is closed.
 func (w *rowWriter) run() {
 	tick := time.NewTicker(purgeEvery)
 	defer tick.Stop()
@@ -171,10 +174,10 @@ func (w *rowWriter) run() {
 	}
 }
 
-// gather takes what else has queued up.
+// gather takes what else has queued up, as many rows as one commit may have.
 func (w *rowWriter) gather(first *rowJob) []*rowJob {
 	jobs := []*rowJob{first}
-	for n := len(first.rows); n < rowsAtOnce; {
+	for n := len(first.rows); n < commitRows; {
 		select {
 		case job, open := <-w.jobs:
 			if !open {
@@ -207,7 +210,7 @@ func (w *rowWriter) commit(jobs []*rowJob) (err error) {
 	on := statements{put: tx.Stmt(w.put), swap: tx.Stmt(w.swap), drop: tx.Stmt(w.drop), read: tx.Stmt(w.read)}
 	for _, job := range jobs {
 		if job.purge != 0 {
-			if _, err := tx.Exec(`DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires > 0 AND expires <= ? LIMIT ?)`, job.purge, purgeAtOnce); err != nil {
+			if _, err := tx.Exec(`DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires > 0 AND expires <= ? LIMIT ?)`, job.purge, purgeBatch); err != nil {
 				return err
 			}
 		}
@@ -220,11 +223,11 @@ func (w *rowWriter) commit(jobs []*rowJob) (err error) {
 	return tx.Commit()
 }
 
-// apply makes one change. What is wrong with the change itself is the job's
-// error; one that is returned fails the whole transaction.
+// apply makes one change. What is wrong with the change itself becomes the error of its
+// job alone; an error that is returned fails the whole transaction.
 func (on statements) apply(job *rowJob, r row) (err error) {
 	switch {
-	case r.gone:
+	case r.remove:
 		_, err = on.drop.Exec(r.key)
 	case r.add != 0:
 		job.sum, job.err = addTo(on.read, r)
@@ -236,7 +239,7 @@ func (on statements) apply(job *rowJob, r row) (err error) {
 		if done, err = on.swap.Exec(r.value, r.expires, r.key, r.was, r.wasExpires); err == nil {
 			var n int64
 			n, err = done.RowsAffected()
-			job.changed = n == 1
+			job.swapped = n == 1
 		}
 	default:
 		_, err = on.put.Exec(r.key, r.value, r.expires)
@@ -244,6 +247,7 @@ func (on statements) apply(job *rowJob, r row) (err error) {
 	return err
 }
 
+// addTo returns the number that stands in a row, with what is to be added.
 func addTo(read *sql.Stmt, r row) (int64, error) {
 	var text []byte
 	var expires int64
@@ -252,7 +256,7 @@ func addTo(read *sql.Stmt, r row) (int64, error) {
 		return r.add, nil
 	case err != nil:
 		return 0, err
-	case expires > 0 && expires <= time.Now().UnixMilli(): // another program's; it counts as gone
+	case expires > 0 && expires <= time.Now().UnixMilli(): // written by another program; it counts as absent
 		return r.add, nil
 	}
 	n, err := shared.ParseCount(r.key, text)
@@ -262,8 +266,8 @@ func addTo(read *sql.Stmt, r row) (int64, error) {
 	return n + r.add, err
 }
 
-// sync sets how the next commit is written: synced to the disk if any row
-// must outlive the machine's power.
+// sync sets how the next commit is written: synced to the disk if any row has to survive
+// a loss of power.
 func (w *rowWriter) sync(ctx context.Context, jobs []*rowJob) error {
 	want := false
 	for _, job := range jobs {

@@ -12,21 +12,30 @@ import (
 	"hearth/internal/jsonvalue"
 )
 
-// State says what stands in a key. Its transitions are those of the protocol
-// (docs/consistency.md):
+// State says what stands in a key. The steps that change it are those of the protocol
+// (docs/consistency.md, cache/protocol); each is atomic:
 //
-//	         Acquire           Fill
-//	Absent ──────────► Lease ────────► Value, NoRecord
-//	   ▲                 │                │      ▲
-//	   │     Release, its lifetime        │      │ Unguard, with the record
-//	   ├─────────────────┘                │      │ of a guard without company
-//	   │            its lifetime, Remove  │      │
-//	   ├──────────────────────────────────┘      │
-//	   │  Unguard of the last    Guard, from     │
-//	   └─────────────────────── any state ──► Guard
+//	          Acquire             Fill
+//	Absent ───────────► Lease ───────────► Value, NoRecord ───┐ Refresh
+//	 ▲ ▲ ▲                │                   │   ▲   ▲       │
+//	 │ │ └────────────────┘                   │   │   └───────┘
+//	 │ │  Release, its lifetime               │   │
+//	 │ └──────────────────────────────────────┘   │
+//	 │    Remove, its lifetime                    │
+//	 │                                            │
+//	 └─────────────────── Guard ──────────────────┘
+//	  Unguard of the        ▲     Unguard of the last, with a record,
+//	  last, its lifetime    │     if the guard was never shared
+//	                        │
+//	     Guard, from any state; RenewGuards, if it is lost behind a COMMIT
 //
-// Other programs may write any value at any time: that voids a lease, and a
-// guard is set again over it before its writer commits.
+// Acquire also replaces exactly the bytes that it is given, as those that are Malformed.
+// Guard joins a guard that it finds, and marks it as shared. An Unguard that leaves the
+// tokens of others behind leaves a Guard, marked as shared if its own token was lost; one
+// that finds no guard leaves Absent, whatever stood there, and so does Remove.
+//
+// Other programs may write any value at any time. That voids a lease, and a guard is set
+// again over it before its writer commits.
 type State uint8
 
 // The states of a key.
@@ -47,17 +56,17 @@ type Content struct {
 	TTL   time.Duration // remaining; 0: none known
 }
 
-// Found is what one read of several has found in its key.
+// Found is what one read of several has found in its key, or why it found nothing.
 type Found struct {
 	Content
 	Err error
 }
 
-// IsPlaceholder tells that the key holds no value, but the sign that one is on
-// its way.
+// IsPlaceholder tells that the key holds no value, but the sign that one is on its way.
 func (c Content) IsPlaceholder() bool { return c.State == Lease || c.State == Guard }
 
-// What the text of a placeholder begins with. Behind it stand the tokens.
+// The beginnings of the text of a placeholder. The lease token, or the guard tokens with
+// their deadlines, stand behind it.
 const (
 	LeasePrefix  = "lease:"
 	GuardPrefix  = "guard:"
@@ -67,9 +76,9 @@ const (
 // RefreshPrefix begins the keys in which leases of refreshes stand.
 const RefreshPrefix = "hearth:refresh:"
 
-// SiblingOf is the key in which a refresh of key stands, "" if there can be
-// none: in a Cluster both must live in one slot, and the slot of a key with
-// braces of its own is that of what stands between them.
+// SiblingOf is the key in which the lease of a refresh of key stands, "" if there can be
+// none: in a Cluster both must live in one slot, and the slot of a key with braces of its
+// own is that of the text between them.
 func SiblingOf(key string) string {
 	if strings.ContainsAny(key, "{}") {
 		return ""
@@ -79,8 +88,9 @@ func SiblingOf(key string) string {
 
 var null = []byte("null")
 
-// Parse reads what a key holds. It is the one place where a value of the
-// shared tier is checked to be JSON: other programs write the same keys.
+// Parse reads what a key holds; ttl is what is left of its lifetime. It is the one place
+// where a value of the shared tier is checked to be JSON: other programs write the same
+// keys. The content aliases raw.
 func Parse(raw []byte, ttl time.Duration) Content {
 	switch {
 	case bytes.HasPrefix(raw, []byte(LeasePrefix)):
@@ -104,9 +114,9 @@ var validSeed = maphash.MakeSeed()
 // seenValid are hashes of large values that were found to be JSON.
 var seenValid [256]atomic.Uint64
 
-// isJSON tells whether raw is JSON. Reading megabytes takes long, and a large
-// value that memory does not keep comes with each read: one that was found to be
-// JSON before is known by its hash.
+// isJSON tells whether raw is JSON. Checking megabytes takes long, and a large value that
+// memory does not keep comes with each read: one that was found to be JSON before is
+// known by its hash, with a seed that is known to this process only.
 func isJSON(raw []byte) bool {
 	if len(raw) < rememberFrom {
 		return jsonvalue.Valid(raw)
@@ -123,7 +133,7 @@ func isJSON(raw []byte) bool {
 	return true
 }
 
-// ParseCount reads the number of a counter.
+// ParseCount reads the number of a counter. An error wraps ErrRefused.
 func ParseCount(key string, text []byte) (int64, error) {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil {

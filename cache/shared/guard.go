@@ -5,9 +5,8 @@ import (
 	"encoding/hex"
 )
 
-// HeldGuard is a guard to be prolonged. With Restore one that is gone is set
-// anew: its writer has sent COMMIT. Without, it stays gone, and the writer must
-// abort.
+// HeldGuard is a guard to be prolonged. With Restore a guard that is gone is set anew: its
+// writer has sent COMMIT. Without, it stays gone, and the writer has to abort.
 type HeldGuard struct {
 	Key, Token string
 	Restore    bool
@@ -31,8 +30,8 @@ const (
 	GuardRestored
 )
 
-// NewToken returns the name of a lease or guard, 96 random bits: a token is one
-// attempt's alone, or a fill could be taken for another's.
+// NewToken returns a lease token or guard token, the random name of one lease or guard. Of
+// 96 bits no two are equal: otherwise a fill could replace the lease of another load.
 func NewToken() string {
 	var raw [12]byte
 	if _, err := rand.Read(raw[:]); err != nil {
