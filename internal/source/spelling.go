@@ -1,8 +1,6 @@
 package source
 
-import (
-	"strconv"
-)
+import "strconv"
 
 // SpellingError says that the row found by a record's parameters goes by other
 // ones. It is no fault of the source; the caller keeps nothing under the name

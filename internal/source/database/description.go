@@ -1,9 +1,10 @@
 package database
 
 import (
+	"slices"
+
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
-	"slices"
 )
 
 // Body is what Put reads of a body, for documentation.
@@ -29,6 +30,9 @@ func BodyOf(r source.Records) Body {
 	return t.describe()
 }
 
+// describe says that a body is closed only if the text of the select tells all
+// columns: what a read shows is let through by a write, and what is unknown here
+// may be shown.
 func (t *table) describe() (b Body) {
 	if t.upsert == nil {
 		return b

@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 )

@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/sqltext"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source"
+	"hearth/internal/source/sqltext"
 )
 
-// keyColumn tells where a result shows the value of one path parameter.
+// keyColumn tells where a result shows the value of one path parameter. Either
+// the configuration names the column, or the text of the select tells it (see
+// sqltext.Statement.KeyOutputs), or nothing is known: then the row's own value is
+// hidden, and the spelling that was asked for is believed.
 type keyColumn struct {
 	param   Param
 	outputs []string // columns that may show it, by the select's text
@@ -61,7 +65,9 @@ func (t *table) doubts() (all []string) {
 }
 
 // keyIndices finds the key's columns in a result: an index each, or -1 where
-// nothing shows the value.
+// nothing shows the value. Of an asterisk only the result tells the columns, so a
+// column that the text led to expect may be missing; one that the configuration
+// names may not. The very name goes before one in other capitals.
 func (t *table) keyIndices(names []string, document bool) ([]int, error) {
 	at := make([]int, len(t.keys))
 	for i, k := range t.keys {
@@ -81,8 +87,8 @@ func (t *table) keyIndices(names []string, document bool) ([]int, error) {
 	return at, nil
 }
 
-// own returns the i-th parameter's value by the row's own word; shown is false
-// where nothing shows it.
+// own returns the i-th parameter's value as the row shows it, in JSON; shown is
+// false where nothing shows it.
 func (t *table) own(s *shape, row [][]byte, i int) (cell []byte, shown bool, err error) {
 	if at := s.keys[i]; at >= 0 {
 		return row[at], true, nil
@@ -99,7 +105,8 @@ func (t *table) own(s *shape, row [][]byte, i int) (cell []byte, shown bool, err
 
 var errNoMember = errors.New("no such member")
 
-// memberOf returns the member of a JSON object at path.
+// memberOf returns the member of a JSON object at path. Of members that occur
+// twice, which the database lets pass, the first counts.
 func memberOf(object []byte, path []string) ([]byte, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(object), jsontext.AllowDuplicateNames(true))
 	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != jsontext.KindBeginObject {
@@ -124,7 +131,8 @@ func memberOf(object []byte, path []string) ([]byte, error) {
 	return nil, errNoMember
 }
 
-// shows tells whether some key column may be seen.
+// shows tells whether some key column may be seen. If none may, nothing is looked
+// up before a write, which saves a query.
 func (t *table) shows() bool {
 	return slices.ContainsFunc(t.keys, func(k keyColumn) bool { return k.named != "" || len(k.outputs) > 0 })
 }

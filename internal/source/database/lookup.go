@@ -2,14 +2,19 @@ package database
 
 import (
 	"context"
+
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 )
 
-// lookup reads the rows of other parameters, in the same view of the data.
+// lookup reads the rows that parameters find. To judge a row may take a second
+// look, by the name that the row shows; it has to see the same data as the first,
+// and so goes the way of the first: on any connection for a load, within its
+// transaction for a write.
 type lookup func(source.Args) (*engine.Result, error)
 
-// inLoad looks other names up for a load.
+// inLoad looks rows up for a load. A key whose value does not fit the column's
+// type finds nothing; it is no fault.
 func (t *table) inLoad(ctx context.Context) lookup {
 	return func(args source.Args) (*engine.Result, error) {
 		q := t.selectQuery(args)
@@ -24,7 +29,7 @@ func (t *table) inLoad(ctx context.Context) lookup {
 	}
 }
 
-// inWrite looks rows up inside a transaction.
+// inWrite looks rows up inside a transaction, which sees its own changes.
 func (t *table) inWrite(ctx context.Context, tx engine.Transaction) lookup {
 	return t.lookupBy(ctx, "looking up", tx.Query)
 }

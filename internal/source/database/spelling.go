@@ -4,12 +4,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"hearth/internal/param"
-	"hearth/internal/source"
-	"hearth/internal/source/engine"
 	"slices"
 	"strings"
 	"time"
+
+	"hearth/internal/param"
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
 )
 
 // A record has one name. A database may find one row by several: a collation
@@ -22,6 +23,13 @@ import (
 
 // judge proves that the rows are those of args. It returns a *SpellingError if
 // they are another record's.
+//
+// That the row shows another value than the parameter's does not yet prove it:
+// what a read shows may be another way to write the same value, as bytes in
+// base64 are. So the name that the row shows is tried. If it finds the very row,
+// the record goes by that name, and a copy under the one that was asked for would
+// never be invalidated by a write under the right one. If no such name finds it,
+// the column is not the key, and only the operator can say which one is.
 func (t *table) judge(s *shape, rows [][][]byte, args source.Args, find lookup) error {
 	if !s.keyed || len(rows) == 0 || s.document && !t.many && string(rows[0][0]) == "null" {
 		return nil
@@ -94,7 +102,8 @@ func (t *table) names(s *shape, rows [][][]byte, args source.Args) (own source.A
 }
 
 // valueOf returns the value of a parameter that a cell shows, in canonical form.
-// asked is what it was asked for.
+// asked is what it was asked for. ok is false if no path can spell the value, as of an
+// object, of NULL, or of a text where the parameter is an integer.
 func valueOf(p Param, cell []byte, asked any) (v any, ok bool) {
 	text := cellText(cell)
 	switch {
@@ -112,6 +121,7 @@ func valueOf(p Param, cell []byte, asked any) (v any, ok bool) {
 	return canonical.Arg, true
 }
 
+// isBase64Of tells whether text shows the bytes that were asked for.
 func isBase64Of(text string, asked any) bool {
 	a, ok := asked.(string)
 	return ok && text != a && text == base64.StdEncoding.EncodeToString([]byte(a))
@@ -156,6 +166,7 @@ var writtenOtherwise = []func(string) (string, bool){
 	timeAs("2006-01-02 15:04:05.999999999-07:00"),
 }
 
+// timeAs writes a time by RFC 3339 in another layout.
 func timeAs(layout string) func(string) (string, bool) {
 	return func(text string) (string, bool) {
 		at, err := time.Parse(time.RFC3339Nano, text)
@@ -180,7 +191,7 @@ func rewritten(name source.Args, as func(string) (string, bool)) (other source.A
 	return other, differs
 }
 
-// finds tells whether name finds the row that goes by own.
+// finds tells whether name finds the row that goes by own, and not another one.
 func (t *table) finds(name, own source.Args, find lookup) (bool, error) {
 	res, err := find(name)
 	if errors.Is(err, source.ErrNoRecord) {

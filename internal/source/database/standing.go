@@ -3,11 +3,12 @@ package database
 import (
 	"context"
 	"errors"
+	"slices"
+
 	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
-	"slices"
 )
 
 // judgeStanding judges the row that stands where a write is about to go: an

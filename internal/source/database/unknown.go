@@ -3,17 +3,20 @@ package database
 import (
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
-	"hearth/internal/spelling"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"hearth/internal/spelling"
 )
 
-// knownMember is a member of bodies that an upsert takes, whole or in parts.
+// knownMember is a member of bodies that an upsert takes, whole or in parts. All
+// together they are a tree, whose root is the body: it is built once, from the
+// placeholders of the upsert.
 type knownMember struct {
 	whole bool
 	parts map[string]*knownMember
@@ -34,7 +37,8 @@ func newKnownMember(fields []sqltext.Field) *knownMember {
 	return root
 }
 
-// unknown notes what of the member at path is not taken.
+// unknown notes what of the member at path is not taken. It descends only where
+// parts of an object are taken: what a whole member has in it is the column's.
 func (k *knownMember) unknown(m *members, path []string, n node) {
 	if k.whole {
 		return
@@ -83,7 +87,7 @@ func (r *bodyReader) refuseUnknown(unknown [][]string, shown func(path []string)
 }
 
 // shows tells whether the record, or one of an array of records, has a member
-// at path.
+// at path. It is asked only after a body had unknown members.
 func shows(record jsontext.Value, path []string) bool {
 	if len(path) == 0 {
 		return true
@@ -114,7 +118,8 @@ func nearMember(path []string, unknown [][]string) string {
 }
 
 // nearName returns the first of the names that differs from name in at most
-// two letters and a third of all, or in capitals alone, or "".
+// two letters and a third of all, or in capitals alone, or "". A worse guess would
+// lead a client to store a value in the wrong column.
 func nearName(name string, names []string) string {
 	best, least := "", max(1, min(2, len(name)/3))+1
 	for _, n := range names {
