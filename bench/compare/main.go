@@ -48,10 +48,7 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	root, err := repository()
-	if err != nil {
-		return err
-	}
+	root := launch.Root(tb)
 	if o.out == "" {
 		o.out = filepath.Join(root, "bench", "results")
 	}
@@ -78,22 +75,6 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 	}
 	fmt.Fprint(stdout, "\n", r.table())
 	return r.write(o)
-}
-
-// repository finds the module's root from the working directory.
-func repository() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for at := dir; ; at = filepath.Dir(at) {
-		if _, err := os.Stat(filepath.Join(at, "bench", "recipe", "app.py")); err == nil {
-			return at, nil
-		}
-		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("looking for the repository above %q: there is no bench/recipe/app.py", dir)
-		}
-	}
 }
 
 // perform starts a group's servers, lets them take turns, and ends them.

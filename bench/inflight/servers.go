@@ -95,23 +95,29 @@ func (s *servers) startBare(tb testkit.TB) {
 	}
 	b := &server{name: "bare", addr: fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(tb))}
 	b.begun = func(tb testkit.TB) int64 {
-		c := load.NewConn(b.addr, load.AnswerWithin)
-		defer c.Close()
-		if err := c.Do(http.MethodGet, "/count", ""); err != nil {
+		text, err := b.get("/count")
+		if err != nil {
 			tb.Fatalf("asking the bare handler for its count: %v", err)
 		}
-		return parse(tb, string(c.Answer.Body()))
+		return parse(tb, text)
 	}
 	b.held = b.begun
 	b.Process = testkit.Start(tb, testkit.Command{
 		Name: b.name, Dir: s.dir, CPUs: s.cpus, DeathSignal: syscall.SIGTERM, Argv: []string{self, "bare", b.addr, s.held.String()},
 	})
 	b.AwaitReady(func() bool {
-		c := load.NewConn(b.addr, load.AnswerWithin)
-		defer c.Close()
-		return c.Do(http.MethodGet, workPath, "") == nil
+		_, err := b.get(workPath)
+		return err == nil
 	})
 	s.servers = append(s.servers, b)
+}
+
+// get asks over a connection of its own.
+func (srv *server) get(path string) (body string, err error) {
+	c := load.NewConn(srv.addr, load.AnswerWithin)
+	defer c.Close()
+	err = c.Do(http.MethodGet, path, "")
+	return string(c.Answer.Body()), err
 }
 
 // number reads a counter from Redis.

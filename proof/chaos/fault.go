@@ -30,7 +30,7 @@ var faults = []fault{
 	{"redis asleep", func(i *injector) {
 		i.redis.Do("DEBUG", "SLEEP", fmt.Sprintf("%.2f", i.between(50, 1000).Seconds()))
 	}},
-	{"redis frozen", func(i *injector) { stop(i.redis, i.between(100, 3000)) }},
+	{"redis frozen", func(i *injector) { stop(i.redis.Process, i.between(100, 3000)) }},
 	{"redis emptied", (*injector).flush},
 	{"redis killed, back empty", (*injector).restartEmpty},
 	{"redis killed, back with old data", (*injector).restartOld},
@@ -58,10 +58,7 @@ func (i *injector) between(least, most int) time.Duration {
 }
 
 // stop stops a process for a while: its connections stay open, nothing is answered.
-func stop(p interface {
-	Pause()
-	Resume()
-}, d time.Duration) {
+func stop(p *testkit.Process, d time.Duration) {
 	p.Pause()
 	time.Sleep(d)
 	p.Resume()

@@ -221,7 +221,7 @@ func Build(tb testkit.TB, repo string) string {
 	return binary
 }
 
-// Root is the directory of the module, in or below which tests run.
+// Root is the directory of the module, in or below which this runs.
 func Root(tb testkit.TB) string {
 	tb.Helper()
 	dir, err := os.Getwd()
@@ -234,7 +234,7 @@ func Root(tb testkit.TB) string {
 		}
 		dir = filepath.Dir(dir)
 	}
-	tb.Fatal("the test runs outside of the module")
+	tb.Fatal("looking for the module: there is no go.mod here or above")
 	return ""
 }
 
