@@ -8,8 +8,10 @@ import (
 // Area is the paths that a limit covers: a template, in which a parameter
 // stands for any segment, or with Below that and all paths below it.
 type Area struct {
+	// Segments are empty for the root.
 	Segments []Segment
-	Below    bool
+	// Below adds all paths below.
+	Below bool
 }
 
 // ParseArea parses the template of a route, or the beginning of paths and /*,

@@ -18,6 +18,7 @@ const upperHex = "0123456789ABCDEF"
 // Encode percent-encodes every byte that is not safe, with upper-case digits
 // (RFC 3986, 2.1).
 func Encode(text string) string {
+	// Bytes beyond ASCII are not safe, whatever characters they are part of.
 	unsafe := func(r rune) bool { return r >= utf8.RuneSelf || !Safe(byte(r)) }
 	at := strings.IndexFunc(text, unsafe)
 	if at < 0 {
@@ -39,6 +40,7 @@ func Encode(text string) string {
 // percent sign without two hexadecimal digits. The result never aliases raw.
 // plus turns "+" into a space, as queries want it.
 func Decode(raw []byte, plus bool) (text string, ok bool) {
+	// net/url decodes once, and copies.
 	decode := url.PathUnescape
 	if plus {
 		decode = url.QueryUnescape

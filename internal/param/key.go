@@ -97,6 +97,7 @@ func (k *Key) end(i int, text string) int {
 	switch {
 	case len(rest) == 0:
 		return len(text)
+	// A value of the last parameter is all but that literal.
 	case len(rest) == 1: // nothing but a literal: the value may hold it, too
 		return len(text) - len(rest[0].literal)
 	case p.Type == UUID:

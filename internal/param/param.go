@@ -45,8 +45,10 @@ var paramName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // Value is a validated parameter: what goes into the key, and what is bound
 // in SQL.
 type Value struct {
+	// Segment is the value in keys and in canonical paths.
 	Segment string
-	Arg     any // int64 or string
+	// Arg is an int64 or a string.
+	Arg any
 }
 
 // Parse validates text, which is decoded already, and makes it canonical. The
@@ -69,6 +71,7 @@ func (p Param) Parse(text string) (v Value, reason string) {
 	panic("BUG: parameter " + strconv.Quote(p.Name) + " has no kind")
 }
 
+// parseInt reads decimal digits with an optional minus; leading zeros go.
 func parseInt(text string) (Value, string) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	// ParseInt takes a plus sign; two spellings of a number in use are one
@@ -80,6 +83,7 @@ func parseInt(text string) (Value, string) {
 	return Value{Segment: strconv.FormatInt(n, 10), Arg: n}, ""
 }
 
+// parseUUID reads the hyphenated form, in capitals, too.
 func parseUUID(text string) (Value, string) {
 	text = strings.ToLower(text)
 	if !UUID.IsCanonical([]byte(text)) {
@@ -88,6 +92,8 @@ func parseUUID(text string) (Value, string) {
 	return Value{Segment: text, Arg: text}, ""
 }
 
+// parseString takes any text without control characters: those would garble a
+// log, and no key typed by a person has one.
 func parseString(text string) (Value, string) {
 	if !utf8.ValidString(text) {
 		return Value{}, "must be valid UTF-8"
@@ -95,6 +101,7 @@ func parseString(text string) (Value, string) {
 	if strings.ContainsFunc(text, unicode.IsControl) {
 		return Value{}, "must not contain control characters"
 	}
+	// Measured where it counts: each byte may become three.
 	segment := Encode(text)
 	if len(segment) > MaxSegment {
 		return Value{}, "must be at most 512 bytes long once it is percent-encoded"
@@ -126,6 +133,7 @@ func (k Kind) IsCanonical(raw []byte) bool {
 			return false
 		}
 		for _, c := range raw {
+			// A percent sign is not safe: what it stands for may be.
 			if !Safe(c) {
 				return false
 			}

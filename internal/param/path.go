@@ -9,8 +9,10 @@ import (
 
 // Path is a parsed path template such as /user/{user_id:int}.
 type Path struct {
-	Text     string
-	Segments []Segment // between slashes
+	// Text is the template as it is written.
+	Text string
+	// Segments are what stands between the slashes; there is at least one.
+	Segments []Segment
 }
 
 // Segment is a literal or, with a non-empty Param, a parameter.
@@ -20,6 +22,7 @@ type Segment struct {
 	Type    Kind
 }
 
+// literal is a segment that needs no encoding, so that it has one spelling.
 var literal = regexp.MustCompile(`^[A-Za-z0-9._~@-]+$`)
 
 // Params lists the parameters of the path in order.
@@ -83,10 +86,12 @@ func ParsePath(text string) (p Path, wrong string) {
 	return p, ""
 }
 
+// parseSegment parses what stands between two slashes.
 func parseSegment(part string) (s Segment, wrong string) {
 	switch {
 	case part == "":
 		return Segment{}, "has an empty segment; remove the surplus slash"
+	// Browsers and proxies resolve these: no request would arrive.
 	case part == "." || part == "..":
 		return Segment{}, fmt.Sprintf("has the segment %q, which clients resolve before asking; remove it", part)
 	case !strings.ContainsAny(part, "{}"):
@@ -132,6 +137,7 @@ func (p Path) Overlaps(other Path) bool {
 	for i, x := range p.Segments {
 		y := other.Segments[i]
 		switch {
+		// Whatever their types: see above.
 		case x.Param != "" && y.Param != "":
 		case x.Param != "" && !x.takes(y.Literal),
 			y.Param != "" && !y.takes(x.Literal),

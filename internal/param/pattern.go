@@ -5,8 +5,10 @@ import "strings"
 // alphabet is a set of bytes of ASCII: no key holds another byte.
 type alphabet string
 
+// has tells whether a byte is in the set.
 func (a alphabet) has(c byte) bool { return strings.IndexByte(string(a), c) >= 0 }
 
+// shares tells whether some byte is in both.
 func (a alphabet) shares(b alphabet) bool { return strings.ContainsAny(string(a), string(b)) }
 
 // between is the alphabet from the first byte to the last.
@@ -42,9 +44,10 @@ type Pattern []step
 
 // step is one step of a pattern.
 type step struct {
-	set    alphabet
-	skip   bool // may be left out
-	repeat bool // may be taken again
+	// set is which bytes it takes.
+	set alphabet
+	// skip tells that it may be left out, repeat that it may be taken again.
+	skip, repeat bool
 }
 
 // Pattern turns a template into steps; params are those of its path.
@@ -80,6 +83,7 @@ func ReservedPattern() Pattern {
 	return append(literalSteps(Reserved), step{set: anything, skip: true, repeat: true})
 }
 
+// literalSteps is a step for each byte.
 func literalSteps(text string) (steps Pattern) {
 	for i := range len(text) {
 		steps = append(steps, step{set: alphabet(text[i : i+1])})
@@ -87,6 +91,7 @@ func literalSteps(text string) (steps Pattern) {
 	return steps
 }
 
+// kindsOf finds the type of a parameter by its name.
 func kindsOf(params []Param) map[string]Kind {
 	kinds := map[string]Kind{}
 	for _, p := range params {
@@ -100,6 +105,8 @@ func kindsOf(params []Param) map[string]Kind {
 func (a Pattern) Meets(b Pattern) bool {
 	type state struct{ i, j int }
 	seen := map[state]bool{}
+	// Depth first; each pair of positions is visited once, so the work is bounded
+	// by the product of the lengths.
 	todo := []state{{0, 0}}
 	visit := func(i, j int) {
 		if s := (state{i, j}); !seen[s] {
@@ -113,6 +120,7 @@ func (a Pattern) Meets(b Pattern) bool {
 		if s.i == len(a) && s.j == len(b) {
 			return true
 		}
+		// A step may be left out on either side without the other noticing.
 		if s.i < len(a) && a[s.i].skip {
 			visit(s.i+1, s.j)
 		}

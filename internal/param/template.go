@@ -10,7 +10,9 @@ const Reserved = "hearth:"
 
 // Template is a parsed key template: literals and parameter names in turn.
 type Template struct {
-	Text  string
+	// Text is the template as it is written.
+	Text string
+	// Parts make up Text; no two literals follow one another.
 	Parts []Part
 }
 
@@ -26,6 +28,7 @@ func ParseTemplate(text string) (t Template, wrong string) {
 	if len(text) > 256 {
 		return t, "is longer than 256 bytes; write a shorter one"
 	}
+	// A literal and a parameter at a time.
 	for rest := text; rest != ""; {
 		before, after, found := strings.Cut(rest, "{")
 		if wrong := checkLiteral(before); wrong != "" {

@@ -10,11 +10,15 @@ import (
 // https://records.example.org/users/{user_id}. Its parameters stand behind the
 // host: one from a request would let clients choose whom the server asks.
 type URL struct {
-	Text   string
-	Secure bool     // https
-	Host   string   // with its port, if it has one
-	Parts  []Part   // of the whole text
-	Path   [][]Part // of each segment of the path
+	// Text is the template as it is written.
+	Text string
+	// Secure tells https from http.
+	Secure bool
+	// Host has its port, if one is written.
+	Host string
+	// Parts make up Text, Path each segment of its path.
+	Parts []Part
+	Path  [][]Part
 }
 
 // placeholder is a parameter of a URL.
@@ -26,6 +30,7 @@ func ParseURL(text string) (u URL, wrong string) {
 	if strings.ContainsAny(placeholder.ReplaceAllString(text, ""), "{}") {
 		return u, "has a brace that is part of no {parameter}; use braces for the path's parameters only"
 	}
+	// A digit may stand wherever a value may: in a path, and in a query.
 	sample, err := url.Parse(placeholder.ReplaceAllString(text, "0"))
 	switch {
 	case err != nil:
@@ -46,6 +51,7 @@ func ParseURL(text string) (u URL, wrong string) {
 	if strings.Contains(u.Host, "{") {
 		return URL{}, "has a parameter in its host; use parameters behind the host only"
 	}
+	// The path begins with a slash, so its first segment is empty.
 	path, _, _ := strings.Cut(rest[end:], "?")
 	for segment := range strings.SplitSeq(path, "/") {
 		u.Path = append(u.Path, cut(segment))
