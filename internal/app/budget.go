@@ -53,6 +53,7 @@ const (
 // resize makes them what the configuration says.
 func (b *budgets) resize(cfg *config.Config) {
 	all := budgetOf(cfg)
+	// The two of limits grow with the budget, but not beyond what is of use.
 	share := max(all/subjectShare, leastSubjects)
 	b.subjects.Resize(min(share, mostSubjects))
 	b.counts.Resize(min(share, mostCounts))

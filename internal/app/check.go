@@ -64,6 +64,7 @@ func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault) {
 	if faults = g.prepareSources(nothing); len(faults) > 0 {
 		return faults
 	}
+	// Servers are asked one after the other, each within its own time.
 	if !cfg.Redis.URL.Empty() {
 		within, cancel := context.WithTimeout(ctx, connectWithin)
 		defer cancel()

@@ -197,6 +197,7 @@ type leftovers struct {
 
 // minus is what g has and other has not.
 func (g *generation) minus(other *generation) (l leftovers) {
+	// By identity: what was taken over is the same object.
 	for _, m := range g.limits {
 		if !slices.Contains(other.limits, m) {
 			l.limits = append(l.limits, m)

@@ -145,6 +145,8 @@ func (a *App) reloadCertificates(cfg *config.Config) error {
 // is closed. On a socket that the service manager keeps, new connections wait for
 // the next process meanwhile.
 func (p *publicListener) drain(ctx context.Context, log *slog.Logger) {
+	// The socket first: a connection that is accepted from here on would be one more
+	// to end.
 	if err := p.listener.StopAccepting(); err != nil && !errors.Is(err, net.ErrClosed) {
 		log.Warn("closing the public listener", "error", err)
 	}

@@ -65,6 +65,7 @@ func (f follower) Enabled(_ context.Context, level slog.Level) bool {
 
 // Handle implements slog.Handler.
 func (f follower) Handle(ctx context.Context, r slog.Record) error {
+	// One load for each record: it is written by one handler as a whole.
 	h := *f.log.handler.Load()
 	for _, add := range f.add {
 		h = add(h)

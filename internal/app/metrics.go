@@ -75,6 +75,8 @@ func (a *App) registerMetrics() {
 	for _, n := range cacheCounters {
 		a.metrics.CounterFunc(n.name, n.help, func() float64 { return float64(n.read(a.cache.Stats())) })
 	}
+	// Every result from the start: a series that appears with its first event has no
+	// rate for it.
 	for i, result := range cache.RefreshResults {
 		a.metrics.CounterFunc("hearth_refreshes_total", "Hot records loaded anew before their copy expired, by result.",
 			func() float64 { return float64(a.cache.Refreshes(i)) }, metrics.Label{Name: "result", Value: result})

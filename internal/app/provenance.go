@@ -71,6 +71,7 @@ func (a *App) noteProvenance(g *generation) bool {
 			panic("BUG: two strings that do not marshal: " + err.Error())
 		}
 		var was provenance
+		// Note puts the new text in place of the old one and returns that.
 		before, err := a.cache.Note(ctx, "hearth:source:"+r.Key.Text, text)
 		if err != nil {
 			a.log.Debug("noting what copies are made from", "error", err)

@@ -122,6 +122,7 @@ func notes(cfg *config.Config) []string {
 		list = append(list, cfg.Fault("server.listen",
 			"the embedded tier serves beyond loopback: a second instance would not see this one's items, counters and writes; set redis.url for more than one").String())
 	}
+	// Not a fault: the directory may be there when the server starts.
 	if _, err := os.Stat(filepath.Dir(cfg.Embedded.Path)); cfg.Redis.URL.Empty() && errors.Is(err, fs.ErrNotExist) {
 		list = append(list, cfg.Fault("embedded.path", "the directory of %q is not there, and the server makes none", cfg.Embedded.Path).String())
 	}

@@ -72,6 +72,7 @@ func (p *statementProbe) tell(a *App, g *generation) {
 				"resource", r.Resource, "key", r.Key, "error", r.Err)
 		}
 	}
+	// What is not refused any more was mended, or is gone with its generation.
 	for name := range p.told {
 		if !now[name] {
 			a.log.Info("what the source refused is mended", "key", name)

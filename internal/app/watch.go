@@ -42,6 +42,7 @@ func (a *App) pingSource() {
 	if g.db == nil {
 		return
 	}
+	// Up tells of the call before this one.
 	before := g.db.Up()
 	ctx, cancel := context.WithTimeout(a.stopped, g.cfg.Database.Timeout)
 	defer cancel()

@@ -122,6 +122,7 @@ func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 		Limits: g.quotas(), TrustedProxies: s.TrustedProxies, Hosts: s.AdminHosts,
 		RequestTimeout: g.requestTimeout(), Slow: g.cfg.Log.Slow, AccessSample: g.cfg.Log.AccessSample,
 	}
+	// In the order of the configuration, which is the order of the documents, too.
 	for _, r := range g.resources {
 		out.Resources = append(out.Resources, handlers.Resource{
 			Cache: r.cached, Path: r.Path.Segments, Key: r.Key.Parts, CacheControl: r.CacheControl,
@@ -145,6 +146,8 @@ func (a *App) openLimits(g, before *generation) {
 			Name: c.Name, Rate: limit.Rate(c.Rate), Burst: c.Burst, LocalRate: limit.Rate(c.LocalRate), Store: a.counts, Log: a.log,
 			Denied: a.numbers.denied.of(c.Name), Common: a.numbers.shared.of(c.Name), Local: a.budgets.counting, Budget: a.budgets.subjects,
 		}
+		// A limit that is defined as before keeps its count; one that is not begins anew,
+		// but goes on with the numbers that are exported.
 		l := before.limiter(cfg)
 		if l == nil {
 			l = limit.New(cfg)
