@@ -224,7 +224,7 @@ func (r *rehearsal) claim(i int) error {
 		return nil // rightly so: for this the model has a step
 	}
 	r.unclaimed++
-	a := r.newActor("a stranger", protocol.Nobody, i)
+	a := r.newActor("a stranger", protocol.NoProcess, i)
 	a.start(func(ctx context.Context) { a.cache.refreshNow(ctx, r.res, r.key, r.args(a), []byte(was)) })
 	return a.await(offStage)
 }

@@ -130,7 +130,7 @@ func (r *rehearsal) compareRedis(seen *protocol.State) error {
 	// A refused refresh gives its lease back at once; the model leaves that to
 	// the lease's expiry.
 	holder := "nobody"
-	if n := seen.Refresher; n != protocol.Nobody && seen.Processes[n].Phase != protocol.Done {
+	if n := seen.Refresher; n != protocol.NoProcess && seen.Processes[n].Phase != protocol.Done {
 		holder = r.actors[n].name
 	}
 	if got := r.holderOf(sibling); got != holder {

@@ -226,7 +226,7 @@ func (r *rehearsal) end() {
 // perform makes the real code take the step.
 func (r *rehearsal) perform(st *protocol.Step) error {
 	var a *actor
-	if st.Process != protocol.Nobody {
+	if st.Process != protocol.NoProcess {
 		a = r.actors[st.Process]
 	}
 	switch st.Act {

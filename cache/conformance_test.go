@@ -54,7 +54,7 @@ func traceOf(t *testing.T, seed uint64) (protocol.Trace, *rand.Rand) {
 // code does not take in that state. It takes them later: it is stricter.
 func weigh(m *protocol.Model, at protocol.State, st *protocol.Step) int {
 	// A refresh that is refused gives its lease back in the same step.
-	if n := at.Refresher; n != protocol.Nobody && at.Processes[n].Phase == protocol.Done && st.Act != protocol.RefreshLeaseExpires {
+	if n := at.Refresher; n != protocol.NoProcess && at.Processes[n].Phase == protocol.Done && st.Act != protocol.RefreshLeaseExpires {
 		return 0
 	}
 	switch st.Act {

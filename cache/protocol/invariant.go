@@ -19,7 +19,7 @@ const (
 	// OnTheWire (I4): on any other instance the same, except while an
 	// invalidation is on its way there.
 	OnTheWire
-	// Rest (I5): with nothing under way and empty channels, memory holds
+	// MemoryAgreement (I5): with nothing under way and empty channels, memory holds
 	// nothing or what Redis holds.
 	MemoryAgreement
 )
@@ -96,7 +96,7 @@ func (m *Model) checkOffers(s State, i int) *Violation {
 		p := s.Processes[n]
 		if m.joinable(s, n) {
 			least := o.excused
-			if m.Rules.Join == JoinByToken { // who joins has asked Redis since he began: nothing excuses
+			if m.Rules.Join == JoinByToken { // a reader that joins has asked Redis since it began: nothing excuses it
 				least = o.acked
 			}
 			if v := o.judge(i, "a load in flight", p.Value, least); v != nil {
@@ -104,7 +104,7 @@ func (m *Model) checkOffers(s State, i int) *Violation {
 			}
 		}
 		if p.Phase == Passing && m.Rules.Pass == PassSameGuard && s.Redis == p.Saw {
-			if v := o.judge(i, "a load past the guard", p.Value, o.acked); v != nil {
+			if v := o.judge(i, "a pass of the guard", p.Value, o.acked); v != nil {
 				return v
 			}
 		}

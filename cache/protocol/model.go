@@ -4,17 +4,25 @@
 // the shortest way to a state that breaks a promise; Walk takes one way at
 // random, for tests that play it against the real code.
 //
-// A rule that nobody can do without has a variant here that breaks when it is
-// left out, because a rule whose need cannot be shown is soon "simplified".
-// That is why the choices are data (Rules) and not code: the tests hold a
-// table of what has to break, and how.
+// Every rule of the protocol has a variant here that breaks a promise, because a rule
+// whose need cannot be shown is soon "simplified". That is why the choices are data
+// (Rules) and not code: the tests hold a table of what has to break, and how.
+//
+// What the code does is named as there:
+//
+//	here                          in the code
+//	Content, ContentState         what stands in a key: shared.Content, shared.State
+//	Instance.Memory               the entry of the key, cache/memory
+//	Instance.Tracked, channel     the connection: memory.Owner, its link and its wire
+//	Progress.Flight               a flight of cache.Flights, joinable or poisoned
+//	PassesGuard, PassesOpenWrite  a pass
+//	Refresher                     a refresh, whose lease stands in the sibling key
 //
 // Values are versions: version v is the record after the v-th commit, and has
 // the bytes v % 2, so that bytes come back (ABA). A missing record is a version
-// like any other. A read of memory needs no process: what it would be
-// answered if it began now is checked in every state. Not modelled: lifetimes of values,
-// answers marked stale or untracked, several keys, ASK, sources that lag
-// behind their own commits.
+// like any other. A read of memory needs no process: what it would be answered if it
+// began now is checked in every state. Not modelled: lifetimes of values, answers marked
+// stale or untracked, several keys, ASK, sources that lag behind their own commits.
 //
 // Only tests import this package.
 package protocol
@@ -26,8 +34,8 @@ import (
 
 // Setup is what a model consists of. The zero Rules are the design.
 type Setup struct {
-	// Cast names the processes: a kind and, for all but foreign programs, the
-	// number of its instance, such as "W0 R1 D".
+	// Cast names the processes: a role and, for all but foreign programs, the number
+	// of its instance, such as "W0 R1 D".
 	Cast   string
 	Rules  Rules
 	Faults Faults
@@ -45,7 +53,7 @@ const (
 // Role is what a process does.
 type Role uint8
 
-// The kinds of processes.
+// The roles of processes.
 const (
 	// Writer sets its guard, commits, removes the guard, acknowledges.
 	Writer Role = iota + 1
@@ -85,13 +93,13 @@ func New(s Setup) (*Model, error) {
 	readers := [Instances]int{}
 	names := map[string]int{}
 	for word := range strings.FieldsSeq(s.Cast) {
-		kind := Role(max(strings.IndexByte(roleLetters, word[0]), 0))
-		p := Process{Role: kind, Name: word}
+		role := Role(max(strings.IndexByte(roleLetters, word[0]), 0))
+		p := Process{Role: role, Name: word}
 		switch at := word[1:]; {
-		case kind == 0:
+		case role == 0:
 			return nil, fmt.Errorf("cast %q: %q is no process", s.Cast, word)
-		case kind >= Deleter && at == "":
-		case kind < Deleter && (at == "0" || at == "1"):
+		case role >= Deleter && at == "":
+		case role < Deleter && (at == "0" || at == "1"):
 			p.Instance = int(at[0] - '0')
 		default:
 			return nil, fmt.Errorf("cast %q: %q is on no instance", s.Cast, word)
@@ -99,10 +107,10 @@ func New(s Setup) (*Model, error) {
 		if names[word]++; names[word] > 1 {
 			p.Name = fmt.Sprintf("%s(%d)", word, names[word])
 		}
-		if kind == Reader {
+		if role == Reader {
 			readers[p.Instance]++
 		}
-		m.numbered = m.numbered || kind == Refresher
+		m.numbered = m.numbered || role == Refresher
 		m.Processes = append(m.Processes, p)
 	}
 	if len(m.Processes) > MaxProcesses || readers[0] > maxReaders || readers[1] > maxReaders {
@@ -111,9 +119,9 @@ func New(s Setup) (*Model, error) {
 	return m, nil
 }
 
-// Initial returns the state in which nobody has done anything.
+// Initial returns the state in which no process has done anything.
 func (m *Model) Initial() State {
-	s := State{Refresher: Nobody}
+	s := State{Refresher: NoProcess}
 	for i := range s.Instances {
 		s.Instances[i].Memory = NoVersion
 	}

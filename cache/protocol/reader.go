@@ -36,6 +36,7 @@ func (x expansion) reader(n int) {
 	}
 }
 
+// pass loads past both tiers. What it brings is answered and stored nowhere.
 func (x expansion) pass(a Act, n int) {
 	st := x.advance(a, n, Passing)
 	st.Version = x.s.DB
@@ -57,8 +58,8 @@ func (x expansion) readTracked(n, i int) {
 	x.emit(st)
 }
 
-// acquire is SET NX GET: the lease, or what stands there instead. That was not
-// read tracked, so it may be answered and not kept.
+// acquire is SET NX GET: the lease, or what stands there instead. That was not read
+// tracked, so it may be answered and not kept.
 func (x expansion) acquire(n, i int) {
 	r := x.s.Redis
 	if r.State == Nothing {
@@ -86,8 +87,8 @@ func (x expansion) acquire(n, i int) {
 	x.emit(st)
 }
 
-// fill stores what was loaded if the lease still stands: whoever has written
-// or deleted the key since has taken it away.
+// fill stores what was loaded if the lease still stands: any write or deletion of the key
+// since has taken it away.
 func (x expansion) fill(n, i int) {
 	v := x.s.Processes[n].Value
 	st := x.advance(Fills, n, Done)
@@ -98,7 +99,7 @@ func (x expansion) fill(n, i int) {
 		return
 	}
 	st.After.write(x.value(v))
-	st.After.Refresher = Nobody
+	st.After.Refresher = NoProcess
 	if x.m.Rules.Keep == KeepFilled {
 		st.After.Instances[i].Memory = v
 	}

@@ -6,7 +6,7 @@ func (x expansion) refresher(n int) {
 	p := x.s.Processes[n]
 	switch p.Phase {
 	case Idle:
-		x.claim(n)
+		x.takeRefreshLease(n)
 	case Loading:
 		st := x.advance(LoadsToRefresh, n, Storing)
 		st.Version = x.s.DB
@@ -21,15 +21,15 @@ func (x expansion) refresher(n int) {
 			return
 		}
 		st.After.write(x.value(p.Value))
-		st.After.Refresher = Nobody
+		st.After.Refresher = NoProcess
 		x.emit(st)
 	}
 }
 
-// claim takes the refresh lease, in the sibling key: the value stands on.
-func (x expansion) claim(n int) {
+// takeRefreshLease puts the lease in the sibling key: the value goes on standing.
+func (x expansion) takeRefreshLease(n int) {
 	saw := x.s.Redis
-	if x.s.Refresher != Nobody || x.hasOpenWrite(x.m.Processes[n].Instance) {
+	if x.s.Refresher != NoProcess || x.hasOpenWrite(x.m.Processes[n].Instance) {
 		return
 	}
 	if !saw.IsValue() {
@@ -46,7 +46,7 @@ func (x expansion) claim(n int) {
 	x.emit(st)
 }
 
-// unchanged tells whether the value that a refresh has seen stands still.
+// unchanged tells whether the value that a refresh has seen still stands.
 func (x expansion) unchanged(saw Content) bool {
 	r := x.s.Redis
 	if !r.IsValue() || r.Version%2 != saw.Version%2 {

@@ -83,8 +83,8 @@ const (
 type Poison uint8
 
 const (
-	// PoisonReads delivers them to who waits already, but lets nobody store or
-	// join them.
+	// PoisonReads delivers them to readers that wait already; they are neither stored
+	// nor joined any more.
 	PoisonReads Poison = iota
 	// PoisonNothing lets a reply from before the write be stored after it.
 	PoisonNothing
@@ -104,12 +104,12 @@ const (
 	DropAtGuard
 )
 
-// Join is who may wait for a load that runs.
+// Join is which readers may wait for a load that runs.
 type Join uint8
 
 const (
-	// JoinByToken lets those join who have seen its lease stand in Redis since
-	// they began.
+	// JoinByToken lets a reader join that has seen its lease stand in Redis since it
+	// began.
 	JoinByToken Join = iota
 	// JoinRearmed lets everybody join until an own write, a broken link or an
 	// invalidation, the key having been read tracked under the lease. It
@@ -125,13 +125,13 @@ const (
 	JoinAlways
 )
 
-// Pass is who may wait for a load past a guard.
+// Pass is which readers may wait for a pass.
 type Pass uint8
 
 const (
-	// PastAlone is nobody once it has begun.
+	// PassAlone is none once it has begun.
 	PassAlone Pass = iota
-	// PastSameGuard is who sees the same guard as the load did. The guard of a
+	// PassSameGuard is those that see the same guard as the pass did. The guard of a
 	// writer that has acknowledged may still look the same, because another
 	// writer's took its place.
 	PassSameGuard
@@ -148,7 +148,7 @@ const (
 	RefreshRemembered
 )
 
-// Sibling is who deletes the refresh lease of somebody else.
+// Sibling is which steps delete the refresh lease of another process.
 type Sibling uint8
 
 const (
@@ -176,7 +176,7 @@ const (
 	// ConfirmUnguard is after the unguard's reply.
 	ConfirmUnguard Confirm = iota
 	// ConfirmCommit is after the commit, also when Redis could not be reached
-	// to remove the guard: nobody drops then what was filled meanwhile.
+	// to remove the guard: what was filled meanwhile is not dropped then.
 	ConfirmCommit
 )
 
@@ -188,7 +188,7 @@ const (
 	BreakAll Break = iota
 	// BreakMemory leaves flights joinable, which relied on being told of changes.
 	BreakMemory
-	// BreakFlights leaves memory trusted, which nobody tells of changes.
+	// BreakFlights leaves memory trusted, which is not told of changes any more.
 	BreakFlights
 )
 
@@ -204,21 +204,21 @@ const (
 	ReplicateLater
 )
 
-// Renew is who sees to a guard while the outcome of its COMMIT is unknown. A client
-// who has read the record of that commit takes it for acknowledged.
+// Renew is how a guard is kept while the outcome of its COMMIT is unknown. A client that
+// has read the record of that commit takes it for acknowledged.
 type Renew uint8
 
 const (
 	// RenewUntilKnown renews until the outcome is known, and sets anew, marked as
 	// shared, what was lost all the same: sooner or later, and in any case before a
-	// read past both tiers is answered.
+	// pass is answered.
 	RenewUntilKnown Renew = iota
 	// RenewForRequest renews as long as the request has time, which is over when the
 	// answer to COMMIT is lost.
 	RenewForRequest
 	// RenewOnly renews until the outcome is known, and sets nothing anew.
 	RenewOnly
-	// RenewApart sets anew sooner or later; reads past both tiers do not wait for it.
+	// RenewApart sets anew sooner or later; passes do not wait for it.
 	RenewApart
 	// RenewAlone does not mark as shared what it sets anew. Another writer may have
 	// come and gone while it was lost.

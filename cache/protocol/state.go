@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Version is a version of the record, or what memory keeps of it: versions that
-// a foreign SET brought are kept as -1-v, for nothing is promised of them.
+// Version is a version of the record, or what memory keeps of it: versions that a foreign
+// SET brought are kept as -1-v, for nothing is promised of them.
 type Version int8
 
 const (
@@ -17,16 +17,16 @@ const (
 	NilVersion Version = -100
 )
 
-// Nobody is no process.
-const Nobody = -1
+// NoProcess is the absence of one.
+const NoProcess = -1
 
 // State is the whole world at one moment. Its fields have no pointers and no
 // padding: it is compared and hashed as the bytes it consists of, some
 // millions of times.
 type State struct {
 	DB        Version // latest commit
-	Acked     Version // latest acknowledged write, by whomever
-	Refresher int8    // whose lease stands in the sibling key, or Nobody
+	Acked     Version // latest acknowledged write, of any process
+	Refresher int8    // process whose lease stands in the sibling key, or NoProcess
 	Redis     Content
 	Replica   Content
 	Instances [Instances]Instance
@@ -38,7 +38,7 @@ type Content struct {
 	State   ContentState
 	Version Version // of a value
 	// Tag is the number of the write for a value (it stands for the time of
-	// expiry, and is zero where nobody looks at that), the process for a
+	// expiry, and is zero where no rule looks at that), the process for a
 	// lease, a set of processes for a guard.
 	Tag uint8
 }
@@ -46,7 +46,7 @@ type Content struct {
 // ContentState is what kind of thing stands in the key.
 type ContentState uint8
 
-// The kinds of contents.
+// The states of a key.
 const (
 	Nothing ContentState = iota
 	Value
@@ -59,7 +59,7 @@ const (
 // IsValue tells values from placeholders and nothing.
 func (c Content) IsValue() bool { return c.State == Value || c.State == ForeignValue }
 
-// IsGuard tells whether somebody writes.
+// IsGuard tells whether a write is under way.
 func (c Content) IsGuard() bool { return c.State == Guard || c.State == SharedGuard }
 
 // guardedBy tells whether the guard of process n stands.
@@ -153,14 +153,14 @@ func (i *Instance) take() {
 // Message is one message on a tracked connection.
 type Message struct {
 	Type    MessageType
-	Process uint8   // who asked
+	Process uint8   // which asked
 	Content Content // what a Replied says; of an Invalidation, the Version acknowledged when it was sent
 }
 
 // MessageType is what kind of message it is.
 type MessageType uint8
 
-// The kinds of messages.
+// The types of messages.
 const (
 	Invalidation MessageType = iota + 1
 	Replied                  // to a tracked read
@@ -172,21 +172,37 @@ type Progress struct {
 	Phase  Phase
 	Flight Flight
 	Value  Version // what it has loaded or committed
-	Saw    Content // what a refresh shall renew; what guard a load goes past
+	Saw    Content // the value that a refresh is to renew; the guard that a pass has met
 }
 
 // Phase is what a process does next.
 type Phase uint8
 
-// The phases, in the order in which each kind goes through its own.
+// The phases, in the order in which each role goes through its own. A writer's:
+//
+//	Idle ─► Guarded ─► Committed ─► Confirmed ─► Done
+//	           │          ▲
+//	           ├─► Sent ──┘ its answer comes
+//	           │     └────► Unanswered ─► Resolved ─► Unguarded ─► Done
+//	           └─► Doubt ─► Dead, with its COMMIT under way
+//
+// From Unanswered to Unguarded the write is open: its instance passes both tiers.
+// A reader's:
+//
+//	Idle ─► Reading ──────────────────────────────► Done, with a value
+//	         ▲ │└─► Acquiring ─► Loading ─► Filling ─► Done
+//	         │ │        │ └─► Done, with the value that it meets
+//	         │ ▼        │
+//	        Waiting ◄───┘
+//	           └─► Passing ─► Done
 const (
 	Idle Phase = iota
 
 	Guarded    // writer: to commit
 	Doubt      // writer: dead, its COMMIT under way
-	Sent       // writer: to hear of its COMMIT; with a version once the database has committed
+	Sent       // writer: to hear of its COMMIT; has a version once the database has committed
 	Unanswered // writer: the same, and the answer is lost
-	Resolved   // writer: its outcome is known at last; to remove its guard
+	Resolved   // writer: its outcome is known by asking; to remove its guard
 	Unguarded  // writer: to read the key from the tiers again
 	Committed  // writer: to remove its guard
 	Dropped    // writer: the same, with its local copy dropped before (DropBefore)
@@ -197,7 +213,7 @@ const (
 	Waiting   // reader: for a change of a placeholder
 	Loading   // reader, refresher: to load
 	Filling   // reader: to fill
-	Passing   // reader: to answer what it loaded past the tiers
+	Passing   // reader: to answer with what its pass has loaded
 
 	Storing // refresher: to renew the value
 
@@ -208,8 +224,8 @@ const (
 )
 
 var phaseNames = [...]string{
-	"idle", "guarded", "in doubt", "committing", "unsure", "settling", "settled", "committed", "dropped", "clean", "reading", "acquiring", "waiting",
-	"loading", "filling", "past the guard", "storing", "wrote", "done", "dead",
+	"idle", "guarded", "in doubt", "committing", "unanswered", "resolved", "unguarded", "committed", "dropped", "confirmed", "reading", "acquiring", "waiting",
+	"loading", "filling", "passing", "storing", "wrote", "done", "dead",
 }
 
 func (p Phase) String() string { return phaseNames[p] }
@@ -230,7 +246,7 @@ const (
 	Poisoned        // never again
 )
 
-// write changes the key, which sends an invalidation to whom it was promised.
+// write changes the key, which sends an invalidation to every instance that tracks it.
 func (s *State) write(c Content) {
 	for i := range s.Instances {
 		if in := &s.Instances[i]; in.Tracked {
@@ -271,7 +287,7 @@ func (m *Model) DescribeState(s *State) string {
 		parts = append(parts, describeMemory(in.Memory)+m.describeChannel(in.Channel()))
 	}
 	sibling := ""
-	if s.Refresher != Nobody {
+	if s.Refresher != NoProcess {
 		sibling = ", refresh lease of " + m.Processes[s.Refresher].Name
 	}
 	return fmt.Sprintf("db=%d redis=%s%s memories=%s", s.DB, m.Describe(s.Redis), sibling, strings.Join(parts, " | "))

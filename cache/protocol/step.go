@@ -8,7 +8,7 @@ import (
 // Act is what happens in a step.
 type Act uint8
 
-// The acts, by who takes them.
+// The acts, by the role that takes them.
 const (
 	// Writers.
 	SetsGuard Act = iota
@@ -19,7 +19,7 @@ const (
 	SendsCommit
 	CommitLands // the database commits, of a writer that has not heard of it
 	HearsOutcome
-	LosesAnswer   // and says that nobody knows
+	LosesAnswer   // and answers that the outcome is unknown
 	SetsGuardAnew // which was lost
 	LearnsOutcome
 	DropsCopy
@@ -65,7 +65,7 @@ const (
 type Step struct {
 	Act      Act
 	Refused  bool    // a fill or a refresh came too late
-	Process  int8    // who takes it, whose token expires, whose reply is taken; or Nobody
+	Process  int8    // that takes it, whose token expires, or whose reply is taken; or NoProcess
 	Instance int8    // of messages and links
 	Version  Version // committed, loaded, stored or acknowledged
 	Content  Content // met, replied, or of which a token expires
@@ -80,7 +80,7 @@ var actFormats = [Acts]string{
 	HearsOutcome: "hears of its COMMIT", LosesAnswer: "does not hear of its COMMIT", SetsGuardAnew: "sets its guard anew", LearnsOutcome: "learns of its COMMIT", DropsCopy: "drops its copy",
 	RemovesGuard: "removes its guard", FailsToRemoveGuard: "cannot reach Redis", Acknowledges: "acknowledges %d",
 	ReadsTracked: "reads tracked", TakesLease: "takes the lease", Loads: "loads %d", Fills: "fills %d",
-	PassesGuard: "loads %d past the guard", PassesOpenWrite: "loads %d past an unsettled write", AnswersPass: "answers %d, stores nothing",
+	PassesGuard: "passes the guard, loads %d", PassesOpenWrite: "passes an open write, loads %d", AnswersPass: "answers %d, stores nothing",
 	TakesRefreshLease: "takes the refresh lease", LoadsToRefresh: "loads %d to refresh", Refreshes: "stores %d",
 	CommitsForeign: "(foreign) commits %d", SetsForeign: "(foreign) SETs %d", DeletesForeign: "(foreign) DELs",
 	Dies: "dies", TakesInvalidation: "takes the invalidation", TakesArmed: "has read its lease tracked",
@@ -92,7 +92,7 @@ func (a Act) String() string { return strings.ReplaceAll(actFormats[a], " %d", "
 // DescribeStep prints what happens in a step, with the names of the cast.
 func (m *Model) DescribeStep(s *Step) string {
 	name := ""
-	if s.Process != Nobody {
+	if s.Process != NoProcess {
 		name = m.Processes[s.Process].Name
 	}
 	switch s.Act {
@@ -155,9 +155,9 @@ func (m *Model) expand(s State, emit func(Step)) {
 	x.replica()
 }
 
-// expansion is one state whose steps are wanted. It is passed by value, and so
-// are steps: on the stack they cost the race detector, under which all states are
-// explored with every run of the tests, nothing.
+// expansion is one state whose steps are wanted. It is passed by value, and so are steps:
+// on the stack they cost the race detector nothing, under which every run of the tests
+// explores all states.
 type expansion struct {
 	m    *Model
 	s    State
@@ -170,8 +170,8 @@ func (x expansion) step(a Act, n int) Step {
 	return Step{Act: a, Process: int8(n), Version: NoVersion, After: x.s}
 }
 
-// advance begins a step that brings process n into another phase, with nothing
-// in its hands.
+// advance begins a step that brings process n into another phase, without version, flight
+// or content.
 func (x expansion) advance(a Act, n int, to Phase) Step {
 	st := x.step(a, n)
 	st.After.Processes[n] = Progress{Phase: to, Value: NoVersion}
@@ -190,8 +190,8 @@ func (x expansion) value(v Version) Content {
 	return Content{State: Value, Version: v, Tag: number + 1}
 }
 
-// crash: a process may die wherever it has begun something that somebody else
-// must be able to end.
+// crash: a process may die wherever it has begun something that another process must be
+// able to end.
 func (x expansion) crash(n int) {
 	switch x.s.Processes[n].Phase {
 	case Guarded, Committed, Dropped, Confirmed, Loading, Filling, Storing:

@@ -57,7 +57,7 @@ func (x expansion) message(a Act, n, i int) Step {
 // takeInvalidation drops the copy. Reads still in flight are not concerned: by
 // the order of the wire their replies are newer than this message.
 func (x expansion) takeInvalidation(i int) {
-	st := x.message(TakesInvalidation, Nobody, i)
+	st := x.message(TakesInvalidation, NoProcess, i)
 	st.After.Instances[i].Memory = NoVersion
 	if x.m.Rules.Join == JoinUntilTold || x.m.Rules.Join == JoinRearmed {
 		for n := range x.m.Processes {
@@ -131,10 +131,10 @@ func (x expansion) takeArmed(i int) {
 	x.emit(st)
 }
 
-// breakLink: nobody tells this instance of changes any more. Its tracked reads
-// fail; its loads go on.
+// breakLink: this instance is not told of changes any more. Its tracked reads fail; its
+// loads go on.
 func (x expansion) breakLink(i int) {
-	st := x.step(LinkBreaks, Nobody)
+	st := x.step(LinkBreaks, NoProcess)
 	st.Instance = int8(i)
 	in := &st.After.Instances[i]
 	if x.m.Rules.Break != BreakFlights {
@@ -174,9 +174,9 @@ func (x expansion) expiry() {
 			x.emit(st)
 		}
 	}
-	if n := x.s.Refresher; n != Nobody && (x.m.Faults.Expire || x.s.Processes[n].Phase.resting()) {
-		st := x.step(RefreshLeaseExpires, Nobody)
-		st.After.Refresher = Nobody
+	if n := x.s.Refresher; n != NoProcess && (x.m.Faults.Expire || x.s.Processes[n].Phase.resting()) {
+		st := x.step(RefreshLeaseExpires, NoProcess)
+		st.After.Refresher = NoProcess
 		x.emit(st)
 	}
 }
@@ -187,12 +187,12 @@ func (x expansion) replica() {
 	if !x.m.Faults.Failover || x.s.Replica == x.s.Redis {
 		return
 	}
-	st := x.step(ReplicaCatchesUp, Nobody)
+	st := x.step(ReplicaCatchesUp, NoProcess)
 	st.After.Replica = x.s.Redis
 	x.emit(st)
 
-	st = x.step(FailsOver, Nobody)
-	st.After.Redis, st.After.Refresher = x.s.Replica, Nobody
+	st = x.step(FailsOver, NoProcess)
+	st.After.Redis, st.After.Refresher = x.s.Replica, NoProcess
 	for i, in := range x.s.Instances {
 		st.After.Instances[i] = Instance{AckedHere: in.AckedHere, Memory: NoVersion}
 	}

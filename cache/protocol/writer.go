@@ -23,7 +23,7 @@ func (x expansion) writer(n int) {
 		if x.m.Rules.Drop == DropBefore {
 			st := x.advance(DropsCopy, n, Dropped)
 			st.After.Processes[n].Value = p.Value
-			x.m.forget(&st.After, x.m.Processes[n].Instance)
+			x.m.poison(&st.After, x.m.Processes[n].Instance)
 			x.emit(st)
 			return
 		}
@@ -35,8 +35,8 @@ func (x expansion) writer(n int) {
 	}
 }
 
-// setGuard: a writer joins a guard it finds and replaces anything else. What
-// its own instance has in memory or in flight is from before.
+// setGuard: a writer joins a guard it finds and replaces anything else. What its own
+// instance has in memory or in flight is from before the write.
 func (x expansion) setGuard(n int) {
 	var others uint8
 	if x.s.Redis.IsGuard() && x.m.Rules.Unguard <= UnguardDeletes {
@@ -46,10 +46,10 @@ func (x expansion) setGuard(n int) {
 	guard.Tag |= others
 	st := x.advance(SetsGuard, n, Guarded)
 	if x.m.Rules.Drop != DropBefore {
-		x.m.forget(&st.After, x.m.Processes[n].Instance)
+		x.m.poison(&st.After, x.m.Processes[n].Instance)
 	}
 	st.After.write(guard)
-	st.After.Refresher = Nobody
+	st.After.Refresher = NoProcess
 	if x.replicates() {
 		st.After.Replica = guard
 	}
@@ -100,7 +100,7 @@ func (x expansion) awaitOutcome(n int) {
 	if p.Phase == Sent {
 		x.emit(to(HearsOutcome, Committed))
 		st := to(LosesAnswer, Unanswered)
-		x.m.forget(&st.After, x.m.Processes[n].Instance)
+		x.m.poison(&st.After, x.m.Processes[n].Instance)
 		x.emit(st)
 	} else {
 		x.emit(to(LearnsOutcome, Resolved))
@@ -115,24 +115,24 @@ func (x expansion) awaitOutcome(n int) {
 	}
 }
 
-// setAnew is a guard that was lost behind a COMMIT. What stands in its place may have been
-// filled from before that.
+// setAnew sets a guard that was lost behind a COMMIT. What stands in its place may have
+// been filled from before that.
 func (x expansion) setAnew(s *State, n int) {
 	guard := GuardOf(x.m.Rules.Renew != RenewAlone, n)
 	if s.Redis.IsGuard() {
 		guard.State = SharedGuard
 		guard.Tag |= s.Redis.Tag
 	}
-	x.m.forget(s, x.m.Processes[n].Instance)
+	x.m.poison(s, x.m.Processes[n].Instance)
 	s.write(guard)
-	s.Refresher = Nobody
+	s.Refresher = NoProcess
 	if x.replicates() {
 		s.Replica = guard
 	}
 }
 
-// hasOpenWrite tells whether the outcome of a write of instance i is unknown, or its
-// guard not removed yet: then its reads go past both tiers.
+// hasOpenWrite tells whether a write of instance i is open: its outcome is unknown, or its
+// guard not removed yet. Then reads of that instance pass both tiers.
 func (x expansion) hasOpenWrite(i int) bool {
 	for n, p := range x.m.Processes {
 		if p.Role == Writer && p.Instance == i && x.s.Processes[n].Phase >= Unanswered && x.s.Processes[n].Phase <= Unguarded {
@@ -142,9 +142,9 @@ func (x expansion) hasOpenWrite(i int) bool {
 	return false
 }
 
-// confirmWritesPassed is what a read past both tiers of instance i does before it is answered
-// with v: it sees to the guards of writes whose outcome is unknown. Who has read a commit knows
-// of it: it counts as acknowledged.
+// confirmWritesPassed is what a pass of instance i does before it is answered with v: it
+// sets the guards of open writes of unknown outcome anew where they are lost. A client
+// that is answered with a commit knows of it, so the commit counts as acknowledged.
 func (x expansion) confirmWritesPassed(s *State, i int, v Version) {
 	for n, w := range x.m.Processes {
 		p := x.s.Processes[n]
@@ -162,8 +162,8 @@ func (x expansion) confirmWritesPassed(s *State, i int, v Version) {
 	}
 }
 
-// removeGuard: the committed record may be put into the key only by a writer
-// that never had company, since of several nobody knows whose commit was last.
+// removeGuard: the committed record may be put into the key only by a writer whose guard
+// was never shared. Of several writers none knows whose commit was last.
 func (x expansion) removeGuard(n int) {
 	p, r := x.s.Processes[n], x.s.Redis
 	rule := x.m.Rules.Unguard
@@ -190,7 +190,7 @@ func (x expansion) removeGuard(n int) {
 		st.After.write(content)
 	}
 	if x.m.Rules.Sibling == SiblingAtUnguard {
-		st.After.Refresher = Nobody
+		st.After.Refresher = NoProcess
 	}
 	if x.replicates() {
 		st.After.Replica = st.After.Redis
@@ -211,16 +211,16 @@ func (x expansion) acknowledge(n int) {
 	st.Version = v
 	st.After.Processes[n].Value = v
 	if x.m.Rules.Drop == DropAfter {
-		x.m.forget(&st.After, i)
+		x.m.poison(&st.After, i)
 	}
 	st.After.Acked = max(st.After.Acked, v)
 	st.After.Instances[i].AckedHere = max(st.After.Instances[i].AckedHere, v)
 	x.emit(st)
 }
 
-// forget is what an own write does to its instance: the copy goes, and what
-// readers have in flight is neither stored nor joined any more.
-func (m *Model) forget(s *State, i int) {
+// poison is what an own write does to its instance: the copy goes, and the flights of its
+// readers are neither stored nor joined any more.
+func (m *Model) poison(s *State, i int) {
 	s.Instances[i].Memory = NoVersion
 	if m.Rules.Poison == PoisonNothing {
 		return
