@@ -25,10 +25,10 @@ func (s *Server) answerHit(ctx *fasthttp.RequestCtx, res *resource, sc *scratch,
 	s.cors.writeHeaders(ctx)
 	echoRequestID(ctx)
 	s.closeWhenDraining(ctx)
-	took := time.Since(ctx.Time())
-	res.metrics.hit(sc.stripe, code, took)
-	if s.watches(took) {
-		s.logWatched(ctx, cache.TierMemory, code.status(), took)
+	elapsed := time.Since(ctx.Time())
+	res.metrics.hit(sc.stripe, code, elapsed)
+	if s.watches(elapsed) {
+		s.logWatched(ctx, cache.TierMemory, code.status(), elapsed)
 	}
 	return true
 }
@@ -78,7 +78,8 @@ func (s *Server) writeEntry(ctx *fasthttp.RequestCtx, res *resource, sc *scratch
 }
 
 // writeETag adds the validator, and tells whether the client holds it already:
-// then the status is 304.
+// then the status is 304. If-None-Match is judged for every answer with a record,
+// whichever tier it is from; If-Modified-Since is not, as records have no dates.
 func (s *Server) writeETag(ctx *fasthttp.RequestCtx, sc *scratch, entry *cache.Entry, packed bool) bool {
 	sc.buf = appendTag(sc.buf[:0], entry, packed)
 	ctx.Response.Header.SetCanonical(headerETag, sc.buf)

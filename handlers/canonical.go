@@ -27,7 +27,8 @@ func (res *resource) redirectToCanonical(err error) error {
 		detail: "this record has one path, spelt as the row's own key is; it is in Location"}
 }
 
-// refuseNonCanonical turns it into the refusal of a write.
+// refuseNonCanonical turns it into the refusal of a write. It comes out of the write's
+// own transaction, which found the row and was rolled back.
 func (res *resource) refuseNonCanonical(err error) error {
 	path, other := res.canonicalPath(err)
 	switch {

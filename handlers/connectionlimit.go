@@ -11,9 +11,10 @@ const refusalWaits = 3
 
 // Refusals are the whole HTTP responses that a listener sends, in turn, to
 // connections beyond its limit. They are bytes, made once: refusing a connection must
-// cost next to nothing, and the listener knows no HTTP. There is no request then, hence no Date, no
-// request id and nothing that depends on an origin; they differ in Retry-After,
-// from one second on, so that those refused together do not come back together.
+// cost next to nothing, and the listener knows no HTTP. There is no request then,
+// hence no Date, no request id and nothing that depends on an origin. They differ in
+// Retry-After, from one second on, so that those refused together do not come back
+// together.
 func (s *Server) Refusals() [][]byte {
 	p := refuse(fasthttp.StatusServiceUnavailable,
 		"as many connections are open as the server may have; try again after the time in Retry-After, or over a connection you have")

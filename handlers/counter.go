@@ -75,8 +75,8 @@ func (w *workGroups) work() ([]byte, error) {
 	}
 }
 
-// finish is called by the request that began the group, on its own goroutine: so none
-// is started that somebody would have to join. It waits until the last
+// finish is called by the request that began the group, on its own goroutine, so that
+// none is started which something would have to join. It waits until the last request
 // that joined has worked for long enough, and reads the count for all.
 func (w *workGroups) finish(group *workGroup, grain time.Duration) {
 	defer close(group.done)

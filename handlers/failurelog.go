@@ -7,7 +7,8 @@ import (
 
 // failuresLogged is how many requests that failed are logged in a second. In an
 // outage, and under overload, they are many and alike, and writing a line for
-// each costs more than refusing it; metrics count them all.
+// each costs more than refusing it; metrics count them all. The next line that is
+// written says how many were not.
 const failuresLogged = 20
 
 // failureLog lets so many lines pass in each second and counts the others. It takes

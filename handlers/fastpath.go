@@ -89,7 +89,8 @@ type miss struct {
 	rates    rateHeaders // … and say this
 }
 
-// args are the record's parameters. They alias no request.
+// args are the record's parameters. They alias no request. A value is parsed only
+// here, for what goes on to a source: a hit needs its text and nothing more.
 func (m miss) args() source.Args {
 	v, reason := m.params[0].Parse(string(m.raw))
 	if reason != "" {

@@ -20,10 +20,10 @@ func (r *request) finish() {
 	failed := status >= fasthttp.StatusInternalServerError
 	if !r.counted {
 		r.finishHeaders(failed && !r.expected)
-		took := time.Since(r.Time())
-		r.metrics.count(r.tier, status, took)
-		if !failed && s.watches(took) {
-			s.logWatched(r.RequestCtx, r.tier, status, took)
+		elapsed := time.Since(r.Time())
+		r.metrics.count(r.tier, status, elapsed)
+		if !failed && s.watches(elapsed) {
+			s.logWatched(r.RequestCtx, r.tier, status, elapsed)
 		}
 	}
 	if !failed || r.expected {

@@ -47,7 +47,7 @@ func (b *largeBody) hold(e *cache.Entry) bool {
 }
 
 // take counts bytes that belong to no large entry. false means that they do not
-// fit in the budget.
+// fit in the budget. A list of many small records is as large as one large one.
 func (b *largeBody) take(bytes int) bool {
 	if !b.memory.Budget().Take(int64(bytes)) {
 		return false

@@ -23,25 +23,26 @@ func (r *request) log(message string, status int, more ...slog.Attr) {
 }
 
 // watches tells whether a request without fault is logged all the same. It is
-// all that the fast path spends on the log.
-func (s *Server) watches(took time.Duration) bool {
-	return s.config.Slow > 0 && took >= s.config.Slow ||
+// all that the fast path spends on the log. With neither key set it reads two numbers
+// and draws none.
+func (s *Server) watches(elapsed time.Duration) bool {
+	return s.config.Slow > 0 && elapsed >= s.config.Slow ||
 		s.config.AccessSample > 0 && rand.Float64() < s.config.AccessSample
 }
 
 // logWatched logs a slow or sampled request. It is kept apart from watches so that
 // the fast path pays for a comparison and no more.
-func (s *Server) logWatched(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, took time.Duration) {
+func (s *Server) logWatched(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, elapsed time.Duration) {
 	level, message := slog.LevelInfo, "request"
-	if s.config.Slow > 0 && took >= s.config.Slow {
+	if s.config.Slow > 0 && elapsed >= s.config.Slow {
 		level, message = slog.LevelWarn, "slow request"
 	}
-	s.deps.Log.LogAttrs(context.Background(), level, message, s.requestAttrs(ctx, tier, status, took)...)
+	s.deps.Log.LogAttrs(context.Background(), level, message, s.requestAttrs(ctx, tier, status, elapsed)...)
 }
 
 // requestAttrs are what every line about a request says. They never include the
 // query: it may carry what belongs in no log.
-func (s *Server) requestAttrs(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, took time.Duration) []slog.Attr {
+func (s *Server) requestAttrs(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, elapsed time.Duration) []slog.Attr {
 	path := ctx.URI().PathOriginal()
 	const longest = 512
 	client, _ := s.proxies.clientOf(ctx)
@@ -49,7 +50,7 @@ func (s *Server) requestAttrs(ctx *fasthttp.RequestCtx, tier cache.Tier, status 
 		slog.String("method", string(ctx.Method())),
 		slog.String("path", string(path[:min(len(path), longest)])),
 		slog.Int("status", status),
-		slog.Duration("duration", took),
+		slog.Duration("duration", elapsed),
 		slog.String("tier", tier.String()),
 		slog.Int("bytes", sentBytes(ctx)),
 		slog.String("client", clientText(client)),

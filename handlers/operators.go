@@ -54,7 +54,7 @@ func (s *Server) IsKey(key string) bool {
 }
 
 // IsOnlyCopy tells whether key is that of a record without a source: what the
-// shared tier has of it is all there is.
+// shared tier has of it is all there is, and invalidating it would lose it.
 func (s *Server) IsOnlyCopy(key string) bool {
 	return slices.ContainsFunc(s.resources, func(res *resource) bool { return res.Records == nil && res.key.Matches(key) })
 }

@@ -36,7 +36,8 @@ func isID(id []byte) bool {
 	return true
 }
 
-// newID names a request. It has to be distinct, not secret.
+// newID names a request. It has to be distinct, not secret, so the generator need not
+// be one for keys.
 func newID() string { return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) }
 
 // requestID returns the id of the request: the client's, if that is one, or a

@@ -8,7 +8,7 @@ import (
 
 // serve answers one request: from memory on the fast path, or on the slow path. A
 // listener that watches its connections is told whose turn it is: while the handler
-// works, the peer cannot be slow. On the fast path nobody has time to be.
+// works, the peer cannot be slow. The fast path ends before a peer could be late.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	// fasthttp recovers nothing: without this one bad request ends the process.
 	defer s.recoverPanic(ctx)

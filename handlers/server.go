@@ -68,7 +68,8 @@ type Server struct {
 }
 
 // route is what is served under a path, and the scope of the token that it takes
-// where tokens are configured.
+// where tokens are configured. A test goes through all routes and holds their scopes
+// against a list of its own.
 type route struct {
 	method, path string
 	scope        auth.Scope
