@@ -43,7 +43,7 @@ type Content struct {
 	Tag uint8
 }
 
-// ContentState is what kind of thing stands in the key.
+// ContentState is what stands in the key.
 type ContentState uint8
 
 // The states of a key.
@@ -157,7 +157,7 @@ type Message struct {
 	Content Content // what a Replied says; of an Invalidation, the Version acknowledged when it was sent
 }
 
-// MessageType is what kind of message it is.
+// MessageType is what a message says.
 type MessageType uint8
 
 // The types of messages.
