@@ -25,7 +25,7 @@ func (s *Server) read(res *resource) operation {
 }
 
 // readMiss reads a record for which the fast path found no entry that it could
-// answer with. Where a limit without tokens in hand had to be asked first, the
+// answer with. Where a limit without permits in hand had to be asked first, the
 // fast path has not looked, and a large entry it leaves alone: then memory comes
 // first here, too, or a hit would need a place that only work beyond memory needs.
 func (s *Server) readMiss(r *request, m miss) error {

@@ -21,7 +21,7 @@ import (
 
 // generation is what is made out of one configuration, and gives way to the
 // next one at a reload. What two of them define alike the later one takes over
-// as it is: so a resource keeps its entries in memory, a limit the tokens it
+// as it is: so a resource keeps its entries in memory, a limit the permits it
 // holds, and the database its connections. It is immutable once it serves.
 type generation struct {
 	cfg *config.Config
