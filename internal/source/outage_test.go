@@ -27,22 +27,22 @@ func (c overdue) Err() error {
 	}
 }
 
-func TestBlameWaitsForTheTimer(t *testing.T) {
+func TestMarkDownWaitsForTheTimer(t *testing.T) {
 	ctx := overdue{t.Context(), make(chan struct{})}
-	verdict := make(chan error)
-	go func() { verdict <- MarkDown(ctx, io.EOF, true) }()
+	marked := make(chan error)
+	go func() { marked <- MarkDown(ctx, io.EOF, true) }()
 	select {
-	case err := <-verdict:
+	case err := <-marked:
 		t.Fatalf("got %v before it was known whose deadline had passed", err)
 	default:
 	}
 	close(ctx.done)
-	if err := <-verdict; errors.Is(err, ErrDown) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, io.EOF) {
+	if err := <-marked; errors.Is(err, ErrDown) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want both the error and the caller's", err)
 	}
 }
 
-func TestBlame(t *testing.T) {
+func TestMarkDown(t *testing.T) {
 	ended, cancel := WithTimeout(t.Context(), -1)
 	defer cancel()
 	given, giveUp := context.WithCancel(t.Context())

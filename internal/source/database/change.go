@@ -37,11 +37,11 @@ func (c *change) repeat(ctx context.Context, err error) error {
 	again := c.tx.Again(ctx, r)
 	c.table.db.observe(again)
 	if again != nil {
-		return better(ctx, err, c.table.failed("beginning anew to change", c.table.db.blame(ctx, again)))
+		return preferred(ctx, err, c.table.failed("beginning anew to change", c.table.db.mark(ctx, again)))
 	}
 	var second error
 	c.record, second = c.write(ctx, c.tx)
-	return better(ctx, err, second)
+	return preferred(ctx, err, second)
 }
 
 // Commit may return a *BodyError: deferred constraints speak up only here. A
@@ -77,7 +77,7 @@ func (c *change) commit(ctx context.Context) error {
 	if fault := c.table.db.engine.Fault(err); fault.Class >= engine.FaultData && !c.unknown {
 		return c.table.refuse(ctx, refusedError{err: err, reason: fault.Reason})
 	}
-	return fmt.Errorf("committing a change of resource %q: %w", c.table.name, c.table.db.blame(ctx, err))
+	return fmt.Errorf("committing a change of resource %q: %w", c.table.name, c.table.db.mark(ctx, err))
 }
 
 // Over asks only until it has heard that the transaction is over: what a
@@ -93,7 +93,7 @@ func (c *change) Over(ctx context.Context) (bool, error) {
 	if !errors.Is(err, source.ErrNoOutcome) { // which is an answer
 		c.table.db.observe(err)
 		if err != nil {
-			err = c.table.db.blame(ctx, err)
+			err = c.table.db.mark(ctx, err)
 		}
 	}
 	if err != nil {

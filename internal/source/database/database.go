@@ -103,7 +103,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	err := db.engine.Ping(ctx)
 	db.up.Store(err == nil)
 	if err != nil {
-		return fmt.Errorf("asking the database for a sign of life: %w", db.blame(ctx, err))
+		return fmt.Errorf("asking the database for a sign of life: %w", db.mark(ctx, err))
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (db *DB) wait(ctx context.Context) error {
 	case <-a.done:
 		return a.err
 	case <-ctx.Done():
-		return db.blame(ctx, fmt.Errorf("waiting for the database's set-up: %w", ctx.Err()))
+		return db.mark(ctx, fmt.Errorf("waiting for the database's set-up: %w", ctx.Err()))
 	}
 }
 
@@ -156,7 +156,7 @@ func (db *DB) try(a *attempt) {
 			a.err = fmt.Errorf("setting the database up: panic: %v", p)
 		}
 		if a.err != nil {
-			a.err = source.Mark(engineError{a.err, db.engine.Fault(a.err)}, db.gone(a.err))
+			a.err = source.Mark(engineError{a.err, db.engine.Fault(a.err)}, db.setUpSentinel(a.err))
 		}
 		db.up.Store(a.err == nil)
 		db.mu.Lock()
@@ -193,9 +193,9 @@ func (db *DB) setUp(ctx context.Context) error {
 	}
 }
 
-// gone is the sentinel for a set-up that failed with err: ErrClosed when that is
+// setUpSentinel is the sentinel for a set-up that failed with err: ErrClosed when that is
 // our own doing, ErrFault for a file that is no database, and else ErrDown.
-func (db *DB) gone(err error) error {
+func (db *DB) setUpSentinel(err error) error {
 	switch {
 	case db.ctx.Err() != nil:
 		return source.ErrClosed
@@ -205,10 +205,10 @@ func (db *DB) gone(err error) error {
 	return source.ErrDown
 }
 
-// blame marks an engine's error by whose fault it is. ctx is the call's, bounded
+// mark marks an engine's error by whose fault it is. ctx is the call's, bounded
 // by withTimeout. Errors that no engine returned must not come here: an engine
 // takes what it does not know for a lost connection.
-func (db *DB) blame(ctx context.Context, err error) error {
+func (db *DB) mark(ctx context.Context, err error) error {
 	if db.ctx.Err() != nil {
 		return source.Mark(err, source.ErrClosed)
 	}

@@ -23,7 +23,7 @@ func (t *table) inLoad(ctx context.Context) lookup {
 			return nil, source.ErrNoRecord
 		}
 		if err != nil {
-			return nil, t.failed("loading", t.blame(ctx, source.KeySelect, err))
+			return nil, t.failed("loading", t.mark(ctx, source.KeySelect, err))
 		}
 		return res, nil
 	}
@@ -50,7 +50,7 @@ func (t *table) lookupBy(ctx context.Context, doing string, ask func(context.Con
 		res, err := ask(ctx, t.selectQuery(args))
 		t.db.observe(err)
 		if err != nil {
-			return nil, t.failed(doing, t.blame(ctx, source.KeySelect, err))
+			return nil, t.failed(doing, t.mark(ctx, source.KeySelect, err))
 		}
 		return res, nil
 	}

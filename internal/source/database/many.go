@@ -154,7 +154,7 @@ func (m manyTable) find(ctx context.Context, values []any, first source.Args) (m
 			return manyFound{}, nil
 		}
 		if err != nil {
-			return manyFound{}, m.blame(ctx, source.KeySelectMany, err)
+			return manyFound{}, m.mark(ctx, source.KeySelectMany, err)
 		}
 		skip, ok := s.manySkip(res.Names)
 		if ok {

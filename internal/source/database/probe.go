@@ -35,7 +35,7 @@ func (db *DB) Probe(ctx context.Context, all ...source.Records) error {
 	db.retryInit(ctx)
 	p, err := db.engine.Prober(ctx, nil)
 	if err != nil {
-		return db.blame(ctx, err)
+		return db.mark(ctx, err)
 	}
 	defer p.End()
 	for _, r := range all {
@@ -45,7 +45,7 @@ func (db *DB) Probe(ctx context.Context, all ...source.Records) error {
 		}
 		found := map[string]error{}
 		if err := t.probe(ctx, p, func(r source.Refusal) { found[r.Key] = r.Err }); err != nil {
-			return db.blame(ctx, err)
+			return db.mark(ctx, err)
 		}
 		for _, key := range [...]string{source.KeySelect, source.KeySelectMany, source.KeyUpsert, source.KeyDelete} {
 			t.known().Probed(key, found[key])
@@ -121,7 +121,7 @@ func (db *DB) Rehearse(ctx context.Context, all []source.Records, report func(so
 	}
 	p, err := db.engine.Prober(ctx, r)
 	if err != nil {
-		return db.blame(ctx, err)
+		return db.mark(ctx, err)
 	}
 	defer p.End()
 	for _, records := range all {
@@ -130,7 +130,7 @@ func (db *DB) Rehearse(ctx context.Context, all []source.Records, report func(so
 			continue
 		}
 		if err := t.probe(ctx, p, report); err != nil {
-			return db.blame(ctx, err)
+			return db.mark(ctx, err)
 		}
 	}
 	return nil

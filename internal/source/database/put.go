@@ -27,10 +27,10 @@ func (t *table) Put(ctx context.Context, args source.Args, body []byte) (source.
 	// Not within the transaction, which may hold the only connection.
 	if err := t.learnDocuments(ctx); err != nil {
 		t.db.observe(err)
-		return nil, t.failed("storing", t.blame(ctx, source.KeySelect, err))
+		return nil, t.failed("storing", t.mark(ctx, source.KeySelect, err))
 	}
 	if err := t.learnCatalog(ctx, args); err != nil {
-		return nil, t.failed("storing", t.blame(ctx, source.KeyUpsert, err))
+		return nil, t.failed("storing", t.mark(ctx, source.KeyUpsert, err))
 	}
 	p := put{table: t, args: args, members: m}
 	if len(m.unknown) > 0 {
@@ -118,7 +118,7 @@ func (p *put) write(ctx context.Context, tx engine.Transaction) ([]byte, error) 
 		n, err = tx.Exec(ctx, q)
 	}
 	if err = p.failed(ctx, q, err); err != nil {
-		return nil, t.doubt(err)
+		return nil, t.recheck(err)
 	}
 	t.refusals.Cleared(source.KeyUpsert)
 	res, record, err := t.stored(ctx, tx, p.args)
@@ -147,7 +147,7 @@ func (p *put) unaltered(ctx context.Context, tx engine.Transaction, b *engine.Bi
 	if b.Catalog != nil && (!slices.Equal(res.Names, b.Catalog.Names) || !slices.Equal(res.Types, b.Catalog.Types)) {
 		now, err := tx.Catalog(ctx, t.upsert, res)
 		if err != nil {
-			return t.failed("storing", t.blame(ctx, source.KeyUpsert, err))
+			return t.failed("storing", t.mark(ctx, source.KeyUpsert, err))
 		}
 		old := b.Catalog
 		if b.Catalog = now; !now.Same(old, t.upsert) {
@@ -159,21 +159,21 @@ func (p *put) unaltered(ctx context.Context, tx engine.Transaction, b *engine.Bi
 	return nil
 }
 
-// doubtEvery is how often a resource lets a refusal be looked at twice.
-const doubtEvery = time.Second
+// recheckEvery is how often a resource lets a refusal be looked at twice.
+const recheckEvery = time.Second
 
-// doubt lets a refused body be bound anew, by types that are asked for anew: a
+// recheck lets a refused body be bound anew, by types that are asked for anew: a
 // column may have another type than the one that is remembered, and as long as
 // nothing is stored nothing else would tell. A client that sends bad bodies all the
 // time must not make the database do everything twice.
-func (t *table) doubt(err error) error {
+func (t *table) recheck(err error) error {
 	var unfit *source.BodyError
 	var refused refusedError
 	if t.db.engine.Dialect() == sqltext.SQLite || !errors.As(err, &unfit) && !errors.As(err, &refused) {
 		return err
 	}
-	last, now := t.doubted.Load(), time.Now().UnixNano()
-	if now-last < int64(doubtEvery) || !t.doubted.CompareAndSwap(last, now) {
+	last, now := t.rechecked.Load(), time.Now().UnixNano()
+	if now-last < int64(recheckEvery) || !t.rechecked.CompareAndSwap(last, now) {
 		return err
 	}
 	t.catalog.Store(nil)
@@ -207,7 +207,7 @@ func (p *put) failed(ctx context.Context, q engine.Query, err error) error {
 	if fault := t.db.engine.Fault(err); fault.Class >= engine.FaultData {
 		return refusedError{err, fault.Reason, q}
 	}
-	return t.failed("storing", t.blame(ctx, source.KeyUpsert, err))
+	return t.failed("storing", t.mark(ctx, source.KeyUpsert, err))
 }
 
 // stored reads the record back inside the transaction that wrote it.
@@ -217,7 +217,7 @@ func (t *table) stored(ctx context.Context, tx engine.Transaction, args source.A
 	res, err := tx.Query(ctx, q)
 	t.db.observe(err)
 	if err != nil {
-		return nil, nil, t.failed("reading back", t.blame(ctx, source.KeySelect, err))
+		return nil, nil, t.failed("reading back", t.mark(ctx, source.KeySelect, err))
 	}
 	record, err := t.record(res, args, t.inWrite(ctx, tx))
 	if errors.Is(err, source.ErrNoRecord) {

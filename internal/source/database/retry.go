@@ -26,9 +26,9 @@ func remedyOf(ctx context.Context, err error) engine.Remedy {
 	return e.fault.Remedy
 }
 
-// better is the error to report of a call and its repetition. One that ran out
+// preferred is the error to report of a call and its repetition. One that ran out
 // of time says less than what it repeats.
-func better(ctx context.Context, first, second error) error {
+func preferred(ctx context.Context, first, second error) error {
 	if second != nil && ctx.Err() != nil && !errors.Is(second, source.ErrUnknownOutcome) {
 		return first
 	}

@@ -21,7 +21,7 @@ import (
 // columns are compared with the parameters, and a row that is another's is
 // neither served nor changed.
 
-// judge proves that the rows are those of args. It returns a *SpellingError if
+// verify proves that the rows are those of args. It returns a *SpellingError if
 // they are another record's.
 //
 // That the row shows another value than the parameter's does not yet prove it:
@@ -30,7 +30,7 @@ import (
 // the record goes by that name, and a copy under the one that was asked for would
 // never be invalidated by a write under the right one. If no such name finds it,
 // the column is not the key, and only the operator can say which one is.
-func (t *table) judge(s *shape, rows [][][]byte, args source.Args, find lookup) error {
+func (t *table) verify(s *shape, rows [][][]byte, args source.Args, find lookup) error {
 	if !s.keyed || len(rows) == 0 || s.document && !t.many && string(rows[0][0]) == "null" {
 		return nil
 	}

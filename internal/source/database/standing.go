@@ -32,7 +32,7 @@ func (t *table) judgeStanding(args source.Args, find lookup) (absent bool, err e
 	if err := t.alone(res); err != nil {
 		return false, err
 	}
-	return len(res.Rows) == 0 && !t.many, t.judge(s, res.Rows, args, find)
+	return len(res.Rows) == 0 && !t.many, t.verify(s, res.Rows, args, find)
 }
 
 // beforePut returns what a PUT does first in its transaction: it judges the row
@@ -67,7 +67,7 @@ func (t *table) beforePut(ctx context.Context, args source.Args) (func(context.C
 		// the row.
 		if !apart {
 			if err := tx.Again(ctx, engine.RemedyNone); err != nil {
-				return false, t.failed("changing", t.db.blame(ctx, err))
+				return false, t.failed("changing", t.db.mark(ctx, err))
 			}
 		}
 		return t.judgeStanding(args, t.inLook(ctx, tx))

@@ -49,7 +49,7 @@ type table struct {
 	keys     []keyColumn // one for each path parameter
 	body     bodyReader
 	catalog  atomic.Pointer[engine.Catalog]  // that the latest Put bound by
-	doubted  atomic.Int64                    // when doubt last let a refusal be repeated
+	rechecked  atomic.Int64                    // when recheck last let a refusal be repeated
 	learned  atomic.Pointer[map[string]bool] // see learnDocuments
 	shape    atomic.Pointer[shape]           // of the latest load
 	refusals source.Refusals
@@ -226,7 +226,7 @@ func (t *table) read(ctx context.Context, q engine.Query) (*engine.Result, error
 		if q.Remedy = t.db.engine.Fault(err).Remedy; q.Remedy != engine.RemedyNone {
 			first := err
 			res, err = t.db.engine.Query(ctx, q)
-			err = better(ctx, first, err)
+			err = preferred(ctx, first, err)
 		}
 	}
 	t.db.observe(err)
@@ -250,11 +250,11 @@ func (t *table) failed(doing string, err error) error {
 	return fmt.Errorf("%s a record of resource %q: %w", doing, t.name, err)
 }
 
-// blame is DB.blame for an error of the statement under key, and remembers what
+// mark is DB.mark for an error of the statement under key, and remembers what
 // an operator has to mend.
-func (t *table) blame(ctx context.Context, key string, err error) error {
+func (t *table) mark(ctx context.Context, key string, err error) error {
 	kind := t.db.engine.Fault(err).Class
-	err = t.db.blame(ctx, err)
+	err = t.db.mark(ctx, err)
 	if kind == engine.FaultRefused && errors.Is(err, source.ErrFault) {
 		t.refusals.Met(key, err)
 	}
@@ -272,7 +272,7 @@ func (t *table) record(res *engine.Result, args source.Args, find lookup) ([]byt
 	if err := t.alone(res); err != nil {
 		return nil, err
 	}
-	if err := t.judge(s, res.Rows, args, find); err != nil {
+	if err := t.verify(s, res.Rows, args, find); err != nil {
 		return nil, err
 	}
 	record, err := s.record(res.Rows, t.many)
@@ -326,7 +326,7 @@ func (t *table) Delete(ctx context.Context, args source.Args) (source.Change, er
 			return nil, source.Mark(&source.BodyError{Reason: source.ErrConflict.Error()}, source.ErrConflict)
 		default:
 			unfit = fault.Class == engine.FaultData
-			return nil, t.failed("deleting", t.blame(ctx, source.KeyDelete, err))
+			return nil, t.failed("deleting", t.mark(ctx, source.KeyDelete, err))
 		}
 	})
 	if unfit && !t.db.engine.Fits(ctx, q) {
@@ -370,13 +370,13 @@ func (t *table) change(ctx context.Context, args source.Args, write write) (sour
 func (t *table) begin(ctx context.Context) (engine.Transaction, error) {
 	tx, err := t.db.engine.Begin(ctx, engine.RemedyNone)
 	if err != nil {
-		first := t.db.blame(ctx, err)
+		first := t.db.mark(ctx, err)
 		if r := remedyOf(ctx, first); r != engine.RemedyNone {
 			tx, err = t.db.engine.Begin(ctx, r)
 		}
 		if err != nil {
 			t.db.observe(err)
-			return nil, better(ctx, first, t.db.blame(ctx, err))
+			return nil, preferred(ctx, first, t.db.mark(ctx, err))
 		}
 	}
 	t.db.observe(nil)

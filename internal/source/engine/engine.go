@@ -38,7 +38,7 @@ type Engine interface {
 	// Catalog reads the declarations of the columns that an upsert assigns; shown
 	// is a result of the select. It is nil where a write finds them itself.
 	Catalog(ctx context.Context, s *sqltext.Statement, shown *Result) (*Catalog, error)
-	// culprits tells what an upsert was refused for, as far as the database says.
+	// Offending tells what an upsert was refused for, as far as the database says.
 	Offending(ctx context.Context, s *sqltext.Statement, q Query, err error) Offending
 	// Fits tells whether the database takes the arguments of a query that
 	// failed with FaultData: if it does not, no record can have that key.
@@ -123,7 +123,7 @@ func (e *InitError) Unwrap() error { return e.Err }
 
 func InitKey(i int) string { return fmt.Sprintf("init[%d]", i) }
 
-// culprits are what an upsert was refused for: columns of its tables, or
+// Offending is what an upsert was refused for: columns of its tables, or
 // arguments of its query.
 type Offending struct {
 	Columns []string

@@ -122,17 +122,17 @@ func TestMySQLConnector(t *testing.T) {
 
 func TestMySQLThread(t *testing.T) {
 	thread := &thread{id: 7, server: "a:3306"}
-	f := func(s sight, ago time.Duration, over bool, want error) {
+	f := func(s threadView, ago time.Duration, over bool, want error) {
 		t.Helper()
 		if got, err := thread.isOver(s, ago); got != over || !errors.Is(err, want) {
 			t.Errorf("%+v, %v after the last rest: got %t, %v, want %t, %v", s, ago, got, err, over, want)
 		}
 	}
 	const second = time.Second
-	here := sight{server: "a:3306", self: true}
+	here := threadView{server: "a:3306", self: true}
 	f(here, second, true, nil)
-	f(sight{server: "a:3307", self: true}, second, false, source.ErrNoOutcome)
-	f(sight{server: "a:3306"}, second, false, source.ErrNoOutcome)
+	f(threadView{server: "a:3307", self: true}, second, false, source.ErrNoOutcome)
+	f(threadView{server: "a:3306"}, second, false, source.ErrNoOutcome)
 	here.shown = true
 	f(here, time.Hour, false, nil) // it works
 	here.rests = true

@@ -60,7 +60,7 @@ func faultOf(err error) engine.Fault {
 		return engine.Fault{Class: engine.FaultLost, Access: answered && slices.Contains(accessErrors, e.Number)}
 	}
 	if !answered {
-		return silence(err)
+		return withoutAnswer(err)
 	}
 	if f, ok := faults[e.Number]; ok {
 		return f
@@ -84,9 +84,9 @@ var broken = []error{
 	mysql.ErrBusyBuffer, io.EOF, io.ErrUnexpectedEOF, context.Canceled, context.DeadlineExceeded,
 }
 
-// silence judges an error that is no answer of the server. The driver has
+// withoutAnswer judges an error that is no answer of the server. The driver has
 // some about values, too, such as a time that it cannot read.
-func silence(err error) engine.Fault {
+func withoutAnswer(err error) engine.Fault {
 	var network net.Error
 	if errors.As(err, &network) {
 		return engine.Fault{Class: engine.FaultLost, Remedy: engine.RemedyConnection}

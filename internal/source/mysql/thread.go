@@ -65,9 +65,9 @@ func cutShort(err error) bool {
 	return faultOf(err).Class == engine.FaultLost || errors.As(err, &e) && e.Number == interrupted
 }
 
-// sight is what a server shows of its threads. Without the privilege
+// threadView is what a server shows of its threads. Without the privilege
 // PROCESS it shows those of the account that asks.
-type sight struct {
+type threadView struct {
 	server string
 	self   bool          // the thread that asks is shown
 	shown  bool          // the thread that is asked for is shown
@@ -79,7 +79,7 @@ type sight struct {
 func (t *thread) over(ctx context.Context, db *sql.DB) (bool, error) {
 	const look = `SELECT ` + serverName + `, COALESCE(SUM(id = CONNECTION_ID()), 0), COALESCE(SUM(id = ?), 0),
 		COALESCE(SUM(id = ? AND command = 'Sleep'), 0), COALESCE(MAX(CASE WHEN id = ? THEN time END), 0) FROM information_schema.processlist`
-	var s sight
+	var s threadView
 	var seconds int64
 	ago := time.Since(t.idle) // before the look, lest a slow answer makes it longer
 	err := db.QueryRowContext(ctx, look, t.id, t.id, t.id).Scan(&s.server, &s.self, &s.shown, &s.rests, &seconds)
@@ -102,7 +102,7 @@ const slack = 2 * time.Second
 // connection broke, after what it is doing. One that stays may be kept by a
 // proxy, or have got the id after a restart: a rest that began later tells
 // that COMMIT lies before it.
-func (t *thread) isOver(s sight, ago time.Duration) (bool, error) {
+func (t *thread) isOver(s threadView, ago time.Duration) (bool, error) {
 	switch {
 	case s.server != t.server:
 		return false, fmt.Errorf("%w: the transaction ran on the server %q, and now %q answers", source.ErrNoOutcome, t.server, s.server)

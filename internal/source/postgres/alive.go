@@ -6,14 +6,14 @@ import (
 	"syscall"
 )
 
-// ended tells whether the server has already ended the session behind an idle
+// sessionEnded tells whether the server has already ended the session behind an idle
 // connection: its parting word or the end of the stream is here, and only nobody
 // has read it. A COMMIT that is sent all the same leaves its outcome open to
 // whoever sent it; one that is held back was never made. It reads nothing and does
 // not wait: not for another reader of the connection, either. After a slow write
 // pgx leaves one behind that reads until the server speaks again, and within a
 // transaction the server does not before it is sent the COMMIT that waits here.
-func ended(conn net.Conn) bool {
+func sessionEnded(conn net.Conn) bool {
 	secure, encrypted := conn.(*tls.Conn)
 	if encrypted {
 		conn = secure.NetConn()

@@ -43,7 +43,7 @@ func TestEndedDoesNotWaitForAReader(t *testing.T) {
 	}()
 	<-reading
 	answer := make(chan bool, 1)
-	go func() { answer <- ended(conn) }()
+	go func() { answer <- sessionEnded(conn) }()
 	select {
 	case is := <-answer:
 		if is {

@@ -32,7 +32,7 @@ type Engine struct {
 
 	pipelines bool        // the connections' mode of execution allows it
 	prepares  bool        // it keeps statements prepared
-	tells     atomic.Bool // the database says what became of a transaction
+	tellsOutcomes     atomic.Bool // the database says what became of a transaction
 
 	unlockable sync.Map // the texts of queries whose rows cannot be locked
 }
@@ -80,7 +80,7 @@ func (e *Engine) Close() error {
 }
 
 func (e *Engine) SetUp(ctx context.Context, init []string, demo bool) error {
-	if err := e.learn(ctx); err != nil || len(init) == 0 && !demo {
+	if err := e.learnOutcomes(ctx); err != nil || len(init) == 0 && !demo {
 		return err
 	}
 	return e.create(ctx, init, demo)

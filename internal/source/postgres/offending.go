@@ -26,7 +26,7 @@ func (t *transaction) Catalog(context.Context, *sqltext.Statement, *engine.Resul
 	return nil, nil
 }
 
-// culprits asks for the columns of a constraint, and where no constraint is at
+// Offending asks for the columns of a constraint, and where no constraint is at
 // fault, which of the arguments PostgreSQL does not read as what they are for.
 func (e *Engine) Offending(ctx context.Context, s *sqltext.Statement, q engine.Query, err error) (c engine.Offending) {
 	var answer *pgconn.PgError

@@ -112,13 +112,13 @@ func (t *transaction) Look(ctx context.Context, q engine.Query) (*engine.Result,
 // nothing was changed.
 const currentID = "SELECT txid_current_if_assigned()::bigint"
 
-// learn finds out whether the server tells what became of a transaction: its
+// learnOutcomes finds out whether the server tells what became of a transaction: its
 // relatives may not, and an account may lack the right. It runs outside of a
 // transaction, which a refusal would end.
-func (e *Engine) learn(ctx context.Context) error {
+func (e *Engine) learnOutcomes(ctx context.Context) error {
 	const anything = "SELECT txid_current_if_assigned()::bigint, txid_status(1)::text" // there always was a transaction 1
 	err := e.pool.QueryRow(ctx, anything).Scan(nil, nil)
-	e.tells.Store(err == nil)
+	e.tellsOutcomes.Store(err == nil)
 	if e.Fault(err).Class == engine.FaultLost {
 		return err
 	}
@@ -132,7 +132,7 @@ func (t *transaction) Query(ctx context.Context, q engine.Query) (*engine.Result
 // Exec asks for the transaction's id in the same round trip. A statement
 // without arguments goes as simple text, where two may stand in one.
 func (t *transaction) Exec(ctx context.Context, q engine.Query) (int64, error) {
-	if !t.engine.tells.Load() || !t.engine.pipelines || len(q.Args) == 0 {
+	if !t.engine.tellsOutcomes.Load() || !t.engine.pipelines || len(q.Args) == 0 {
 		tag, err := t.tx.Exec(ctx, q.SQL, q.Args...)
 		return tag.RowsAffected(), err
 	}
@@ -162,10 +162,10 @@ func (t *transaction) Commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if t.tx.Conn().IsClosed() || ended(t.tx.Conn().PgConn().Conn()) {
+	if t.tx.Conn().IsClosed() || sessionEnded(t.tx.Conn().PgConn().Conn()) {
 		return errDead
 	}
-	if t.engine.tells.Load() && t.id == nil {
+	if t.engine.tellsOutcomes.Load() && t.id == nil {
 		// Only rarely: a write that changed nothing, unless the select did.
 		if err := t.tx.QueryRow(ctx, currentID).Scan(&t.id); err != nil {
 			return err
@@ -185,7 +185,7 @@ func (t *transaction) Commit(ctx context.Context) error {
 // Over asks for the transaction by its id. NULL is the status of one that
 // ended so long ago that the server has forgotten how.
 func (t *transaction) Over(ctx context.Context) (bool, error) {
-	if !t.engine.tells.Load() {
+	if !t.engine.tellsOutcomes.Load() {
 		return false, source.ErrNoOutcome
 	}
 	if t.id == nil {

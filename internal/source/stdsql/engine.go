@@ -31,7 +31,7 @@ type Variant struct {
 	Document func(dst []byte, declared string, value any) ([]byte, error)
 	// Bind is Transaction.Bind.
 	Bind func(ctx context.Context, t *Transaction, b *engine.Binding, q *engine.Query) error
-	// culprits is Engine.Offending.
+	// Offending is Engine.Offending.
 	Offending func(ctx context.Context, db Asker, s *sqltext.Statement, err error) engine.Offending
 	// Catalog is Engine.Catalog; nil: there is none.
 	Catalog func(ctx context.Context, db Asker, s *sqltext.Statement, shown *engine.Result) (*engine.Catalog, error)
