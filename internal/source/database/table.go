@@ -46,13 +46,13 @@ type table struct {
 
 	selects, selectMany, upsert, delete *sqltext.Statement
 
-	keys     []keyColumn // one for each path parameter
-	body     bodyReader
-	catalog  atomic.Pointer[engine.Catalog]  // that the latest Put bound by
-	rechecked  atomic.Int64                    // when recheck last let a refusal be repeated
-	learned  atomic.Pointer[map[string]bool] // see learnDocuments
-	shape    atomic.Pointer[shape]           // of the latest load
-	refusals source.Refusals
+	keys      []keyColumn // one for each path parameter
+	body      bodyReader
+	catalog   atomic.Pointer[engine.Catalog]  // that the latest Put bound by
+	rechecked atomic.Int64                    // when recheck last let a refusal be repeated
+	learned   atomic.Pointer[map[string]bool] // see learnDocuments
+	shape     atomic.Pointer[shape]           // of the latest load
+	refusals  source.Refusals
 }
 
 // Records prepares a resource. It parses every statement and reports all

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"database/sql"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
 	"hearth/internal/source/stdsql"
@@ -100,23 +101,17 @@ func readCatalog(ctx context.Context, db stdsql.Asker, s *sqltext.Statement, sho
 	for _, table := range s.Tables {
 		const declared = `SELECT column_name, column_type FROM information_schema.columns
 			WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ? ORDER BY ordinal_position`
-		rows, err := db.QueryContext(ctx, declared, table.Schema, table.Name)
-		if err != nil {
-			return nil, err
-		}
-		for rows.Next() {
+		err := stdsql.EachRow(ctx, db, func(rows *sql.Rows) error {
 			var name, typ string
-			if err := rows.Scan(&name, &typ); err != nil {
-				_ = rows.Close()
-				return nil, err
-			}
+			err := rows.Scan(&name, &typ)
 			column := engine.DeclaredColumn(name, typ)
 			if documents[table][strings.ToLower(name)] {
 				column.Base = "JSON"
 			}
 			c.Tables[table] = append(c.Tables[table], column)
-		}
-		if err := rows.Err(); err != nil {
+			return err
+		}, declared, table.Schema, table.Name)
+		if err != nil {
 			return nil, err
 		}
 	}

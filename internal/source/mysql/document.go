@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"database/sql"
 	"hearth/internal/source/sqltext"
 	"hearth/internal/source/stdsql"
 	"strings"
@@ -21,20 +22,14 @@ func documents(ctx context.Context, db stdsql.Asker, tables []sqltext.Table) (ma
 			JOIN information_schema.check_constraints k ON k.constraint_schema = c.table_schema AND k.table_name = c.table_name
 			WHERE c.table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND c.table_name = ? AND c.data_type LIKE '%text'
 			AND LOWER(k.check_clause) = LOWER(CONCAT('json_valid(` + "`', c.column_name, '`" + `)'))`
-		rows, err := db.QueryContext(ctx, checked, table.Schema, table.Name)
-		if err != nil {
-			return nil, err
-		}
 		columns := map[string]bool{}
-		for rows.Next() {
+		err := stdsql.EachRow(ctx, db, func(rows *sql.Rows) error {
 			var name string
-			if err := rows.Scan(&name); err != nil {
-				_ = rows.Close()
-				return nil, err
-			}
+			err := rows.Scan(&name)
 			columns[name] = true
-		}
-		if err := rows.Err(); err != nil {
+			return err
+		}, checked, table.Schema, table.Name)
+		if err != nil {
 			return nil, err
 		}
 		all[table] = columns

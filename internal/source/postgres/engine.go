@@ -30,9 +30,9 @@ type Engine struct {
 	pool   *pgxpool.Pool
 	types  sync.Map // uint32 (an OID) → valueType, of types that are not built in
 
-	pipelines bool        // the connections' mode of execution allows it
-	prepares  bool        // it keeps statements prepared
-	tellsOutcomes     atomic.Bool // the database says what became of a transaction
+	pipelines     bool        // the connections' mode of execution allows it
+	prepares      bool        // it keeps statements prepared
+	tellsOutcomes atomic.Bool // the database says what became of a transaction
 
 	unlockable sync.Map // the texts of queries whose rows cannot be locked
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
@@ -61,19 +62,13 @@ func readCatalog(ctx context.Context, t *stdsql.Transaction, tables []sqltext.Ta
 		if table.Schema != "" {
 			declared, args = "SELECT name, type FROM pragma_table_xinfo(?, ?) WHERE hidden = 0", []any{table.Name, table.Schema}
 		}
-		rows, err := t.Conn.QueryContext(ctx, declared, args...)
-		if err != nil {
-			return nil, err
-		}
-		for rows.Next() {
+		err := stdsql.EachRow(ctx, t.Conn, func(rows *sql.Rows) error {
 			var name, typ string
-			if err := rows.Scan(&name, &typ); err != nil {
-				_ = rows.Close()
-				return nil, err
-			}
+			err := rows.Scan(&name, &typ)
 			c.Tables[table] = append(c.Tables[table], engine.Column{Name: name, Base: baseOf(typ)})
-		}
-		if err := rows.Err(); err != nil {
+			return err
+		}, declared, args...)
+		if err != nil {
 			return nil, err
 		}
 		const view = "SELECT EXISTS (SELECT 1 FROM pragma_table_list(?) WHERE type = 'view' AND (schema = ? COLLATE NOCASE OR ? = ''))"

@@ -386,21 +386,31 @@ type Asker interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// EachRow calls f for each row of a query, which Scan reads.
+func EachRow(ctx context.Context, db Asker, f func(*sql.Rows) error, query string, args ...any) error {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+	}
+	return rows.Err()
+}
+
 // Texts reads the first column of a query. What it cannot read it leaves out:
 // it serves to tell a fault better, which is told in any case.
 func Texts(ctx context.Context, db Asker, query string, args ...any) (all []string) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil
-	}
-	defer rows.Close()
-	for rows.Next() {
+	err := EachRow(ctx, db, func(rows *sql.Rows) error {
 		var text string
 		if rows.Scan(&text) == nil {
 			all = append(all, text)
 		}
-	}
-	if rows.Err() != nil {
+		return nil
+	}, query, args...)
+	if err != nil {
 		return nil
 	}
 	return all
