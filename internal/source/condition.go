@@ -1,8 +1,6 @@
 package source
 
-import (
-	"context"
-)
+import "context"
 
 // Condition judges a record before a write to it, as the write's own
 // transaction finds it, so that no other write comes between judgement and

@@ -2,6 +2,7 @@ package database
 
 import (
 	"errors"
+
 	"hearth/internal/source"
 )
 

@@ -2,13 +2,14 @@ package database_test
 
 import (
 	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
 	"hearth/internal/source"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
 	"hearth/internal/testkit"
-	"path/filepath"
-	"strings"
-	"testing"
 )
 
 // writable is a resource of one integer parameter.

@@ -4,15 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
 )
 
 // maxDepth is how deep objects and arrays of a body may nest, itself included.

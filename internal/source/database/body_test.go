@@ -3,13 +3,14 @@ package database
 import (
 	"encoding/json"
 	"errors"
-	"hearth/internal/source"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
 )
 
 func TestBodyValues(t *testing.T) {

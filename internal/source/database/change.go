@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 )

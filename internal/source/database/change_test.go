@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/database"
-	"hearth/internal/source/engine"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
 )
 
 // The part of the contract suite (testRecords) that changes records.

@@ -3,14 +3,15 @@ package database_test
 import (
 	"context"
 	"errors"
-	"hearth/internal/source"
-	"hearth/internal/source/engine"
-	"hearth/internal/testkit"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/testkit"
 )
 
 // TestTwoWritersWhoBothReadFirst: of two that write over the state they have read

@@ -8,15 +8,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/mysql"
 	"hearth/internal/source/postgres"
 	"hearth/internal/source/sqlite"
-	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // setUpTimeout bounds one attempt at the set-up: init statements may build

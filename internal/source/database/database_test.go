@@ -2,9 +2,6 @@ package database_test
 
 import (
 	"errors"
-	"hearth/internal/source"
-	"hearth/internal/source/database"
-	"hearth/internal/source/engine"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +9,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
 )
 
 // The part of the contract suite (testRecords) about a database's life.

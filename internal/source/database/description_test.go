@@ -1,11 +1,12 @@
 package database_test
 
 import (
-	"hearth/internal/source/database"
-	"hearth/internal/source/engine"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
 )
 
 func TestBodyOf(t *testing.T) {

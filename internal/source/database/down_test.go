@@ -3,14 +3,15 @@ package database_test
 import (
 	"context"
 	"errors"
-	"hearth/internal/source"
-	"hearth/internal/source/database"
-	"hearth/internal/source/engine"
-	"hearth/internal/testkit"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
+	"hearth/internal/testkit"
 )
 
 // whose tells whom an error blames: the source, the caller, or the call.

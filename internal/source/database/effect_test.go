@@ -2,14 +2,15 @@ package database_test
 
 import (
 	"errors"
-	"hearth/internal/source"
-	"hearth/internal/source/engine"
-	"hearth/internal/testkit"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/testkit"
 )
 
 // TestAWriteWithoutEffect: a statement that changes no row is no 200. Its own

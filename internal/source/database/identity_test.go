@@ -1,8 +1,9 @@
 package database_test
 
 import (
-	"hearth/internal/source/database"
 	"testing"
+
+	"hearth/internal/source/database"
 )
 
 func TestIdentity(t *testing.T) {

@@ -3,11 +3,12 @@ package database
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
+
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
-	"slices"
-	"strings"
 )
 
 // reasonsOf are the reasons of faults as they are told of a member.

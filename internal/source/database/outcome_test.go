@@ -6,10 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/database"
-	"hearth/internal/source/engine"
-	"hearth/internal/testkit"
 	"io"
 	"net"
 	"net/url"
@@ -20,6 +16,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
+	"hearth/internal/testkit"
 )
 
 // What the courier does with the next COMMIT.

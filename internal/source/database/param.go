@@ -1,8 +1,6 @@
 package database
 
-import (
-	"hearth/internal/param"
-)
+import "hearth/internal/param"
 
 // Param is a path parameter of a resource.
 type Param = param.Param

@@ -3,14 +3,15 @@ package database_test
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"testing"
+	"time"
+
 	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
 	"hearth/internal/testkit"
-	"strings"
-	"testing"
-	"time"
 )
 
 // byID is a read-only resource with the statement text.

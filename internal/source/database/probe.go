@@ -3,11 +3,12 @@ package database
 import (
 	"context"
 	"errors"
+	"strings"
+
 	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
-	"strings"
 )
 
 // probed is implemented by Records with statements.

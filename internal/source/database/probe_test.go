@@ -3,14 +3,15 @@ package database_test
 import (
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/database"
-	"hearth/internal/source/engine"
-	"hearth/internal/testkit"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
+	"hearth/internal/testkit"
 )
 
 // wrongs are statements that a database refuses when it prepares them, by the key

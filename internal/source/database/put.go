@@ -3,11 +3,12 @@ package database
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
+
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
-	"slices"
-	"time"
 )
 
 // Put implements Records.

@@ -3,16 +3,17 @@ package database_test
 import (
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/database"
-	"hearth/internal/source/engine"
-	"hearth/internal/testkit"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
+	"hearth/internal/testkit"
 )
 
 func TestRecordsOnSQLite(t *testing.T) {

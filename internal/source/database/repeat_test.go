@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/database"
-	"hearth/internal/source/engine"
-	"hearth/internal/testkit"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,6 +12,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
+	"hearth/internal/testkit"
 )
 
 // session is a connection of another program.

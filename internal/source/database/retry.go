@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"errors"
+
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 )

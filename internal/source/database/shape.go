@@ -3,9 +3,10 @@ package database
 import (
 	"bytes"
 	"fmt"
+	"slices"
+
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
-	"slices"
 )
 
 // shape writes rows of one list of columns.

@@ -3,14 +3,15 @@ package database_test
 import (
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/database"
-	"hearth/internal/source/engine"
-	"hearth/internal/testkit"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
+	"hearth/internal/testkit"
 )
 
 // spelt says in a word what came of asking for a record by some name: its

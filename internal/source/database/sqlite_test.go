@@ -2,13 +2,14 @@ package database_test
 
 import (
 	"errors"
-	"hearth/internal/source"
-	"hearth/internal/source/database"
-	"hearth/internal/source/engine"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
 )
 
 func TestSQLiteValues(t *testing.T) {

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
 	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
 )
 
 // Spec describes a resource whose records are in the database. Statements use

@@ -1,10 +1,11 @@
 package database
 
 import (
-	"hearth/internal/source/engine"
 	"strings"
 	"testing"
 	"time"
+
+	"hearth/internal/source/engine"
 )
 
 func TestRecordsFaults(t *testing.T) {

@@ -4,16 +4,17 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/database"
-	"hearth/internal/source/engine"
-	"hearth/internal/testkit"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"hearth/internal/source"
+	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
+	"hearth/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "write the tables of docs/types.md")

@@ -1,11 +1,12 @@
 package database_test
 
 import (
+	"testing"
+	"time"
+
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/testkit"
-	"testing"
-	"time"
 )
 
 // TestWhatIsReadIsWrittenBack by statements in which no column is to be seen that

@@ -2,10 +2,11 @@ package engine
 
 import (
 	"errors"
-	"hearth/internal/source"
-	"hearth/internal/source/sqltext"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source"
+	"hearth/internal/source/sqltext"
 )
 
 // Binding is a write whose arguments are to be found.

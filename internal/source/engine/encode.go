@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
-	"hearth/internal/jsonvalue"
-	"hearth/internal/source"
 	"math"
 	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/jsonvalue"
+	"hearth/internal/source"
 )
 
 // The functions of this file write values of columns as JSON. Everything a

@@ -3,15 +3,16 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
-	"hearth/internal/source/stdsql"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"hearth/internal/source/stdsql"
 )
 
 // bind binds by the declared types of the columns that the upsert assigns:

@@ -2,11 +2,12 @@ package mysql
 
 import (
 	"errors"
-	"hearth/internal/source/engine"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source/engine"
 )
 
 // FuzzMySQLBind binds a member to a column of each type. It is either taken or refused

@@ -3,9 +3,10 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"strings"
+
 	"hearth/internal/source/sqltext"
 	"hearth/internal/source/stdsql"
-	"strings"
 )
 
 // documents finds the columns of MariaDB that are JSON, in lower case.

@@ -3,9 +3,10 @@ package mysql
 import (
 	"bytes"
 	"encoding/json"
-	"hearth/internal/source/engine"
 	"log/slog"
 	"testing"
+
+	"hearth/internal/source/engine"
 )
 
 // TestDriversLogThroughOurs: what a driver prints has to be a line of the log, and

@@ -9,9 +9,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
-	"hearth/internal/source/stdsql"
 	"net"
 	"net/url"
 	"strconv"
@@ -19,6 +16,10 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"hearth/internal/source/stdsql"
 )
 
 // fixedSettings are settings of the driver that exactness and safety rest on.

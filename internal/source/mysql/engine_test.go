@@ -5,14 +5,15 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/engine"
 	"net"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
 )
 
 // No server is needed here: what is particular to MySQL is how its URL, its

@@ -5,12 +5,13 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"hearth/internal/source/engine"
 	"io"
 	"net"
 	"slices"
 
 	"github.com/go-sql-driver/mysql"
+
+	"hearth/internal/source/engine"
 )
 
 // faults are MySQL's and MariaDB's errors by number, where their SQLSTATE

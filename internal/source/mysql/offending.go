@@ -3,13 +3,14 @@ package mysql
 import (
 	"context"
 	"errors"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
-	"hearth/internal/source/stdsql"
 	"regexp"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"hearth/internal/source/stdsql"
 )
 
 // What MySQL and MariaDB say of columns. The value that they may quote stands

@@ -3,9 +3,10 @@ package mysql
 import (
 	"context"
 	"errors"
+	"regexp"
+
 	"hearth/internal/source/engine"
 	"hearth/internal/source/stdsql"
-	"regexp"
 )
 
 var creates = regexp.MustCompile("(?i)\\b(?:CREATE|ALTER|RENAME)\\b[^;(]*?\\b(?:TABLE|VIEW|PROCEDURE|FUNCTION)\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?[`\"\\[]?(\\w+)")

@@ -6,12 +6,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/stdsql"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/stdsql"
 )
 
 // serverName names the server that answers: behind one address there may be

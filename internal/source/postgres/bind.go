@@ -4,13 +4,14 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
 	"regexp"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
 )
 
 // Bind lets PostgreSQL say what type each parameter of the upsert has. It asks

@@ -2,11 +2,12 @@ package postgres
 
 import (
 	"errors"
-	"hearth/internal/source/engine"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source/engine"
 )
 
 // FuzzPostgresBind binds a member to a column of each type. It is either taken or refused

@@ -8,8 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +15,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
 )
 
 // setUpLock is the advisory lock that instances hold while they set a

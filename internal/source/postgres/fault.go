@@ -2,11 +2,12 @@ package postgres
 
 import (
 	"errors"
-	"hearth/internal/source/engine"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"hearth/internal/source/engine"
 )
 
 // faults are SQLSTATEs (PostgreSQL, appendix A), and classes of them: the

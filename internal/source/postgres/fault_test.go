@@ -2,13 +2,14 @@ package postgres
 
 import (
 	"fmt"
-	"hearth/internal/source/engine"
-	"hearth/internal/testkit"
 	"io"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/testkit"
 )
 
 func TestPostgresFaults(t *testing.T) {

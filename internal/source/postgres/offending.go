@@ -3,8 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -12,6 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
 )
 
 func (e *Engine) Documents(context.Context, *sqltext.Statement) (map[string]bool, error) {

@@ -3,12 +3,13 @@ package postgres
 import (
 	"context"
 	"errors"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
 )
 
 // prober prepares statements, which tells of syntax, names and types, and

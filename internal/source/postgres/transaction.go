@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hearth/internal/source"
-	"hearth/internal/source/engine"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
 )
 
 // transaction knows its id once it has changed something, so that

@@ -5,9 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hearth/internal/source/engine"
 
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"hearth/internal/source/engine"
 )
 
 // types has the built-in types of a kind, and others that are common

@@ -2,12 +2,13 @@ package postgres
 
 import (
 	"encoding/json"
-	"hearth/internal/source/engine"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source/engine"
 )
 
 // Whatever a database sends as the text of a value, what is written of it is one

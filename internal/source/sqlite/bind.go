@@ -5,13 +5,14 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
-	"hearth/internal/source/stdsql"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"hearth/internal/source/stdsql"
 )
 
 // bind binds by the declared types of the columns that the upsert assigns.

@@ -8,8 +8,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/stdsql"
 	"net/url"
 	"strconv"
 	"strings"
@@ -17,11 +15,12 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"hearth/internal/private"
+	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
-
-	sqlite3 "modernc.org/sqlite/lib"
+	"hearth/internal/source/stdsql"
 )
 
 // New reads sqlite:PATH.

@@ -2,11 +2,12 @@ package sqlite
 
 import (
 	"context"
+	"regexp"
+	"strings"
+
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
 	"hearth/internal/source/stdsql"
-	"regexp"
-	"strings"
 )
 
 // What SQLite says of a constraint, with the number that the driver adds.

@@ -5,15 +5,16 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
-	"hearth/internal/source/stdsql"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+	"hearth/internal/source/stdsql"
 )
 
 // openRehearsal opens the file at path as it is: it makes none, and does not turn

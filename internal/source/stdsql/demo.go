@@ -3,6 +3,7 @@ package stdsql
 import (
 	"context"
 	"database/sql"
+
 	"hearth/internal/source/engine"
 )
 

@@ -9,10 +9,11 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"hearth/internal/source/engine"
-	"hearth/internal/source/sqltext"
 	"strings"
 	"sync"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
 )
 
 // flavour is what differs between databases that are reached through

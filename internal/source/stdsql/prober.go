@@ -4,9 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"hearth/internal/source/engine"
 	"slices"
 	"strings"
+
+	"hearth/internal/source/engine"
 )
 
 // Prober prepares statements on a connection.
