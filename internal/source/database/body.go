@@ -79,6 +79,7 @@ type node struct {
 	members []member // of an object
 }
 
+// member is a named value of an object. Names are unescaped, values are not.
 type member struct {
 	name string
 	node
@@ -125,6 +126,8 @@ func parseBody(body []byte) (node, error) {
 	return root, nil
 }
 
+// bodyParser builds the tree of a body in one pass. What it returns are slices of the
+// body, so nothing is copied that no statement takes.
 type bodyParser struct {
 	body []byte
 	dec  *jsontext.Decoder

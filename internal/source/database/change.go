@@ -24,6 +24,7 @@ type change struct {
 	unknown  bool // how it ended
 }
 
+// Record implements source.Change. A repeated transaction may have left another one.
 func (c *change) Record() []byte { return c.record }
 
 // repeat does everything once more if that may help after err, and returns err
@@ -104,6 +105,7 @@ func (c *change) Over(ctx context.Context) (bool, error) {
 	return over, nil
 }
 
+// Rollback implements source.Change.
 func (c *change) Rollback() {
 	if c.ended {
 		return

@@ -24,6 +24,16 @@ import (
 // indexes.
 const setUpTimeout = time.Minute
 
+// A DB is built, set up and closed:
+//
+//	New ──► built ──first call──► attempt ──all done──► ready
+//	           ▲                     │
+//	           └──not reached, ──────┘      What the database refuses of init does not
+//	              next call tries           keep it from being ready: an operator mends
+//	              again                     it, and a probe tries that again.
+//
+// Close ends an attempt that runs, and all calls after it fail with ErrClosed.
+
 // DB is a database and the pool of connections to it. It is safe for
 // concurrent use. It needs no database to be opened and heals by itself: each
 // call that finds the set-up undone tries it again.

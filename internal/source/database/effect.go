@@ -34,6 +34,7 @@ type counted struct {
 	nothing bool // a statement that tells how many rows it changes has changed none
 }
 
+// Exec implements engine.Transaction.
 func (c *counted) Exec(ctx context.Context, q engine.Query) (int64, error) {
 	n, err := c.Transaction.Exec(ctx, q)
 	c.nothing = err == nil && n == 0 && !q.Uncounted

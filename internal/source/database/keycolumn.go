@@ -55,6 +55,7 @@ func Doubts(r source.Records) []string {
 	return t.doubts()
 }
 
+// doubts is Doubts for a table.
 func (t *table) doubts() (all []string) {
 	for _, k := range t.keys {
 		if k.hidden() {

@@ -45,6 +45,7 @@ func (t *table) inLook(ctx context.Context, tx engine.Transaction) lookup {
 	}
 }
 
+// lookupBy makes a lookup of a way to ask, and marks its errors as those of the select.
 func (t *table) lookupBy(ctx context.Context, doing string, ask func(context.Context, engine.Query) (*engine.Result, error)) lookup {
 	return func(args source.Args) (*engine.Result, error) {
 		res, err := ask(ctx, t.selectQuery(args))

@@ -18,8 +18,11 @@ type probed interface {
 	known() *source.Refusals
 }
 
+// known is where calls and probes keep what the database refuses of this resource.
 func (t *table) known() *source.Refusals { return &t.refusals }
-func (t *table) writes() bool            { return t.upsert != nil || t.delete != nil }
+
+// writes tells whether the account needs more than the right to read.
+func (t *table) writes() bool { return t.upsert != nil || t.delete != nil }
 
 // Refusals implements Refusing.
 func (t *table) Refusals() []source.Refusal { return t.refusals.List(t.name) }

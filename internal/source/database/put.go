@@ -11,6 +11,22 @@ import (
 	"hearth/internal/source/sqltext"
 )
 
+// A PUT goes through these steps, and a failure of any of them leaves the database
+// as it was:
+//
+//  1. The body is parsed, once, and held against the path and the statement.
+//  2. What the engine has to know of columns is learned. That is before the
+//     transaction, which may hold the only connection.
+//  3. The transaction begins. The client's condition is judged on the record that
+//     stands (see conditional), and its row has to go by the name of the path (see
+//     beforePut).
+//  4. Members become bind values by the types of the columns, and the upsert runs.
+//  5. The select reads the record back; its row has to go by that name, too.
+//  6. Members that neither the statement nor the record knows are refused.
+//
+// Steps 3 to 6 are done once more, in a new transaction, when an error says that this
+// may help: nothing is committed before Change.Commit.
+
 // Put implements Records.
 func (t *table) Put(ctx context.Context, args source.Args, body []byte) (source.Change, error) {
 	if t.upsert == nil {
@@ -191,7 +207,10 @@ type refusedError struct {
 	query  engine.Query
 }
 
+// Error is the database's text, for the log.
 func (e refusedError) Error() string { return e.err.Error() }
+
+// Unwrap returns the database's error.
 func (e refusedError) Unwrap() error { return e.err }
 
 // failed judges an error of binding and storing.

@@ -8,6 +8,12 @@ import (
 	"hearth/internal/source/engine"
 )
 
+// A call that fails on something which passes at once is made once more, by what the
+// engine says of the error (its remedy): a deadlock, a plan that an ALTER TABLE has
+// made void, a connection that was cut while it lay idle. Once, because what fails
+// twice is no accident, and the caller's time goes on. Never after a COMMIT whose
+// answer was lost: it may have counted.
+
 // engineError is an error that an engine has returned, and what the engine makes
 // of it. Only of these may be asked whether the same call may succeed at once.
 type engineError struct {
@@ -15,6 +21,7 @@ type engineError struct {
 	fault engine.Fault
 }
 
+// Unwrap returns the engine's error.
 func (e engineError) Unwrap() error { return e.error }
 
 // remedyOf tells what may let the call that failed with err succeed at once. A

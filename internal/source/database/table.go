@@ -118,6 +118,8 @@ func keyed(key string, err error) (faults []error) {
 	return faults
 }
 
+// checkParams refuses parameters that no statement could tell from the body, and types
+// that no engine can bind.
 func checkParams(params []Param) (faults []error) {
 	for _, p := range params {
 		if p.Name == sqltext.BodyName {
@@ -130,6 +132,7 @@ func checkParams(params []Param) (faults []error) {
 	return faults
 }
 
+// checkMany finds the one place of a select_many where a list of values can stand.
 func checkMany(s *sqltext.Statement, params []Param) []error {
 	if len(params) != 1 {
 		return []error{fmt.Errorf("select_many: the path has %d parameters, and a many-read needs exactly one", len(params))}
@@ -152,6 +155,9 @@ func unbound(key string, s *sqltext.Statement, params []Param) (faults []error) 
 	return faults
 }
 
+// newBodyReader gathers what a body is held against. Columns that a statement compares
+// with a path parameter are its other names; where alternatives stand beside the
+// comparison (OR) they prove nothing, if the upsert itself says which column it is.
 func (t *table) newBodyReader() bodyReader {
 	r := bodyReader{params: t.params, columns: map[string]int{}}
 	if t.upsert != nil {
@@ -209,6 +215,7 @@ func (t *table) Load(ctx context.Context, args source.Args) ([]byte, error) {
 	return record, err
 }
 
+// selectQuery is the select bound to args.
 func (t *table) selectQuery(args source.Args) engine.Query {
 	q := engine.QueryOf(t.selects, args, nil)
 	q.One = !t.many
@@ -247,6 +254,7 @@ func (t *table) learnDocuments(ctx context.Context) error {
 	return err
 }
 
+// failed says in the log what was being done to which resource.
 func (t *table) failed(doing string, err error) error {
 	return fmt.Errorf("%s a record of resource %q: %w", doing, t.name, err)
 }
@@ -283,6 +291,8 @@ func (t *table) record(res *engine.Result, args source.Args, find lookup) ([]byt
 	return record, err
 }
 
+// shapeOf returns the shape of rows with these columns. It is kept until the columns
+// change: somebody may alter the table while the server runs.
 func (t *table) shapeOf(names []string) (*shape, error) {
 	if s := t.shape.Load(); s != nil && slices.Equal(s.names, names) {
 		return s, nil

@@ -22,6 +22,7 @@ type knownMember struct {
 	parts map[string]*knownMember
 }
 
+// newKnownMember makes the tree of the members that fields take.
 func newKnownMember(fields []sqltext.Field) *knownMember {
 	root := &knownMember{parts: map[string]*knownMember{}}
 	for _, f := range fields {

@@ -19,6 +19,7 @@ import (
 // Misfit says what a column does not take of a member.
 type Misfit string
 
+// Error is written for the client, behind the name of the member.
 func (f Misfit) Error() string { return string(f) }
 
 const (
@@ -53,6 +54,7 @@ func StringOf(v jsontext.Value) (string, error) {
 	return Unquote(v)
 }
 
+// BytesOf takes base64, as a read shows bytes.
 func BytesOf(v jsontext.Value) ([]byte, error) {
 	text, err := StringOf(v)
 	if err != nil {
@@ -65,6 +67,7 @@ func BytesOf(v jsontext.Value) ([]byte, error) {
 	return data, nil
 }
 
+// BoolOf takes the two words alone: 0 and 1 are numbers to a client.
 func BoolOf(v jsontext.Value) (bool, error) {
 	if k := v.Kind(); k != jsontext.KindTrue && k != jsontext.KindFalse {
 		return false, NotBool

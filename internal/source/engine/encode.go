@@ -17,6 +17,7 @@ import (
 // The functions of this file write values of columns as JSON. Everything a
 // client ever sees of a value is decided here, for all databases alike.
 
+// AppendNull writes what stands for SQL's NULL, and for values that JSON has no word for.
 func AppendNull(dst []byte) []byte { return append(dst, "null"...) }
 
 // AppendText writes a string. Only what JSON requires is escaped, so HTML
@@ -55,6 +56,7 @@ func IsNumber(text []byte) bool {
 	return v.Kind() == jsontext.KindNumber && v.IsValid() && len(bytes.TrimSpace(text)) == len(text)
 }
 
+// AppendBytes writes base64 with padding (RFC 4648, section 4), as most clients read it.
 func AppendBytes(dst, data []byte) []byte {
 	dst = append(dst, '"')
 	dst = base64.StdEncoding.AppendEncode(dst, data)
@@ -69,6 +71,7 @@ func AppendTime(dst []byte, t time.Time) []byte {
 	return append(dst, '"')
 }
 
+// AppendDate writes the day alone; a date has no time zone to be turned into.
 func AppendDate(dst []byte, t time.Time) []byte {
 	dst = append(dst, '"')
 	dst = t.AppendFormat(dst, time.DateOnly)

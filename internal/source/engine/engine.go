@@ -16,6 +16,7 @@ import (
 // Engine is one kind of database. Everything that differs between them but
 // does not show in a statement's text is behind it.
 type Engine interface {
+	// Dialect is known before the database is open: statements are parsed at once.
 	Dialect() sqltext.Dialect
 	// Open starts the pools of connections. They connect when they are used. It is
 	// called once, before all that asks the database.
@@ -25,6 +26,7 @@ type Engine interface {
 	// SetUp runs the statements of [database] init and, if asked to, creates
 	// the demo's table.
 	SetUp(ctx context.Context, init []string, demo bool) error
+	// Query reads rows outside of any transaction.
 	Query(ctx context.Context, q Query) (*Result, error)
 	// Columns names what q would return, without reading a record.
 	Columns(ctx context.Context, q Query) ([]string, error)
@@ -43,6 +45,8 @@ type Engine interface {
 	// Fits tells whether the database takes the arguments of a query that
 	// failed with FaultData: if it does not, no record can have that key.
 	Fits(ctx context.Context, q Query) bool
+	// Fault says whose fault an error of this engine is. Errors that no engine has
+	// returned are taken for a lost connection.
 	Fault(err error) Fault
 	// Close ends all connections, if there are any. Transactions have to be over.
 	Close() error
@@ -51,6 +55,7 @@ type Engine interface {
 // Transaction is for one goroutine at a time. commit and rollback end it and
 // give its connection back, whatever their outcome.
 type Transaction interface {
+	// Query sees what the transaction has changed.
 	Query(ctx context.Context, q Query) (*Result, error)
 	// Look is a query that comes before anything else in the transaction. What it
 	// has found, also that it found nothing, nobody else changes until the
@@ -71,6 +76,8 @@ type Transaction interface {
 	Commit(ctx context.Context) error
 	// Over is Change.Over after such a commit. It asks on another connection.
 	Over(ctx context.Context) (bool, error)
+	// Rollback takes no context: a transaction that is given up has no caller left to
+	// wait for it, and the connection goes back to the pool in any case.
 	Rollback()
 }
 
@@ -84,7 +91,10 @@ type ValueError struct {
 	Err    error
 }
 
+// Error names the column, and never quotes the value.
 func (e *ValueError) Error() string { return fmt.Sprintf("column %q: %v", e.Column, e.Err) }
+
+// Unwrap returns what is wrong with the value.
 func (e *ValueError) Unwrap() error { return e.Err }
 
 // Prober asks over one connection what a database makes of statements, without
@@ -112,6 +122,7 @@ type InitError struct {
 	Err error
 }
 
+// Error names the key of the configuration, by which an operator finds the statement.
 func (e *InitError) Error() string {
 	if e.Key == "demo" {
 		return fmt.Sprintf("creating the demo's table: %v", e.Err)
@@ -119,8 +130,10 @@ func (e *InitError) Error() string {
 	return fmt.Sprintf("running database.%s: %v", e.Key, e.Err)
 }
 
+// Unwrap returns the database's error.
 func (e *InitError) Unwrap() error { return e.Err }
 
+// InitKey is the key of the i-th statement of database.init.
 func InitKey(i int) string { return fmt.Sprintf("init[%d]", i) }
 
 // Offending is what an upsert was refused for: columns of its tables, or

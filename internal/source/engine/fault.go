@@ -1,6 +1,10 @@
 package engine
 
-// A faultKind says whose fault an error is.
+// FaultClass says whose fault an error is, which decides what becomes of it: whether
+// the circuit breaker counts it, whether an operator is told, and whether the client
+// is told that its values do not fit. The order counts: classes from FaultRefused on
+// are answers of a database that is well, those from FaultData on are about values
+// that the client has sent.
 type FaultClass int
 
 const (

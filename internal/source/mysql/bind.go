@@ -40,6 +40,8 @@ func bind(ctx context.Context, t *stdsql.Transaction, b *engine.Binding, q *engi
 	return nil
 }
 
+// argument binds one member. A cast in the statement counts more than the column, and
+// what the select shows more than the declaration: a client writes what it has read.
 func argument(b *engine.Binding, f sqltext.Field, at sqltext.Destination, v jsontext.Value) (any, error) {
 	switch {
 	case len(f.Path) == 0:
@@ -133,6 +135,7 @@ var types = typesOf(map[engine.Type]string{
 		" MULTIPOINT MULTILINESTRING MULTIPOLYGON GEOMETRYCOLLECTION GEOMCOLLECTION",
 })
 
+// typesOf turns lists of names around.
 func typesOf(names map[engine.Type]string) map[string]engine.Type {
 	all := map[string]engine.Type{}
 	for kind, list := range names {

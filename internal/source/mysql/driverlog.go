@@ -18,6 +18,7 @@ type driverLog struct {
 	omitted int // since then
 }
 
+// newDriverLog drops everything where there is no log.
 func newDriverLog(log *slog.Logger) *driverLog {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

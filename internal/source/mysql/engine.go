@@ -101,6 +101,7 @@ func driverConfig(cfg engine.Config) (*mysql.Config, error) {
 	return c, nil
 }
 
+// variant is what stdsql has to know of MySQL and MariaDB.
 func variant() stdsql.Variant {
 	return stdsql.Variant{
 		Dialect: sqltext.MySQL,
@@ -152,6 +153,7 @@ func appendValue(dst []byte, declared string, value any) ([]byte, error) {
 	return dst, fmt.Errorf("unexpected type %T", value)
 }
 
+// appendDocument writes a value that is JSON although the driver calls it text.
 func appendDocument(dst []byte, declared string, value any) ([]byte, error) {
 	if text, ok := value.([]byte); ok {
 		return engine.AppendJSON(dst, text)

@@ -117,6 +117,7 @@ func (t *thread) isOver(s threadView, ago time.Duration) (bool, error) {
 // that of a database that does not exist.
 type connector struct{ driver.Connector }
 
+// Connect implements driver.Connector.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
@@ -128,5 +129,8 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 // connectError says that a connection could not be made.
 type connectError struct{ err error }
 
+// Error is the driver's text.
 func (e *connectError) Error() string { return e.err.Error() }
+
+// Unwrap returns the driver's error.
 func (e *connectError) Unwrap() error { return e.err }

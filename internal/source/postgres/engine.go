@@ -64,15 +64,19 @@ func New(cfg engine.Config) (engine.Engine, error) {
 	}, nil
 }
 
+// Dialect implements engine.Engine.
 func (e *Engine) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
 
+// Ping implements engine.Engine.
 func (e *Engine) Ping(ctx context.Context) error { return e.pool.Ping(ctx) }
 
+// Open starts the pool. It connects in the background, and no caller waits for that.
 func (e *Engine) Open() (err error) {
 	e.pool, err = pgxpool.NewWithConfig(context.Background(), e.config)
 	return err
 }
 
+// Close waits until all connections have been given back.
 func (e *Engine) Close() error {
 	if e.pool != nil {
 		e.pool.Close()
@@ -80,6 +84,8 @@ func (e *Engine) Close() error {
 	return nil
 }
 
+// SetUp also finds out what the server tells of transactions, before the first write
+// needs to know.
 func (e *Engine) SetUp(ctx context.Context, init []string, demo bool) error {
 	if err := e.learnOutcomes(ctx); err != nil || len(init) == 0 && !demo {
 		return err
@@ -126,6 +132,7 @@ func (e *Engine) create(ctx context.Context, init []string, demo bool) error {
 	})
 }
 
+// Query implements engine.Engine.
 func (e *Engine) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	conn, err := e.acquire(ctx, q.Remedy)
 	if err != nil {
@@ -276,11 +283,13 @@ func (e *Engine) typeOf(ctx context.Context, conn *pgx.Conn, oid uint32) (valueT
 	return t, nil
 }
 
+// builtIn knows the types whose OIDs are the same on every server.
 func builtIn(oid uint32) (valueType, bool) {
 	kind, ok := types[oid]
 	return valueType{base: kind}, ok
 }
 
+// Columns describes the statement, and runs nothing.
 func (e *Engine) Columns(ctx context.Context, q engine.Query) ([]string, error) {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {

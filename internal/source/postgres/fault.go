@@ -51,6 +51,8 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]string{
 	{Class: engine.FaultOther, Remedy: engine.RemedyPlan}: {"08P01", "XX000"},
 })
 
+// Fault tells, in this order: values that cannot be written, sessions that were not
+// granted, what the driver itself refuses, and what the server answers.
 func (e *Engine) Fault(err error) engine.Fault {
 	var value *engine.ValueError
 	switch {

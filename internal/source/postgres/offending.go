@@ -15,14 +15,17 @@ import (
 	"hearth/internal/source/sqltext"
 )
 
+// Documents has nothing to tell: json and jsonb are types of their own.
 func (e *Engine) Documents(context.Context, *sqltext.Statement) (map[string]bool, error) {
 	return nil, nil
 }
 
+// Catalog has nothing to tell: the server types the parameters of each write.
 func (e *Engine) Catalog(context.Context, *sqltext.Statement, *engine.Result) (*engine.Catalog, error) {
 	return nil, nil
 }
 
+// Catalog is as empty as the engine's.
 func (t *transaction) Catalog(context.Context, *sqltext.Statement, *engine.Result) (*engine.Catalog, error) {
 	return nil, nil
 }

@@ -20,6 +20,7 @@ type prober struct {
 	rehearsing bool
 }
 
+// Prober implements engine.Engine.
 func (e *Engine) Prober(ctx context.Context, r *engine.Rehearsal) (engine.Prober, error) {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
@@ -36,10 +37,13 @@ func (e *Engine) Prober(ctx context.Context, r *engine.Rehearsal) (engine.Prober
 	return p, nil
 }
 
+// run sends statements as simple text: several may stand in one.
 func (p *prober) run(ctx context.Context, sql string) error {
 	return p.conn.Conn().PgConn().Exec(ctx, sql).Close()
 }
 
+// rehearse runs the set-up in a transaction that End undoes. Statements that open or end
+// transactions themselves are left out, for nothing of them could be undone.
 func (p *prober) rehearse(ctx context.Context, r *engine.Rehearsal) error {
 	if r.Writes {
 		var readOnly string
@@ -101,6 +105,7 @@ func (p *prober) guarded(ctx context.Context, f func() error) error {
 	return errors.Join(err, p.run(ctx, "ROLLBACK TO hearth; RELEASE hearth"))
 }
 
+// Probe explains writes as well: EXPLAIN runs nothing, and checks rights.
 func (p *prober) Probe(ctx context.Context, q engine.Query, reads bool) (names []string, err error) {
 	session := p.conn.Conn().PgConn()
 	var types []uint32

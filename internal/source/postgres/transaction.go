@@ -23,6 +23,7 @@ type transaction struct {
 	id     *int64 // nil: none was given yet
 }
 
+// Begin implements engine.Engine.
 func (e *Engine) Begin(ctx context.Context, r engine.Remedy) (engine.Transaction, error) {
 	t := &transaction{engine: e}
 	if err := t.begin(ctx, r); err != nil {
@@ -31,6 +32,7 @@ func (e *Engine) Begin(ctx context.Context, r engine.Remedy) (engine.Transaction
 	return t, nil
 }
 
+// begin takes a connection unless again has kept the one it had.
 func (t *transaction) begin(ctx context.Context, r engine.Remedy) (err error) {
 	if t.conn == nil {
 		if t.conn, err = t.engine.acquire(ctx, r); err != nil {
@@ -109,6 +111,15 @@ func (t *transaction) Look(ctx context.Context, q engine.Query) (*engine.Result,
 	return t.Query(ctx, q)
 }
 
+// The outcome of a lost COMMIT is found out by the transaction's id:
+//
+//	in progress ──► not over: it may still take effect
+//	committed, aborted, too old to tell ──► over
+//	never given ──► over, but for a standby, which may only be late
+//
+// The id is asked for together with the first change (see Exec), since nothing can be
+// asked once the connection is gone.
+
 // currentID returns the id of the transaction it runs in, or NULL while
 // nothing was changed.
 const currentID = "SELECT txid_current_if_assigned()::bigint"
@@ -126,6 +137,7 @@ func (e *Engine) learnOutcomes(ctx context.Context) error {
 	return nil
 }
 
+// Query implements engine.Transaction.
 func (t *transaction) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	return t.engine.queryOn(ctx, t.tx.Conn(), q)
 }

@@ -155,6 +155,7 @@ func (r *arrayReader) next(c byte) bool {
 	return false
 }
 
+// element reads one value, quoted or not. NULL without quotes is null, with them a text.
 func (r *arrayReader) element(dst []byte) ([]byte, error) {
 	quoted := r.next('"')
 	var value []byte

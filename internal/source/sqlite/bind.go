@@ -55,6 +55,8 @@ func bind(ctx context.Context, t *stdsql.Transaction, b *engine.Binding, q *engi
 	})
 }
 
+// readCatalog reads within the transaction: nobody alters a table while it has the
+// write lock.
 func readCatalog(ctx context.Context, t *stdsql.Transaction, tables []sqltext.Table) (*engine.Catalog, error) {
 	c := &engine.Catalog{Tables: map[sqltext.Table][]engine.Column{}}
 	for _, table := range tables {
@@ -166,6 +168,8 @@ const (
 	noAffinity
 )
 
+// affinityOf goes by parts of the declared name in the order of SQLite's own rules, so
+// that CHARINT is an integer.
 func affinityOf(base string) affinity {
 	contains := func(part string) bool { return strings.Contains(base, part) }
 	switch {
@@ -238,6 +242,7 @@ func bindAny(v jsontext.Value) (any, error) {
 	return engine.BindAny(v)
 }
 
+// bindInteger refuses what needs more than 64 bits: SQLite would keep it as a double.
 func bindInteger(v jsontext.Value) (any, error) {
 	n, err := engine.TypeInteger.Bind(v, nil)
 	if _, long := n.(string); err == nil && long {
@@ -246,6 +251,7 @@ func bindInteger(v jsontext.Value) (any, error) {
 	return n, err
 }
 
+// bindReal rounds as every double does; the record shows what was stored.
 func bindReal(v jsontext.Value) (any, error) {
 	text, err := engine.NumberOf(v)
 	if err != nil {

@@ -64,8 +64,11 @@ type connector struct {
 	dsn    string
 }
 
+// Driver implements driver.Connector.
 func (c connector) Driver() driver.Driver { return c.driver }
 
+// Connect makes the file first, with the mode of private.Create: SQLite would take the
+// one that the umask leaves.
 func (c connector) Connect(context.Context) (driver.Conn, error) {
 	c.file.makeOnce()
 	return c.driver.Open(c.dsn)
@@ -96,6 +99,7 @@ func (f *file) open(cfg engine.Config) (reads, writes *sql.DB, err error) {
 	return reads, writes, nil
 }
 
+// openPool opens no file yet: each connection does, when it is made.
 func (f *file) openPool(name string, busy time.Duration, readOnly bool) (*sql.DB, error) {
 	v := url.Values{}
 	// A lock that is kept for too long has to be told from a file that does not
@@ -114,6 +118,7 @@ func (f *file) openPool(name string, busy time.Duration, readOnly bool) (*sql.DB
 	return sql.OpenDB(connector), registered.Close()
 }
 
+// variant is what stdsql has to know of SQLite.
 func variant(path string, busy time.Duration) stdsql.Variant {
 	return stdsql.Variant{
 		Dialect: sqltext.SQLite,
@@ -163,6 +168,8 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]int{
 	},
 })
 
+// faultOf takes what is not SQLite's own error for nobody's fault: there is no connection
+// to lose.
 func faultOf(err error) engine.Fault {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -208,6 +215,7 @@ func appendValue(dst []byte, declared string, value any) ([]byte, error) {
 	return dst, fmt.Errorf("unexpected type %T", value)
 }
 
+// appendText writes text as what its column is declared for, where the text allows it.
 func appendText(dst []byte, base, text string) ([]byte, error) {
 	switch {
 	case base == "JSON" || base == "JSONB":
@@ -222,6 +230,8 @@ func appendText(dst []byte, base, text string) ([]byte, error) {
 	return engine.AppendText(dst, text), nil
 }
 
+// appendDocument writes a value that is JSON by the statement's word. What is no text
+// is JSON by its own type.
 func appendDocument(dst []byte, declared string, value any) ([]byte, error) {
 	switch v := value.(type) {
 	case string:

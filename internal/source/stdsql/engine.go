@@ -66,17 +66,23 @@ type Engine struct {
 	prepared map[string]*sql.Stmt // on reads, by their text
 }
 
+// New makes an engine. connect is called by Open, and returns one pool twice where
+// readers and writers share their connections.
 func New(f Variant, connect func() (reads, writes *sql.DB, err error)) *Engine {
 	return &Engine{Variant: f, connect: connect, prepared: map[string]*sql.Stmt{}}
 }
 
+// Open implements engine.Engine.
 func (e *Engine) Open() (err error) {
 	e.Reads, e.Writes, err = e.connect()
 	return err
 }
 
+// Dialect implements engine.Engine.
 func (e *Engine) Dialect() sqltext.Dialect { return e.Variant.Dialect }
 
+// Fault tells values that cannot be written from errors of the database, and leaves
+// those to the Variant.
 func (e *Engine) Fault(err error) engine.Fault {
 	var value *engine.ValueError
 	switch {
@@ -91,11 +97,13 @@ func (e *Engine) Fault(err error) engine.Fault {
 // Fits has nothing to ask: neither database refuses a value in a comparison.
 func (e *Engine) Fits(context.Context, engine.Query) bool { return true }
 
+// Ping needs an answer of the database, where PingContext is content with a connection.
 func (e *Engine) Ping(ctx context.Context) error {
 	var sign any
 	return e.Reads.QueryRowContext(ctx, e.Alive).Scan(&sign)
 }
 
+// SetUp runs on one connection: locks that it takes belong to it.
 func (e *Engine) SetUp(ctx context.Context, init []string, demo bool) error {
 	conn, err := e.Writes.Conn(ctx)
 	if err != nil {
@@ -115,6 +123,7 @@ func RunInit(ctx context.Context, conn *sql.Conn, init []string) error {
 	return nil
 }
 
+// Close closes prepared statements first: a pool waits for none of them.
 func (e *Engine) Close() error {
 	if e.Reads == nil {
 		return nil
@@ -133,6 +142,8 @@ func (e *Engine) Close() error {
 	return errors.Join(faults...)
 }
 
+// Query keeps statements prepared, but for those whose text depends on the request:
+// there would be one for each number of values.
 func (e *Engine) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	if q.Varies {
 		rows, err := e.Reads.QueryContext(ctx, q.SQL, q.Args...)
@@ -207,6 +218,7 @@ func (e *Engine) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
+// Documents implements engine.Engine.
 func (e *Engine) Documents(ctx context.Context, s *sqltext.Statement) (map[string]bool, error) {
 	if e.Variant.Documents == nil {
 		return nil, nil
@@ -214,6 +226,7 @@ func (e *Engine) Documents(ctx context.Context, s *sqltext.Statement) (map[strin
 	return e.Variant.Documents(ctx, e.Reads, s)
 }
 
+// Catalog implements engine.Engine.
 func (e *Engine) Catalog(ctx context.Context, s *sqltext.Statement, shown *engine.Result) (*engine.Catalog, error) {
 	if e.Variant.Catalog == nil {
 		return nil, nil
@@ -221,6 +234,8 @@ func (e *Engine) Catalog(ctx context.Context, s *sqltext.Statement, shown *engin
 	return e.Variant.Catalog(ctx, e.Reads, s, shown)
 }
 
+// Catalog reads on the transaction's own connection, so that no ALTER TABLE comes
+// between it and the write.
 func (t *Transaction) Catalog(ctx context.Context, s *sqltext.Statement, shown *engine.Result) (*engine.Catalog, error) {
 	if t.engine.Variant.Catalog == nil {
 		return nil, nil
@@ -228,6 +243,7 @@ func (t *Transaction) Catalog(ctx context.Context, s *sqltext.Statement, shown *
 	return t.engine.Variant.Catalog(ctx, t.Conn, s, shown)
 }
 
+// Offending asks outside of the transaction, which is over by then.
 func (e *Engine) Offending(ctx context.Context, s *sqltext.Statement, _ engine.Query, err error) engine.Offending {
 	return e.Variant.Offending(ctx, e.Reads, s, err)
 }
@@ -287,6 +303,7 @@ func (e *Engine) Begin(ctx context.Context, _ engine.Remedy) (engine.Transaction
 	return tx, nil
 }
 
+// Transaction is one connection between its BEGIN and its COMMIT.
 type Transaction struct {
 	engine  *Engine
 	Conn    *sql.Conn // nil once it was given back
@@ -314,6 +331,7 @@ func (t *Transaction) Again(ctx context.Context, r engine.Remedy) error {
 	return t.begin(ctx)
 }
 
+// Query does not prepare: the statement would be kept for this connection alone.
 func (t *Transaction) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	rows, err := t.Conn.QueryContext(ctx, q.SQL, q.Args...)
 	if err != nil {
@@ -322,6 +340,8 @@ func (t *Transaction) Query(ctx context.Context, q engine.Query) (*engine.Result
 	return t.engine.collect(rows, q)
 }
 
+// Look turns the transaction into one that isolates what it reads, if the database
+// needs to be told.
 func (t *Transaction) Look(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	for _, text := range t.engine.Variant.Isolate {
 		if _, err := t.Conn.ExecContext(ctx, text); err != nil {
@@ -331,10 +351,12 @@ func (t *Transaction) Look(ctx context.Context, q engine.Query) (*engine.Result,
 	return t.Query(ctx, q)
 }
 
+// Bind implements engine.Transaction.
 func (t *Transaction) Bind(ctx context.Context, b *engine.Binding, q *engine.Query) error {
 	return t.engine.Variant.Bind(ctx, t, b, q)
 }
 
+// Exec implements engine.Transaction.
 func (t *Transaction) Exec(ctx context.Context, q engine.Query) (int64, error) {
 	res, err := t.Conn.ExecContext(ctx, q.SQL, q.Args...)
 	if err != nil {
@@ -343,6 +365,7 @@ func (t *Transaction) Exec(ctx context.Context, q engine.Query) (int64, error) {
 	return res.RowsAffected()
 }
 
+// Commit keeps, of a COMMIT whose answer was lost, the means to ask what became of it.
 func (t *Transaction) Commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil { // nothing was sent: a refusal
 		t.Rollback()

@@ -19,6 +19,8 @@ type Prober struct {
 	close      func()
 }
 
+// Prober takes a connection of the readers' pool; a rehearsal has one that the
+// Variant opens for it.
 func (e *Engine) Prober(ctx context.Context, r *engine.Rehearsal) (engine.Prober, error) {
 	if r == nil {
 		conn, err := e.Reads.Conn(ctx)
@@ -44,6 +46,8 @@ func (e *Engine) Prober(ctx context.Context, r *engine.Rehearsal) (engine.Prober
 	return p, nil
 }
 
+// End also closes the connection of a rehearsal: whatever init has set for the session
+// goes with it.
 func (p *Prober) End() {
 	if p.rehearsing {
 		ctx, cancel := context.WithTimeout(context.Background(), engine.RollbackTimeout)
@@ -66,6 +70,8 @@ func (p *Prober) Prepare(ctx context.Context, text string) error {
 	return err
 }
 
+// Probe prepares the statement, which tells of syntax, names and types, and asks for no
+// row of it, which tells the columns.
 func (p *Prober) Probe(ctx context.Context, q engine.Query, reads bool) ([]string, error) {
 	if err := p.Prepare(ctx, q.SQL); err != nil {
 		if p.Engine.Variant.Unprepared(err) || p.Unmade(err) {
