@@ -7,9 +7,7 @@ package stdsql
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
-	"strings"
 	"sync"
 
 	"hearth/internal/source/engine"
@@ -50,10 +48,6 @@ type Variant struct {
 	RehearsalPool func(e *Engine) (*sql.DB, func(), error)
 	Rehearse      func(ctx context.Context, p *Prober, r *engine.Rehearsal) error
 }
-
-// Outcome asks, over db, whether a transaction is over whose COMMIT had no
-// answer; see Change.Over.
-type Outcome func(ctx context.Context, db *sql.DB) (bool, error)
 
 // Engine is a database behind database/sql. Reading and writing may have
 // pools of their own.
@@ -183,17 +177,6 @@ func (e *Engine) Columns(ctx context.Context, q engine.Query) ([]string, error) 
 	return describe(ctx, e.Reads, q)
 }
 
-func describe(ctx context.Context, on interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}, q engine.Query) ([]string, error) {
-	rows, err := on.QueryContext(ctx, "SELECT * FROM (\n"+q.SQL+"\n) AS described LIMIT 0", q.Args...)
-	if err != nil {
-		return nil, err
-	}
-	names, err := rows.Columns()
-	return names, errors.Join(err, rows.Close())
-}
-
 // stmt returns the prepared form of text. There are as many as the
 // configuration has statements.
 func (e *Engine) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
@@ -234,208 +217,7 @@ func (e *Engine) Catalog(ctx context.Context, s *sqltext.Statement, shown *engin
 	return e.Variant.Catalog(ctx, e.Reads, s, shown)
 }
 
-// Catalog reads on the transaction's own connection, so that no ALTER TABLE comes
-// between it and the write.
-func (t *Transaction) Catalog(ctx context.Context, s *sqltext.Statement, shown *engine.Result) (*engine.Catalog, error) {
-	if t.engine.Variant.Catalog == nil {
-		return nil, nil
-	}
-	return t.engine.Variant.Catalog(ctx, t.Conn, s, shown)
-}
-
 // Offending asks outside of the transaction, which is over by then.
 func (e *Engine) Offending(ctx context.Context, s *sqltext.Statement, _ engine.Query, err error) engine.Offending {
 	return e.Variant.Offending(ctx, e.Reads, s, err)
-}
-
-// collect reads rows to their end, or the first of them, and closes them.
-func (e *Engine) collect(rows *sql.Rows, q engine.Query) (res *engine.Result, err error) {
-	defer func() {
-		if closing := rows.Close(); err == nil {
-			err = closing
-		}
-	}()
-	types, err := rows.ColumnTypes()
-	if err != nil {
-		return nil, err
-	}
-	res = &engine.Result{}
-	values, targets := make([]any, len(types)), make([]any, len(types))
-	for i, typ := range types {
-		res.Names = append(res.Names, typ.Name())
-		res.Types = append(res.Types, typ.DatabaseTypeName())
-		if q.Documents[strings.ToLower(typ.Name())] {
-			res.Types[i] = "JSON"
-		}
-		targets[i] = &values[i]
-	}
-	document := engine.DocumentColumn(res.Names, q.Keyed)
-	for rows.Next() {
-		if err := rows.Scan(targets...); err != nil {
-			return nil, err
-		}
-		cells := make([][]byte, len(types))
-		for i, typ := range types {
-			write := e.Append
-			if i == document || q.Documents[strings.ToLower(typ.Name())] {
-				write = e.Document
-			}
-			if cells[i], err = write(nil, typ.DatabaseTypeName(), values[i]); err != nil {
-				return nil, &engine.ValueError{Column: typ.Name(), Err: err}
-			}
-		}
-		res.Rows = append(res.Rows, cells)
-		if q.One && len(res.Rows) == 2 {
-			return res, nil
-		}
-	}
-	return res, rows.Err()
-}
-
-// Begin takes a connection out of the pool and keeps it: BEGIN and COMMIT are
-// sent as statements, each under the context of its own call, where a sql.Tx
-// would roll back on its own when the context it was begun with ends.
-func (e *Engine) Begin(ctx context.Context, _ engine.Remedy) (engine.Transaction, error) {
-	tx := &Transaction{engine: e}
-	if err := tx.begin(ctx); err != nil {
-		return nil, err
-	}
-	return tx, nil
-}
-
-// Transaction is one connection between its BEGIN and its COMMIT.
-type Transaction struct {
-	engine  *Engine
-	Conn    *sql.Conn // nil once it was given back
-	outcome Outcome   // of a lost COMMIT
-}
-
-func (t *Transaction) begin(ctx context.Context) (err error) {
-	if t.Conn, err = t.engine.Writes.Conn(ctx); err != nil {
-		t.Conn = nil
-		return err
-	}
-	if _, err = t.Conn.ExecContext(ctx, t.engine.Variant.Begin); err != nil {
-		t.Rollback()
-	}
-	return err
-}
-
-// Again takes a connection that is alive: the pool of database/sql looks at each.
-// Writes have no plans that outlive them.
-func (t *Transaction) Again(ctx context.Context, r engine.Remedy) error {
-	if r == engine.RemedyConnection && t.Conn != nil {
-		_ = t.Conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
-	t.Rollback()
-	return t.begin(ctx)
-}
-
-// Query does not prepare: the statement would be kept for this connection alone.
-func (t *Transaction) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
-	rows, err := t.Conn.QueryContext(ctx, q.SQL, q.Args...)
-	if err != nil {
-		return nil, err
-	}
-	return t.engine.collect(rows, q)
-}
-
-// Look turns the transaction into one that isolates what it reads, if the database
-// needs to be told.
-func (t *Transaction) Look(ctx context.Context, q engine.Query) (*engine.Result, error) {
-	for _, text := range t.engine.Variant.Isolate {
-		if _, err := t.Conn.ExecContext(ctx, text); err != nil {
-			return nil, err
-		}
-	}
-	return t.Query(ctx, q)
-}
-
-// Bind implements engine.Transaction.
-func (t *Transaction) Bind(ctx context.Context, b *engine.Binding, q *engine.Query) error {
-	return t.engine.Variant.Bind(ctx, t, b, q)
-}
-
-// Exec implements engine.Transaction.
-func (t *Transaction) Exec(ctx context.Context, q engine.Query) (int64, error) {
-	res, err := t.Conn.ExecContext(ctx, q.SQL, q.Args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
-}
-
-// Commit keeps, of a COMMIT whose answer was lost, the means to ask what became of it.
-func (t *Transaction) Commit(ctx context.Context) error {
-	if err := ctx.Err(); err != nil { // nothing was sent: a refusal
-		t.Rollback()
-		return err
-	}
-	var err error
-	if t.outcome, err = t.engine.Commit(ctx, t.Conn); err != nil {
-		t.Rollback()
-		return err
-	}
-	err, t.Conn = t.Conn.Close(), nil
-	return err
-}
-
-// Over has nobody to ask where COMMIT always has an answer: what did not
-// commit was rolled back, or ended with its connection.
-func (t *Transaction) Over(ctx context.Context) (bool, error) {
-	if t.outcome == nil {
-		return true, nil
-	}
-	return t.outcome(ctx, t.engine.Writes)
-}
-
-// Rollback ends the transaction, or the connection when that fails: one with
-// an open transaction must not go back to the pool.
-func (t *Transaction) Rollback() {
-	if t.Conn == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), engine.RollbackTimeout)
-	defer cancel()
-	if _, err := t.Conn.ExecContext(ctx, "ROLLBACK"); err != nil {
-		_ = t.Conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
-	_ = t.Conn.Close()
-	t.Conn = nil
-}
-
-// Asker asks a database, on one connection or on any.
-type Asker interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// EachRow calls f for each row of a query, which Scan reads.
-func EachRow(ctx context.Context, db Asker, f func(*sql.Rows) error, query string, args ...any) error {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	for rows.Next() {
-		if err := f(rows); err != nil {
-			return errors.Join(err, rows.Close())
-		}
-	}
-	return rows.Err()
-}
-
-// Texts reads the first column of a query. What it cannot read it leaves out:
-// it serves to tell a fault better, which is told in any case.
-func Texts(ctx context.Context, db Asker, query string, args ...any) (all []string) {
-	err := EachRow(ctx, db, func(rows *sql.Rows) error {
-		var text string
-		if rows.Scan(&text) == nil {
-			all = append(all, text)
-		}
-		return nil
-	}, query, args...)
-	if err != nil {
-		return nil
-	}
-	return all
 }

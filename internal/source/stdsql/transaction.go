@@ -1,0 +1,135 @@
+package stdsql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+
+	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
+)
+
+// Outcome asks, over db, whether a transaction is over whose COMMIT had no
+// answer; see Change.Over.
+type Outcome func(ctx context.Context, db *sql.DB) (bool, error)
+
+// Catalog reads on the transaction's own connection, so that no ALTER TABLE comes
+// between it and the write.
+func (t *Transaction) Catalog(ctx context.Context, s *sqltext.Statement, shown *engine.Result) (*engine.Catalog, error) {
+	if t.engine.Variant.Catalog == nil {
+		return nil, nil
+	}
+	return t.engine.Variant.Catalog(ctx, t.Conn, s, shown)
+}
+
+// Begin takes a connection out of the pool and keeps it: BEGIN and COMMIT are
+// sent as statements, each under the context of its own call, where a sql.Tx
+// would roll back on its own when the context it was begun with ends.
+func (e *Engine) Begin(ctx context.Context, _ engine.Remedy) (engine.Transaction, error) {
+	tx := &Transaction{engine: e}
+	if err := tx.begin(ctx); err != nil {
+		return nil, err
+	}
+	return tx, nil
+}
+
+// Transaction is one connection between its BEGIN and its COMMIT.
+type Transaction struct {
+	engine  *Engine
+	Conn    *sql.Conn // nil once it was given back
+	outcome Outcome   // of a lost COMMIT
+}
+
+func (t *Transaction) begin(ctx context.Context) (err error) {
+	if t.Conn, err = t.engine.Writes.Conn(ctx); err != nil {
+		t.Conn = nil
+		return err
+	}
+	if _, err = t.Conn.ExecContext(ctx, t.engine.Variant.Begin); err != nil {
+		t.Rollback()
+	}
+	return err
+}
+
+// Again takes a connection that is alive: the pool of database/sql looks at each.
+// Writes have no plans that outlive them.
+func (t *Transaction) Again(ctx context.Context, r engine.Remedy) error {
+	if r == engine.RemedyConnection && t.Conn != nil {
+		_ = t.Conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	t.Rollback()
+	return t.begin(ctx)
+}
+
+// Query does not prepare: the statement would be kept for this connection alone.
+func (t *Transaction) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
+	rows, err := t.Conn.QueryContext(ctx, q.SQL, q.Args...)
+	if err != nil {
+		return nil, err
+	}
+	return t.engine.collect(rows, q)
+}
+
+// Look turns the transaction into one that isolates what it reads, if the database
+// needs to be told.
+func (t *Transaction) Look(ctx context.Context, q engine.Query) (*engine.Result, error) {
+	for _, text := range t.engine.Variant.Isolate {
+		if _, err := t.Conn.ExecContext(ctx, text); err != nil {
+			return nil, err
+		}
+	}
+	return t.Query(ctx, q)
+}
+
+// Bind implements engine.Transaction.
+func (t *Transaction) Bind(ctx context.Context, b *engine.Binding, q *engine.Query) error {
+	return t.engine.Variant.Bind(ctx, t, b, q)
+}
+
+// Exec implements engine.Transaction.
+func (t *Transaction) Exec(ctx context.Context, q engine.Query) (int64, error) {
+	res, err := t.Conn.ExecContext(ctx, q.SQL, q.Args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// Commit keeps, of a COMMIT whose answer was lost, the means to ask what became of it.
+func (t *Transaction) Commit(ctx context.Context) error {
+	if err := ctx.Err(); err != nil { // nothing was sent: a refusal
+		t.Rollback()
+		return err
+	}
+	var err error
+	if t.outcome, err = t.engine.Commit(ctx, t.Conn); err != nil {
+		t.Rollback()
+		return err
+	}
+	err, t.Conn = t.Conn.Close(), nil
+	return err
+}
+
+// Over has nobody to ask where COMMIT always has an answer: what did not
+// commit was rolled back, or ended with its connection.
+func (t *Transaction) Over(ctx context.Context) (bool, error) {
+	if t.outcome == nil {
+		return true, nil
+	}
+	return t.outcome(ctx, t.engine.Writes)
+}
+
+// Rollback ends the transaction, or the connection when that fails: one with
+// an open transaction must not go back to the pool.
+func (t *Transaction) Rollback() {
+	if t.Conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), engine.RollbackTimeout)
+	defer cancel()
+	if _, err := t.Conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+		_ = t.Conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	_ = t.Conn.Close()
+	t.Conn = nil
+}
