@@ -13,16 +13,16 @@ import (
 	"hearth/cache"
 )
 
-// book counts in memory.
-type book struct {
+// fakeCounter counts in memory.
+type fakeCounter struct {
 	n, reads atomic.Int64
 	err      error
 	fault    any // what Count panics with
 }
 
-func (b *book) Increment(context.Context, string) (int64, error) { return b.n.Add(1), nil }
+func (b *fakeCounter) Increment(context.Context, string) (int64, error) { return b.n.Add(1), nil }
 
-func (b *book) Count(context.Context, string) (int64, error) {
+func (b *fakeCounter) Count(context.Context, string) (int64, error) {
 	b.reads.Add(1)
 	if b.fault != nil {
 		panic(b.fault)
@@ -30,21 +30,21 @@ func (b *book) Count(context.Context, string) (int64, error) {
 	return b.n.Load(), b.err
 }
 
-// newShifts returns the shifts of a counter, and what ends its process.
-func newShifts(b *book, work time.Duration) (*workGroups, context.CancelFunc) {
+// newWorkGroups returns the work groups of a counter, and what ends its process.
+func newWorkGroups(b *fakeCounter, work time.Duration) (*workGroups, context.CancelFunc) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{counters: b, deps: Deps{Context: ctx}, config: Config{RequestTimeout: time.Minute}}
 	return &workGroups{Counter: Counter{Key: "n", Work: work}, server: s}, stop
 }
 
-// TestShifts: requests that are counted within a moment share the end of their work and
+// TestWorkGroups: requests that are counted within a moment share the end of their work and
 // the reading of the count. Nobody works for less than is configured, nor for more than
-// that moment longer, and everybody's count is one with himself in it.
-func TestShifts(t *testing.T) {
+// that moment longer, and every request reads a count that includes it.
+func TestWorkGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const work = 100 * time.Millisecond
-		var b book
-		all, stop := newShifts(&b, work)
+		var b fakeCounter
+		all, stop := newWorkGroups(&b, work)
 		defer stop()
 		var running sync.WaitGroup
 		request := func(after time.Duration, want string) {
@@ -74,12 +74,12 @@ func TestShifts(t *testing.T) {
 	})
 }
 
-// TestShiftsOfAProcessThatStops: work ends at once, and who is counted after the count
+// TestWorkGroupsOfAProcessThatStops: work ends at once, and who is counted after the count
 // was read for the others is not told theirs.
-func TestShiftsOfAProcessThatStops(t *testing.T) {
+func TestWorkGroupsOfAProcessThatStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b book
-		all, stop := newShifts(&b, time.Hour)
+		var b fakeCounter
+		all, stop := newWorkGroups(&b, time.Hour)
 		var running sync.WaitGroup
 		for range 3 {
 			running.Go(func() {
@@ -103,13 +103,13 @@ func TestShiftsOfAProcessThatStops(t *testing.T) {
 	})
 }
 
-// TestShiftsThatFail: a count that cannot be read is everybody's error, and so is a
+// TestWorkGroupsThatFail: a count that cannot be read is everybody's error, and so is a
 // panic, which ends the request that met it as it does any other.
-func TestShiftsThatFail(t *testing.T) {
-	f := func(name string, b *book, want error) {
+func TestWorkGroupsThatFail(t *testing.T) {
+	f := func(name string, b *fakeCounter, want error) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				all, stop := newShifts(b, time.Second)
+				all, stop := newWorkGroups(b, time.Second)
 				defer stop()
 				var running sync.WaitGroup
 				var panics atomic.Int64
@@ -132,15 +132,15 @@ func TestShiftsThatFail(t *testing.T) {
 			})
 		})
 	}
-	f("an error", &book{err: fmt.Errorf("%w: a test", cache.ErrTimeout)}, cache.ErrTimeout)
-	f("a panic", &book{fault: "a test"}, cache.ErrUnavailable)
+	f("an error", &fakeCounter{err: fmt.Errorf("%w: a test", cache.ErrTimeout)}, cache.ErrTimeout)
+	f("a panic", &fakeCounter{fault: "a test"}, cache.ErrUnavailable)
 }
 
 // TestNoWork: without work there is nothing to share, and nothing to wait for.
 func TestNoWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b book
-		all, stop := newShifts(&b, 0)
+		var b fakeCounter
+		all, stop := newWorkGroups(&b, 0)
 		defer stop()
 		begun := time.Now()
 		for want := range 3 {

@@ -178,7 +178,7 @@ func TestLargeAnswersOnTheirWayAreBounded(t *testing.T) {
 	testkit.Eventually(t, 5*time.Second, "nothing is held by nobody", func() bool { return r.Taken() == 0 })
 }
 
-// TestALargeAnswerIsTheSameOnEveryWay: as a parcel, and from whichever tier.
+// TestALargeAnswerIsTheSameOnEveryWay: as a stream, and from whichever tier.
 func TestALargeAnswerIsTheSameOnEveryWay(t *testing.T) {
 	r := budget.New(16 << 20)
 	f := newFixture(t, roomy(t, r))

@@ -133,7 +133,7 @@ func TestPanicBecomes500(t *testing.T) {
 	a.wantHeader(t, "X-Request-Id", "req-1")
 	a.wantHeader(t, "Access-Control-Allow-Origin", "*")
 	log := f.log.String()
-	for _, want := range []string{"request panicked", "path=/user/1 ", "status=500", "request_id=req-1", "secret of the cache", "limit_test.go"} {
+	for _, want := range []string{"request panicked", "path=/user/1 ", "status=500", "request_id=req-1", "secret of the cache", "bounds_test.go"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %q: %s", want, log)
 		}
