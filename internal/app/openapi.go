@@ -35,9 +35,10 @@ func (g *generation) docs(version string) (handlers.Docs, error) {
 
 // describe says of a resource what a client needs to know.
 func (g *generation) describe(r resource) openapi.Resource {
+	params := r.Path.Params()
 	body := database.BodyOf(r.cached.Records)
 	d := openapi.Resource{
-		Name: r.Name, Path: r.Path.Plain(), Params: r.Path.Params(), Envelope: r.Envelope, Many: r.Rows == "many",
+		Name: r.Name, Path: r.Path, Envelope: r.Envelope, Many: r.Rows == "many",
 		CanPut: r.Upsert != "", CanDelete: r.Delete != "", ManyRead: r.Path.Collection() != "",
 		HasSource: r.cached.Records != nil, Renames: r.Select != "",
 		PutIgnored: body.Ignored, PutClosed: body.Closed,
@@ -46,7 +47,7 @@ func (g *generation) describe(r resource) openapi.Resource {
 		d.PutMembers = append(d.PutMembers, openapi.Member{Name: m.Name, Required: m.Required})
 	}
 	switch {
-	case !d.HasSource && len(d.Params) == 1 && d.Params[0].Type != param.UUID:
+	case !d.HasSource && len(params) == 1 && params[0].Type != param.UUID:
 		d.Example, d.ExampleArgs = demoItem, []string{"1"}
 	case g.cfg.Database.Demo && r.Select == database.DemoSelect:
 		// The resource that the demo's config.toml ships with. Only of its records

@@ -30,10 +30,9 @@ type API struct {
 // with it.
 type Resource struct {
 	Name     string
-	Path     string  // a template without types, such as /user/{user_id}
-	Params   []Param // the path's parameters, in its order
-	Envelope string  // the member that holds the data; "" answers the bare data
-	Many     bool    // the data is an array of rows, empty rather than missing
+	Path     param.Path
+	Envelope string // the member that holds the data; "" answers the bare data
+	Many     bool   // the data is an array of rows, empty rather than missing
 
 	CanPut    bool
 	CanDelete bool

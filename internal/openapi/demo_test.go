@@ -4,9 +4,19 @@ import (
 	"encoding/json"
 
 	"hearth/internal/openapi"
+	"hearth/internal/param"
 )
 
 // demo describes what the configuration of the demo serves.
+// path parses the path of a resource.
+func path(text string) param.Path {
+	p, wrong := param.ParsePath(text)
+	if wrong != "" {
+		panic(text + " " + wrong)
+	}
+	return p
+}
+
 func demo() openapi.API {
 	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
 	return openapi.API{
@@ -15,7 +25,7 @@ func demo() openapi.API {
 		Description: "Hot JSON reads from memory, kept coherent with Redis and with the database behind it. HEAD works wherever GET does, the counters excepted.",
 		Resources: []openapi.Resource{
 			{
-				Name: "user", Path: "/user/{user_id}", Params: []openapi.Param{{Name: "user_id", Type: "int"}},
+				Name: "user", Path: path("/user/{user_id:int}"),
 				Envelope: "user", CanPut: true, CanDelete: true, ManyRead: true, HasSource: true, Renames: true,
 				Example: raw(`{"id":1,"name":"张三","city":"北京"}`), ExampleArgs: []string{"1"}, MissingArgs: []string{"1000000"},
 				PutExample: raw(`{"name":"张三","city":"北京"}`),
@@ -23,7 +33,7 @@ func demo() openapi.API {
 				PutIgnored: []string{"id", "user_id"}, PutClosed: true,
 			},
 			{
-				Name: "item", Path: "/item/{id}", Params: []openapi.Param{{Name: "id", Type: "string"}},
+				Name: "item", Path: path("/item/{id:string}"),
 				Envelope: "item", ManyRead: true,
 				Example: raw(`{"id":1,"name":"lamp","price":12.5}`), ExampleArgs: []string{"1"},
 			},
@@ -44,8 +54,7 @@ func full() openapi.API {
 	api.TokensRequired = true
 	api.Resources = append(api.Resources,
 		openapi.Resource{
-			Name: "order_line", Path: "/order/{order_id}/line/{line}",
-			Params: []openapi.Param{{Name: "order_id", Type: "uuid"}, {Name: "line", Type: "int"}},
+			Name: "order_line", Path: path("/order/{order_id:uuid}/line/{line:int}"),
 			CanPut: true, CanDelete: true, HasSource: true,
 			Example:     raw(`{"line":9007199254740993,"sku":"a<b>&c","price":3,"tags":["x"],"address":{"city":null}}`),
 			ExampleArgs: []string{"0b2f3c1e-8a52-4f3c-9a51-0d9f2b7a6c10", "9007199254740993"},
@@ -54,12 +63,12 @@ func full() openapi.API {
 			PutIgnored:  []string{"line"}, PutClosed: true,
 		},
 		openapi.Resource{
-			Name: "orders-of-day", Path: "/day/{day}", Params: []openapi.Param{{Name: "day", Type: "string"}},
+			Name: "orders-of-day", Path: path("/day/{day:string}"),
 			Envelope: "orders", Many: true, ManyRead: true, HasSource: true,
 			Example: raw(`[{"order":1,"open":true},{"order":2,"open":false}]`), ExampleArgs: []string{"2024-02-29"}, MissingArgs: []string{"1970-01-01"},
 		},
 		openapi.Resource{
-			Name: "Problem", Path: "/problem/{id}", Params: []openapi.Param{{Name: "id", Type: "uuid"}},
+			Name: "Problem", Path: path("/problem/{id:uuid}"),
 			CanPut: true, HasSource: true, PutExample: raw(`{"any":1}`),
 		},
 	)

@@ -15,7 +15,6 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"hearth/internal/openapi"
-	"hearth/internal/param"
 )
 
 var update = flag.Bool("update", false, "write golden files instead of comparing with them")
@@ -263,7 +262,7 @@ func TestSchemaNames(t *testing.T) {
 	api := openapi.API{Title: "Hearth", Version: "0"}
 	for i, name := range []string{"client", "not_found", "opt_string", "problem", "user", "user_answer"} {
 		api.Resources = append(api.Resources, openapi.Resource{
-			Name: name, Path: "/r" + string(rune('a'+i)) + "/{id}", Params: []param.Param{{Name: "id", Type: param.Int}}, Envelope: "data", HasSource: true,
+			Name: name, Path: path("/r" + string(rune('a'+i)) + "/{id:int}"), Envelope: "data", HasSource: true,
 		})
 	}
 	_, doc := generate(t, api)
@@ -341,14 +340,12 @@ func TestContradictions(t *testing.T) {
 	}
 	f(func(api *openapi.API) { api.Resources = append(api.Resources, user) },
 		`describing resource "user": path "/user/{user_id}" has more than one GET`)
-	f(resource(func(r *openapi.Resource) { r.Path = "/item/{user_id}" }),
+	f(resource(func(r *openapi.Resource) { r.Path = path("/item/{user_id:int}") }),
 		`describing resource "item": path "/item/{id}" is the same as "/item/{user_id}" but for the names of its parameters`)
-	f(resource(func(r *openapi.Resource) { r.Params = nil }),
-		`describing resource "user": its path "/user/{user_id}" has 1 parameters, described are 0`)
-	f(resource(func(r *openapi.Resource) { r.Params[0].Name = "id" }),
-		`describing resource "user": its path "/user/{user_id}" has no parameter "id"`)
-	f(resource(func(r *openapi.Resource) { r.Params[0].Type = "float" }),
+	f(resource(func(r *openapi.Resource) { r.Path.Segments[1].Type = "float" }),
 		`describing resource "user": parameter type "float" is none of int, string, uuid`)
+	f(resource(func(r *openapi.Resource) { r.Path = path("/user/{user_id:int}/of/{day:string}") }),
+		`describing resource "user": reading many drops the last segment of its path "/user/{user_id}/of/{day}", which must be its only parameter and not its only segment`)
 	f(resource(func(r *openapi.Resource) { r.ExampleArgs = []string{"one"} }),
 		`describing resource "user": its example "one" of parameter "user_id" is no int64`)
 	f(resource(func(r *openapi.Resource) { r.MissingArgs = []string{"two"} }),
@@ -357,8 +354,8 @@ func TestContradictions(t *testing.T) {
 		`describing resource "user": its example is not JSON: "{\"id\":"`)
 	f(resource(func(r *openapi.Resource) { r.PutExample = json.RawMessage(`{`) }),
 		`describing resource "user": its example of a PUT is not JSON: "{"`)
-	f(resource(func(r *openapi.Resource) { r.Path = "/{user_id}" }),
-		`describing resource "user": reading many drops the last segment of its path "/{user_id}", which must be the parameter and not the only segment`)
+	f(resource(func(r *openapi.Resource) { r.Path = path("/{user_id:int}") }),
+		`describing resource "user": reading many drops the last segment of its path "/{user_id}", which must be its only parameter and not its only segment`)
 	f(func(api *openapi.API) { api.Batches[0].Example = json.RawMessage(`{}`) },
 		`describing batch "/batch_process": its example is no JSON array: json: cannot unmarshal object into Go value of type []json.RawMessage`)
 	f(func(api *openapi.API) { api.Counters[0].Path = "/healthz" },

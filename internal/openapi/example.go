@@ -10,7 +10,7 @@ import (
 
 // exemplified tells whether there is a record to show and a way to ask for it.
 func (r *resource) exemplified() bool {
-	return r.Example != nil && len(r.ExampleArgs) == len(r.Params)
+	return r.Example != nil && len(r.ExampleArgs) == len(r.Path.Params())
 }
 
 // reproducible tells whether a read of the example surely finds it: a source
@@ -70,7 +70,7 @@ func (r *resource) readExamples() object {
 func (r *resource) manyArguments() ([]any, error) {
 	out := []any{r.params[0].Example}
 	for _, text := range r.MissingArgs {
-		v, err := argument(r.Params[0], text)
+		v, err := argument(r.Path.Params()[0], text)
 		if err != nil {
 			return nil, err
 		}

@@ -2,7 +2,6 @@ package openapi
 
 import (
 	"fmt"
-	"strings"
 )
 
 // addResource adds every operation that a resource has. The order of its steps is
@@ -63,7 +62,7 @@ func (r *resource) addRead() error {
 			[2]string{"If-Match", "Refused with 412 unless it is `*`, or lists the answer's strong `ETag`."}),
 		Responses: append(object{{"200", answer("The record.", sent, r.answers, r.readExamples())}, unchanged}, r.refuse(refused...)...),
 	}
-	if err := r.add("get", r.Path, get); err != nil {
+	if err := r.add("get", r.Path.Plain(), get); err != nil {
 		return err
 	}
 	head := get
@@ -71,32 +70,29 @@ func (r *resource) addRead() error {
 	head.Description = "As GET, without the body. " + text
 	head.OperationID = r.operations.take("head" + r.name)
 	head.Responses = append(object{{"200", response{Description: "The record's headers.", Headers: sent}}, unchanged}, r.refuseHead(refused...)...)
-	return r.add("head", r.Path, head)
+	return r.add("head", r.Path.Plain(), head)
 }
 
 // addManyRead adds GET of the path without its last segment, whose parameter is
 // then given in the query, once for each record.
 func (r *resource) addManyRead() error {
-	if len(r.Params) != 1 {
-		return fmt.Errorf("reading many takes one parameter, its path %q has %d", r.Path, len(r.Params))
-	}
-	i := strings.LastIndexByte(r.Path, '/')
-	if !strings.HasPrefix(r.Path[i+1:], "{") || i == 0 {
-		return fmt.Errorf("reading many drops the last segment of its path %q, which must be the parameter and not the only segment", r.Path)
+	collection := r.Path.Collection()
+	if collection == "" {
+		return fmt.Errorf("reading many drops the last segment of its path %q, which must be its only parameter and not its only segment", r.Path.Plain())
 	}
 	args, err := r.manyArguments()
 	if err != nil {
 		return err
 	}
 	query := parameter{
-		Name: r.Params[0].Name, In: "query", Required: true, Style: "form", Explode: true,
+		Name: r.Path.Params()[0].Name, In: "query", Required: true, Style: "form", Explode: true,
 		Description: fmt.Sprintf("Repeated for each record, at most %d times.", r.api.MaxMany),
 		Schema:      object{{"type", "array"}, {"minItems", 1}, {"maxItems", r.api.MaxMany}, {"items", r.params[0].Schema}},
 		Example:     args,
 	}
 	found := answer("The answers, in the order asked.", headers("Cache-Status", "Cache-Control", "Vary"),
 		object{{"type", "array"}, {"items", r.answerOrNull()}}, r.manyExamples())
-	return r.add("get", r.Path[:i], operation{
+	return r.add("get", collection, operation{
 		Tags:    []string{r.tag},
 		Summary: "Read many of " + r.Name,
 		Description: "An array of single answers in the order asked, duplicates repeated; the data of a missing record is `null`. " +
@@ -143,5 +139,5 @@ func (r *resource) addWrite(method string, op operation, refused ...string) erro
 		[2]string{"If-Record-Match", "Refused with 412 unless an `ETag` is listed, weak or not, with which a read of the record as it is now would be answered."})
 	refused = append(refused, "409", "412", "422", "502", "503", "504")
 	op.Responses = append(op.Responses, r.refuse(r.writeRefusals(refused...)...)...)
-	return r.add(method, r.Path, op)
+	return r.add(method, r.Path.Plain(), op)
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"hearth/internal/param"
 )
@@ -35,14 +34,8 @@ func argument(p Param, text string) (any, error) {
 // pathParameters describes the parameters of the path, with the example's
 // values or, without an example, with one that at least has the right type.
 func pathParameters(r *Resource) ([]parameter, error) {
-	if n := strings.Count(r.Path, "{"); n != len(r.Params) {
-		return nil, fmt.Errorf("its path %q has %d parameters, described are %d", r.Path, n, len(r.Params))
-	}
 	var out []parameter
-	for i, p := range r.Params {
-		if !strings.Contains(r.Path, "{"+p.Name+"}") {
-			return nil, fmt.Errorf("its path %q has no parameter %q", r.Path, p.Name)
-		}
+	for i, p := range r.Path.Params() {
 		schema, ok := paramSchemas[p.Type]
 		if !ok {
 			return nil, fmt.Errorf("parameter type %q is none of int, string, uuid", p.Type)
