@@ -21,7 +21,7 @@ type watchedConn interface {
 }
 
 // hideContent makes fasthttp believe that no request has content: it would read all
-// of it before anybody is asked. See framing.Source.
+// of it before anybody is asked. See framing.BufferedReader.
 func hideContent(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	const inChunks = -1
 	if n := h.ContentLength(); n > 0 || n == inChunks {

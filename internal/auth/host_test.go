@@ -57,7 +57,7 @@ func FuzzHosts(f *testing.F) {
 	})
 }
 
-func TestCheckLines(t *testing.T) {
+func TestCheckOfSeveralLines(t *testing.T) {
 	k := auth.New([]auth.Token{{Name: "app", Scopes: auth.Write, Secret: "s"}})
 	f := func(want auth.Result, lines ...string) {
 		t.Helper()
