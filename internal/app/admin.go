@@ -85,6 +85,7 @@ type statistics struct {
 // of them need not belong to one moment in time.
 func (a *App) stats() any {
 	g := a.current.Load()
+	// By name: a reader of /api/stats knows no indices.
 	loads := map[string]map[string]int64{}
 	for _, r := range g.resources {
 		loads[r.Name] = map[string]int64{}

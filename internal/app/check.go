@@ -92,6 +92,7 @@ func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault) {
 
 // rehearse asks the database.
 func (g *generation) rehearse(ctx context.Context) (faults []config.Fault) {
+	// One time for all statements: a database that is slow with one is with others.
 	ctx, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	err := g.db.Rehearse(ctx, g.records(), func(r source.Refusal) {

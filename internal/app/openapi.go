@@ -10,6 +10,7 @@ import (
 
 // docs makes the OpenAPI document and the page that shows it.
 func (g *generation) docs(version string) (handlers.Docs, error) {
+	// Everything in it follows from the configuration: nothing is asked of a source.
 	api := openapi.API{
 		Title: "Hearth", Version: version,
 		Description: "Hot JSON reads from memory, kept coherent with the shared tier and with the source behind it. " +

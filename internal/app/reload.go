@@ -131,6 +131,7 @@ const reachWithin = time.Second
 // not stop being ready, and the first requests do not pay for its set-up. One that
 // is away does not keep a configuration from being served.
 func (a *App) reach(next, old *generation) {
+	// A database that was taken over is in use already.
 	if next.db == nil || next.db == old.db {
 		return
 	}
@@ -143,6 +144,8 @@ func (a *App) reach(next, old *generation) {
 
 // swap makes next serve. Nothing in it can fail.
 func (a *App) swap(next *generation) {
+	// Settings and budgets first, then the handlers that use them, then the listener
+	// in front.
 	a.Log.Set(next.cfg.Log)
 	a.cache.Reconfigure(cacheSettings(next.cfg))
 	a.budgets.resize(next.cfg)
@@ -174,6 +177,7 @@ func (a *App) retire(l leftovers, before []*handlers.Server) {
 		return
 	}
 	a.pause(retireGrace)
+	// Asked for again and again, because the way of a hit must not pay for telling.
 	for slices.ContainsFunc(before, (*handlers.Server).Busy) && a.pause(retirePause) {
 	}
 	l.closeLimits()

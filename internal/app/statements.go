@@ -63,6 +63,7 @@ func (a *App) ask(g *generation, p *statementProbe) {
 
 // tell logs each refusal once.
 func (p *statementProbe) tell(a *App, g *generation) {
+	// By name of the statement: another error of it is the same fault.
 	now := map[string]bool{}
 	for _, r := range g.refusals() {
 		name := refusalName(r)

@@ -102,6 +102,7 @@ func (p *selfProbe) check(within time.Duration) error {
 	}
 	// This takes the lock, and waits for ever if somebody keeps it.
 	p.app.public.listener.Conns()
+	// A kept connection may have been closed for want of requests: that is no fault.
 	kept := p.conn != nil
 	err := p.ask(within)
 	if err != nil && kept { // it may have been unused for too long
@@ -131,6 +132,7 @@ func (p *selfProbe) ask(within time.Duration) (err error) {
 	if _, err := io.WriteString(p.conn, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		return err
 	}
+	// Even a refusal proves that requests are read and answered.
 	var answer fasthttp.Response
 	if err := answer.Read(p.in); err != nil {
 		return err
