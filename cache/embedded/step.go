@@ -17,7 +17,7 @@ import (
 // placeholder is a lease (lease != "") or a guard. The lock of its shard guards it.
 type placeholder struct {
 	lease    string
-	deadline time.Time            // of the lease
+	deadline time.Time            // of the lease; from then on it does not count
 	guards   map[string]time.Time // token → deadline
 	shared   bool                 // the guard was shared once, and stays so
 }
@@ -79,7 +79,11 @@ func (p *placeholder) reply(now time.Time) shared.Content {
 }
 
 // Acquire puts a lease in the place of nothing or, with instead, of exactly those bytes.
-// Otherwise it returns what stands there. It reads the row under the lock of the shard.
+// Otherwise it returns what stands there.
+//
+// The row is read under the lock of the shard: no step can queue a row of the key between
+// the look and the lease. A row that was queued before and is not in the file yet has its
+// placeholder standing, or is of a batch that is not acknowledged yet.
 func (e *Tier) Acquire(ctx context.Context, key, token string, instead []byte) (shared.Content, error) {
 	sh := e.shard(key)
 	sh.mu.Lock()
@@ -101,11 +105,15 @@ func (e *Tier) Acquire(ctx context.Context, key, token string, instead []byte) (
 
 // Fill replaces the lease by value; false: the lease is gone, and with it the right to
 // store what was loaded under it.
+//
+// While the row is on its way to the file the lease still stands. A guard may replace it
+// then: its removal of the row is queued behind the value, and removeToken leaves the
+// guard alone.
 func (e *Tier) Fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
 	sh := e.shard(key)
 	sh.mu.Lock()
 	p := sh.standing(key, time.Now())
-	if p == nil || p.lease != token {
+	if p == nil || p.lease != token { // expired, or replaced by a guard, a batch or a removal
 		sh.mu.Unlock()
 		return false, nil
 	}
@@ -133,6 +141,7 @@ func (e *Tier) removeToken(key string, p *placeholder, token string) {
 	e.reads.Changed(key)
 }
 
+// expiryOf is when a row that lives for ttl expires, in unix ms; 0 for never.
 func expiryOf(ttl time.Duration) int64 {
 	if ttl <= 0 {
 		return 0
@@ -204,6 +213,9 @@ func (e *Tier) renew(g shared.HeldGuard, remove func(row)) shared.GuardState {
 // Unguard takes token out of the guard. The last one deletes the row, or puts value there
 // (nil: nothing) if the guard was never shared. One that finds only the guards of others
 // marks them as shared; one that finds no guard deletes what stands there.
+//
+// While the row is on its way to the file the guard still stands. Another writer may join
+// it then: its removal of the row is queued behind the value, and its token stays.
 func (e *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
 	sh := e.shard(key)
 	sh.mu.Lock()
@@ -248,7 +260,7 @@ func (e *Tier) Claim(ctx context.Context, key, token string, was []byte) (expire
 		return 0, false, nil
 	}
 	value, expires, err := e.stored(ctx, key)
-	if err != nil || expires <= now.UnixMilli() || !bytes.Equal(value, was) {
+	if err != nil || expires <= now.UnixMilli() || !bytes.Equal(value, was) { // rows without expiry (0) are not refreshed
 		return 0, false, err
 	}
 	sh.refreshes[key] = refreshLease{token: token, deadline: now.Add(e.lease)}

@@ -118,7 +118,8 @@ func (e *Tier) openFile() (err error) {
 	return err
 }
 
-// lockFile keeps a second process out: its memory would not hear of our writes.
+// lockFile keeps a second process out: its memory would not be told of the writes of this
+// one. The lock ends with the process, however that ends.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, private.Mode)
 	if err != nil {
@@ -164,7 +165,7 @@ func (e *Tier) Get(ctx context.Context, key string) (shared.Content, error) {
 	sh := e.shard(key)
 	now := time.Now()
 	sh.mu.Lock()
-	if p := sh.standing(key, now); p != nil {
+	if p := sh.standing(key, now); p != nil { // it hides the row, which may be from before a write
 		r := p.reply(now)
 		sh.mu.Unlock()
 		return r, nil
@@ -247,7 +248,8 @@ func (e *Tier) replace(ctx context.Context, rows []row) (*rowJob, error) {
 	for _, r := range rows {
 		touched[memory.HashKey(r.key)%placeholderShards] = true
 	}
-	e.lockShards(&touched)
+	// All shards at once: of two batches with a key in common, one comes first in every key.
+	e.eachShard(&touched, (*sync.Mutex).Lock)
 	for _, r := range rows {
 		held := e.shard(r.key).placeholders
 		if p := held[r.key]; p != nil && p.lease != "" {
@@ -257,28 +259,20 @@ func (e *Tier) replace(ctx context.Context, rows []row) (*rowJob, error) {
 		}
 	}
 	job := e.writer.queue(rows...)
-	e.unlockShards(&touched)
+	e.eachShard(&touched, (*sync.Mutex).Unlock)
 	err := job.wait(ctx)
-	for _, r := range rows {
+	for _, r := range rows { // also after an error: the job may be done all the same
 		e.reads.Changed(r.key)
 	}
 	return job, err
 }
 
-// lockShards locks in the order of the array, so that two batches never wait for each
-// other.
-func (e *Tier) lockShards(which *[placeholderShards]bool) {
+// eachShard locks or unlocks shards in the order of the array, so that two batches never
+// wait for each other.
+func (e *Tier) eachShard(which *[placeholderShards]bool, do func(*sync.Mutex)) {
 	for i := range which {
 		if which[i] {
-			e.shards[i].mu.Lock()
-		}
-	}
-}
-
-func (e *Tier) unlockShards(which *[placeholderShards]bool) {
-	for i := range which {
-		if which[i] {
-			e.shards[i].mu.Unlock()
+			do(&e.shards[i].mu)
 		}
 	}
 }

@@ -29,12 +29,14 @@ type rowWriter struct {
 	done sync.WaitGroup
 
 	statements
-	synced bool // the connection syncs on each commit
+	synced bool // the connection syncs on each commit; known to the goroutine alone
 }
 
+// statements are those of the connection that writes, prepared once.
 type statements struct{ put, swap, drop, read *sql.Stmt }
 
-// row is one change of the file.
+// row is one change of the file: value is put there, unless one of remove, add and was
+// says otherwise.
 type row struct {
 	key     string
 	value   []byte
@@ -47,7 +49,8 @@ type row struct {
 	wasExpires int64  // … with this expiry
 }
 
-// rowJob is what one caller wants changed, all or nothing.
+// rowJob is what one caller wants changed, all or nothing. Its results may be read once
+// done is closed.
 type rowJob struct {
 	rows  []row
 	purge int64 // not 0: delete what had expired at this unix ms
@@ -85,6 +88,8 @@ func newRowWriter(dsn string, log *slog.Logger) (*rowWriter, error) {
 	return w, nil
 }
 
+// prepare takes the one connection that writes, makes the table if need be, and prepares
+// the statements on that connection.
 func (w *rowWriter) prepare() (err error) {
 	ctx := context.Background()
 	if w.conn, err = w.db.Conn(ctx); err != nil {
@@ -192,7 +197,8 @@ func (w *rowWriter) gather(first *rowJob) []*rowJob {
 	return jobs
 }
 
-// commit applies jobs in one transaction.
+// commit applies jobs in one transaction. An error fails all of them: what is in one
+// transaction is written together or not at all.
 func (w *rowWriter) commit(jobs []*rowJob) (err error) {
 	ctx := context.Background()
 	if err := w.sync(ctx, jobs); err != nil {

@@ -10,8 +10,17 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// The link keeper is one goroutine. It alone dials, replaces clients and changes what
-// is known of Redis as a whole: whether it can be asked, whether it tracks.
+// The link keeper is one goroutine. It alone dials, replaces clients and finds out what
+// Redis as a whole can do:
+//
+//	can it be asked?   a round of proofs that Redis answers ends an outage; a command
+//	                   whose connection breaks may begin one at any time
+//	does it track?     refused with CLIENT TRACKING or with the canary: reads become
+//	                   untracked, and the reader is dialled anew every retrackEvery
+//	does it report?    a canary that is lost: the reader is replaced at once
+//
+// A reader that is replaced is closed after the change. A tracked read that has taken it
+// before meets errReplaced, which counts as no outage.
 
 const (
 	retrackEvery = 30 * time.Second // how often a Redis that refuses tracking is asked again
@@ -29,6 +38,8 @@ func (t *Tier) keepLinks(ctx context.Context) {
 	attempted := sync.OnceFunc(func() { close(t.firstAttempt) })
 	defer attempted()
 	defer time.AfterFunc(t.timeout, attempted).Stop() // a Redis that says nothing delays callers no longer
+	// In each round: connect, or try tracking again; list the nodes; prove their links;
+	// judge what came of it.
 	for ctx.Err() == nil {
 		t.store.NoticeSleep()
 		var err error

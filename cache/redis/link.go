@@ -47,7 +47,8 @@ type link struct {
 
 const canaryPrefix = "hearth:canary:"
 
-// errSilent: the connection answers, and does not report changes.
+// errSilent: the connection answers, and does not report changes. That is worse than a
+// broken one, for entries that were read on it would go on looking fresh.
 var errSilent = errors.New("redis does not report changes (CLIENT TRACKING without effect)")
 
 // prove runs one round: it judges the canary that is out, reads the next one, sets it,

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -60,7 +61,9 @@ func (t *Tier) Release(ctx context.Context, key, token string) error {
 	return err
 }
 
-// Guard joins the guard that stands in key, or replaces whatever else does.
+// Guard joins the guard that stands in key, or replaces whatever else does. It returns
+// when enough replicas have it: a replica that is promoted without it would let readers
+// fill the key from before the commit.
 func (t *Tier) Guard(ctx context.Context, key, token string) error {
 	return t.replicatedStep(ctx, t.scripts.guard, withSibling(key), token, milliseconds(t.cfg.Lease))
 }
@@ -84,7 +87,8 @@ func (t *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []sha
 }
 
 // Unguard takes token out of the guard. The last one deletes the key, or puts value
-// there (nil: nothing) if the guard was never shared.
+// there (nil: nothing) if the guard was never shared. After an error the guard may
+// stand or not, and the caller tries again.
 func (t *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
 	err := t.replicatedStep(ctx, t.scripts.unguard, withSibling(key), token, textOf(value), milliseconds(ttl))
 	if err != nil && len(value) > 0 && !errors.Is(err, shared.ErrAway) {
@@ -126,35 +130,26 @@ const removals = 64
 // marked as shared. DEL would take it away, and abort their writes. The steps run
 // side by side, for the connection to carry them in one piece; in a Cluster the keys
 // live in different slots, so one script cannot do it.
+//
+// It stops early when Redis is away, and returns that error before others.
 func (t *Tier) Remove(ctx context.Context, keys []string) error {
 	var all sync.WaitGroup
-	var down, refused atomic.Pointer[error]
-	next := make(chan string)
+	var next atomic.Int64
+	var away atomic.Pointer[error]
+	errs := make([]error, len(keys))
 	for range min(len(keys), removals) {
 		all.Go(func() {
-			for key := range next {
-				_, err := t.step(ctx, t.scripts.unguard, withSibling(key), shared.NewToken(), "", "0")
-				switch {
-				case errors.Is(err, shared.ErrAway):
-					down.CompareAndSwap(nil, &err)
-				case err != nil:
-					refused.CompareAndSwap(nil, &err)
+			for i := next.Add(1) - 1; i < int64(len(keys)) && away.Load() == nil; i = next.Add(1) - 1 {
+				_, errs[i] = t.step(ctx, t.scripts.unguard, withSibling(keys[i]), shared.NewToken(), "", "0")
+				if errors.Is(errs[i], shared.ErrAway) {
+					away.CompareAndSwap(nil, &errs[i])
 				}
 			}
 		})
 	}
-	for _, key := range keys {
-		if down.Load() != nil {
-			break // it would be the same with the others
-		}
-		next <- key
-	}
-	close(next)
 	all.Wait()
-	for _, err := range []*error{down.Load(), refused.Load()} {
-		if err != nil {
-			return *err
-		}
+	if err := away.Load(); err != nil {
+		return *err
 	}
-	return nil
+	return cmp.Or(errs...)
 }

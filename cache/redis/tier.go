@@ -115,7 +115,9 @@ func (t *Tier) ask(ctx context.Context) (*clients, error) {
 }
 
 // do runs f against the plain client, once more if the connection broke under it; f
-// must be harmless when repeated.
+// must be harmless when repeated. A step of the protocol is, for it names its token: at
+// worst a fill that was stored counts as refused, or an unguard deletes the record that
+// its first attempt has put there.
 func (t *Tier) do(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
 	return t.run(ctx, true, f)
 }
