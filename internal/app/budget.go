@@ -37,10 +37,10 @@ const (
 	// subjectShare is the part of memory.budget that the limits' subjects may take
 	// beside it, and again that their counts may.
 	subjectShare = 32
-	// leastSubjects is for small budgets: some thousands of subjects. The others
-	// are for large ones, where a share of the budget would be more than whoever
-	// invents subjects should be given: 80,000 that are at work at a time, and a
-	// million that are counted in one window.
+	// leastSubjects is for small budgets: some thousands of subjects. The others are
+	// for large ones, of which a share would be more than clients that invent subjects
+	// should be given: 80,000 that are at work at a time, and a million that are
+	// counted in one window.
 	leastSubjects = 512 << 10
 	mostSubjects  = 32 << 20
 	mostCounts    = 64 << 20

@@ -29,9 +29,7 @@ func NewLog(c config.Log, w io.Writer) *Log {
 // Set changes level and format. It is safe for concurrent use.
 func (l *Log) Set(c config.Log) {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo // config.Load accepts known levels only
-	}
+	_ = level.UnmarshalText([]byte(c.Level)) // config.Load accepts known levels only
 	l.level.Set(level)
 	var h slog.Handler
 	file, _ := l.to.(*os.File)

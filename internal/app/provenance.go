@@ -15,7 +15,7 @@ import (
 
 // provenance is what the copies under one key template are made from. It is kept in
 // the shared tier beside them, for nothing in a copy says it, and a restart may bring
-// another database or another statement. Hashes: whoever reads Redis need not know
+// another database or another statement. Hashes: a reader of Redis need not know
 // where the database is.
 type provenance struct {
 	Database  string `json:"database"`

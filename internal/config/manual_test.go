@@ -153,6 +153,31 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestManualNamesTheRestart: what changes with a restart only says so, or its table
+// does.
+func TestManualNamesTheRestart(t *testing.T) {
+	data, err := os.ReadFile(root + "config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range config.RestartKeys() {
+		section, name, _ := strings.Cut(key, ".")
+		before, body, _ := strings.Cut(string(data), "\n["+section+"]\n")
+		body, _, _ = strings.Cut(body, "\n# ---")
+		line := regexp.MustCompile(`(?m)^#?` + name + ` = `).FindStringIndex(body)
+		if line == nil {
+			t.Errorf("config.toml does not mention %s", key)
+			continue
+		}
+		table := before[strings.LastIndex(before, "\n# ---"):]
+		comment := body[:line[0]]
+		comment = comment[strings.LastIndex(comment, "\n\n")+1:]
+		if !strings.Contains(table+comment, "needs a restart") && !strings.Contains(comment, "Needs a restart") {
+			t.Errorf("config.toml does not say that %s needs a restart", key)
+		}
+	}
+}
+
 // TestManualNamesTheBounds: the bounds of a key stand in the comment above it.
 func TestManualNamesTheBounds(t *testing.T) {
 	data, err := os.ReadFile(root + "config.toml")

@@ -52,7 +52,7 @@ func (l *loader) validateServer() {
 		}
 	}
 	if s.ProxyProtocol && len(s.TrustedProxies) == 0 {
-		l.warnAt("server.proxy_protocol", "is on while server.trusted_proxies is empty: whoever reaches the port can claim any address")
+		l.warnAt("server.proxy_protocol", "is on while server.trusted_proxies is empty: a client that reaches the port can claim any address")
 	}
 }
 
