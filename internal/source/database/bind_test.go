@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
@@ -14,7 +15,7 @@ import (
 
 // writable is a resource of one integer parameter.
 func writable(read, upsert string) database.Spec {
-	return database.Spec{Name: "r", Params: []database.Param{{Name: "id", Type: "int"}}, Select: read, Upsert: upsert}
+	return database.Spec{Name: "r", Params: []param.Param{{Name: "id", Type: "int"}}, Select: read, Upsert: upsert}
 }
 
 // refused checks that a body is refused for a member, and why.

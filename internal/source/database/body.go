@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
@@ -24,7 +25,7 @@ const maxDepth = 64
 // before anything is taken out of it.
 type bodyReader struct {
 	fields  []sqltext.Field
-	params  []Param
+	params  []param.Param
 	columns map[string]int // columns that are path parameters
 	known   *knownMember   // what the fields name
 	// envelope is the member that wraps the record in answers to reads, or "".
@@ -226,7 +227,7 @@ func dotted(p jsontext.Pointer) string {
 // column that it is bound to, or -1. The two have to agree: where they do not,
 // the client means another record than the one it would overwrite.
 func (r *bodyReader) param(name string) int {
-	if i := slices.IndexFunc(r.params, func(p Param) bool { return p.Name == name }); i >= 0 {
+	if i := slices.IndexFunc(r.params, func(p param.Param) bool { return p.Name == name }); i >= 0 {
 		return i
 	}
 	for column, param := range r.columns {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
@@ -43,7 +44,7 @@ func TestBodyValues(t *testing.T) {
 }
 
 func TestBodyAgreement(t *testing.T) {
-	r := bodyReader{params: []Param{{Name: "n", Type: "int"}, {Name: "s", Type: "string"}, {Name: "u", Type: "uuid"}}, columns: map[string]int{"Number": 0}, known: newKnownMember(nil)}
+	r := bodyReader{params: []param.Param{{Name: "n", Type: "int"}, {Name: "s", Type: "string"}, {Name: "u", Type: "uuid"}}, columns: map[string]int{"Number": 0}, known: newKnownMember(nil)}
 	args := source.Args{int64(5), "x", "ab"}
 	f := func(body, member string) {
 		t.Helper()
@@ -77,7 +78,7 @@ func TestBodyThatIsAnAnswer(t *testing.T) {
 	f := func(body, want string, fields ...sqltext.Field) {
 		t.Helper()
 		r := bodyReader{
-			params: []Param{{Name: "n", Type: "int"}}, envelope: "e",
+			params: []param.Param{{Name: "n", Type: "int"}}, envelope: "e",
 			fields: fields, known: newKnownMember(fields),
 		}
 		root, err := parseBody([]byte(body))
@@ -112,7 +113,7 @@ func FuzzBody(f *testing.F) {
 	}
 	fields := []sqltext.Field{{Path: []string{"a"}, Optional: true}, {Path: []string{"a", "b"}, Optional: true}, {Path: []string{"c", "d"}, Optional: true}}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r := bodyReader{params: []Param{{Name: "n", Type: "int"}}, fields: fields, known: newKnownMember(fields)}
+		r := bodyReader{params: []param.Param{{Name: "n", Type: "int"}}, fields: fields, known: newKnownMember(fields)}
 		_, err := r.read(body, source.Args{int64(5)})
 		var fault *source.BodyError
 		if err != nil && !errors.As(err, &fault) {

@@ -113,3 +113,51 @@ func (c *change) Rollback() {
 	c.ended = true
 	c.tx.Rollback()
 }
+
+// write is what happens inside a transaction. It returns the record that the
+// transaction leaves.
+type write func(ctx context.Context, tx engine.Transaction) ([]byte, error)
+
+// change opens a transaction around write. It stays open only if write succeeds.
+func (t *table) change(ctx context.Context, args source.Args, write write) (source.Change, error) {
+	if err := t.ready(ctx, args); err != nil {
+		return nil, t.failed("changing", err)
+	}
+	tx, err := t.begin(ctx)
+	if err != nil {
+		return nil, t.failed("beginning to change", err)
+	}
+	kept := false
+	defer func() { // a panic must not keep the connection
+		if !kept {
+			tx.Rollback()
+		}
+	}()
+	write = t.conditional(ctx, args, effective(write))
+	c := &change{table: t, tx: tx, write: write}
+	if c.record, err = write(ctx, tx); err != nil {
+		if err = c.repeat(ctx, err); err != nil {
+			return nil, err
+		}
+	}
+	kept = true
+	return c, nil
+}
+
+// begin tries a second time when the first met what may be gone at once: nothing
+// was changed yet.
+func (t *table) begin(ctx context.Context) (engine.Transaction, error) {
+	tx, err := t.db.engine.Begin(ctx, engine.RemedyNone)
+	if err != nil {
+		first := t.db.mark(ctx, err)
+		if r := remedyOf(ctx, first); r != engine.RemedyNone {
+			tx, err = t.db.engine.Begin(ctx, r)
+		}
+		if err != nil {
+			t.db.observe(err)
+			return nil, preferred(ctx, first, t.db.mark(ctx, err))
+		}
+	}
+	t.db.observe(nil)
+	return tx, nil
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
@@ -60,7 +61,7 @@ func testPut(t *testing.T, newURL func(testing.TB) string) {
 func testNumbers(t *testing.T, newURL func(testing.TB) string) {
 	db := open(t, engine.Config{URL: newURL(t), Init: schema})
 	r := records(t, db, database.Spec{
-		Name: "amount", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "amount", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select: `SELECT id, city, amount FROM people WHERE id = {id}`,
 		Upsert: `INSERT INTO people (id, name, city, amount) VALUES ({id}, {body.name}, {body.city?}, {body.amount})`,
 	})
@@ -162,7 +163,7 @@ func testDelete(t *testing.T, newURL func(testing.TB) string) {
 	db := open(t, engine.Config{URL: newURL(t), Init: append(schema,
 		`INSERT INTO towns VALUES (1, 'one'), (2, 'two')`, `INSERT INTO people (id, name, town) VALUES (1, 'a', 1)`)})
 	towns := records(t, db, database.Spec{
-		Name: "town", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "town", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select: `SELECT id FROM towns WHERE id = {id}`, Delete: `DELETE FROM towns WHERE id = {id}`,
 	})
 	c, err := towns.Delete(t.Context(), source.Args{int64(2)})

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
@@ -143,7 +144,7 @@ func testNotDown(t *testing.T, newURL func(testing.TB) string) {
 	_, err = r.Delete(t.Context(), source.Args{int64(404)})
 	f("Delete of no record", err)
 	towns := records(t, db, database.Spec{
-		Name: "town", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "town", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select: `SELECT id FROM towns WHERE id = {id}`, Upsert: `INSERT INTO nowhere VALUES ({id})`, Delete: `DELETE FROM towns WHERE id = {id}`,
 	})
 	_, err = towns.Delete(t.Context(), source.Args{int64(1)})
@@ -164,7 +165,7 @@ func TestSQLiteBusy(t *testing.T) {
 	c := rename(t, other, 1, "a") // another process may do that
 	defer c.Rollback()
 	spec := database.Spec{
-		Name: "user", Params: []database.Param{{Name: "id", Type: "int"}}, Timeout: time.Hour,
+		Name: "user", Params: []param.Param{{Name: "id", Type: "int"}}, Timeout: time.Hour,
 		Select: `SELECT name FROM users WHERE id = {id}`, Upsert: `UPDATE users SET name = {body.name} WHERE id = {id}`,
 	}
 	r := records(t, db, spec)
@@ -200,7 +201,7 @@ func TestPostgresSlowWrite(t *testing.T) {
 	}
 	for _, w := range waits {
 		_, err := records(t, db, database.Spec{
-			Name: "user", Params: []database.Param{{Name: "id", Type: "int"}}, Timeout: w.own,
+			Name: "user", Params: []param.Param{{Name: "id", Type: "int"}}, Timeout: w.own,
 			Select: `SELECT name FROM users WHERE id = {id}`, Upsert: `UPDATE users SET name = {body.name} WHERE id = {id} AND pg_sleep(600) IS NULL`,
 		}).Put(within(t, w.callers), source.Args{int64(1)}, []byte(`{"name":"a"}`))
 		if got := whose(err); got != w.want {

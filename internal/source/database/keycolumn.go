@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/sqltext"
 )
@@ -18,7 +19,7 @@ import (
 // sqltext.Statement.KeyOutputs), or nothing is known: then the row's own value is
 // hidden, and the spelling that was asked for is believed.
 type keyColumn struct {
-	param   Param
+	param   param.Param
 	outputs []string // columns that may show it, by the select's text
 	named   string   // by the configuration; of a document a member, dots descend
 	vouched bool     // the configuration says that nothing has to be shown
@@ -38,7 +39,7 @@ func keyColumns(spec Spec, selects *sqltext.Statement) (keys []keyColumn, faults
 		keys = append(keys, k)
 	}
 	for name := range spec.KeyColumns {
-		if !slices.ContainsFunc(spec.Params, func(p Param) bool { return p.Name == name }) {
+		if !slices.ContainsFunc(spec.Params, func(p param.Param) bool { return p.Name == name }) {
 			faults = append(faults, fmt.Errorf("key_columns: the path has no parameter %q; it has %s", name, sqltext.ParamNames(spec.Params)))
 		}
 	}

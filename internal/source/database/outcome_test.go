@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
@@ -127,7 +128,7 @@ func message(in *bufio.Reader, first bool) ([]byte, error) {
 // renamed is a resource of the demo's table, and what its record 1 is called.
 func renamed(t *testing.T, db *database.DB) source.Records {
 	return records(t, db, database.Spec{
-		Name: "user", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "user", Params: []param.Param{{Name: "id", Type: "int"}},
 		// Behind WITH, so that nobody minds when it finds no row.
 		Select: `SELECT name FROM users WHERE id = {id}`, Upsert: `WITH one AS (SELECT 1) UPDATE users SET name = {body.name} WHERE id = {id}`,
 	})

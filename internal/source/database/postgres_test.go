@@ -16,7 +16,7 @@ import (
 
 // byID is a read-only resource with the statement text.
 func byID(text string) database.Spec {
-	return database.Spec{Name: "r", Params: []database.Param{{Name: "id", Type: "int"}}, Select: text}
+	return database.Spec{Name: "r", Params: []param.Param{{Name: "id", Type: "int"}}, Select: text}
 }
 
 // valuesOf returns a function that checks the JSON of an expression's value.
@@ -121,7 +121,7 @@ func TestPostgresMany(t *testing.T) {
 	f := func(typ, column string, keys ...string) {
 		t.Helper()
 		r := records(t, db, database.Spec{
-			Name: "k", Params: []database.Param{{Name: "p", Type: param.Kind(typ)}},
+			Name: "k", Params: []param.Param{{Name: "p", Type: param.Kind(typ)}},
 			Select:     `SELECT n FROM k WHERE ` + column + ` = {p}`,
 			SelectMany: `SELECT ` + column + `, n FROM k WHERE ` + column + ` = ANY ({p})`,
 		})
@@ -141,7 +141,7 @@ func TestManyIsOneQueryFromTheFirst(t *testing.T) {
 	pg := testkit.Postgres(t)
 	pg.Exec(`CREATE SEQUENCE asked; CREATE TABLE k (id integer, n integer); INSERT INTO k VALUES (1, 10), (2, 20)`)
 	r := records(t, open(t, engine.Config{URL: pg.URL()}), database.Spec{
-		Name: "k", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "k", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select:     `SELECT n FROM k, nextval('asked') WHERE id = {id} -- one`,
 		SelectMany: `SELECT id, n FROM k, (SELECT nextval('asked') OFFSET 0) AS once WHERE id IN ({id})`,
 	})
@@ -158,7 +158,7 @@ func TestPostgresBodies(t *testing.T) {
 	db := open(t, engine.Config{URL: testkit.Postgres(t).URL(), Init: []string{
 		`CREATE TABLE b (id integer PRIMARY KEY, n integer, d jsonb, on_day date, tags text[], yes boolean)`}})
 	r := records(t, db, database.Spec{
-		Name: "b", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "b", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select: `SELECT n, d, on_day, tags, yes FROM b WHERE id = {id}`,
 		Upsert: `INSERT INTO b VALUES ({id}, {body.n?}, {body}, {body.day?},
 			ARRAY(SELECT jsonb_array_elements_text({body.tags?})), {body.yes?})
@@ -216,7 +216,7 @@ func TestPostgresDeferredConstraint(t *testing.T) {
 	db := open(t, engine.Config{URL: testkit.Postgres(t).URL(), Init: []string{
 		`CREATE TABLE a (id integer PRIMARY KEY, n integer UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO a VALUES (1, 1)`}})
 	r := records(t, db, database.Spec{
-		Name: "a", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "a", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select: `SELECT n FROM a WHERE id = {id}`, Upsert: `INSERT INTO a VALUES ({id}, {body.n})`,
 	})
 	c, err := r.Put(t.Context(), source.Args{int64(2)}, []byte(`{"n":1}`))

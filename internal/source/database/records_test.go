@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
@@ -79,7 +80,7 @@ const (
 
 func person() database.Spec {
 	return database.Spec{
-		Name: "person", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "person", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select: selectPerson, Upsert: upsertPerson, Delete: deletePerson,
 	}
 }
@@ -140,7 +141,7 @@ func put(t *testing.T, r source.Records, body string, args ...any) string {
 func testDemo(t *testing.T, newURL func(testing.TB) string) {
 	cfg := engine.Config{URL: newURL(t), Demo: true}
 	spec := database.Spec{
-		Name: "user", Params: []database.Param{{Name: "user_id", Type: "int"}},
+		Name: "user", Params: []param.Param{{Name: "user_id", Type: "int"}},
 		Select: `SELECT id, name, city FROM users WHERE id = {user_id}`,
 		Delete: `DELETE FROM users WHERE id = {user_id}`,
 	}
@@ -176,7 +177,7 @@ func testRead(t *testing.T, newURL func(testing.TB) string) {
 		`INSERT INTO notes VALUES ('o''brien; --', 1, 'it''s')`)})
 	people := records(t, db, person())
 	notes := records(t, db, database.Spec{
-		Name: "note", Params: []database.Param{{Name: "slug", Type: "string"}, {Name: "line", Type: "int"}},
+		Name: "note", Params: []param.Param{{Name: "slug", Type: "string"}, {Name: "line", Type: "int"}},
 		Select: `SELECT text, line AS "a ""name" FROM notes /* {slug} */ WHERE line={line} AND slug={slug}--{line}`,
 	})
 	f := func(r source.Records, want string, args ...any) {
@@ -202,13 +203,13 @@ func testRead(t *testing.T, newURL func(testing.TB) string) {
 func testUnfitKeys(t *testing.T, newURL func(testing.TB) string) {
 	db := open(t, engine.Config{URL: newURL(t), Init: append(schema, `INSERT INTO towns VALUES (1, 'one')`)})
 	town := records(t, db, database.Spec{
-		Name: "town", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "town", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select:     `SELECT id, name FROM towns WHERE id = {id}`,
 		SelectMany: `SELECT id, name FROM towns WHERE id IN ({id})`,
 		Delete:     `DELETE FROM towns WHERE id = {id}`,
 	})
 	byText := records(t, db, database.Spec{
-		Name: "town", Params: []database.Param{{Name: "id", Type: "string"}},
+		Name: "town", Params: []param.Param{{Name: "id", Type: "string"}},
 		Select: `SELECT name FROM towns WHERE id = {id}`,
 	})
 	const huge = int64(1) << 60 // beyond PostgreSQL's integer
@@ -226,7 +227,7 @@ func testUnfitKeys(t *testing.T, newURL func(testing.TB) string) {
 		t.Errorf("many with a key beyond the column's range: got %q, %v", got, err)
 	}
 	failing := records(t, db, database.Spec{
-		Name: "town", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "town", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select: `SELECT nowhere FROM towns WHERE id = {id}`,
 	})
 	if _, err := failing.Load(t.Context(), source.Args{int64(1)}); err == nil || errors.Is(err, source.ErrNoRecord) {
@@ -240,7 +241,7 @@ func testUnfitKeys(t *testing.T, newURL func(testing.TB) string) {
 func testRows(t *testing.T, newURL func(testing.TB) string) {
 	db := open(t, engine.Config{URL: newURL(t), Init: append(schema, `INSERT INTO notes VALUES ('a', 1, 'x'), ('a', 2, 'y'), ('b', 1, 'z')`)})
 	spec := database.Spec{
-		Name: "notes", Params: []database.Param{{Name: "slug", Type: "string"}}, Many: true,
+		Name: "notes", Params: []param.Param{{Name: "slug", Type: "string"}}, Many: true,
 		Select:     `SELECT line, text FROM notes WHERE slug = {slug} ORDER BY line`,
 		SelectMany: `SELECT slug, line, text FROM notes WHERE slug IN ( {slug} ) ORDER BY line`,
 	}
@@ -271,7 +272,7 @@ func testDocument(t *testing.T, newURL func(testing.TB) string) {
 		`INSERT INTO notes VALUES ('good', 1, '{ "b": [1.50, 12345678901234567890],
 			"a": "<" }'), ('bad', 1, 'no json'), ('null', 1, 'null'), ('NULL', 1, NULL)`)})
 	spec := database.Spec{
-		Name: "doc", Params: []database.Param{{Name: "slug", Type: "string"}},
+		Name: "doc", Params: []param.Param{{Name: "slug", Type: "string"}},
 		Select:     `SELECT text AS json FROM notes WHERE slug = {slug}`,
 		SelectMany: `SELECT slug, text AS json FROM notes WHERE slug IN ({slug})`,
 		Upsert:     `INSERT INTO notes (slug, line, text) VALUES ({slug}, 1, {body})`,
@@ -311,7 +312,7 @@ func testDocument(t *testing.T, newURL func(testing.TB) string) {
 func testDuplicateColumns(t *testing.T, newURL func(testing.TB) string) {
 	db := open(t, engine.Config{URL: newURL(t), Init: schema})
 	r := records(t, db, database.Spec{
-		Name: "twice", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "twice", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select: `SELECT id, name, name FROM people WHERE id = {id}`,
 	})
 	_, err := r.Load(t.Context(), source.Args{int64(1)})
@@ -323,7 +324,7 @@ func testDuplicateColumns(t *testing.T, newURL func(testing.TB) string) {
 func testMany(t *testing.T, newURL func(testing.TB) string) {
 	db := open(t, engine.Config{URL: newURL(t), Demo: true})
 	spec := database.Spec{
-		Name: "user", Params: []database.Param{{Name: "user_id", Type: "int"}},
+		Name: "user", Params: []param.Param{{Name: "user_id", Type: "int"}},
 		Select:     `SELECT id, name, city FROM users WHERE id = {user_id}`,
 		SelectMany: `SELECT id, name, city FROM users WHERE id IN ({user_id})`,
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
@@ -281,7 +282,7 @@ func TestMariaDBFaults(t *testing.T) {
 }
 
 var mariaUser = database.Spec{
-	Name: "user", Params: []database.Param{{Name: "id", Type: "int"}},
+	Name: "user", Params: []param.Param{{Name: "id", Type: "int"}},
 	Select: `SELECT name FROM users WHERE id = {id}`, Upsert: `UPDATE users SET name = {body.name} WHERE id = {id}`,
 }
 
@@ -297,7 +298,7 @@ func TestMariaDBRepeats(t *testing.T) {
 		t.Errorf("Put of a locked row: got %v, want an error that is neither an outage's nor the operator's", err)
 	}
 	holder.Rollback()
-	spec := database.Spec{Name: "two", Params: []database.Param{{Name: "a", Type: "int"}, {Name: "b", Type: "int"}},
+	spec := database.Spec{Name: "two", Params: []param.Param{{Name: "a", Type: "int"}, {Name: "b", Type: "int"}},
 		Select: `SELECT id FROM users WHERE id = {b} AND {a} > 0 FOR UPDATE`, Upsert: `UPDATE users SET name = {body.name} WHERE id = {a} AND {b} > 0`}
 	two := records(t, db, spec)
 	var wg sync.WaitGroup

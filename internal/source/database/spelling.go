@@ -104,7 +104,7 @@ func (t *table) names(s *shape, rows [][][]byte, args source.Args) (own source.A
 // valueOf returns the value of a parameter that a cell shows, in canonical form.
 // asked is what it was asked for. ok is false if no path can spell the value, as of an
 // object, of NULL, or of a text where the parameter is an integer.
-func valueOf(p Param, cell []byte, asked any) (v any, ok bool) {
+func valueOf(p param.Param, cell []byte, asked any) (v any, ok bool) {
 	text := cellText(cell)
 	switch {
 	case len(cell) == 0 || cell[0] == '{' || cell[0] == '[' || string(cell) == "null":
@@ -184,7 +184,7 @@ func rewritten(name source.Args, as func(string) (string, bool)) (other source.A
 		if !isText || !ok {
 			continue
 		}
-		if _, reason := (Param{Type: param.String}).Parse(next); reason == "" {
+		if _, reason := (param.Param{Type: param.String}).Parse(next); reason == "" {
 			other[i], differs = next, true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
@@ -103,7 +104,7 @@ func (n naming) change(want string, begin func() (source.Change, error), what st
 // people is a resource by e-mail address; conflict is the end of its upsert.
 func people(kind, conflict string) database.Spec {
 	return database.Spec{
-		Name: "person", Params: []database.Param{{Name: "email", Type: "string"}},
+		Name: "person", Params: []param.Param{{Name: "email", Type: "string"}},
 		Select:     `SELECT email, name FROM folk WHERE email = {email}`,
 		SelectMany: `SELECT email, name FROM folk WHERE email IN ({email})`,
 		Upsert:     `INSERT INTO folk (email, name) VALUES ({email}, {body.name}) ` + conflict,
@@ -190,7 +191,7 @@ func TestOneNameOnSQLite(t *testing.T) {
 // TestOneNameOfOtherTypes: columns whose values are shown in another way than
 // they are compared with a text.
 func TestOneNameOfOtherTypes(t *testing.T) {
-	spec := database.Spec{Name: "day", Params: []database.Param{{Name: "at", Type: "string"}}, Select: `SELECT at FROM days WHERE at = {at}`}
+	spec := database.Spec{Name: "day", Params: []param.Param{{Name: "at", Type: "string"}}, Select: `SELECT at FROM days WHERE at = {at}`}
 	f := func(url, typ, value, name string, others ...string) {
 		t.Helper()
 		n := named(t, url, spec, `DROP TABLE IF EXISTS days`, `CREATE TABLE days (at `+typ+`)`, `INSERT INTO days VALUES ('`+value+`')`)
@@ -225,7 +226,7 @@ func TestOneNameOfOtherTypes(t *testing.T) {
 func TestOneNameByConfiguration(t *testing.T) {
 	table := []string{`CREATE TABLE folk (email TEXT COLLATE NOCASE PRIMARY KEY, name TEXT)`, `INSERT INTO folk VALUES ('Ann@x', 'Ann')`}
 	spec := database.Spec{
-		Name: "person", Params: []database.Param{{Name: "email", Type: "string"}},
+		Name: "person", Params: []param.Param{{Name: "email", Type: "string"}},
 		Select:     `SELECT upper(name) AS shout, coalesce(email, '') AS address FROM folk WHERE email = {email}`,
 		KeyColumns: map[string]string{"email": "address"},
 	}
@@ -279,7 +280,7 @@ func TestOneNameByConfiguration(t *testing.T) {
 // TestOneNameOfSeveralRows covers rows = "many", and paths of two parameters.
 func TestOneNameOfSeveralRows(t *testing.T) {
 	spec := database.Spec{
-		Name: "notes", Params: []database.Param{{Name: "slug", Type: "string"}, {Name: "day", Type: "int"}}, Many: true,
+		Name: "notes", Params: []param.Param{{Name: "slug", Type: "string"}, {Name: "day", Type: "int"}}, Many: true,
 		Select: `SELECT slug, day, text FROM notes WHERE slug = {slug} AND day = {day} ORDER BY text`,
 	}
 	n := named(t, sqliteURL(t), spec, `CREATE TABLE notes (slug TEXT COLLATE NOCASE, day INTEGER, text TEXT)`,
@@ -296,7 +297,7 @@ func TestOneNameOfSeveralRows(t *testing.T) {
 
 func TestOneNameOfNumbers(t *testing.T) {
 	spec := database.Spec{
-		Name: "thing", Params: []database.Param{{Name: "id", Type: "int"}},
+		Name: "thing", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select:     `SELECT id, name FROM things WHERE id = {id}`,
 		SelectMany: `SELECT id, name FROM things WHERE id IN ({id})`,
 		Delete:     `DELETE FROM things WHERE id = {id}`,

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
@@ -20,7 +21,7 @@ import (
 // and {body.a?} for the request's body.
 type Spec struct {
 	Name       string
-	Params     []Param
+	Params     []param.Param
 	Select     string
 	SelectMany string // "": no LoadMany. Needs exactly one parameter
 	Upsert     string // "": Put answers ErrReadOnly
@@ -39,7 +40,7 @@ type Spec struct {
 type table struct {
 	db      *DB
 	name    string
-	params  []Param
+	params  []param.Param
 	many    bool
 	timeout time.Duration
 	// envelope wraps the record in answers to reads
@@ -120,7 +121,7 @@ func keyed(key string, err error) (faults []error) {
 
 // checkParams refuses parameters that no statement could tell from the body, and types
 // that no engine can bind.
-func checkParams(params []Param) (faults []error) {
+func checkParams(params []param.Param) (faults []error) {
 	for _, p := range params {
 		if p.Name == sqltext.BodyName {
 			faults = append(faults, fmt.Errorf("path: the parameter {%s} has the name of the request's body; rename it", p.Name))
@@ -133,7 +134,7 @@ func checkParams(params []Param) (faults []error) {
 }
 
 // checkMany finds the one place of a select_many where a list of values can stand.
-func checkMany(s *sqltext.Statement, params []Param) []error {
+func checkMany(s *sqltext.Statement, params []param.Param) []error {
 	if len(params) != 1 {
 		return []error{fmt.Errorf("select_many: the path has %d parameters, and a many-read needs exactly one", len(params))}
 	}
@@ -146,7 +147,7 @@ func checkMany(s *sqltext.Statement, params []Param) []error {
 // unbound finds path parameters that a statement ignores: a write would change
 // other records than the one it names, a read would serve one row under all
 // names.
-func unbound(key string, s *sqltext.Statement, params []Param) (faults []error) {
+func unbound(key string, s *sqltext.Statement, params []param.Param) (faults []error) {
 	for i, p := range params {
 		if s != nil && !s.Binds(i) && p.Name != sqltext.BodyName { // that name is a fault already
 			faults = append(faults, fmt.Errorf("%s: the path parameter {%s} is not bound", key, p.Name))
@@ -193,65 +194,6 @@ func (t *table) ready(ctx context.Context, args source.Args) error {
 		panic(fmt.Sprintf("BUG: resource %q has %d path parameters and got %d", t.name, len(t.params), len(args)))
 	}
 	return t.db.wait(ctx)
-}
-
-// Load implements Records.
-func (t *table) Load(ctx context.Context, args source.Args) ([]byte, error) {
-	ctx, cancel := t.deadline(ctx)
-	defer cancel()
-	if err := t.ready(ctx, args); err != nil {
-		return nil, t.failed("loading", err)
-	}
-	find := t.inLoad(ctx)
-	res, err := find(args)
-	if err != nil {
-		return nil, err
-	}
-	record, err := t.record(res, args, find)
-	if err != nil && !errors.Is(err, source.ErrNoRecord) {
-		return nil, t.failed("loading", err)
-	}
-	t.refusals.Cleared(source.KeySelect)
-	return record, err
-}
-
-// selectQuery is the select bound to args.
-func (t *table) selectQuery(args source.Args) engine.Query {
-	q := engine.QueryOf(t.selects, args, nil)
-	q.One = !t.many
-	return q
-}
-
-// read runs a query, and a second time when the first met what may be gone at
-// once: reading twice does no harm.
-func (t *table) read(ctx context.Context, q engine.Query) (*engine.Result, error) {
-	if err := t.learnDocuments(ctx); err != nil {
-		return nil, err
-	}
-	q.Documents = *t.learned.Load()
-	res, err := t.db.engine.Query(ctx, q)
-	if err != nil && ctx.Err() == nil {
-		if q.Remedy = t.db.engine.Fault(err).Remedy; q.Remedy != engine.RemedyNone {
-			first := err
-			res, err = t.db.engine.Query(ctx, q)
-			err = preferred(ctx, first, err)
-		}
-	}
-	t.db.observe(err)
-	return res, err
-}
-
-// learnDocuments finds out, once, which columns of the select are JSON although
-// the driver calls them text.
-func (t *table) learnDocuments(ctx context.Context) error {
-	if t.learned.Load() != nil {
-		return nil
-	}
-	documents, err := t.db.engine.Documents(ctx, t.selects)
-	if err == nil {
-		t.learned.Store(&documents)
-	}
-	return err
 }
 
 // failed says in the log what was being done to which resource.
@@ -309,87 +251,4 @@ func (t *table) shapeOf(names []string) (*shape, error) {
 	}
 	t.shape.Store(s)
 	return s, nil
-}
-
-// Delete implements Records.
-func (t *table) Delete(ctx context.Context, args source.Args) (source.Change, error) {
-	if t.delete == nil {
-		return nil, source.ErrReadOnly
-	}
-	ctx, cancel := t.deadline(ctx)
-	defer cancel()
-	q := engine.QueryOf(t.delete, args, nil)
-	unfit := false
-	c, err := t.change(ctx, args, func(ctx context.Context, tx engine.Transaction) ([]byte, error) {
-		if _, err := t.judgeStanding(args, t.inWrite(ctx, tx)); err != nil {
-			unfit = t.db.engine.Fault(err).Class == engine.FaultData
-			return nil, err
-		}
-		n, err := tx.Exec(ctx, q)
-		t.db.observe(err)
-		switch fault := t.db.engine.Fault(err); {
-		case err == nil && n == 0:
-			return nil, source.ErrNoRecord
-		case err == nil:
-			t.refusals.Cleared(source.KeyDelete)
-			return nil, nil
-		case fault.Class == engine.FaultReference, fault.Class == engine.FaultRule:
-			return nil, source.Mark(&source.BodyError{Reason: source.ErrConflict.Error()}, source.ErrConflict)
-		default:
-			unfit = fault.Class == engine.FaultData
-			return nil, t.failed("deleting", t.mark(ctx, source.KeyDelete, err))
-		}
-	})
-	if unfit && !t.db.engine.Fits(ctx, q) {
-		return nil, source.ErrNoRecord
-	}
-	return c, err
-}
-
-// write is what happens inside a transaction. It returns the record that the
-// transaction leaves.
-type write func(ctx context.Context, tx engine.Transaction) ([]byte, error)
-
-// change opens a transaction around write. It stays open only if write succeeds.
-func (t *table) change(ctx context.Context, args source.Args, write write) (source.Change, error) {
-	if err := t.ready(ctx, args); err != nil {
-		return nil, t.failed("changing", err)
-	}
-	tx, err := t.begin(ctx)
-	if err != nil {
-		return nil, t.failed("beginning to change", err)
-	}
-	kept := false
-	defer func() { // a panic must not keep the connection
-		if !kept {
-			tx.Rollback()
-		}
-	}()
-	write = t.conditional(ctx, args, effective(write))
-	c := &change{table: t, tx: tx, write: write}
-	if c.record, err = write(ctx, tx); err != nil {
-		if err = c.repeat(ctx, err); err != nil {
-			return nil, err
-		}
-	}
-	kept = true
-	return c, nil
-}
-
-// begin tries a second time when the first met what may be gone at once: nothing
-// was changed yet.
-func (t *table) begin(ctx context.Context) (engine.Transaction, error) {
-	tx, err := t.db.engine.Begin(ctx, engine.RemedyNone)
-	if err != nil {
-		first := t.db.mark(ctx, err)
-		if r := remedyOf(ctx, first); r != engine.RemedyNone {
-			tx, err = t.db.engine.Begin(ctx, r)
-		}
-		if err != nil {
-			t.db.observe(err)
-			return nil, preferred(ctx, first, t.db.mark(ctx, err))
-		}
-	}
-	t.db.observe(nil)
-	return tx, nil
 }

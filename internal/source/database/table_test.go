@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/param"
 	"hearth/internal/source/engine"
 )
 
@@ -18,7 +19,7 @@ func TestRecordsFaults(t *testing.T) {
 		defer db.Close()
 		spec.Name = "user"
 		if spec.Params == nil {
-			spec.Params = []Param{{Name: "id", Type: "int"}}
+			spec.Params = []param.Param{{Name: "id", Type: "int"}}
 		}
 		if spec.Select == "" {
 			spec.Select = "SELECT 1 WHERE 1 = {id}"
@@ -58,10 +59,10 @@ func TestRecordsFaults(t *testing.T) {
 		`delete: "$" is a bind parameter of SQLite; write a placeholder such as {name}`)
 	f(pg, Spec{Delete: "DELETE {id} ? a @> b :c $1"},
 		`delete: "$" is a bind parameter of PostgreSQL; write a placeholder such as {name}`)
-	f(lite, Spec{Params: []Param{{Name: "body", Type: "int"}, {Name: "x", Type: "float"}}, Select: "SELECT {x}"},
+	f(lite, Spec{Params: []param.Param{{Name: "body", Type: "int"}, {Name: "x", Type: "float"}}, Select: "SELECT {x}"},
 		`path: the parameter {body} has the name of the request's body; rename it`,
 		`path: the parameter {x} has the unknown type "float"; write int, string or uuid`)
-	f(lite, Spec{Params: []Param{{Name: "a", Type: "int"}, {Name: "b", Type: "int"}}, Select: "SELECT {a} + {b}", SelectMany: "SELECT 1 WHERE a IN ({a})"},
+	f(lite, Spec{Params: []param.Param{{Name: "a", Type: "int"}, {Name: "b", Type: "int"}}, Select: "SELECT {a} + {b}", SelectMany: "SELECT 1 WHERE a IN ({a})"},
 		`select_many: the path has 2 parameters, and a many-read needs exactly one`)
 	const shape = `select_many: the parameter has to stand as IN ({name}), or in PostgreSQL as = ANY({name})`
 	f(lite, Spec{SelectMany: "SELECT 1 WHERE id = {id}"}, shape)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
@@ -56,7 +57,7 @@ func testTypes(t *testing.T, table typeTable) {
 	db := open(t, engine.Config{URL: table.open(t), Init: init})
 	resource := func(name string) source.Records {
 		return records(t, db, database.Spec{
-			Name: name, Params: []database.Param{{Name: "id", Type: "int"}},
+			Name: name, Params: []param.Param{{Name: "id", Type: "int"}},
 			Select: fmt.Sprintf("SELECT id, other, v FROM %s WHERE id = {id}", name),
 			Upsert: fmt.Sprintf("INSERT INTO %s (id, other, v) VALUES ({id}, {body.other?}, {body.v?}) %s", name, table.conflict),
 		})

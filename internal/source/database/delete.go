@@ -1,0 +1,43 @@
+package database
+
+import (
+	"context"
+
+	"hearth/internal/source"
+	"hearth/internal/source/engine"
+)
+
+// Delete implements Records.
+func (t *table) Delete(ctx context.Context, args source.Args) (source.Change, error) {
+	if t.delete == nil {
+		return nil, source.ErrReadOnly
+	}
+	ctx, cancel := t.deadline(ctx)
+	defer cancel()
+	q := engine.QueryOf(t.delete, args, nil)
+	unfit := false
+	c, err := t.change(ctx, args, func(ctx context.Context, tx engine.Transaction) ([]byte, error) {
+		if _, err := t.judgeStanding(args, t.inWrite(ctx, tx)); err != nil {
+			unfit = t.db.engine.Fault(err).Class == engine.FaultData
+			return nil, err
+		}
+		n, err := tx.Exec(ctx, q)
+		t.db.observe(err)
+		switch fault := t.db.engine.Fault(err); {
+		case err == nil && n == 0:
+			return nil, source.ErrNoRecord
+		case err == nil:
+			t.refusals.Cleared(source.KeyDelete)
+			return nil, nil
+		case fault.Class == engine.FaultReference, fault.Class == engine.FaultRule:
+			return nil, source.Mark(&source.BodyError{Reason: source.ErrConflict.Error()}, source.ErrConflict)
+		default:
+			unfit = fault.Class == engine.FaultData
+			return nil, t.failed("deleting", t.mark(ctx, source.KeyDelete, err))
+		}
+	})
+	if unfit && !t.db.engine.Fits(ctx, q) {
+		return nil, source.ErrNoRecord
+	}
+	return c, err
+}
