@@ -28,13 +28,6 @@ func (t *table) Load(ctx context.Context, args source.Args) ([]byte, error) {
 	return record, err
 }
 
-// selectQuery is the select bound to args.
-func (t *table) selectQuery(args source.Args) engine.Query {
-	q := engine.QueryOf(t.selects, args, nil)
-	q.One = !t.many
-	return q
-}
-
 // read runs a query, and a second time when the first met what may be gone at
 // once: reading twice does no harm.
 func (t *table) read(ctx context.Context, q engine.Query) (*engine.Result, error) {
@@ -65,4 +58,54 @@ func (t *table) learnDocuments(ctx context.Context) error {
 		t.learned.Store(&documents)
 	}
 	return err
+}
+
+// lookup reads the rows that parameters find. To judge a row may take a second
+// look, by the name that the row shows; it has to see the same data as the first,
+// and so goes the way of the first: on any connection for a load, within its
+// transaction for a write.
+type lookup func(source.Args) (*engine.Result, error)
+
+// inLoad looks rows up for a load. A key whose value does not fit the column's
+// type finds nothing; it is no fault.
+func (t *table) inLoad(ctx context.Context) lookup {
+	return func(args source.Args) (*engine.Result, error) {
+		q := t.selectQuery(args)
+		res, err := t.read(ctx, q)
+		if err != nil && t.db.engine.Fault(err).Class == engine.FaultData && !t.db.engine.Fits(ctx, q) {
+			return nil, source.ErrNoRecord
+		}
+		if err != nil {
+			return nil, t.failed("loading", t.mark(ctx, source.KeySelect, err))
+		}
+		return res, nil
+	}
+}
+
+// inWrite looks rows up inside a transaction, which sees its own changes.
+func (t *table) inWrite(ctx context.Context, tx engine.Transaction) lookup {
+	return t.lookupBy(ctx, "looking up", tx.Query)
+}
+
+// inLook is inWrite for the first query of a transaction, whose answer stands
+// until the transaction's own change.
+func (t *table) inLook(ctx context.Context, tx engine.Transaction) lookup {
+	next, then := t.lookupBy(ctx, "looking at", tx.Look), t.inWrite(ctx, tx)
+	return func(args source.Args) (*engine.Result, error) {
+		ask := next
+		next = then
+		return ask(args)
+	}
+}
+
+// lookupBy makes a lookup of a way to ask, and marks its errors as those of the select.
+func (t *table) lookupBy(ctx context.Context, doing string, ask func(context.Context, engine.Query) (*engine.Result, error)) lookup {
+	return func(args source.Args) (*engine.Result, error) {
+		res, err := ask(ctx, t.selectQuery(args))
+		t.db.observe(err)
+		if err != nil {
+			return nil, t.failed(doing, t.mark(ctx, source.KeySelect, err))
+		}
+		return res, nil
+	}
 }

@@ -252,3 +252,10 @@ func (t *table) shapeOf(names []string) (*shape, error) {
 	t.shape.Store(s)
 	return s, nil
 }
+
+// selectQuery is the select bound to args.
+func (t *table) selectQuery(args source.Args) engine.Query {
+	q := engine.QueryOf(t.selects, args, nil)
+	q.One = !t.many
+	return q
+}
