@@ -59,6 +59,8 @@ func (r *bodyReader) read(body []byte, args source.Args) (members, error) {
 			return m, &source.BodyError{Member: member.name, Reason: fmt.Sprintf("contradicts {%s} of the path", r.params[param].Name)}
 		}
 	}
+	// Members that are missing are told last: a member with a name that is nearly theirs
+	// explains them.
 	for i, f := range r.fields {
 		if m.values[i], err = root.dig(f.Path); err != nil {
 			return m, err

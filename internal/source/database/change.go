@@ -54,6 +54,8 @@ func (c *change) Commit(ctx context.Context) error {
 	if c.ended {
 		return errChangeOver
 	}
+	// Set first: whatever becomes of the commit, a Rollback after it must not end another
+	// transaction on a connection that was given back.
 	c.ended = true
 	ctx, cancel := c.table.deadline(ctx)
 	defer cancel()
@@ -127,6 +129,7 @@ func (t *table) change(ctx context.Context, args source.Args, write write) (sour
 	if err != nil {
 		return nil, t.failed("beginning to change", err)
 	}
+	// The transaction outlives this call only as a Change that the caller has to end.
 	kept := false
 	defer func() { // a panic must not keep the connection
 		if !kept {

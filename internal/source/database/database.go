@@ -223,6 +223,8 @@ func (db *DB) mark(ctx context.Context, err error) error {
 	if db.ctx.Err() != nil {
 		return source.Mark(err, source.ErrClosed)
 	}
+	// The engine judges the bare error, and the call's context whether its deadline is the
+	// reason.
 	fault := db.engine.Fault(err)
 	err = source.MarkDown(ctx, engineError{err, fault}, fault.Class == engine.FaultLost)
 	switch {

@@ -24,6 +24,8 @@ func (t *table) Delete(ctx context.Context, args source.Args) (source.Change, er
 		n, err := tx.Exec(ctx, q)
 		t.db.observe(err)
 		switch fault := t.db.engine.Fault(err); {
+		// The statement may have other conditions than the key; a row that they spare is none
+		// of its records.
 		case err == nil && n == 0:
 			return nil, source.ErrNoRecord
 		case err == nil:
@@ -36,6 +38,8 @@ func (t *table) Delete(ctx context.Context, args source.Args) (source.Change, er
 			return nil, t.failed("deleting", t.mark(ctx, source.KeyDelete, err))
 		}
 	})
+	// Asked after the transaction, which may hold the only connection: a key that no column
+	// takes is no record, and no fault of the statement.
 	if unfit && !t.db.engine.Fits(ctx, q) {
 		return nil, source.ErrNoRecord
 	}

@@ -50,6 +50,7 @@ func (m manyTable) LoadMany(ctx context.Context, args []source.Args) ([][]byte, 
 // bytes (a collation that ignores case). Rows that go by other names than they
 // were asked for are added to others, with the place of the chunk added.
 func (m manyTable) loadChunk(ctx context.Context, args []source.Args, place int, others source.SpellingErrors) ([][]byte, error) {
+	// A value is asked for once, however often the caller lists it.
 	values := make([]any, 0, len(args))
 	wanted := make(map[string]bool, len(args))
 	for _, a := range args {
@@ -149,6 +150,7 @@ func (m manyTable) find(ctx context.Context, values []any, first source.Args) (m
 			}
 		}
 		q := engine.ManyQuery(m.selectMany, values)
+		// The document then stands behind the column that tells the key.
 		q.Keyed = s.document
 		res, err := m.read(ctx, q)
 		if err != nil && m.db.engine.Fault(err).Class == engine.FaultData {

@@ -52,6 +52,7 @@ func (t *table) refuse(ctx context.Context, refused refusedError) error {
 		}
 	}
 	switch len(members) {
+	// Of no member, or of the path's own parameters, which the client cannot change.
 	case 0:
 		return &source.BodyError{Reason: refused.reason}
 	case 1:

@@ -36,6 +36,7 @@ func (db *DB) Probe(ctx context.Context, all ...source.Records) error {
 	if err := db.wait(ctx); err != nil {
 		return err
 	}
+	// First, for the statements below may need what it makes.
 	db.retryInit(ctx)
 	p, err := db.engine.Prober(ctx, nil)
 	if err != nil {
@@ -154,6 +155,8 @@ func (t *table) probe(ctx context.Context, p engine.Prober, report func(source.R
 		if s == nil {
 			return nil, nil
 		}
+		// Only what is the operator's to mend is a refusal. What the example values do not fit
+		// says nothing of the statement.
 		names, err := p.Probe(ctx, q, reads)
 		if kind := t.db.engine.Fault(err).Class; err != nil && kind == engine.FaultRefused {
 			refused(key, err)

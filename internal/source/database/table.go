@@ -93,6 +93,7 @@ func (db *DB) Records(spec Spec) (source.Records, error) {
 		t.delete = read("delete", spec.Delete, false)
 		faults = append(faults, unbound("delete", t.delete, spec.Params)...)
 	}
+	// All faults are told at once, and in the order of the keys.
 	for i, err := range faults {
 		key, text, _ := strings.Cut(err.Error(), ": ") // as all of them are written
 		faults[i] = &source.SpecError{Resource: spec.Name, Key: key, Text: text}

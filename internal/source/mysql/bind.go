@@ -58,6 +58,8 @@ func argument(b *engine.Binding, f sqltext.Field, at sqltext.Destination, v json
 	if !ok {
 		return bindColumn(shown, v)
 	}
+	// The column is shown as something else than it is: JSON that lies in a text column, bytes
+	// as a text.
 	kind, seen := freeType(column.Base), freeType(shown.Base)
 	if !kind.ShownAs(seen) {
 		return bindColumn(column, v)
@@ -167,6 +169,7 @@ var times = &engine.TimeForms{
 func bindColumn(c engine.Column, v jsontext.Value) (any, error) {
 	switch c.Base {
 	case "TINYINT", "BOOLEAN":
+		// BOOLEAN is a name for TINYINT(1), which a read shows as a number; clients send both.
 		if yes, err := engine.BoolOf(v); err == nil {
 			return yes, nil
 		}

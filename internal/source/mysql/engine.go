@@ -66,6 +66,7 @@ func driverConfig(cfg engine.Config) (*mysql.Config, error) {
 	if u.Port() == "" {
 		c.Addr = net.JoinHostPort(u.Hostname(), "3306")
 	}
+	// A socket stands in the settings, for a URL has no place for a path before the database.
 	if socket := settings.Get("socket"); socket != "" {
 		c.Net, c.Addr = "unix", socket
 		settings.Del("socket")
@@ -82,6 +83,7 @@ func driverConfig(cfg engine.Config) (*mysql.Config, error) {
 			return nil, fmt.Errorf("the setting %q has a value that MySQL's driver does not take; see its list of settings", name)
 		}
 	}
+	// Together they may still contradict each other, as two settings of TLS do.
 	if encoded := settings.Encode(); encoded != "" {
 		dsn += separator + encoded
 	}
@@ -95,6 +97,7 @@ func driverConfig(cfg engine.Config) (*mysql.Config, error) {
 	if c.Params == nil {
 		c.Params = map[string]string{}
 	}
+	// TIMESTAMP is converted to the session's zone on its way.
 	if _, set := c.Params["time_zone"]; !set {
 		c.Params["time_zone"] = "'+00:00'"
 	}
@@ -169,6 +172,7 @@ func setUp(ctx context.Context, conn *sql.Conn, init []string, demo bool) error 
 	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK('hearth set-up', 30)").Scan(&got); err != nil {
 		return err
 	}
+	// 0 is the end of the wait, NULL an error such as a killed thread.
 	if got.Int64 != 1 {
 		return errors.New("another instance is setting the database up")
 	}
@@ -187,6 +191,7 @@ func setUp(ctx context.Context, conn *sql.Conn, init []string, demo bool) error 
 	if err := conn.QueryRowContext(ctx, exists).Scan(&tables); err != nil || tables > 0 {
 		return err
 	}
+	// A crash leaves only the unfinished table behind, which the next start drops.
 	const unfinished = engine.DemoTable + "_unfinished"
 	if _, err := conn.ExecContext(ctx, "DROP TABLE IF EXISTS "+unfinished); err != nil {
 		return err

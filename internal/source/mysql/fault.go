@@ -66,6 +66,7 @@ func faultOf(err error) engine.Fault {
 	if f, ok := faults[e.Number]; ok {
 		return f
 	}
+	// Numbers beyond the table are of newer servers; their SQLSTATE tells enough.
 	return classes[string(e.SQLState[:2])]
 }
 

@@ -31,6 +31,7 @@ func offending(ctx context.Context, db stdsql.Asker, s *sqltext.Statement, err e
 		return c
 	}
 	const here = "table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ?"
+	// The order of columns is for an INSERT that names none.
 	c.Order = map[sqltext.Table][]string{}
 	for _, table := range s.Tables {
 		c.Order[table] = stdsql.Texts(ctx, db, "SELECT column_name FROM information_schema.columns WHERE "+here+" ORDER BY ordinal_position", table.Schema, table.Name)

@@ -47,6 +47,8 @@ func commit(ctx context.Context, conn *sql.Conn) (stdsql.Outcome, error) {
 	if cutShort(err) {
 		return nil, err // COMMIT was not sent
 	}
+	// An account that may not ask for its thread commits all the same; only a lost answer
+	// stays unknown.
 	tells := thread.over
 	if err != nil {
 		silent := fmt.Errorf("%w: %w", source.ErrNoOutcome, err)

@@ -29,6 +29,8 @@ func (t *transaction) Bind(ctx context.Context, b *engine.Binding, q *engine.Que
 			return engine.TextOf(v)
 		})
 	}
+	// From here on the types hold: describing locks the tables against ALTER TABLE until the
+	// transaction ends.
 	description, err := t.engine.describe(ctx, t.tx.Conn(), q.SQL)
 	if err != nil {
 		return err
@@ -51,6 +53,8 @@ func (t *transaction) Bind(ctx context.Context, b *engine.Binding, q *engine.Que
 					return nil, err
 				}
 			}
+			// The client writes what it has read: what the select shows as bytes or as JSON comes
+			// back as such, and is turned into what the column takes.
 			if seen := shown[f.Path[0]]; form.ShownAs(seen) {
 				data, err := seen.Reads(v)
 				return typ.bindData(data), err

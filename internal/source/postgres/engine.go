@@ -45,9 +45,11 @@ func New(cfg engine.Config) (engine.Engine, error) {
 	if err != nil { // its text could show the password
 		return nil, errors.New("the URL of PostgreSQL does not parse; percent-encode special characters of the password, and check host, port and settings")
 	}
+	// What the URL itself sets counts more than [database] max_conns.
 	if !strings.Contains(cfg.URL, "pool_max_conns=") {
 		c.MaxConns = int32(min(cfg.MaxConns, 1<<16))
 	}
+	// A connection that takes longer than a call may is of no use to any call.
 	if c.ConnConfig.ConnectTimeout == 0 || c.ConnConfig.ConnectTimeout > cfg.Timeout {
 		c.ConnConfig.ConnectTimeout = cfg.Timeout
 	}
@@ -100,6 +102,8 @@ func (e *Engine) create(ctx context.Context, init []string, demo bool) error {
 		return err
 	}
 	defer conn.Release()
+	// The lock belongs to the session, so it covers all statements of init, whatever
+	// transactions they open.
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(setUpLock)); err != nil {
 		return err
 	}
@@ -119,6 +123,8 @@ func (e *Engine) create(ctx context.Context, init []string, demo bool) error {
 		return nil
 	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		// The demo is one transaction: PostgreSQL can undo the making of a table, so no half of
+		// it is ever seen.
 		var exists bool
 		if err := tx.QueryRow(ctx, "SELECT to_regclass('"+engine.DemoTable+"') IS NOT NULL").Scan(&exists); err != nil || exists {
 			return err

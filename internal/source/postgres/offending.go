@@ -48,10 +48,13 @@ func (e *Engine) Offending(ctx context.Context, s *sqltext.Statement, q engine.Q
 		c.Order[column.table] = append(c.Order[column.table], column.name)
 	}
 	switch {
+	// A null where none may be tells its column by name.
 	case answer.ColumnName != "":
 		c.Columns = []string{answer.ColumnName}
+	// A constraint is named with its table; its columns stand in the catalogs.
 	case answer.ConstraintName != "" && answer.TableName != "":
 		c.Columns = constrained(ctx, conn.Conn(), answer)
+	// All else is about a value, and nothing says which.
 	case len(q.Args) > 0:
 		c.Args = e.misfits(ctx, conn.Conn().PgConn(), s, q, columns, c.Order)
 	}
@@ -96,6 +99,7 @@ func columnsOf(ctx context.Context, conn *pgx.Conn, s *sqltext.Statement) (all [
 			FROM pg_attribute a JOIN pg_class r ON r.oid = a.attrelid JOIN pg_namespace n ON n.oid = r.relnamespace
 			WHERE lower(r.relname) = lower($1) AND a.attnum > 0 AND NOT a.attisdropped
 			AND CASE WHEN $2 = '' THEN pg_table_is_visible(r.oid) ELSE lower(n.nspname) = lower($2) END ORDER BY a.attnum`
+		// Names are compared without case: the statement may not quote what the table does.
 		rows, err := conn.Query(ctx, lookUp, table.Name, table.Schema)
 		if err != nil {
 			return all
@@ -106,6 +110,7 @@ func columnsOf(ctx context.Context, conn *pgx.Conn, s *sqltext.Statement) (all [
 		_, _ = pgx.ForEachRow(rows, []any{&column.name, &column.declared, &oid, &modifier}, func() error {
 			column.letters, column.exact = 0, oid == pgtype.BitOID
 			switch {
+			// A type modifier of texts counts its own four bytes.
 			case (oid == pgtype.VarcharOID || oid == pgtype.BPCharOID) && modifier > 4:
 				column.letters = int(modifier) - 4
 			case oid == pgtype.BitOID || oid == pgtype.VarbitOID:

@@ -127,6 +127,8 @@ func (p *prober) Probe(ctx context.Context, q engine.Query, reads bool) (names [
 	case err != nil:
 		return nil, err
 	}
+	// Parameters are null: only the right to run the statement is asked for, and EXPLAIN
+	// needs no value for that.
 	explained := p.guarded(ctx, func() error {
 		return session.ExecParams(ctx, "EXPLAIN "+q.SQL, make([][]byte, len(types)), types, nil, nil).Read().Err
 	})

@@ -53,6 +53,7 @@ func (t *transaction) Again(ctx context.Context, r engine.Remedy) error {
 	if t.conn == nil {
 		return t.begin(ctx, r)
 	}
+	// The caller's context may have ended; the transaction has to end in any case.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), engine.RollbackTimeout)
 	defer cancel()
 	_ = t.tx.Rollback(ending)
@@ -95,6 +96,7 @@ func (t *transaction) Look(ctx context.Context, q engine.Query) (*engine.Result,
 			return nil, err
 		}
 		locking := q
+		// The line end keeps a comment at the end of the statement from hiding what is added.
 		locking.SQL += "\nFOR UPDATE"
 		res, err := t.Query(ctx, locking)
 		if f := t.engine.Fault(err); f.Class != engine.FaultRefused || f.Remedy != engine.RemedyNone {
@@ -149,6 +151,7 @@ func (t *transaction) Exec(ctx context.Context, q engine.Query) (int64, error) {
 		tag, err := t.tx.Exec(ctx, q.SQL, q.Args...)
 		return tag.RowsAffected(), err
 	}
+	// One round trip for both; if the change fails, PostgreSQL skips what follows.
 	batch := &pgx.Batch{}
 	batch.Queue(q.SQL, q.Args...)
 	batch.Queue(currentID)

@@ -86,6 +86,7 @@ func byteaText(text []byte) ([]byte, error) {
 		}
 		return data, nil
 	}
+	// The older form: a backslash and three octal digits, or two backslashes.
 	data := make([]byte, 0, len(text))
 	for i := 0; i < len(text); i++ {
 		switch {

@@ -24,6 +24,8 @@ func bind(ctx context.Context, t *stdsql.Transaction, b *engine.Binding, q *engi
 	if len(b.Values) == 0 {
 		return nil
 	}
+	// Nothing is remembered from one write to the next: SQLite is in this process, so
+	// asking is cheap, and an answer that is kept could be wrong.
 	c, err := readCatalog(ctx, t, b.Statement.Tables)
 	if err != nil {
 		return err
@@ -38,6 +40,8 @@ func bind(ctx context.Context, t *stdsql.Transaction, b *engine.Binding, q *engi
 		if len(f.Path) == 0 {
 			return string(v), nil
 		}
+		// An untouched member keeps the value that stands, with its storage class: bytes in a
+		// text column stay bytes, an integer in a real column stays an integer.
 		if cell, ok := old[f.Path[0]]; ok && len(f.Path) == 1 && (at.Form == sqltext.Direct || at.Form == sqltext.Unknown) && sameJSON(cell.shown, v) {
 			return cell.value, nil
 		}
@@ -48,6 +52,7 @@ func bind(ctx context.Context, t *stdsql.Transaction, b *engine.Binding, q *engi
 		switch {
 		case at.Form == sqltext.Cast:
 			column = engine.DeclaredColumn("", at.Cast)
+		// No column tells what the statement takes.
 		case !ok || at.Form == sqltext.Expression:
 			return bindAny(v)
 		}
@@ -195,6 +200,7 @@ func bindColumn(c engine.Column, v jsontext.Value) (any, error) {
 			return bindInteger(v)
 		}
 		return engine.BoolOf(v)
+	// Exact or refused: these columns hold amounts.
 	case "NUMERIC", "DECIMAL", "NUMBER":
 		text, err := engine.NumberOf(v)
 		if err != nil {
@@ -225,6 +231,7 @@ func bindColumn(c engine.Column, v jsontext.Value) (any, error) {
 // number.
 func looksNumeric(text string) bool {
 	text = strings.TrimSpace(text)
+	// Go and SQLite agree on what is a number but for the ways of writing that are excluded.
 	digits := strings.TrimLeft(text, "+-.")
 	if digits == "" || digits[0] < '0' || digits[0] > '9' || strings.ContainsAny(text, "xXpP_") { // Go's own ways to write numbers
 		return false
@@ -274,6 +281,8 @@ func bindNumber(text string) (any, error) {
 	if err != nil {
 		return nil, engine.OutOfRange
 	}
+	// A double is taken if its shortest decimal is the number that was sent: then a read
+	// shows what was written.
 	a, ok1 := engine.DecimalOf(text)
 	b, ok2 := engine.DecimalOf(strconv.FormatFloat(f, 'g', -1, 64))
 	if !ok1 || !ok2 || !a.Equal(b) {

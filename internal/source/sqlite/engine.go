@@ -87,6 +87,8 @@ func (f *file) open(cfg engine.Config) (reads, writes *sql.DB, err error) {
 	if writes, err = f.openPool(name, cfg.Timeout, false); err != nil {
 		return nil, nil, err
 	}
+	// SQLite has one writer at a time; a second connection would only wait within SQLite,
+	// where no context reaches it.
 	writes.SetMaxOpenConns(1)
 	if f.path == "" {
 		return writes, writes, nil
@@ -195,6 +197,7 @@ func appendValue(dst []byte, declared string, value any) ([]byte, error) {
 	switch v := value.(type) {
 	case nil:
 		return engine.AppendNull(dst), nil
+	// SQLite has no booleans: the declaration tells them from integers.
 	case int64:
 		if (base == "BOOLEAN" || base == "BOOL") && (v == 0 || v == 1) {
 			return strconv.AppendBool(dst, v == 1), nil
@@ -205,6 +208,7 @@ func appendValue(dst []byte, declared string, value any) ([]byte, error) {
 	case []byte:
 		return engine.AppendBytes(dst, v), nil
 	case time.Time:
+		// The driver parses texts of columns declared as times, also such that hold a day alone.
 		if base == "DATE" && v.Equal(v.Truncate(24*time.Hour)) {
 			return engine.AppendDate(dst, v), nil
 		}
@@ -256,6 +260,7 @@ func setUp(ctx context.Context, conn *sql.Conn, init []string, demo bool) (err e
 			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		}
 	}()
+	// Within IMMEDIATE nobody else can make the table between this look and the making.
 	var tables int
 	const exists = "SELECT count(*) FROM sqlite_master WHERE lower(name) = '" + engine.DemoTable + "'"
 	if err := conn.QueryRowContext(ctx, exists).Scan(&tables); err != nil {
