@@ -102,12 +102,12 @@ func buildEntry(sh *Shape, key string, data []byte, flags uint8, most int64, pac
 	e.bodyLen, e.gzipLen, e.size = uint32(bodyLen), uint32(len(gz)), uint32(cap(object))
 	e.keyLen, e.dataOff = uint16(len(key)), uint16(len(head))
 	e.shape, e.flags = sh.id, flags
-	rest := object[headBytes:]
-	rest = rest[copy(rest, key):]
-	e.etag = etagOf(rest[:copy(rest, head)+copy(rest[len(head):], data)])
-	rest = rest[len(head)+len(data):]
-	rest = rest[copy(rest, tail):]
-	copy(rest, gz)
+	unwritten := object[headBytes:]
+	unwritten = unwritten[copy(unwritten, key):]
+	e.etag = etagOf(unwritten[:copy(unwritten, head)+copy(unwritten[len(head):], data)])
+	unwritten = unwritten[len(head)+len(data):]
+	unwritten = unwritten[copy(unwritten, tail):]
+	copy(unwritten, gz)
 	return e
 }
 

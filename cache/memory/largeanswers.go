@@ -59,9 +59,9 @@ func newLargeAnswers(r *budget.Budget) *LargeAnswers {
 // does nothing and returns false: the answer must not be given. After true the caller
 // calls EndSend when the answer has left, or is given up.
 //
-// An entry in a table takes no room. Even so it is refused while there is none
-// left at all: it may be evicted while its reader reads, and another one come in
-// its place, and so on.
+// An entry in a table takes none of that budget. Even so it is refused while the budget
+// is overdrawn: it may be evicted while its reader receives it, another one come in its
+// place, and so on.
 func (a *LargeAnswers) BeginSend(e *Entry) bool {
 	for {
 		was := e.state.Load()

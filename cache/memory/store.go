@@ -37,9 +37,7 @@ type Store struct {
 	LostCanaries  atomic.Int64        // whose invalidation never came
 	delay         func(time.Duration) // takes the canary's delay
 
-	// alone: nobody but this process changes the shared tier, so that it
-	// misses nothing while it sleeps.
-	soleWriter bool
+	soleWriter bool // no other process changes the shared tier: a sleep misses nothing
 }
 
 const (
@@ -229,8 +227,8 @@ func (s *Store) distrust() {
 	}
 }
 
-// SleptUnnoticed tells that the process may have missed changes while it stood
-// still, and nobody has noticed yet.
+// SleptUnnoticed tells that the process may have missed changes while it stood still, and
+// that NoticeSleep has not run since. t is time.Now, at the same in clock time.
 func (s *Store) SleptUnnoticed(t time.Time, at int64) bool { return !s.soleWriter && s.jumped(t, at) }
 
 // NoticeSleep compares the clocks, and distrusts all links after a sleep. Call it from one
@@ -263,8 +261,8 @@ func (s *Store) Resize(budget int64, missingShare float64) {
 	s.missing.resize(forMissing)
 }
 
-// SetSoleWriter says that nobody but this process changes the shared tier. Call it
-// before the first read.
+// SetSoleWriter says that no other process changes the shared tier. Call it before the
+// first read.
 func (s *Store) SetSoleWriter() { s.soleWriter = true }
 
 // SetHotRate makes Rate tell keys below rate reads a second from those above.

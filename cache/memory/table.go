@@ -201,9 +201,8 @@ func (t *table) vacate(sh *shard, s *slotArray, i int, old *Entry) {
 	t.bytes.Add(-int64(old.size))
 }
 
-// evict makes room until the reserved bytes fit the budget. It walks the
-// shards in turn and takes from each the first entry not read since the hand
-// last passed.
+// evict removes entries until what is counted fits the budget. It walks the shards in turn
+// and takes from each the first entry not read since the hand last passed.
 func (t *table) evict() {
 	for tries := 0; t.bytes.Load() > t.budget.Load() && tries < 4*tableShards; {
 		sh := &t.shards[t.hand.Add(1)%tableShards]

@@ -34,7 +34,7 @@ const (
 	// deletion does. It holds as well.
 	UnguardDeletes
 	// UnguardOwn deletes the key if the guard is still its own. If it is not,
-	// somebody may have filled the key from before the commit.
+	// a reader may have filled the key from before the commit.
 	UnguardOwn
 	// UnguardAlways deletes the key whatever stands there, and writers do not
 	// join guards. Of two writers the first to end removes the other's

@@ -57,7 +57,7 @@ func (l *link) prove(ctx context.Context, round time.Duration) error {
 	if err := l.judge(); err != nil {
 		return err
 	}
-	// As long as any command may take: a Redis that stalls for a moment is slow,
+	// As long as any command may take: a Redis that stalls briefly is slow,
 	// not away. Freshness does not wait for this; it ends by itself.
 	ctx, cancel := context.WithTimeout(ctx, l.timeout/2)
 	defer cancel()

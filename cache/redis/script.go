@@ -57,7 +57,7 @@ if KEYS[2] then redis.call('DEL', KEYS[2]) end
 `
 
 // fillScript: KEYS key, sibling; ARGV lease, value, lifetime in ms. 1 if stored. The
-// lease still standing shows that nobody has written the key since the load began.
+// lease still standing shows that the key was not written since the load began.
 const fillScript = `
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])` + endRefresh + `return 1`
@@ -148,7 +148,7 @@ return 1`
 //	a commits 1 and loses its guard; b guards, commits 2 (or 0), unguards, puts it
 //	a sets its guard anew
 //
-// Nobody knows which commit was last, so neither writer may put its record there.
+// Neither knows which commit was last, so neither may put its record there.
 const renewScript = guardParts + `
 if not mine and ARGV[3] ~= '1' then return 0 end
 join(ARGV[2])

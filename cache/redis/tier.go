@@ -1,5 +1,5 @@
 // Package redis is the shared tier in Redis, and in Sentinel and Cluster: the only
-// room that names rueidis.
+// package that names rueidis.
 //
 // Each step of the protocol is one script, so that an instance which dies in the
 // middle of a write leaves a state that the others understand. Tracked reads have a

@@ -66,7 +66,7 @@ func (b *bucket) isEmpty(now int64) bool {
 	return (now >= g.spendableUntil || g.permits.Load() <= 0) && b.fetching.Load() == nil && b.waiting.Load() == 0
 }
 
-// isOver tells that the bucket's window has passed, and that nobody asks for another.
+// isOver tells that the bucket's window has passed, and that no request asks for another.
 func (b *bucket) isOver(now int64) bool {
 	g := b.grant.Load()
 	return now >= g.windowEnds && now >= g.deniedUntil && b.fetching.Load() == nil

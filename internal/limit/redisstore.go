@@ -39,7 +39,7 @@ func NewRedisStore(r Redis) *RedisStore {
 }
 
 // TakePermits implements Store. It may be repeated when the connection breaks: what the
-// first attempt has taken is spent by nobody then.
+// first attempt has taken is not spent then.
 //
 // A subject whose key is not in Redis yet may be one of a flood, each of which would
 // leave a key there for three windows. So keys are made at a bounded rate, see

@@ -30,7 +30,7 @@ type Grant struct {
 	Left      time.Duration // of the window, when the store counted
 	Remaining int           // permits that the window still has for others
 	Wait      time.Duration // when Permits is 0: until asking again is worth it
-	Exclusive bool          // nobody else asks this store, so that Remaining stays true
+	Exclusive bool          // no other process asks this store, so that Remaining stays true
 	// Common says that the store has no count for this subject alone: there were too
 	// many subjects, and all such of a limit share the common count. Permits is 1 at
 	// most then, and not to be returned.

@@ -12,7 +12,7 @@ import (
 // which both counted could admit what both allow. A window longer than a second is too
 // long to refuse everybody for: then counting here begins after a second.
 //
-//	fleet ──wentAway──► nobody ──window over──► local ──cameBack, window over──► fleet
+//	fleet ──wentAway──► none ──window over──► local ──cameBack, window over──► fleet
 type storeChoice struct {
 	cfg Config
 
