@@ -59,7 +59,7 @@ func (l *loader) override(root reflect.Value, env []string) {
 			}
 			l.warn("the environment variable %s overrides no key and is ignored%s", shown(name), hint)
 		case f.isList():
-			l.warn("the environment variable %s is ignored, because lists are not open to overrides; set %s in %s", name, key, l.file)
+			l.warn("the environment variable %s is ignored, because lists are not open to overrides; set %s in %s", name, key, l.places.file)
 		default:
 			l.places.set[key] = place{variable: name, line: l.places.set[key].line}
 			l.readValue(f, &node{typ: variableNode, text: values[name]}, key)

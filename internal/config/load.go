@@ -36,7 +36,7 @@ func Inspect(path string, env []string) (*Config, []Fault) {
 		return nil, []Fault{{File: path, Text: err.Error()}}
 	}
 	l := &loader{
-		file: path, dir: dir, config: defaults(),
+		dir: dir, config: defaults(),
 		places: places{file: path, set: map[string]place{}}, refused: map[string]bool{}, files: map[string]secretFile{},
 	}
 	// The order: the file, then what replaces parts of it, then what follows from

@@ -12,7 +12,6 @@ import (
 
 // loader carries one Load. It is used by one goroutine.
 type loader struct {
-	file    string // as the caller named it
 	dir     string // what relative paths begin at
 	config  *Config
 	faults  []Fault

@@ -195,7 +195,7 @@ func storeNumber[T cmp.Ordered](f field, dst *T, as notation[T], n *node, bad co
 	case as.quoted:
 		bad(n, "%s is no %s; write it as %q", n, as.noun, cmp.Or(as.guess(n.text), f.example(), as.example))
 	case typed && ok:
-		bad(n, "%s is out of range; write %s to %s", n, least, most)
+		bad(n, "%s is out of range; write %s to %s", n.text, least, most)
 	case typed:
 		bad(n, "%s is no %s; write one from %s to %s", n, as.noun, least, most)
 	default:
@@ -203,9 +203,10 @@ func storeNumber[T cmp.Ordered](f field, dst *T, as notation[T], n *node, bad co
 	}
 }
 
-// example is the default, which is certainly a good value.
+// example is the default, which is certainly a good value, unless it says nothing of
+// the form.
 func (f field) example() string {
-	if text := f.tag.Get("default"); text != "auto" {
+	if text := f.tag.Get("default"); text != "auto" && text != "0s" {
 		return text
 	}
 	return ""
