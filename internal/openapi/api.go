@@ -63,9 +63,6 @@ type Resource struct {
 	PutClosed  bool
 }
 
-// Param is a parameter of a path.
-type Param = param.Param
-
 // Member is a member of a PUT's body; dots in Name descend ("address.city").
 type Member struct {
 	Name     string

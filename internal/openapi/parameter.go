@@ -20,7 +20,7 @@ var placeholders = map[param.Kind]string{param.Int: "1", param.UUID: "00000000-0
 
 // argument is a parameter's text as a JSON value of the parameter's type: what a
 // client puts into the field of its own struct, and the page into its form.
-func argument(p Param, text string) (any, error) {
+func argument(p param.Param, text string) (any, error) {
 	if p.Type != param.Int {
 		return text, nil
 	}

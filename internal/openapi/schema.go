@@ -29,7 +29,7 @@ func dataSchema(r *Resource) object {
 // user_id itself, or id where the path says user_id.
 func isIdentity(r *Resource) func(name string) bool {
 	return func(name string) bool {
-		return slices.ContainsFunc(r.Path.Params(), func(p Param) bool {
+		return slices.ContainsFunc(r.Path.Params(), func(p param.Param) bool {
 			return p.Type == param.Int && (p.Name == name || strings.HasSuffix(p.Name, "_"+name))
 		})
 	}
