@@ -67,7 +67,7 @@ func (t *transaction) Bind(ctx context.Context, b *engine.Binding, q *engine.Que
 // describe asks what a statement takes and returns. Where connections keep
 // statements prepared, the answer is kept with the statement, and both go
 // together.
-func (e *Engine) describe(ctx context.Context, conn *pgx.Conn, text string) (*pgconn.StatementDescription, error) {
+func (e *server) describe(ctx context.Context, conn *pgx.Conn, text string) (*pgconn.StatementDescription, error) {
 	if e.prepares {
 		return conn.Prepare(ctx, text, text)
 	}

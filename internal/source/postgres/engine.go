@@ -24,9 +24,9 @@ import (
 // database up: "hearth" in ASCII.
 const setUpLock = 0x686561727468
 
-// Engine uses pgx's own pool and asks for all values as text, the one
+// server uses pgx's own pool and asks for all values as text, the one
 // form in which every type is exact, and types of extensions work too.
-type Engine struct {
+type server struct {
 	config *pgxpool.Config
 	pool   *pgxpool.Pool
 	types  sync.Map // uint32 (an OID) → valueType, of types that are not built in
@@ -54,12 +54,12 @@ func New(cfg engine.Config) (engine.Engine, error) {
 		c.ConnConfig.ConnectTimeout = cfg.Timeout
 	}
 	params := c.ConnConfig.RuntimeParams
-	params["datestyle"] = "ISO" // what dateText and timeText read
+	params["datestyle"] = "ISO" // what engine.Type reads
 	if params["application_name"] == "" {
 		params["application_name"] = "hearth"
 	}
 	mode := c.ConnConfig.DefaultQueryExecMode
-	return &Engine{
+	return &server{
 		config:    c,
 		pipelines: mode != pgx.QueryExecModeSimpleProtocol,
 		prepares:  mode == pgx.QueryExecModeCacheStatement,
@@ -67,19 +67,19 @@ func New(cfg engine.Config) (engine.Engine, error) {
 }
 
 // Dialect implements engine.Engine.
-func (e *Engine) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
+func (e *server) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
 
 // Ping implements engine.Engine.
-func (e *Engine) Ping(ctx context.Context) error { return e.pool.Ping(ctx) }
+func (e *server) Ping(ctx context.Context) error { return e.pool.Ping(ctx) }
 
 // Open starts the pool. It connects in the background, and no caller waits for that.
-func (e *Engine) Open() (err error) {
+func (e *server) Open() (err error) {
 	e.pool, err = pgxpool.NewWithConfig(context.Background(), e.config)
 	return err
 }
 
 // Close waits until all connections have been given back.
-func (e *Engine) Close() error {
+func (e *server) Close() error {
 	if e.pool != nil {
 		e.pool.Close()
 	}
@@ -88,7 +88,7 @@ func (e *Engine) Close() error {
 
 // SetUp also finds out what the server tells of transactions, before the first write
 // needs to know.
-func (e *Engine) SetUp(ctx context.Context, init []string, demo bool) error {
+func (e *server) SetUp(ctx context.Context, init []string, demo bool) error {
 	if err := e.learnOutcomes(ctx); err != nil || len(init) == 0 && !demo {
 		return err
 	}
@@ -96,7 +96,7 @@ func (e *Engine) SetUp(ctx context.Context, init []string, demo bool) error {
 }
 
 // create holds a lock: CREATE … IF NOT EXISTS fails when two run it at once.
-func (e *Engine) create(ctx context.Context, init []string, demo bool) error {
+func (e *server) create(ctx context.Context, init []string, demo bool) error {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (e *Engine) create(ctx context.Context, init []string, demo bool) error {
 }
 
 // Query implements engine.Engine.
-func (e *Engine) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
+func (e *server) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	conn, err := e.acquire(ctx, q.Remedy)
 	if err != nil {
 		return nil, err
@@ -153,7 +153,7 @@ func (e *Engine) Query(ctx context.Context, q engine.Query) (*engine.Result, err
 // connection remembers of statements is its own: that others have forgotten it
 // says nothing. One that was lost is not alone: a server that restarts takes all
 // of them away, and the pool gives them out unseen for a second.
-func (e *Engine) acquire(ctx context.Context, r engine.Remedy) (*pgxpool.Conn, error) {
+func (e *server) acquire(ctx context.Context, r engine.Remedy) (*pgxpool.Conn, error) {
 	for {
 		conn, err := e.pool.Acquire(ctx)
 		if err != nil {
@@ -194,7 +194,7 @@ func awaitEnd(conn *pgx.Conn) {
 
 // queryOn reads all rows before it writes any as JSON, since unknown types
 // are looked up on the same connection.
-func (e *Engine) queryOn(ctx context.Context, conn *pgx.Conn, q engine.Query) (*engine.Result, error) {
+func (e *server) queryOn(ctx context.Context, conn *pgx.Conn, q engine.Query) (*engine.Result, error) {
 	args := append([]any{pgx.QueryResultFormats{pgx.TextFormatCode}}, q.Args...)
 	rows, err := conn.Query(ctx, q.SQL, args...)
 	if err != nil {
@@ -228,7 +228,7 @@ func (e *Engine) queryOn(ctx context.Context, conn *pgx.Conn, q engine.Query) (*
 }
 
 // write turns cells from PostgreSQL's text into JSON.
-func (e *Engine) write(ctx context.Context, conn *pgx.Conn, res *engine.Result, oids []uint32, document int) error {
+func (e *server) write(ctx context.Context, conn *pgx.Conn, res *engine.Result, oids []uint32, document int) error {
 	types := make([]valueType, len(oids))
 	for i, oid := range oids {
 		t, err := e.typeOf(ctx, conn, oid)
@@ -254,7 +254,7 @@ func (e *Engine) write(ctx context.Context, conn *pgx.Conn, res *engine.Result, 
 
 // typeOf looks types up that are not built in, once each. A domain is what it
 // rests on; a type that is no array is text to us, whatever it is.
-func (e *Engine) typeOf(ctx context.Context, conn *pgx.Conn, oid uint32) (valueType, error) {
+func (e *server) typeOf(ctx context.Context, conn *pgx.Conn, oid uint32) (valueType, error) {
 	if t, ok := builtIn(oid); ok {
 		return t, nil
 	}
@@ -296,7 +296,7 @@ func builtIn(oid uint32) (valueType, bool) {
 }
 
 // Columns describes the statement, and runs nothing.
-func (e *Engine) Columns(ctx context.Context, q engine.Query) ([]string, error) {
+func (e *server) Columns(ctx context.Context, q engine.Query) ([]string, error) {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -316,7 +316,7 @@ func (e *Engine) Columns(ctx context.Context, q engine.Query) ([]string, error) 
 // Fits lets PostgreSQL read each argument as the type it inferred for it, and
 // nothing else. It tells a key that no record can have from a statement that
 // fails on the data.
-func (e *Engine) Fits(ctx context.Context, q engine.Query) bool {
+func (e *server) Fits(ctx context.Context, q engine.Query) bool {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return true

@@ -53,7 +53,7 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]string{
 
 // Fault tells, in this order: values that cannot be written, sessions that were not
 // granted, what the driver itself refuses, and what the server answers.
-func (e *Engine) Fault(err error) engine.Fault {
+func (e *server) Fault(err error) engine.Fault {
 	var value *engine.ValueError
 	switch {
 	case err == nil, errors.Is(err, pgx.ErrTxCommitRollback):

@@ -13,7 +13,7 @@ import (
 )
 
 func TestPostgresFaults(t *testing.T) {
-	e := &Engine{}
+	e := &server{}
 	f := func(err error, want engine.FaultClass) {
 		t.Helper()
 		if got := e.Fault(fmt.Errorf("wrapped: %w", err)).Class; got != want {
@@ -58,7 +58,7 @@ func TestPostgresForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := int64(1) << 31
-	tx := &transaction{engine: e.(*Engine), id: &id}
+	tx := &transaction{engine: e.(*server), id: &id}
 	if over, err := tx.Over(t.Context()); !over || err != nil {
 		t.Errorf("over: got %t, %v", over, err)
 	}

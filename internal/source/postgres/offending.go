@@ -16,12 +16,12 @@ import (
 )
 
 // Documents has nothing to tell: json and jsonb are types of their own.
-func (e *Engine) Documents(context.Context, *sqltext.Statement) (map[string]bool, error) {
+func (e *server) Documents(context.Context, *sqltext.Statement) (map[string]bool, error) {
 	return nil, nil
 }
 
 // Catalog has nothing to tell: the server types the parameters of each write.
-func (e *Engine) Catalog(context.Context, *sqltext.Statement, *engine.Result) (*engine.Catalog, error) {
+func (e *server) Catalog(context.Context, *sqltext.Statement, *engine.Result) (*engine.Catalog, error) {
 	return nil, nil
 }
 
@@ -32,7 +32,7 @@ func (t *transaction) Catalog(context.Context, *sqltext.Statement, *engine.Resul
 
 // Offending asks for the columns of a constraint, and where no constraint is at
 // fault, which of the arguments PostgreSQL does not read as what they are for.
-func (e *Engine) Offending(ctx context.Context, s *sqltext.Statement, q engine.Query, err error) (c engine.Offending) {
+func (e *server) Offending(ctx context.Context, s *sqltext.Statement, q engine.Query, err error) (c engine.Offending) {
 	var answer *pgconn.PgError
 	if !errors.As(err, &answer) {
 		return c
@@ -125,7 +125,7 @@ func columnsOf(ctx context.Context, conn *pgx.Conn, s *sqltext.Statement) (all [
 
 // misfits lets PostgreSQL read each argument as the type that it inferred for
 // it, and, if all of them fit, as that of the column.
-func (e *Engine) misfits(ctx context.Context, session *pgconn.PgConn, s *sqltext.Statement, q engine.Query, columns []column, order map[sqltext.Table][]string) (args []int) {
+func (e *server) misfits(ctx context.Context, session *pgconn.PgConn, s *sqltext.Statement, q engine.Query, columns []column, order map[sqltext.Table][]string) (args []int) {
 	description, err := session.Prepare(ctx, "", q.SQL, nil)
 	if err != nil {
 		return nil

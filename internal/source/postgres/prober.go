@@ -21,7 +21,7 @@ type prober struct {
 }
 
 // Prober implements engine.Engine.
-func (e *Engine) Prober(ctx context.Context, r *engine.Rehearsal) (engine.Prober, error) {
+func (e *server) Prober(ctx context.Context, r *engine.Rehearsal) (engine.Prober, error) {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err

@@ -17,14 +17,14 @@ import (
 // transaction knows its id once it has changed something, so that
 // another connection can ask what became of it (PostgreSQL 10 and later).
 type transaction struct {
-	engine *Engine
+	engine *server
 	conn   *pgxpool.Conn // nil once it was given back
 	tx     pgx.Tx
 	id     *int64 // nil: none was given yet
 }
 
 // Begin implements engine.Engine.
-func (e *Engine) Begin(ctx context.Context, r engine.Remedy) (engine.Transaction, error) {
+func (e *server) Begin(ctx context.Context, r engine.Remedy) (engine.Transaction, error) {
 	t := &transaction{engine: e}
 	if err := t.begin(ctx, r); err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ const currentID = "SELECT txid_current_if_assigned()::bigint"
 // learnOutcomes finds out whether the server tells what became of a transaction: its
 // relatives may not, and an account may lack the right. It runs outside of a
 // transaction, which a refusal would end.
-func (e *Engine) learnOutcomes(ctx context.Context) error {
+func (e *server) learnOutcomes(ctx context.Context) error {
 	const anything = "SELECT txid_current_if_assigned()::bigint, txid_status(1)::text" // there always was a transaction 1
 	err := e.pool.QueryRow(ctx, anything).Scan(nil, nil)
 	e.tellsOutcomes.Store(err == nil)
