@@ -79,8 +79,10 @@ var ErrNow = errors.New("asked to stop at once")
 
 // Process is what a server is told about the process it runs in.
 type Process struct {
+	// Version is what the program calls itself.
 	Version string
-	Log     *Log
+	// Log goes on under the settings of the latest configuration.
+	Log *Log
 	// Load reads the configuration again, for a reload; nil: there are none.
 	Load func() (*config.Config, error)
 }

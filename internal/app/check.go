@@ -15,8 +15,10 @@ import (
 
 // Report is what is to be said of a configuration without serving it.
 type Report struct {
-	Faults   []config.Fault // what keeps it from being served, or would have it answer with errors
-	Warnings []string       // what works and may surprise; of a configuration without faults
+	// Faults are what keeps it from being served, or would have it answer with errors.
+	Faults []config.Fault
+	// Warnings are what works and may surprise. A configuration with faults has none.
+	Warnings []string
 }
 
 // Err is the faults as an error, nil without any.

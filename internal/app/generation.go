@@ -43,8 +43,10 @@ var nothing = &generation{cfg: &config.Config{}}
 // resource is a resource as configured and as the cache knows it.
 type resource struct {
 	config.Resource
+	// cached is what entries in memory name: a new one finds nothing there.
 	cached *cache.Resource
-	origin *origin.Origin // nil if its records come from elsewhere
+	// origin is nil if its records come from elsewhere.
+	origin *origin.Origin
 }
 
 // assemble makes a generation, and takes over from the one before it what has

@@ -13,6 +13,7 @@ func Safe(c byte) bool {
 	return c-'a' < 26 || c-'A' < 26 || c-'0' < 10 || c == '.' || c == '_' || c == '~' || c == '@' || c == '-'
 }
 
+// upperHex are the digits of escapes, as RFC 3986 prefers them.
 const upperHex = "0123456789ABCDEF"
 
 // Encode percent-encodes every byte that is not safe, with upper-case digits
