@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/valyala/fasthttp"
@@ -166,4 +167,89 @@ func (s *Server) readProblem(err error) *problem {
 		return refuse(fasthttp.StatusRequestTimeout, "the request did not arrive in time; send it again")
 	}
 	return refuse(fasthttp.StatusBadRequest, "the request is not valid HTTP/1.1")
+}
+
+// maxDepth bounds how deep JSON from clients may be nested. Every program that
+// reads the stored value later has to descend as far.
+const maxDepth = 64
+
+// syntaxFault says in a client's terms why a value was not read. The decoder's own
+// texts quote the body, which may be secret, and name its packages.
+func syntaxFault(err error) string {
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return "has an object with two members of one name"
+	case errors.Is(err, io.EOF):
+		return "is empty where JSON is expected"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "ends in the middle of its JSON"
+	}
+	return "is not valid JSON in UTF-8"
+}
+
+// deeper tells whether the containers of a valid JSON value are nested more
+// than limit levels deep; {} is one level. The decoder has a limit of its own, which
+// is far higher and cannot be set.
+func deeper(value []byte, limit int) bool {
+	// Nearly always the brackets are too few to matter, and counting bytes is
+	// many times faster than following strings.
+	if bytes.Count(value, []byte("{"))+bytes.Count(value, []byte("[")) <= limit {
+		return false
+	}
+	level, quoted := 0, false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if level++; level > limit {
+				return true
+			}
+		case c == '}' || c == ']':
+			level--
+		}
+	}
+	return false
+}
+
+// mediaType is the Content-Type of a request without its parameters, in lower
+// case; "" when there is none. The parser of package mime refuses a field for the
+// form of parameters that nobody here looks at.
+func mediaType(h *fasthttp.RequestHeader) string {
+	t, _, _ := bytes.Cut(h.ContentType(), semicolon)
+	return strings.ToLower(string(framing.Trim(t)))
+}
+
+// isJSON tells whether a media type stands for JSON (RFC 6839, 3.1). A missing
+// one does: nothing else is expected here.
+func isJSON(media string) bool {
+	return media == "" || media == "application/json" ||
+		strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
+}
+
+// isNDJSON tells whether a media type stands for one JSON value per line.
+func isNDJSON(media string) bool {
+	return media == "application/x-ndjson" || media == "application/ndjson"
+}
+
+// refuseCoding refuses compressed bodies: server.max_body would bound what is
+// sent, and not what it unpacks to.
+func refuseCoding(h *fasthttp.RequestHeader) error {
+	coding := h.ContentEncoding()
+	if len(coding) == 0 || strings.EqualFold(string(coding), "identity") {
+		return nil
+	}
+	return refuse(fasthttp.StatusUnsupportedMediaType, "bodies must not be compressed; send the body without content-encoding")
+}
+
+// refuseMedia refuses what its header says is no JSON. It is also a defence: a page
+// cannot send JSON to another origin without a preflight, but it can send text/plain.
+func refuseMedia(h *fasthttp.RequestHeader) error {
+	if !isJSON(mediaType(h)) {
+		return refuse(fasthttp.StatusUnsupportedMediaType, "the body must be sent as application/json")
+	}
+	return refuseCoding(h)
 }

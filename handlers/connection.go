@@ -1,7 +1,10 @@
 package handlers
 
 import (
+	"fmt"
 	"io"
+
+	"github.com/valyala/fasthttp"
 
 	"hearth/internal/framing"
 )
@@ -64,4 +67,68 @@ func (r *request) drainContent() {
 	}
 	// The answer is sent even if this fails.
 	_, _ = io.CopyN(io.Discard, r.content.Reader(in), limit)
+}
+
+// refusalWaits is how many answers there are to connections beyond the limit.
+const refusalWaits = 3
+
+// Refusals are the whole HTTP responses that a listener sends, in turn, to
+// connections beyond its limit. They are bytes, made once: refusing a connection must
+// cost next to nothing, and the listener knows no HTTP. There is no request then,
+// hence no Date, no request id and nothing that depends on an origin. They differ in
+// Retry-After, from one second on, so that those refused together do not come back
+// together.
+func (s *Server) Refusals() [][]byte {
+	p := refuse(fasthttp.StatusServiceUnavailable,
+		"as many connections are open as the server may have; try again after the time in Retry-After, or over a connection you have")
+	body := p.appendJSON(nil)
+	cors := ""
+	if s.cors.all {
+		cors = "Access-Control-Allow-Origin: *\r\n"
+	}
+	var all [][]byte
+	for after := 1; after <= refusalWaits; after++ {
+		all = append(all, fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nContent-Length: %d\r\n"+
+			"Cache-Control: no-store\r\n%sRetry-After: %d\r\nConnection: close\r\n\r\n%s", mediaProblem, len(body), cors, after, body))
+	}
+	return all
+}
+
+// hideContent makes fasthttp believe that no request has content. Otherwise it
+// waits for the first 8 KiB of it before it calls the handler; but a request that
+// its header has decided already must be answered without waiting for content.
+// What content there is the raw header says; see framing.BufferedReader.
+func hideContent(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	const inChunks = -1 // where no field speaks of content it is 0, or -2
+	if n := h.ContentLength(); n > 0 || n == inChunks {
+		h.SetContentLength(0)
+	}
+	return fasthttp.RequestConfig{}
+}
+
+// endsAtHeader tells whether a GET or HEAD ends with its header, beyond doubt: the
+// fast path answers no other. Content-Length: 0 is no content. The version is nearly always 1.1, which fasthttp has
+// found out already.
+func endsAtHeader(req *fasthttp.RequestHeader) bool {
+	if !req.IsHTTP11() && framing.Version(req.Protocol()) != framing.None {
+		return false
+	}
+	content, fault := framing.Header(req.RawHeaders())
+	return fault == framing.None && !content.Present()
+}
+
+// checkFraming says what content a request has, or why it is not answered at all.
+// The content of a refused request must not be read: where it ends is what is in
+// doubt.
+func checkFraming(req *fasthttp.RequestHeader) (content framing.Content, err error) {
+	content, fault := framing.Request(string(req.Method()), req.RawHeaders(), req.Protocol(), req.RequestURI())
+	if fault != framing.None {
+		return content, framingProblem(fault)
+	}
+	return content, nil
+}
+
+// framingProblem is the problem of a request that is not read any further.
+func framingProblem(fault framing.Fault) *problem {
+	return &problem{status: fault.Status(), detail: fault.Detail(), close: true}
 }
