@@ -44,7 +44,7 @@ internal/framing
 internal/limit           internal/metrics internal/budget
 internal/openapi         internal/param
 
-cache                    cache/gate cache/memory cache/shared internal/budget internal/source
+cache                    cache/gate cache/memory cache/shared internal/budget internal/source internal/jsonvalue
 cache/gate               cache/memory cache/shared internal/source
 cache/memory             internal/budget
 cache/redis              cache/memory cache/shared
@@ -52,9 +52,9 @@ cache/embedded           cache/memory cache/shared internal/private
 cache/shared             internal/jsonvalue
 cache/protocol
 
-internal/source
+internal/source          internal/jsonvalue
 internal/source/origin   internal/source internal/jsonvalue internal/param
-internal/source/database internal/source internal/source/engine internal/source/mysql internal/source/postgres
+internal/source/database internal/source internal/jsonvalue internal/source/engine internal/source/mysql internal/source/postgres
                          internal/source/sqlite internal/source/sqltext internal/param internal/spelling
 internal/source/postgres internal/source internal/source/engine internal/source/sqltext
 internal/source/mysql    internal/source internal/source/engine internal/source/stdsql internal/source/sqltext

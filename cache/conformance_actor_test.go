@@ -11,6 +11,7 @@ import (
 
 	"hearth/cache/redis"
 	"hearth/cache/shared"
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 )
 
@@ -287,7 +288,7 @@ func (register) Load(_ context.Context, args source.Args) ([]byte, error) {
 	return nil, source.ErrNoRecord
 }
 
-func (register) Put(_ context.Context, args source.Args, _ []byte) (source.Change, error) {
+func (register) Put(_ context.Context, args source.Args, _ jsonvalue.Node) (source.Change, error) {
 	return begin(args[0].(*actor), false)
 }
 

@@ -16,6 +16,7 @@ import (
 	"hearth/cache/protocol"
 	"hearth/cache/redis"
 	"hearth/cache/shared"
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -322,7 +323,7 @@ func (a *actor) write(ctx context.Context, deletes bool) {
 		a.err = a.cache.Delete(ctx, r.res, r.key, r.args(a))
 		return
 	}
-	a.answer, a.err = a.cache.Put(ctx, r.res, r.key, r.args(a), []byte("{}"))
+	a.answer, a.err = a.cache.Put(ctx, r.res, r.key, r.args(a), jsonvalue.Node{Value: []byte("{}")})
 }
 
 // read is a reader's call.

@@ -16,6 +16,7 @@ import (
 	"hearth/cache/embedded"
 	"hearth/cache/memory"
 	"hearth/cache/redis"
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -201,13 +202,13 @@ func (l *ledger) Load(ctx context.Context, args source.Args) ([]byte, error) {
 	return []byte(row), nil
 }
 
-func (l *ledger) Put(_ context.Context, args source.Args, body []byte) (source.Change, error) {
+func (l *ledger) Put(_ context.Context, args source.Args, body jsonvalue.Node) (source.Change, error) {
 	if l.begun != nil {
 		if err := l.begun(); err != nil {
 			return nil, err
 		}
 	}
-	return &change{ledger: l, id: fmt.Sprint(args...), row: string(body)}, nil
+	return &change{ledger: l, id: fmt.Sprint(args...), row: string(body.Value)}, nil
 }
 
 func (l *ledger) Delete(_ context.Context, args source.Args) (source.Change, error) {
@@ -286,7 +287,7 @@ func (d *desk) readWithin(ctx context.Context, id string) (Answer, error) {
 }
 
 func (d *desk) put(id, row string) (Answer, error) {
-	return d.Put(within(d.t), d.r, d.key(id), source.Args{id}, []byte(row))
+	return d.Put(within(d.t), d.r, d.key(id), source.Args{id}, jsonvalue.Node{Value: []byte(row)})
 }
 
 // wantRead reads and compares the data and the tier that answered.

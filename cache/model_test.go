@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hearth/cache/shared"
+	"hearth/internal/jsonvalue"
 	"hearth/internal/testkit"
 )
 
@@ -150,7 +151,7 @@ func (k *modelKey) write(ctx context.Context, rng *rand.Rand, i int) {
 		}
 		return
 	}
-	if a, err := c.Put(ctx, k.res, k.key, k.args, []byte("{}")); err == nil {
+	if a, err := c.Put(ctx, k.res, k.key, k.args, jsonvalue.Node{Value: []byte("{}")}); err == nil {
 		k.acknowledged(i, versionOf(a.Data()))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -127,7 +128,7 @@ func dawdle(ctx context.Context) {
 	}
 }
 
-func (s *modelSource) Put(ctx context.Context, args source.Args, _ []byte) (source.Change, error) {
+func (s *modelSource) Put(ctx context.Context, args source.Args, _ jsonvalue.Node) (source.Change, error) {
 	k := s.of(args)
 	if err := k.lock(ctx); err != nil {
 		return nil, err

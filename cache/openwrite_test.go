@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearth/cache/shared"
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -67,7 +68,7 @@ func TestARunningCommitKeepsItsGuard(t *testing.T) {
 			apply()
 			return nil
 		}
-		if _, err := d.Put(ctx, d.r, d.key("1"), source.Args{"1"}, []byte("2")); err != nil {
+		if _, err := d.Put(ctx, d.r, d.key("1"), source.Args{"1"}, jsonvalue.Node{Value: []byte("2")}); err != nil {
 			t.Error(err)
 		}
 		if r.gone.Load()+r.restored.Load() != 0 {

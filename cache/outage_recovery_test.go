@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -24,7 +25,7 @@ type crowdKey struct {
 	row                  atomic.Pointer[string]
 }
 
-func (s *crowdSource) Put(context.Context, source.Args, []byte) (source.Change, error) {
+func (s *crowdSource) Put(context.Context, source.Args, jsonvalue.Node) (source.Change, error) {
 	return nil, source.ErrReadOnly
 }
 

@@ -12,7 +12,7 @@ var probeResource = NewResource("", "", Lifetimes{}, nil)
 
 const probePrefix = "hearth:pulse:"
 
-// Pulse puts a value of its own into memory, takes it out the way a request
+// ProbeMemory puts a value of its own into memory, takes it out the way a request
 // does, and removes it: proof for a watchdog that the tier is not stuck. Another
 // key each time, so that sooner or later every lock is asked for. It touches
 // neither the shared tier nor the source. If the tier is stuck, it hangs.

@@ -13,6 +13,7 @@ import (
 	"hearth/cache/gate"
 	"hearth/cache/redis"
 	"hearth/cache/shared"
+	"hearth/internal/jsonvalue"
 	"hearth/internal/limit"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
@@ -245,7 +246,7 @@ func TestTheDocumentedAccountIsEnough(t *testing.T) {
 	if result, err := c.refresh(within(t), entered(c, user), user, "user:1", source.Args{"1"}, a.Data()); err != nil || result != refreshStored {
 		t.Errorf("a refresh: got %v, %v", result, err)
 	}
-	if _, err := c.Put(within(t), user, "user:2", source.Args{"2"}, []byte(`{"v":2}`)); err != nil {
+	if _, err := c.Put(within(t), user, "user:2", source.Args{"2"}, jsonvalue.Node{Value: []byte(`{"v":2}`)}); err != nil {
 		t.Errorf("a write: %v", err)
 	}
 	if errs := c.Store(within(t), []Item{{Key: "item:1", Value: []byte("{}")}}); errs != nil {

@@ -8,6 +8,7 @@ import (
 
 	"hearth/cache/memory"
 	"hearth/cache/shared"
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 )
 
@@ -15,7 +16,7 @@ import (
 // When it returns without error, no read on this instance is ever answered with
 // anything older (promise C2). ErrUnconfirmed says that the write is committed, or
 // may be: it must not be repeated blindly.
-func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Args, body []byte) (Answer, error) {
+func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Args, body jsonvalue.Node) (Answer, error) {
 	w := writer{Cache: c, openWrite: &openWrite{r: r, key: key, token: shared.NewToken()}}
 	record, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Put(ctx, args, body) })
 	if err != nil {

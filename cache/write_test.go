@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -150,7 +151,7 @@ func TestAWriteOutOfTimeIsRolledBack(t *testing.T) {
 		d := newDesk(t, open(t), newLedger("1", "1"))
 		ctx, cancel := context.WithCancel(context.Background())
 		d.book.begun = func() error { cancel(); return nil }
-		if _, err := d.Put(ctx, d.r, d.key("1"), source.Args{"1"}, []byte("2")); !errors.Is(err, ErrTimeout) {
+		if _, err := d.Put(ctx, d.r, d.key("1"), source.Args{"1"}, jsonvalue.Node{Value: []byte("2")}); !errors.Is(err, ErrTimeout) {
 			t.Errorf("got %v, want ErrTimeout", err)
 		}
 		if n := d.book.undone.Load(); n != 1 || d.book.row("1") != "1" {
@@ -179,7 +180,7 @@ type stubborn struct {
 	lose func()
 }
 
-func (s stubborn) Put(ctx context.Context, args source.Args, body []byte) (source.Change, error) {
+func (s stubborn) Put(ctx context.Context, args source.Args, body jsonvalue.Node) (source.Change, error) {
 	s.lose()
 	<-ctx.Done()
 	return s.ledger.Put(ctx, args, body)

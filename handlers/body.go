@@ -11,33 +11,39 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/framing"
+	"hearth/internal/jsonvalue"
+	"hearth/internal/source"
 )
 
-// objectBody returns a PUT's body, checked to be exactly one JSON object, in
-// bytes of its own. It is checked before the write begins: a guard would cost the
-// record its copies, and a body that is no JSON must not.
-func (r *request) objectBody() ([]byte, error) {
+// objectBody returns a PUT's body, parsed, in bytes of its own. It is parsed before
+// the write begins, and never again: a guard would cost the record its copies, and a
+// body that is no object must not.
+func (r *request) objectBody() (jsonvalue.Node, error) {
 	body, err := r.readBody()
 	if err != nil {
-		return nil, err
+		return jsonvalue.Node{}, err
 	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body))
-	kind := dec.PeekKind()
-	value, err := dec.ReadValue()
-	if err != nil {
-		return nil, refuse(fasthttp.StatusBadRequest, "the body "+syntaxFault(err))
+	object, err := jsonvalue.ParseObject(body, maxDepth)
+	if err == nil {
+		return object, nil
 	}
-	tooDeep := deeper(value, maxDepth)
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, refuse(fasthttp.StatusBadRequest, "the body must end behind its JSON value")
+	return object, objectFault(err)
+}
+
+// objectFault is why a body is refused that jsonvalue.ParseObject did not take.
+func objectFault(err error) error {
+	if nul, ok := errors.AsType[*jsonvalue.NULError](err); ok {
+		return &source.BodyError{Member: nul.Member, Reason: "has a NUL character"}
 	}
 	switch {
-	case tooDeep:
-		return nil, refuse(fasthttp.StatusBadRequest, "the body is nested more than 64 levels deep")
-	case kind != jsontext.KindBeginObject:
-		return nil, refuse(fasthttp.StatusUnprocessableEntity, "the body must be a JSON object")
+	case errors.Is(err, jsonvalue.ErrTrailing):
+		return refuse(fasthttp.StatusBadRequest, "the body must end behind its JSON value")
+	case errors.Is(err, jsonvalue.ErrTooDeep):
+		return refuse(fasthttp.StatusBadRequest, "the body is nested more than 64 levels deep")
+	case errors.Is(err, jsonvalue.ErrNotObject):
+		return refuse(fasthttp.StatusUnprocessableEntity, "the body must be a JSON object")
 	}
-	return body, nil
+	return refuse(fasthttp.StatusBadRequest, "the body "+syntaxFault(err))
 }
 
 // initialBuffer is the most that is allocated for a body before any of it has

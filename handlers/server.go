@@ -9,6 +9,7 @@ import (
 
 	"hearth/cache"
 	"hearth/internal/auth"
+	"hearth/internal/jsonvalue"
 	"hearth/internal/metrics"
 	"hearth/internal/source"
 )
@@ -23,7 +24,7 @@ type reader interface {
 }
 
 type writer interface {
-	Put(ctx context.Context, r *cache.Resource, key string, args source.Args, body []byte) (cache.Answer, error)
+	Put(ctx context.Context, r *cache.Resource, key string, args source.Args, body jsonvalue.Node) (cache.Answer, error)
 	Delete(ctx context.Context, r *cache.Resource, key string, args source.Args) error
 	Store(ctx context.Context, items []cache.Item) (errs []error)
 }

@@ -25,6 +25,7 @@ import (
 	"hearth/cache/embedded"
 	"hearth/cache/memory"
 	"hearth/internal/auth"
+	"hearth/internal/jsonvalue"
 	"hearth/internal/metrics"
 	"hearth/internal/param"
 	"hearth/internal/source"
@@ -71,18 +72,18 @@ func (p *people) judge(ctx context.Context, args source.Args) error {
 	return nil
 }
 
-func (p *people) Put(ctx context.Context, args source.Args, body []byte) (source.Change, error) {
+func (p *people) Put(ctx context.Context, args source.Args, body jsonvalue.Node) (source.Change, error) {
 	if err := p.judge(ctx, args); err != nil {
 		return nil, err
 	}
 	var members map[string]any
-	if err := json.Unmarshal(body, &members); err != nil {
+	if err := json.Unmarshal(body.Value, &members); err != nil {
 		return nil, err
 	}
 	if _, ok := members["name"]; !ok {
 		return nil, &source.BodyError{Member: "name", Reason: "is missing"}
 	}
-	return &change{p: p, id: fmt.Sprint(args...), row: body}, nil
+	return &change{p: p, id: fmt.Sprint(args...), row: body.Value}, nil
 }
 
 func (p *people) Delete(ctx context.Context, args source.Args) (source.Change, error) {

@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 )
 
@@ -14,7 +15,7 @@ import (
 // of it. The body is bytes of its own: the cache may go on with the write after the
 // request is out of time and its buffers are used again.
 func (s *Server) put(res *resource) operation {
-	return writeOf(res, (*request).objectBody, func(ctx context.Context, r *request, key string, args source.Args, body []byte) error {
+	return writeOf(res, (*request).objectBody, func(ctx context.Context, r *request, key string, args source.Args, body jsonvalue.Node) error {
 		answer, err := s.writes.Put(ctx, res.Resource, key, args, body)
 		if err == nil {
 			s.writeStored(r, res, answer)
@@ -26,7 +27,7 @@ func (s *Server) put(res *resource) operation {
 // remove deletes the record. Content that a DELETE may have is not read, since it
 // means nothing (RFC 9110, 9.3.5); finishConnection drops it.
 func (s *Server) remove(res *resource) operation {
-	return writeOf(res, nil, func(ctx context.Context, r *request, key string, args source.Args, _ []byte) error {
+	return writeOf(res, nil, func(ctx context.Context, r *request, key string, args source.Args, _ jsonvalue.Node) error {
 		err := s.writes.Delete(ctx, res.Resource, key, args)
 		if err == nil {
 			r.tier = cache.TierSource
@@ -45,7 +46,7 @@ func (s *Server) remove(res *resource) operation {
 // because trailers count as fields once the content has been read, and a
 // condition is no trailer. Then the body. A place for work is taken only then: a
 // client that sends slowly must not hold one.
-func writeOf(res *resource, readBody func(*request) ([]byte, error), do func(ctx context.Context, r *request, key string, args source.Args, body []byte) error) operation {
+func writeOf(res *resource, readBody func(*request) (jsonvalue.Node, error), do func(ctx context.Context, r *request, key string, args source.Args, body jsonvalue.Node) error) operation {
 	return func(r *request) error {
 		key, args, err := res.locate(r.RequestCtx)
 		if err != nil {
@@ -60,7 +61,7 @@ func writeOf(res *resource, readBody func(*request) ([]byte, error), do func(ctx
 		if err := conditions.unsatisfiable(res.Resource); err != nil {
 			return err
 		}
-		var body []byte
+		var body jsonvalue.Node
 		if readBody != nil {
 			if body, err = readBody(r); err != nil {
 				return err

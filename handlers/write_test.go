@@ -8,6 +8,7 @@ import (
 
 	"hearth/cache"
 	"hearth/internal/auth"
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 )
 
@@ -43,7 +44,7 @@ func TestPutRefusesBadBodies(t *testing.T) {
 		{"no UTF-8", "{\"name\":\"\xff\"}", "", 400, "UTF-8"},
 		{"lone surrogate", `{"name":"\ud800"}`, "", 400, "UTF-8"},
 		{"deep", `{"name":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`, "", 400, "64 levels"},
-		{"very deep", strings.Repeat("[", 20000), "", 400, "JSON"},
+		{"very deep", strings.Repeat("[", 20000), "", 400, "64 levels"},
 		{"array", `[]`, "", 422, "must be a JSON object"},
 		{"null", `null`, "", 422, "must be a JSON object"},
 		{"missing member", `{"nom":"a"}`, "", 422, `member "name": is missing`},
@@ -157,7 +158,7 @@ func (b broken) ReadMany(context.Context, *cache.Resource, []string, []source.Ar
 	return nil, b.err
 }
 
-func (b broken) Put(context.Context, *cache.Resource, string, source.Args, []byte) (cache.Answer, error) {
+func (b broken) Put(context.Context, *cache.Resource, string, source.Args, jsonvalue.Node) (cache.Answer, error) {
 	return cache.Answer{}, b.err
 }
 

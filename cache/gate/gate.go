@@ -58,7 +58,7 @@ func (g *Gate) EnterWrite(ctx context.Context) error { return g.writes.enter(ctx
 // LeaveWrite gives the place of a write back.
 func (g *Gate) LeaveWrite() { g.writes.leave() }
 
-// errBreakerOpen: the source kept failing and is not asked for a moment.
+// ErrOpen says that the source kept failing and is not asked for a moment.
 var ErrOpen = errors.New("the source keeps failing; it is asked again in a moment")
 
 // Check tells without a place whether the source is not to be asked now.
@@ -123,5 +123,6 @@ func (g *Gate) Report(err error) {
 	}
 }
 
-// ErrNotAsked: somebody else was first, or there is no time left.
+// ErrNotAsked says that a load did not ask the source: another was first, or there is
+// no time left.
 var ErrNotAsked = errors.New("not loaded")

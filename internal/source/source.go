@@ -17,6 +17,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"hearth/internal/jsonvalue"
 )
 
 // Errors that callers tell apart with errors.Is. Any other error says that this
@@ -57,9 +59,6 @@ var (
 	// ErrConflict marks the *BodyError of a deletion that other records stand
 	// against: the client has to delete those first.
 	ErrConflict = errors.New("other records refer to this one")
-	// ErrMalformed marks the *BodyError of a body that is no JSON at all, as
-	// opposed to one that is JSON but does not fit.
-	ErrMalformed = errors.New("malformed JSON")
 	// ErrClosed says that the database was closed.
 	ErrClosed = errors.New("the database is closed")
 )
@@ -95,9 +94,9 @@ type Records interface {
 	// *SpellingError when args find a row that goes by other ones; so do Put and
 	// Delete, and change nothing. The caller owns the bytes.
 	Load(ctx context.Context, args Args) ([]byte, error)
-	// Put starts a transaction which stores body (one JSON object) as the
+	// Put starts a transaction which stores body (an object, parsed) as the
 	// record that args name. It fails with a *BodyError when body does not fit.
-	Put(ctx context.Context, args Args, body []byte) (Change, error)
+	Put(ctx context.Context, args Args, body jsonvalue.Node) (Change, error)
 	// Delete starts a transaction which removes the record. It fails with
 	// ErrNoRecord when there is none.
 	Delete(ctx context.Context, args Args) (Change, error)

@@ -36,7 +36,7 @@ func testPut(t *testing.T, newURL func(testing.TB) string) {
 	f(`{"name":"\u00e9\ud83d\ude00","home":null}`, `{"id":1,"name":"é😀","city":null,"age":null}`)
 	f(`{"name":"","home":{}}`, `{"id":1,"name":"","city":null,"age":null}`)
 
-	c, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"not kept"}`))
+	c, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"not kept"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,9 +82,9 @@ func testNumbers(t *testing.T, newURL func(testing.TB) string) {
 func testBodies(t *testing.T, newURL func(testing.TB) string) {
 	db := open(t, engine.Config{URL: newURL(t), Init: schema})
 	r := records(t, db, person())
-	f := func(body, member string, malformed bool) {
+	f := func(body, member string) {
 		t.Helper()
-		c, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(body))
+		c, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(body))
 		var fault *source.BodyError
 		switch {
 		case err == nil:
@@ -92,37 +92,16 @@ func testBodies(t *testing.T, newURL func(testing.TB) string) {
 			t.Errorf("Put(%.80s): got no error", body)
 		case !errors.As(err, &fault) || fault.Member != member || fault.Reason == "":
 			t.Errorf("Put(%.80s): got %v, want a BodyError about %q", body, err, member)
-		case errors.Is(err, source.ErrMalformed) != malformed:
-			t.Errorf("Put(%.80s): got %v, want malformed %t", body, err, malformed)
 		}
 	}
-	f(`{}`, "name", false)
-	f(`{"name":"a","home":5}`, "home", false)
-	f(`{"name":"a","id":2}`, "id", false)
-	f(`{"name":"a","id":"2"}`, "id", false)
-	f(`{"name":"a","id":null}`, "id", false)
-	f(`{"name":"a","ID":2}`, "ID", false)
-	f(`{"name":"a\u0000"}`, "name", false)
-	f(`{"name":"a","x":{"y":["\u0000"]}}`, "x.y.0", false)
-	f(`{"name":"a","name":"b"}`, "name", false)
-	f(`{"name":"a","x":{"y":1,"\u0079":2}}`, "x.y", false)
-	f(`{"name":"a","x":`+strings.Repeat("[", 64)+strings.Repeat("]", 64)+`}`, "", false)
-	f(`[]`, "", false)
-	f(`"name"`, "", false)
-	f(`null`, "", false)
-	f(``, "", true)
-	f(` `, "", true)
-	f(`{`, "", true)
-	f(`{"name":"a"`, "", true)
-	f(`{"name":"a"} {}`, "", true)
-	f(`{"name":"a"}x`, "", true)
-	f(`{"name":01}`, "", true)
-	f(`{'name':1}`, "", true)
-	f("{\"name\":\"\xff\"}", "", true)
-	f(`{"name":"\ud800"}`, "", true)
-	f("{\"name\":\"a\x00\"}", "", true)
+	f(`{}`, "name")
+	f(`{"name":"a","home":5}`, "home")
+	f(`{"name":"a","id":2}`, "id")
+	f(`{"name":"a","id":"2"}`, "id")
+	f(`{"name":"a","id":null}`, "id")
+	f(`{"name":"a","ID":2}`, "ID")
 	deep := `{"name":"a","city":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`
-	c, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(deep))
+	c, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(deep))
 	if err != nil {
 		t.Fatalf("Put of 64 levels: %v", err)
 	}
@@ -136,7 +115,7 @@ func testConstraints(t *testing.T, newURL func(testing.TB) string) {
 		`{"name":null}`: "name", `{"name":"taken"}`: "name", `{"name":"a","age":-1}`: "age", `{"name":"a","age":"old"}`: "age",
 		`{"name":"a","age":1.5}`: "age", `{"name":"a","age":99999999999999999999}`: "age", `{"name":"a","home":{"town":99}}`: "home.town",
 	} {
-		c, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(body))
+		c, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(body))
 		if err == nil { // a foreign key of SQLite speaks up at COMMIT
 			err = c.Commit(t.Context())
 		}
@@ -191,7 +170,7 @@ func testReadOnly(t *testing.T, newURL func(testing.TB) string) {
 	spec := person()
 	spec.Upsert, spec.Delete = "", ""
 	r := records(t, open(t, engine.Config{URL: newURL(t), Init: schema}), spec)
-	if _, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{}`)); !errors.Is(err, source.ErrReadOnly) {
+	if _, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{}`)); !errors.Is(err, source.ErrReadOnly) {
 		t.Errorf("Put: got %v, want ErrReadOnly", err)
 	}
 	if _, err := r.Delete(t.Context(), source.Args{int64(1)}); !errors.Is(err, source.ErrReadOnly) {
@@ -204,7 +183,7 @@ func testReadOnly(t *testing.T, newURL func(testing.TB) string) {
 func testIsolation(t *testing.T, newURL func(testing.TB) string) {
 	cfg := engine.Config{URL: newURL(t), Init: append(schema, `INSERT INTO people (id, name) VALUES (1, 'old')`)}
 	r := records(t, open(t, cfg), person())
-	c, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"new"}`))
+	c, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"new"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,13 +212,13 @@ func testRelease(t *testing.T, newURL func(testing.TB) string) {
 	r := records(t, db, person())
 	args := source.Args{int64(1)}
 	for range 5 {
-		if _, err := r.Put(t.Context(), args, []byte(`{"name":null}`)); err == nil {
+		if _, err := r.Put(t.Context(), args, bodyOf(`{"name":null}`)); err == nil {
 			t.Fatal("Put of a null name: got no error")
 		}
 		if _, err := r.Delete(t.Context(), source.Args{int64(404)}); !errors.Is(err, source.ErrNoRecord) {
 			t.Fatalf("Delete: got %v", err)
 		}
-		c, err := r.Put(t.Context(), args, []byte(`{"name":"a"}`))
+		c, err := r.Put(t.Context(), args, bodyOf(`{"name":"a"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,7 +229,7 @@ func testRelease(t *testing.T, newURL func(testing.TB) string) {
 		}
 		// The context of Put may end before the change does.
 		ctx, cancel := context.WithCancel(t.Context())
-		if c, err = r.Put(ctx, args, []byte(`{"name":"b"}`)); err != nil {
+		if c, err = r.Put(ctx, args, bodyOf(`{"name":"b"}`)); err != nil {
 			t.Fatal(err)
 		}
 		cancel()
@@ -261,7 +240,7 @@ func testRelease(t *testing.T, newURL func(testing.TB) string) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			c, err := r.Put(t.Context(), source.Args{int64(i)}, fmt.Appendf(nil, `{"name":"p%d"}`, i))
+			c, err := r.Put(t.Context(), source.Args{int64(i)}, bodyOf(fmt.Sprintf(`{"name":"p%d"}`, i)))
 			if err != nil {
 				t.Errorf("Put(%d): %v", i, err)
 				return
@@ -288,7 +267,7 @@ func testDeadline(t *testing.T, newURL func(testing.TB) string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	slow.Timeout = time.Hour
-	if _, err := records(t, db, slow).Put(ctx, source.Args{int64(1)}, []byte(`{"name":"a"}`)); err == nil {
+	if _, err := records(t, db, slow).Put(ctx, source.Args{int64(1)}, bodyOf(`{"name":"a"}`)); err == nil {
 		t.Error("Put past the deadline: got no error")
 	}
 	if got := load(t, records(t, db, person()), int64(1)); got != "none" {

@@ -74,7 +74,7 @@ func twoWriters(t *testing.T, r source.Records) {
 		if body == "" {
 			c, err = r.Delete(ctx, args)
 		} else {
-			c, err = r.Put(ctx, args, []byte(body))
+			c, err = r.Put(ctx, args, bodyOf(body))
 		}
 		if err == nil {
 			err = c.Commit(t.Context())
@@ -145,7 +145,7 @@ func TestConditions(t *testing.T) {
 	ctx := source.Condition(func(record []byte) string { seen = append(seen, string(record)); return "no" }).In(t.Context())
 	for _, id := range []int64{1, 5000} {
 		var unmet *source.ConditionError
-		if _, err := r.Put(ctx, source.Args{id}, []byte(`{"name":"x"}`)); !errors.As(err, &unmet) || unmet.Reason != "no" {
+		if _, err := r.Put(ctx, source.Args{id}, bodyOf(`{"name":"x"}`)); !errors.As(err, &unmet) || unmet.Reason != "no" {
 			t.Errorf("Put: got %v", err)
 		}
 		if _, err := r.Delete(ctx, source.Args{id}); !errors.As(err, &unmet) {

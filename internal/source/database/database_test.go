@@ -110,7 +110,7 @@ func testClosed(t *testing.T, newURL func(testing.TB) string) {
 	}
 	_, err = r.Load(t.Context(), source.Args{int64(1)})
 	f("Load after use", err)
-	_, err = r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"a"}`))
+	_, err = r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"a"}`))
 	f("Put after use", err)
 	f("Ping after use", db.Ping(t.Context()))
 }

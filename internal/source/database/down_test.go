@@ -81,7 +81,7 @@ func testDown(t *testing.T, newURL func(testing.TB) string) {
 		f("Load", err)
 		_, err = r.(source.ManyRecords).LoadMany(within(t, w.callers), []source.Args{{int64(1)}, {int64(2)}})
 		f("LoadMany", err)
-		_, err = r.Put(within(t, w.callers), source.Args{int64(1)}, []byte(`{"name":"a"}`))
+		_, err = r.Put(within(t, w.callers), source.Args{int64(1)}, bodyOf(`{"name":"a"}`))
 		f("Put", err)
 	}
 }
@@ -89,7 +89,7 @@ func testDown(t *testing.T, newURL func(testing.TB) string) {
 // testNoConnection asks while a change holds the only connection.
 func testNoConnection(t *testing.T, newURL func(testing.TB) string) {
 	db := open(t, engine.Config{URL: newURL(t), Init: append(schema, `INSERT INTO people (id, name) VALUES (2, 'b')`), MaxConns: 1})
-	c, err := records(t, db, person()).Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"a"}`))
+	c, err := records(t, db, person()).Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"a"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func testNoConnection(t *testing.T, newURL func(testing.TB) string) {
 		spec := person()
 		spec.Timeout = w.own
 		r := records(t, db, spec)
-		_, err := r.Put(within(t, w.callers), source.Args{int64(2)}, []byte(`{"name":"c"}`))
+		_, err := r.Put(within(t, w.callers), source.Args{int64(2)}, bodyOf(`{"name":"c"}`))
 		if got := whose(err); got != w.want {
 			t.Errorf("Put, own timeout %v, caller's %v: got %v, which blames the %s, want the %s", w.own, w.callers, err, got, w.want)
 		}
@@ -128,7 +128,7 @@ func testNotDown(t *testing.T, newURL func(testing.TB) string) {
 		f("Load of "+what, err)
 		_, err = r.(source.ManyRecords).LoadMany(t.Context(), []source.Args{{int64(1)}})
 		f("LoadMany of "+what, err)
-		_, err = r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"b"}`))
+		_, err = r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"b"}`))
 		f("Put, reading back "+what, err)
 	}
 	load("a missing table", `SELECT id FROM nowhere WHERE id = {id}`)
@@ -139,7 +139,7 @@ func testNotDown(t *testing.T, newURL func(testing.TB) string) {
 	r := records(t, db, person())
 	_, err := r.Load(t.Context(), source.Args{int64(404)})
 	f("Load of no record", err)
-	_, err = r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":null}`))
+	_, err = r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":null}`))
 	f("Put of a bad body", err)
 	_, err = r.Delete(t.Context(), source.Args{int64(404)})
 	f("Delete of no record", err)
@@ -149,7 +149,7 @@ func testNotDown(t *testing.T, newURL func(testing.TB) string) {
 	})
 	_, err = towns.Delete(t.Context(), source.Args{int64(1)})
 	f("Delete of what others refer to", err)
-	_, err = towns.Put(t.Context(), source.Args{int64(1)}, []byte(`{}`))
+	_, err = towns.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{}`))
 	f("Put by a wrong statement", err)
 	if !db.Up() {
 		t.Error("Up() is false after other people's mistakes")
@@ -169,10 +169,10 @@ func TestSQLiteBusy(t *testing.T) {
 		Select: `SELECT name FROM users WHERE id = {id}`, Upsert: `UPDATE users SET name = {body.name} WHERE id = {id}`,
 	}
 	r := records(t, db, spec)
-	if _, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"b"}`)); whose(err) != "call" || errors.Is(err, source.ErrFault) {
+	if _, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"b"}`)); whose(err) != "call" || errors.Is(err, source.ErrFault) {
 		t.Errorf("Put into a locked file: got %v, want an error that is neither an outage's nor the operator's", err)
 	}
-	if _, err := r.Put(within(t, time.Millisecond), source.Args{int64(1)}, []byte(`{"name":"b"}`)); whose(err) != "caller" {
+	if _, err := r.Put(within(t, time.Millisecond), source.Args{int64(1)}, bodyOf(`{"name":"b"}`)); whose(err) != "caller" {
 		t.Errorf("Put into a locked file by an impatient caller: got %v, want its deadline's error", err)
 	}
 	if !db.Up() {
@@ -203,7 +203,7 @@ func TestPostgresSlowWrite(t *testing.T) {
 		_, err := records(t, db, database.Spec{
 			Name: "user", Params: []param.Param{{Name: "id", Type: "int"}}, Timeout: w.own,
 			Select: `SELECT name FROM users WHERE id = {id}`, Upsert: `UPDATE users SET name = {body.name} WHERE id = {id} AND pg_sleep(600) IS NULL`,
-		}).Put(within(t, w.callers), source.Args{int64(1)}, []byte(`{"name":"a"}`))
+		}).Put(within(t, w.callers), source.Args{int64(1)}, bodyOf(`{"name":"a"}`))
 		if got := whose(err); got != w.want {
 			t.Errorf("own timeout %v, caller's %v: got %v, which blames the %s, want the %s", w.own, w.callers, err, got, w.want)
 		}

@@ -28,7 +28,7 @@ func TestAWriteWithoutEffect(t *testing.T) {
 				return records(t, db, spec)
 			}
 			put := func(r source.Records, id int64, body string) error {
-				c, err := r.Put(t.Context(), source.Args{id}, []byte(body))
+				c, err := r.Put(t.Context(), source.Args{id}, bodyOf(body))
 				if err == nil {
 					err = c.Commit(t.Context())
 				}

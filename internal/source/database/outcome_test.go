@@ -138,7 +138,7 @@ const nameOfOne = `SELECT name FROM users WHERE id = 1`
 
 func rename(t *testing.T, r source.Records, id int64, name string) source.Change {
 	t.Helper()
-	c, err := r.Put(t.Context(), source.Args{id}, fmt.Appendf(nil, `{"name":%q}`, name))
+	c, err := r.Put(t.Context(), source.Args{id}, bodyOf(fmt.Sprintf(`{"name":%q}`, name)))
 	if err != nil {
 		t.Fatalf("Put: %v", err)
 	}
@@ -180,7 +180,7 @@ func testOver(t *testing.T, newURL func(testing.TB) string) {
 	r := records(t, open(t, engine.Config{URL: newURL(t), Init: schema}), person())
 	f := func(how string, end func(source.Change)) {
 		t.Helper()
-		c, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"a"}`))
+		c, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"a"}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -172,13 +172,13 @@ func TestPostgresBodies(t *testing.T) {
 	for _, body := range []string{
 		`{"n":"x"}`, `{"n":1.5}`, `{"n":99999999999}`, `{"day":"2023-02-29"}`, `{"yes":[]}`, `{"d":1e999999}`,
 	} {
-		_, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(body))
+		_, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(body))
 		var fault *source.BodyError
 		if !errors.As(err, &fault) {
 			t.Errorf("Put(%s): got %v, want a BodyError", body, err)
 		}
 	}
-	if _, err := r.Put(t.Context(), source.Args{int64(1) << 40}, []byte(`{}`)); err == nil {
+	if _, err := r.Put(t.Context(), source.Args{int64(1) << 40}, bodyOf(`{}`)); err == nil {
 		t.Error("Put beyond the key's range: got no error")
 	}
 }
@@ -219,7 +219,7 @@ func TestPostgresDeferredConstraint(t *testing.T) {
 		Name: "a", Params: []param.Param{{Name: "id", Type: "int"}},
 		Select: `SELECT n FROM a WHERE id = {id}`, Upsert: `INSERT INTO a VALUES ({id}, {body.n})`,
 	})
-	c, err := r.Put(t.Context(), source.Args{int64(2)}, []byte(`{"n":1}`))
+	c, err := r.Put(t.Context(), source.Args{int64(2)}, bodyOf(`{"n":1}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestPostgresOutage(t *testing.T) {
 	if _, err := r.Load(t.Context(), source.Args{int64(1)}); !errors.Is(err, source.ErrDown) || db.Up() {
 		t.Errorf("Load after the server went: got %v, up %t, want ErrDown", err, db.Up())
 	}
-	if _, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"x"}`)); !errors.Is(err, source.ErrDown) {
+	if _, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"x"}`)); !errors.Is(err, source.ErrDown) {
 		t.Errorf("Put after the server went: got %v, want ErrDown", err)
 	}
 	pg.Start()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
@@ -28,7 +29,7 @@ import (
 // may help: nothing is committed before Change.Commit.
 
 // Put implements Records.
-func (t *table) Put(ctx context.Context, args source.Args, body []byte) (source.Change, error) {
+func (t *table) Put(ctx context.Context, args source.Args, body jsonvalue.Node) (source.Change, error) {
 	if t.upsert == nil {
 		return nil, source.ErrReadOnly
 	}

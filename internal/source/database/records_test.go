@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"hearth/internal/jsonvalue"
 	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/database"
@@ -128,7 +129,7 @@ func load(t *testing.T, r source.Records, args ...any) string {
 
 func put(t *testing.T, r source.Records, body string, args ...any) string {
 	t.Helper()
-	c, err := r.Put(t.Context(), args, []byte(body))
+	c, err := r.Put(t.Context(), args, bodyOf(body))
 	if err != nil {
 		t.Fatalf("Put(%v, %s): %v", args, body, err)
 	}
@@ -377,4 +378,13 @@ func testMany(t *testing.T, newURL func(testing.TB) string) {
 	if _, ok := records(t, db, spec).(source.ManyRecords); ok {
 		t.Error("a resource without select_many implements ManyRecords")
 	}
+}
+
+// bodyOf parses the body of a PUT, as handlers do.
+func bodyOf(body string) jsonvalue.Node {
+	root, err := jsonvalue.ParseObject([]byte(body), 64)
+	if err != nil {
+		panic(fmt.Sprintf("parsing %s: %v", body, err))
+	}
+	return root
 }

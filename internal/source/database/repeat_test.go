@@ -65,7 +65,7 @@ func testAltersUnderWrites(t *testing.T, setting string) {
 					return
 				default:
 				}
-				c, err := r.Put(t.Context(), source.Args{id}, []byte(`{"n":1}`))
+				c, err := r.Put(t.Context(), source.Args{id}, bodyOf(`{"n":1}`))
 				if err == nil {
 					err = c.Commit(t.Context())
 				}
@@ -158,7 +158,7 @@ func TestPostgresConflicts(t *testing.T) {
 	}
 	_, err := r.Load(t.Context(), source.Args{int64(1)})
 	f("Load", err)
-	_, err = r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"y"}`))
+	_, err = r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"y"}`))
 	f("Put", err)
 	_, err = r.Delete(t.Context(), source.Args{int64(1)})
 	f("Delete", err)
@@ -178,7 +178,7 @@ func TestPostgresRepeats(t *testing.T) {
 		spec := byID(`SELECT n FROM t WHERE id = {id}`)
 		spec.Upsert = fmt.Sprintf(`INSERT INTO t VALUES ({id}, refuse('%s', 'tries', %d)) ON CONFLICT (id) DO UPDATE SET n = excluded.n`, code, times)
 		pg.Exec(`SELECT setval('tries', 1, false)`)
-		c, err := records(t, db, spec).Put(t.Context(), source.Args{int64(1)}, []byte(`{}`))
+		c, err := records(t, db, spec).Put(t.Context(), source.Args{int64(1)}, bodyOf(`{}`))
 		if err == nil {
 			err = c.Commit(t.Context())
 		}
@@ -212,11 +212,11 @@ func TestPostgresSerialises(t *testing.T) {
 	spec := byID(`SELECT (SELECT count(*) FROM users WHERE city = 'x') AS n FROM users WHERE id = {id}`)
 	spec.Upsert = `UPDATE users SET city = 'x' WHERE id = {id}`
 	r := records(t, db, spec)
-	first, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{}`))
+	first, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := r.Put(t.Context(), source.Args{int64(2)}, []byte(`{}`))
+	second, err := r.Put(t.Context(), source.Args{int64(2)}, bodyOf(`{}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,10 +251,10 @@ func testFaults(t *testing.T, newURL func(testing.TB) string) {
 		r := spec(func(s *database.Spec) { s.Select = text })
 		_, err := r.Load(t.Context(), one)
 		f(text, err)
-		_, err = r.Put(t.Context(), one, []byte(`{"name":"b"}`))
+		_, err = r.Put(t.Context(), one, bodyOf(`{"name":"b"}`))
 		f("Put, then "+text, err)
 	}
-	_, err := spec(func(s *database.Spec) { s.Upsert = `INSERT INTO people (id, name) VALUES ({id})` }).Put(t.Context(), one, []byte(`{}`))
+	_, err := spec(func(s *database.Spec) { s.Upsert = `INSERT INTO people (id, name) VALUES ({id})` }).Put(t.Context(), one, bodyOf(`{}`))
 	f("too few values", err)
 	_, err = spec(func(s *database.Spec) { s.Delete = `DELETE FROM nowhere WHERE id = {id}` }).Delete(t.Context(), one)
 	f("a delete from a missing table", err)
@@ -294,7 +294,7 @@ func TestMariaDBRepeats(t *testing.T) {
 	r := records(t, db, mariaUser)
 	load(t, r, int64(1))
 	holder := rename(t, r, 1, "a")
-	if _, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"name":"b"}`)); whose(err) != "call" || errors.Is(err, source.ErrFault) {
+	if _, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"b"}`)); whose(err) != "call" || errors.Is(err, source.ErrFault) {
 		t.Errorf("Put of a locked row: got %v, want an error that is neither an outage's nor the operator's", err)
 	}
 	holder.Rollback()
@@ -309,7 +309,7 @@ func TestMariaDBRepeats(t *testing.T) {
 				if worker%2 == 1 {
 					args[0], args[1] = args[1], args[0]
 				}
-				c, err := two.Put(t.Context(), args, fmt.Appendf(nil, `{"name":"%d %d"}`, worker, i))
+				c, err := two.Put(t.Context(), args, bodyOf(fmt.Sprintf(`{"name":"%d %d"}`, worker, i)))
 				if err == nil {
 					err = c.Commit(t.Context())
 				}
@@ -364,7 +364,7 @@ func TestMariaDBAltersUnderLoad(t *testing.T) {
 				default:
 				}
 				id := int64(worker + 1)
-				c, err := r.Put(t.Context(), source.Args{id}, fmt.Appendf(nil, `{"name":"%d"}`, i))
+				c, err := r.Put(t.Context(), source.Args{id}, bodyOf(fmt.Sprintf(`{"name":"%d"}`, i)))
 				if err == nil {
 					err = c.Commit(t.Context())
 				}

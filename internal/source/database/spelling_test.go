@@ -78,7 +78,7 @@ func (n naming) read(want string, args ...any) {
 
 func (n naming) put(want, body string, args ...any) {
 	n.Helper()
-	n.change(want, func() (source.Change, error) { return n.r.Put(n.Context(), args, []byte(body)) }, "Put", args)
+	n.change(want, func() (source.Change, error) { return n.r.Put(n.Context(), args, bodyOf(body)) }, "Put", args)
 }
 
 func (n naming) remove(want string, args ...any) {
@@ -411,13 +411,13 @@ func TestTwoSpellingsMakeOneRow(t *testing.T) {
 	f := func(url, kind, conflict string, waits func() bool) {
 		t.Helper()
 		n := named(t, url, people("", conflict), `DROP TABLE IF EXISTS folk`, `CREATE TABLE folk (email `+kind+` PRIMARY KEY, name text)`)
-		first, err := n.r.Put(t.Context(), source.Args{"Bob"}, []byte(`{"name":"first"}`))
+		first, err := n.r.Put(t.Context(), source.Args{"Bob"}, bodyOf(`{"name":"first"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		said := make(chan string, 1)
 		go func() {
-			c, err := n.r.Put(t.Context(), source.Args{"bob"}, []byte(`{"name":"second"}`))
+			c, err := n.r.Put(t.Context(), source.Args{"bob"}, bodyOf(`{"name":"second"}`))
 			if err == nil {
 				c.Rollback()
 			}

@@ -81,7 +81,7 @@ func TestSQLiteNumbersOutOfRange(t *testing.T) {
 	spec.Upsert = `REPLACE INTO t VALUES ({id}, {body.n})`
 	r := records(t, db, spec)
 	var fault *source.BodyError
-	if _, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(`{"n":1e999}`)); !errors.As(err, &fault) || fault.Member != "n" {
+	if _, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"n":1e999}`)); !errors.As(err, &fault) || fault.Member != "n" {
 		t.Errorf("Put of 1e999: got %v, want a BodyError about n", err)
 	}
 	if got, want := put(t, r, `{"n":1.25e2}`, int64(1)), `{"n":125}`; got != want {

@@ -95,7 +95,7 @@ func testTypes(t *testing.T, table typeTable) {
 // tryPut is put, which may be refused.
 func tryPut(t *testing.T, r source.Records, body string, args ...any) (string, error) {
 	t.Helper()
-	c, err := r.Put(t.Context(), args, []byte(body))
+	c, err := r.Put(t.Context(), args, bodyOf(body))
 	if err != nil {
 		return "", err
 	}

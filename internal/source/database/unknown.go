@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"hearth/internal/jsonvalue"
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
@@ -40,7 +41,7 @@ func newKnownMember(fields []sqltext.Field) *knownMember {
 
 // unknown notes what of the member at path is not taken. It descends only where
 // parts of an object are taken: what a whole member has in it is the column's.
-func (k *knownMember) unknown(m *members, path []string, n node) {
+func (k *knownMember) unknown(m *members, path []string, n jsonvalue.Node) {
 	if k.whole {
 		return
 	}
@@ -51,8 +52,8 @@ func (k *knownMember) unknown(m *members, path []string, n node) {
 			m.unknown = append(m.unknown, slices.Clone(path))
 		}
 	case !part.whole:
-		for _, inner := range n.members {
-			part.unknown(m, append(path, inner.name), inner.node)
+		for _, inner := range n.Members {
+			part.unknown(m, append(path, inner.Name), inner.Node)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func TestWhatIsReadIsWrittenBack(t *testing.T) {
 				t.Fatalf("the record is %s, want %s", got, want)
 			}
 			for _, body := range []string{want, `{"kept":` + want + `,"source":"cache"}`} {
-				c, err := r.Put(t.Context(), source.Args{int64(1)}, []byte(body))
+				c, err := r.Put(t.Context(), source.Args{int64(1)}, bodyOf(body))
 				if err == nil {
 					err = c.Commit(t.Context())
 				}

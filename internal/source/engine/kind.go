@@ -9,9 +9,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// A valueKind says how the text of a database's value becomes JSON, and what
+// Type says how the text of a database's value becomes JSON, and what
 // JSON becomes such a value. The two are halves of one promise: what a read
-// shows is what a write takes. Which type is of which kind only an engine knows.
+// shows is what a write takes. Which column is of which Type only an engine knows.
 type Type int
 
 const (
@@ -129,7 +129,7 @@ func matching(v jsontext.Value, form *regexp.Regexp, fault Misfit) (string, erro
 	return text, nil
 }
 
-// form is the kind itself for the kinds that hold any text or any bytes, else
+// Free is the type itself for the types that hold any text or any bytes, else
 // TypeOther.
 func (k Type) Free() Type {
 	if k == TypeText || k == TypeBytes || k == TypeJSON {

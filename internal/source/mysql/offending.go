@@ -18,9 +18,9 @@ import (
 var (
 	nullColumn = regexp.MustCompile("^(?:Column|Field) '([^']+)' (?:cannot be null|doesn't have a default value)$")
 	dataColumn = regexp.MustCompile("(?s)for column (?:`[^`]*`\\.`[^`]*`\\.`([^`]+)`|'([^']+)') at row \\d+$")
-	uniqueKey  = regexp.MustCompile("(?s)for key '(?:[^']*\\.)?([^'.]+)'$")
+	uniqueKey  = regexp.MustCompile(`(?s)for key '(?:[^']*\.)?([^'.]+)'$`)
 	checkName  = regexp.MustCompile("^(?:Check constraint '([^']+)' is violated\\.?|CONSTRAINT `([^`]+)` failed for .*)$")
-	foreignKey = regexp.MustCompile("FOREIGN KEY \\(([^)]*)\\) REFERENCES")
+	foreignKey = regexp.MustCompile(`FOREIGN KEY \(([^)]*)\) REFERENCES`)
 )
 
 // offending reads the message: MySQL tells columns in no other way. A server

@@ -127,7 +127,7 @@ func (o *Origin) Refuses(args source.Args) string { return o.url.refuses(args) }
 func (o *Origin) Refusals() []source.Refusal { return o.refusals.List(o.cfg.Name) }
 
 // Put implements Records: an origin is never written to.
-func (o *Origin) Put(context.Context, source.Args, []byte) (source.Change, error) {
+func (o *Origin) Put(context.Context, source.Args, jsonvalue.Node) (source.Change, error) {
 	return nil, source.ErrReadOnly
 }
 

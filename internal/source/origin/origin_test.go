@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/jsonvalue"
 	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/origin"
@@ -107,7 +108,7 @@ func TestOriginLoad(t *testing.T) {
 	for _, id := range []string{"failing", "empty", "coded", "large", "away", "loop", "nowhere"} {
 		f(id, "error")
 	}
-	if _, err := o.Put(t.Context(), source.Args{"good"}, []byte("{}")); !errors.Is(err, source.ErrReadOnly) {
+	if _, err := o.Put(t.Context(), source.Args{"good"}, jsonvalue.Node{}); !errors.Is(err, source.ErrReadOnly) {
 		t.Errorf("Put: got %v", err)
 	}
 	if _, err := o.Delete(t.Context(), source.Args{"good"}); !errors.Is(err, source.ErrReadOnly) {

@@ -14,7 +14,7 @@ import (
 	"hearth/internal/source/sqltext"
 )
 
-// flavour is what differs between databases that are reached through
+// Variant is what differs between databases that are reached through
 // database/sql.
 type Variant struct {
 	Dialect sqltext.Dialect
