@@ -11,10 +11,10 @@ import (
 )
 
 // spend takes permits one by one and tells how many it got.
-func (m *LocalStore) spend(t *testing.T, subject string, rate Rate, times int) (got int) {
+func (s *LocalStore) spend(t *testing.T, subject string, rate Rate, times int) (got int) {
 	t.Helper()
 	for range times {
-		g, err := m.TakePermits(t.Context(), keyPrefix+"{api:"+subject+"}", rate, rate.Count, 1)
+		g, err := s.TakePermits(t.Context(), keyPrefix+"{api:"+subject+"}", rate, rate.Count, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
