@@ -31,7 +31,7 @@ internal/app             internal/admin internal/auth internal/config internal/j
                          internal/listen/systemd internal/metrics internal/openapi internal/param internal/budget internal/source/...
                          handlers internal/limit cache cache/memory cache/redis cache/embedded
 
-internal/config          internal/param internal/spelling
+internal/config          internal/param
 internal/listen
 internal/listen/systemd  internal/listen
 internal/journal
@@ -55,7 +55,7 @@ cache/protocol
 internal/source          internal/jsonvalue
 internal/source/origin   internal/source internal/jsonvalue internal/param
 internal/source/database internal/source internal/jsonvalue internal/source/engine internal/source/mysql internal/source/postgres
-                         internal/source/sqlite internal/source/sqltext internal/param internal/spelling
+                         internal/source/sqlite internal/source/sqltext internal/param
 internal/source/postgres internal/source internal/source/engine internal/source/sqltext
 internal/source/mysql    internal/source internal/source/engine internal/source/stdsql internal/source/sqltext
 internal/source/sqlite   internal/source/engine internal/source/stdsql internal/source/sqltext internal/private
@@ -64,7 +64,6 @@ internal/source/engine   internal/source internal/source/sqltext internal/jsonva
 internal/source/sqltext  internal/param
 
 internal/param
-internal/spelling
 internal/jsonvalue
 internal/metrics
 internal/private

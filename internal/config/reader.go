@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"hearth/internal/spelling"
+	"hearth/internal/param"
 )
 
 // loader carries one Load. It is used by one goroutine.
@@ -158,7 +158,7 @@ func meantKey(names []string, at, name string) (key string, here bool) {
 		return shown(dotted(at, near)), true
 	}
 	return elsewhere(at, func(other string) bool {
-		return folded(other) == folded(name) || len(name) > 3 && spelling.Distance(other, name) == 1
+		return folded(other) == folded(name) || len(name) > 3 && param.Distance(other, name) == 1
 	}), false
 }
 

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"hearth/internal/spelling"
+	"hearth/internal/param"
 )
 
 // nearest returns the candidate that a mistyped name most likely meant, or ""
@@ -18,7 +18,7 @@ func nearest(name string, candidates []string) string {
 		least = 2
 	}
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
-		d := spelling.Distance(name, c)
+		d := param.Distance(name, c)
 		if len(name) > 2 && len(c) > 2 && (strings.HasPrefix(name, c) || strings.HasPrefix(c, name)) {
 			d = min(d, 1) // "warning" for "warn", "integer" for "int"
 		}

@@ -9,10 +9,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"hearth/internal/jsonvalue"
+	"hearth/internal/param"
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
-	"hearth/internal/spelling"
 )
 
 // knownMember is a member of bodies that an upsert takes, whole or in parts. All
@@ -125,7 +125,7 @@ func nearMember(path []string, unknown [][]string) string {
 func nearName(name string, names []string) string {
 	best, least := "", max(1, min(2, len(name)/3))+1
 	for _, n := range names {
-		if d := spelling.Distance(name, n); d < least {
+		if d := param.Distance(name, n); d < least {
 			best, least = n, d
 		}
 	}

@@ -1,11 +1,11 @@
-package spelling_test
+package param_test
 
 import (
 	"math"
 	"strings"
 	"testing"
 
-	"hearth/internal/spelling"
+	"hearth/internal/param"
 )
 
 func TestDistance(t *testing.T) {
@@ -13,7 +13,7 @@ func TestDistance(t *testing.T) {
 	f := func(a, b string, want int) {
 		t.Helper()
 		for _, pair := range [][2]string{{a, b}, {b, a}} {
-			if got := spelling.Distance(pair[0], pair[1]); got != want {
+			if got := param.Distance(pair[0], pair[1]); got != want {
 				t.Errorf("%q and %q: got %d, want %d", pair[0], pair[1], got, want)
 			}
 		}

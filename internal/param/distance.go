@@ -1,22 +1,20 @@
-// Package spelling tells how far apart two names are, for messages that ask "did
-// you mean …?". Which names come into question, and how near is near, is for its
-// callers to say. It counts a swap of neighbours as one slip, which the usual
-// libraries for Levenshtein's distance do not.
-package spelling
+package param
 
 import (
 	"math"
 	"strings"
 )
 
-// longest bounds the work, which grows with the product of the lengths.
-const longest = 64
+// longestName bounds the work of Distance, which grows with the product of the lengths.
+const longestName = 64
 
-// Distance counts the letters that are to be changed, added, left out or swapped
+// Distance tells how far apart two names are, for messages that ask "did you mean …?".
+// It counts the letters that are to be changed, added, left out or swapped
 // with a neighbour to turn a into b. Capitals count for nothing. What is longer
-// than any name is far from everything.
+// than any name is far from everything. Libraries for Levenshtein's distance do not count
+// a swap as one slip, which is the most common one.
 func Distance(a, b string) int {
-	if len(a) > longest || len(b) > longest {
+	if len(a) > longestName || len(b) > longestName {
 		return math.MaxInt
 	}
 	a, b = strings.ToLower(a), strings.ToLower(b)
