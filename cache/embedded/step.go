@@ -14,7 +14,10 @@ import (
 // step with a row waits for the row without the lock; the placeholder stands until the
 // row is written, so that no reader finds the key empty in between.
 
-// placeholder is a lease (lease != "") or a guard. The lock of its shard guards it.
+// placeholder is a lease (lease != "") or a guard. The lock of its shard guards
+// it. It hides the row of its key from readers for as long as it stands. A shared
+// guard means that writers overlapped: the last of them cannot know which record
+// committed last, so none stores its own.
 type placeholder struct {
 	lease    string
 	deadline time.Time            // of the lease; from then on it does not count
@@ -22,14 +25,18 @@ type placeholder struct {
 	shared   bool                 // the guard was shared once, and stays so
 }
 
-// refreshLease stands beside a value that is being loaded anew.
+// refreshLease stands beside a value that is being loaded anew. It hides nothing:
+// readers go on to be served the value while one of them loads anew. It is no
+// placeholder for that reason.
 type refreshLease struct {
 	token    string
 	deadline time.Time
 }
 
-// standing returns the key's placeholder, nil if there is none or its last deadline has
-// passed. The shard is locked.
+// standing returns the key's placeholder, nil if there is none or its last
+// deadline has passed. The shard is locked. It removes what has expired as it
+// looks, so no timer is needed. The deadlines are those of the process's
+// monotonic clock.
 func (sh *placeholderShard) standing(key string, now time.Time) *placeholder {
 	p := sh.placeholders[key]
 	if p == nil {
@@ -62,7 +69,9 @@ func (sh *placeholderShard) joinGuard(key, token string, p *placeholder, deadlin
 	return p
 }
 
-// reply shows the placeholder as a read of it.
+// reply shows the placeholder as a read of it. The text has the form that Redis
+// would hold, so the cache parses both tiers alike. A guard lasts as long as the
+// last of its tokens.
 func (p *placeholder) reply(now time.Time) shared.Content {
 	if p.lease != "" {
 		return shared.Content{State: shared.Lease, Text: shared.LeasePrefix + p.lease, TTL: p.deadline.Sub(now)}
@@ -81,9 +90,11 @@ func (p *placeholder) reply(now time.Time) shared.Content {
 // Acquire puts a lease in the place of nothing or, with instead, of exactly those bytes.
 // Otherwise it returns what stands there.
 //
-// The row is read under the lock of the shard: no step can queue a row of the key between
-// the look and the lease. A row that was queued before and is not in the file yet has its
-// placeholder standing, or is of a batch that is not acknowledged yet.
+// The row is read under the lock of the shard: no step can queue a row of the key
+// between the look and the lease. A row that was queued before and is not in the
+// file yet has its placeholder standing, or is of a batch that is not
+// acknowledged yet. The zero Content means that the lease is taken. It lasts for
+// the tier's lease time; a loader that takes longer finds it gone when it fills.
 func (e *Tier) Acquire(ctx context.Context, key, token string, instead []byte) (shared.Content, error) {
 	sh := e.shard(key)
 	sh.mu.Lock()
@@ -106,9 +117,10 @@ func (e *Tier) Acquire(ctx context.Context, key, token string, instead []byte) (
 // Fill replaces the lease by value; false: the lease is gone, and with it the right to
 // store what was loaded under it.
 //
-// While the row is on its way to the file the lease still stands. A guard may replace it
-// then: its removal of the row is queued behind the value, and removeToken leaves the
-// guard alone.
+// While the row is on its way to the file the lease still stands. A guard may
+// replace it then: its removal of the row is queued behind the value, and
+// removeToken leaves the guard alone. An error means that the value may be stored
+// all the same, later; the lease is over in any case.
 func (e *Tier) Fill(ctx context.Context, key, token string, value []byte, ttl time.Duration) (bool, error) {
 	sh := e.shard(key)
 	sh.mu.Lock()
@@ -121,6 +133,8 @@ func (e *Tier) Fill(ctx context.Context, key, token string, value []byte, ttl ti
 	job := e.writer.queue(row{key: key, value: value, expires: expiryOf(ttl)})
 	sh.mu.Unlock()
 	err := job.wait(ctx)
+	// After the write, and also after a failed one: a lease that stood on would
+	// make readers wait for a loader that has finished.
 	e.removeToken(key, p, token)
 	return err == nil, err
 }
@@ -142,6 +156,8 @@ func (e *Tier) removeToken(key string, p *placeholder, token string) {
 }
 
 // expiryOf is when a row that lives for ttl expires, in unix ms; 0 for never.
+// Whole milliseconds, since the file outlives the process and its monotonic
+// clock.
 func expiryOf(ttl time.Duration) int64 {
 	if ttl <= 0 {
 		return 0
@@ -149,7 +165,8 @@ func expiryOf(ttl time.Duration) int64 {
 	return time.Now().Add(ttl).UnixMilli()
 }
 
-// Release removes the lease if it still stands.
+// Release removes the lease if it still stands. A loader calls it when it has
+// nothing to store. A token that is not the lease's changes nothing.
 func (e *Tier) Release(_ context.Context, key, token string) error {
 	sh := e.shard(key)
 	sh.mu.Lock()
@@ -161,13 +178,17 @@ func (e *Tier) Release(_ context.Context, key, token string) error {
 	return nil
 }
 
-// Guard joins the guard that stands in key, or replaces whatever else does. It returns when
-// the row is gone.
+// Guard joins the guard that stands in key, or replaces whatever else does. It
+// returns when the row is gone. The caller writes to the source only after that.
+// From the guard on no load stores what it read before the write, and after a
+// crash of the process no old row is left.
 func (e *Tier) Guard(ctx context.Context, key, token string) error {
 	sh := e.shard(key)
 	sh.mu.Lock()
 	now := time.Now()
 	sh.joinGuard(key, token, sh.standing(key, now), now.Add(e.lease))
+	// Queued under the lock: a Fill that found its lease just before has queued
+	// its value first, so this removal comes behind it.
 	job := e.writer.queue(row{key: key, remove: true})
 	sh.mu.Unlock()
 	err := job.wait(ctx)
@@ -175,7 +196,9 @@ func (e *Tier) Guard(ctx context.Context, key, token string) error {
 	return err
 }
 
-// RenewGuards prolongs guards. Rows of those that are set anew go in one commit, mostly.
+// RenewGuards prolongs guards. Rows of those that are set anew go in one commit,
+// mostly. Renewals do not fail each other: each has its own error. A guard that
+// only has its deadline moved costs no write at all.
 func (e *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []shared.Renewal {
 	out := make([]shared.Renewal, len(guards))
 	jobs := map[int]*rowJob{}
@@ -202,6 +225,8 @@ func (e *Tier) renew(g shared.HeldGuard, remove func(row)) shared.GuardState {
 	case p != nil && !p.guards[g.Token].IsZero():
 		p.guards[g.Token] = now.Add(e.lease)
 		return shared.GuardStood
+	// Its writer has not sent COMMIT yet; it learns that the guard is gone, and
+	// aborts.
 	case !g.Restore:
 		return shared.GuardGone
 	}
@@ -214,11 +239,15 @@ func (e *Tier) renew(g shared.HeldGuard, remove func(row)) shared.GuardState {
 // (nil: nothing) if the guard was never shared. One that finds only the guards of others
 // marks them as shared; one that finds no guard deletes what stands there.
 //
-// While the row is on its way to the file the guard still stands. Another writer may join
-// it then: its removal of the row is queued behind the value, and its token stays.
+// While the row is on its way to the file the guard still stands. Another writer
+// may join it then: its removal of the row is queued behind the value, and its
+// token stays. After an error the guard stands until its deadline, for what
+// became of the row is not known.
 func (e *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
 	sh := e.shard(key)
 	sh.mu.Lock()
+	// A refresh that began before the commit may have read the old record, so it
+	// loses its lease and stores nothing.
 	delete(sh.refreshes, key)
 	p := sh.standing(key, time.Now())
 	mine := p != nil && !p.guards[token].IsZero()
@@ -260,6 +289,8 @@ func (e *Tier) Claim(ctx context.Context, key, token string, was []byte) (expire
 		return 0, false, nil
 	}
 	value, expires, err := e.stored(ctx, key)
+	// The bytes have to be those that the reader holds: a value that was replaced
+	// meanwhile is fresh already.
 	if err != nil || expires <= now.UnixMilli() || !bytes.Equal(value, was) { // rows without expiry (0) are not refreshed
 		return 0, false, err
 	}
@@ -267,9 +298,12 @@ func (e *Tier) Claim(ctx context.Context, key, token string, was []byte) (expire
 	return expires, true, nil
 }
 
-// Refresh stores value if the refresh lease still stands, and bytes and expiry are what
-// Claim saw; else it stores nothing and returns false. It compares when the row is
-// written: what was queued before it is in the file then.
+// Refresh stores value if the refresh lease still stands, and bytes and expiry
+// are what Claim saw; else it stores nothing and returns false. It compares when
+// the row is written: what was queued before it is in the file then. The lock
+// cannot be held while the row is written, so the writer compares instead: a Set
+// or a removal that was queued in between changes the row, and the condition
+// fails.
 func (e *Tier) Refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error) {
 	sh := e.shard(key)
 	sh.mu.Lock()
@@ -289,7 +323,9 @@ func (e *Tier) Refresh(ctx context.Context, key, token string, was []byte, expir
 	return err == nil && job.swapped, err
 }
 
-// Disclaim gives the refresh lease back if it still stands.
+// Disclaim gives the refresh lease back if it still stands. The reader that
+// claimed it calls this when its load has failed, so that another may try before
+// the deadline.
 func (e *Tier) Disclaim(_ context.Context, key, token string) error {
 	sh := e.shard(key)
 	sh.mu.Lock()

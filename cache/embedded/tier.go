@@ -31,6 +31,8 @@ import (
 // time, shared.ErrRefused when the row is not what the method works on. A write whose
 // caller stops waiting is done all the same.
 type Tier struct {
+	// Between New and Close only the shards change. What Open sets is nil in a
+	// tier that was never opened, which Close has to bear.
 	path      string
 	store     *memory.Store
 	reads     Reads
@@ -45,6 +47,8 @@ type Tier struct {
 	shards [placeholderShards]placeholderShard
 }
 
+// placeholderShards is how many locks the keys are spread over. Steps on keys of
+// different shards do not wait for each other.
 const placeholderShards = 64
 
 // placeholderShard holds the placeholders of some keys. A step that changes one and a row
@@ -74,8 +78,9 @@ type Reads interface {
 	Wake(key string)
 }
 
-// New returns the tier. It touches no file until it is opened. path is the file, lease the
-// lifetime of leases and guards.
+// New returns the tier. It touches no file until it is opened. path is the file,
+// lease the lifetime of leases and guards. The file is going to be locked for
+// this process, so the store is told that no other process changes it.
 func New(path string, lease time.Duration, log *slog.Logger, s *memory.Store, f Reads) *Tier {
 	s.SetSoleWriter()
 	e := &Tier{path: path, store: s, reads: f, owner: s.NewOwner(true), log: log, lease: lease}
@@ -87,7 +92,8 @@ func New(path string, lease time.Duration, log *slog.Logger, s *memory.Store, f 
 }
 
 // Open locks the file and opens it. A tier that was not opened must still be
-// closed.
+// closed. The lock is a file of its own beside the database, for SQLite locks
+// ranges of the database's file itself.
 func (e *Tier) Open() (err error) {
 	if e.lock, err = lockFile(e.path + ".lock"); err != nil {
 		return fmt.Errorf("opening the embedded tier %q: %w", e.path, err)
@@ -106,6 +112,8 @@ func (e *Tier) openFile() (err error) {
 	if private.Shared(e.path) {
 		e.log.Warn("others can open the file of the embedded tier, with copies of records in it; take the rights away with chmod 600", "path", e.path)
 	}
+	// With a write-ahead log readers never wait for the writer. The busy timeout
+	// is for other programs that have the file open, such as the sqlite3 shell.
 	dsn := "file:" + (&url.URL{Path: e.path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
 	if e.writer, err = newRowWriter(dsn, e.log); err != nil {
 		return err
@@ -138,7 +146,9 @@ func (e *Tier) Name() string { return "embedded" }
 // Up returns nil: a file is always there to be asked.
 func (e *Tier) Up() error { return nil }
 
-// Close writes what is queued and unlocks the file. It may follow an Open that failed.
+// Close writes what is queued and unlocks the file. It may follow an Open that
+// failed. No method may run or be called any more: the queue of the writer is
+// closed. The lock goes last, so that the next process finds everything written.
 func (e *Tier) Close() {
 	if e.writer != nil {
 		e.writer.close()
@@ -156,11 +166,14 @@ func (e *Tier) Close() {
 	}
 }
 
+// shard returns the shard of key, by the hash that the memory tier uses.
 func (e *Tier) shard(key string) *placeholderShard {
 	return &e.shards[memory.HashKey(key)%placeholderShards]
 }
 
-// Get reads one key: what it returns may be answered, not stored.
+// Get reads one key: what it returns may be answered, not stored. A row that a
+// Remove or a batch has queued and not yet written is still seen here. The call
+// that queued it has not succeeded yet, so either order is true to its caller.
 func (e *Tier) Get(ctx context.Context, key string) (shared.Content, error) {
 	sh := e.shard(key)
 	now := time.Now()
@@ -174,7 +187,8 @@ func (e *Tier) Get(ctx context.Context, key string) (shared.Content, error) {
 	return e.row(ctx, key)
 }
 
-// row reads what the file holds, placeholders aside. An expired row counts as absent.
+// row reads what the file holds, placeholders aside. An expired row counts as
+// absent. Expired rows stay in the file until the writer purges them.
 func (e *Tier) row(ctx context.Context, key string) (shared.Content, error) {
 	value, expires, err := e.stored(ctx, key)
 	if err != nil || value == nil {
@@ -199,14 +213,18 @@ func (e *Tier) stored(ctx context.Context, key string) (value []byte, expires in
 		return nil, 0, nil
 	case err != nil:
 		return nil, 0, fmt.Errorf("%w: reading the embedded tier: %w", shared.ErrAway, err)
+	// The driver returns an empty blob as nil, which would pass for a missing
+	// row.
 	case value == nil:
 		value = []byte{}
 	}
 	return value, expires, nil
 }
 
-// Track reads keys and binds their flights to the tier's one owner, which is always
-// verified: no wire lies between this process and the file.
+// Track reads keys and binds their flights to the tier's one owner, which is
+// always verified: no wire lies between this process and the file. Bind comes
+// before the read and Arrived after it, so a write in between poisons the flight:
+// what it read must not be kept.
 func (e *Tier) Track(ctx context.Context, keys []string) []shared.Found {
 	out := make([]shared.Found, len(keys))
 	for i, key := range keys {
@@ -217,8 +235,9 @@ func (e *Tier) Track(ctx context.Context, keys []string) []shared.Found {
 	return out
 }
 
-// Set stores items without expiry in one transaction, synced to the disk before it
-// returns. errs is nil when all were stored.
+// Set stores items without expiry in one transaction, synced to the disk before
+// it returns. errs is nil when all were stored. A failure fails all items, as
+// they are one transaction.
 func (e *Tier) Set(ctx context.Context, items []shared.Item) []error {
 	rows := make([]row, len(items))
 	for i, it := range items {
@@ -230,8 +249,9 @@ func (e *Tier) Set(ctx context.Context, items []shared.Item) []error {
 	return nil
 }
 
-// Remove deletes keys in one transaction. A guard that stands in one stays, marked as
-// shared.
+// Remove deletes keys in one transaction. A guard that stands in one stays,
+// marked as shared. Readers in this process see the change before it returns:
+// their copies are dropped.
 func (e *Tier) Remove(ctx context.Context, keys []string) error {
 	rows := make([]row, len(keys))
 	for i, key := range keys {
@@ -286,7 +306,8 @@ func (e *Tier) Add(ctx context.Context, key string, n int64) (int64, error) {
 	return job.sum, nil
 }
 
-// Count reads the number at key, 0 if there is none.
+// Count reads the number at key, 0 if there is none. It reads what is committed;
+// an Add that is still queued is not in it.
 func (e *Tier) Count(ctx context.Context, key string) (int64, error) {
 	r, err := e.row(ctx, key)
 	if err != nil || r.State == shared.Absent {

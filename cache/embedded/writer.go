@@ -18,9 +18,11 @@ import (
 // one transaction (group commit): an acknowledgement costs its share of one commit, and
 // rows change in the order of the queue.
 //
-// A transaction with items in it is synced to the disk before it is acknowledged, for
-// there is no other copy of them. Cached copies and counters survive the end of the
-// process, but not necessarily a loss of power.
+// A transaction with items in it is synced to the disk before it is acknowledged,
+// for there is no other copy of them. Cached copies and counters survive the end
+// of the process, but not necessarily a loss of power. SQLite takes one writer at
+// a time. A queue in front of it makes that explicit, and no caller ever meets
+// SQLITE_BUSY from a neighbour.
 type rowWriter struct {
 	log  *slog.Logger
 	db   *sql.DB
@@ -32,7 +34,9 @@ type rowWriter struct {
 	synced bool // the connection syncs on each commit; known to the goroutine alone
 }
 
-// statements are those of the connection that writes, prepared once.
+// statements are those of the connection that writes, prepared once. A
+// transaction uses copies of them that are bound to it (Tx.Stmt), which prepare
+// nothing anew.
 type statements struct{ put, swap, drop, read *sql.Stmt }
 
 // row is one change of the file: value is put there, unless one of remove, add and was
@@ -62,6 +66,10 @@ type rowJob struct {
 }
 
 const (
+	// queueSize bounds the memory that a slow disk can make the process hold, and
+	// commitRows how long one transaction keeps the callers behind it waiting.
+	// purgeBatch keeps a purge short for the same reason: what is left over goes
+	// a second later.
 	queueSize   = 1 << 14 // jobs waiting; what comes beyond is refused
 	commitRows  = 4096    // of one commit
 	purgeEvery  = time.Second
@@ -96,6 +104,9 @@ func (w *rowWriter) prepare() (err error) {
 		return err
 	}
 	for _, text := range []string{createTable, createIndex, `PRAGMA synchronous = NORMAL`} {
+		// NORMAL syncs the log at checkpoints only. A loss of power may then undo
+		// the last commits, but never damages the file (SQLite's manual, PRAGMA
+		// synchronous).
 		if _, err = w.conn.ExecContext(ctx, text); err != nil {
 			return err
 		}
@@ -127,8 +138,10 @@ func (w *rowWriter) close() {
 	}
 }
 
-// queue hands rows to the writer, or refuses them at once when too much waits already: it
-// is called under locks and must not wait itself.
+// queue hands rows to the writer, or refuses them at once when too much waits
+// already: it is called under locks and must not wait itself. The order of calls
+// is the order of rows in the file. The rows belong to the writer from here on
+// and must not be changed.
 func (w *rowWriter) queue(rows ...row) *rowJob {
 	job := &rowJob{rows: rows, done: make(chan struct{})}
 	select {
@@ -140,8 +153,9 @@ func (w *rowWriter) queue(rows ...row) *rowJob {
 	return job
 }
 
-// wait returns once the job is committed or has failed. A job that its caller stops
-// waiting for is done all the same.
+// wait returns once the job is committed or has failed. A job that its caller
+// stops waiting for is done all the same. err and the results may be read only if
+// it returned for j.done; a caller that left must not look at them.
 func (j *rowJob) wait(ctx context.Context) error {
 	select {
 	case <-j.done:
@@ -151,7 +165,9 @@ func (j *rowJob) wait(ctx context.Context) error {
 	}
 }
 
-// run commits jobs and purges expired rows until the queue is closed.
+// run commits jobs and purges expired rows until the queue is closed. After an
+// error it goes on with the next jobs: a full disk may be emptied. The callers of
+// the failed commit get the error, and their rows are as before.
 func (w *rowWriter) run() {
 	tick := time.NewTicker(purgeEvery)
 	defer tick.Stop()
@@ -164,6 +180,9 @@ func (w *rowWriter) run() {
 			}
 			jobs = w.gather(job)
 		case <-tick.C:
+			// The purge goes through commit as any job does, so it needs no lock
+			// against the others. Its channel is there because every job's is
+			// closed.
 			jobs = []*rowJob{{purge: time.Now().UnixMilli(), done: make(chan struct{})}}
 		}
 		err := w.commit(jobs)
@@ -179,7 +198,9 @@ func (w *rowWriter) run() {
 	}
 }
 
-// gather takes what else has queued up, as many rows as one commit may have.
+// gather takes what else has queued up, as many rows as one commit may have. It
+// never waits: under light load a job is committed alone and at once, and under
+// heavy load the queue fills while the commit before runs.
 func (w *rowWriter) gather(first *rowJob) []*rowJob {
 	jobs := []*rowJob{first}
 	for n := len(first.rows); n < commitRows; {
@@ -229,8 +250,10 @@ func (w *rowWriter) commit(jobs []*rowJob) (err error) {
 	return tx.Commit()
 }
 
-// apply makes one change. What is wrong with the change itself becomes the error of its
-// job alone; an error that is returned fails the whole transaction.
+// apply makes one change. What is wrong with the change itself becomes the error
+// of its job alone; an error that is returned fails the whole transaction. So a
+// counter that cannot count further does not fail the fills that happen to share
+// its commit.
 func (on statements) apply(job *rowJob, r row) (err error) {
 	switch {
 	case r.remove:
@@ -253,7 +276,8 @@ func (on statements) apply(job *rowJob, r row) (err error) {
 	return err
 }
 
-// addTo returns the number that stands in a row, with what is to be added.
+// addTo returns the number that stands in a row, with what is to be added. An
+// expired number counts as absent. The sum never wraps around.
 func addTo(read *sql.Stmt, r row) (int64, error) {
 	var text []byte
 	var expires int64
@@ -272,8 +296,9 @@ func addTo(read *sql.Stmt, r row) (int64, error) {
 	return n + r.add, err
 }
 
-// sync sets how the next commit is written: synced to the disk if any row has to survive
-// a loss of power.
+// sync sets how the next commit is written: synced to the disk if any row has to
+// survive a loss of power. SQLite refuses the pragma within a transaction, so it
+// is run before BEGIN. A batch that mixes both is synced as a whole.
 func (w *rowWriter) sync(ctx context.Context, jobs []*rowJob) error {
 	want := false
 	for _, job := range jobs {

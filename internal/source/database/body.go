@@ -15,8 +15,9 @@ import (
 	"hearth/internal/source/sqltext"
 )
 
-// bodyReader takes the members that an upsert binds out of request bodies, which are
-// parsed already (jsonvalue.ParseObject).
+// bodyReader takes the members that an upsert binds out of request bodies, which
+// are parsed already (jsonvalue.ParseObject). It is built once per resource and
+// holds no state of a request, so concurrent writes share it.
 type bodyReader struct {
 	fields  []sqltext.Field
 	params  []param.Param
@@ -32,15 +33,22 @@ type members struct {
 	unknown [][]string       // paths that no field names, the first of them
 }
 
-// maxUnknown is how many unknown members are remembered.
+// maxUnknown is how many unknown members are remembered. An error text lists
+// them: a body with thousands of stray members must not make an answer of
+// thousands of words.
 const maxUnknown = 8
 
-// read returns what each field takes. Faults are *BodyError.
+// read returns what each field takes. Faults are *BodyError. It looks at types of
+// JSON only as far as the paths need them; whether a value fits its column is for
+// the engine, which knows the column.
 func (r *bodyReader) read(root jsonvalue.Node, args source.Args) (members, error) {
 	m := members{values: make([]jsontext.Value, len(r.fields))}
 	if record := r.unwrap(root); record != nil {
 		root = *record
 	}
+	// Every member is either a part that the upsert takes, another name of a path
+	// parameter, or unknown. Unknown members are only noted here: whether a read
+	// shows them is not known yet.
 	for _, member := range root.Members {
 		param := r.param(member.Name)
 		if param < 0 {
@@ -69,7 +77,9 @@ func (r *bodyReader) read(root jsonvalue.Node, args source.Args) (members, error
 }
 
 // dig follows path into a node. It returns nil when a member on the way is
-// missing or null.
+// missing or null. A value on the way that is no object is a fault of its own:
+// the client has sent another shape, and to call the member missing would mislead
+// it.
 func dig(n jsonvalue.Node, path []string) (jsontext.Value, error) {
 	for i, name := range path {
 		switch n.Value.Kind() {
@@ -95,6 +105,8 @@ func (r *bodyReader) param(name string) int {
 	if i := slices.IndexFunc(r.params, func(p param.Param) bool { return p.Name == name }); i >= 0 {
 		return i
 	}
+	// Columns are compared without case, as all three databases compare names
+	// that are not quoted.
 	for column, param := range r.columns {
 		if strings.EqualFold(column, name) {
 			return param
@@ -114,6 +126,9 @@ func (r *bodyReader) unwrap(root jsonvalue.Node) (record *jsonvalue.Node) {
 		r.param(r.envelope) >= 0 || r.param(sourceMember) >= 0 {
 		return nil
 	}
+	// Exactly the two members of an answer to a read, and nothing else: with any
+	// other member beside them the body is taken as the record itself, and the
+	// members are judged by name.
 	tier := false
 	for _, m := range root.Members {
 		switch {
@@ -134,7 +149,8 @@ func (r *bodyReader) unwrap(root jsonvalue.Node) (record *jsonvalue.Node) {
 // equalArg compares a member with a path parameter's value. Integers count as
 // numbers, however they are written. What a read shows of a string parameter's
 // column is another text than the parameter where the column is a number, bytes
-// or padded with blanks.
+// or padded with blanks. fold compares without case, for UUIDs: their hexadecimal
+// digits may be written in capitals.
 func equalArg(value jsontext.Value, arg any, fold bool) bool {
 	switch arg := arg.(type) {
 	case int64:
@@ -145,6 +161,9 @@ func equalArg(value jsontext.Value, arg any, fold bool) bool {
 		if err != nil {
 			return false
 		}
+		// Four ways in which a read may show the parameter: as it is, in other
+		// capitals (a UUID), as base64 of its bytes, or padded with blanks
+		// (char(n)).
 		data, notBytes := engine.BytesOf(value)
 		return s == arg || fold && strings.EqualFold(s, arg) || notBytes == nil && string(data) == arg ||
 			arg != "" && strings.TrimRight(s, " ") == arg

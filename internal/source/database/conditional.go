@@ -26,6 +26,10 @@ func (t *table) conditional(ctx context.Context, args source.Args, w write) writ
 	}
 	return func(ctx context.Context, tx engine.Transaction) ([]byte, error) {
 		record, err := t.present(ctx, tx, args)
+		// A key that fits no column (abc for an integer) has no record. The
+		// condition is judged on that first: If-Match fails as it does on any
+		// missing record, and only a condition that holds lets the client hear of
+		// the key.
 		unfit := err != nil && t.db.engine.Fault(err).Class == engine.FaultData && !t.db.engine.Fits(ctx, t.selectQuery(args))
 		if err != nil && !unfit { // no record can have a key that is unfit
 			return nil, err
@@ -40,7 +44,9 @@ func (t *table) conditional(ctx context.Context, args source.Args, w write) writ
 	}
 }
 
-// present is the record as the transaction tx finds it, nil if there is none.
+// present is the record as the transaction tx finds it, nil if there is none. It
+// reads with Look, so nothing changes between this judgement and the write. A row
+// that goes by another name is a SpellingError here as it is in a load.
 func (t *table) present(ctx context.Context, tx engine.Transaction, args source.Args) ([]byte, error) {
 	res, err := t.inLook(ctx, tx)(args)
 	if err != nil {

@@ -42,6 +42,8 @@ type DB struct {
 	engine engine.Engine
 	open   func() error // the engine's, once
 
+	// A refusal of init does not keep the database from being ready; see
+	// noteInit.
 	initRefused atomic.Pointer[source.Refusal] // what the database refuses of the set-up
 
 	up    atomic.Bool
@@ -83,13 +85,16 @@ func New(cfg engine.Config) (*DB, error) {
 	return db, nil
 }
 
-// Close ends all connections. Every Change has to be ended before.
+// Close ends all connections. Every Change has to be ended before. It waits for
+// an attempt at the set-up, which its context ends. A second Close does nothing.
 func (db *DB) Close() error {
 	db.mu.Lock()
 	if db.closed {
 		db.mu.Unlock()
 		return nil
 	}
+	// From here on begin and retryInit start no goroutine, so the Wait below
+	// cannot race with an Add.
 	db.closed = true
 	db.mu.Unlock()
 	db.cancel()
@@ -102,9 +107,11 @@ func (db *DB) Close() error {
 // done. It asks nobody.
 func (db *DB) Up() bool { return db.up.Load() }
 
-// Ping finishes the set-up if it is undone, and asks the database for a sign
-// of life. It keeps the deadline of ctx and the configured timeout. Its errors
-// wrap ErrDown as those of Records do.
+// Ping finishes the set-up if it is undone, and asks the database for a sign of
+// life. It keeps the deadline of ctx and the configured timeout. Its errors wrap
+// ErrDown as those of Records do. Unlike observe it counts a deadline as an
+// outage: a database that does not answer the smallest question in time is of no
+// use.
 func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := source.WithTimeout(ctx, db.cfg.Timeout)
 	defer cancel()
@@ -119,8 +126,9 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// wait returns nil once the set-up is done. It joins the attempt in progress
-// or begins one. Its errors are marked already.
+// wait returns nil once the set-up is done. It joins the attempt in progress or
+// begins one. Its errors are marked already. When ctx ends first, the attempt
+// goes on for others; only this caller leaves.
 func (db *DB) wait(ctx context.Context) error {
 	if db.ready.Load() {
 		return nil
@@ -145,6 +153,7 @@ func (db *DB) begin() (*attempt, error) {
 	switch {
 	case db.closed:
 		return nil, source.ErrClosed
+	// Asked again under the lock: an attempt may have ended since wait looked.
 	case db.ready.Load():
 		return nil, nil
 	case db.attempt != nil:
@@ -161,6 +170,8 @@ func (db *DB) begin() (*attempt, error) {
 func (db *DB) try(a *attempt) {
 	ctx, cancel := context.WithTimeout(db.ctx, setUpTimeout)
 	defer cancel()
+	// Deferred before the function below and so run after it: a.err and ready are
+	// set when the waiters wake.
 	defer close(a.done)
 	defer func() {
 		if p := recover(); p != nil {
@@ -184,7 +195,8 @@ func (db *DB) try(a *attempt) {
 
 // setUp tries again while another process is at it: SQLite does not wait for a
 // lock where it sees a deadlock coming, as when several turn a new file's
-// write-ahead log on.
+// write-ahead log on. It tries for as long as one call may take, every 20 ms. Any
+// other fault ends it at once; the next call begins a new attempt.
 func (db *DB) setUp(ctx context.Context) error {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
@@ -217,8 +229,10 @@ func (db *DB) setUpSentinel(err error) error {
 }
 
 // mark marks an engine's error by whose fault it is. ctx is the call's, bounded
-// by withTimeout. Errors that no engine returned must not come here: an engine
-// takes what it does not know for a lost connection.
+// by source.WithTimeout. Errors that no engine returned must not come here: an
+// engine takes what it does not know for a lost connection. The classes map to
+// sentinels as follows: lost is ErrDown, slow is ErrSlow, and refused or later is
+// ErrFault. What is busy or nobody's fault stays unmarked.
 func (db *DB) mark(ctx context.Context, err error) error {
 	if db.ctx.Err() != nil {
 		return source.Mark(err, source.ErrClosed)
@@ -228,6 +242,8 @@ func (db *DB) mark(ctx context.Context, err error) error {
 	fault := db.engine.Fault(err)
 	err = source.MarkDown(ctx, engineError{err, fault}, fault.Class == engine.FaultLost)
 	switch {
+	// Both are marked already: the first by MarkDown above, the second where a
+	// value was written as JSON.
 	case errors.Is(err, source.ErrDown), errors.Is(err, source.ErrNotJSON):
 	case fault.Class == engine.FaultSlow:
 		return source.Mark(err, source.ErrSlow)
@@ -237,7 +253,9 @@ func (db *DB) mark(ctx context.Context, err error) error {
 	return err
 }
 
-// observe keeps up in step with what calls meet.
+// observe keeps up in step with what calls meet. Any answer counts as up, a
+// refusal too: the server was reached. It may be called from any goroutine; the
+// latest call wins.
 func (db *DB) observe(err error) {
 	switch {
 	case err == nil:

@@ -7,7 +7,8 @@ import (
 	"hearth/internal/source/engine"
 )
 
-// Delete implements Records.
+// Delete implements Records. Its Change has a nil record. A record that is not
+// there is ErrNoRecord, one that other rows refer to ErrConflict.
 func (t *table) Delete(ctx context.Context, args source.Args) (source.Change, error) {
 	if t.delete == nil {
 		return nil, source.ErrReadOnly
@@ -17,6 +18,9 @@ func (t *table) Delete(ctx context.Context, args source.Args) (source.Change, er
 	q := engine.QueryOf(t.delete, args, nil)
 	unfit := false
 	c, err := t.change(ctx, args, func(ctx context.Context, tx engine.Transaction) ([]byte, error) {
+		// A deletion under another spelling would leave the copy that is kept
+		// under the row's own name, so the row that would go has to be the one of
+		// the path.
 		if _, err := t.judgeStanding(args, t.inWrite(ctx, tx)); err != nil {
 			unfit = t.db.engine.Fault(err).Class == engine.FaultData
 			return nil, err

@@ -23,6 +23,7 @@ type Member struct {
 // BodyOf tells what Put of these records takes, as far as the statements tell:
 // members that only a record shows are taken, too.
 func BodyOf(r source.Records) Body {
+	// Records of an origin have no statements and describe nothing.
 	t, ok := r.(interface{ describe() Body })
 	if !ok {
 		return Body{}
@@ -43,9 +44,13 @@ func (t *table) describe() (b Body) {
 		}
 	}
 	shown, ok := t.selects.Select().Names()
+	// Three things leave a body open: columns that only the database knows, a
+	// record that is a document, and an upsert that takes the body whole.
 	if b.Closed = ok && engine.DocumentColumn(shown, false) < 0 && !t.body.known.whole; !b.Closed {
 		return b
 	}
+	// A body may repeat the parameters of its path; read lets them through where
+	// they agree.
 	for _, p := range t.params {
 		shown = append(shown, p.Name)
 	}

@@ -21,6 +21,8 @@ func effective(w write) write {
 		switch {
 		case err != nil || !counted.nothing:
 			return record, err
+		// Nothing was changed and nothing stands there, such as an UPDATE of a
+		// missing row.
 		case record == nil:
 			return nil, source.ErrNoRecord
 		}
@@ -34,7 +36,9 @@ type counted struct {
 	nothing bool // a statement that tells how many rows it changes has changed none
 }
 
-// Exec implements engine.Transaction.
+// Exec implements engine.Transaction. Embedding the transaction and counting here
+// spares each write a result of its own. Statements whose count means nothing,
+// such as CALL, never fail on it.
 func (c *counted) Exec(ctx context.Context, q engine.Query) (int64, error) {
 	n, err := c.Transaction.Exec(ctx, q)
 	c.nothing = err == nil && n == 0 && !q.Uncounted

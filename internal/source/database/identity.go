@@ -27,6 +27,9 @@ func Identity(address string) string {
 		return address
 	}
 	u.User = nil
+	// Two spellings of one database follow: the scheme's long form, the host's
+	// capitals, and the port that is the default. A list of hosts keeps its
+	// ports, for the default of one says nothing of the others.
 	u.Scheme = strings.Replace(u.Scheme, "postgresql", "postgres", 1)
 	u.Host = strings.ToLower(u.Host)
 	port := map[string]string{"postgres": ":5432", "mysql": ":3306"}[u.Scheme]

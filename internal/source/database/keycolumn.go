@@ -25,10 +25,13 @@ type keyColumn struct {
 	vouched bool     // the configuration says that nothing has to be shown
 }
 
-// hidden tells whether the row's own value cannot be seen.
+// hidden tells whether the row's own value cannot be seen. Such a row is served
+// under each spelling that finds it; see Doubts.
 func (k keyColumn) hidden() bool { return !k.vouched && k.named == "" && len(k.outputs) == 0 }
 
 // keyColumns derives them from the select, where the configuration names none.
+// The configuration goes before the text of the select, and an empty name
+// vouches. faults name parameters that the path does not have.
 func keyColumns(spec Spec, selects *sqltext.Statement) (keys []keyColumn, faults []error) {
 	outputs := selects.KeyOutputs(len(spec.Params), spec.Many)
 	for i, p := range spec.Params {
@@ -69,11 +72,15 @@ func (t *table) doubts() (all []string) {
 // keyIndices finds the key's columns in a result: an index each, or -1 where
 // nothing shows the value. Of an asterisk only the result tells the columns, so a
 // column that the text led to expect may be missing; one that the configuration
-// names may not. The very name goes before one in other capitals.
+// names may not. The very name goes before one in other capitals. In a document
+// there are no columns to look among: its members are looked up row by row, by
+// own.
 func (t *table) keyIndices(names []string, document bool) ([]int, error) {
 	at := make([]int, len(t.keys))
 	for i, k := range t.keys {
 		at[i] = -1
+		// The outputs may be several, when the select shows the column under more
+		// than one name; the first that the result has is as good as any.
 		for _, name := range append(k.outputs, k.named) {
 			if name == "" || document || at[i] >= 0 {
 				continue
@@ -90,7 +97,8 @@ func (t *table) keyIndices(names []string, document bool) ([]int, error) {
 }
 
 // own returns the i-th parameter's value as the row shows it, in JSON; shown is
-// false where nothing shows it.
+// false where nothing shows it. An error is the operator's: key_columns names a
+// member that the document does not have.
 func (t *table) own(s *shape, row [][]byte, i int) (cell []byte, shown bool, err error) {
 	if at := s.keys[i]; at >= 0 {
 		return row[at], true, nil
@@ -108,7 +116,8 @@ func (t *table) own(s *shape, row [][]byte, i int) (cell []byte, shown bool, err
 var errNoMember = errors.New("no such member")
 
 // memberOf returns the member of a JSON object at path. Of members that occur
-// twice, which the database lets pass, the first counts.
+// twice, which the database lets pass, the first counts. The result is a copy,
+// for the decoder reuses its buffer.
 func memberOf(object []byte, path []string) ([]byte, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(object), jsontext.AllowDuplicateNames(true))
 	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != jsontext.KindBeginObject {

@@ -8,7 +8,8 @@ import (
 	"hearth/internal/source/engine"
 )
 
-// Load implements Records.
+// Load implements Records. Errors are marked as package source describes;
+// ErrNoRecord comes bare.
 func (t *table) Load(ctx context.Context, args source.Args) ([]byte, error) {
 	ctx, cancel := t.deadline(ctx)
 	defer cancel()
@@ -24,12 +25,15 @@ func (t *table) Load(ctx context.Context, args source.Args) ([]byte, error) {
 	if err != nil && !errors.Is(err, source.ErrNoRecord) {
 		return nil, t.failed("loading", err)
 	}
+	// The select has run, whether it found a row or not, so what was refused of
+	// it before is mended.
 	t.refusals.Cleared(source.KeySelect)
 	return record, err
 }
 
 // read runs a query, and a second time when the first met what may be gone at
-// once: reading twice does no harm.
+// once: reading twice does no harm. A query with a remedy asks the engine for
+// another plan or another connection; the first attempt asks for nothing.
 func (t *table) read(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	if err := t.learnDocuments(ctx); err != nil {
 		return nil, err
@@ -48,7 +52,9 @@ func (t *table) read(ctx context.Context, q engine.Query) (*engine.Result, error
 }
 
 // learnDocuments finds out, once, which columns of the select are JSON although
-// the driver calls them text.
+// the driver calls them text. It is kept for good: a column that becomes JSON
+// later is shown as text until the server starts anew. Two calls that ask at once
+// store the same answer.
 func (t *table) learnDocuments(ctx context.Context) error {
 	if t.learned.Load() != nil {
 		return nil
@@ -82,7 +88,9 @@ func (t *table) inLoad(ctx context.Context) lookup {
 	}
 }
 
-// inWrite looks rows up inside a transaction, which sees its own changes.
+// inWrite looks rows up inside a transaction, which sees its own changes. It
+// repeats nothing by itself: PostgreSQL refuses every further statement of a
+// transaction that has failed, and change.repeat does it all once more.
 func (t *table) inWrite(ctx context.Context, tx engine.Transaction) lookup {
 	return t.lookupBy(ctx, "looking up", tx.Query)
 }

@@ -13,14 +13,18 @@ import (
 )
 
 // manyChunk is how many values one statement of a many-read names, well below
-// what any of the databases allows.
+// what any of the databases allows. PostgreSQL and MySQL count parameters in 16
+// bits, and SQLite takes 32766.
 const manyChunk = 1000
 
 // manyTable is a table with a select_many. It is a type of its own because
 // having the method is how callers learn that they may use it.
 type manyTable struct{ *table }
 
-// LoadMany implements ManyRecords.
+// LoadMany implements ManyRecords. A nil record means that there is none. Records
+// that are asked for by a spelling other than the row's own come back as
+// SpellingErrors, by index, beside the records of the rest; any other error fails
+// the whole call.
 func (m manyTable) LoadMany(ctx context.Context, args []source.Args) ([][]byte, error) {
 	if len(args) == 0 {
 		return nil, nil
@@ -77,7 +81,8 @@ func (m manyTable) loadChunk(ctx context.Context, args []source.Args, place int,
 	return records, nil
 }
 
-// manyFound is what a select_many found.
+// manyFound is what a select_many found. pick consults it for each key and never
+// changes it.
 type manyFound struct {
 	answered bool
 	shape    *shape
@@ -86,8 +91,9 @@ type manyFound struct {
 	strange  bool                  // a row is of no key that was asked for
 }
 
-// pick takes the record that a names out of found, or loads it by itself
-// where found cannot know.
+// pick takes the record that a names out of found, or loads it by itself where
+// found cannot know. The fallback costs one query per doubtful key. It is rare:
+// keys that are spelt as their rows show them never take it.
 func (m manyTable) pick(ctx context.Context, found manyFound, a source.Args) ([]byte, error) {
 	key := fmt.Sprint(a[0])
 	rows, ok := found.rows[key]
@@ -101,6 +107,9 @@ func (m manyTable) pick(ctx context.Context, found manyFound, a source.Args) ([]
 		}
 		return record, nil
 	}
+	// The one statement has answered and no row comes near this key, so the
+	// absence is proven and no second query is needed. That is what makes a
+	// many-read of missing keys cheap.
 	if found.answered && !ok && !m.loose(found, a[0], key) {
 		if m.many {
 			return []byte("[]"), nil
@@ -114,8 +123,9 @@ func (m manyTable) pick(ctx context.Context, found manyFound, a source.Args) ([]
 	return record, err
 }
 
-// clear tells whether rows are beyond doubt the record of a: as many as there
-// may be, and by their own word the ones asked for.
+// clear tells whether rows are beyond doubt the record of a: as many as there may
+// be, and by their own word the ones asked for. A name with blanks at its end is
+// never clear: whether they count, the select has to find out (see verify).
 func (m manyTable) clear(s *shape, rows [][][]byte, a source.Args) bool {
 	if !m.many && len(rows) > 1 {
 		return false
@@ -126,7 +136,10 @@ func (m manyTable) clear(s *shape, rows [][][]byte, a source.Args) bool {
 }
 
 // loose tells whether a row may be there for a key that no first column shows:
-// the database takes some texts for equal that differ in bytes.
+// the database takes some texts for equal that differ in bytes. A collation may
+// ignore capitals, which folded catches, or accents and width, which only texts
+// beyond ASCII have. MySQL's default collations ignore all of these, so there
+// every text is loose.
 func (m manyTable) loose(found manyFound, value any, key string) bool {
 	if _, text := value.(string); !text {
 		return found.strange
@@ -141,6 +154,8 @@ func (m manyTable) loose(found manyFound, value any, key string) bool {
 func (m manyTable) find(ctx context.Context, values []any, first source.Args) (manyFound, error) {
 	for again := false; ; again = true {
 		s := m.shape.Load()
+		// The shape of the latest load serves; it may be older than an ALTER
+		// TABLE.
 		if s == nil || again {
 			if err := m.learn(ctx, first); err != nil {
 				return manyFound{}, err
@@ -153,6 +168,8 @@ func (m manyTable) find(ctx context.Context, values []any, first source.Args) (m
 		// The document then stands behind the column that tells the key.
 		q.Keyed = s.document
 		res, err := m.read(ctx, q)
+		// One value that fits no column fails the statement for all, so an empty
+		// manyFound makes pick load each key by itself.
 		if err != nil && m.db.engine.Fault(err).Class == engine.FaultData {
 			return manyFound{}, nil
 		}
@@ -164,6 +181,8 @@ func (m manyTable) find(ctx context.Context, values []any, first source.Args) (m
 			m.refusals.Cleared(source.KeySelectMany)
 			return m.group(s, res.Rows, skip, values), nil
 		}
+		// The columns were asked for a moment ago and still differ, so it is no
+		// race with an ALTER TABLE but a fault of the statement.
 		if again {
 			err := source.Mark(unlike(res.Names, s.names), source.ErrFault)
 			m.refusals.Met(source.KeySelectMany, err)
@@ -201,7 +220,9 @@ func (s *shape) manySkip(names []string) (skip int, ok bool) {
 	return 1, len(names) > 0 && slices.Equal(names[1:], s.names)
 }
 
-// group puts the rows of each key together.
+// group puts the rows of each key together. Keys are brought into the form of
+// fmt.Sprint of an argument, so that an integer that is shown as 7.0 meets the 7
+// that was asked for.
 func (m manyTable) group(s *shape, rows [][][]byte, skip int, values []any) manyFound {
 	found := manyFound{answered: true, shape: s, rows: map[string][][][]byte{}, folded: map[string]bool{}}
 	for _, cells := range rows {

@@ -24,13 +24,17 @@ var reasonsOf = map[string]string{
 
 // refuse turns a refusal of the database into a fault of the member that was
 // bound to what it is about. The names that it hands on are the body's own, not
-// the database's.
+// the database's. It asks the database on a connection of its own, so the
+// transaction has to be over. If nothing is found out, the client still hears the
+// reason.
 func (t *table) refuse(ctx context.Context, refused refusedError) error {
 	if t.upsert == nil {
 		return &source.BodyError{Reason: refused.reason}
 	}
 	found := t.db.engine.Offending(ctx, t.upsert, refused.query, refused.err)
 	var members []string
+	// Path parameters are left out here: their values come from the URL, and no
+	// member of the body would mend them.
 	add := func(slot int) {
 		if sl := t.upsert.Slots[slot]; sl.Param < 0 && len(t.upsert.Fields[sl.Field].Path) > 0 {
 			if name := t.upsert.Fields[sl.Field].String(); !slices.Contains(members, name) {
@@ -38,6 +42,9 @@ func (t *table) refuse(ctx context.Context, refused refusedError) error {
 			}
 		}
 	}
+	// Arguments are the surest trace: the database has refused to read exactly
+	// these values. Columns come next, by the destinations that the text of the
+	// upsert shows.
 	for _, i := range found.Args {
 		add(refused.query.From[i])
 	}

@@ -29,7 +29,9 @@ func (t *table) Refusals() []source.Refusal { return t.refusals.List(t.name) }
 
 // Probe asks the database what it makes of the statements of these records and
 // keeps what it refuses for Refusals. It tries database.init again if that was
-// refused. An error means that the database could not be asked.
+// refused. An error means that the database could not be asked. Each key of a
+// resource is reported as refused or as well, so a statement that was mended
+// disappears from Refusals with the next probe.
 func (db *DB) Probe(ctx context.Context, all ...source.Records) error {
 	ctx, cancel := source.WithTimeout(ctx, db.cfg.Timeout)
 	defer cancel()
@@ -61,7 +63,8 @@ func (db *DB) Probe(ctx context.Context, all ...source.Records) error {
 
 // retryInit tries again what was refused of the set-up, and waits as long as ctx
 // allows. The attempt itself has as much time as the first one: a statement that
-// builds an index must not be begun and given up again and again.
+// builds an index must not be begun and given up again and again. One retry runs
+// at a time; callers that come meanwhile wait for the same one.
 func (db *DB) retryInit(ctx context.Context) {
 	db.mu.Lock()
 	if db.closed || db.initRefused.Load() == nil {
@@ -90,7 +93,8 @@ func (db *DB) retryInit(ctx context.Context) {
 }
 
 // noteInit keeps what the set-up has refused, and tells whether err is of that
-// kind: then the server goes on without.
+// kind: then the server goes on without. A database that was lost or busy on the
+// way has refused nothing: the set-up is undone then, and is tried anew.
 func (db *DB) noteInit(err error) bool {
 	var failed *engine.InitError
 	switch {
@@ -113,7 +117,9 @@ func (db *DB) InitRefusal() *source.Refusal { return db.initRefused.Load() }
 
 // Rehearse reports all that the database would refuse, before it serves: what
 // [database] has run at the start, which is undone, and the statements of all
-// records. An error means that the database could not be asked.
+// records. An error means that the database could not be asked. It goes around
+// wait and leaves the state of DB alone: the set-up it runs is undone, so the
+// database is no readier than before.
 func (db *DB) Rehearse(ctx context.Context, all []source.Records, report func(source.Refusal)) error {
 	r := &engine.Rehearsal{Init: db.cfg.Init, Demo: db.cfg.Demo, Report: func(key string, err error) { report(source.Refusal{Key: key, Err: err}) }}
 	for _, records := range all {
@@ -141,10 +147,14 @@ func (db *DB) Rehearse(ctx context.Context, all []source.Records, report func(so
 	return nil
 }
 
-// examples are values of path parameters, with which nothing is ever run.
+// examples are values of path parameters, with which nothing is ever run. A
+// database types a statement by its columns, yet it may want some value for each
+// placeholder; these fit the type of the parameter.
 var examples = map[param.Kind]any{param.Int: int64(0), param.String: "", param.UUID: "00000000-0000-0000-0000-000000000000"}
 
-// probe asks about each statement of the resource.
+// probe asks about each statement of the resource. The statements go in the order
+// of their keys. The select comes first, since its columns are what the others
+// are held against.
 func (t *table) probe(ctx context.Context, p engine.Prober, report func(source.Refusal)) error {
 	refused := func(key string, err error) { report(source.Refusal{Resource: t.name, Key: key, Err: err}) }
 	args := make(source.Args, len(t.params))
@@ -189,6 +199,8 @@ func (t *table) probe(ctx context.Context, p engine.Prober, report func(source.R
 		if err != nil {
 			return err
 		}
+		// Where the database does not tell the columns of one of the two, there
+		// is nothing to compare.
 		if s != nil && names != nil {
 			if _, ok := s.manySkip(names); !ok {
 				refused(source.KeySelectMany, errors.New(strings.TrimPrefix(unlike(names, s.names).Error(), "select_many: ")))

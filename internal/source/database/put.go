@@ -28,7 +28,9 @@ import (
 // Steps 3 to 6 are done once more, in a new transaction, when an error says that this
 // may help: nothing is committed before Change.Commit.
 
-// Put implements Records.
+// Put implements Records. A fault of the body is a *BodyError, and a condition
+// that fails a *ConditionError. The Change holds the record as a read would show
+// it, which is what the client gets and what is cached.
 func (t *table) Put(ctx context.Context, args source.Args, body jsonvalue.Node) (source.Change, error) {
 	if t.upsert == nil {
 		return nil, source.ErrReadOnly
@@ -50,8 +52,13 @@ func (t *table) Put(ctx context.Context, args source.Args, body jsonvalue.Node) 
 	if err := t.learnCatalog(ctx, args); err != nil {
 		return nil, t.failed("storing", t.mark(ctx, source.KeyUpsert, err))
 	}
+	// Members that no part of the upsert takes are refused here if the columns
+	// are known, before a transaction costs anything; else the record decides in
+	// write.
 	p := put{table: t, args: args, members: m}
 	if len(m.unknown) > 0 {
+		// shownNames is asked only for a body with unknown members: ordinary
+		// writes do not pay for it.
 		p.shown, p.known = t.shownNames(ctx, args)
 		if err := t.body.refuseUnknown(m.unknown, p.mayShow); err != nil {
 			return nil, err
@@ -85,7 +92,8 @@ func (t *table) learnCatalog(ctx context.Context, args source.Args) error {
 	return err
 }
 
-// put is one call of Put.
+// put is one call of Put. write may run twice on it, so it holds nothing that an
+// attempt leaves behind.
 type put struct {
 	table   *table
 	args    source.Args
@@ -100,6 +108,8 @@ type put struct {
 // only a record tells them: it is a document, or the database does not say.
 func (t *table) shownNames(ctx context.Context, args source.Args) (names []string, ok bool) {
 	names, ok = t.selects.Select().Names()
+	// A load has seen the columns already; that is cheaper than asking, and surer
+	// than the text.
 	if s := t.shape.Load(); s != nil {
 		names, ok = s.names, true
 	}
@@ -118,7 +128,8 @@ func (p *put) mayShow(path []string) bool {
 	return !p.known || slices.Contains(p.shown, path[0])
 }
 
-// write binds and stores the members, and reads the record back.
+// write binds and stores the members, and reads the record back. It is step 3 to
+// 6 above. Whatever it returns, it has committed nothing.
 func (p *put) write(ctx context.Context, tx engine.Transaction) ([]byte, error) {
 	t := p.table
 	absent, err := p.standing(ctx, tx)
@@ -130,6 +141,7 @@ func (p *put) write(ctx context.Context, tx engine.Transaction) ([]byte, error) 
 		Statement: t.upsert, Values: p.members.values,
 		Shown: t.selectQuery(p.args), One: !t.many, Catalog: t.catalog.Load(),
 	}
+	// Put has learned them before the transaction, so the pointer is set.
 	b.Shown.Documents = *t.learned.Load()
 	n := int64(0)
 	if err = tx.Bind(ctx, &b, &q); err == nil {
@@ -139,6 +151,8 @@ func (p *put) write(ctx context.Context, tx engine.Transaction) ([]byte, error) 
 		return nil, t.recheck(err)
 	}
 	t.refusals.Cleared(source.KeyUpsert)
+	// Read back rather than put together from the body: defaults, triggers and
+	// types change values, and the cache must hold what a read would find.
 	res, record, err := t.stored(ctx, tx, p.args)
 	if err != nil {
 		return nil, err
@@ -159,7 +173,8 @@ func (p *put) write(ctx context.Context, tx engine.Transaction) ([]byte, error) 
 // unaltered compares what the select shows with what it showed when the catalog
 // was read. If somebody has altered the table since, the members may have been
 // bound as what its columns are no more. From here on the transaction keeps the
-// table from being altered.
+// table from being altered. The error is FaultBusy with RemedyPlan, so
+// change.repeat binds everything anew, by the catalog that is stored here.
 func (p *put) unaltered(ctx context.Context, tx engine.Transaction, b *engine.Binding, res *engine.Result) error {
 	t := p.table
 	if b.Catalog != nil && (!slices.Equal(res.Names, b.Catalog.Names) || !slices.Equal(res.Types, b.Catalog.Types)) {
@@ -177,13 +192,17 @@ func (p *put) unaltered(ctx context.Context, tx engine.Transaction, b *engine.Bi
 	return nil
 }
 
-// recheckEvery is how often a resource lets a refusal be looked at twice.
+// recheckEvery is how often a resource lets a refusal be looked at twice. It
+// bounds the cost of a client that sends bad bodies to one extra attempt per
+// second and resource.
 const recheckEvery = time.Second
 
 // recheck lets a refused body be bound anew, by types that are asked for anew: a
 // column may have another type than the one that is remembered, and as long as
-// nothing is stored nothing else would tell. A client that sends bad bodies all the
-// time must not make the database do everything twice.
+// nothing is stored nothing else would tell. A client that sends bad bodies all
+// the time must not make the database do everything twice. SQLite is left out
+// because it reads the catalog in each write, so its types are never old. The
+// swap lets one of several concurrent refusals through.
 func (t *table) recheck(err error) error {
 	var unfit *source.BodyError
 	var refused refusedError
@@ -214,7 +233,9 @@ func (e refusedError) Error() string { return e.err.Error() }
 // Unwrap returns the database's error.
 func (e refusedError) Unwrap() error { return e.err }
 
-// failed judges an error of binding and storing.
+// failed judges an error of binding and storing. A *BodyError comes from binding
+// and passes as it is. What the database refuses of a value becomes a
+// refusedError; all else is marked for log and breaker.
 func (p *put) failed(ctx context.Context, q engine.Query, err error) error {
 	var fault *source.BodyError
 	if errors.As(err, &fault) {
@@ -231,7 +252,9 @@ func (p *put) failed(ctx context.Context, q engine.Query, err error) error {
 	return t.failed("storing", t.mark(ctx, source.KeyUpsert, err))
 }
 
-// stored reads the record back inside the transaction that wrote it.
+// stored reads the record back inside the transaction that wrote it. The record
+// is nil where the upsert leaves no row that the select finds. The Result is
+// returned for unaltered, which compares its columns.
 func (t *table) stored(ctx context.Context, tx engine.Transaction, args source.Args) (*engine.Result, []byte, error) {
 	q := t.selectQuery(args)
 	q.Documents = *t.learned.Load()

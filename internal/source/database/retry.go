@@ -25,7 +25,8 @@ type engineError struct {
 func (e engineError) Unwrap() error { return e.error }
 
 // remedyOf tells what may let the call that failed with err succeed at once. A
-// context that has ended leaves no time for it.
+// context that has ended leaves no time for it. An unknown outcome has none: to
+// do it again could count twice.
 func remedyOf(ctx context.Context, err error) engine.Remedy {
 	var e engineError
 	if err == nil || ctx.Err() != nil || errors.Is(err, source.ErrUnknownOutcome) || !errors.As(err, &e) {
@@ -35,7 +36,8 @@ func remedyOf(ctx context.Context, err error) engine.Remedy {
 }
 
 // preferred is the error to report of a call and its repetition. One that ran out
-// of time says less than what it repeats.
+// of time says less than what it repeats. An unknown outcome of the second
+// attempt is reported in any case, for the caller has to act on it.
 func preferred(ctx context.Context, first, second error) error {
 	if second != nil && ctx.Err() != nil && !errors.Is(second, source.ErrUnknownOutcome) {
 		return first

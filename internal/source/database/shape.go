@@ -9,7 +9,9 @@ import (
 	"hearth/internal/source/engine"
 )
 
-// shape writes rows of one list of columns.
+// shape writes rows of one list of columns. A shape never changes once it is
+// stored, so loads share it without a lock. The prefixes are written once per
+// shape; a row is then a few appends.
 type shape struct {
 	names    []string
 	prefixes [][]byte // {"a":  ,"b":  …
@@ -38,7 +40,8 @@ func newShape(names []string) (*shape, error) {
 	return s, nil
 }
 
-// appendRow writes one row.
+// appendRow writes one row. Cells are JSON already, so nothing is escaped or
+// checked here.
 func (s *shape) appendRow(dst []byte, cells [][]byte) []byte {
 	if s.document {
 		return append(dst, cells[0]...)
@@ -50,7 +53,8 @@ func (s *shape) appendRow(dst []byte, cells [][]byte) []byte {
 	return append(dst, '}')
 }
 
-// appendRows writes an array of rows.
+// appendRows writes an array of rows. No rows are an empty array, which is a
+// record: a list that is empty is not a list that is missing.
 func (s *shape) appendRows(dst []byte, rows [][][]byte) []byte {
 	dst = append(dst, '[')
 	for i, cells := range rows {

@@ -29,11 +29,16 @@ import (
 // base64 are. So the name that the row shows is tried. If it finds the very row,
 // the record goes by that name, and a copy under the one that was asked for would
 // never be invalidated by a write under the right one. If no such name finds it,
-// the column is not the key, and only the operator can say which one is.
+// the column is not the key, and only the operator can say which one is. A
+// *SpellingError with Args names the right spelling, by which the caller may load
+// again; one without says only that the row does not go by the name that was
+// asked for.
 func (t *table) verify(s *shape, rows [][][]byte, args source.Args, find lookup) error {
 	if !s.keyed || len(rows) == 0 || s.document && !t.many && string(rows[0][0]) == "null" {
 		return nil
 	}
+	// fit is false when the row shows something that no path can spell. Then
+	// there is no name to try.
 	own, fit, err := t.names(s, rows, args)
 	if err != nil {
 		return t.faulty(err)
@@ -59,6 +64,7 @@ func (t *table) verify(s *shape, rows [][][]byte, args source.Args, find lookup)
 		}
 	}
 	for _, name := range candidates {
+		// The row is known by what was asked for, only written in another way.
 		if slices.Equal(name, args) {
 			return nil
 		}
@@ -70,11 +76,14 @@ func (t *table) verify(s *shape, rows [][][]byte, args source.Args, find lookup)
 			return &source.SpellingError{Args: name}
 		}
 	}
+	// No spelling leads back to the row. Serving it would bind the record to a
+	// column that is not its key.
 	return t.faulty(errors.New("the row that was found shows another key than it was asked for, and is not found by that one: what select compares with the parameter is not what it returns; name the column that tells the key in key_columns"))
 }
 
 // names returns the parameters by which the rows go; what they do not show stays
 // as it was asked for. fit is false when no parameter can have such a value.
+// Several rows of one record (rows = "many") have to agree on it.
 func (t *table) names(s *shape, rows [][][]byte, args source.Args) (own source.Args, fit bool, err error) {
 	fit = true
 	for r, row := range rows {
@@ -102,8 +111,9 @@ func (t *table) names(s *shape, rows [][][]byte, args source.Args) (own source.A
 }
 
 // valueOf returns the value of a parameter that a cell shows, in canonical form.
-// asked is what it was asked for. ok is false if no path can spell the value, as of an
-// object, of NULL, or of a text where the parameter is an integer.
+// asked is what it was asked for. ok is false if no path can spell the value, as
+// of an object, of NULL, or of a text where the parameter is an integer. It fails
+// rather than guesses: a value that it takes becomes part of a key in the cache.
 func valueOf(p param.Param, cell []byte, asked any) (v any, ok bool) {
 	text := cellText(cell)
 	switch {
@@ -128,7 +138,8 @@ func isBase64Of(text string, asked any) bool {
 }
 
 // integral writes a whole number without the zeros behind its point, and what a
-// database has in the place of booleans.
+// database has in the place of booleans. numeric columns show 7.00 and SQLite's
+// booleans true, where the path says 7 or 1.
 func integral(text string) string {
 	switch whole, rest, _ := strings.Cut(text, "."); {
 	case text == "true":
@@ -141,8 +152,9 @@ func integral(text string) string {
 	return text
 }
 
-// trimmed returns the name without blanks at the end of its texts, and whether
-// it had any.
+// trimmed returns the name without blanks at the end of its texts, and whether it
+// had any. A text of blanks alone stays as it is: without them it would be empty,
+// and no path spells an empty segment.
 func trimmed(name source.Args) (short source.Args, had bool) {
 	return rewritten(name, func(text string) (string, bool) {
 		short := strings.TrimRight(text, " ")
@@ -192,6 +204,8 @@ func rewritten(name source.Args, as func(string) (string, bool)) (other source.A
 }
 
 // finds tells whether name finds the row that goes by own, and not another one.
+// An error of the look itself is returned; rows that disagree on their name only
+// mean no.
 func (t *table) finds(name, own source.Args, find lookup) (bool, error) {
 	res, err := find(name)
 	if errors.Is(err, source.ErrNoRecord) {
@@ -217,7 +231,8 @@ func (t *table) alone(res *engine.Result) error {
 	return t.faulty(errors.New(`it finds more than one row for one record; make it find one, or set rows = "many"`))
 }
 
-// faulty marks what an operator has to mend, and remembers it.
+// faulty marks what an operator has to mend, and remembers it. The next load that
+// succeeds clears it again.
 func (t *table) faulty(err error) error {
 	err = source.Mark(fmt.Errorf("select: %w", err), source.ErrFault)
 	t.refusals.Met(source.KeySelect, err)

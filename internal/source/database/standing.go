@@ -13,7 +13,9 @@ import (
 
 // judgeStanding judges the row that stands where a write is about to go: an
 // upsert may give it the name of the path, and a deletion takes it away. absent
-// says that nothing stands there, as far as can be told.
+// says that nothing stands there, as far as can be told. A *SpellingError means
+// that the row there goes by another name, so the write is refused before it
+// changes anything.
 func (t *table) judgeStanding(args source.Args, find lookup) (absent bool, err error) {
 	if !t.shows() {
 		return false, nil
@@ -42,6 +44,9 @@ func (t *table) judgeStanding(args source.Args, find lookup) (absent bool, err e
 // at what stands comes before the transaction: the record that is read back must
 // not be older than the write.
 func (t *table) beforePut(ctx context.Context, args source.Args) (func(context.Context, engine.Transaction) (bool, error), error) {
+	// On PostgreSQL each statement of READ COMMITTED sees what was committed by
+	// then, and on SQLite the write lock is held from BEGIN on, so both may look
+	// inside.
 	apart, wasAbsent := t.db.engine.Dialect() == sqltext.MySQL, false
 	if apart {
 		if err := t.ready(ctx, args); err != nil {
@@ -76,7 +81,8 @@ func (t *table) beforePut(ctx context.Context, args source.Args) (func(context.C
 
 // contested tells whether a row that was not found may come to be under another
 // spelling before it is made. SQLite has one writer at a time; a write with a
-// condition has looked already; integers and UUIDs are spelt in one way.
+// condition has looked already; integers and UUIDs are spelt in one way. Only
+// such writes pay for a second look under isolation.
 func (t *table) contested(ctx context.Context) bool {
 	return t.db.engine.Dialect() != sqltext.SQLite && source.ConditionOf(ctx) == nil &&
 		slices.ContainsFunc(t.keys, func(k keyColumn) bool { return k.param.Type == param.String && !k.vouched && !k.hidden() })

@@ -36,12 +36,14 @@ type Spec struct {
 	KeyColumns map[string]string
 }
 
-// table is a resource in the database.
+// table is a resource in the database. All but the atomics and refusals is set by
+// Records and never changes, so any number of calls share it.
 type table struct {
-	db      *DB
-	name    string
-	params  []param.Param
-	many    bool
+	db     *DB
+	name   string
+	params []param.Param
+	many   bool
+	// timeout is that of the resource or, without one, of [database].
 	timeout time.Duration
 	// envelope wraps the record in answers to reads
 	envelope string
@@ -57,9 +59,10 @@ type table struct {
 	refusals  source.Refusals
 }
 
-// Records prepares a resource. It parses every statement and reports all
-// faults at once, each with the resource and the key; it asks the database
-// nothing. The result implements ManyRecords if SelectMany is set.
+// Records prepares a resource. It parses every statement and reports all faults
+// at once, each with the resource and the key; it asks the database nothing. The
+// result implements ManyRecords if SelectMany is set. Several faults are joined,
+// each a *source.SpecError, so that an operator mends a file in one round.
 func (db *DB) Records(spec Spec) (source.Records, error) {
 	t := &table{db: db, name: spec.Name, params: slices.Clone(spec.Params), many: spec.Many, envelope: spec.Envelope, timeout: spec.Timeout}
 	if t.timeout <= 0 {
@@ -108,7 +111,8 @@ func (db *DB) Records(spec Spec) (source.Records, error) {
 	return t, nil
 }
 
-// keyed names the key in each of the faults that parse joined.
+// keyed names the key in each of the faults that parse joined. A single error
+// counts as a list of one.
 func keyed(key string, err error) (faults []error) {
 	all := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -134,7 +138,9 @@ func checkParams(params []param.Param) (faults []error) {
 	return faults
 }
 
-// checkMany finds the one place of a select_many where a list of values can stand.
+// checkMany finds the one place of a select_many where a list of values can
+// stand. The values of a list all belong to one parameter; with two, a pair of
+// values per record would be needed.
 func checkMany(s *sqltext.Statement, params []param.Param) []error {
 	if len(params) != 1 {
 		return []error{fmt.Errorf("select_many: the path has %d parameters, and a many-read needs exactly one", len(params))}
@@ -184,12 +190,15 @@ func (t *table) newBodyReader() bodyReader {
 	return r
 }
 
-// deadline bounds one call.
+// deadline bounds one call. ctx may end sooner; the timeout only ever shortens
+// it. The caller has to call the cancel function.
 func (t *table) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	return source.WithTimeout(ctx, t.timeout)
 }
 
-// ready checks args and waits for the database's set-up.
+// ready checks args and waits for the database's set-up. A wrong number of
+// arguments is a bug of the caller, since routes and Spec come from one
+// configuration.
 func (t *table) ready(ctx context.Context, args source.Args) error {
 	if len(args) != len(t.params) {
 		panic(fmt.Sprintf("BUG: resource %q has %d path parameters and got %d", t.name, len(t.params), len(args)))
@@ -197,13 +206,15 @@ func (t *table) ready(ctx context.Context, args source.Args) error {
 	return t.db.wait(ctx)
 }
 
-// failed says in the log what was being done to which resource.
+// failed says in the log what was being done to which resource. Sentinels stay in
+// reach of errors.Is.
 func (t *table) failed(doing string, err error) error {
 	return fmt.Errorf("%s a record of resource %q: %w", doing, t.name, err)
 }
 
-// mark is DB.mark for an error of the statement under key, and remembers what
-// an operator has to mend.
+// mark is DB.mark for an error of the statement under key, and remembers what an
+// operator has to mend. What is not the operator's to mend leaves the refusals as
+// they are: an outage says nothing of a statement.
 func (t *table) mark(ctx context.Context, key string, err error) error {
 	kind := t.db.engine.Fault(err).Class
 	err = t.db.mark(ctx, err)
@@ -213,9 +224,9 @@ func (t *table) mark(ctx context.Context, key string, err error) error {
 	return err
 }
 
-// record writes a result of the resource's select for args, if it is theirs.
-// What cannot be written stays so until an operator mends the statement or the
-// data.
+// record writes a result of the resource's select for args, if it is theirs. What
+// cannot be written stays so until an operator mends the statement or the data.
+// find is asked only if the row shows another key than args.
 func (t *table) record(res *engine.Result, args source.Args, find lookup) ([]byte, error) {
 	s, err := t.shapeOf(res.Names)
 	if err != nil {
@@ -234,8 +245,9 @@ func (t *table) record(res *engine.Result, args source.Args, find lookup) ([]byt
 	return record, err
 }
 
-// shapeOf returns the shape of rows with these columns. It is kept until the columns
-// change: somebody may alter the table while the server runs.
+// shapeOf returns the shape of rows with these columns. It is kept until the
+// columns change: somebody may alter the table while the server runs. Two calls
+// that make one at once store equal shapes, and either may win.
 func (t *table) shapeOf(names []string) (*shape, error) {
 	if s := t.shape.Load(); s != nil && slices.Equal(s.names, names) {
 		return s, nil

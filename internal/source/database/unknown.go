@@ -41,6 +41,7 @@ func newKnownMember(fields []sqltext.Field) *knownMember {
 
 // unknown notes what of the member at path is not taken. It descends only where
 // parts of an object are taken: what a whole member has in it is the column's.
+// path is the caller's scratch space, so what is noted is a copy.
 func (k *knownMember) unknown(m *members, path []string, n jsonvalue.Node) {
 	if k.whole {
 		return
@@ -61,7 +62,9 @@ func (k *knownMember) unknown(m *members, path []string, n jsonvalue.Node) {
 // refuseUnknown refuses members that the upsert does not take and that a read
 // does not show either: most likely they are mistyped, and an optional member
 // that was meant would become null. What a read shows is let through unread, so
-// that a client may send back what it got.
+// that a client may send back what it got. The error names the first one as its
+// member and lists the others; a near name among what the upsert takes is
+// offered.
 func (r *bodyReader) refuseUnknown(unknown [][]string, shown func(path []string) bool) error {
 	unknown = slices.DeleteFunc(slices.Clone(unknown), shown)
 	if len(unknown) == 0 {
@@ -88,8 +91,9 @@ func (r *bodyReader) refuseUnknown(unknown [][]string, shown func(path []string)
 	return &source.BodyError{Member: first, Reason: reason}
 }
 
-// shows tells whether the record, or one of an array of records, has a member
-// at path. It is asked only after a body had unknown members.
+// shows tells whether the record, or one of an array of records, has a member at
+// path. It is asked only after a body had unknown members. For an array one
+// record that has the member is enough: rows of one select have the same columns.
 func shows(record jsontext.Value, path []string) bool {
 	if len(path) == 0 {
 		return true
@@ -119,9 +123,10 @@ func nearMember(path []string, unknown [][]string) string {
 	return nearName(strings.Join(path, "."), names)
 }
 
-// nearName returns the first of the names that differs from name in at most
-// two letters and a third of all, or in capitals alone, or "". A worse guess would
-// lead a client to store a value in the wrong column.
+// nearName returns the first of the names that differs from name in at most two
+// letters and a third of all, or in capitals alone, or "". A worse guess would
+// lead a client to store a value in the wrong column. Of names that are equally
+// near the first wins.
 func nearName(name string, names []string) string {
 	best, least := "", max(1, min(2, len(name)/3))+1
 	for _, n := range names {
