@@ -35,8 +35,7 @@ type rowWriter struct {
 }
 
 // statements are those of the connection that writes, prepared once. A
-// transaction uses copies of them that are bound to it (Tx.Stmt), which prepare
-// nothing anew.
+// transaction reaches them through Tx.Stmt.
 type statements struct{ put, swap, drop, read *sql.Stmt }
 
 // row is one change of the file: value is put there, unless one of remove, add and was

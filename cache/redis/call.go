@@ -11,7 +11,9 @@ import (
 	"hearth/cache/shared"
 )
 
-// step runs one step of the protocol and returns the number it answers.
+// step runs one step of the protocol and returns the number it answers. Its keys
+// and arguments are those of the script; see script.go. An error is the tier's
+// already.
 func (t *Tier) step(ctx context.Context, s script, keys []string, args ...string) (n int64, err error) {
 	err = t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
 		n, err = s.Exec(ctx, c, keys, args).AsInt64()
@@ -20,10 +22,12 @@ func (t *Tier) step(ctx context.Context, s script, keys []string, args ...string
 	return n, err
 }
 
-// replicatedStep is step for a write that enough replicas must know of. WAIT tells of
-// what its own connection has written before, so both go in one piece: WAIT alone
-// would go to any node of a Cluster, and after a break to a connection that has
-// written nothing.
+// replicatedStep is step for a write that enough replicas must know of. WAIT
+// tells of what its own connection has written before, so both go in one piece:
+// WAIT alone would go to any node of a Cluster, and after a break to a connection
+// that has written nothing. WAIT gets half of the timeout, so that its answer
+// still comes in time. EVAL instead of EVALSHA spares the second round trip of a
+// script that is not known, which would part the two commands.
 func (t *Tier) replicatedStep(ctx context.Context, s script, keys []string, args ...string) error {
 	if t.cfg.WaitReplicas == 0 {
 		_, err := t.step(ctx, s, keys, args...)
@@ -59,8 +63,9 @@ type answer struct {
 }
 
 // steps runs a script for each of calls, all in one piece, so that thousands take
-// little longer than one. It is not cut short by the timeout of a single command: ctx
-// is its deadline. Nothing is repeated but what Redis has not run.
+// little longer than one. It is not cut short by the timeout of a single command:
+// ctx is its deadline. Nothing is repeated but what Redis has not run. Each call
+// has its own error; one that fails says nothing of the others.
 func (t *Tier) steps(ctx context.Context, s script, calls []call) []answer {
 	out := make([]answer, len(calls))
 	c, err := t.ask(ctx)
@@ -95,7 +100,8 @@ func (t *Tier) steps(ctx context.Context, s script, calls []call) []answer {
 	return out
 }
 
-// textOf is a value as an argument of a script; it is not copied.
+// textOf is a value as an argument of a script; it is not copied. The bytes must
+// not change until the command is answered.
 func textOf(value []byte) string { return rueidis.BinaryString(value) }
 
 // Script implements limit.Redis. What is not repeatable is sent once.

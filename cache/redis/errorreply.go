@@ -33,10 +33,14 @@ func isBroken(err error) bool {
 	return errorReply(err) == "" && !isDeadline(err)
 }
 
+// isDeadline tells an end of the caller's time or interest, which says nothing of
+// Redis.
 func isDeadline(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
+// isWrongType tells that the key holds a list, a hash or another type that is not
+// the cache's.
 func isWrongType(err error) bool { return codeOf(errorReply(err)) == "WRONGTYPE" }
 
 // transient are the codes of error replies that end by themselves, or by a

@@ -43,6 +43,8 @@ func (t *Tier) getMany(ctx context.Context, keys []string) (replies []shared.Fou
 				replies[i] = shared.Found{Err: t.noteFailure(err)}
 				continue
 			}
+			// PTTL answers -1 for a key without expiry, and -2 for one that is
+			// gone since the GET.
 			ttl := time.Duration(pttl) * time.Millisecond
 			if pttl == -1 {
 				ttl = 0
@@ -76,7 +78,8 @@ func contentOf(answer rueidis.RedisResult, ttl time.Duration) (shared.Content, e
 }
 
 // Set stores items without expiry in one pipeline. errs is nil when all were
-// acknowledged, else errs[i] belongs to items[i].
+// acknowledged, else errs[i] belongs to items[i]. The pipeline shares one
+// deadline, the tier's timeout for a command.
 func (t *Tier) Set(ctx context.Context, items []shared.Item) []error {
 	c, err := t.ask(ctx)
 	if err != nil {

@@ -40,6 +40,7 @@ var errNotYet = errors.New("not connected yet")
 // replaced. It says nothing about Redis.
 var errReplaced = rueidis.ErrClosing
 
+// init begins in the state "not connected yet".
 func (a *availability) init(log *slog.Logger) {
 	a.log, a.firstAttempt, a.probe = log, make(chan struct{}), make(chan struct{}, 1)
 	a.outage.Store(&outage{err: errNotYet, since: time.Now()})
@@ -100,7 +101,7 @@ func (a *availability) markAway(err error) {
 	}
 }
 
-// recovered lets callers ask again.
+// recovered lets callers ask again. It may be called when nothing was wrong.
 func (a *availability) recovered() {
 	if was := a.outage.Swap(nil); was != nil {
 		a.log.Info("redis answers", "after", time.Since(was.since).Round(time.Millisecond))

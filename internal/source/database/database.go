@@ -103,8 +103,8 @@ func (db *DB) Close() error {
 	return db.engine.Close()
 }
 
-// Up tells whether the latest call reached the database and the set-up is
-// done. It asks nobody.
+// Up tells whether the latest call reached the database and the set-up is done.
+// It sends nothing.
 func (db *DB) Up() bool { return db.up.Load() }
 
 // Ping finishes the set-up if it is undone, and asks the database for a sign of
@@ -232,7 +232,7 @@ func (db *DB) setUpSentinel(err error) error {
 // by source.WithTimeout. Errors that no engine returned must not come here: an
 // engine takes what it does not know for a lost connection. The classes map to
 // sentinels as follows: lost is ErrDown, slow is ErrSlow, and refused or later is
-// ErrFault. What is busy or nobody's fault stays unmarked.
+// ErrFault. FaultBusy and FaultOther stay unmarked.
 func (db *DB) mark(ctx context.Context, err error) error {
 	if db.ctx.Err() != nil {
 		return source.Mark(err, source.ErrClosed)

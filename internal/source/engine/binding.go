@@ -18,7 +18,10 @@ type Binding struct {
 	Catalog   *Catalog           // of an earlier binding, or nil; bind sets it
 }
 
-// Arguments calls bind for each argument of q that is a member of the body.
+// Arguments calls bind for each argument of q that is a member of the body. Path
+// parameters and missing members are left as they are. A Misfit becomes a
+// *source.BodyError with the member's name, any other error is returned as it is;
+// q is of no use after either.
 func (b *Binding) Arguments(q *Query, bind func(i int, f sqltext.Field, at sqltext.Destination, v jsontext.Value) (any, error)) error {
 	for i, from := range q.From {
 		sl := b.Statement.Slots[from]

@@ -8,7 +8,8 @@ import (
 	"hearth/internal/source/sqltext"
 )
 
-// Catalog is what is known of the columns of a statement's tables.
+// Catalog is what is known of the columns of a statement's tables. It never
+// changes once it is read, so writes share it.
 type Catalog struct {
 	Tables map[sqltext.Table][]Column
 	Names  []string // of the select's columns
@@ -82,6 +83,8 @@ func DeclaredColumn(name, declared string) Column {
 // quotedWord is one of 'a','it”s'.
 var quotedWord = regexp.MustCompile(`'((?:[^']|'')*)'`)
 
+// quotedWords returns the words of a declaration without their quotes, doubled
+// ones undone.
 func quotedWords(text string) (words []string) {
 	for _, found := range quotedWord.FindAllStringSubmatch(text, -1) {
 		words = append(words, strings.ReplaceAll(found[1], "''", "'"))

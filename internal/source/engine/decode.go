@@ -158,7 +158,8 @@ func (d Decimal) Equal(e Decimal) bool {
 
 // BindAny turns a member into a bind value by what it is, for what no column
 // tells a type of. Numbers keep every digit: those that the driver's own types
-// cannot hold go as text, as do objects and arrays.
+// cannot hold go as text, as do objects and arrays. It serves all engines where a
+// statement hides the column, as within a function.
 func BindAny(v jsontext.Value) (any, error) {
 	switch v.Kind() {
 	case jsontext.KindNull:
@@ -185,7 +186,8 @@ func Unquote(value jsontext.Value) (string, error) {
 	return string(text), err
 }
 
-// Elements calls f for each element of an array.
+// Elements calls f for each element of an array. Each is a copy, which f may
+// keep. An error of f ends the walk and is returned.
 func Elements(array jsontext.Value, f func(jsontext.Value) error) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(array), jsontext.AllowDuplicateNames(true))
 	if _, err := dec.ReadToken(); err != nil {

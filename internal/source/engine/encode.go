@@ -28,8 +28,9 @@ func AppendText[T string | []byte](dst []byte, text T) []byte {
 	return dst
 }
 
-// AppendFloat writes the shortest decimal that reads back as f. JSON has no
-// NaN and no infinities: they are null.
+// AppendFloat writes the shortest decimal that reads back as f. JSON has no NaN
+// and no infinities: they are null. bits is 32 or 64: a float32 has a shorter
+// decimal than the same value as a float64.
 func AppendFloat(dst []byte, f float64, bits int) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return AppendNull(dst)

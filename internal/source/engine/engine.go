@@ -58,9 +58,9 @@ type Transaction interface {
 	// Query sees what the transaction has changed.
 	Query(ctx context.Context, q Query) (*Result, error)
 	// Look is a query that comes before anything else in the transaction. What it
-	// has found, also that it found nothing, nobody else changes until the
-	// transaction's own change of it: whoever tries waits, or one of the two fails
-	// with FaultBusy.
+	// has found, also that it found nothing, no other transaction changes until
+	// this one has changed it or is over: one that tries waits, or one of the two
+	// fails with FaultBusy.
 	Look(ctx context.Context, q Query) (*Result, error)
 	// Bind sets the arguments of q, an upsert, to the members of a body. Its
 	// errors are *BodyError, or the database's.
@@ -81,7 +81,7 @@ type Transaction interface {
 	Rollback()
 }
 
-// RollbackTimeout bounds the end of a transaction that nobody waits for.
+// RollbackTimeout bounds the end of a transaction that no caller waits for.
 const RollbackTimeout = 2 * time.Second
 
 // ValueError is about a value that the database returned and that cannot be

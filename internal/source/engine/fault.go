@@ -19,8 +19,9 @@ const (
 	FaultReference                   // a record's: others refer to it, or it refers to none
 )
 
-// Fault is what an engine makes of an error. The reason is for clients, and
-// empty for the kinds before FaultData.
+// Fault is what an engine makes of an error. The reason is for clients, and empty
+// for the classes before FaultData. The zero value is a fault of no class,
+// without reason or remedy.
 type Fault struct {
 	Class  FaultClass
 	Reason string

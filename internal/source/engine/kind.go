@@ -120,7 +120,8 @@ func timeOf(v jsontext.Value, layout string, own *regexp.Regexp) (string, error)
 	return matching(v, own, NotTime)
 }
 
-// matching takes strings of one form.
+// matching takes strings of one form. The text is handed on unchanged, so the
+// database reads what the client wrote.
 func matching(v jsontext.Value, form *regexp.Regexp, fault Misfit) (string, error) {
 	text, err := StringOf(v)
 	if err != nil || !form.MatchString(text) {

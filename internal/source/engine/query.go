@@ -5,7 +5,8 @@ import (
 	"hearth/internal/source/sqltext"
 )
 
-// Query is a statement ready for the database.
+// Query is a statement ready for the database. It is passed by value, so each
+// caller sets Remedy and Documents in a copy of its own.
 type Query struct {
 	SQL       string
 	Args      []any

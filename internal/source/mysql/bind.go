@@ -15,9 +15,11 @@ import (
 	"hearth/internal/source/stdsql"
 )
 
-// bind binds by the declared types of the columns that the upsert assigns:
-// MySQL itself tells no types of parameters. What has no such column is bound
-// as the select shows it under that name, or else by what it is.
+// bind binds by the declared types of the columns that the upsert assigns: MySQL
+// itself tells no types of parameters. What has no such column is bound as the
+// select shows it under that name, or else by what it is. It runs within the
+// transaction, on its connection. b.Catalog is set when it returns without an
+// error.
 func bind(ctx context.Context, t *stdsql.Transaction, b *engine.Binding, q *engine.Query) error {
 	if len(b.Values) == 0 {
 		return nil
@@ -31,6 +33,8 @@ func bind(ctx context.Context, t *stdsql.Transaction, b *engine.Binding, q *engi
 			return err
 		}
 	}
+	// Members become arguments first, since keepBytes has to see which of them
+	// are bytes.
 	if err := b.Arguments(q, func(_ int, f sqltext.Field, at sqltext.Destination, v jsontext.Value) (any, error) {
 		return argument(b, f, at, v)
 	}); err != nil {
@@ -40,14 +44,18 @@ func bind(ctx context.Context, t *stdsql.Transaction, b *engine.Binding, q *engi
 	return nil
 }
 
-// argument binds one member. A cast in the statement counts more than the column, and
-// what the select shows more than the declaration: a client writes what it has read.
+// argument binds one member. A cast in the statement counts more than the column,
+// and what the select shows more than the declaration: a client writes what it
+// has read. Where the shown form and the column's differ, the text or the bytes
+// go into the column as they are: the client has sent what stands there, in the
+// form of the select.
 func argument(b *engine.Binding, f sqltext.Field, at sqltext.Destination, v jsontext.Value) (any, error) {
 	switch {
 	case len(f.Path) == 0:
 		return string(v), nil
 	case v.Kind() == jsontext.KindNull:
 		return nil, nil
+	// The member is an operand of something: no column tells its type.
 	case at.Form == sqltext.Expression:
 		return engine.BindAny(v)
 	case at.Form == sqltext.Cast:
@@ -61,6 +69,7 @@ func argument(b *engine.Binding, f sqltext.Field, at sqltext.Destination, v json
 	// The column is shown as something else than it is: JSON that lies in a text column, bytes
 	// as a text.
 	kind, seen := freeType(column.Base), freeType(shown.Base)
+	// In all other cases the declaration decides.
 	if !kind.ShownAs(seen) {
 		return bindColumn(column, v)
 	}
@@ -75,7 +84,9 @@ func argument(b *engine.Binding, f sqltext.Field, at sqltext.Destination, v json
 // column, as in the select list of a derived table or as an argument of CALL. The
 // driver sends them as it sends texts, and only a column of bytes that they are
 // assigned to takes them as they are: elsewhere MySQL puts a question mark in the
-// place of each byte that is no UTF-8, and says nothing.
+// place of each byte that is no UTF-8, and says nothing. The text of the
+// statement changes only if there is such an argument. Path parameters are never
+// bytes.
 func keepBytes(b *engine.Binding, q *engine.Query) {
 	var sql strings.Builder
 	cast := false
@@ -95,8 +106,10 @@ func keepBytes(b *engine.Binding, q *engine.Query) {
 	}
 }
 
-// readCatalog reads the declarations of the upsert's tables, and how the
-// select shows its columns.
+// readCatalog reads the declarations of the upsert's tables, and how the select
+// shows its columns. Names are compared without case in MySQL, so documents has
+// them in lower case. COALESCE stands for a table without a schema: it is that of
+// the connection.
 func readCatalog(ctx context.Context, db stdsql.Asker, s *sqltext.Statement, shown *engine.Result) (*engine.Catalog, error) {
 	c := &engine.Catalog{Tables: map[sqltext.Table][]engine.Column{}, Names: shown.Names, Types: shown.Types}
 	documents, err := documents(ctx, db, s.Tables)
@@ -149,7 +162,7 @@ func typesOf(names map[engine.Type]string) map[string]engine.Type {
 }
 
 // freeType is the form of a type's kind. Bits have none: they are written as
-// numbers, too.
+// numbers, too. The names are those of the declarations, in capitals.
 func freeType(base string) engine.Type {
 	if base == "BIT" {
 		return engine.TypeOther
@@ -165,7 +178,9 @@ var times = &engine.TimeForms{
 	Time:   regexp.MustCompile(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?$`),
 }
 
-// bindColumn turns a member that is not null into a value of the column.
+// bindColumn turns a member that is not null into a value of the column. Types
+// that MySQL would silently turn into something else are taken apart here; the
+// others follow the rules of all engines.
 func bindColumn(c engine.Column, v jsontext.Value) (any, error) {
 	switch c.Base {
 	case "TINYINT", "BOOLEAN":
@@ -182,10 +197,12 @@ func bindColumn(c engine.Column, v jsontext.Value) (any, error) {
 	case "":
 		return engine.BindAny(v)
 	}
+	// An unknown name gives TypeOther, which takes any text.
 	return types[c.Base].Bind(v, times)
 }
 
-// bindYear refuses what MySQL takes for a year of two digits.
+// bindYear refuses what MySQL takes for a year of two digits. A year column holds
+// 0 and 1901 to 2155; MySQL would read 24 as 2024 and store what was not sent.
 func bindYear(v jsontext.Value) (any, error) {
 	text, err := engine.IntegerOf(v)
 	if err != nil {
@@ -198,7 +215,8 @@ func bindYear(v jsontext.Value) (any, error) {
 }
 
 // bindBits takes the base64 that a read shows, and numbers, and the truth of one
-// bit.
+// bit. A number that needs more bits than the column has is refused by the
+// server, as too long.
 func bindBits(v jsontext.Value) (any, error) {
 	if yes, err := engine.BoolOf(v); err == nil {
 		return yes, nil

@@ -9,9 +9,10 @@ import (
 	"hearth/internal/source/stdsql"
 )
 
-// documents finds the columns of MariaDB that are JSON, in lower case.
-// JSON is another name for LONGTEXT there, and all that is left of it is a check
-// of the column. MySQL itself has a type, and needs no look.
+// documents finds the columns of MariaDB that are JSON, in lower case. JSON is
+// another name for LONGTEXT there, and all that is left of it is a check of the
+// column. MySQL itself has a type, and needs no look. A nil map means that the
+// server is no MariaDB.
 func documents(ctx context.Context, db stdsql.Asker, tables []sqltext.Table) (map[sqltext.Table]map[string]bool, error) {
 	var version string
 	if err := db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil || !strings.Contains(version, "MariaDB") {
@@ -38,8 +39,9 @@ func documents(ctx context.Context, db stdsql.Asker, tables []sqltext.Table) (ma
 	return all, nil
 }
 
-// shownDocuments returns the columns of a select that are MariaDB's JSON, as
-// they are selected: by their own names, under others, or by an asterisk.
+// shownDocuments returns the columns of a select that are MariaDB's JSON, as they
+// are selected: by their own names, under others, or by an asterisk. It goes by
+// the text of the select: MariaDB's protocol calls such a column a long text.
 func shownDocuments(ctx context.Context, db stdsql.Asker, s *sqltext.Statement) (map[string]bool, error) {
 	list := s.Select()
 	var tables []sqltext.Table

@@ -26,7 +26,8 @@ func newDriverLog(log *slog.Logger) *driverLog {
 	return &driverLog{log: log}
 }
 
-// Print implements mysql.Logger.
+// Print implements mysql.Logger. What was left out is counted in the next line
+// that is written. Any goroutine of the driver may call it.
 func (l *driverLog) Print(v ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -23,9 +23,14 @@ import (
 )
 
 // fixedSettings are settings of the driver that exactness and safety rest on.
+// Whatever a URL could change of them would change what is read or stored:
+// clientFoundRows what counts as a change, parseTime and loc how times read,
+// multiStatements and interpolateParams what a value can do to a statement, and
+// allowAllFiles what a server can read from this machine.
 var fixedSettings = []string{"multiStatements", "parseTime", "loc", "interpolateParams", "allowAllFiles", "clientFoundRows", "columnsWithAlias"}
 
-// New reads mysql://user:password@host:port/name?driver-settings.
+// New reads mysql://user:password@host:port/name?driver-settings. It connects to
+// nothing. Reads and writes share one pool.
 func New(cfg engine.Config) (engine.Engine, error) {
 	c, err := driverConfig(cfg)
 	if err != nil {
@@ -38,15 +43,20 @@ func New(cfg engine.Config) (engine.Engine, error) {
 	return stdsql.New(variant(), func() (reads, writes *sql.DB, err error) {
 		db := sql.OpenDB(connector{driver})
 		db.SetMaxOpenConns(cfg.MaxConns)
+		// Of database/sql's own accord only two idle connections would be kept,
+		// and a burst would connect anew each time.
 		db.SetMaxIdleConns(cfg.MaxConns)
-		// The server drops idle connections after its wait_timeout; ours end first.
+		// The server drops idle connections after its wait_timeout; ours end
+		// first. One that the server has dropped would be found out only by the
+		// call that uses it.
 		db.SetConnMaxIdleTime(time.Minute)
 		return db, db, nil
 	}), nil
 }
 
 // driverConfig turns a URL into the driver's configuration. Times are read and
-// written in UTC, so that every instance of a fleet sees the same.
+// written in UTC, so that every instance of a fleet sees the same. No error that
+// it returns quotes the URL or a setting's value: either may hold a password.
 func driverConfig(cfg engine.Config) (*mysql.Config, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil { // its text would show the password
@@ -97,7 +107,8 @@ func driverConfig(cfg engine.Config) (*mysql.Config, error) {
 	if c.Params == nil {
 		c.Params = map[string]string{}
 	}
-	// TIMESTAMP is converted to the session's zone on its way.
+	// TIMESTAMP is converted to the session's zone on its way. An operator may
+	// still choose another zone; then TIMESTAMP is shown in that one.
 	if _, set := c.Params["time_zone"]; !set {
 		c.Params["time_zone"] = "'+00:00'"
 	}
@@ -133,8 +144,10 @@ func variant() stdsql.Variant {
 	}
 }
 
-// appendValue writes a value of the binary protocol. BOOLEAN is TINYINT to
-// MySQL, and so a number here.
+// appendValue writes a value of the binary protocol. BOOLEAN is TINYINT to MySQL,
+// and so a number here. declared is the driver's name of the type, with UNSIGNED
+// before it where the column is. What comes as bytes is text in the form of its
+// type.
 func appendValue(dst []byte, declared string, value any) ([]byte, error) {
 	switch v := value.(type) {
 	case nil:
@@ -164,9 +177,10 @@ func appendDocument(dst []byte, declared string, value any) ([]byte, error) {
 	return appendValue(dst, declared, value)
 }
 
-// setUp holds a named lock, since instances start together and MySQL
-// commits at every CREATE TABLE. The demo is filled under another name and
-// renamed, so that no half of it can be left behind under its own.
+// setUp holds a named lock, since instances start together and MySQL commits at
+// every CREATE TABLE. The demo is filled under another name and renamed, so that
+// no half of it can be left behind under its own. The lock is of the server, not
+// of one database, and waits 30 seconds for another instance.
 func setUp(ctx context.Context, conn *sql.Conn, init []string, demo bool) error {
 	var got sql.NullInt64
 	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK('hearth set-up', 30)").Scan(&got); err != nil {

@@ -30,8 +30,8 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]uint16{
 	{Class: engine.FaultLost}:                                  {1040, 1047, 1203, 1226},
 	{Class: engine.FaultLost, Remedy: engine.RemedyConnection}: {1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031},
 	{Class: engine.FaultSlow}:                                  {interrupted, 1969, 3024},
-	// Deadlocks, locks that nobody gives, conflicts that show at COMMIT only (of a
-	// group or of Galera), and rows that changed under a snapshot.
+	// Deadlocks, locks that were not given in time, conflicts that show at COMMIT
+	// only (of a group or of Galera), and rows that changed under a snapshot.
 	{Class: engine.FaultBusy, Remedy: engine.RemedyRepeat}: {1020, 1180, 1205, 1213, 1614, 3058, 3101, 3572},
 	// The table's definition changed between preparing and executing.
 	{Class: engine.FaultBusy, Remedy: engine.RemedyPlan}: {1243, 1412, 1615},
@@ -45,14 +45,16 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]uint16{
 	{}: {1021, 1037, 1038, 1041, 1114, 1461},
 })
 
-// interrupted says that somebody ended a statement, or that the server is
-// ending.
+// interrupted says that somebody ended a statement, or that the server is ending.
+// It is ER_QUERY_INTERRUPTED: KILL QUERY, or a shutdown.
 const interrupted = 1317
 
 // accessErrors are the errors of a connection that is refused because of its account
 // or its database.
 var accessErrors = []uint16{1044, 1045, 1049, 1698}
 
+// faultOf goes by where the error comes from: connecting, the wire or the driver,
+// and at last the server, by its number first and its SQLSTATE then.
 func faultOf(err error) engine.Fault {
 	var refusal *connectError
 	var e *mysql.MySQLError
@@ -71,7 +73,8 @@ func faultOf(err error) engine.Fault {
 }
 
 // classes are the first two characters of the SQLSTATE of other errors. 45 is
-// SIGNAL: a trigger refuses the record.
+// SIGNAL: a trigger refuses the record. They are asked only where the number is
+// not among faults.
 var classes = engine.FaultsByCode(map[*engine.Fault][]string{
 	{Class: engine.FaultRefused}:                               {"42", "21", "3D", "3F", "0A", "2F", "38", "39"},
 	{Class: engine.FaultLost, Remedy: engine.RemedyConnection}: {"08"},
@@ -80,14 +83,17 @@ var classes = engine.FaultsByCode(map[*engine.Fault][]string{
 	{Class: engine.FaultBusy, Remedy: engine.RemedyRepeat}:     {"40"},
 })
 
-// broken are the errors of a connection that is of no use any more.
+// broken are the errors of a connection that is of no use any more. A cancelled
+// context is among them: the driver ends a statement by closing its connection.
 var broken = []error{
 	driver.ErrBadConn, sql.ErrConnDone, mysql.ErrInvalidConn, mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul,
 	mysql.ErrBusyBuffer, io.EOF, io.ErrUnexpectedEOF, context.Canceled, context.DeadlineExceeded,
 }
 
 // withoutAnswer judges an error that is no answer of the server. The driver has
-// some about values, too, such as a time that it cannot read.
+// some about values, too, such as a time that it cannot read. An error of the
+// driver about a value has no class: the connection is well, and the next call
+// may succeed.
 func withoutAnswer(err error) engine.Fault {
 	var network net.Error
 	if errors.As(err, &network) {

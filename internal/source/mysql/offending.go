@@ -23,8 +23,10 @@ var (
 	foreignKey = regexp.MustCompile(`FOREIGN KEY \(([^)]*)\) REFERENCES`)
 )
 
-// offending reads the message: MySQL tells columns in no other way. A server
-// that speaks another language than English tells nothing.
+// offending reads the message: MySQL tells columns in no other way. A server that
+// speaks another language than English tells nothing. All it reads are catalogs.
+// The forms of the messages differ between MySQL and MariaDB, and both are in the
+// expressions above.
 func offending(ctx context.Context, db stdsql.Asker, s *sqltext.Statement, err error) (c engine.Offending) {
 	var answer *mysql.MySQLError
 	if !errors.As(err, &answer) {
@@ -44,6 +46,7 @@ func offending(ctx context.Context, db stdsql.Asker, s *sqltext.Statement, err e
 	} else if m := nullColumn.FindStringSubmatch(answer.Message); m != nil {
 		c.Columns = []string{m[1]}
 	} else if m := dataColumn.FindStringSubmatch(answer.Message); m != nil {
+		// One of the two groups is empty: they are MariaDB's form and MySQL's.
 		c.Columns = []string{m[1] + m[2]}
 	} else if m := uniqueKey.FindStringSubmatch(answer.Message); m != nil && answer.Number == 1062 {
 		for _, table := range s.Tables {
@@ -58,6 +61,8 @@ func offending(ctx context.Context, db stdsql.Asker, s *sqltext.Statement, err e
 			c.Columns = append(c.Columns, engine.ColumnsIn(s, clause, c.Order)...)
 		}
 	} else if m := foreignKey.FindStringSubmatch(answer.Message); m != nil {
+		// The message quotes the columns of the referring table, which is the one
+		// that is written.
 		for _, name := range strings.Split(m[1], ", ") {
 			c.Columns = append(c.Columns, strings.Trim(name, "`"))
 		}

@@ -9,10 +9,12 @@ import (
 	"hearth/internal/source/stdsql"
 )
 
+// creates finds the names of what a statement makes or alters.
 var creates = regexp.MustCompile("(?i)\\b(?:CREATE|ALTER|RENAME)\\b[^;(]*?\\b(?:TABLE|VIEW|PROCEDURE|FUNCTION)\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?[`\"\\[]?(\\w+)")
 
 // rehearse runs nothing, for MySQL commits at every change of a table: it
-// prepares, and remembers what would be made.
+// prepares, and remembers what would be made. A later statement that needs what
+// an earlier one would make fails to be prepared; Unmade lets that pass.
 func rehearse(ctx context.Context, p *stdsql.Prober, r *engine.Rehearsal) error {
 	if r.Writes {
 		var readOnly bool

@@ -30,9 +30,11 @@ type thread struct {
 	idle   time.Time // not before its last rest ahead of COMMIT began
 }
 
-// threadOf asks for the thread behind conn. It asks anew for each
-// transaction, since a proxy may have put another one behind the connection,
-// and not by the bare function, which a proxy would answer itself.
+// threadOf asks for the thread behind conn. It asks anew for each transaction,
+// since a proxy may have put another one behind the connection, and not by the
+// bare function, which a proxy would answer itself. It costs a round trip per
+// write. That is the price of being able to tell what became of a COMMIT whose
+// answer was lost.
 func threadOf(ctx context.Context, conn *sql.Conn) (*thread, error) {
 	t := &thread{}
 	err := conn.QueryRowContext(ctx, "SELECT CONNECTION_ID(), "+serverName).Scan(&t.id, &t.server)
@@ -40,10 +42,13 @@ func threadOf(ctx context.Context, conn *sql.Conn) (*thread, error) {
 	return t, err
 }
 
-// commit knows the outcome only from an answer of the server, and not
-// from one that says that the server was interrupted.
+// commit knows the outcome only from an answer of the server, and not from one
+// that says that the server was interrupted. An Outcome comes back only with
+// ErrUnknownOutcome; any other error means that nothing was stored.
 func commit(ctx context.Context, conn *sql.Conn) (stdsql.Outcome, error) {
 	thread, err := threadOf(ctx, conn)
+	// The connection broke or the statement was killed, so the transaction ends
+	// without a commit.
 	if cutShort(err) {
 		return nil, err // COMMIT was not sent
 	}
@@ -62,7 +67,8 @@ func commit(ctx context.Context, conn *sql.Conn) (stdsql.Outcome, error) {
 	return nil, err
 }
 
-// cutShort tells whether err ended a statement before its time.
+// cutShort tells whether err ended a statement before its time. Interruption
+// counts too: the server may have been stopped in the middle of the commit.
 func cutShort(err error) bool {
 	var e *mysql.MySQLError
 	return faultOf(err).Class == engine.FaultLost || errors.As(err, &e) && e.Number == interrupted
@@ -78,7 +84,8 @@ type threadView struct {
 	since  time.Duration // how long it has done so, give or take a second
 }
 
-// over looks for the thread from another connection.
+// over looks for the thread from another connection. It returns false while the
+// thread may still be at COMMIT; the caller asks again.
 func (t *thread) over(ctx context.Context, db *sql.DB) (bool, error) {
 	const look = `SELECT ` + serverName + `, COALESCE(SUM(id = CONNECTION_ID()), 0), COALESCE(SUM(id = ?), 0),
 		COALESCE(SUM(id = ? AND command = 'Sleep'), 0), COALESCE(MAX(CASE WHEN id = ? THEN time END), 0) FROM information_schema.processlist`
@@ -100,11 +107,11 @@ func (t *thread) over(ctx context.Context, db *sql.DB) (bool, error) {
 // are rounded, and clocks are set.
 const slack = 2 * time.Second
 
-// judge tells whether the thread has done with COMMIT, by what is seen of it
-// and the time since it had rested before. A server ends a thread whose
-// connection broke, after what it is doing. One that stays may be kept by a
-// proxy, or have got the id after a restart: a rest that began later tells
-// that COMMIT lies before it.
+// isOver tells whether the thread has done with COMMIT, by what is seen of it and
+// the time since it had rested before. A server ends a thread whose connection
+// broke, after what it is doing. One that stays may be kept by a proxy, or have
+// got the id after a restart: a rest that began later tells that COMMIT lies
+// before it.
 func (t *thread) isOver(s threadView, ago time.Duration) (bool, error) {
 	switch {
 	case s.server != t.server:
@@ -112,6 +119,8 @@ func (t *thread) isOver(s threadView, ago time.Duration) (bool, error) {
 	case !s.self:
 		return false, fmt.Errorf("%w: the account does not see its own threads", source.ErrNoOutcome)
 	}
+	// Either the thread is gone, or it waits for a command since a time that lies
+	// clearly after the look ahead of COMMIT.
 	return !s.shown || s.rests && s.since+slack < ago, nil
 }
 
@@ -128,7 +137,8 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-// connectError says that a connection could not be made.
+// connectError says that a connection could not be made. Its mark is the type:
+// faultOf looks for it before it looks at numbers.
 type connectError struct{ err error }
 
 // Error is the driver's text.

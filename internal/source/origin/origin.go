@@ -27,6 +27,9 @@ import (
 const (
 	// maxBody is how many bytes an origin may answer with when Config leaves that
 	// open, maxConns how many connections are made to its host.
+	//
+	// A body is read whole before it is judged, so its limit bounds the memory of
+	// one load. A kept connection is closed after idleTime without a request.
 	maxBody  = 8 << 20
 	maxConns = 16
 
@@ -35,7 +38,8 @@ const (
 	userAgent    = "hearth"
 )
 
-// Config describes a resource whose records an HTTP server has.
+// Config describes a resource whose records an HTTP server has. URL and Params
+// come from one configuration; New holds them against each other.
 type Config struct {
 	Name     string
 	Params   []param.Param
@@ -60,11 +64,12 @@ type Origin struct {
 }
 
 // forbids is after how many answers in a row that allow nothing an origin is said
-// to refuse what is asked of it.
+// to refuse what is asked of it. A few records may be closed one after another; a
+// record that comes clears the count.
 const forbids = 5
 
 // New prepares an Origin. It connects to nothing; an error is about the
-// configuration.
+// configuration. What the configuration leaves open is filled in here.
 func New(cfg Config) (*Origin, error) {
 	cfg.MaxBody, cfg.MaxConns = cmp.Or(cfg.MaxBody, maxBody), cmp.Or(cfg.MaxConns, maxConns)
 	t, err := newTemplate(cfg.URL, cfg.Params)
@@ -93,7 +98,8 @@ func New(cfg Config) (*Origin, error) {
 }
 
 // Reach connects to the origin's host, with TLS where the URL says so, and asks
-// for nothing: there is no record that is known to be there.
+// for nothing: there is no record that is known to be there. A certificate that
+// does not fit its host is an error here, too.
 func (o *Origin) Reach(ctx context.Context) error {
 	ctx, cancel := source.WithTimeout(ctx, o.cfg.Timeout)
 	defer cancel()
@@ -113,8 +119,9 @@ func (o *Origin) Reach(ctx context.Context) error {
 // TellsCaller implements Called.
 func (o *Origin) TellsCaller() {}
 
-// Close closes idle connections. The client's own goroutine that looks for
-// them ends by itself when it next wakes, at most idleTime later.
+// Close closes idle connections. The client's own goroutine that looks for them
+// ends by itself when it next wakes, at most idleTime later. It does not end
+// loads that run.
 func (o *Origin) Close() error {
 	o.client.CloseIdleConnections()
 	return nil
@@ -138,8 +145,10 @@ func (o *Origin) Delete(context.Context, source.Args) (source.Change, error) {
 
 // Load implements Records. A context that ends without a deadline is noticed
 // before each request, not during one. An answer with a status of 5xx or 429 is
-// source.ErrDown, another of 4xx that says that the request is wrong is source.ErrFault, and one
-// that is no JSON, or no HTTP, is source.ErrNotJSON.
+// source.ErrDown, another of 4xx that says that the request is wrong is
+// source.ErrFault, and one that is no JSON, or no HTTP, is source.ErrNotJSON. The
+// record is a copy in compact JSON, without white space. A value that could lead
+// to another record's URL is ErrNoRecord, without a request.
 func (o *Origin) Load(ctx context.Context, args source.Args) ([]byte, error) {
 	if len(args) != len(o.cfg.Params) {
 		panic(fmt.Sprintf("BUG: resource %q has %d path parameters and got %d", o.cfg.Name, len(o.cfg.Params), len(args)))
@@ -154,6 +163,8 @@ func (o *Origin) Load(ctx context.Context, args source.Args) ([]byte, error) {
 	switch {
 	case err == nil, errors.Is(err, source.ErrNoRecord):
 		o.forbidden.Store(0)
+		// A 404 is an answer about this record; it shows that the origin takes
+		// such requests.
 		o.refusals.Cleared(source.KeyOrigin)
 	case errors.Is(err, errForbidden):
 		// One record may be closed while others are open.
@@ -167,12 +178,16 @@ func (o *Origin) Load(ctx context.Context, args source.Args) ([]byte, error) {
 	return record, err
 }
 
-// get asks for target and follows redirects that stay on its host.
+// get asks for target and follows redirects that stay on its host. Request and
+// response come out of fasthttp's pools and go back when it returns, so what it
+// returns must not point into them.
 func (o *Origin) get(ctx context.Context, target string) ([]byte, error) {
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(resp)
 	caller := source.CallerOf(ctx)
+	// One deadline covers all requests of a load. It is there in any case, from
+	// WithTimeout.
 	for range 1 + maxRedirects {
 		if err := ctx.Err(); err != nil {
 			return nil, source.MarkDown(ctx, err, true)
@@ -204,8 +219,9 @@ func (o *Origin) get(ctx context.Context, target string) ([]byte, error) {
 	return nil, fmt.Errorf("the origin redirects more than %d times", maxRedirects)
 }
 
-// tell adds what the origin is told of the request. The names of W3C headers are in
-// lower case on the wire, as the recommendation asks for.
+// tell adds what the origin is told of the request. The names of W3C headers are
+// in lower case on the wire, as the recommendation asks for. SetCanonical writes
+// the names as they stand here.
 func tell(h *fasthttp.RequestHeader, c source.Caller) {
 	for _, field := range []struct {
 		name  []byte
@@ -219,8 +235,9 @@ func tell(h *fasthttp.RequestHeader, c source.Caller) {
 
 var nameRequestID, nameTraceparent, nameTracestate = []byte("X-Request-Id"), []byte("traceparent"), []byte("tracestate")
 
-// lost tells an origin that is away, or has no time, from one that
-// answers too much or no HTTP.
+// lost tells an origin that is away, or has no time, from one that answers too
+// much or no HTTP. What is not lost was answered: the origin is there, and its
+// answer is not one that can be used.
 func lost(err error) bool {
 	var network net.Error
 	var certificate *tls.CertificateVerificationError
@@ -239,8 +256,9 @@ func lost(err error) bool {
 	return false
 }
 
-// redirect resolves location against from. Another host or scheme is refused:
-// an origin must not be able to send this server anywhere else.
+// redirect resolves location against from. Another host or scheme is refused: an
+// origin must not be able to send this server anywhere else. The path of location
+// is taken as it is: the origin chooses it, not a client.
 func redirect(from, location string) (string, error) {
 	base, err := url.Parse(from)
 	if err != nil {
@@ -257,7 +275,8 @@ func redirect(from, location string) (string, error) {
 	return to.String(), nil
 }
 
-// recordOf judges an answer and copies its body.
+// recordOf judges an answer and copies its body. A JSON null is no record, since
+// that is what null means in every tier above.
 func recordOf(resp *fasthttp.Response) ([]byte, error) {
 	switch code := resp.StatusCode(); code {
 	case fasthttp.StatusOK:
@@ -266,6 +285,8 @@ func recordOf(resp *fasthttp.Response) ([]byte, error) {
 	default:
 		return nil, refusalOf(code)
 	}
+	// No Accept-Encoding is sent, so a coding is the origin's fault. It is not
+	// undone here.
 	if coding := resp.Header.ContentEncoding(); len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")) {
 		return nil, fmt.Errorf("%w: it has the coding %q, which was not asked for", source.ErrNotJSON, coding)
 	}
@@ -279,12 +300,16 @@ func recordOf(resp *fasthttp.Response) ([]byte, error) {
 	return record, nil
 }
 
-// refusalOf is the error for a status that brings no record.
+// refusalOf is the error for a status that brings no record. The marks decide
+// what follows: ErrDown counts for the circuit breaker, ErrFault is for the
+// operator, and ErrNotJSON is about the answer. An error without a mark may be
+// gone with the next request.
 func refusalOf(code int) error {
 	err := errors.New("the origin answers with status " + strconv.Itoa(code))
 	switch {
 	case code >= 500, code == fasthttp.StatusTooManyRequests:
 		return source.Mark(err, source.ErrDown)
+	// 408 and 425 (Too Early) ask for the same request once more.
 	case code == fasthttp.StatusRequestTimeout, code == 425:
 		return err // to be sent again
 	case code == fasthttp.StatusUnauthorized, code == fasthttp.StatusForbidden, code == fasthttp.StatusMethodNotAllowed:

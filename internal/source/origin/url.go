@@ -18,7 +18,8 @@ import (
 // reading of the finished path would have more segments than the template, or
 // a segment that names no record: nothing, dots alone.
 
-// template is a URL with placeholders for path parameters.
+// template is a URL with placeholders for path parameters. It never changes after
+// New, so any number of loads share it.
 type template struct {
 	params []param.Param
 	host   string // with its port, if it has one
@@ -33,7 +34,8 @@ type pieces struct {
 	params   []int
 }
 
-// newTemplate finds the places of the parameters in a URL.
+// newTemplate finds the places of the parameters in a URL. Its errors are about
+// the configuration and never show a password.
 func newTemplate(u param.URL, params []param.Param) (t template, err error) {
 	t = template{params: params, host: u.Host, secure: u.Secure}
 	if strings.Contains(t.host, "@") {
@@ -59,7 +61,8 @@ func newTemplate(u param.URL, params []param.Param) (t template, err error) {
 	return t, nil
 }
 
-// resolve replaces names by the places of params.
+// resolve replaces names by the places of params. The literals stay as they are
+// written, for the URL; segment decodes those of the path.
 func resolve(parts []param.Part, params []param.Param) (p pieces, err error) {
 	p.literals = []string{""}
 	for _, part := range parts {
@@ -89,7 +92,8 @@ func names(params []param.Param) string {
 }
 
 // segment takes a segment of the path apart. It fails where a literal would
-// finish what a value begins, or the other way round.
+// finish what a value begins, or the other way round. It returns the segment with
+// decoded literals, as refuses compares decoded text.
 func segment(parts []param.Part, params []param.Param) (s pieces, err error) {
 	if s, err = resolve(parts, params); err != nil {
 		return s, err
@@ -120,7 +124,8 @@ func redactUser(host string) string {
 
 // of returns the URL for args, or false when no URL surely names the record. A
 // value is one piece of a path or a query: all but the unreserved characters of
-// RFC 3986 is percent-encoded.
+// RFC 3986 is percent-encoded. QueryEscape writes a blank as a plus, which means
+// a blank in a query only; %20 means one everywhere.
 func (t template) of(args source.Args) (string, bool) {
 	if t.refuses(args) != "" {
 		return "", false
@@ -135,7 +140,8 @@ func (t template) of(args source.Args) (string, bool) {
 }
 
 // refuses names the parameter whose value could lead elsewhere than the template
-// says, or returns "".
+// says, or returns "". Each value is looked at alone first, then the segment as a
+// whole: a value such as "." is harmless within v{x} and not by itself.
 func (t template) refuses(args source.Args) string {
 	for _, s := range t.path {
 		text := s.literals[0]
@@ -154,7 +160,8 @@ func (t template) refuses(args source.Args) string {
 }
 
 // decodings calls found with text, decoded once more each time until nothing is
-// left to decode, and tells whether it held for any.
+// left to decode, and tells whether it held for any. It ends because each
+// decoding makes the text shorter.
 func decodings(text string, found func(string) bool) bool {
 	for {
 		if found(text) {
@@ -169,7 +176,8 @@ func decodings(text string, found func(string) bool) bool {
 }
 
 // strays tells whether text, however often it is decoded, has what ends a segment
-// of a path, or a byte that no path has.
+// of a path, or a byte that no path has. Bytes below a blank end a line or a
+// header for some servers.
 func strays(text string) bool {
 	return decodings(text, func(text string) bool {
 		return strings.ContainsFunc(text, func(r rune) bool { return r == '/' || r == '\\' || r < ' ' || r == 0x7f })

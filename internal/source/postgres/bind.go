@@ -21,6 +21,7 @@ func (t *transaction) Bind(ctx context.Context, b *engine.Binding, q *engine.Que
 	if len(q.Args) == 0 {
 		return nil
 	}
+	// Texts without types then: the server reads each as what its place asks for.
 	if b.Statement.IsSeveral() { // only the simple protocol takes them, and it describes nothing
 		return b.Arguments(q, func(_ int, _ sqltext.Field, _ sqltext.Destination, v jsontext.Value) (any, error) {
 			if v.Kind() == jsontext.KindNull {
@@ -44,6 +45,8 @@ func (t *transaction) Bind(ctx context.Context, b *engine.Binding, q *engine.Que
 		if err != nil {
 			return nil, err
 		}
+		// {body} is the whole body, which is JSON even where a text or bytea
+		// column holds it.
 		if len(f.Path) == 0 {
 			return typ.bindBody(v)
 		}
@@ -66,7 +69,8 @@ func (t *transaction) Bind(ctx context.Context, b *engine.Binding, q *engine.Que
 
 // describe asks what a statement takes and returns. Where connections keep
 // statements prepared, the answer is kept with the statement, and both go
-// together.
+// together. Elsewhere it uses the unnamed statement, which is gone with the next
+// one and leaves nothing behind a proxy.
 func (e *server) describe(ctx context.Context, conn *pgx.Conn, text string) (*pgconn.StatementDescription, error) {
 	if e.prepares {
 		return conn.Prepare(ctx, text, text)
@@ -74,7 +78,8 @@ func (e *server) describe(ctx context.Context, conn *pgx.Conn, text string) (*pg
 	return conn.PgConn().Prepare(ctx, "", text, nil)
 }
 
-// shown returns how a client sees the columns of the select.
+// shown returns how a client sees the columns of the select. It is asked for at
+// most once per write, and only if some column could be shown in another form.
 func (t *transaction) shown(ctx context.Context, text string) (map[string]engine.Type, error) {
 	description, err := t.engine.describe(ctx, t.tx.Conn(), text)
 	if err != nil {
@@ -91,7 +96,7 @@ func (t *transaction) shown(ctx context.Context, text string) (map[string]engine
 	return forms, nil
 }
 
-// form is that of the kind; an array has none.
+// form is that of the base type; an array has none.
 func (t valueType) form() engine.Type {
 	if t.array {
 		return engine.TypeOther
@@ -99,7 +104,9 @@ func (t valueType) form() engine.Type {
 	return t.base.Free()
 }
 
-// bindData writes bytes as the text of a type that has a form.
+// bindData writes bytes as the text of a type that has a form. The bytes are
+// written in hexadecimal: the server reads that form whatever its bytea_output
+// is.
 func (t valueType) bindData(data []byte) string {
 	if t.base == engine.TypeBytes {
 		return byteaPrefix + hex.EncodeToString(data)
@@ -115,7 +122,9 @@ func (t valueType) bindBody(v jsontext.Value) (any, error) {
 	return t.bindData(v), nil
 }
 
-// bind writes a member that is not null as the text of a value.
+// bind writes a member that is not null as the text of a value. The text goes to
+// the server as it is, and the server converts it. What it refuses comes back as
+// class 22.
 func (t valueType) bind(v jsontext.Value) (string, error) {
 	if !t.array {
 		return t.bindOne(v)
@@ -142,6 +151,7 @@ func (t valueType) appendElements(dst []byte, array jsontext.Value) ([]byte, err
 		case v.Kind() == jsontext.KindNull:
 			dst = append(dst, "NULL"...)
 			return nil
+		// One array per dimension. In an array of JSON an inner array is a value.
 		case v.Kind() == jsontext.KindBeginArray && t.base != engine.TypeJSON:
 			dst, err = t.appendElements(dst, v)
 			return err
@@ -153,9 +163,10 @@ func (t valueType) appendElements(dst []byte, array jsontext.Value) ([]byte, err
 	return append(dst, '}'), err
 }
 
-// times have what PostgreSQL writes of dates and times that RFC 3339
-// cannot: years before 1 or after 9999. Words such as "now" are no values: they
-// would be read back as something else.
+// times have what PostgreSQL writes of dates and times that RFC 3339 cannot:
+// years before 1 or after 9999. Words such as "now" are no values: they would be
+// read back as something else. The server reads them by datestyle ISO, which New
+// sets.
 var times = &engine.TimeForms{
 	Layout:     "2006-01-02 15:04:05.999999999",
 	LayoutZone: "2006-01-02 15:04:05.999999999Z07:00",

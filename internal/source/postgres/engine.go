@@ -24,8 +24,9 @@ import (
 // database up: "hearth" in ASCII.
 const setUpLock = 0x686561727468
 
-// server uses pgx's own pool and asks for all values as text, the one
-// form in which every type is exact, and types of extensions work too.
+// server uses pgx's own pool and asks for all values as text, the one form in
+// which every type is exact, and types of extensions work too. It implements
+// engine.Engine and is safe for concurrent use. pool is nil until Open.
 type server struct {
 	config *pgxpool.Config
 	pool   *pgxpool.Pool
@@ -55,9 +56,13 @@ func New(cfg engine.Config) (engine.Engine, error) {
 	}
 	params := c.ConnConfig.RuntimeParams
 	params["datestyle"] = "ISO" // what engine.Type reads
+	// The name shows in pg_stat_activity, by which an operator tells these
+	// sessions from others.
 	if params["application_name"] == "" {
 		params["application_name"] = "hearth"
 	}
+	// Modes other than pgx's own are for proxies that hand connections from one
+	// session to another: a statement that was prepared is not found again there.
 	mode := c.ConnConfig.DefaultQueryExecMode
 	return &server{
 		config:    c,
@@ -78,7 +83,8 @@ func (e *server) Open() (err error) {
 	return err
 }
 
-// Close waits until all connections have been given back.
+// Close waits until all connections have been given back. It may be called
+// without Open. A transaction that nobody ends would keep it waiting.
 func (e *server) Close() error {
 	if e.pool != nil {
 		e.pool.Close()
@@ -86,8 +92,9 @@ func (e *server) Close() error {
 	return nil
 }
 
-// SetUp also finds out what the server tells of transactions, before the first write
-// needs to know.
+// SetUp also finds out what the server tells of transactions, before the first
+// write needs to know. Without statements and demo it takes no lock, so instances
+// start beside each other.
 func (e *server) SetUp(ctx context.Context, init []string, demo bool) error {
 	if err := e.learnOutcomes(ctx); err != nil || len(init) == 0 && !demo {
 		return err
@@ -95,7 +102,9 @@ func (e *server) SetUp(ctx context.Context, init []string, demo bool) error {
 	return e.create(ctx, init, demo)
 }
 
-// create holds a lock: CREATE … IF NOT EXISTS fails when two run it at once.
+// create holds a lock: CREATE … IF NOT EXISTS fails when two run it at once. The
+// second then meets a unique index of the catalogs, for IF NOT EXISTS takes no
+// lock before it looks.
 func (e *server) create(ctx context.Context, init []string, demo bool) error {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
@@ -115,6 +124,7 @@ func (e *server) create(ctx context.Context, init []string, demo bool) error {
 		}
 	}()
 	for i, text := range init {
+		// The simple protocol, so that one text may hold several statements.
 		if err := conn.Conn().PgConn().Exec(ctx, text).Close(); err != nil {
 			return &engine.InitError{Key: engine.InitKey(i), Err: err}
 		}
@@ -138,7 +148,8 @@ func (e *server) create(ctx context.Context, init []string, demo bool) error {
 	})
 }
 
-// Query implements engine.Engine.
+// Query implements engine.Engine. The connection goes back when the rows are
+// read. A query that was given up is waited for first; see awaitEnd.
 func (e *server) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	conn, err := e.acquire(ctx, q.Remedy)
 	if err != nil {
@@ -160,6 +171,8 @@ func (e *server) acquire(ctx context.Context, r engine.Remedy) (*pgxpool.Conn, e
 			return nil, err
 		}
 		switch r {
+		// The statement is prepared anew on this very connection, by the tables
+		// as they are now.
 		case engine.RemedyPlan:
 			err = conn.Conn().DeallocateAll(ctx)
 		case engine.RemedyConnection:
@@ -177,9 +190,10 @@ func (e *server) acquire(ctx context.Context, r engine.Remedy) (*pgxpool.Conn, e
 }
 
 // awaitEnd waits until PostgreSQL has ended a query that was given up: pgx
-// returns at once, closes the connection and cancels beside it. Who asked must
-// not pass for one that asks no more while its query still runs, or more run
-// than the caller's cap allows.
+// returns at once, closes the connection and cancels beside it. The call must not
+// return while its query still runs, or more queries run at once than the
+// caller's cap allows. A second bounds the wait: a server that does not answer
+// the cancellation at all is not waited for.
 func awaitEnd(conn *pgx.Conn) {
 	if !conn.IsClosed() {
 		return
@@ -192,8 +206,9 @@ func awaitEnd(conn *pgx.Conn) {
 	}
 }
 
-// queryOn reads all rows before it writes any as JSON, since unknown types
-// are looked up on the same connection.
+// queryOn reads all rows before it writes any as JSON, since unknown types are
+// looked up on the same connection. Cells are copied out of pgx's buffer, which
+// the next row overwrites.
 func (e *server) queryOn(ctx context.Context, conn *pgx.Conn, q engine.Query) (*engine.Result, error) {
 	args := append([]any{pgx.QueryResultFormats{pgx.TextFormatCode}}, q.Args...)
 	rows, err := conn.Query(ctx, q.SQL, args...)
@@ -227,7 +242,10 @@ func (e *server) queryOn(ctx context.Context, conn *pgx.Conn, q engine.Query) (*
 	return res, e.write(ctx, conn, res, oids, engine.DocumentColumn(res.Names, q.Keyed))
 }
 
-// write turns cells from PostgreSQL's text into JSON.
+// write turns cells from PostgreSQL's text into JSON. A value that cannot be
+// written is a *engine.ValueError with its column; the rows are of no use then.
+// document is the index of the column that is JSON by the statement's word, or
+// -1.
 func (e *server) write(ctx context.Context, conn *pgx.Conn, res *engine.Result, oids []uint32, document int) error {
 	types := make([]valueType, len(oids))
 	for i, oid := range oids {
@@ -253,7 +271,9 @@ func (e *server) write(ctx context.Context, conn *pgx.Conn, res *engine.Result, 
 }
 
 // typeOf looks types up that are not built in, once each. A domain is what it
-// rests on; a type that is no array is text to us, whatever it is.
+// rests on; a type that is no array is text to us, whatever it is. Answers are
+// kept for good, as OIDs are not given to another type while a type exists. Two
+// calls that look one up at once store the same.
 func (e *server) typeOf(ctx context.Context, conn *pgx.Conn, oid uint32) (valueType, error) {
 	if t, ok := builtIn(oid); ok {
 		return t, nil
@@ -277,9 +297,11 @@ func (e *server) typeOf(ctx context.Context, conn *pgx.Conn, oid uint32) (valueT
 	var element *uint32
 	var delimiter *string
 	err := conn.QueryRow(ctx, lookUp, oid).Scan(&base, &element, &delimiter)
+	// No row means that the type was dropped meanwhile: its values are text then.
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return valueType{}, fmt.Errorf("looking the type %d up: %w", oid, err)
 	}
+	// What is not built in is TypeOther, whose form is its text.
 	t, _ := builtIn(base)
 	if element != nil {
 		t, _ = builtIn(*element)
@@ -295,7 +317,8 @@ func builtIn(oid uint32) (valueType, bool) {
 	return valueType{base: kind}, ok
 }
 
-// Columns describes the statement, and runs nothing.
+// Columns describes the statement, and runs nothing. It uses the unnamed
+// statement, so nothing stays prepared on the connection.
 func (e *server) Columns(ctx context.Context, q engine.Query) ([]string, error) {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
@@ -315,7 +338,9 @@ func (e *server) Columns(ctx context.Context, q engine.Query) ([]string, error) 
 
 // Fits lets PostgreSQL read each argument as the type it inferred for it, and
 // nothing else. It tells a key that no record can have from a statement that
-// fails on the data.
+// fails on the data. Where it cannot ask, it says true: the error that was met
+// then counts as the statement's, and an operator is told. Only arguments that go
+// as text can fail to be read.
 func (e *server) Fits(ctx context.Context, q engine.Query) bool {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {

@@ -10,9 +10,10 @@ import (
 	"hearth/internal/source/engine"
 )
 
-// faults are SQLSTATEs (PostgreSQL, appendix A), and classes of them: the
-// first two characters of those that are not listed. They stand here by number, as
-// the server's log and its manual have them.
+// faults are SQLSTATEs (PostgreSQL, appendix A), and classes of them: the first
+// two characters of those that are not listed. They stand here by number, as the
+// server's log and its manual have them. A code of five characters goes before
+// its class. Entries without a Class are FaultOther.
 var faults = engine.FaultsByCode(map[*engine.Fault][]string{
 	{Class: engine.FaultRule, Reason: engine.ReasonNull}:           {"23502"},
 	{Class: engine.FaultRule, Reason: engine.ReasonTaken}:          {"23505", "23P01"},
@@ -51,11 +52,14 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]string{
 	{Class: engine.FaultOther, Remedy: engine.RemedyPlan}: {"08P01", "XX000"},
 })
 
-// Fault tells, in this order: values that cannot be written, sessions that were not
-// granted, what the driver itself refuses, and what the server answers.
+// Fault tells, in this order: values that cannot be written, sessions that were
+// not granted, what the driver itself refuses, and what the server answers. An
+// error that is none of these counts as a lost connection.
 func (e *server) Fault(err error) engine.Fault {
 	var value *engine.ValueError
 	switch {
+	// A COMMIT that was answered with ROLLBACK is a clear outcome: nothing was
+	// stored, and nothing is wrong with the server.
 	case err == nil, errors.Is(err, pgx.ErrTxCommitRollback):
 		return engine.Fault{}
 	case errors.As(err, &value):
@@ -67,6 +71,8 @@ func (e *server) Fault(err error) engine.Fault {
 	var answer *pgconn.PgError
 	answered := errors.As(err, &answer)
 	if errors.As(err, &refusal) {
+		// 28 is a wrong account or password, 3D an unknown database, and 42501
+		// the missing right to connect.
 		access := answered && (strings.HasPrefix(answer.Code, "28") || strings.HasPrefix(answer.Code, "3D") || answer.Code == "42501")
 		return engine.Fault{Class: engine.FaultLost, Access: access}
 	}
@@ -79,7 +85,8 @@ func (e *server) Fault(err error) engine.Fault {
 	return answerFault(answer)
 }
 
-// answerFault judges what the server has said.
+// answerFault judges what the server has said. The session's end goes before the
+// code: whatever the reason, the connection is of no use any more.
 func answerFault(answer *pgconn.PgError) engine.Fault {
 	severity := answer.SeverityUnlocalized
 	switch {
@@ -91,5 +98,6 @@ func answerFault(answer *pgconn.PgError) engine.Fault {
 	if f, ok := faults[answer.Code]; ok {
 		return f
 	}
+	// An answer without a code finds nothing here, and is FaultOther.
 	return faults[answer.Code[:min(2, len(answer.Code))]]
 }

@@ -31,7 +31,9 @@ func (t *transaction) Catalog(context.Context, *sqltext.Statement, *engine.Resul
 }
 
 // Offending asks for the columns of a constraint, and where no constraint is at
-// fault, which of the arguments PostgreSQL does not read as what they are for.
+// fault, which of the arguments PostgreSQL does not read as what they are for. It
+// runs after the transaction, on a connection of the pool. What it cannot find
+// out is left out: the client is answered in any case, only less precisely.
 func (e *server) Offending(ctx context.Context, s *sqltext.Statement, q engine.Query, err error) (c engine.Offending) {
 	var answer *pgconn.PgError
 	if !errors.As(err, &answer) {
@@ -61,7 +63,8 @@ func (e *server) Offending(ctx context.Context, s *sqltext.Statement, q engine.Q
 	return c
 }
 
-// constrained returns the columns of a constraint, or of a unique index.
+// constrained returns the columns of a constraint, or of a unique index. A unique
+// index need not belong to a constraint, so both catalogs are asked.
 func constrained(ctx context.Context, conn *pgx.Conn, answer *pgconn.PgError) (names []string) {
 	const lookUp = `WITH parts AS (
 		SELECT conrelid AS rel, unnest(conkey) AS num, conname AS name FROM pg_constraint
@@ -87,6 +90,7 @@ type column struct {
 }
 
 // holds compares lengths: a cast would cut the text off instead of refusing it.
+// Blanks at the end do not count, as PostgreSQL cuts them off without an error.
 func (c column) holds(text string) bool {
 	n := utf8.RuneCountInString(strings.TrimRight(text, " "))
 	return c.letters == 0 || n == c.letters || n < c.letters && !c.exact
@@ -123,13 +127,17 @@ func columnsOf(ctx context.Context, conn *pgx.Conn, s *sqltext.Statement) (all [
 	return all
 }
 
-// misfits lets PostgreSQL read each argument as the type that it inferred for
-// it, and, if all of them fit, as that of the column.
+// misfits lets PostgreSQL read each argument as the type that it inferred for it,
+// and, if all of them fit, as that of the column. The first pass finds texts that
+// are no value of the type at all, the second ones that are too long or too large
+// for the column. Nothing is written: SELECT reads the value and returns it.
 func (e *server) misfits(ctx context.Context, session *pgconn.PgConn, s *sqltext.Statement, q engine.Query, columns []column, order map[sqltext.Table][]string) (args []int) {
 	description, err := session.Prepare(ctx, "", q.SQL, nil)
 	if err != nil {
 		return nil
 	}
+	// The parameter is sent with the type that the statement inferred, and as
+	// text, exactly as the upsert has sent it.
 	refused := func(i int, text, as string) bool {
 		res := session.ExecParams(ctx, "SELECT "+as, [][]byte{[]byte(text)}, []uint32{description.ParamOIDs[i]}, nil, nil).Read()
 		return e.Fault(res.Err).Class >= engine.FaultData

@@ -20,7 +20,8 @@ type prober struct {
 	rehearsing bool
 }
 
-// Prober implements engine.Engine.
+// Prober implements engine.Engine. The connection is held until End, as a
+// rehearsal lives in its transaction.
 func (e *server) Prober(ctx context.Context, r *engine.Rehearsal) (engine.Prober, error) {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
@@ -54,10 +55,13 @@ func (p *prober) rehearse(ctx context.Context, r *engine.Rehearsal) error {
 			r.Report("url", errors.New("the database takes no writes (transaction_read_only is on), and some resources write; name the primary"))
 		}
 	}
-	// Locks that others hold are not waited for: nobody would know why.
+	// A lock that another session holds is not waited for: the rehearsal would
+	// stand still and not say why.
 	if err := p.run(ctx, "BEGIN; SET LOCAL lock_timeout = '2s'"); err != nil {
 		return err
 	}
+	// A refusal is reported and the rehearsal goes on; only a connection that
+	// broke ends it.
 	step := func(key, text string) error {
 		err := p.guarded(ctx, func() error { return p.run(ctx, text) })
 		var answer *pgconn.PgError
@@ -90,7 +94,10 @@ func (p *prober) rehearse(ctx context.Context, r *engine.Rehearsal) error {
 	return step("demo", engine.DemoStatements(engine.DemoTable)[0])
 }
 
-// guarded lets the transaction of a rehearsal go on after a failure.
+// guarded lets the transaction of a rehearsal go on after a failure. PostgreSQL
+// refuses every further statement of a transaction in which one has failed, until
+// a savepoint before it is restored. Without a rehearsal there is no transaction,
+// and f runs as it is.
 func (p *prober) guarded(ctx context.Context, f func() error) error {
 	if !p.rehearsing {
 		return f()
@@ -105,7 +112,9 @@ func (p *prober) guarded(ctx context.Context, f func() error) error {
 	return errors.Join(err, p.run(ctx, "ROLLBACK TO hearth; RELEASE hearth"))
 }
 
-// Probe explains writes as well: EXPLAIN runs nothing, and checks rights.
+// Probe explains writes as well: EXPLAIN runs nothing, and checks rights. Only a
+// missing right (42501) is taken from EXPLAIN. Its other errors come from the
+// null parameters or from what cannot be explained, such as CALL.
 func (p *prober) Probe(ctx context.Context, q engine.Query, reads bool) (names []string, err error) {
 	session := p.conn.Conn().PgConn()
 	var types []uint32
@@ -123,7 +132,7 @@ func (p *prober) Probe(ctx context.Context, q engine.Query, reads bool) (names [
 	var answer *pgconn.PgError
 	switch {
 	case errors.As(err, &answer) && strings.Contains(answer.Message, "multiple commands"):
-		return nil, nil // as simple text they are one statement to nobody but us
+		return nil, nil // several statements in one text cannot be prepared
 	case err != nil:
 		return nil, err
 	}

@@ -14,8 +14,9 @@ import (
 	"hearth/internal/source/engine"
 )
 
-// transaction knows its id once it has changed something, so that
-// another connection can ask what became of it (PostgreSQL 10 and later).
+// transaction knows its id once it has changed something, so that another
+// connection can ask what became of it (PostgreSQL 10 and later). It is for one
+// goroutine at a time.
 type transaction struct {
 	engine *server
 	conn   *pgxpool.Conn // nil once it was given back
@@ -32,7 +33,8 @@ func (e *server) Begin(ctx context.Context, r engine.Remedy) (engine.Transaction
 	return t, nil
 }
 
-// begin takes a connection unless again has kept the one it had.
+// begin takes a connection unless again has kept the one it had. On an error the
+// connection is given back and t.conn is nil, so Rollback after it does nothing.
 func (t *transaction) begin(ctx context.Context, r engine.Remedy) (err error) {
 	if t.conn == nil {
 		if t.conn, err = t.engine.acquire(ctx, r); err != nil {
@@ -40,6 +42,7 @@ func (t *transaction) begin(ctx context.Context, r engine.Remedy) (err error) {
 			return err
 		}
 	}
+	// The id is that of one transaction: a repetition gets another.
 	t.id = nil
 	if t.tx, err = t.conn.Conn().Begin(ctx); err != nil {
 		t.release()
@@ -58,6 +61,8 @@ func (t *transaction) Again(ctx context.Context, r engine.Remedy) error {
 	defer cancel()
 	_ = t.tx.Rollback(ending)
 	switch {
+	// Closed first, so that the pool throws it away and acquire looks for one
+	// that answers.
 	case r == engine.RemedyConnection:
 		_ = t.conn.Conn().Close(ending)
 		t.release()
@@ -73,7 +78,7 @@ func (t *transaction) Again(ctx context.Context, r engine.Remedy) error {
 }
 
 // release gives the connection back. The pool keeps none that is closed, or
-// within a transaction still.
+// within a transaction still. A second call does nothing.
 func (t *transaction) release() {
 	if t.conn != nil {
 		t.conn.Release()
@@ -88,7 +93,8 @@ func (t *transaction) release() {
 // Not every query's rows can be locked: those of an aggregate, for one, or of a
 // table that the account may only read. Then it is SERIALIZABLE, which watches
 // the other conditional writes only, and may take two for one another whose
-// records are in one page of an index.
+// records are in one page of an index. The texts of statements that cannot be
+// locked are remembered, so the refusal and the second BEGIN are paid for once.
 func (t *transaction) Look(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	_, unlockable := t.engine.unlockable.Load(q.SQL)
 	if !unlockable {
@@ -103,6 +109,8 @@ func (t *transaction) Look(ctx context.Context, q engine.Query) (*engine.Result,
 			return res, err
 		}
 		t.engine.unlockable.Store(q.SQL, nil) // as many as the configuration has statements
+		// The refusal has ended the transaction, and its level can be set only
+		// before its first query.
 		if err := t.Again(ctx, engine.RemedyNone); err != nil {
 			return nil, err
 		}
@@ -139,7 +147,8 @@ func (e *server) learnOutcomes(ctx context.Context) error {
 	return nil
 }
 
-// Query implements engine.Transaction.
+// Query implements engine.Transaction. Its rows are read to the end before it
+// returns, so the connection is free for the next statement.
 func (t *transaction) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	return t.engine.queryOn(ctx, t.tx.Conn(), q)
 }
@@ -169,15 +178,19 @@ func (t *transaction) Exec(ctx context.Context, q engine.Query) (int64, error) {
 // errDead is the refusal of a commit whose connection is known to be dead.
 var errDead = errors.New("the connection was lost before the commit")
 
-// Commit knows the outcome from an answer of the server, or if nothing was
-// sent. A server that is being shut down may answer although it committed.
-// pgconn.SafeToRetry is of no use here: it also holds for the "conn closed"
-// that pgx reports when the connection breaks after COMMIT was sent.
+// Commit knows the outcome from an answer of the server, or if nothing was sent.
+// A server that is being shut down may answer although it committed.
+// pgconn.SafeToRetry is of no use here: it also holds for the "conn closed" that
+// pgx reports when the connection breaks after COMMIT was sent. The connection is
+// given back whatever the outcome. An error without ErrUnknownOutcome means that
+// nothing was stored.
 func (t *transaction) Commit(ctx context.Context) error {
 	defer t.Rollback()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	// A connection that is known to be dead before COMMIT is sent gives a clear
+	// outcome, and the change may be done once more.
 	if t.tx.Conn().IsClosed() || sessionEnded(t.tx.Conn().PgConn().Conn()) {
 		return errDead
 	}
@@ -192,14 +205,17 @@ func (t *transaction) Commit(ctx context.Context) error {
 		return err
 	}
 	var answer *pgconn.PgError
+	// 57P is a shutdown, 40003 says that the statement's completion is unknown,
+	// and 08007 that the transaction's resolution is.
 	if errors.As(err, &answer) && !strings.HasPrefix(answer.Code, "57P") && answer.Code != "40003" && answer.Code != "08007" {
 		return err
 	}
 	return fmt.Errorf("%w: %w", source.ErrUnknownOutcome, err)
 }
 
-// Over asks for the transaction by its id. NULL is the status of one that
-// ended so long ago that the server has forgotten how.
+// Over asks for the transaction by its id. NULL is the status of one that ended
+// so long ago that the server has forgotten how. It never waits for the
+// transaction: false means that it may still commit, and the caller asks again.
 func (t *transaction) Over(ctx context.Context) (bool, error) {
 	if !t.engine.tellsOutcomes.Load() {
 		return false, source.ErrNoOutcome
@@ -231,8 +247,9 @@ func (t *transaction) forgotten(ctx context.Context) (bool, error) {
 	return err == nil && !standby, err
 }
 
-// Rollback gives the connection back; pgx closes one that does not answer.
-// After a commit it does nothing.
+// Rollback gives the connection back; pgx closes one that does not answer. After
+// a commit it does nothing. It has a time limit of its own, as its caller may
+// have none left.
 func (t *transaction) Rollback() {
 	ctx, cancel := context.WithTimeout(context.Background(), engine.RollbackTimeout)
 	defer cancel()

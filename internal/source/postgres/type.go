@@ -11,8 +11,8 @@ import (
 	"hearth/internal/source/engine"
 )
 
-// types has the built-in types of a kind, and others that are common
-// enough to spare the look-up.
+// types has the built-in types that are more than text, and others that are
+// common enough to spare the look-up.
 var types = map[uint32]engine.Type{
 	pgtype.BoolOID:        engine.TypeBool,
 	pgtype.Int2OID:        engine.TypeInteger,
@@ -40,14 +40,17 @@ var types = map[uint32]engine.Type{
 	pgtype.UnknownOID:     engine.TypeOther,
 }
 
-// valueType is a kind, or an array of it.
+// valueType is a type of the engines, or an array of it. The zero value is text
+// in a form of the type's own.
 type valueType struct {
 	base      engine.Type
 	array     bool
 	delimiter byte // between elements; a comma for all types but box
 }
 
-// append writes the text of a value, nil for NULL.
+// append writes the text of a value, nil for NULL. text is what the server has
+// sent in text format. An array that does not end where the text ends is an error
+// rather than a guess.
 func (t valueType) append(dst, text []byte) ([]byte, error) {
 	if text == nil {
 		return engine.AppendNull(dst), nil
@@ -77,7 +80,8 @@ func (t valueType) appendOne(dst, text []byte) (_ []byte, err error) {
 const byteaPrefix = `\x`
 
 // byteaText reads both forms in which a server may write bytes: hex, and the
-// older one with backslashes.
+// older one with backslashes. The server's bytea_output decides; a role or a
+// database may have set it to escape.
 func byteaText(text []byte) ([]byte, error) {
 	if digits, ok := bytes.CutPrefix(text, []byte(byteaPrefix)); ok {
 		data := make([]byte, hex.DecodedLen(len(digits)))
@@ -108,7 +112,8 @@ func byteaText(text []byte) ([]byte, error) {
 var errArray = errors.New("reading an array: unexpected text")
 
 // arrayReader writes the text of an array as JSON: {1,NULL,"a b"}, nested for
-// more dimensions, with the bounds in front when they do not begin at 1.
+// more dimensions, with the bounds in front when they do not begin at 1. The
+// grammar is that of the manual's section 8.15.6, Array Input and Output Syntax.
 type arrayReader struct {
 	text []byte
 	at   int
@@ -118,6 +123,7 @@ type arrayReader struct {
 // append reads the array that begins at r.at. The depth of the recursion is
 // bounded by PostgreSQL's own limit of six dimensions.
 func (r *arrayReader) append(dst []byte) ([]byte, error) {
+	// Bounds look like [2:3]={…}. JSON arrays have none, so they are skipped.
 	if r.at == 0 && r.next('[') {
 		r.at = bytes.IndexByte(r.text, '=') + 1
 	}
@@ -156,7 +162,9 @@ func (r *arrayReader) next(c byte) bool {
 	return false
 }
 
-// element reads one value, quoted or not. NULL without quotes is null, with them a text.
+// element reads one value, quoted or not. NULL without quotes is null, with them
+// a text. A backslash takes the next character as it is, in quotes and outside of
+// them.
 func (r *arrayReader) element(dst []byte) ([]byte, error) {
 	quoted := r.next('"')
 	var value []byte

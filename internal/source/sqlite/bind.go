@@ -15,11 +15,12 @@ import (
 	"hearth/internal/source/stdsql"
 )
 
-// bind binds by the declared types of the columns that the upsert assigns.
-// A value of SQLite need not be of its column's type, and what a client sees of
-// it does not always tell what it is: bytes in a text column show as the text
-// of their base64. So a member that is as the record shows it is bound to the
-// very value that the record has.
+// bind binds by the declared types of the columns that the upsert assigns. A
+// value of SQLite need not be of its column's type, and what a client sees of it
+// does not always tell what it is: bytes in a text column show as the text of
+// their base64. So a member that is as the record shows it is bound to the very
+// value that the record has. It runs within the transaction, which holds the
+// write lock, so the row it reads is the row that is overwritten.
 func bind(ctx context.Context, t *stdsql.Transaction, b *engine.Binding, q *engine.Query) error {
 	if len(b.Values) == 0 {
 		return nil
@@ -60,8 +61,9 @@ func bind(ctx context.Context, t *stdsql.Transaction, b *engine.Binding, q *engi
 	})
 }
 
-// readCatalog reads within the transaction: nobody alters a table while it has the
-// write lock.
+// readCatalog reads within the transaction: no other connection alters a table
+// while this one has the write lock. It also finds out whether a table is a view:
+// its INSTEAD OF triggers do the work, and SQLite counts none of their rows.
 func readCatalog(ctx context.Context, t *stdsql.Transaction, tables []sqltext.Table) (*engine.Catalog, error) {
 	c := &engine.Catalog{Tables: map[sqltext.Table][]engine.Column{}}
 	for _, table := range tables {
@@ -89,21 +91,25 @@ func readCatalog(ctx context.Context, t *stdsql.Transaction, tables []sqltext.Ta
 	return c, nil
 }
 
-// baseOf is a declared type without its numbers.
+// baseOf is a declared type without its numbers. VARCHAR(20) is VARCHAR.
+// Capitals, as names of types are compared without case.
 func baseOf(declared string) string {
 	base, _, _ := strings.Cut(declared, "(")
 	return strings.ToUpper(strings.TrimSpace(base))
 }
 
-// cell is a value as a client sees it, and as it is.
+// cell is a value as a client sees it, and as it is. value has the storage class
+// that the row has: an int64, a float64, a string, bytes or nil.
 type cell struct {
 	shown []byte
 	value any
 }
 
-// readRow reads the record that is about to be overwritten, by the names
-// of its columns. A column with a sign before it has no declared type, so that
-// the driver leaves its value as it is.
+// readRow reads the record that is about to be overwritten, by the names of its
+// columns. A column with a sign before it has no declared type, so that the
+// driver leaves its value as it is. A nil map says that there is no such record,
+// or that its values cannot be told from the select; then members are bound by
+// their columns alone.
 func readRow(ctx context.Context, t *stdsql.Transaction, b *engine.Binding) (map[string]cell, error) {
 	if !b.One {
 		return nil, nil
@@ -114,6 +120,8 @@ func readRow(ctx context.Context, t *stdsql.Transaction, b *engine.Binding) (map
 	}
 	var list []string
 	for _, name := range shown.Names {
+		// A unary plus changes no value. It makes an expression of the column,
+		// and expressions have no declared type.
 		list = append(list, `+"`+strings.ReplaceAll(name, `"`, `""`)+`"`)
 	}
 	rows, err := t.Conn.QueryContext(ctx, "SELECT "+strings.Join(list, ", ")+" FROM (\n"+b.Shown.SQL+"\n) LIMIT 1", b.Shown.Args...)
@@ -142,7 +150,8 @@ func readRow(ctx context.Context, t *stdsql.Transaction, b *engine.Binding) (map
 }
 
 // sameJSON tells whether a client that got shown and sends v has left it as it
-// was. Strings may be escaped and numbers written in other ways.
+// was. Strings may be escaped and numbers written in other ways. Numbers are
+// compared as decimals: 1.0 and 1e0 are the 1 that was shown.
 func sameJSON(shown, v jsontext.Value) bool {
 	if shown.Kind() != v.Kind() {
 		return false
@@ -157,12 +166,13 @@ func sameJSON(shown, v jsontext.Value) bool {
 		b, ok2 := engine.DecimalOf(string(v))
 		return ok1 && ok2 && a.Equal(b)
 	}
+	// Compact works in place, and v is part of the body.
 	v = v.Clone()
 	return v.Compact() == nil && bytes.Equal(shown, v)
 }
 
-// An affinity is the type that SQLite turns values of a column into where it
-// can (datatype3.html, section 3.1).
+// An affinity is the type that SQLite turns values of a column into where it can
+// (datatype3.html, section 3.1).
 type affinity int
 
 const (
@@ -173,8 +183,9 @@ const (
 	noAffinity
 )
 
-// affinityOf goes by parts of the declared name in the order of SQLite's own rules, so
-// that CHARINT is an integer.
+// affinityOf goes by parts of the declared name in the order of SQLite's own
+// rules, so that CHARINT is an integer. base is a declared type without its
+// numbers, in capitals.
 func affinityOf(base string) affinity {
 	contains := func(part string) bool { return strings.Contains(base, part) }
 	switch {
@@ -190,7 +201,9 @@ func affinityOf(base string) affinity {
 	return numericAffinity
 }
 
-// bindColumn turns a member that is not null into a value of the column.
+// bindColumn turns a member that is not null into a value of the column. JSON
+// goes as its text. What is declared as bytes takes base64, and a column without
+// a declared type takes each value as what it is.
 func bindColumn(c engine.Column, v jsontext.Value) (any, error) {
 	switch c.Base {
 	case "JSON", "JSONB":
@@ -228,7 +241,8 @@ func bindColumn(c engine.Column, v jsontext.Value) (any, error) {
 }
 
 // looksNumeric tells whether a column of numeric affinity turns the text into a
-// number.
+// number. Such a text would be stored as a number and come back as one: "007" as
+// 7.
 func looksNumeric(text string) bool {
 	text = strings.TrimSpace(text)
 	// Go and SQLite agree on what is a number but for the ways of writing that are excluded.
@@ -240,8 +254,8 @@ func looksNumeric(text string) bool {
 	return err == nil || errors.Is(err, strconv.ErrRange)
 }
 
-// bindAny binds by what a member is. What is stored would be read back as
-// another number is refused.
+// bindAny binds by what a member is. What is stored would be read back as another
+// number is refused. It is for members whose place has no declared type.
 func bindAny(v jsontext.Value) (any, error) {
 	if v.Kind() == jsontext.KindNumber {
 		return bindNumber(string(v))
@@ -249,7 +263,9 @@ func bindAny(v jsontext.Value) (any, error) {
 	return engine.BindAny(v)
 }
 
-// bindInteger refuses what needs more than 64 bits: SQLite would keep it as a double.
+// bindInteger refuses what needs more than 64 bits: SQLite would keep it as a
+// double. An integer column keeps what does not fit it, so the refusal has to
+// come from here.
 func bindInteger(v jsontext.Value) (any, error) {
 	n, err := engine.TypeInteger.Bind(v, nil)
 	if _, long := n.(string); err == nil && long {
@@ -258,7 +274,9 @@ func bindInteger(v jsontext.Value) (any, error) {
 	return n, err
 }
 
-// bindReal rounds as every double does; the record shows what was stored.
+// bindReal rounds as every double does; the record shows what was stored. It is
+// the one place where a number may change: a column that is declared as REAL
+// holds doubles and nothing else.
 func bindReal(v jsontext.Value) (any, error) {
 	text, err := engine.NumberOf(v)
 	if err != nil {
@@ -271,9 +289,11 @@ func bindReal(v jsontext.Value) (any, error) {
 	return f, nil
 }
 
-// bindNumber takes what SQLite's integers or its doubles hold exactly, or
-// as the shortest decimal that reads back so.
+// bindNumber takes what SQLite's integers or its doubles hold exactly, or as the
+// shortest decimal that reads back so. A number that neither holds is refused
+// rather than rounded, for the column promises no double.
 func bindNumber(text string) (any, error) {
+	// Integers first: above 2^53 a double would lose digits that an int64 keeps.
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, nil
 	}

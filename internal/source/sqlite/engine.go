@@ -23,7 +23,8 @@ import (
 	"hearth/internal/source/stdsql"
 )
 
-// New reads sqlite:PATH.
+// New reads sqlite:PATH. It touches no file. sqlite://PATH is taken as well, and
+// :memory: is a database of this process alone, which ends with it.
 func New(cfg engine.Config) (engine.Engine, error) {
 	path := strings.TrimPrefix(strings.TrimPrefix(cfg.URL, "sqlite:"), "//")
 	switch {
@@ -38,7 +39,8 @@ func New(cfg engine.Config) (engine.Engine, error) {
 	return stdsql.New(variant(path, cfg.Timeout), func() (*sql.DB, *sql.DB, error) { return file.open(cfg) }), nil
 }
 
-// file is the file behind pools of connections, or none where path is empty.
+// file is the file behind pools of connections, or none where path is empty. The
+// connectors of both pools share it, so that making guards the making for both.
 type file struct {
 	path   string
 	making sync.Mutex
@@ -54,6 +56,7 @@ func (f *file) makeOnce() {
 	}
 	f.making.Lock()
 	defer f.making.Unlock()
+	// An error is not lost: SQLite meets the same one when it opens the file.
 	_ = private.Create(f.path)
 }
 
@@ -67,8 +70,9 @@ type connector struct {
 // Driver implements driver.Connector.
 func (c connector) Driver() driver.Driver { return c.driver }
 
-// Connect makes the file first, with the mode of private.Create: SQLite would take the
-// one that the umask leaves.
+// Connect makes the file first, with the mode of private.Create: SQLite would
+// take the one that the umask leaves. It runs for each new connection, so a file
+// that was deleted while the server runs is made anew with the same mode.
 func (c connector) Connect(context.Context) (driver.Conn, error) {
 	c.file.makeOnce()
 	return c.driver.Open(c.dsn)
@@ -76,7 +80,8 @@ func (c connector) Connect(context.Context) (driver.Conn, error) {
 
 // open opens two pools. Readers have connections of their own and never wait for
 // the one writer (write-ahead log); a database in memory has one connection for
-// both, since it is that connection's own.
+// both, since it is that connection's own. Where both pools are one, the caller
+// must not close it twice; stdsql.Engine.Close looks.
 func (f *file) open(cfg engine.Config) (reads, writes *sql.DB, err error) {
 	name := "file::memory:"
 	if f.path != "" {
@@ -101,13 +106,18 @@ func (f *file) open(cfg engine.Config) (reads, writes *sql.DB, err error) {
 	return reads, writes, nil
 }
 
-// openPool opens no file yet: each connection does, when it is made.
+// openPool opens no file yet: each connection does, when it is made. The settings
+// stand in the name of the file, since the driver applies them to each connection
+// that the pool makes.
 func (f *file) openPool(name string, busy time.Duration, readOnly bool) (*sql.DB, error) {
 	v := url.Values{}
 	// A lock that is kept for too long has to be told from a file that does not
 	// answer, and so waiting for it ends before the call's time does.
 	v.Set("_busy_timeout", strconv.FormatInt(max(busy.Milliseconds()*9/10, 1), 10))
+	// WAL lets readers go on while the writer commits. The mode stays in the
+	// file, so setting it again changes nothing.
 	v.Set("_journal_mode", "WAL")
+	// SQLite checks foreign keys only where a connection asks for it.
 	v.Set("_foreign_keys", "1")
 	if readOnly {
 		v.Set("_query_only", "1") // a select is no place for a write
@@ -120,7 +130,9 @@ func (f *file) openPool(name string, busy time.Duration, readOnly bool) (*sql.DB
 	return sql.OpenDB(connector), registered.Close()
 }
 
-// variant is what stdsql has to know of SQLite.
+// variant is what stdsql has to know of SQLite. Isolate, Catalog and Documents
+// are missing: the write lock isolates, bind reads the catalog itself, and a
+// column of JSON is declared as such.
 func variant(path string, busy time.Duration) stdsql.Variant {
 	return stdsql.Variant{
 		Dialect: sqltext.SQLite,
@@ -142,15 +154,18 @@ func variant(path string, busy time.Duration) stdsql.Variant {
 	}
 }
 
-// commit lets COMMIT run to its end whatever becomes of ctx: it is
-// local, bounded by the busy timeout, and so its outcome is always known.
+// commit lets COMMIT run to its end whatever becomes of ctx: it is local, bounded
+// by the busy timeout, and so its outcome is always known. It returns no Outcome.
+// The context is cut off because an interrupt in the middle would leave the
+// caller without an answer.
 func commit(ctx context.Context, conn *sql.Conn) (stdsql.Outcome, error) {
 	_, err := conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
 	return nil, err
 }
 
-// faults are SQLite's result codes: extended ones, and primary ones for the
-// rest. What is not among them, a full disk for one, lets reads work on.
+// faults are SQLite's result codes: extended ones, and primary ones for the rest.
+// What is not among them, a full disk for one, lets reads work on. The primary
+// code is the low byte of an extended one.
 var faults = engine.FaultsByCode(map[*engine.Fault][]int{
 	{Class: engine.FaultRule, Reason: engine.ReasonNull}: {sqlite3.SQLITE_CONSTRAINT_NOTNULL},
 	{Class: engine.FaultRule, Reason: engine.ReasonTaken}: {
@@ -170,14 +185,16 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]int{
 	},
 })
 
-// faultOf takes what is not SQLite's own error for nobody's fault: there is no connection
-// to lose.
+// faultOf gives FaultOther to an error that is not SQLite's own: there is no
+// connection to lose.
 func faultOf(err error) engine.Fault {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return engine.Fault{}
 	}
 	// Besides statements SQLITE_ERROR means values that functions do not take.
+	// Only the text tells a value that a function does not take from a faulty
+	// statement: both come with this code.
 	text := e.Error()
 	if e.Code()&0xff == sqlite3.SQLITE_ERROR && (strings.Contains(text, "malformed JSON") || strings.Contains(text, "integer overflow")) {
 		return engine.Fault{Class: engine.FaultData, Reason: engine.ReasonType}
@@ -188,9 +205,11 @@ func faultOf(err error) engine.Fault {
 	return faults[e.Code()&0xff]
 }
 
-// appendValue writes a value by what it is, as SQLite's own typing has it.
-// The declared type adds only what values cannot tell: booleans, times, JSON,
-// and numbers that had to stay text to stay exact.
+// appendValue writes a value by what it is, as SQLite's own typing has it. The
+// declared type adds only what values cannot tell: booleans, times, JSON, and
+// numbers that had to stay text to stay exact. declared is in capitals, as the
+// driver has it, and still with its numbers. A value that the declaration does
+// not fit is shown as what it is.
 func appendValue(dst []byte, declared string, value any) ([]byte, error) {
 	base, _, _ := strings.Cut(declared, "(")
 	base = strings.TrimSpace(base)
@@ -207,6 +226,7 @@ func appendValue(dst []byte, declared string, value any) ([]byte, error) {
 		return engine.AppendFloat(dst, v, 64), nil
 	case []byte:
 		return engine.AppendBytes(dst, v), nil
+	// Times are shown in UTC, whatever zone the text has named.
 	case time.Time:
 		// The driver parses texts of columns declared as times, also such that hold a day alone.
 		if base == "DATE" && v.Equal(v.Truncate(24*time.Hour)) {
@@ -219,7 +239,9 @@ func appendValue(dst []byte, declared string, value any) ([]byte, error) {
 	return dst, fmt.Errorf("unexpected type %T", value)
 }
 
-// appendText writes text as what its column is declared for, where the text allows it.
+// appendText writes text as what its column is declared for, where the text
+// allows it. A text that is not what the declaration says stays a text, but for
+// JSON, which is a fault then.
 func appendText(dst []byte, base, text string) ([]byte, error) {
 	switch {
 	case base == "JSON" || base == "JSONB":
@@ -234,8 +256,8 @@ func appendText(dst []byte, base, text string) ([]byte, error) {
 	return engine.AppendText(dst, text), nil
 }
 
-// appendDocument writes a value that is JSON by the statement's word. What is no text
-// is JSON by its own type.
+// appendDocument writes a value that is JSON by the statement's word. What is no
+// text is JSON by its own type. A NULL stays null, which is no record.
 func appendDocument(dst []byte, declared string, value any) ([]byte, error) {
 	switch v := value.(type) {
 	case string:
@@ -246,8 +268,9 @@ func appendDocument(dst []byte, declared string, value any) ([]byte, error) {
 	return appendValue(dst, declared, value)
 }
 
-// setUp needs no lock around init: statements of other processes wait
-// for the file's own.
+// setUp needs no lock around init: statements of other processes wait for the
+// file's own. Only the demo is one transaction: init may hold statements that
+// open their own.
 func setUp(ctx context.Context, conn *sql.Conn, init []string, demo bool) (err error) {
 	if err := stdsql.RunInit(ctx, conn, init); err != nil || !demo {
 		return err
@@ -260,7 +283,8 @@ func setUp(ctx context.Context, conn *sql.Conn, init []string, demo bool) (err e
 			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		}
 	}()
-	// Within IMMEDIATE nobody else can make the table between this look and the making.
+	// Within IMMEDIATE no other connection can make the table between this look
+	// and the making.
 	var tables int
 	const exists = "SELECT count(*) FROM sqlite_master WHERE lower(name) = '" + engine.DemoTable + "'"
 	if err := conn.QueryRowContext(ctx, exists).Scan(&tables); err != nil {

@@ -18,7 +18,10 @@ var (
 	foreignKey   = regexp.MustCompile(`FOREIGN KEY constraint failed`)
 )
 
-// offending reads the message: SQLite tells columns in no other way.
+// offending reads the message: SQLite tells columns in no other way. SQLite's
+// texts are in English alone, so the expressions above always apply. A foreign
+// key that fails is told without its name; then the columns of all foreign keys
+// are named.
 func offending(ctx context.Context, db stdsql.Asker, s *sqltext.Statement, err error) (c engine.Offending) {
 	c.Order = map[sqltext.Table][]string{}
 	for _, table := range s.Tables {
@@ -28,6 +31,7 @@ func offending(ctx context.Context, db stdsql.Asker, s *sqltext.Statement, err e
 	for _, form := range []*regexp.Regexp{namedColumns, strictColumn} {
 		if m := form.FindStringSubmatch(text); m != nil {
 			for _, name := range strings.Split(m[1], ", ") {
+				// SQLite writes table.column; a member goes by the column.
 				c.Columns = append(c.Columns, name[strings.LastIndexByte(name, '.')+1:])
 			}
 			return c
@@ -44,8 +48,9 @@ func offending(ctx context.Context, db stdsql.Asker, s *sqltext.Statement, err e
 	return c
 }
 
-// checkText returns the expression of a check. SQLite tells the name of
-// one that has a name, which stands before it in the table's declaration.
+// checkText returns the expression of a check. SQLite tells the name of one that
+// has a name, which stands before it in the table's declaration. A check without
+// a name is told by its expression, so what was told is returned then.
 func checkText(ctx context.Context, db stdsql.Asker, s *sqltext.Statement, told string) string {
 	for _, table := range s.Tables {
 		for _, declaration := range stdsql.Texts(ctx, db, "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", table.Name) {

@@ -19,7 +19,8 @@ import (
 
 // openRehearsal opens the file at path as it is: it makes none, and does not turn
 // its write-ahead log on. What the set-up would make in a file that is not there
-// yet is made in memory.
+// yet is made in memory. It returns the pool and what closes it. The pool has one
+// connection, which holds the transaction of the rehearsal.
 func openRehearsal(path string, busy time.Duration) (*sql.DB, func(), error) {
 	name := "file::memory:"
 	v := url.Values{"_foreign_keys": {"1"}, "_busy_timeout": {strconv.FormatInt(max(busy.Milliseconds()/2, 1), 10)}}
@@ -27,6 +28,8 @@ func openRehearsal(path string, busy time.Duration) (*sql.DB, func(), error) {
 	case path == "":
 	case err == nil:
 		name = "file:" + (&url.URL{Path: path}).EscapedPath()
+		// Without create: the file might be deleted between the look and the
+		// opening.
 		v.Set("mode", "rw")
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, nil, err
@@ -43,13 +46,17 @@ func openRehearsal(path string, busy time.Duration) (*sql.DB, func(), error) {
 	return db, func() { _ = db.Close() }, nil
 }
 
-// rehearse runs the set-up in a transaction that is undone.
+// rehearse runs the set-up in a transaction that is undone. Prober.End rolls it
+// back. What needs the set-up is asked inside, before that.
 func rehearse(ctx context.Context, p *stdsql.Prober, r *engine.Rehearsal) error {
 	begin := "BEGIN"
 	if r.Writes || len(r.Init) > 0 || r.Demo {
 		begin = "BEGIN IMMEDIATE"
 	}
 	if _, err := p.Conn.ExecContext(ctx, begin); err != nil {
+		// A file that is locked or not there is an outage of the rehearsal; one
+		// that takes no writes is a finding, and the statements that read are
+		// still asked.
 		if faultOf(err).Class != engine.FaultRefused {
 			return err
 		}
@@ -65,6 +72,7 @@ func rehearse(ctx context.Context, p *stdsql.Prober, r *engine.Rehearsal) error 
 		}
 	}
 	for i, text := range r.Init {
+		// It would commit what the rehearsal has to undo.
 		if sqltext.MayEndTransaction(sqltext.SQLite, text) {
 			continue
 		}

@@ -15,7 +15,8 @@ import (
 )
 
 // Variant is what differs between databases that are reached through
-// database/sql.
+// database/sql. All functions are needed but for those that say so. They are
+// called from any goroutine and keep no state of a call.
 type Variant struct {
 	Dialect sqltext.Dialect
 	Begin   string // the statement that begins a transaction
@@ -49,8 +50,9 @@ type Variant struct {
 	Rehearse      func(ctx context.Context, p *Prober, r *engine.Rehearsal) error
 }
 
-// Engine is a database behind database/sql. Reading and writing may have
-// pools of their own.
+// Engine is a database behind database/sql. Reading and writing may have pools of
+// their own. It implements engine.Engine and is safe for concurrent use from Open
+// on. Reads and Writes are nil until then.
 type Engine struct {
 	Variant
 	connect       func() (reads, writes *sql.DB, err error)
@@ -66,7 +68,8 @@ func New(f Variant, connect func() (reads, writes *sql.DB, err error)) *Engine {
 	return &Engine{Variant: f, connect: connect, prepared: map[string]*sql.Stmt{}}
 }
 
-// Open implements engine.Engine.
+// Open implements engine.Engine. No connection is made: database/sql makes one
+// when a call needs it.
 func (e *Engine) Open() (err error) {
 	e.Reads, e.Writes, err = e.connect()
 	return err
@@ -91,7 +94,9 @@ func (e *Engine) Fault(err error) engine.Fault {
 // Fits has nothing to ask: neither database refuses a value in a comparison.
 func (e *Engine) Fits(context.Context, engine.Query) bool { return true }
 
-// Ping needs an answer of the database, where PingContext is content with a connection.
+// Ping needs an answer of the database, where PingContext is content with a
+// connection. The driver's own ping may be answered by the connection alone,
+// while the database behind it is gone.
 func (e *Engine) Ping(ctx context.Context) error {
 	var sign any
 	return e.Reads.QueryRowContext(ctx, e.Alive).Scan(&sign)
@@ -107,7 +112,8 @@ func (e *Engine) SetUp(ctx context.Context, init []string, demo bool) error {
 	return e.Variant.SetUp(ctx, conn, init, demo)
 }
 
-// RunInit runs the statements of [database] init.
+// RunInit runs the statements of [database] init. It stops at the first that
+// fails; an *engine.InitError names it by its key.
 func RunInit(ctx context.Context, conn *sql.Conn, init []string) error {
 	for i, text := range init {
 		if _, err := conn.ExecContext(ctx, text); err != nil {
@@ -117,7 +123,9 @@ func RunInit(ctx context.Context, conn *sql.Conn, init []string) error {
 	return nil
 }
 
-// Close closes prepared statements first: a pool waits for none of them.
+// Close closes prepared statements first: a pool waits for none of them. It may
+// be called without Open. All errors are joined, and none keeps the rest from
+// being closed.
 func (e *Engine) Close() error {
 	if e.Reads == nil {
 		return nil
@@ -136,8 +144,10 @@ func (e *Engine) Close() error {
 	return errors.Join(faults...)
 }
 
-// Query keeps statements prepared, but for those whose text depends on the request:
-// there would be one for each number of values.
+// Query keeps statements prepared, but for those whose text depends on the
+// request: there would be one for each number of values. A statement of
+// database/sql prepares itself anew on each connection that it meets, so one per
+// text serves the whole pool.
 func (e *Engine) Query(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	if q.Varies {
 		rows, err := e.Reads.QueryContext(ctx, q.SQL, q.Args...)
@@ -160,7 +170,8 @@ func (e *Engine) Query(ctx context.Context, q engine.Query) (*engine.Result, err
 	return e.collect(rows, q)
 }
 
-// forget drops the prepared form of text, on all connections.
+// forget drops the prepared form of text, on all connections. The next query
+// prepares it anew, by the tables as they are now.
 func (e *Engine) forget(text string) {
 	e.mu.Lock()
 	stmt := e.prepared[text]
@@ -171,14 +182,16 @@ func (e *Engine) forget(text string) {
 	}
 }
 
-// Columns asks for no row of the query: neither driver describes a statement
-// that it has not run.
+// Columns asks for no row of the query: neither driver describes a statement that
+// it has not run. An error may mean no more than that the query cannot stand
+// within another one.
 func (e *Engine) Columns(ctx context.Context, q engine.Query) ([]string, error) {
 	return describe(ctx, e.Reads, q)
 }
 
-// stmt returns the prepared form of text. There are as many as the
-// configuration has statements.
+// stmt returns the prepared form of text. There are as many as the configuration
+// has statements. ctx bounds the preparing alone: the statement outlives the call
+// that made it.
 func (e *Engine) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
 	e.mu.Lock()
 	stmt := e.prepared[text]
@@ -217,7 +230,8 @@ func (e *Engine) Catalog(ctx context.Context, s *sqltext.Statement, shown *engin
 	return e.Variant.Catalog(ctx, e.Reads, s, shown)
 }
 
-// Offending asks outside of the transaction, which is over by then.
+// Offending asks outside of the transaction, which is over by then. It reads on
+// the pool of the readers; what it cannot find out is left out.
 func (e *Engine) Offending(ctx context.Context, s *sqltext.Statement, _ engine.Query, err error) engine.Offending {
 	return e.Variant.Offending(ctx, e.Reads, s, err)
 }

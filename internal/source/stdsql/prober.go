@@ -10,7 +10,8 @@ import (
 	"hearth/internal/source/engine"
 )
 
-// Prober prepares statements on a connection.
+// Prober prepares statements on a connection. Engine and Conn are for the
+// Variant's Rehearse, which runs before any Probe. A prober is for one goroutine.
 type Prober struct {
 	Engine     *Engine
 	Conn       *sql.Conn
@@ -53,6 +54,8 @@ func (p *Prober) End() {
 		ctx, cancel := context.WithTimeout(context.Background(), engine.RollbackTimeout)
 		defer cancel()
 		_, _ = p.Conn.ExecContext(ctx, "ROLLBACK")
+		// ErrBadConn makes database/sql close the connection instead of keeping
+		// it.
 		_ = p.Conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
 	_ = p.Conn.Close()
@@ -61,7 +64,8 @@ func (p *Prober) End() {
 	}
 }
 
-// Prepare leaves nothing behind. What cannot be prepared at all says nothing.
+// Prepare leaves nothing behind. What cannot be prepared at all says nothing. The
+// error is the database's own, of which the caller asks Unprepared and Unmade.
 func (p *Prober) Prepare(ctx context.Context, text string) error {
 	stmt, err := p.Conn.PrepareContext(ctx, text)
 	if err == nil {
@@ -97,7 +101,8 @@ func (p *Prober) Probe(ctx context.Context, q engine.Query, reads bool) ([]strin
 	return names, nil
 }
 
-// Unmade tells whether what is missing is what init would make.
+// Unmade tells whether what is missing is what init would make. It goes by the
+// text of the error, in which a database names the table that it misses.
 func (p *Prober) Unmade(err error) bool {
 	return slices.ContainsFunc(p.Made, func(name string) bool { return strings.Contains(strings.ToLower(err.Error()), strings.ToLower(name)) })
 }

@@ -9,6 +9,9 @@ import (
 	"hearth/internal/source/engine"
 )
 
+// describe returns the names of a query's columns by running it within another
+// one that asks for no row. The line ends keep a comment at the end of the query
+// from hiding what follows.
 func describe(ctx context.Context, on interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }, q engine.Query) ([]string, error) {
@@ -20,7 +23,9 @@ func describe(ctx context.Context, on interface {
 	return names, errors.Join(err, rows.Close())
 }
 
-// collect reads rows to their end, or the first of them, and closes them.
+// collect reads rows to their end, or the first of them, and closes them. With
+// q.One the first two rows are read: the second tells that the key is not unique,
+// and more would tell nothing new.
 func (e *Engine) collect(rows *sql.Rows, q engine.Query) (res *engine.Result, err error) {
 	defer func() {
 		if closing := rows.Close(); err == nil {
@@ -70,7 +75,8 @@ type Asker interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// EachRow calls f for each row of a query, which Scan reads.
+// EachRow calls f for each row of a query, which Scan reads. An error of f ends
+// the walk and is returned.
 func EachRow(ctx context.Context, db Asker, f func(*sql.Rows) error, query string, args ...any) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {

@@ -33,13 +33,17 @@ func (e *Engine) Begin(ctx context.Context, _ engine.Remedy) (engine.Transaction
 	return tx, nil
 }
 
-// Transaction is one connection between its BEGIN and its COMMIT.
+// Transaction is one connection between its BEGIN and its COMMIT. It is for one
+// goroutine at a time. Conn is for the Variant's functions, which run statements
+// of their own on it.
 type Transaction struct {
 	engine  *Engine
 	Conn    *sql.Conn // nil once it was given back
 	outcome Outcome   // of a lost COMMIT
 }
 
+// begin takes a connection and opens a transaction on it. After an error nothing
+// is held.
 func (t *Transaction) begin(ctx context.Context) (err error) {
 	if t.Conn, err = t.engine.Writes.Conn(ctx); err != nil {
 		t.Conn = nil
@@ -70,8 +74,9 @@ func (t *Transaction) Query(ctx context.Context, q engine.Query) (*engine.Result
 	return t.engine.collect(rows, q)
 }
 
-// Look turns the transaction into one that isolates what it reads, if the database
-// needs to be told.
+// Look turns the transaction into one that isolates what it reads, if the
+// database needs to be told. Isolate begins a new transaction on the same
+// connection: nothing was done in the first one, so nothing is lost.
 func (t *Transaction) Look(ctx context.Context, q engine.Query) (*engine.Result, error) {
 	for _, text := range t.engine.Variant.Isolate {
 		if _, err := t.Conn.ExecContext(ctx, text); err != nil {
@@ -95,7 +100,9 @@ func (t *Transaction) Exec(ctx context.Context, q engine.Query) (int64, error) {
 	return res.RowsAffected()
 }
 
-// Commit keeps, of a COMMIT whose answer was lost, the means to ask what became of it.
+// Commit keeps, of a COMMIT whose answer was lost, the means to ask what became
+// of it. The connection goes back to the pool only after a COMMIT that succeeded;
+// after any other outcome Rollback decides what becomes of it.
 func (t *Transaction) Commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil { // nothing was sent: a refusal
 		t.Rollback()
@@ -110,8 +117,8 @@ func (t *Transaction) Commit(ctx context.Context) error {
 	return err
 }
 
-// Over has nobody to ask where COMMIT always has an answer: what did not
-// commit was rolled back, or ended with its connection.
+// Over has nothing to ask where COMMIT always has an answer: what did not commit
+// was rolled back, or ended with its connection.
 func (t *Transaction) Over(ctx context.Context) (bool, error) {
 	if t.outcome == nil {
 		return true, nil
@@ -119,8 +126,9 @@ func (t *Transaction) Over(ctx context.Context) (bool, error) {
 	return t.outcome(ctx, t.engine.Writes)
 }
 
-// Rollback ends the transaction, or the connection when that fails: one with
-// an open transaction must not go back to the pool.
+// Rollback ends the transaction, or the connection when that fails: one with an
+// open transaction must not go back to the pool. It has a time limit of its own,
+// as its caller may have none left. A second call does nothing.
 func (t *Transaction) Rollback() {
 	if t.Conn == nil {
 		return
