@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +46,7 @@ var (
 	// ErrTimeout: the deadline passed.
 	ErrTimeout = shared.ErrTimeout
 	// ErrUnconfirmed: the write is committed, but the shared tier did not
-	// confirm that nobody is served the old record from it.
+	// confirm that the old record is gone from it.
 	ErrUnconfirmed = errors.New("stored, not confirmed")
 	// ErrNotJSON: the shared tier holds something that is not JSON, and there
 	// is no source to load it from again.
@@ -75,7 +76,7 @@ func (t Tier) String() string {
 // Lifetimes of a resource's copies in the shared tier.
 type Lifetimes struct {
 	Cold    time.Duration // ordinary keys
-	Hot     time.Duration // keys read more often than Config.HotRate
+	Hot     time.Duration // keys read more often than Settings.HotRate
 	Missing time.Duration // "no such record"
 	Stale   time.Duration // how long a copy whose link died may still be served, marked
 }
@@ -98,7 +99,7 @@ type Resource struct {
 
 	*memory.Shape
 
-	loadTime atomic.Int64 // of one record, as took has noted; ns, 0 until one was loaded here
+	loadTime atomic.Int64 // of one record, see noteLoadTime; ns, 0 until one was loaded here
 }
 
 // NewResource returns a resource with a shape of its own.
@@ -117,8 +118,7 @@ type Answer struct {
 	Stored bool          // a hit of the shared tier is in memory now, or a load in the shared tier
 	Detail string        // "", "stale", "untracked"
 
-	absent   bool // the shared tier has no such key, and it is all there is
-	resource *Resource
+	absent bool // the shared tier has no such key, and it is all there is
 }
 
 // Data is the record's bare JSON, "null" when it is missing.
@@ -172,8 +172,8 @@ type Settings struct {
 	UntrackedTTL time.Duration
 
 	MaxLoads   int           // loads from one source at a time, and as many writes
-	MaxWaiting int           // readers that wait for somebody else's load or write at a time
-	Wait       time.Duration // for somebody else's load
+	MaxWaiting int           // readers that wait for another's load or write at a time
+	Wait       time.Duration // for another's load
 	HotRate    float64       // reads per second, on this instance, that make a key hot
 }
 
@@ -190,7 +190,7 @@ type Stats struct {
 	Unconfirmed    int64 `json:"writes_unconfirmed"` // guards not confirmed removed, now
 	Restored       int64 `json:"guards_restored"`    // guards that were lost behind a COMMIT and set anew
 	Queued         int64 `json:"loads_queued"`       // loads and writes waiting for a place, now
-	Waiting        int64 `json:"readers_waiting"`    // readers waiting for somebody else's load or write, now
+	Waiting        int64 `json:"readers_waiting"`    // readers waiting for another's load or write, now
 	MissingBytes   int64 `json:"missing_bytes"`      // of MemoryBytes, those of missing records
 	Counting       int64 `json:"counters_waiting"`   // callers waiting for a counter's command, now
 
@@ -237,7 +237,7 @@ type Cache struct {
 	running sync.WaitGroup // loads under a lease, and refreshes
 
 	numbers numbers
-	probed  atomic.Uint64 // see Pulse
+	probed  atomic.Uint64 // see ProbeMemory
 }
 
 // New returns a cache that is not open yet. It starts nothing.
@@ -262,6 +262,9 @@ func New(cfg Config) (*Cache, error) {
 		if t.String() == c.tier.Name() {
 			c.shared = t
 		}
+	}
+	if c.shared == TierNone {
+		panic("BUG: no Tier is called " + strconv.Quote(c.tier.Name()))
 	}
 	return c, nil
 }

@@ -209,7 +209,7 @@ func (s *Flights) Abandoned(o *memory.Owner, key string) {
 	}
 	f.poisoned = true
 	sh.mu.Unlock()
-	s.late.add(o, lateRead{f: f, since: s.Now()})
+	s.late.add(o, f, s.Clock)
 	if o.Ended() { // closed may have looked before this read was added
 		s.forgetLate(o, memory.Never)
 	}

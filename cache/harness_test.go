@@ -281,7 +281,7 @@ func (d *desk) read(id string) (Answer, error) {
 
 func (d *desk) readWithin(ctx context.Context, id string) (Answer, error) {
 	if e, ttl := d.Hit(d.r, []byte(d.key(id)), time.Now()); e != nil {
-		return Answer{Entry: e, Tier: TierMemory, TTL: ttl, resource: d.r}, nil
+		return Answer{Entry: e, Tier: TierMemory, TTL: ttl}, nil
 	}
 	return d.Cache.Read(ctx, d.r, d.key(id), source.Args{id})
 }

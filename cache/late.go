@@ -23,20 +23,20 @@ type lateRead struct {
 	since int64 // clock time at which its reader gave up
 }
 
-// add notes a read that was given up.
-func (l *lateReads) add(o *memory.Owner, r lateRead) {
+// add notes a read that is given up now. The clock is read under the lock, so reads
+// stand in the order of their times.
+func (l *lateReads) add(o *memory.Owner, f *flight, clock *memory.Clock) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.all == nil {
 		l.all = map[*memory.Owner][]lateRead{}
 	}
-	l.all[o] = append(l.all[o], r)
+	l.all[o] = append(l.all[o], lateRead{f: f, since: clock.Now()})
 	l.count.Add(1)
 }
 
 // take removes the reads on o that were given up before a clock time, and returns
-// them. Reads are added in the order of their times, but for races of a moment, and
-// such a one is taken by the next call.
+// them.
 func (l *lateReads) take(o *memory.Owner, before int64) []lateRead {
 	if l.count.Load() == 0 {
 		return nil

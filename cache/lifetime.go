@@ -26,7 +26,7 @@ func (c *Cache) lifetime(r *Resource, key string, missing bool) time.Duration {
 	return shared.Jitter(r.TTL.Cold)
 }
 
-// took notes how long a load was. A source that becomes slow is believed at
+// noteLoadTime notes how long a load was. A source that becomes slow is believed at
 // once, for a refresh that comes too late makes readers wait; one that becomes
 // fast bit by bit.
 func (r *Resource) noteLoadTime(d time.Duration) {
@@ -34,7 +34,7 @@ func (r *Resource) noteLoadTime(d time.Duration) {
 	r.loadTime.Store(max(int64(d), was-was/8)) // of two at once one may get lost
 }
 
-// lead draws how long before its end a copy is due. Two load times at least,
+// refreshAhead draws how long before its end a copy is due. Two load times at least,
 // or the load could come too late; a load counts as a fiftieth of the lifetime
 // where it takes less, for readers of a key that is just hot come no oftener.
 // Half a lifetime at most.

@@ -375,7 +375,7 @@ func otherName(err error) bool {
 	return errors.As(err, &one) || errors.As(err, &several)
 }
 
-// errorAt is what an error of several loads says of one of them.
+// errorOf is what an error of several loads says of one of them.
 func errorOf(err error, i int) error {
 	var several source.SpellingErrors
 	if !errors.As(err, &several) {

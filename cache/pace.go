@@ -5,13 +5,15 @@ import (
 	"time"
 )
 
-// pace lets at most limit events pass in each second.
+// perSecond lets at most limit events pass in each second.
 type perSecond struct {
 	limit  atomic.Int64
 	second atomic.Int64
 	count  atomic.Int64
 }
 
+// allow tells whether one more event may pass at clock time now. Two callers that
+// meet at the edge of a second may let a few more pass than limit.
 func (p *perSecond) allow(now int64) bool {
 	second := now / int64(time.Second)
 	if was := p.second.Load(); was != second && p.second.CompareAndSwap(was, second) {

@@ -79,16 +79,16 @@ func (q *query) leadPass(l, before *load, untracked bool) (a Answer, err error) 
 func (q *query) joinPass() (l *load, mine bool, before *load) {
 	q.passing.Lock()
 	defer q.passing.Unlock()
-	line := q.passing.byKey[q.passKey()]
-	if line == nil {
-		line = &passes{}
-		q.passing.byKey[q.passKey()] = line
+	p := q.passing.byKey[q.passKey()]
+	if p == nil {
+		p = &passes{}
+		q.passing.byKey[q.passKey()] = p
 	}
-	if line.forming != nil {
-		return line.forming, false, nil
+	if p.forming != nil {
+		return p.forming, false, nil
 	}
-	line.forming = &load{key: q.key, res: q.r, done: make(chan struct{})}
-	return line.forming, true, line.running
+	p.forming = &load{key: q.key, res: q.r, done: make(chan struct{})}
+	return p.forming, true, p.running
 }
 
 // startPass closes the batch: from here on readers form the next one. It is called
@@ -97,21 +97,21 @@ func (q *query) joinPass() (l *load, mine bool, before *load) {
 func (q *query) startPass(l *load) {
 	q.passing.Lock()
 	defer q.passing.Unlock()
-	line := q.passing.byKey[q.passKey()]
-	line.running, line.forming = l, nil
+	p := q.passing.byKey[q.passKey()]
+	p.running, p.forming = l, nil
 }
 
 // endPass tells the batch what the load has brought.
 func (q *query) endPass(l *load, a Answer, err error) {
 	q.passing.Lock()
-	line := q.passing.byKey[q.passKey()]
-	if line.running == l {
-		line.running = nil
+	p := q.passing.byKey[q.passKey()]
+	if p.running == l {
+		p.running = nil
 	}
-	if line.forming == l { // ended before it began
-		line.forming = nil
+	if p.forming == l { // ended before it began
+		p.forming = nil
 	}
-	if line.running == nil && line.forming == nil {
+	if p.running == nil && p.forming == nil {
 		delete(q.passing.byKey, q.passKey())
 	}
 	q.passing.Unlock()

@@ -7,7 +7,7 @@ import (
 	"hearth/cache/memory"
 )
 
-// pulseResource owns the values that Pulse puts into memory.
+// probeResource owns the values that ProbeMemory puts into memory.
 var probeResource = NewResource("", "", Lifetimes{}, nil)
 
 const probePrefix = "hearth:pulse:"

@@ -148,7 +148,7 @@ func (q *query) fromMemory() (Answer, bool) {
 }
 
 func (q *query) answer(e *Entry, t Tier) Answer {
-	return Answer{Entry: e, Tier: t, Shared: q.shared, resource: q.r}
+	return Answer{Entry: e, Tier: t, Shared: q.shared}
 }
 
 // readShared reads the key once. It joins the flight of the key, leads a new one,

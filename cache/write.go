@@ -26,7 +26,7 @@ func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Ar
 	if record != nil {
 		e = c.store.NewAnswer(r.Shape, key, record, 0)
 	}
-	return Answer{Entry: e, FromDB: true, Tier: TierSource, Shared: c.shared, resource: r}, nil
+	return Answer{Entry: e, FromDB: true, Tier: TierSource, Shared: c.shared}, nil
 }
 
 // Delete removes the record, with the promise of Put. source.ErrNoRecord tells that

@@ -63,8 +63,8 @@ func (p *proxies) clientOf(ctx *fasthttp.RequestCtx) (client netip.Addr, untrust
 // the peer lies, or a balancer is missing in server.trusted_proxies and all its
 // clients count as one.
 //
-// The zero Addr as peer is that of a unix socket; as client it is whoever asks
-// through one without the header.
+// The zero Addr as peer is that of a unix socket; as client it stands for a
+// request through one without the header.
 func (p *proxies) client(peer netip.Addr, forwarded [][]byte) (client netip.Addr, untrusted bool) {
 	if !p.trusts(peer) {
 		return group(peer), len(forwarded) > 0
@@ -166,7 +166,7 @@ type untrustedLog struct {
 	due   atomic.Int64 // nanoseconds after since: when the next line may come
 }
 
-// untrustedLogInterval is the shortest time between two lines: whoever sends the
+// untrustedLogInterval is the shortest time between two lines: the sender of the
 // header decides how often there is a reason for one.
 const untrustedLogInterval = time.Minute
 

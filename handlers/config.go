@@ -97,7 +97,7 @@ const (
 )
 
 // CORS says which browsers' scripts may read the answers. It protects readers of
-// other pages and not this server: whoever is no browser may send what it likes.
+// other pages and not this server: a program that is no browser may send what it likes.
 type CORS struct {
 	Origins    []string // "*": all; empty: none, and no CORS headers at all
 	Methods    []string // of preflights; "*" or empty: all

@@ -67,7 +67,7 @@ func appendQuoted(dst []byte, s string) []byte {
 
 // write puts the problem into resp, whatever was there before. Headers that
 // hold for every answer (CORS, request id) are added by the caller. That the
-// connection ends is kept: whoever decided it knows that what follows cannot be
+// connection ends is kept: it was decided because what follows cannot be
 // read. Retry-After is spread over three seconds, so that clients who were refused
 // together do not come back together.
 func (p *problem) write(resp *fasthttp.Response) {

@@ -142,7 +142,7 @@ func (r *request) requestID() string {
 }
 
 // answerID returns the id that the answer carries. An answer without one gets
-// one: whoever looks for its cause in the log needs a name for it.
+// one, by which its cause can be found in the log.
 func answerID(ctx *fasthttp.RequestCtx) string {
 	if id := ctx.Response.Header.PeekCanonical(headerRequestID); len(id) > 0 {
 		return string(id)

@@ -9,7 +9,7 @@ import (
 )
 
 // route is one row of the table. The scope lists the tokens of which one is
-// needed where tokens are configured; 0 opens the route to everybody.
+// needed where tokens are configured; 0 opens the route to all.
 type route struct {
 	method, path string
 	scope        auth.Scope

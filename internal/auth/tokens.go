@@ -41,7 +41,7 @@ func New(tokens []Token) *Tokens {
 	return t
 }
 
-// Open reports that no token is configured: Check then lets everybody pass,
+// Open reports that no token is configured: Check then lets all requests pass,
 // and ForeignOrigin is what protects writes from web pages.
 func (t *Tokens) Open() bool { return len(t.all) == 0 }
 

@@ -17,6 +17,6 @@ type Process struct {
 	Stdout, Stderr io.Writer
 	// Notify subscribes to signals, as signal.Notify does. It is called by the
 	// verb serve only. After a second SIGTERM or SIGINT the process kills
-	// itself, whoever sent them.
+	// itself, wherever they come from.
 	Notify func(c chan<- os.Signal, signals ...os.Signal)
 }

@@ -7,7 +7,7 @@ import (
 
 // validate finds what no single value shows: required keys, contradictions,
 // and names, paths and keys that collide. It stays silent about keys whose
-// value was refused already, lest one slip read like several.
+// value was refused already, so that one slip does not read like several.
 func (l *loader) validate() {
 	l.validateServer()
 	l.validateStores()

@@ -75,7 +75,7 @@ func (p *objectParser) node() (n Node, err error) {
 			return n, err
 		}
 		n.Value = p.upTo(p.dec.InputOffset() - int64(len(raw)))
-		if kind == jsontext.KindString {
+		if bytes.Contains(n.Value, escapedNUL) {
 			text, _ := jsontext.AppendUnquote(nil, n.Value) // it has just been read, so it is a string
 			p.checkText(string(text))
 		}
@@ -111,6 +111,9 @@ func (p *objectParser) node() (n Node, err error) {
 	n.Value = p.upTo(start)
 	return n, nil
 }
+
+// escapedNUL is in every string with a NUL: JSON has no other way to write one.
+var escapedNUL = []byte(`\u0000`)
 
 // upTo returns the body from start to where the decoder is.
 func (p *objectParser) upTo(start int64) jsontext.Value {

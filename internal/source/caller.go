@@ -5,7 +5,7 @@ import "context"
 // Caller is what an origin may be told of the request that made this server
 // ask: names, by which the logs and traces of several programs are put
 // together. They say nothing about what is asked for, so a record is the same
-// whoever's request has loaded it. All of it is copied from the request and
+// for whichever request it is loaded. All of it is copied from the request and
 // valid; a part that is empty is not passed on.
 type Caller struct {
 	RequestID   string // X-Request-Id

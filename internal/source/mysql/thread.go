@@ -91,7 +91,7 @@ func (t *thread) over(ctx context.Context, db *sql.DB) (bool, error) {
 		COALESCE(SUM(id = ? AND command = 'Sleep'), 0), COALESCE(MAX(CASE WHEN id = ? THEN time END), 0) FROM information_schema.processlist`
 	var s threadView
 	var seconds int64
-	ago := time.Since(t.idle) // before the look, lest a slow answer makes it longer
+	ago := time.Since(t.idle) // before the look, so that a slow answer does not make it longer
 	err := db.QueryRowContext(ctx, look, t.id, t.id, t.id).Scan(&s.server, &s.self, &s.shown, &s.rests, &seconds)
 	s.since = time.Duration(seconds) * time.Second
 	switch {
