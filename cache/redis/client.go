@@ -1,7 +1,9 @@
 package redis
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,8 +18,15 @@ import (
 // unless it says otherwise.
 type Config struct {
 	URL          string // redis://, rediss://, unix://; ?addr= for Cluster, ?master_set= for Sentinel
-	Password     string // replaces the URL's when not empty
 	WaitReplicas int    // replicas that must confirm guards and unguards; 0: none
+
+	// The three are asked at every dial, so that what was rotated counts from the
+	// next connection on, and none that is healthy is dropped for it. They are called
+	// from any goroutine and may read files.
+
+	Account         func() (Account, error)     // who logs in to Redis; nil: whom the URL names
+	SentinelAccount func() (Account, error)     // who logs in to the sentinels; nil: nobody
+	TLS             func() (*tls.Config, error) // authorities, certificate and server name for rediss://; nil: the system's authorities
 
 	LinkTimeout time.Duration // silence after which a link proves nothing any more; commands take half of it at most
 	Lease       time.Duration // lifetime of leases and guards
@@ -38,8 +47,8 @@ func (c Config) options(timeout time.Duration, newStore rueidis.NewCacheStoreFn)
 	if err != nil {
 		return o, errors.New("redis.url is no Redis URL; write redis://host:port, rediss:// or unix:///path")
 	}
-	if c.Password != "" {
-		o.Password = c.Password
+	if err := c.secure(&o); err != nil {
+		return o, err
 	}
 	o.ForceSingleClient = o.Sentinel.MasterSet == "" && len(o.InitAddress) == 1
 	o.PipelineMultiplex = -1 // one connection per node: one order of replies and pushes
@@ -52,7 +61,7 @@ func (c Config) options(timeout time.Duration, newStore rueidis.NewCacheStoreFn)
 	o.ClusterOption.ShardsRefreshInterval = 5 * time.Second
 	o.DisableRetry = true // deadlines and retries are decided in this package
 	o.BlockingPoolSize = 8
-	o.ClientName = "hearth"
+	o.ClientName = cmp.Or(o.ClientName, "hearth")
 	o.OnInvalidations = func([]rueidis.RedisMessage) {} // makes rueidis read pushes on an idle connection, too
 	if newStore == nil {
 		o.DisableCache = true
@@ -69,7 +78,7 @@ func dial(o rueidis.ClientOption) (rueidis.Client, error) {
 	if err != nil && c != nil {
 		c.Close()
 	}
-	return c, err
+	return c, remedy(err)
 }
 
 // supported refuses a Redis that cannot keep the promises: before 7.0 a push may

@@ -23,6 +23,6 @@ func TestProbe(t *testing.T) {
 	server.Do("ACL", "SETUSER", "other", "on", ">right", "~*", "&*", "+@all", "-client|tracking")
 	other := strings.Replace(server.URL(), "://", "://other:right@", 1)
 	f("an account that may not track", redis.Config{URL: other}, "CLIENT TRACKING")
-	f("a wrong password", redis.Config{URL: other, Password: "wrong"}, "WRONGPASS")
+	f("a wrong password", redis.Config{URL: other, Account: func() (redis.Account, error) { return redis.Account{Username: "other", Password: "wrong"}, nil }}, "redis.password_file")
 	f("no URL", redis.Config{URL: "redis"}, "redis.url")
 }

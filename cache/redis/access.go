@@ -1,0 +1,150 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+
+	"github.com/redis/rueidis"
+)
+
+// Account is who logs in to a server. An empty name is the default user; without a
+// password nobody logs in.
+type Account struct{ Username, Password string }
+
+// secure has every dial ask who logs in and what TLS goes by.
+func (c Config) secure(o *rueidis.ClientOption) error {
+	if o.TLSConfig != nil {
+		o.DialCtxFn = c.dialSecure(o.TLSConfig, namesOf(o.InitAddress))
+		o.Sentinel.TLSConfig = o.TLSConfig // what speaks TLS speaks it everywhere
+	}
+	if o.Sentinel.MasterSet != "" {
+		return c.secureSentinel(o)
+	}
+	if c.Account != nil {
+		o.AuthCredentialsFn = credentials(c.Account)
+	}
+	return nil
+}
+
+// credentials are an account as rueidis asks for it.
+func credentials(account func() (Account, error)) func(rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
+	return func(rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
+		a, err := account()
+		return rueidis.AuthCredentials{Username: a.Username, Password: a.Password}, err
+	}
+}
+
+// secureSentinel reads both accounts once: a client of rueidis that knows sentinels
+// would ask one function for both, and send the one's password to the other.
+func (c Config) secureSentinel(o *rueidis.ClientOption) error {
+	if c.Account != nil {
+		a, err := c.Account()
+		if err != nil {
+			return err
+		}
+		o.Username, o.Password = a.Username, a.Password
+	}
+	if c.SentinelAccount != nil {
+		a, err := c.SentinelAccount()
+		if err != nil {
+			return err
+		}
+		o.Sentinel.Username, o.Sentinel.Password = a.Username, a.Password
+	}
+	return nil
+}
+
+// namesOf are the hosts of addresses.
+func namesOf(addresses []string) (names []string) {
+	for _, a := range addresses {
+		if host, _, err := net.SplitHostPort(a); err == nil && !slices.Contains(names, host) {
+			names = append(names, host)
+		}
+	}
+	return names
+}
+
+// dialSecure dials over TLS, with certificates as they are now. The server has to
+// prove that it is the host that is dialled, or one of names, which the URL has:
+// nodes of a Cluster and masters of a Sentinel are often told by addresses of which
+// their certificates know nothing. A server name that is configured replaces both.
+func (c Config) dialSecure(fromURL *tls.Config, names []string) func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error) {
+	return func(ctx context.Context, address string, dialer *net.Dialer, _ *tls.Config) (net.Conn, error) {
+		own := &tls.Config{}
+		if c.TLS != nil {
+			var err error
+			if own, err = c.TLS(); err != nil {
+				return nil, err
+			}
+		}
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		o := &tls.Config{
+			MinVersion: tls.VersionTLS12, RootCAs: own.RootCAs, Certificates: own.Certificates,
+			ServerName: host, InsecureSkipVerify: true, // verify does it, or the URL's skip_verify says not to
+		}
+		accepted := append([]string{host}, names...)
+		if own.ServerName != "" {
+			o.ServerName, accepted = own.ServerName, []string{own.ServerName}
+		} else if net.ParseIP(host) != nil && len(names) > 0 {
+			o.ServerName = names[0] // of an address crypto/tls sends none
+		}
+		if !fromURL.InsecureSkipVerify {
+			o.VerifyConnection = func(s tls.ConnectionState) error { return verify(s, own.RootCAs, accepted) }
+		}
+		return (&tls.Dialer{NetDialer: dialer, Config: o}).DialContext(ctx, "tcp", address)
+	}
+}
+
+// verify tells whether the server's certificate is signed by one of roots, nil being
+// the system's, for one of names. The error is that of the first.
+func verify(s tls.ConnectionState, roots *x509.CertPool, names []string) (first error) {
+	o := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+	for _, cert := range s.PeerCertificates[1:] {
+		o.Intermediates.AddCert(cert)
+	}
+	for _, name := range names {
+		o.DNSName = name
+		_, err := s.PeerCertificates[0].Verify(o)
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// remedy names the key that mends what keeps a dial from succeeding.
+func remedy(err error) error {
+	var key string
+	switch code := codeOf(errorReply(err)); {
+	case err == nil:
+		return nil
+	case code == "WRONGPASS":
+		key = "correct the user in redis.url and the password there or in redis.password_file; the file is read at the next attempt"
+	case code == "NOAUTH":
+		key = "write the password into the file of redis.password_file, or user and password into redis.url"
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		key = "name the authority of its certificate in redis.tls.ca"
+	case errors.As(err, new(x509.HostnameError)):
+		key = "write the name of its certificate into redis.tls.server_name"
+	case errors.As(err, new(x509.CertificateInvalidError)):
+		key = "renew its certificate, or correct redis.tls.ca"
+	case errors.As(err, new(tls.RecordHeaderError)):
+		key = "it speaks no TLS at this port; write redis:// in redis.url, or its TLS port"
+	case errors.As(err, new(tls.AlertError)):
+		key = "it refuses the certificate of redis.tls.cert, or wants one"
+	default:
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, key)
+}
