@@ -72,7 +72,7 @@ prove: servers check ## the long forms: everything that is promised, shown (an h
 	HEARTH_LONG=1 $(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 10m $(TIMED)
 	FUZZTIME=60s GO=$(GO) ./scripts/fuzz
 
-chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptied (10 minutes at most; CHAOS='-minutes 2')
+chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptied (10 minutes at most; CHAOS='-engine all -reads 1000000')
 	$(GO) run ./proof/chaos -reads 10000000 -minutes 10 $(CHAOS)
 
 fleet: servers ## what reaches PostgreSQL behind four instances, counted there (five minutes; FLEET='-short')

@@ -141,6 +141,9 @@ func (p *Process) Running() bool {
 	}
 }
 
+// Paused reports whether the process stands still by Pause.
+func (p *Process) Paused() bool { return p.Running() && state(p.pid) == 'T' }
+
 // Signal sends sig to the process itself, not to what it forked. One that has
 // ended is left alone.
 func (p *Process) Signal(sig syscall.Signal) { p.kill(p.pid, sig) }

@@ -1,13 +1,17 @@
-// Command chaos reads from two real hearth processes at full speed while their
-// Redis is killed, frozen, emptied and restarted under them, and checks every
-// single answer against what had been acknowledged before it was asked for.
+// Command chaos reads from real hearth processes at full speed while what stands behind
+// them is killed, frozen, emptied, locked and restarted, and checks every single answer
+// against what had been acknowledged before it was asked for. What is troubled is an
+// engine: a Redis, a database, an HTTP origin, the embedded tier.
 //
 // It speaks to the processes over sockets only, as clients do: what is wrong in
 // memory but never served does not count, and what is served counts however it
 // came about. It runs for a bounded time, prints what it did, and exits with 1 if
-// an answer broke a promise or the run fell short of what was asked for.
+// an answer broke a promise, if the instances were not whole again soon after a fault,
+// or if the run fell short of what was asked for.
 //
 //	go run ./proof/chaos -reads 10000000 -minutes 10
+//	go run ./proof/chaos -engine postgres,mariadb -rounds 100
+//	go run ./proof/chaos -engine all
 //
 // What is checked, for answers without detail=stale or detail=untracked:
 //
@@ -17,6 +21,11 @@
 //     than memory.link_timeout + 0.5 s before it was asked for, whoever wrote.
 //     The measured delays are printed, too.
 //   - A record that was not removed since its last acknowledged write is there.
+//
+// What is checked after each fault: once the servers themselves have come back, every
+// instance is ready within -heal, takes writes of both kinds, loads what the shared tier
+// has not, shows what was written through any, and answers from memory without a mark.
+// A round in which one does not is a round without recovery.
 //
 // What is not a violation: a write without an acknowledgement may or may not
 // stand, now or later, so its key is given up and a new one takes its place. A
@@ -30,37 +39,68 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 var program = testkit.Program{Name: "chaos", Run: run}
 
 func main() { program.Main() }
 
-// run starts everything, lets it meet, and reports.
+// run troubles one engine after the other.
 func run(tb testkit.TB, args []string, stdout, stderr io.Writer) error {
 	p, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "chaos: seed %d, at least %d reads within %v, memory.link_timeout %v\n", p.seed, p.reads, p.limit, p.link)
-	r := &harness{plan: p, tb: tb, records: newRecords(p), faults: map[string]int{}}
-	r.start()
-	if err := r.meet(); err != nil {
-		return err
+	fmt.Fprintf(stdout, "chaos: seed %d, for each engine at least %d reads and %d rounds within %v, memory.link_timeout %v\n",
+		p.seed, p.reads, p.least, p.limit, p.link)
+	binary := launch.Build(tb, p.repo)
+	var found []error
+	for _, e := range engines {
+		if slices.Contains(p.engines, e.name) && tb.Context().Err() == nil {
+			fmt.Fprintf(stdout, "\n%s\n", e.name)
+			if err := play(tb, p, e.make(), binary, stdout); err != nil {
+				found = append(found, fmt.Errorf("%s: %w", e.name, err))
+			}
+		}
 	}
-	r.print(stdout)
+	return errors.Join(append(found, tb.Context().Err())...)
+}
+
+// play starts everything of one engine, lets it meet, and reports.
+func play(tb testkit.TB, p plan, e engine, binary string, stdout io.Writer) error {
+	var found error
+	err := testkit.Run(tb.Context(), func(tb testkit.TB) {
+		h := &harness{plan: p, tb: tb, engine: e, dice: rand.New(rand.NewPCG(p.seed, 3000)), rounds: rounds{healed: map[string][]time.Duration{}}}
+		h.start(binary)
+		if err := h.meet(); err != nil {
+			tb.Errorf("%w", err)
+		}
+		h.print(stdout)
+		found = h.judge()
+	})
+	return errors.Join(found, err)
+}
+
+// judge is what was found wrong.
+func (r *harness) judge() error {
 	reads, broken := r.records.reads.Load(), r.records.checker.Violations()
-	switch {
-	case broken.Own+broken.Late > 0:
-		return errors.New("promises were broken")
-	case tb.Context().Err() == nil && (reads < p.reads || r.rounds.Load() < p.rounds):
-		return fmt.Errorf("the time was over after %d reads and %d rounds of faults, before -reads %d and -rounds %d", reads, r.rounds.Load(), p.reads, p.rounds)
+	var found []error
+	if broken.Own+broken.Late > 0 {
+		found = append(found, errBroken)
 	}
-	return tb.Context().Err()
+	if len(r.rounds.unwell) > 0 {
+		found = append(found, errUnwell)
+	}
+	if len(found) == 0 && r.tb.Context().Err() == nil && (reads < r.reads || r.done.Load() < r.least) {
+		found = append(found, fmt.Errorf("the time was over after %d reads and %d rounds, before -reads %d and -rounds %d", reads, r.done.Load(), r.reads, r.least))
+	}
+	return errors.Join(found...)
 }
 
 // errOver ends a run in good order.
@@ -87,18 +127,20 @@ func (r *harness) meet() error {
 	for i := range r.writers {
 		launch(newWriter(r, i, source(i)).run)
 	}
-	for i := range r.readers * instances {
-		launch(newReader(r, i%instances, source(1000+i)).run)
+	for i := range r.readers * r.instances {
+		launch(newReader(r, i%r.instances, source(1000+i)).run)
 	}
 	launch(func(ctx context.Context) error {
 		for testkit.Sleep(ctx, 10*time.Millisecond) {
-			if r.records.reads.Load() >= r.reads && r.rounds.Load() >= r.plan.rounds {
+			if r.records.reads.Load() >= r.reads && r.done.Load() >= r.least {
 				fail(errOver)
 			}
 		}
 		return nil
 	})
-	(&injector{harness: r, rand: source(2000)}).run(ctx)
+	if err := (&injector{harness: r, rand: source(2000)}).run(ctx); err != nil {
+		fail(err)
+	}
 	end()
 	if cause := context.Cause(ctx); !errors.Is(cause, errOver) {
 		return cause
@@ -108,20 +150,14 @@ func (r *harness) meet() error {
 
 func (r *harness) print(out io.Writer) {
 	elapsed, b := time.Since(r.began), r.records
-	reads, total := b.reads.Load(), 0
-	for _, n := range r.faults {
-		total += n
-	}
+	reads := b.reads.Load()
 	fmt.Fprintf(out, "reads       %d in %v (%.0f/s): %d marked stale or untracked, %d refused with 5xx\n",
 		reads, elapsed.Round(time.Second), float64(reads)/elapsed.Seconds(), b.marked.Load(), b.refused.Load())
 	fmt.Fprintf(out, "writes      %d acknowledged\n", r.writes.Load())
-	fmt.Fprintf(out, "faults      %d\n", total)
-	for _, f := range faults {
-		fmt.Fprintf(out, "  %-34s %d\n", f.name, r.faults[f.name])
-	}
+	r.rounds.print(out, r.engine.faults())
 	fmt.Fprintf(out, "behind      unmarked answers older than a write acknowledged before they were asked for, by how long before:\n")
 	behind, broken := b.checker.Behind, b.checker.Violations()
-	fmt.Fprint(out, behind.Text("  %-34s %d\n", ""))
+	fmt.Fprint(out, behind.Text("  %-44s %d\n", ""))
 	fmt.Fprintf(out, "worst delay %v (allowed %v)\n", behind.Worst().Round(time.Microsecond), b.checker.Allowance())
 	fmt.Fprintf(out, "violations  %d\n", broken.Own+broken.Late)
 	for _, text := range broken.Examples {

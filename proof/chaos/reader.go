@@ -15,11 +15,10 @@ import (
 
 // reader asks one instance, depth requests at a time, as fast as it answers.
 type reader struct {
-	records  *records
+	*harness
 	instance int
-	conn     *load.Conn
+	conn     *link
 	rand     *rand.Rand
-	depth    int
 	asked    []asked
 }
 
@@ -30,7 +29,7 @@ type asked struct {
 }
 
 func newReader(r *harness, instance int, rand *rand.Rand) *reader {
-	return &reader{records: r.records, instance: instance, conn: load.NewConn(r.hearths[instance].Public, answerWithin), rand: rand, depth: r.depth}
+	return &reader{harness: r, instance: instance, conn: r.connect(instance), rand: rand}
 }
 
 func (r *reader) run(ctx context.Context) error {
@@ -43,16 +42,28 @@ func (r *reader) run(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := r.conn.Flush(); err != nil {
-			return fmt.Errorf("asking instance %d: %w", r.instance+1, err)
-		}
-		for _, a := range r.asked {
-			if err := r.conn.Next(); err != nil {
-				return fmt.Errorf("reading from instance %d: %w", r.instance+1, err)
-			}
-			if err := r.check(a); err != nil {
+		r.conn.begin()
+		if err := r.exchange(); err != nil {
+			if !r.conn.excused() {
 				return err
 			}
+			testkit.Sleep(ctx, time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// exchange sends what is queued, and checks the answers.
+func (r *reader) exchange() error {
+	if err := r.conn.Flush(); err != nil {
+		return fmt.Errorf("asking instance %d: %w", r.instance+1, err)
+	}
+	for _, a := range r.asked {
+		if err := r.conn.Next(); err != nil {
+			return fmt.Errorf("reading from instance %d: %w", r.instance+1, err)
+		}
+		if err := r.check(a); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -27,9 +27,10 @@ const forever = time.Duration(math.MaxInt64)
 // records are what is written and read, and what became of it. A slot's record changes
 // under readers; one that they have asked for stays what it was, with its history.
 type records struct {
-	checker *history.Checker
-	slots   [resources][]atomic.Pointer[record] // each is one record at a time; nil: none
-	lastID  [resources]atomic.Int64
+	checker   *history.Checker
+	instances int
+	slots     [resources][]atomic.Pointer[record] // each is one record at a time; nil: none
+	lastID    [resources]atomic.Int64
 
 	wipe struct {
 		sync.Mutex
@@ -49,8 +50,8 @@ type record struct {
 	removed  atomic.Int64 // when the latest removal of this key ended; forever while one runs
 }
 
-func newRecords(p plan) *records {
-	b := &records{checker: history.NewChecker(p.link+500*time.Millisecond,
+func newRecords(p plan, instances int) *records {
+	b := &records{instances: instances, checker: history.NewChecker(p.link+500*time.Millisecond,
 		report.NewDelays(time.Millisecond, 10*time.Millisecond, 100*time.Millisecond, 500*time.Millisecond, time.Second, 2*time.Second))}
 	for i := range b.slots {
 		b.slots[i] = make([]atomic.Pointer[record], p.keys)
@@ -61,7 +62,7 @@ func newRecords(p plan) *records {
 // fresh is a record under an id that was never used.
 func (b *records) fresh(resource int) *record {
 	id := b.lastID[resource].Add(1)
-	return &record{Record: history.NewRecord(fmt.Sprintf("%s:%d", resourceNames[resource], id), instances), resource: resource, id: id}
+	return &record{Record: history.NewRecord(fmt.Sprintf("%s:%d", resourceNames[resource], id), b.instances), resource: resource, id: id}
 }
 
 // choose is one of the first n slots. The square prefers the first of them: hot keys
@@ -79,9 +80,9 @@ func (b *records) giveUp(resource, slot int) {
 	}
 }
 
-// giveUpAll empties all slots.
-func (b *records) giveUpAll() {
-	for resource := range b.slots {
+// giveUpAll empties all slots of these resources.
+func (b *records) giveUpAll(resources ...int) {
+	for _, resource := range resources {
 		for slot := range b.slots[resource] {
 			b.giveUp(resource, slot)
 		}

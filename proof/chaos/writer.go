@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"hearth/bench/load"
 	"hearth/internal/testkit"
 )
 
@@ -17,16 +16,16 @@ import (
 // through either instance, and to Redis past both.
 type writer struct {
 	*harness
-	first int // its slots: first, first+writers, …
-	rand  *rand.Rand
-	conn  *testkit.RedisConn // nil until needed, and after an error
-	links [instances]*load.Conn
+	first   int // its slots: first, first+writers, …
+	rand    *rand.Rand
+	outside outsider // nil: nobody else may use what the instances share
+	links   []*link
 }
 
 func newWriter(r *harness, first int, rand *rand.Rand) *writer {
-	w := &writer{harness: r, first: first, rand: rand}
-	for i := range w.links {
-		w.links[i] = load.NewConn(r.hearths[i].Public, answerWithin)
+	w := &writer{harness: r, first: first, rand: rand, outside: r.engine.outside()}
+	for i := range r.hearths {
+		w.links = append(w.links, r.connect(i))
 	}
 	return w
 }
@@ -48,8 +47,8 @@ func (w *writer) run(ctx context.Context) error {
 }
 
 func (w *writer) close() {
-	if w.conn != nil {
-		w.conn.Close()
+	if w.outside != nil {
+		w.outside.Close()
 	}
 	for _, link := range w.links {
 		link.Close()
@@ -62,6 +61,9 @@ func (w *writer) close() {
 // new one.
 func (w *writer) write(ctx context.Context) error {
 	resource := w.rand.IntN(resources)
+	if resource == free && w.losing.Load() {
+		return nil
+	}
 	slots := w.records.slots[resource]
 	slot := w.first + w.writers*choose(w.rand, (len(slots)-w.first+w.writers-1)/w.writers)
 	rec := slots[slot].Load()
@@ -69,25 +71,14 @@ func (w *writer) write(ctx context.Context) error {
 	if !published {
 		rec = w.records.fresh(resource)
 	}
-	if published && w.rand.IntN(20) == 0 {
+	if published && w.outside != nil && w.rand.IntN(20) == 0 {
 		if w.remove(rec) != nil {
 			w.records.giveUp(resource, slot)
 		}
 		return nil
 	}
-	version, begun, instance := rec.Latest()+1, w.records.checker.Now(), -1
-	known := false
-	var err error
-	switch way := w.rand.IntN(4); {
-	case resource == row:
-		instance = way % instances
-		known, err = w.request(ctx, instance, http.MethodPut, "/row/"+strconv.FormatInt(rec.id, 10), body(rec, version))
-	case way < instances:
-		instance = way
-		known, err = w.request(ctx, instance, http.MethodPost, "/store", "["+body(rec, version)+"]")
-	default: // past both instances
-		known = w.ask("SET", rec.Name, body(rec, version)) == nil
-	}
+	version, begun := rec.Latest()+1, w.records.checker.Now()
+	instance, known, err := w.send(ctx, rec, version)
 	if err != nil {
 		return err
 	}
@@ -103,6 +94,27 @@ func (w *writer) write(ctx context.Context) error {
 	return nil
 }
 
+// send sends one write on one of its ways: through any instance, or past all of them.
+// It returns the instance that has acknowledged it, or -1; not known: nobody can say
+// whether it stands.
+func (w *writer) send(ctx context.Context, rec *record, version int64) (instance int, known bool, err error) {
+	id, way := strconv.FormatInt(rec.id, 10), w.rand.IntN(2*w.instances)
+	switch {
+	case rec.resource == row && w.foreign:
+		w.outside.(changer).change(rec.id, version)
+		return -1, w.outside.Del(rec.Name) == nil, nil
+	case rec.resource == row:
+		instance = way % w.instances
+		known, err = w.request(ctx, instance, http.MethodPut, "/row/"+id, body(rec, version))
+	case way < w.instances || w.outside == nil:
+		instance = way % w.instances
+		known, err = w.request(ctx, instance, http.MethodPost, "/store", "["+body(rec, version)+"]")
+	default:
+		return -1, w.outside.Set(rec.Name, body(rec, version)) == nil, nil
+	}
+	return instance, known, err
+}
+
 func body(rec *record, version int64) string {
 	return `{"id":` + strconv.FormatInt(rec.id, 10) + `,"v":` + strconv.FormatInt(version, 10) + `}`
 }
@@ -112,9 +124,10 @@ func body(rec *record, version int64) string {
 // knows whether it stands.
 func (w *writer) request(ctx context.Context, instance int, method, path, text string) (bool, error) {
 	link := w.links[instance]
+	link.begin()
 	err := link.Do(method, path, text)
 	switch code := link.Answer.StatusCode(); {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && (ctx.Err() != nil || link.excused()):
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("writing through instance %d: %w", instance+1, err)
@@ -125,26 +138,10 @@ func (w *writer) request(ctx context.Context, instance int, method, path, text s
 	}
 }
 
-// remove deletes a key in Redis past both instances; a row stays in the database.
+// remove deletes a key past the instances; a row stays in the source.
 func (w *writer) remove(rec *record) error {
 	rec.removed.Store(int64(forever))
-	err := w.ask("DEL", rec.Name)
+	err := w.outside.Del(rec.Name)
 	rec.removed.Store(int64(w.records.checker.Now()))
-	return err
-}
-
-// ask asks Redis, over a connection that is kept until an error. It waits for the answer
-// longer than Redis is ever frozen.
-func (w *writer) ask(args ...string) (err error) {
-	if w.conn == nil {
-		if w.conn, err = w.redis.Dial(); err != nil {
-			w.conn = nil
-			return err
-		}
-	}
-	if _, err = w.conn.Try(args...); err != nil {
-		w.conn.Close()
-		w.conn = nil
-	}
 	return err
 }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"hearth/internal/testkit"
+	"hearth/proof/outside"
+)
+
+// database is a database server behind one Redis to which nothing happens. What it has
+// committed, it has after each fault.
+type database struct {
+	*harness
+	kind   databaseKind
+	calmly *testkit.RedisServer
+	server *testkit.Database
+}
+
+// databaseKind is what PostgreSQL and MariaDB differ in.
+type databaseKind struct {
+	open   func(tb testkit.TB) *testkit.Database
+	upsert string // what an INSERT does with a row that is there
+	own    func(e *database) []fault
+}
+
+// What is committed has reached the operating system, so that a killed server keeps it.
+var (
+	postgres = databaseKind{
+		open: func(tb testkit.TB) *testkit.Database {
+			return testkit.Postgres(tb, testkit.OwnServer("synchronous_commit = on"))
+		},
+		upsert: "ON CONFLICT (id) DO UPDATE SET v = excluded.v",
+		own: func(e *database) []fault {
+			return []fault{
+				{"all connections to postgres ended", func() {
+					e.server.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
+				}},
+				{"all rows locked", func() {
+					e.server.Exec(fmt.Sprintf("BEGIN; LOCK numbers IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(%.2f); COMMIT", e.between(100, 3000).Seconds()))
+				}},
+			}
+		},
+	}
+	mariadb = databaseKind{
+		open: func(tb testkit.TB) *testkit.Database {
+			return testkit.MariaDB(tb, testkit.OwnServer("innodb_flush_log_at_trx_commit = 2"))
+		},
+		upsert: "ON DUPLICATE KEY UPDATE v = VALUES(v)",
+		own: func(e *database) []fault {
+			return []fault{
+				{"all connections to mariadb killed", e.killAll},
+				{"mariadb read-only", func() {
+					e.server.Exec("SET GLOBAL read_only = 1")
+					e.pause(100, 3000)
+					e.server.Exec("SET GLOBAL read_only = 0")
+				}},
+				{"all rows locked", func() {
+					e.server.Exec(fmt.Sprintf("LOCK TABLES numbers WRITE; DO SLEEP(%.2f); UNLOCK TABLES", e.between(100, 3000).Seconds()))
+				}},
+			}
+		},
+	}
+)
+
+func (e *database) start(h *harness) setup {
+	e.harness, e.calmly, e.server = h, testkit.Redis(h.tb), e.kind.open(h.tb)
+	return setup{instances: 2, redis: e.calmly.URL(), tables: fmt.Sprintf(tables, e.server.URL(), e.kind.upsert)}
+}
+
+func (e *database) faults() []fault {
+	return append([]fault{
+		{"database killed and started", func() {
+			e.server.Kill()
+			e.pause(0, 1500)
+			e.server.Start()
+		}},
+		{"database stopped and started", func() {
+			e.server.Stop()
+			e.pause(0, 1500)
+			e.server.Start()
+		}},
+		{"database frozen", func() {
+			e.server.Pause()
+			e.pause(100, 3000)
+			e.server.Resume()
+		}},
+	}, e.kind.own(e)...)
+}
+
+func (e *database) recovered() error { return nil } // each fault ends when the server answers
+
+func (e *database) outside() outsider { return outside.One(e.calmly) }
+
+// killAll ends every other connection to MariaDB.
+func (e *database) killAll() {
+	var kills []string
+	for _, row := range e.server.Query("SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND user = 'root'") {
+		// One that has gone meanwhile is an error, and as good as killed.
+		kills = append(kills, fmt.Sprintf("BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR 1094 BEGIN END; KILL %s; END", row[0]))
+	}
+	e.server.Exec("DELIMITER //\n" + strings.Join(kills, "//\n") + "//\n")
+}
