@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
+	"sync/atomic"
 
 	"github.com/redis/rueidis"
 )
@@ -99,8 +101,68 @@ func (c Config) dialSecure(fromURL *tls.Config, names []string) func(context.Con
 		if !fromURL.InsecureSkipVerify {
 			o.VerifyConnection = func(s tls.ConnectionState) error { return verify(s, own.RootCAs, accepted) }
 		}
-		return (&tls.Dialer{NetDialer: dialer, Config: o}).DialContext(ctx, "tcp", address)
+		return handshake(ctx, dialer, address, o)
 	}
+}
+
+// errMute: a server without TLS takes the beginning of a handshake for that of a
+// command, and waits for its end.
+var errMute = errors.New("redis does not answer the handshake of TLS")
+
+// handshake dials, within the dialer's time all together.
+func handshake(ctx context.Context, dialer *net.Dialer, address string, o *tls.Config) (net.Conn, error) {
+	if dialer.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, dialer.Timeout)
+		defer cancel()
+	}
+	plain, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(plain, o)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = plain.Close()
+		if isDeadline(err) {
+			err = fmt.Errorf("%w: %w", errMute, err)
+		}
+		return nil, remedy(err)
+	}
+	return &firstContact{Conn: conn}, nil
+}
+
+// firstContact is a connection whose end is told apart while the server has not sent
+// anything yet. In TLS 1.3 a client believes that the handshake is over before the
+// server has looked at its certificate: a refusal comes as an alert with the first
+// read, or, if that is overtaken, as a connection that is reset.
+type firstContact struct {
+	net.Conn
+	heard atomic.Bool
+}
+
+var errNotHeard = errors.New("redis ends the connection after the handshake of TLS")
+
+// Read implements net.Conn.
+func (c *firstContact) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.heard.Load() {
+		c.heard.Store(true)
+	}
+	return n, c.told(err)
+}
+
+// Write implements net.Conn.
+func (c *firstContact) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	return n, c.told(err)
+}
+
+// told leaves ends of our own doing alone: a deadline, a Close.
+func (c *firstContact) told(err error) error {
+	if err == nil || c.heard.Load() || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return remedy(fmt.Errorf("%w: %w", errNotHeard, err))
 }
 
 // verify tells whether the server's certificate is signed by one of roots, nil being
@@ -123,8 +185,23 @@ func verify(s tls.ConnectionState, roots *x509.CertPool, names []string) (first 
 	return first
 }
 
+// isAlert tells whether the server has ended the handshake.
+func isAlert(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
+}
+
+// remedied is an error that names a key already.
+type remedied struct{ error }
+
+// Unwrap returns what was met.
+func (r remedied) Unwrap() error { return r.error }
+
 // remedy names the key that mends what keeps a dial from succeeding.
 func remedy(err error) error {
+	if errors.As(err, new(remedied)) {
+		return err
+	}
 	var key string
 	switch code := codeOf(errorReply(err)); {
 	case err == nil:
@@ -139,12 +216,12 @@ func remedy(err error) error {
 		key = "write the name of its certificate into redis.tls.server_name"
 	case errors.As(err, new(x509.CertificateInvalidError)):
 		key = "renew its certificate, or correct redis.tls.ca"
-	case errors.As(err, new(tls.RecordHeaderError)):
-		key = "it speaks no TLS at this port; write redis:// in redis.url, or its TLS port"
-	case errors.As(err, new(tls.AlertError)):
-		key = "it refuses the certificate of redis.tls.cert, or wants one"
+	case errors.Is(err, errMute), errors.As(err, new(tls.RecordHeaderError)):
+		key = "if it speaks no TLS at this port, write redis:// in redis.url, or its TLS port"
+	case errors.Is(err, errNotHeard), isAlert(err):
+		key = "most likely it refuses the certificate of redis.tls.cert, or wants one"
 	default:
 		return err
 	}
-	return fmt.Errorf("%w (%s)", err, key)
+	return remedied{fmt.Errorf("%w (%s)", err, key)}
 }

@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -115,7 +117,10 @@ func Probe(ctx context.Context, c Config) error {
 	}
 	o.Dialer.Timeout = timeout
 	client, err := dial(o)
-	if err != nil {
+	switch {
+	case err != nil && o.TLSConfig == nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		return fmt.Errorf("connecting: %w (it ends the connection; if it speaks TLS at this port, write rediss:// in redis.url)", err)
+	case err != nil:
 		return fmt.Errorf("connecting: %w", err)
 	}
 	defer client.Close()

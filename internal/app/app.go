@@ -35,6 +35,8 @@ type App struct {
 	// What lives as long as the process.
 
 	cache *cache.Cache
+	// access is what the shared tier logs in with.
+	access *access
 	// counts is where limits are counted: in the shared tier if that is Redis.
 	counts  limit.Store
 	metrics *metrics.Set

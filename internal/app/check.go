@@ -70,7 +70,7 @@ func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault) {
 	if !cfg.Redis.URL.Empty() {
 		within, cancel := context.WithTimeout(ctx, connectWithin)
 		defer cancel()
-		err := redis.Probe(within, redisConfig(cfg))
+		err := redis.Probe(within, newAccess(cfg, log).redisConfig())
 		if err != nil {
 			faults = append(faults, cfg.Fault("redis.url", "asking Redis: %s", oneLine(err)))
 		}

@@ -40,6 +40,7 @@ func (a *App) reloader() {
 		}
 		a.notify(systemd.Reloading) // the manager waits for READY=1, however this ends
 		status := "serving"
+		before := a.current.Load().cfg
 		if err := a.reload(); err != nil {
 			a.numbers.reloadsFailed.Inc()
 			a.log.Error("the configuration was not reloaded, the one before stays", "error", err)
@@ -47,7 +48,7 @@ func (a *App) reloader() {
 		} else {
 			a.numbers.reloads.Inc()
 			a.numbers.loaded.Store(time.Now().Unix())
-			a.log.Info("configuration reloaded")
+			a.log.Info("configuration reloaded", rotated(before, a.current.Load().cfg)...)
 		}
 		a.notify(systemd.Ready + "\nSTATUS=" + status)
 	}
@@ -147,6 +148,7 @@ func (a *App) swap(next *generation) {
 	// Settings and budgets first, then the handlers that use them, then the listener
 	// in front.
 	a.Log.Set(next.cfg.Log)
+	a.access.use(next.cfg)
 	a.cache.Reconfigure(cacheSettings(next.cfg))
 	a.budgets.resize(next.cfg)
 	a.current.Store(next)
@@ -218,6 +220,10 @@ func fixed(old, next *config.Config) error {
 	var faults []error
 	for _, key := range keys {
 		faults = append(faults, fmt.Errorf("%s cannot change while the server runs; restart it, or take the change back", key))
+	}
+	if otherRedis(old.Redis.URL.Reveal(), next.Redis.URL.Reveal()) {
+		faults = append(faults, errors.New("redis.url names another shared tier, which cannot change while the server runs: it holds counters, items, guards and leases; "+
+			"restart, or take the change back. User, password and [redis.tls] may change"))
 	}
 	return errors.Join(faults...)
 }

@@ -43,6 +43,7 @@ func (a *App) open(cfg *config.Config) (err error) {
 	if a.public.certs, err = loadCertificates(cfg); err != nil {
 		return err
 	}
+	a.access = newAccess(cfg, a.log)
 	if a.cache, err = cache.New(a.cacheConfig(cfg)); err != nil {
 		return err
 	}

@@ -39,12 +39,7 @@ func refuse(cfg *config.Config) (faults []config.Fault) {
 			fault("auth.token", "%v", err)
 		}
 	}
-	if !cfg.Redis.URL.Empty() && cfg.Sound("redis") {
-		if err := redisConfig(cfg).Validate(); err != nil {
-			fault("redis.url", "%v", err)
-		}
-	}
-	return faults
+	return append(faults, redisFaults(cfg)...)
 }
 
 // writes tells whether clients can change anything.

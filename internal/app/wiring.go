@@ -2,9 +2,7 @@ package app
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -85,36 +83,12 @@ func (a *App) sharedTier(cfg *config.Config, m *memory.Store, f *cache.Flights) 
 		a.counts = a.budgets.counting
 		return embedded.New(cfg.Embedded.Path, cfg.Load.Lease, a.log, m, f), nil
 	}
-	c := redisConfig(cfg)
-	c.Log = a.log
-	tier, err := redis.New(c, m, f)
+	tier, err := redis.New(a.access.redisConfig(), m, f)
 	if err != nil {
 		return nil, err
 	}
 	a.counts = limit.NewRedisStore(tier)
 	return tier, nil
-}
-
-// redisConfig is what the configuration says of Redis. The log is missing.
-func redisConfig(cfg *config.Config) redis.Config {
-	return redis.Config{
-		URL: cfg.Redis.URL.Reveal(), Account: func() (redis.Account, error) { return redisAccount(cfg) }, WaitReplicas: cfg.Redis.WaitReplicas,
-		LinkTimeout: cfg.Memory.LinkTimeout, Lease: cfg.Load.Lease, Revalidate: cfg.Memory.Revalidate,
-	}
-}
-
-// redisAccount is who logs in to Redis.
-func redisAccount(cfg *config.Config) (a redis.Account, err error) {
-	u, err := url.Parse(cfg.Redis.URL.Reveal())
-	if err != nil {
-		return a, errors.New("redis.url does not parse")
-	}
-	if u.User != nil {
-		a.Username = u.User.Username()
-		a.Password, _ = u.User.Password()
-	}
-	a.Password = cmp.Or(cfg.Redis.Password.Reveal(), a.Password)
-	return a, nil
 }
 
 // cacheSettings is what a reload may change of it.

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -91,94 +90,6 @@ func checkHost(text string) string {
 	return ""
 }
 
-// checkRedis accepts "" and the URLs of the shared tier. Its complaints never
-// quote the text, which may hold a password.
-func checkRedis(text string) string {
-	if text == "" {
-		return ""
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return `is no URL; write it as "redis://user:password@host:6379/0", special characters of the password percent-encoded`
-	}
-	switch u.Scheme {
-	case "redis", "rediss":
-		if u.Hostname() == "" {
-			return `names no host; write it as "redis://host:6379"`
-		}
-		// url.Parse takes any digits for a port.
-		if p := u.Port(); p != "" {
-			if _, ok := portNumber(p); !ok {
-				return "has no port from 0 to 65535; write it as \"redis://host:6379\""
-			}
-		}
-		if db := strings.TrimPrefix(u.Path, "/"); u.Path != "" && !decimal(db) {
-			return `has a path that is no database number; end it as "redis://host:6379/0" or without a slash`
-		}
-	case "unix":
-		if u.Host != "" || !strings.HasPrefix(u.Path, "/") {
-			return `names no absolute path; write it as "unix:///run/redis/redis.sock"`
-		}
-	default:
-		return `has a scheme that is none of redis, rediss and unix; write it as "redis://host:6379", or "" for the embedded tier`
-	}
-	// Only parameters that would break a promise are judged here; the client
-	// judges the others.
-	q, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return `has parameters that do not parse; write them as "?addr=host2:6379&addr=host3:6379"`
-	}
-	if q.Get("protocol") == "2" || q.Get("client_cache") == "0" {
-		return "turns client-side caching off, on which the memory tier rests; leave out protocol=2 and client_cache=0"
-	}
-	if q.Has("db") && !decimal(q.Get("db")) {
-		return "has a db that is no number; write it as ?db=0"
-	}
-	return ""
-}
-
-// decimal tells whether text is the number of a database of Redis.
-func decimal(text string) bool {
-	_, err := strconv.ParseUint(text, 10, 16)
-	return err == nil
-}
-
-// sqlitePrefix marks the URL of a database as the path of a file.
-const sqlitePrefix = "sqlite:"
-
-// checkDatabase accepts "" and the URLs of a database, likewise unquoted.
-func checkDatabase(text string) string {
-	const example = `write it as "postgres://user:password@host:5432/name", special characters of the password percent-encoded`
-	if text == "" {
-		return ""
-	}
-	if file, isSQLite := strings.CutPrefix(text, sqlitePrefix); isSQLite {
-		if file == "" {
-			return `names no file; write it as "sqlite:data.db"`
-		}
-		if strings.ContainsAny(file, "?#") {
-			return `has parameters, which a file has none of; write it as "sqlite:data.db"`
-		}
-		if strings.HasPrefix(file, "//") {
-			return `has slashes that other programs read differently; write it as "sqlite:data.db" or "sqlite:/var/lib/hearth/data.db"`
-		}
-		return ""
-	}
-	// url.Parse alone would take "postgres:host/name" for a URL without a host.
-	scheme, _, found := strings.Cut(text, "://")
-	if !found || !slices.Contains([]string{"postgres", "postgresql", "mysql"}, scheme) {
-		return `begins with none of sqlite:, postgres:// and mysql://; write it so, for instance "sqlite:data.db"`
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return "is no URL; " + example
-	}
-	if u.Hostname() == "" && u.Query().Get("host") == "" {
-		return "names no host; " + example
-	}
-	return ""
-}
-
 // checkOrigin accepts "*" and what browsers send as Origin.
 func checkOrigin(text string) string {
 	if text == "*" {
@@ -206,14 +117,4 @@ func checkOrigin(text string) string {
 		return fmt.Sprintf("is not what browsers send; write it as %q", canonical)
 	}
 	return ""
-}
-
-// sqliteFile returns the file of a SQLite database, or "" for other databases
-// and those without a file.
-func sqliteFile(database Secret) string {
-	file, isSQLite := strings.CutPrefix(database.Reveal(), sqlitePrefix)
-	if !isSQLite || file == ":memory:" {
-		return ""
-	}
-	return file
 }

@@ -101,14 +101,30 @@ type TLS struct {
 	ClientCA string `key:"client_ca"`
 }
 
-// Redis is [redis]; an empty URL means the embedded tier.
+// Redis is [redis]; an empty URL means the embedded tier. Of the URL a reload may
+// change user and password.
 type Redis struct {
 	// URL is redis://, rediss:// or unix://; as a secret it may stand in a file.
-	URL Secret `key:"url" file:"url_file" default:"" check:"redis" reload:"no"`
+	URL Secret `key:"url" file:"url_file" default:"" check:"redis"`
 	// Password goes with a URL that has none. It is given by a file alone.
-	Password Secret `file:"password_file" reload:"no"`
+	Password Secret `file:"password_file"`
+	// SentinelUsername and SentinelPassword are who logs in to the sentinels.
+	SentinelUsername string `key:"sentinel_username" check:"filled"`
+	SentinelPassword Secret `file:"sentinel_password_file"`
 	// WaitReplicas is how many replicas must confirm guards and unguards.
-	WaitReplicas int `key:"wait_replicas" default:"0" range:"0 16" reload:"no"`
+	WaitReplicas int      `key:"wait_replicas" default:"0" range:"0 16" reload:"no"`
+	TLS          RedisTLS `key:"tls"`
+}
+
+// RedisTLS is [redis.tls], for rediss:// alone.
+type RedisTLS struct {
+	// CA are the authorities that certificates must come from; empty: the system's.
+	CA string `key:"ca"`
+	// Cert and Key are the client's own.
+	Cert string `key:"cert"`
+	Key  string `key:"key"`
+	// ServerName is whose certificate the servers must have; empty: that of the host.
+	ServerName string `key:"server_name" check:"filled"`
 }
 
 // Embedded is [embedded].

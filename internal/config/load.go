@@ -104,7 +104,10 @@ const maxSocketPath = 107
 // resolvePaths makes relative paths begin at the configuration file's directory.
 func (l *loader) resolvePaths() {
 	c := l.config
-	for _, path := range []*string{&c.Embedded.Path, &c.Server.TLS.Cert, &c.Server.TLS.Key, &c.Server.TLS.ClientCA} {
+	for _, path := range []*string{
+		&c.Embedded.Path, &c.Server.TLS.Cert, &c.Server.TLS.Key, &c.Server.TLS.ClientCA,
+		&c.Redis.TLS.CA, &c.Redis.TLS.Cert, &c.Redis.TLS.Key,
+	} {
 		*path = l.absolute(*path)
 	}
 	// After the overrides: a variable may name a relative path, too.
@@ -119,15 +122,18 @@ func (l *loader) resolvePaths() {
 			l.fault(key, "the socket's path %s has %d bytes, of which the kernel takes %d; write a shorter one", quote(path), len(path), maxSocketPath)
 		}
 	}
-	if file := sqliteFile(c.Database.URL); file != "" {
-		c.Database.URL = NewSecret(sqlitePrefix + l.absolute(file))
-	}
+	resolved := NewSecret(resolveURL(c.Database.URL.Reveal(), l.dir))
+	resolved.from = c.Database.URL.from
+	c.Database.URL = resolved
 }
 
 // absolute is path as seen from the directory of the configuration file.
-func (l *loader) absolute(path string) string {
+func (l *loader) absolute(path string) string { return absolute(path, l.dir) }
+
+// absolute is path as seen from dir.
+func absolute(path, dir string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
 	}
-	return filepath.Join(l.dir, path)
+	return filepath.Join(dir, path)
 }

@@ -48,9 +48,9 @@ func TestNeedRestart(t *testing.T) {
 		t.Errorf("%q differ between two defaults", keys)
 	}
 	b.Server.Listen, b.Server.Drain = "127.0.0.1:1", 0
-	b.Redis.URL, b.Redis.Password = NewSecret("redis://h"), NewSecret("p")
+	b.Redis.Password, b.Redis.WaitReplicas = NewSecret("p"), 1
 	b.Database.MaxConns, b.Limits = 1, []Limit{{Name: "x"}}
-	want := []string{"server.listen", "redis.url", "redis.password_file"}
+	want := []string{"server.listen", "redis.wait_replicas"}
 	if keys := a.NeedRestart(b); !slices.Equal(keys, want) {
 		t.Errorf("got %q, want %q", keys, want)
 	}

@@ -16,6 +16,7 @@ type Secret struct {
 	// by reflection, without asking any method of ours: behind a pointer it
 	// finds an address where it would have found the text.
 	value *string
+	from  *secretOrigin // the file that holds it; nil: none
 }
 
 // NewSecret wraps value. All empty secrets are alike.
@@ -23,7 +24,17 @@ func NewSecret(value string) Secret {
 	if value == "" {
 		return Secret{}
 	}
-	return Secret{&value}
+	return Secret{value: &value}
+}
+
+// Current is the text as it is now: a file that holds it is read again, so that what
+// was rotated there counts without a reload. An error names key and file; what was
+// read last is still what Reveal returns.
+func (s Secret) Current() (string, error) {
+	if s.from == nil {
+		return s.Reveal(), nil
+	}
+	return s.from.read()
 }
 
 // Reveal returns the text, for the one place that needs it.

@@ -12,6 +12,32 @@ import (
 // maxSecret bounds a file that holds a secret, in bytes.
 const maxSecret = 64 << 10
 
+// secretOrigin is the file that a secret is from, and how its content is read.
+type secretOrigin struct {
+	key   string // that names the file
+	path  string
+	check string // of checks, "" for none
+	dir   string // what relative paths within the secret begin at
+}
+
+// read returns the content of the file as the configuration would have it. No error
+// shows it.
+func (o secretOrigin) read() (string, error) {
+	text, err := readSecret(o.path)
+	if err != nil {
+		return "", fmt.Errorf("reading %q (%s): %w", o.path, o.key, err)
+	}
+	if o.check != "" {
+		if wrong := checks[o.check](text); wrong != "" {
+			return "", fmt.Errorf("the content of %q (%s) %s", o.path, o.key, wrong)
+		}
+	}
+	if o.check == "database" {
+		text = resolveURL(text, o.dir)
+	}
+	return text, nil
+}
+
 // secretFile is a key that names the file which holds a secret.
 type secretFile struct {
 	key     string
@@ -47,6 +73,9 @@ func (l *loader) readSecrets(credentials string) {
 			l.refused[s.sibling] = true
 			l.fault(s.key, "the content of %q %s", path, args[1])
 		})
+		if secret := s.field.value.Addr().Interface().(*Secret); !secret.Empty() {
+			secret.from = &secretOrigin{key: shown(s.key), path: path, check: s.field.tag.Get("check"), dir: l.dir}
+		}
 	}
 }
 

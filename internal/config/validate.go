@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/url"
 	"slices"
 )
 
@@ -60,18 +59,8 @@ func (l *loader) validateServer() {
 // a key of another pointless.
 func (l *loader) validateStores() {
 	c := l.config
-	// Neither of two passwords is the obvious one.
-	if u, err := url.Parse(c.Redis.URL.Reveal()); err == nil && u.User != nil {
-		if _, has := u.User.Password(); has && !c.Redis.Password.Empty() {
-			l.fault("redis.password_file", "names a second password beside the one in redis.url (%s); keep one of the two", l.places.where("redis.url"))
-		}
-	}
+	l.validateRedis()
 	if c.Redis.URL.Empty() && !l.refused["redis.url"] {
-		for key, set := range map[string]bool{"redis.password_file": !c.Redis.Password.Empty(), "redis.wait_replicas": c.Redis.WaitReplicas > 0} {
-			if set {
-				l.fault(key, "needs redis.url; name a Redis there or remove this key")
-			}
-		}
 		if file := sqliteFile(c.Database.URL); file != "" && file == c.Embedded.Path {
 			l.fault("embedded.path", "is the file of database.url (%s) too; take one of its own, because the two would wait for each other's locks", l.places.where("database.url"))
 		}

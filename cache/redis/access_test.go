@@ -1,0 +1,52 @@
+package redis_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hearth/cache/redis"
+	"hearth/internal/testkit"
+)
+
+// TestProbeOverTLS: what keeps a connection from being made is named with the key
+// that mends it.
+func TestProbeOverTLS(t *testing.T) {
+	t.Parallel() // one of the servers is waited for in vain
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	ca, stranger, port := testkit.NewAuthority(t, "redis"), testkit.NewAuthority(t, "stranger"), testkit.FreePort(t)
+	cert, key := ca.Issue("localhost", time.Hour)
+	server := testkit.Redis(t, testkit.WithConfig(fmt.Sprintf("tls-port %d", port), "tls-ca-cert-file "+file("ca.crt", ca.PEM()),
+		"tls-cert-file "+file("cert", cert), "tls-key-file "+file("key", key), "tls-auth-clients yes"))
+	secure := func(host string) string { return fmt.Sprintf("rediss://%s:%d", host, port) }
+	f := func(what, url string, c *tls.Config, want string) {
+		t.Helper()
+		err := redis.Probe(t.Context(), redis.Config{URL: url, TLS: func() (*tls.Config, error) { return c, nil }})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", what, err, want)
+		}
+	}
+	good := []tls.Certificate{ca.Pair("client")}
+	f("all well", secure("localhost"), &tls.Config{RootCAs: ca.Pool(), Certificates: good}, "")
+	f("by address, with a name", secure("127.0.0.1"), &tls.Config{RootCAs: ca.Pool(), Certificates: good, ServerName: "localhost"}, "")
+	f("by address", secure("127.0.0.1"), &tls.Config{RootCAs: ca.Pool(), Certificates: good}, "redis.tls.server_name")
+	f("another name", secure("localhost"), &tls.Config{RootCAs: ca.Pool(), Certificates: good, ServerName: "elsewhere"}, "redis.tls.server_name")
+	f("trusting", secure("127.0.0.1")+"?skip_verify=true", &tls.Config{Certificates: good}, "")
+	f("an unknown authority", secure("localhost"), &tls.Config{RootCAs: stranger.Pool(), Certificates: good}, "redis.tls.ca")
+	f("the system's authorities", secure("localhost"), &tls.Config{Certificates: good}, "redis.tls.ca")
+	f("a stranger's certificate", secure("localhost"), &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{stranger.Pair("client")}}, "redis.tls.cert")
+	f("no certificate", secure("localhost"), &tls.Config{RootCAs: ca.Pool()}, "redis.tls.cert")
+	f("a port without TLS", strings.Replace(server.URL(), "redis:", "rediss:", 1), &tls.Config{RootCAs: ca.Pool()}, "speaks no TLS")
+	f("no TLS at a port with it", strings.Replace(secure("localhost"), "rediss:", "redis:", 1), nil, "rediss://")
+}

@@ -1,0 +1,96 @@
+package app
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hearth/cache/redis"
+	"hearth/internal/config"
+	"hearth/internal/testkit"
+)
+
+// TestAccessIsAsItIsNow: every dial gets what the files hold then; one that cannot be
+// read leaves what was read before in force, and the log says so once.
+func TestAccessIsAsItIsNow(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	ca := testkit.NewAuthority(t, "test")
+	first, firstKey := ca.Issue("first", time.Hour)
+	second, secondKey := ca.Issue("second", time.Hour)
+	cfg := load(t, `[redis]`, `url_file = "`+file("url", "rediss://ann@h?addr=a:1&addr=b:1")+`"`, `password_file = "`+file("password", "one")+`"`,
+		`[redis.tls]`, `ca = "`+file("ca", ca.PEM())+`"`, `cert = "`+file("cert", first)+`"`, `key = "`+file("key", firstKey)+`"`)
+	var log bytes.Buffer
+	a := newAccess(cfg, slog.New(slog.NewTextHandler(&log, nil)))
+	account := func(want redis.Account) {
+		t.Helper()
+		if got, err := a.account(); err != nil || got != want {
+			t.Errorf("got %v, %v, want %v", got, err, want)
+		}
+	}
+	subject := func(want string) {
+		t.Helper()
+		c, err := a.tls()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Certificates[0].Leaf.Subject.CommonName; got != want {
+			t.Errorf("the certificate is %s's, want %s's", got, want)
+		}
+	}
+	account(redis.Account{Username: "ann", Password: "one"})
+	file("password", "two\n")
+	file("url", "rediss://bea@h?addr=b:1&addr=a:1")
+	account(redis.Account{Username: "bea", Password: "two"})
+	file("url", "rediss://eve@elsewhere")
+	account(redis.Account{Username: "ann", Password: "two"})
+	file("url", "rediss://ann@h?addr=a:1&addr=b:1")
+	if err := os.Remove(filepath.Join(dir, "password")); err != nil {
+		t.Fatal(err)
+	}
+	account(redis.Account{Username: "ann", Password: "one"})
+	account(redis.Account{Username: "ann", Password: "one"})
+	subject("first")
+	file("cert", second) // half of a renewal: it does not go with its key
+	subject("first")
+	file("key", secondKey)
+	subject("second")
+	for text, want := range map[string]int{"another Redis": 1, "no such file": 1, "redis.tls.cert": 1} {
+		if n := strings.Count(log.String(), text); n != want {
+			t.Errorf("the log has %q %d times, want %d:\n%s", text, n, want, log.String())
+		}
+	}
+	a.use(load(t, `[redis]`, `url = "rediss://cy:three@h"`))
+	account(redis.Account{Username: "cy", Password: "three"})
+	if c, err := a.tls(); err != nil || c.RootCAs != nil || len(c.Certificates) > 0 {
+		t.Errorf("without [redis.tls]: got %v, %v", c, err)
+	}
+}
+
+// TestRotated names what a reload has taken up, and nothing of it.
+func TestRotated(t *testing.T) {
+	old := load(t, `[redis]`, `url = "redis://a:s3cret@h"`, `[[auth.token]]`, `name = "x"`, `scopes = ["write"]`, `token = "0123456789abcdef"`)
+	next := load(t, `[redis]`, `url = "redis://a:other@h"`, `[[auth.token]]`, `name = "x"`, `scopes = ["write"]`, `token = "0123456789abcdeg"`)
+	if got := rotated(old, next); len(got) != 2 || got[1] != "auth.token, redis.url" {
+		t.Errorf("got %v", got)
+	}
+	if got := rotated(old, old); got != nil {
+		t.Errorf("nothing has changed: got %v", got)
+	}
+	for _, url := range []string{"redis://h2", "rediss://h", "redis://h/1", ""} {
+		c := &config.Config{Redis: config.Redis{URL: config.NewSecret(url)}}
+		if err := fixed(&config.Config{Redis: config.Redis{URL: config.NewSecret("redis://a:b@h")}}, c); err == nil || !strings.Contains(err.Error(), "redis.url") {
+			t.Errorf("%s in place of redis://h: got %v", url, err)
+		}
+	}
+}
