@@ -24,6 +24,8 @@ type Database struct {
 	server *databaseServer
 	own    bool
 	name   string
+
+	account string // that URL names; "": the server's own administrator
 }
 
 // engine is what PostgreSQL and MariaDB differ in, and the one server of each that is
@@ -41,7 +43,7 @@ type engine struct {
 	configure func(tb TB, s *databaseServer, config []string) // makes its data directory, too
 	client    func(s *databaseServer, database string, args ...string) *exec.Cmd
 	ready     func(s *databaseServer) *exec.Cmd
-	url       func(s *databaseServer, database string) string
+	url       func(s *databaseServer, database, account string) string
 	admin     string // the database to be asked about others
 	create    string // statements about the database %s
 	drop      string
@@ -105,6 +107,14 @@ func (e *engine) open(tb TB, opts []ServerOption) *Database {
 // to disk.
 func (e *engine) initialise(tb TB, dir string, port int, config []string) *databaseServer {
 	tb.Helper()
+	s := e.prepare(tb, dir, port)
+	e.configure(tb, s, config)
+	return s
+}
+
+// prepare gives dir to the user whom the server runs as.
+func (e *engine) prepare(tb TB, dir string, port int) *databaseServer {
+	tb.Helper()
 	s := &databaseServer{engine: e, dir: dir, port: port}
 	if os.Getuid() == 0 {
 		s.credential = systemUser(tb, e.user, e.debian)
@@ -112,7 +122,6 @@ func (e *engine) initialise(tb TB, dir string, port int, config []string) *datab
 			tb.Fatalf("giving the directory of %s to the user %s: %v", e.name, e.user, err)
 		}
 	}
-	e.configure(tb, s, config)
 	return s
 }
 
@@ -168,7 +177,7 @@ func (d *Database) For(tb TB) *Database {
 }
 
 // URL is the address in the form of the configuration key database.url.
-func (d *Database) URL() string { return d.server.url(d.server, d.name) }
+func (d *Database) URL() string { return d.server.url(d.server, d.name, d.account) }
 
 // Addr is host:port of the server.
 func (d *Database) Addr() string { return hostPort(d.server.port) }

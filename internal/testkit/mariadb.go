@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"os/exec"
@@ -29,8 +30,8 @@ var mariaDB = &engine{
 			"--connect-timeout=10", "--default-character-set=utf8mb4", "--batch", "--raw", "--skip-column-names", "--database=" + database}, args...)...)
 	},
 	ready: func(s *databaseServer) *exec.Cmd { return s.client(s, "", "--execute=DO 1") },
-	url: func(s *databaseServer, database string) string {
-		u := url.URL{Scheme: "mysql", User: url.User("root"), Host: hostPort(s.port), Path: "/" + database}
+	url: func(s *databaseServer, database, account string) string {
+		u := url.URL{Scheme: "mysql", User: url.User(cmp.Or(account, "root")), Host: hostPort(s.port), Path: "/" + database}
 		return u.String()
 	},
 }

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"os"
@@ -30,7 +31,7 @@ var postgres = &engine{
 	configure: configurePostgres,
 	client: func(s *databaseServer, database string, args ...string) *exec.Cmd {
 		cmd := exec.Command(s.clientPath, append([]string{"--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--field-separator=\x1f",
-			"--set=ON_ERROR_STOP=1", "--dbname=" + s.url(s, database), "--file=-"}, args...)...)
+			"--set=ON_ERROR_STOP=1", "--dbname=" + s.url(s, database, ""), "--file=-"}, args...)...)
 		cmd.Env = append(os.Environ(), "PGCONNECT_TIMEOUT=10", "PGCLIENTENCODING=UTF8")
 		return cmd
 	},
@@ -38,8 +39,8 @@ var postgres = &engine{
 		isReady := filepath.Join(filepath.Dir(s.clientPath), "pg_isready")
 		return exec.Command(isReady, "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port))
 	},
-	url: func(s *databaseServer, database string) string {
-		u := url.URL{Scheme: "postgres", User: url.User("postgres"), Host: hostPort(s.port), Path: "/" + database, RawQuery: "sslmode=disable"}
+	url: func(s *databaseServer, database, account string) string {
+		u := url.URL{Scheme: "postgres", User: url.User(cmp.Or(account, "postgres")), Host: hostPort(s.port), Path: "/" + database, RawQuery: "sslmode=disable"}
 		return u.String()
 	},
 }
@@ -49,7 +50,7 @@ func configurePostgres(tb TB, s *databaseServer, config []string) {
 	s.clientPath = NeedPostgres(tb, "psql")
 	s.run(tb, NeedPostgres(tb, "initdb"), "--pgdata="+s.data(), "--username=postgres", "--auth=trust",
 		"--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
-	lines := append([]string{
+	configurePostgresFile(tb, s, append([]string{
 		"listen_addresses = '127.0.0.1'",
 		fmt.Sprintf("port = %d", s.port),
 		fmt.Sprintf("unix_socket_directories = '%s'", s.dir),
@@ -60,7 +61,13 @@ func configurePostgres(tb TB, s *databaseServer, config []string) {
 		"max_connections = 200",
 		"autovacuum = off",
 		"timezone = 'UTC'",
-	}, config...)
+	}, config...))
+}
+
+// configurePostgresFile adds lines to the server's configuration, of which the last
+// counts.
+func configurePostgresFile(tb TB, s *databaseServer, lines []string) {
+	tb.Helper()
 	conf, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err == nil {
 		_, err = conf.WriteString("\n" + strings.Join(lines, "\n") + "\n")
