@@ -37,7 +37,8 @@ var repertoire = []protocol.Setup{
 // unplayable are acts of variants, and of accidents that are not staged.
 var unplayable = map[protocol.Act]bool{
 	protocol.DropsCopy: true, protocol.FailsToRemoveGuard: true, protocol.TakesArmed: true,
-	protocol.ReplicaCatchesUp: true, protocol.FailsOver: true,
+	protocol.ReplicaCatchesUp: true, protocol.FailsOver: true, protocol.LearnsOfPromotion: true, protocol.TakesOver: true,
+	protocol.EndsHold: true, protocol.InstanceDies: true, protocol.InstanceStarts: true,
 }
 
 // traceOf walks the model. The seed says everything about the trace.

@@ -40,19 +40,24 @@ func (m *Model) Check(s State) *Violation {
 	for n := range m.Processes {
 		calm = calm && s.Processes[n].Phase.resting()
 	}
-	if v := s.Redis.Version; s.Redis.State == Value {
-		if v < s.Acked {
-			return &Violation{SharedTier, fmt.Sprintf("Redis answers %d after %d was acknowledged", v, s.Acked)}
-		}
-		if calm && v != s.DB {
-			return &Violation{Agreement, fmt.Sprintf("Redis keeps %d, the database has %d", v, s.DB)}
+	for i := range s.Instances {
+		in := s.Instances[i]
+		calm = calm && in.Standing != Behind && in.Standing != Arrived
+		if v := m.checkServer(s, i); v != nil {
+			return v
 		}
 	}
+	if v := s.Redis.Version; s.Redis.State == Value && calm && v != s.DB {
+		return &Violation{Agreement, fmt.Sprintf("Redis keeps %d, the database has %d", v, s.DB)}
+	}
 	for i := range s.Instances {
+		in := s.Instances[i]
+		if !in.lives() {
+			continue
+		}
 		if v := m.checkOffers(s, i); v != nil {
 			return v
 		}
-		in := s.Instances[i]
 		if !calm || in.queued > 0 || in.Memory == NoVersion {
 			continue
 		}
@@ -63,15 +68,34 @@ func (m *Model) Check(s State) *Violation {
 	return nil
 }
 
+// checkServer looks at what a read of instance i that began now would find at its server.
+// A change of masters excuses all others but the instance that has acknowledged: one that
+// has not learned of it cannot know better, and one that holds marks its answers.
+func (m *Model) checkServer(s State, i int) *Violation {
+	in, c := s.Instances[i], s.at(i)
+	if c.State != Value || !m.asks(s, i) {
+		return nil
+	}
+	switch v := c.Version; {
+	case v < s.Acked && in.Standing == Settled && !in.Holds:
+		return &Violation{SharedTier, fmt.Sprintf("Redis answers %d after %d was acknowledged", v, s.Acked)}
+	case v < in.AckedHere:
+		return &Violation{ReadYourWrites, fmt.Sprintf("instance %d: Redis answers %d after %d was acknowledged there", i, v, in.AckedHere)}
+	}
+	return nil
+}
+
 // checkOffers looks at all that a read which began now could be answered with
 // on instance i without asking Redis for the value.
 func (m *Model) checkOffers(s State, i int) *Violation {
 	in := s.Instances[i]
 	o := offers{here: in.AckedHere, acked: s.Acked, excused: s.Acked}
+	if in.Standing != Settled || in.Holds {
+		o.acked, o.excused = in.AckedHere, in.AckedHere
+	}
 	for _, msg := range in.channel {
 		if msg.Type == Invalidation {
-			o.excused = msg.Content.Version
-			break
+			o.excused = min(o.excused, msg.Content.Version)
 		}
 	}
 	if in.Memory >= 0 || in.Memory == NilVersion {
@@ -103,7 +127,7 @@ func (m *Model) checkOffers(s State, i int) *Violation {
 				return v
 			}
 		}
-		if p.Phase == Passing && m.Rules.Pass == PassSameGuard && s.Redis == p.Saw {
+		if p.Phase == Passing && m.Rules.Pass == PassSameGuard && s.at(i) == p.Saw {
 			if v := o.judge(i, "a pass of the guard", p.Value, o.acked); v != nil {
 				return v
 			}
@@ -115,12 +139,12 @@ func (m *Model) checkOffers(s State, i int) *Violation {
 // joinable tells whether a reader may wait for what process n has loaded.
 func (m *Model) joinable(s State, n int) bool {
 	p := s.Processes[n]
-	if m.Processes[n].Role != Reader || p.Phase != Filling {
+	if m.Processes[n].Role != Reader || p.Phase != Filling || !m.asks(s, m.Processes[n].Instance) {
 		return false
 	}
 	switch m.Rules.Join {
 	case JoinByToken:
-		return s.Redis == LeaseOf(n)
+		return s.at(m.Processes[n].Instance) == LeaseOf(n)
 	case JoinAlways:
 		return true
 	}

@@ -17,12 +17,14 @@
 //	Progress.Flight               a flight of cache.Flights, joinable or poisoned
 //	PassesGuard, PassesOpenWrite  a pass
 //	Refresher                     a refresh, whose lease stands in the sibling key
+//	Standing, Holds               a take-over: another server answers where one node's did
 //
 // Values are versions: version v is the record after the v-th commit, and has
 // the bytes v % 2, so that bytes come back (ABA). A missing record is a version
 // like any other. A read of memory needs no process: what it would be answered if it
 // began now is checked in every state. Not modelled: lifetimes of values, answers marked
-// stale or untracked, several keys, ASK, sources that lag behind their own commits.
+// stale or untracked but for those of a hold, several keys, sources that lag behind their
+// own commits. The slots of a Cluster that move have a model of their own (SlotSetup).
 //
 // Only tests import this package.
 package protocol
@@ -45,6 +47,7 @@ type Setup struct {
 // Limits of a State, which has a fixed size so that it can be a map's key.
 const (
 	Instances    = 2
+	Replicas     = 2
 	MaxProcesses = 6
 	maxReaders   = 2 // of one instance
 	maxMessages  = 5 // that they can have under way: a reply each, and an invalidation around each
@@ -136,8 +139,15 @@ func (m *Model) Initial() State {
 			s.Instances[i].Memory, s.Instances[i].Tracked = 0, true
 		}
 	}
-	if m.Faults.Failover {
-		s.Replica = s.Redis
+	if m.Faults.Late {
+		s.Instances[1] = Instance{Standing: Unborn, Memory: NoVersion}
+	}
+	s.Former.Refresher = NoProcess
+	for k := range s.Replicas {
+		s.Replicas[k].Refresher = NoProcess
+		if k < m.Faults.replicas() {
+			s.Replicas[k].Content = s.Redis
+		}
 	}
 	return s
 }

@@ -21,7 +21,6 @@ var (
 	breaking = Faults{Expire: true, Links: true}
 	rearmed  = Rules{Join: JoinRearmed}
 	deleting = Rules{Unguard: UnguardDeletes}
-	failover = Faults{Failover: true, Expire: true}
 
 	unanswered = Faults{Commit: CommitUnanswered}
 	forgotten  = Faults{Commit: CommitUnanswered, Expire: true}
@@ -53,8 +52,6 @@ var holds = []hold{
 	{"COMMIT is not answered, expiry", Setup{Cast: "W0 D R0", Faults: forgotten}, 7954},
 	{"COMMIT is not answered, refreshes, expiry", Setup{Cast: "W0 R0 X1", Faults: forgotten, Start: Warm}, 14038},
 	{"COMMIT is not answered, links break", Setup{Cast: "W0 R0 R1", Faults: Faults{Commit: CommitUnanswered, Links: true}, Start: Warm}, 8409},
-	{"guards and unguards reach the replica", Setup{Cast: "W0 R0 R1", Faults: failover, Start: Filled}, 19018},
-	{"guards and unguards reach the replica", Setup{Cast: "W0 W1 R1", Faults: failover, Start: Filled}, 18947},
 }
 
 // longHolds are explored when HEARTH_LONG is 1.
@@ -64,9 +61,9 @@ var longHolds = []hold{
 
 // TestProtocolHolds explores all states of each setup.
 func TestProtocolHolds(t *testing.T) {
-	all := holds
+	all := slices.Concat(holds, failoverHolds)
 	if os.Getenv("HEARTH_LONG") == "1" {
-		all = slices.Concat(holds, longHolds)
+		all = slices.Concat(all, longHolds, longFailoverHolds)
 	}
 	for _, h := range all {
 		t.Run(h.name+"/"+h.setup.Cast, func(t *testing.T) {
@@ -101,8 +98,6 @@ var failures = []failure{
 		Setup{Cast: "W0 R0", Faults: Faults{Crash: true, Expire: true}}, 9},
 	{"gap: writer dies with its COMMIT under way, the guard expires first", Agreement,
 		Setup{Cast: "W0 R0", Faults: Faults{Commit: CommitOutlivesGuard}}, 9},
-	{"gap: failover to a replica that lacks the guard", SharedTier,
-		Setup{Cast: "W0 R1", Rules: Rules{Replicate: ReplicateLater}, Faults: Faults{Failover: true}, Start: Filled}, 5},
 	{"guard renewed for the time of the request only", OnTheWire,
 		Setup{Cast: "W0 R0 R1", Rules: Rules{Renew: RenewForRequest}, Faults: unanswered}, 11},
 	{"a guard lost behind a COMMIT is not set anew", OnTheWire,
@@ -148,7 +143,7 @@ var failures = []failure{
 // TestProtocolNeedsEveryRule shows what breaks without each rule, and that the
 // gaps which the documentation names are there.
 func TestProtocolNeedsEveryRule(t *testing.T) {
-	for _, f := range failures {
+	for _, f := range slices.Concat(failures, failoverFailures) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			got := mustModel(t, f.setup).Explore()

@@ -2,7 +2,11 @@ package protocol
 
 // reader emits the steps of a reader.
 func (x expansion) reader(n int) {
-	p, r, i := x.s.Processes[n], x.s.Redis, x.m.Processes[n].Instance
+	i := x.m.Processes[n].Instance
+	p, r := x.s.Processes[n], x.s.at(i)
+	if !x.m.asks(x.s, i) && p.Phase != Loading {
+		return
+	}
 	if (p.Phase == Idle || p.Phase == Waiting) && x.hasOpenWrite(i) {
 		x.pass(PassesOpenWrite, n)
 		return
@@ -40,7 +44,7 @@ func (x expansion) reader(n int) {
 func (x expansion) pass(a Act, n int) {
 	st := x.advance(a, n, Passing)
 	st.Version = x.s.DB
-	st.After.Processes[n].Value, st.After.Processes[n].Saw = x.s.DB, x.s.Redis
+	st.After.Processes[n].Value, st.After.Processes[n].Saw = x.s.DB, x.s.at(x.m.Processes[n].Instance)
 	x.emit(st)
 }
 
@@ -54,17 +58,17 @@ func (x expansion) readTracked(n, i int) {
 	st := x.advance(ReadsTracked, n, Reading)
 	st.After.Processes[n].Flight = Open
 	st.After.Instances[i].Tracked = true
-	st.After.Instances[i].send(Message{Type: Replied, Process: uint8(n), Content: x.s.Redis})
+	st.After.Instances[i].send(Message{Type: Replied, Process: uint8(n), Content: x.s.at(i)})
 	x.emit(st)
 }
 
 // acquire is SET NX GET: the lease, or what stands there instead. That was not read
 // tracked, so it may be answered and not kept.
 func (x expansion) acquire(n, i int) {
-	r := x.s.Redis
+	r := x.s.at(i)
 	if r.State == Nothing {
 		st := x.advance(TakesLease, n, Loading)
-		st.After.write(LeaseOf(n))
+		st.After.write(i, LeaseOf(n))
 		switch x.m.Rules.Join {
 		case JoinUntilWritten, JoinUntilTold:
 			st.After.Processes[n].Flight = Open
@@ -93,13 +97,13 @@ func (x expansion) fill(n, i int) {
 	v := x.s.Processes[n].Value
 	st := x.advance(Fills, n, Done)
 	st.Version = v
-	if x.m.Rules.Fill != FillBlind && x.s.Redis != LeaseOf(n) {
+	if x.m.Rules.Fill != FillBlind && x.s.at(i) != LeaseOf(n) {
 		st.Refused = true
 		x.emit(st)
 		return
 	}
-	st.After.write(x.value(v))
-	st.After.Refresher = NoProcess
+	st.After.write(i, x.value(i, v))
+	*st.After.sibling(i) = NoProcess
 	if x.m.Rules.Keep == KeepFilled {
 		st.After.Instances[i].Memory = v
 	}

@@ -20,6 +20,10 @@ type Rules struct {
 	Break     Break
 	Replicate Replicate
 	Renew     Renew
+	Remember  Remember
+	TakeOver  TakeOver
+	Hold      Hold
+	Birth     Birth
 }
 
 // Unguard is what a writer does to the key after its commit.
@@ -192,16 +196,65 @@ const (
 	BreakFlights
 )
 
-// Replicate is what waits for the replica.
+// Replicate is which replicas confirm a guard, or its removal, before the next step.
 type Replicate uint8
 
 const (
-	// ReplicateWaits lets guards and unguards reach the replica before the next
-	// step.
-	ReplicateWaits Replicate = iota
-	// ReplicateLater does not, so that the replica may be promoted without
-	// the guard.
-	ReplicateLater
+	// ReplicateLater is none: the rules of a take-over need none.
+	ReplicateLater Replicate = iota
+	// ReplicateOne is any one. Another may be promoted.
+	ReplicateOne
+	// ReplicateAll is all of them. While an instance speaks to a former master, it
+	// writes nothing then: the replica that was promoted does not confirm.
+	ReplicateAll
+)
+
+// Remember is which keys an instance deletes at a server that takes the place of
+// another, which may not have what was written to that one last.
+type Remember uint8
+
+const (
+	// RememberTold is what was guarded, unguarded or removed here, and what
+	// was reported as changed: those who changed it may have died.
+	RememberTold Remember = iota
+	// RememberOwn is without what was reported.
+	RememberOwn
+	// RememberNothing is nothing.
+	RememberNothing
+)
+
+// TakeOver is what an instance does when it learns that its server is another one.
+type TakeOver uint8
+
+const (
+	// TakeOverDeletes ends the old connections, then deletes the keys it
+	// remembers, then asks the new server for anything. The guard of another stays, marked
+	// as shared.
+	TakeOverDeletes TakeOver = iota
+	// TakeOverAsks asks before it deletes.
+	TakeOverAsks
+	// TakeOverDeletesGuards takes the guards of others away, too. It holds as well, at the
+	// price of their transactions.
+	TakeOverDeletesGuards
+	// TakeOverLeavesGuards does not mark guards of others as shared. Their writers
+	// may put a record into the key that is older than what was written at the
+	// former master.
+	TakeOverLeavesGuards
+	// TakeOverTrusts goes on trusting what was read on the old connections.
+	TakeOverTrusts
+)
+
+// Hold is for how long answers from the tiers are marked after a take-over.
+type Hold uint8
+
+const (
+	// HoldUntilAll is until all other instances have taken over: until then one
+	// of them may acknowledge writes that are at the former master only.
+	HoldUntilAll Hold = iota
+	// HoldBriefly is for a time in which most have.
+	HoldBriefly
+	// HoldNothing is not at all.
+	HoldNothing
 )
 
 // Renew is how a guard is kept while the outcome of its COMMIT is unknown. A client that
@@ -225,14 +278,38 @@ const (
 	RenewAlone
 )
 
+// Birth is what an instance does that starts.
+type Birth uint8
+
+const (
+	// BirthTrusts trusts the server that it finds. If that was promoted a moment
+	// before, others may not have learned it.
+	BirthTrusts Birth = iota
+	// BirthHolds holds as after a take-over.
+	BirthHolds
+)
+
 // Faults are the accidents that may happen. Without any, processes end their
 // work, and placeholders of the dead expire.
 type Faults struct {
-	Crash    bool   // processes die at any step
-	Expire   bool   // placeholders of living processes expire, too
-	Links    bool   // tracked connections break
-	Failover bool   // a replica is promoted
-	Commit   Commit // how a writer may die under its COMMIT
+	Crash      bool   // processes die at any step
+	Expire     bool   // placeholders of living processes expire, too
+	Links      bool   // tracked connections break
+	Commit     Commit // how a writer may die under its COMMIT
+	Promotions uint8  // how often a replica is promoted, with what it has
+	Replicas   uint8  // how many there are then; 0: one
+	Prompt     bool   // what is reported to an instance arrives before a promotion, or a death, is learned
+	Death      bool   // one instance dies, with no write under way: the rest is a matter of Crash
+	Late       bool   // instance 1 starts at any time
+	Foreign    bool   // foreign programs do not learn of a promotion
+}
+
+// replicas is how many of State.Replicas there are.
+func (f Faults) replicas() int {
+	if f.Promotions == 0 {
+		return 0
+	}
+	return max(1, int(f.Replicas))
 }
 
 // Commit is what can happen between COMMIT and its answer.

@@ -27,10 +27,21 @@ type State struct {
 	DB        Version // latest commit
 	Acked     Version // latest acknowledged write, of any process
 	Refresher int8    // process whose lease stands in the sibling key, or NoProcess
-	Redis     Content
-	Replica   Content
-	Instances [Instances]Instance
-	Processes [MaxProcesses]Progress
+	Redis     Content // what the master holds
+	// Replicas follow the master; any of them may be promoted.
+	Replicas [Replicas]Server
+	// Former is the master of before the last promotion: it does not know that
+	// it is none any more, and serves the instances that have not learned it.
+	Former     Server
+	Promotions uint8
+	Instances  [Instances]Instance
+	Processes  [MaxProcesses]Progress
+}
+
+// Server is what one server of Redis holds under the key and beside it.
+type Server struct {
+	Content   Content
+	Refresher int8
 }
 
 // Content is what a key of Redis holds.
@@ -122,6 +133,9 @@ type Instance struct {
 	AckedHere Version // latest write acknowledged here
 	Memory    Version
 	Tracked   bool // Redis will tell of the next change of the key
+	Standing  Standing
+	Holds     bool // its answers from either tier are marked
+	Remembers bool // the key was written, removed or reported as changed here within the last minute
 	queued    uint8
 	channel   [maxMessages]Message // what Redis has sent and the instance has not taken yet
 }
@@ -246,15 +260,46 @@ const (
 	Poisoned        // never again
 )
 
-// write changes the key, which sends an invalidation to every instance that tracks it.
-func (s *State) write(c Content) {
+// write changes the key at the server that instance i speaks to, which sends an
+// invalidation to every instance that tracks it there.
+func (s *State) write(i int, c Content) {
+	former := s.Instances[i].Standing == Behind
+	s.writeAt(former, c)
+}
+
+// writeAt changes the key at the former master or at the present one.
+func (s *State) writeAt(former bool, c Content) {
 	for i := range s.Instances {
-		if in := &s.Instances[i]; in.Tracked {
+		if in := &s.Instances[i]; in.Tracked && (in.Standing == Behind) == former {
 			in.Tracked = false
-			in.send(Message{Type: Invalidation, Content: Content{Version: s.Acked}})
+			acked := s.Acked
+			if in.Holds { // what it ends may be from before anything that the former master has acknowledged
+				acked = 0
+			}
+			in.send(Message{Type: Invalidation, Content: Content{Version: acked}})
 		}
 	}
-	s.Redis = c
+	if former {
+		s.Former.Content = c
+	} else {
+		s.Redis = c
+	}
+}
+
+// at is what the key holds at the server that instance i speaks to.
+func (s *State) at(i int) Content {
+	if s.Instances[i].Standing == Behind {
+		return s.Former.Content
+	}
+	return s.Redis
+}
+
+// sibling is the process whose lease stands in the sibling key there.
+func (s *State) sibling(i int) *int8 {
+	if s.Instances[i].Standing == Behind {
+		return &s.Former.Refresher
+	}
+	return &s.Refresher
 }
 
 // Describe prints a content with the names of the cast.
@@ -284,14 +329,24 @@ func (m *Model) DescribeState(s *State) string {
 	var parts []string
 	for i := range s.Instances {
 		in := &s.Instances[i]
-		parts = append(parts, describeMemory(in.Memory)+m.describeChannel(in.Channel()))
+		parts = append(parts, standingNames[in.Standing]+describeMemory(in.Memory)+m.describeChannel(in.Channel()))
+		if in.Holds {
+			parts[i] = "holding " + parts[i]
+		}
 	}
 	sibling := ""
 	if s.Refresher != NoProcess {
 		sibling = ", refresh lease of " + m.Processes[s.Refresher].Name
 	}
-	return fmt.Sprintf("db=%d redis=%s%s memories=%s", s.DB, m.Describe(s.Redis), sibling, strings.Join(parts, " | "))
+	former := ""
+	if s.Promotions > 0 {
+		former = fmt.Sprintf(" former=%s", m.Describe(s.Former.Content))
+	}
+	return fmt.Sprintf("db=%d redis=%s%s%s memories=%s", s.DB, m.Describe(s.Redis), sibling, former, strings.Join(parts, " | "))
 }
+
+// standingNames stand before what memory has.
+var standingNames = [...]string{Settled: "", Behind: "behind, ", Arrived: "arrived, ", Gone: "dead, ", Unborn: "to start, "}
 
 func describeMemory(v Version) string {
 	switch {

@@ -57,6 +57,11 @@ const (
 	RefreshLeaseExpires
 	ReplicaCatchesUp
 	FailsOver
+	LearnsOfPromotion // ends its connections
+	TakesOver         // deletes at the new master what it remembers
+	EndsHold
+	InstanceDies
+	InstanceStarts
 
 	Acts int = iota // how many there are
 )
@@ -85,6 +90,8 @@ var actFormats = [Acts]string{
 	CommitsForeign: "(foreign) commits %d", SetsForeign: "(foreign) SETs %d", DeletesForeign: "(foreign) DELs",
 	Dies: "dies", TakesInvalidation: "takes the invalidation", TakesArmed: "has read its lease tracked",
 	RefreshLeaseExpires: "the refresh lease expires", ReplicaCatchesUp: "the replica catches up", FailsOver: "the replica is promoted",
+	LearnsOfPromotion: "learns of the promotion, ends its connections", TakesOver: "takes over: deletes what it remembers",
+	EndsHold: "ends its hold", InstanceDies: "dies", InstanceStarts: "starts",
 }
 
 func (a Act) String() string { return strings.ReplaceAll(actFormats[a], " %d", "") }
@@ -100,7 +107,7 @@ func (m *Model) DescribeStep(s *Step) string {
 		return fmt.Sprintf("%s meets %s", name, m.Describe(s.Content))
 	case TakesReply:
 		return fmt.Sprintf("instance %d takes the reply to %s: %s", s.Instance, name, m.Describe(s.Content))
-	case TakesInvalidation, TakesArmed:
+	case TakesInvalidation, TakesArmed, LearnsOfPromotion, TakesOver, EndsHold, InstanceDies, InstanceStarts:
 		return fmt.Sprintf("instance %d %s", s.Instance, actFormats[s.Act])
 	case LinkBreaks:
 		return fmt.Sprintf("the link of instance %d breaks", s.Instance)
@@ -152,7 +159,7 @@ func (m *Model) expand(s State, emit func(Step)) {
 		x.connection(i)
 	}
 	x.expiry()
-	x.replica()
+	x.failover()
 }
 
 // expansion is one state whose steps are wanted. It is passed by value, and so are steps:
@@ -178,14 +185,14 @@ func (x expansion) advance(a Act, n int, to Phase) Step {
 	return st
 }
 
-// value is what stands in the key after v was put there.
-func (x expansion) value(v Version) Content {
+// value is what stands in the key after instance i has put v there.
+func (x expansion) value(i int, v Version) Content {
 	if !x.m.numbered {
 		return Content{State: Value, Version: v}
 	}
 	number := uint8(v)
-	if x.s.Redis.IsValue() {
-		number = x.s.Redis.Tag
+	if r := x.s.at(i); r.IsValue() {
+		number = r.Tag
 	}
 	return Content{State: Value, Version: v, Tag: number + 1}
 }

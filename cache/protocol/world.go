@@ -17,11 +17,11 @@ func (x expansion) foreign(n int) {
 	case kind == Setter:
 		st := x.advance(SetsForeign, n, Done)
 		st.Version = p.Value
-		st.After.write(Content{State: ForeignValue, Version: p.Value, Tag: uint8(foreignTag + n)})
+		st.After.writeAt(x.foreignBehind(), Content{State: ForeignValue, Version: p.Value, Tag: uint8(foreignTag + n)})
 		x.emit(st)
 	default:
 		st := x.advance(DeletesForeign, n, Done)
-		st.After.write(Content{})
+		st.After.writeAt(x.foreignBehind(), Content{})
 		st.After.Acked = max(st.After.Acked, p.Value) // behind a commit, the DEL acknowledges it
 		x.emit(st)
 	}
@@ -59,6 +59,9 @@ func (x expansion) message(a Act, n, i int) Step {
 func (x expansion) takeInvalidation(i int) {
 	st := x.message(TakesInvalidation, NoProcess, i)
 	st.After.Instances[i].Memory = NoVersion
+	if x.m.Rules.Remember == RememberTold {
+		x.m.remember(&st.After, i)
+	}
 	if x.m.Rules.Join == JoinUntilTold || x.m.Rules.Join == JoinRearmed {
 		for n := range x.m.Processes {
 			p := &st.After.Processes[n]
@@ -136,8 +139,15 @@ func (x expansion) takeArmed(i int) {
 func (x expansion) breakLink(i int) {
 	st := x.step(LinkBreaks, NoProcess)
 	st.Instance = int8(i)
-	in := &st.After.Instances[i]
-	if x.m.Rules.Break != BreakFlights {
+	x.disconnect(&st.After, i, x.m.Rules.Break != BreakFlights, x.m.Rules.Break != BreakMemory)
+	x.emit(st)
+}
+
+// disconnect ends the tracked connection of instance i, and with it the trust in memory
+// and all joins.
+func (x expansion) disconnect(s *State, i int, memory, flights bool) {
+	in := &s.Instances[i]
+	if memory {
 		in.Memory = NoVersion
 	}
 	in.Tracked = false
@@ -146,21 +156,26 @@ func (x expansion) breakLink(i int) {
 		if !x.isReaderAt(n, i) {
 			continue
 		}
-		p := &st.After.Processes[n]
+		p := &s.Processes[n]
 		switch {
 		case p.Phase == Reading:
 			*p = Progress{Value: NoVersion}
-		case x.m.Rules.Break != BreakMemory:
+		case flights:
 			p.Flight = Poisoned
 		}
 	}
-	x.emit(st)
 }
 
 // expiry: each token of a placeholder has its own deadline. Those of the dead
 // pass, unless the database may still commit what they guard.
 func (x expansion) expiry() {
-	r := x.s.Redis
+	x.expiryAt(false, x.s.Redis, x.s.Refresher)
+	if x.s.Promotions > 0 {
+		x.expiryAt(true, x.s.Former.Content, x.s.Former.Refresher)
+	}
+}
+
+func (x expansion) expiryAt(former bool, r Content, refresher int8) {
 	for n := range x.m.Processes {
 		if r.holders()&(1<<n) == 0 {
 			continue
@@ -170,36 +185,17 @@ func (x expansion) expiry() {
 		if phase.ended() || unkept || x.m.Faults.Expire || phase == Doubt && x.m.Faults.Commit == CommitOutlivesGuard {
 			st := x.step(Expires, n)
 			st.Content = r
-			st.After.write(r.without(n))
+			st.After.writeAt(former, r.without(n))
 			x.emit(st)
 		}
 	}
-	if n := x.s.Refresher; n != NoProcess && (x.m.Faults.Expire || x.s.Processes[n].Phase.resting()) {
+	if n := refresher; n != NoProcess && (x.m.Faults.Expire || x.s.Processes[n].Phase.resting()) {
 		st := x.step(RefreshLeaseExpires, NoProcess)
-		st.After.Refresher = NoProcess
+		if former {
+			st.After.Former.Refresher = NoProcess
+		} else {
+			st.After.Refresher = NoProcess
+		}
 		x.emit(st)
 	}
-}
-
-// replica emits what a replica that lags behind can do: catch up, or be
-// promoted as it is. The tracked connections end with the old master.
-func (x expansion) replica() {
-	if !x.m.Faults.Failover || x.s.Replica == x.s.Redis {
-		return
-	}
-	st := x.step(ReplicaCatchesUp, NoProcess)
-	st.After.Replica = x.s.Redis
-	x.emit(st)
-
-	st = x.step(FailsOver, NoProcess)
-	st.After.Redis, st.After.Refresher = x.s.Replica, NoProcess
-	for i, in := range x.s.Instances {
-		st.After.Instances[i] = Instance{AckedHere: in.AckedHere, Memory: NoVersion}
-	}
-	for n := range x.m.Processes {
-		if p := &st.After.Processes[n]; p.Phase == Reading {
-			*p = Progress{Value: NoVersion}
-		}
-	}
-	x.emit(st)
 }

@@ -38,27 +38,24 @@ func (x expansion) writer(n int) {
 // setGuard: a writer joins a guard it finds and replaces anything else. What its own
 // instance has in memory or in flight is from before the write.
 func (x expansion) setGuard(n int) {
+	i := x.m.Processes[n].Instance
+	if !x.m.asks(x.s, i) || x.m.Rules.Replicate == ReplicateAll && x.s.Instances[i].Standing == Behind {
+		return // WAIT counts a replica less once one is promoted
+	}
 	var others uint8
-	if x.s.Redis.IsGuard() && x.m.Rules.Unguard <= UnguardDeletes {
-		others = x.s.Redis.Tag
+	if r := x.s.at(i); r.IsGuard() && x.m.Rules.Unguard <= UnguardDeletes {
+		others = r.Tag
 	}
 	guard := GuardOf(others != 0, n)
 	guard.Tag |= others
 	st := x.advance(SetsGuard, n, Guarded)
 	if x.m.Rules.Drop != DropBefore {
-		x.m.poison(&st.After, x.m.Processes[n].Instance)
+		x.m.poison(&st.After, i)
 	}
-	st.After.write(guard)
-	st.After.Refresher = NoProcess
-	if x.replicates() {
-		st.After.Replica = guard
-	}
-	x.emit(st)
-}
-
-// replicates tells that guards and unguards reach the replica at once.
-func (x expansion) replicates() bool {
-	return x.m.Faults.Failover && x.m.Rules.Replicate == ReplicateWaits
+	st.After.write(i, guard)
+	*st.After.sibling(i) = NoProcess
+	x.m.remember(&st.After, i)
+	x.replicated(st, i)
 }
 
 // commit: it commits, or finds that its guard is gone and rolls back, or dies
@@ -69,7 +66,7 @@ func (x expansion) commit(n int) {
 	st.After.DB = st.Version
 	st.After.Processes[n].Value = st.Version
 	x.emit(st)
-	if !x.s.Redis.guardedBy(n) {
+	if i := x.m.Processes[n].Instance; x.m.asks(x.s, i) && !x.s.at(i).guardedBy(n) {
 		x.emit(x.advance(Aborts, n, Committed))
 	}
 	switch x.m.Faults.Commit {
@@ -107,7 +104,7 @@ func (x expansion) awaitOutcome(n int) {
 	}
 	switch x.m.Rules.Renew {
 	case RenewUntilKnown, RenewApart, RenewAlone:
-		if !x.s.Redis.guardedBy(n) {
+		if i := x.m.Processes[n].Instance; x.m.asks(x.s, i) && !x.s.at(i).guardedBy(n) {
 			st := x.step(SetsGuardAnew, n)
 			x.setAnew(&st.After, n)
 			x.emit(st)
@@ -118,17 +115,16 @@ func (x expansion) awaitOutcome(n int) {
 // setAnew sets a guard that was lost behind a COMMIT. What stands in its place may have
 // been filled from before that.
 func (x expansion) setAnew(s *State, n int) {
+	i := x.m.Processes[n].Instance
 	guard := GuardOf(x.m.Rules.Renew != RenewAlone, n)
-	if s.Redis.IsGuard() {
+	if r := s.at(i); r.IsGuard() {
 		guard.State = SharedGuard
-		guard.Tag |= s.Redis.Tag
+		guard.Tag |= r.Tag
 	}
-	x.m.poison(s, x.m.Processes[n].Instance)
-	s.write(guard)
-	s.Refresher = NoProcess
-	if x.replicates() {
-		s.Replica = guard
-	}
+	x.m.poison(s, i)
+	s.write(i, guard)
+	*s.sibling(i) = NoProcess
+	x.m.remember(s, i)
 }
 
 // hasOpenWrite tells whether a write of instance i is open: its outcome is unknown, or its
@@ -152,7 +148,7 @@ func (x expansion) confirmWritesPassed(s *State, i int, v Version) {
 			continue
 		}
 		upholds := x.m.Rules.Renew == RenewUntilKnown || x.m.Rules.Renew == RenewAlone
-		if upholds && p.Phase != Unguarded && !s.Redis.guardedBy(n) {
+		if upholds && p.Phase != Unguarded && !s.at(i).guardedBy(n) {
 			x.setAnew(s, n)
 		}
 		if p.Value != NoVersion && p.Value <= v {
@@ -165,13 +161,17 @@ func (x expansion) confirmWritesPassed(s *State, i int, v Version) {
 // removeGuard: the committed record may be put into the key only by a writer whose guard
 // was never shared. Of several writers none knows whose commit was last.
 func (x expansion) removeGuard(n int) {
-	p, r := x.s.Processes[n], x.s.Redis
+	i := x.m.Processes[n].Instance
+	if !x.m.asks(x.s, i) || x.m.Rules.Replicate == ReplicateAll && x.s.Instances[i].Standing == Behind {
+		return
+	}
+	p, r := x.s.Processes[n], x.s.at(i)
 	rule := x.m.Rules.Unguard
 	alone := r == GuardOf(false, n)
 	content, writes := Content{}, true
 	switch {
 	case rule == UnguardFills && p.Phase != Resolved && p.Value != NoVersion && alone:
-		content = x.value(p.Value)
+		content = x.value(i, p.Value)
 	case rule == UnguardOwn && !alone:
 		writes = false
 	case rule <= UnguardDeletes && r.IsGuard() && r.Tag&^(1<<n) != 0:
@@ -187,15 +187,13 @@ func (x expansion) removeGuard(n int) {
 	st := x.advance(RemovesGuard, n, to)
 	st.After.Processes[n].Value = p.Value
 	if writes {
-		st.After.write(content)
+		st.After.write(i, content)
 	}
 	if x.m.Rules.Sibling == SiblingAtUnguard {
-		st.After.Refresher = NoProcess
+		*st.After.sibling(i) = NoProcess
 	}
-	if x.replicates() {
-		st.After.Replica = st.After.Redis
-	}
-	x.emit(st)
+	x.m.remember(&st.After, i)
+	x.replicated(st, i)
 	if x.m.Rules.Confirm == ConfirmCommit {
 		st := x.advance(FailsToRemoveGuard, n, Confirmed)
 		st.After.Processes[n].Value = p.Value
