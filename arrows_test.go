@@ -60,7 +60,7 @@ internal/source/postgres internal/source internal/source/engine internal/source/
 internal/source/mysql    internal/source internal/source/engine internal/source/stdsql internal/source/sqltext
 internal/source/sqlite   internal/source/engine internal/source/stdsql internal/source/sqltext internal/private
 internal/source/stdsql   internal/source/engine internal/source/sqltext
-internal/source/engine   internal/source internal/source/sqltext internal/jsonvalue
+internal/source/engine   internal/source internal/source/sqltext internal/jsonvalue internal/param
 internal/source/sqltext  internal/param
 
 internal/param

@@ -17,6 +17,7 @@ import (
 
 	"hearth/cache/redis"
 	"hearth/internal/config"
+	"hearth/internal/source/database"
 )
 
 // access is what the shared tier logs in with, as the latest configuration has it and
@@ -200,6 +201,37 @@ func redisIdentity(address string) string {
 	slices.Sort(q["addr"]) // of which the order does not matter
 	u.RawQuery = q.Encode()
 	return u.String()
+}
+
+// renewDatabase returns how to read the URL of a database again. That of another one
+// is not used: only a reload judges it.
+func renewDatabase(loaded config.Secret) func() (string, error) {
+	return func() (string, error) {
+		address, err := loaded.Current()
+		if err == nil && database.Identity(address) != database.Identity(loaded.Reveal()) {
+			err = errors.New("database.url_file names another database now, which counts from a restart on")
+		}
+		return address, err
+	}
+}
+
+// mend is what to change where a database does not let this server in, as an
+// attribute for the log; nothing where only the error tells.
+func mend(err error) []any {
+	text := ""
+	switch {
+	case database.RefusesAccess(err):
+		text = "user, password and name in database.url, or the file of database.url_file, which is read at the next attempt"
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		text = "the authorities that database.url names (sslrootcert, ssl-ca), which are read at the next attempt"
+	case errors.As(err, new(x509.HostnameError)):
+		text = "the host in database.url, for which the certificate is not; or let the authority suffice (sslmode=verify-ca, tls=verify-ca)"
+	case errors.As(err, new(x509.CertificateInvalidError)):
+		text = "the certificate of the database, which has to be renewed"
+	default:
+		return nil
+	}
+	return []any{"mend", text}
 }
 
 // rotated are the secrets in which two configurations differ, as attributes for the

@@ -92,7 +92,7 @@ func (g *generation) prepareSources(before *generation) (faults []config.Fault) 
 	if c := g.cfg.Database; same {
 		g.db = before.db
 	} else if !c.URL.Empty() && g.cfg.Sound("database") {
-		db, err := database.New(engine.Config{URL: c.URL.Reveal(), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, Log: g.log})
+		db, err := database.New(engine.Config{URL: c.URL.Reveal(), Renew: renewDatabase(c.URL), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, Log: g.log})
 		if err != nil {
 			faults = append(faults, g.cfg.Fault("database.url", "%v", err))
 		}

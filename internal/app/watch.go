@@ -61,7 +61,7 @@ func (a *App) pingSource() {
 			why = "the database refuses to be used with this configuration"
 		}
 		if said := a.numbers.sourceSilent.Swap(&why); before || said == nil || *said != why {
-			a.log.Warn(why, "error", err)
+			a.log.Warn(why, append([]any{"error", err}, mend(err)...)...)
 		}
 	}
 }

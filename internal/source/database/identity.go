@@ -10,8 +10,9 @@ import (
 // which one it is.
 var harmless = []string{
 	"user", "password", "passfile", "sslmode", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslsni", "sslnegotiation",
-	"channel_binding", "connect_timeout", "application_name", "fallback_application_name",
-	"tls", "timeout", "readTimeout", "writeTimeout", "maxAllowedPacket",
+	"sslcertmode", "ssl", "require_auth", "channel_binding", "connect_timeout", "application_name", "fallback_application_name",
+	"tls", "ssl-ca", "ssl-cert", "ssl-key", "timeout", "readTimeout", "writeTimeout", "maxAllowedPacket", "compress",
+	"allowCleartextPasswords", "allowFallbackToPlaintext", "allowNativePasswords", "allowOldPasswords", "checkConnLiveness", "connectionAttributes", "rejectReadOnly",
 }
 
 // Identity is what a database's URL says of which database it is: all of it but

@@ -146,7 +146,10 @@ type Offending struct {
 
 // Config says which database to open.
 type Config struct {
-	URL      string        // sqlite:PATH, postgres://…, postgresql://… or mysql://…
+	URL string // sqlite:PATH, postgres://…, postgresql://… or mysql://…
+	// Renew returns the URL as it is now, of the same database: each connection logs in
+	// by it. nil: the URL stays as it is. It is called from any goroutine.
+	Renew    func() (string, error)
 	Init     []string      // statements run once the database is reachable; idempotent
 	Demo     bool          // create and fill the table users if there is none
 	MaxConns int           // SQLite writes over one more

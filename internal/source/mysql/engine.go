@@ -9,6 +9,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"strconv"
@@ -59,14 +60,18 @@ func New(cfg engine.Config) (engine.Engine, error) {
 // it returns quotes the URL or a setting's value: either may hold a password.
 func driverConfig(cfg engine.Config) (*mysql.Config, error) {
 	u, err := url.Parse(cfg.URL)
-	if err != nil { // its text would show the password
-		return nil, errors.New("the URL does not parse; percent-encode special characters of the password")
+	if err != nil {
+		return nil, errUnparsable
 	}
 	settings := u.Query()
 	for _, name := range fixedSettings {
 		if settings.Has(name) {
 			return nil, fmt.Errorf("the setting %q of MySQL's driver cannot be changed; leave it out", name)
 		}
+	}
+	variables, err := takeSettings(u, settings)
+	if err != nil {
+		return nil, err
 	}
 	c := mysql.NewConfig()
 	c.User = u.User.Username()
@@ -101,18 +106,24 @@ func driverConfig(cfg engine.Config) (*mysql.Config, error) {
 		return nil, errors.New("the settings behind the question mark contradict each other; see the list of MySQL's driver")
 	}
 	c.Logger = newDriverLog(cfg.Log)
+	fix(c, variables)
+	return c, renewing(c, cfg)
+}
+
+// fix sets what exactness rests on, and the variables of the session.
+func fix(c *mysql.Config, variables map[string]string) {
 	// Times are read as text: the driver would turn 2024-05-00 into another day.
 	c.ParseTime, c.Loc, c.MultiStatements, c.InterpolateParams = false, time.UTC, false, false
 	c.ClientFoundRows = true // a row that is set to what it was counts as changed
 	if c.Params == nil {
 		c.Params = map[string]string{}
 	}
+	maps.Copy(c.Params, variables)
 	// TIMESTAMP is converted to the session's zone on its way. An operator may
 	// still choose another zone; then TIMESTAMP is shown in that one.
 	if _, set := c.Params["time_zone"]; !set {
 		c.Params["time_zone"] = "'+00:00'"
 	}
-	return c, nil
 }
 
 // variant is what stdsql has to know of MySQL and MariaDB.

@@ -42,9 +42,17 @@ type server struct {
 // New reads postgres://user:password@host:port/name?settings, with
 // the settings of libpq and of pgxpool.
 func New(cfg engine.Config) (engine.Engine, error) {
+	if err := checkURL(cfg.URL); err != nil {
+		return nil, err
+	}
 	c, err := pgxpool.ParseConfig(cfg.URL)
-	if err != nil { // its text could show the password
-		return nil, errors.New("the URL of PostgreSQL does not parse; percent-encode special characters of the password, and check host, port and settings")
+	if err != nil {
+		return nil, errUnparsable
+	}
+	present := renewing(cfg, c.ConnConfig)
+	c.BeforeConnect = func(_ context.Context, to *pgx.ConnConfig) error {
+		renew(to, present.Now())
+		return nil
 	}
 	// What the URL itself sets counts more than [database] max_conns.
 	if !strings.Contains(cfg.URL, "pool_max_conns=") {
