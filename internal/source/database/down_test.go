@@ -215,7 +215,7 @@ func TestPostgresSlowWrite(t *testing.T) {
 func TestPostgresRefusesSessions(t *testing.T) {
 	pg := testkit.Postgres(t)
 	for _, addr := range []string{
-		pg.URL() + "&work_mem=1", pg.URL() + "&nothing=1",
+		pg.URL() + "&work_mem=1", pg.URL() + "&options=-c%20nothing%3D1",
 		strings.Replace(pg.URL(), "/test_", "/no_", 1), strings.Replace(pg.URL(), "postgres@", "nobody@", 1),
 	} {
 		_, err := renamed(t, open(t, engine.Config{URL: addr})).Load(t.Context(), source.Args{int64(1)})
