@@ -18,6 +18,7 @@ var kindsOfFaults = map[string][]string{
 	"Redis":      {"dies", "freezes", "forgets", "refuses", "comes back different"},
 	"embedded":   {"dies", "refuses"},
 	"PostgreSQL": {"dies", "freezes", "refuses", "conflicts", "comes back different"},
+	"PgBouncer":  {"dies", "freezes", "refuses", "forgets"},
 	"MariaDB":    {"dies", "freezes", "refuses", "conflicts", "comes back different"},
 	"SQLite":     {"refuses", "conflicts"},
 	"origin":     {"dies", "freezes", "refuses", "forgets"},

@@ -58,13 +58,14 @@ const connectWithin = 10 * time.Second
 // Connect asks all servers that a configuration names whether they would take
 // what it asks of them, and changes nothing there: the database about each
 // statement, Redis whether it can be the shared tier, origins whether they can be
-// reached. The configuration has to be without faults.
-func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault) {
+// reached. The configuration has to be without faults. notes are what it has found
+// out that an operator may want to know.
+func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault, notes []string) {
 	log := NewLog(cfg.Log, io.Discard).Logger()
 	g := &generation{cfg: cfg, log: log}
 	defer func() { g.minus(nothing).close(log) }()
 	if faults = g.prepareSources(nothing); len(faults) > 0 {
-		return faults
+		return faults, nil
 	}
 	// Servers are asked one after the other, each within its own time.
 	if !cfg.Redis.URL.Empty() {
@@ -77,6 +78,9 @@ func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault) {
 	}
 	if g.db != nil {
 		faults = append(faults, g.rehearse(ctx)...)
+		if way := g.db.Way(); way != "" {
+			notes = append(notes, "the database is reached "+way)
+		}
 	}
 	// One host is asked once, however many resources it has.
 	var reached []string // hosts
@@ -89,7 +93,7 @@ func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault) {
 			faults = append(faults, cfg.Fault(fmt.Sprintf("resource.[%d].origin", i), "reaching the origin: %s", oneLine(err)))
 		}
 	}
-	return faults
+	return faults, notes
 }
 
 // rehearse asks the database.

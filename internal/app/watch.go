@@ -14,6 +14,7 @@ func (a *App) watch() {
 	started := time.Now()
 	var statements statementProbe
 	var noted *generation // what its copies are made from
+	var way string        // how the database is reached, as the log has it
 	for {
 		a.pingSource()
 		g := a.current.Load()
@@ -23,6 +24,7 @@ func (a *App) watch() {
 		if a.ready() || time.Since(started) >= g.cfg.Server.StartGrace {
 			a.state.CompareAndSwap(uint32(handlers.Starting), uint32(handlers.Serving))
 		}
+		a.tellWay(g, &way)
 		a.probeStatements(&statements)
 		// At the start often: balancers wait for the state to end.
 		wait := time.Second
@@ -64,6 +66,19 @@ func (a *App) pingSource() {
 			a.log.Warn(why, append([]any{"error", err}, mend(err)...)...)
 		}
 	}
+}
+
+// tellWay says in the log how the database is reached, where that is not the ordinary
+// way, and when it has changed.
+func (a *App) tellWay(g *generation, told *string) {
+	now := ""
+	if g.db != nil {
+		now = g.db.Way()
+	}
+	if now != *told && now != "" {
+		a.log.Info("the database is reached "+now, "key", "database.url")
+	}
+	*told = now
 }
 
 // checks names what a ready server needs and why it is missing, nil if not.

@@ -19,14 +19,15 @@ func (p Process) check(path string, connect bool, out io.Writer) error {
 		return config.NewFaults(faults)
 	}
 	report := app.Check(cfg, faults)
+	var notes []string
 	if connect && len(report.Faults) == 0 {
-		report.Faults = app.Connect(context.Background(), cfg)
+		report.Faults, notes = app.Connect(context.Background(), cfg)
 	}
 	for _, w := range report.Warnings {
 		fmt.Fprintln(out, "warning:", w)
 	}
-	for _, o := range cfg.Overrides() {
-		fmt.Fprintln(out, "note:", o)
+	for _, n := range append(cfg.Overrides(), notes...) {
+		fmt.Fprintln(out, "note:", n)
 	}
 	return report.Err()
 }

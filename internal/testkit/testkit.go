@@ -1,6 +1,7 @@
 // Package testkit starts the real programs that Hearth's tests, proofs and benchmarks
-// talk to: redis-server, PostgreSQL and MariaDB with their standbys, HAProxy and nginx, and a scripted stand-in
-// for Redis that answers in exactly the order a test dictates.
+// talk to: redis-server, PostgreSQL and MariaDB with their standbys, PgBouncer, HAProxy
+// and nginx, and a scripted stand-in for Redis that answers in exactly the order a test
+// dictates.
 //
 // It uses real servers because what Hearth relies on is what fakes leave out:
 // the order of invalidations and replies, the moment a process stops answering,

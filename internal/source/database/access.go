@@ -13,3 +13,7 @@ func RefusesAccess(err error) bool {
 	var e engineError
 	return errors.As(err, &e) && e.fault.Access || errors.Is(err, source.ErrFault) // a file that is no database
 }
+
+// Way tells how the database is reached where that is not the ordinary way, such as
+// through a pooler of connections, as far as calls have found out; "" otherwise.
+func (db *DB) Way() string { return db.engine.Way() }

@@ -26,6 +26,9 @@ type Engine interface {
 	// SetUp runs the statements of [database] init and, if asked to, creates
 	// the demo's table.
 	SetUp(ctx context.Context, init []string, demo bool) error
+	// Way tells how the database is reached where that is not the ordinary way, as
+	// far as it is known; "" otherwise. It asks nobody.
+	Way() string
 	// Query reads rows outside of any transaction.
 	Query(ctx context.Context, q Query) (*Result, error)
 	// Columns names what q would return, without reading a record.
@@ -133,6 +136,29 @@ func (e *InitError) Error() string {
 // Unwrap returns the database's error.
 func (e *InitError) Unwrap() error { return e.Err }
 
+// SetUpWait is how long a set-up waits for another one to be over. Then the server goes
+// on without, and tries again: what holds the lock may never let it go.
+const SetUpWait = 15 * time.Second
+
+// WaitOf is how long the set-up waits for another one.
+func (c Config) WaitOf() time.Duration {
+	if c.Wait > 0 {
+		return c.Wait
+	}
+	return SetUpWait
+}
+
+// HeldError says that somebody else holds what the set-up needs for itself. It is a
+// FaultRefused: an operator has to look, and what needs nothing of the set-up works.
+type HeldError struct {
+	By string // who, and how to end that
+}
+
+// Error names the holder.
+func (e *HeldError) Error() string {
+	return "waiting for the set-up of another session in vain: " + e.By
+}
+
 // InitKey is the key of the i-th statement of database.init.
 func InitKey(i int) string { return fmt.Sprintf("init[%d]", i) }
 
@@ -154,5 +180,6 @@ type Config struct {
 	Demo     bool          // create and fill the table users if there is none
 	MaxConns int           // SQLite writes over one more
 	Timeout  time.Duration // of one call
+	Wait     time.Duration // of a set-up for another one; 0: SetUpWait
 	Log      *slog.Logger  // for what a driver has to say besides its errors; nil: nothing
 }

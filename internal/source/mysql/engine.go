@@ -41,7 +41,7 @@ func New(cfg engine.Config) (engine.Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing MySQL's settings: %w", err)
 	}
-	return stdsql.New(variant(), func() (reads, writes *sql.DB, err error) {
+	return stdsql.New(variant(cfg.WaitOf()), func() (reads, writes *sql.DB, err error) {
 		db := sql.OpenDB(connector{driver})
 		db.SetMaxOpenConns(cfg.MaxConns)
 		// Of database/sql's own accord only two idle connections would be kept,
@@ -127,7 +127,7 @@ func fix(c *mysql.Config, variables map[string]string) {
 }
 
 // variant is what stdsql has to know of MySQL and MariaDB.
-func variant() stdsql.Variant {
+func variant(wait time.Duration) stdsql.Variant {
 	return stdsql.Variant{
 		Dialect: sqltext.MySQL,
 		Begin:   "START TRANSACTION",
@@ -144,7 +144,9 @@ func variant() stdsql.Variant {
 		Documents: shownDocuments,
 		Fault:     faultOf,
 		Commit:    commit,
-		SetUp:     setUp,
+		SetUp: func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error {
+			return setUp(ctx, conn, wait, init, demo)
+		},
 
 		Unprepared: func(err error) bool {
 			var e *mysql.MySQLError
@@ -188,23 +190,34 @@ func appendDocument(dst []byte, declared string, value any) ([]byte, error) {
 	return appendValue(dst, declared, value)
 }
 
+// setUpLock is the named lock that instances hold while they set a database up.
+const setUpLock = "hearth set-up"
+
 // setUp holds a named lock, since instances start together and MySQL commits at
 // every CREATE TABLE. The demo is filled under another name and renamed, so that
 // no half of it can be left behind under its own. The lock is of the server, not
-// of one database, and waits 30 seconds for another instance.
-func setUp(ctx context.Context, conn *sql.Conn, init []string, demo bool) error {
+// of one database.
+func setUp(ctx context.Context, conn *sql.Conn, wait time.Duration, init []string, demo bool) error {
+	if len(init) == 0 && !demo {
+		return nil
+	}
 	var got sql.NullInt64
-	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK('hearth set-up', 30)").Scan(&got); err != nil {
+	lock := fmt.Sprintf("SELECT GET_LOCK('%s', %g)", setUpLock, wait.Seconds())
+	if err := conn.QueryRowContext(ctx, lock).Scan(&got); err != nil {
 		return err
 	}
 	// 0 is the end of the wait, NULL an error such as a killed thread.
 	if got.Int64 != 1 {
-		return errors.New("another instance is setting the database up")
+		key := "demo"
+		if len(init) > 0 {
+			key = engine.InitKey(0)
+		}
+		return &engine.InitError{Key: key, Err: &engine.HeldError{By: holder(ctx, conn)}}
 	}
 	defer func() { // should this fail, the lock ends with its connection
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), engine.RollbackTimeout)
 		defer cancel()
-		if _, err := conn.ExecContext(ctx, "DO RELEASE_LOCK('hearth set-up')"); err != nil {
+		if _, err := conn.ExecContext(ctx, "DO RELEASE_LOCK('"+setUpLock+"')"); err != nil {
 			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 		}
 	}()
@@ -226,4 +239,21 @@ func setUp(ctx context.Context, conn *sql.Conn, init []string, demo bool) error 
 	}
 	_, err := conn.ExecContext(ctx, "RENAME TABLE "+unfinished+" TO "+engine.DemoTable)
 	return err
+}
+
+// holder tells who holds the lock of the set-up, and how to end that. Of other accounts'
+// threads MySQL tells the number alone to an account without the right PROCESS.
+func holder(ctx context.Context, conn *sql.Conn) string {
+	var id sql.NullInt64
+	if err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK('"+setUpLock+"')").Scan(&id); err != nil || !id.Valid {
+		return fmt.Sprintf("a connection that cannot be seen holds the lock %q", setUpLock)
+	}
+	who := fmt.Sprintf("connection %d", id.Int64)
+	var user, host, command string
+	var seconds int64
+	const lookUp = "SELECT user, host, command, time FROM information_schema.processlist WHERE id = ?"
+	if conn.QueryRowContext(ctx, lookUp, id.Int64).Scan(&user, &host, &command, &seconds) == nil {
+		who += fmt.Sprintf(" (account %q, from %s, %s for %d s)", user, host, command, seconds)
+	}
+	return fmt.Sprintf("%s holds the lock %q; if that is no instance that starts, end it by KILL %d", who, setUpLock, id.Int64)
 }

@@ -72,8 +72,10 @@ func (t *transaction) Bind(ctx context.Context, b *engine.Binding, q *engine.Que
 // together. Elsewhere it uses the unnamed statement, which is gone with the next
 // one and leaves nothing behind a proxy.
 func (e *server) describe(ctx context.Context, conn *pgx.Conn, text string) (*pgconn.StatementDescription, error) {
-	if e.prepares {
-		return conn.Prepare(ctx, text, text)
+	if prepares(conn) {
+		description, err := conn.Prepare(ctx, text, text)
+		e.learn(err)
+		return description, err
 	}
 	return conn.PgConn().Prepare(ctx, "", text, nil)
 }

@@ -20,10 +20,6 @@ import (
 	"hearth/internal/source/sqltext"
 )
 
-// setUpLock is the advisory lock that instances hold while they set a
-// database up: "hearth" in ASCII.
-const setUpLock = 0x686561727468
-
 // server uses pgx's own pool and asks for all values as text, the one form in
 // which every type is exact, and types of extensions work too. It implements
 // engine.Engine and is safe for concurrent use. pool is nil until Open.
@@ -32,8 +28,12 @@ type server struct {
 	pool   *pgxpool.Pool
 	types  sync.Map // uint32 (an OID) → valueType, of types that are not built in
 
-	pipelines     bool        // the connections' mode of execution allows it
-	prepares      bool        // it keeps statements prepared
+	renew     func(*pgx.ConnConfig)     // who logs in, as it is by now
+	chosen    bool                      // the URL says how statements are executed
+	pooled    atomic.Bool               // sessions are handed from one client to another; see pooler.go
+	setUpWait time.Duration             // for the lock of the set-up
+	alone     atomic.Pointer[time.Time] // when the set-up found no second session
+
 	tellsOutcomes atomic.Bool // the database says what became of a transaction
 
 	unlockable sync.Map // the texts of queries whose rows cannot be locked
@@ -50,10 +50,6 @@ func New(cfg engine.Config) (engine.Engine, error) {
 		return nil, errUnparsable
 	}
 	present := renewing(cfg, c.ConnConfig)
-	c.BeforeConnect = func(_ context.Context, to *pgx.ConnConfig) error {
-		renew(to, present.Now())
-		return nil
-	}
 	// What the URL itself sets counts more than [database] max_conns.
 	if !strings.Contains(cfg.URL, "pool_max_conns=") {
 		c.MaxConns = int32(min(cfg.MaxConns, 1<<16))
@@ -69,14 +65,12 @@ func New(cfg engine.Config) (engine.Engine, error) {
 	if params["application_name"] == "" {
 		params["application_name"] = "hearth"
 	}
-	// Modes other than pgx's own are for proxies that hand connections from one
-	// session to another: a statement that was prepared is not found again there.
-	mode := c.ConnConfig.DefaultQueryExecMode
-	return &server{
-		config:    c,
-		pipelines: mode != pgx.QueryExecModeSimpleProtocol,
-		prepares:  mode == pgx.QueryExecModeCacheStatement,
-	}, nil
+	e := &server{
+		config: c, setUpWait: cfg.WaitOf(), chosen: strings.Contains(cfg.URL, "default_query_exec_mode="),
+		renew: func(to *pgx.ConnConfig) { renew(to, present.Now()) },
+	}
+	c.BeforeConnect, c.AfterConnect, c.PrepareConn = e.beforeConnect, e.afterConnect, e.prepareConn
+	return e, nil
 }
 
 // Dialect implements engine.Engine.
@@ -98,62 +92,6 @@ func (e *server) Close() error {
 		e.pool.Close()
 	}
 	return nil
-}
-
-// SetUp also finds out what the server tells of transactions, before the first
-// write needs to know. Without statements and demo it takes no lock, so instances
-// start beside each other.
-func (e *server) SetUp(ctx context.Context, init []string, demo bool) error {
-	if err := e.learnOutcomes(ctx); err != nil || len(init) == 0 && !demo {
-		return err
-	}
-	return e.create(ctx, init, demo)
-}
-
-// create holds a lock: CREATE … IF NOT EXISTS fails when two run it at once. The
-// second then meets a unique index of the catalogs, for IF NOT EXISTS takes no
-// lock before it looks.
-func (e *server) create(ctx context.Context, init []string, demo bool) error {
-	conn, err := e.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	// The lock belongs to the session, so it covers all statements of init, whatever
-	// transactions they open.
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(setUpLock)); err != nil {
-		return err
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), engine.RollbackTimeout)
-		defer cancel()
-		if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock($1)", int64(setUpLock)); err != nil {
-			_ = conn.Conn().Close(ctx) // the lock ends with its session
-		}
-	}()
-	for i, text := range init {
-		// The simple protocol, so that one text may hold several statements.
-		if err := conn.Conn().PgConn().Exec(ctx, text).Close(); err != nil {
-			return &engine.InitError{Key: engine.InitKey(i), Err: err}
-		}
-	}
-	if !demo {
-		return nil
-	}
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		// The demo is one transaction: PostgreSQL can undo the making of a table, so no half of
-		// it is ever seen.
-		var exists bool
-		if err := tx.QueryRow(ctx, "SELECT to_regclass('"+engine.DemoTable+"') IS NOT NULL").Scan(&exists); err != nil || exists {
-			return err
-		}
-		for _, text := range engine.DemoStatements(engine.DemoTable) {
-			if _, err := tx.Exec(ctx, text); err != nil {
-				return &engine.InitError{Key: "demo", Err: err}
-			}
-		}
-		return nil
-	})
 }
 
 // Query implements engine.Engine. The connection goes back when the rows are
@@ -182,7 +120,7 @@ func (e *server) acquire(ctx context.Context, r engine.Remedy) (*pgxpool.Conn, e
 		// The statement is prepared anew on this very connection, by the tables
 		// as they are now.
 		case engine.RemedyPlan:
-			err = conn.Conn().DeallocateAll(ctx)
+			err = forget(ctx, conn.Conn())
 		case engine.RemedyConnection:
 			if err = conn.Ping(ctx); err != nil && ctx.Err() == nil && conn.Conn().IsClosed() {
 				conn.Release() // which ends it; the pool has one less, or makes a new one
@@ -195,6 +133,15 @@ func (e *server) acquire(ctx context.Context, r engine.Remedy) (*pgxpool.Conn, e
 		}
 		return conn, nil
 	}
+}
+
+// forget has the connection forget what it knows of statements. One that keeps none has
+// nothing to forget; behind a pooler it would take away what is another client's.
+func forget(ctx context.Context, conn *pgx.Conn) error {
+	if mode := modeOf(conn); mode != pgx.QueryExecModeCacheStatement && mode != pgx.QueryExecModeCacheDescribe {
+		return nil
+	}
+	return conn.DeallocateAll(ctx)
 }
 
 // awaitEnd waits until PostgreSQL has ended a query that was given up: pgx
@@ -217,7 +164,8 @@ func awaitEnd(conn *pgx.Conn) {
 // queryOn reads all rows before it writes any as JSON, since unknown types are
 // looked up on the same connection. Cells are copied out of pgx's buffer, which
 // the next row overwrites.
-func (e *server) queryOn(ctx context.Context, conn *pgx.Conn, q engine.Query) (*engine.Result, error) {
+func (e *server) queryOn(ctx context.Context, conn *pgx.Conn, q engine.Query) (_ *engine.Result, err error) {
+	defer func() { e.learn(err) }()
 	args := append([]any{pgx.QueryResultFormats{pgx.TextFormatCode}}, q.Args...)
 	rows, err := conn.Query(ctx, q.SQL, args...)
 	if err != nil {

@@ -52,12 +52,15 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]string{
 	{Class: engine.FaultOther, Remedy: engine.RemedyPlan}: {"08P01", "XX000"},
 })
 
-// Fault tells, in this order: values that cannot be written, sessions that were
+// Fault tells, in this order: what stands in the way of the set-up, values that cannot be written, sessions that were
 // not granted, what the driver itself refuses, and what the server answers. An
 // error that is none of these counts as a lost connection.
 func (e *server) Fault(err error) engine.Fault {
 	var value *engine.ValueError
+	var held *engine.HeldError
 	switch {
+	case errors.As(err, &held):
+		return engine.Fault{Class: engine.FaultRefused}
 	// A COMMIT that was answered with ROLLBACK is a clear outcome: nothing was
 	// stored, and nothing is wrong with the server.
 	case err == nil, errors.Is(err, pgx.ErrTxCommitRollback):
@@ -73,7 +76,7 @@ func (e *server) Fault(err error) engine.Fault {
 	if errors.As(err, &refusal) {
 		// 28 is a wrong account or password, 3D an unknown database, and 42501
 		// the missing right to connect.
-		access := answered && (strings.HasPrefix(answer.Code, "28") || strings.HasPrefix(answer.Code, "3D") || answer.Code == "42501")
+		access := answered && (strings.HasPrefix(answer.Code, "28") || strings.HasPrefix(answer.Code, "3D") || answer.Code == "42501" || poolerRefuses(answer))
 		return engine.Fault{Class: engine.FaultLost, Access: access}
 	}
 	if !answered {
@@ -89,6 +92,12 @@ func (e *server) Fault(err error) engine.Fault {
 // code: whatever the reason, the connection is of no use any more.
 func answerFault(answer *pgconn.PgError) engine.Fault {
 	severity := answer.SeverityUnlocalized
+	if severity == "" { // a pooler's, or one of a server older than 9.6
+		severity = answer.Severity
+	}
+	if f, ok := poolerFault(answer); ok {
+		return f
+	}
 	switch {
 	case severity == "FATAL", severity == "PANIC", strings.HasPrefix(answer.Code, "57P"):
 		return engine.Fault{Class: engine.FaultLost, Remedy: engine.RemedyConnection} // it has ended the session, for whatever reason

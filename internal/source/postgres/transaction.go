@@ -63,13 +63,13 @@ func (t *transaction) Again(ctx context.Context, r engine.Remedy) error {
 	switch {
 	// Closed first, so that the pool throws it away and acquire looks for one
 	// that answers.
-	case r == engine.RemedyConnection:
+	case r == engine.RemedyConnection, t.engine.unfit(t.conn.Conn()):
 		_ = t.conn.Conn().Close(ending)
 		t.release()
 	case t.conn.Conn().IsClosed():
 		t.release()
 	case r == engine.RemedyPlan:
-		if err := t.conn.Conn().DeallocateAll(ctx); err != nil {
+		if err := forget(ctx, t.conn.Conn()); err != nil {
 			t.release()
 			return err
 		}
@@ -155,8 +155,9 @@ func (t *transaction) Query(ctx context.Context, q engine.Query) (*engine.Result
 
 // Exec asks for the transaction's id in the same round trip. A statement
 // without arguments goes as simple text, where two may stand in one.
-func (t *transaction) Exec(ctx context.Context, q engine.Query) (int64, error) {
-	if !t.engine.tellsOutcomes.Load() || !t.engine.pipelines || len(q.Args) == 0 {
+func (t *transaction) Exec(ctx context.Context, q engine.Query) (_ int64, err error) {
+	defer func() { t.engine.learn(err) }()
+	if !t.engine.tellsOutcomes.Load() || modeOf(t.tx.Conn()) == pgx.QueryExecModeSimpleProtocol || len(q.Args) == 0 {
 		tag, err := t.tx.Exec(ctx, q.SQL, q.Args...)
 		return tag.RowsAffected(), err
 	}

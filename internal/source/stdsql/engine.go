@@ -75,6 +75,9 @@ func (e *Engine) Open() (err error) {
 	return err
 }
 
+// Way has nothing to tell.
+func (e *Engine) Way() string { return "" }
+
 // Dialect implements engine.Engine.
 func (e *Engine) Dialect() sqltext.Dialect { return e.Variant.Dialect }
 
@@ -82,9 +85,12 @@ func (e *Engine) Dialect() sqltext.Dialect { return e.Variant.Dialect }
 // those to the Variant.
 func (e *Engine) Fault(err error) engine.Fault {
 	var value *engine.ValueError
+	var held *engine.HeldError
 	switch {
 	case err == nil:
 		return engine.Fault{}
+	case errors.As(err, &held):
+		return engine.Fault{Class: engine.FaultRefused}
 	case errors.As(err, &value):
 		return engine.Fault{Class: engine.FaultRecord}
 	}
