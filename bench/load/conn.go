@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -33,7 +34,7 @@ type Conn struct {
 	out    []byte
 }
 
-// NewConn returns a connection to addr (host:port) that is not opened yet.
+// NewConn returns a connection to addr (host:port, or unix:PATH) that is not opened yet.
 func NewConn(addr string, within time.Duration) *Conn { return &Conn{addr: addr, within: within} }
 
 // Open connects, unless it is connected.
@@ -41,7 +42,11 @@ func (c *Conn) Open() (err error) {
 	if c.net != nil {
 		return nil
 	}
-	if c.net, err = net.DialTimeout("tcp", c.addr, c.within); err != nil {
+	network, addr := "tcp", c.addr
+	if path, found := strings.CutPrefix(addr, "unix:"); found {
+		network, addr = "unix", path
+	}
+	if c.net, err = net.DialTimeout(network, addr, c.within); err != nil {
 		c.net = nil
 		return fmt.Errorf("connecting to %s: %w", c.addr, err)
 	}

@@ -18,12 +18,12 @@ import (
 // failed may have been done all the same.
 type Client struct {
 	find  func(c *Client, key string) (*testkit.RedisServer, error)
-	nodes []*testkit.RedisServer
+	nodes func() []*testkit.RedisServer
 	conns map[*testkit.RedisServer]*testkit.RedisConn // those that are open
 	slots map[int]*testkit.RedisServer                // of a Cluster, as far as it was told
 }
 
-func newClient(nodes []*testkit.RedisServer, find func(c *Client, key string) (*testkit.RedisServer, error)) *Client {
+func newClient(nodes func() []*testkit.RedisServer, find func(c *Client, key string) (*testkit.RedisServer, error)) *Client {
 	return &Client{find: find, nodes: nodes, conns: map[*testkit.RedisServer]*testkit.RedisConn{}, slots: map[int]*testkit.RedisServer{}}
 }
 
@@ -37,8 +37,9 @@ func Named(master func() (*testkit.RedisServer, error)) *Client {
 	return newClient(nil, func(*Client, string) (*testkit.RedisServer, error) { return master() })
 }
 
-// Cluster uses a Cluster of these nodes, of which it has to know all.
-func Cluster(nodes []*testkit.RedisServer) *Client {
+// Cluster uses a Cluster. nodes are all that there are at the time, and are called from
+// the goroutine of the client.
+func Cluster(nodes func() []*testkit.RedisServer) *Client {
 	return newClient(nodes, func(c *Client, key string) (*testkit.RedisServer, error) {
 		slot := Slot(key)
 		if c.slots[slot] == nil {
@@ -112,7 +113,7 @@ func (c *Client) redirected(reply string) *testkit.RedisServer {
 // at is the node at an address.
 func (c *Client) at(addr string) *testkit.RedisServer {
 	port, _ := strconv.Atoi(addr[strings.LastIndexByte(addr, ':')+1:])
-	for _, node := range c.nodes {
+	for _, node := range c.nodes() {
 		if node.Port() == port {
 			return node
 		}
@@ -152,7 +153,7 @@ func (c *Client) drop(server *testkit.RedisServer) {
 // ask asks any node that runs who has a slot.
 func (c *Client) ask(slot int) (*testkit.RedisServer, error) {
 	err := errors.New("no node of the cluster runs")
-	for _, node := range c.nodes {
+	for _, node := range c.nodes() {
 		if !node.Running() || node.Paused() {
 			continue
 		}

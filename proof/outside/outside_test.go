@@ -25,7 +25,7 @@ func TestSlot(t *testing.T) {
 // TestClusterIsFollowed moves a slot away from a client that knows it, half and whole.
 func TestClusterIsFollowed(t *testing.T) {
 	nodes := testkit.RedisCluster(t)
-	c := outside.Cluster(nodes)
+	c := outside.Cluster(func() []*testkit.RedisServer { return nodes })
 	defer c.Close()
 	for i := range 30 {
 		if err := c.Set(fmt.Sprint("key:", i), "before"); err != nil {

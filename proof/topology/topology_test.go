@@ -1,0 +1,54 @@
+package topology_test
+
+import (
+	"testing"
+	"time"
+
+	"hearth/proof/topology"
+)
+
+// TestCluster shows that what happens to a Cluster happens.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	c := topology.NewCluster(t, 3, time.Second)
+	past := c.Past()
+	defer past.Close()
+	if err := past.Set("foo", "value"); err != nil {
+		t.Fatal(err)
+	}
+	owner := c.Owner(12182)
+	added := c.Add()
+	c.Move(owner, added, 12182, 12183)
+	if got := added.Text("GET", "foo"); got != "value" || c.Owner(12182) != added {
+		t.Errorf("after the move its new owner has %q", got)
+	}
+	if v, err := past.Do("foo", "GET", "foo"); err != nil || v != "value" {
+		t.Errorf("after the move: %v, %v", v, err)
+	}
+	promoted := c.Failover(owner)
+	if c.IsMaster(owner) || !c.IsMaster(promoted) {
+		t.Error("after the fail-over the old master is one")
+	}
+	c.AwaitWhole()
+	promoted.Kill()
+	if c.State() == nil {
+		t.Error("a cluster without a master is whole")
+	}
+}
+
+func TestSentinels(t *testing.T) {
+	t.Parallel()
+	s := topology.NewSentinels(t, time.Second)
+	was := s.Master()
+	s.Failover()
+	if s.Master() == was {
+		t.Error("after the fail-over the master is the same")
+	}
+	s.AwaitWhole()
+	s.Sentinels[0].Kill()
+	if s.State() == nil {
+		t.Error("all is well without a sentinel")
+	}
+	s.Sentinels[0].Start()
+	s.AwaitWhole()
+}
