@@ -22,7 +22,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install deb test servers check race prove fuzz bench benchcmp compare inflight chaos fleet rolling cover lint clean
+.PHONY: help build run install deb test servers check race prove fuzz bench benchcmp compare inflight chaos failover fleet rolling cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ prove: servers check ## the long forms: everything that is promised, shown (an h
 
 chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptied (10 minutes at most; CHAOS='-engine all -reads 1000000')
 	$(GO) run ./proof/chaos -reads 10000000 -minutes 10 $(CHAOS)
+
+failover: servers ## what clients see while Redis and databases move, fail over and come back (half an hour; FAILOVER='-short')
+	$(GO) run ./proof/failover $(FAILOVER)
 
 fleet: servers ## what reaches PostgreSQL behind four instances, counted there (five minutes; FLEET='-short')
 	$(GO) run ./proof/fleet $(FLEET)

@@ -21,8 +21,9 @@ const (
 	engineWithin = 2 * time.Minute
 	// probes is how many records are looked at: in a Cluster, some of every master.
 	probes = 9
-	// probeEvery is the pause between two looks.
-	probeEvery = 10 * time.Millisecond
+	// probeEvery is the pause between two looks at the instances, engineEvery at the
+	// servers.
+	probeEvery, engineEvery = 10 * time.Millisecond, 50 * time.Millisecond
 )
 
 // rounds are what has come of the faults. They belong to the owner's goroutine, but for
@@ -38,12 +39,12 @@ type rounds struct {
 // no longer: the next round tells whether they ever heal.
 func (h *harness) recover(ctx context.Context, fault string) error {
 	var err error
-	if !wait(ctx, engineWithin, func() bool { err = h.engine.recovered(); return err == nil }) && ctx.Err() == nil {
+	if !wait(ctx, engineWithin, engineEvery, func() bool { err = h.engine.recovered(); return err == nil }) && ctx.Err() == nil {
 		return fmt.Errorf("after %q the servers themselves do not come back: %w", fault, err)
 	}
 	h.losing.Store(false)
 	began := time.Now()
-	wait(ctx, h.heal, func() bool { err = h.whole(); return err == nil })
+	wait(ctx, h.heal, probeEvery, func() bool { err = h.whole(); return err == nil })
 	took := time.Since(began)
 	if ctx.Err() != nil && err != nil {
 		return nil // the run ended meanwhile: nobody can say
@@ -58,13 +59,13 @@ func (h *harness) recover(ctx context.Context, fault string) error {
 }
 
 // wait looks until a look is good, or the time is over; false: it was not.
-func wait(ctx context.Context, within time.Duration, good func() bool) bool {
+func wait(ctx context.Context, within, every time.Duration, good func() bool) bool {
 	deadline := time.Now().Add(within)
 	for {
 		if good() {
 			return true
 		}
-		if time.Now().After(deadline) || !testkit.Sleep(ctx, probeEvery) {
+		if time.Now().After(deadline) || !testkit.Sleep(ctx, every) {
 			return false
 		}
 	}

@@ -234,7 +234,7 @@ func clusterCanary(t *trial) {
 		for i, from := range masters {
 			slots := canarySlots(from)
 			moved += len(slots)
-			t.move(c, from, masters[(i+1)%len(masters)], slots)
+			t.moveSlots(c, from, masters[(i+1)%len(masters)], slots)
 			t.rest(t.calm)
 		}
 		t.Figure("", "round %d: %d slots with keys of instances moved, among others", round+1, moved)
@@ -266,8 +266,8 @@ func canarySlots(master *testkit.RedisServer) (slots []int) {
 	return slices.Compact(slots)
 }
 
-// move moves certain slots, and others as they come, to as many as a round moves.
-func (t *trial) move(c *topology.Cluster, from, to *testkit.RedisServer, first []int) {
+// moveSlots moves certain slots, and others as they come, to as many as a round moves.
+func (t *trial) moveSlots(c *topology.Cluster, from, to *testkit.RedisServer, first []int) {
 	all := slices.Clone(first)
 	for _, slot := range c.SlotsOf(from) {
 		if len(all) >= t.canarySlots {

@@ -4,56 +4,92 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"hearth/internal/testkit"
 )
 
-// moved lets the address of a single Redis lead to another server: the old one becomes
-// its replica, keeps every connection that it has, and refuses writes from then on.
+// place is a Redis at an address of its own.
+type place struct {
+	*testkit.RedisServer
+	host, port string
+}
+
+// moved lets the address of a single Redis lead to another server, as a proxy, a virtual
+// address or a managed endpoint does.
 func moved(t *trial) {
-	a, b := testkit.Redis(t), testkit.Redis(t)
+	a, b := placed(testkit.Redis(t)), placed(testkit.Redis(t))
 	relay := testkit.NewRelay(t, a.Addr())
-	db := testkit.Postgres(t)
-	follow(b, a)
-	fleet := t.start(backing{redis: "redis://" + relay.Addr(), database: db.URL()}.times(2)...)
-	master := a
+	t.move(a, b, backing{redis: "redis://" + relay.Addr()}, func(to place) { relay.Retarget(to.Addr()) })
+}
+
+func placed(server *testkit.RedisServer) place {
+	host, port, _ := strings.Cut(server.Addr(), ":")
+	return place{server, host, port}
+}
+
+// movedName lets a name resolve to another server.
+func movedName(t *trial) {
+	a := placed(testkit.Redis(t))
+	b := place{testkit.Redis(t, testkit.WithConfig("bind 127.0.0.2", "port "+a.port)), "127.0.0.2", a.port} // a name has no port
+	names := newNameServer(t, a.host)
+	t.move(a, b, backing{redis: "redis://" + namedHost + ":" + a.port, wrap: names.wrap}, func(to place) { names.lead(to.host) })
+}
+
+// move moves an address there and back. The server before becomes the replica of the one
+// after it, keeps every connection that it has, and refuses writes from then on.
+func (t *trial) move(a, b place, at backing, lead func(to place)) {
+	at.database = testkit.Postgres(t).URL()
+	b.follow(a)
+	fleet := t.start(at.times(2)...)
 	m := &mix{records: t.records, readers: 2, writers: 4, batches: 1, allowed: linkTimeout + 500*time.Millisecond}
 	tr := newTraffic(t, fleet, m)
 	end := tr.begin(m)
 	bound := linkTimeout + 2*time.Second
 	for range t.moves {
 		t.rest(t.calm)
-		old, next := master, b
-		if old == b {
-			next = a
-		}
-		awaitReplica(t, next)
-		relay.Retarget(next.Addr())
-		next.Do("REPLICAOF", "NO", "ONE")
-		follow(old, next)
+		testkit.Eventually(t, startWithin, "the replica follows its master", func() bool {
+			return strings.Contains(b.Text("INFO", "replication"), "master_link_status:up")
+		})
+		lead(b)
+		b.Do("REPLICAOF", "NO", "ONE")
+		a.follow(b)
 		at := tr.checker.Now()
-		master = next
 		t.movedOn(tr, at, bound)
 		t.rest(t.calm)
 		tr.allWellSince(at + bound + time.Second)
+		a, b = b, a
 	}
 	end()
 	tr.violations()
 	tr.sweep("after the last move")
+	t.Figure("answers", "%v", tr.tallies[0])
 }
 
-// movedOn notes the bound of the first write through.
+// follow makes a server the replica of another.
+func (p place) follow(master place) { p.Do("REPLICAOF", master.host, master.port) }
+
+// movedAtMost is how much longer than allowed the first write is waited for.
+const movedAtMost = 10 * time.Second
+
+// askEvery is the pause between two tries of a client that sends on.
+const askEvery = 100 * time.Millisecond
+
+// movedOn notes the bound of the first write through, on each instance by itself.
 func (t *trial) movedOn(tr *traffic, at, bound time.Duration) {
 	took := make([]time.Duration, len(tr.fleet))
+	var clients sync.WaitGroup
 	for i, in := range tr.fleet {
-		for {
-			ok := in.Ask(http.MethodPut, "/row/-1", `{"v":1}`).Code == http.StatusOK
-			took[i] = tr.checker.Now() - at
-			if ok || took[i] > bound+5*time.Second || !testkit.Sleep(t.Context(), 5*time.Millisecond) {
-				break
+		clients.Go(func() {
+			for ok := false; !ok && took[i] < bound+movedAtMost && testkit.Sleep(t.Context(), askEvery); {
+				ok = in.Ask(http.MethodPut, fmt.Sprintf("/row/-%d", i+1), `{"v":1}`).Code == http.StatusOK
+				took[i] = tr.checker.Now() - at
 			}
-		}
+		})
+	}
+	clients.Wait()
+	for i := range took {
 		t.Bound(took[i] <= bound, "instance %d: the first write is through %v after the move, within %v", i+1, took[i].Round(time.Millisecond), bound)
 	}
 }
@@ -69,16 +105,4 @@ func (tr *traffic) allWellSince(at time.Duration) {
 func (tr *traffic) wellSince(group int, at time.Duration) {
 	first, n := tr.tallies[group].since(at)
 	tr.Bound(n == 0, "%s: since %v %d answers are marked or refused%s", tr.groups[group], at.Round(time.Millisecond), n, firstOf(first))
-}
-
-// follow makes a server the replica of another.
-func follow(replica, master *testkit.RedisServer) {
-	replica.Do("REPLICAOF", "127.0.0.1", fmt.Sprint(master.Port()))
-}
-
-// awaitReplica waits until a replica has all that its master has written so far.
-func awaitReplica(t *trial, replica *testkit.RedisServer) {
-	testkit.Eventually(t, startWithin, "the replica follows its master", func() bool {
-		return strings.Contains(replica.Text("INFO", "replication"), "master_link_status:up")
-	})
 }

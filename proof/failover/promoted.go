@@ -41,7 +41,7 @@ var (
 )
 
 func promotedPostgres(t *trial) {
-	promoted(t, false,
+	promoted(t, upsertPostgres,
 		promotion{"the address moves, the old primary is read-only and keeps connections, which nobody uses meanwhile", testkit.PostgresPair, overRelay, demoted, true},
 		promotion{"two hosts, the old primary is killed", testkit.PostgresPair, overHosts, killed, false},
 		promotion{"two hosts, the old primary is read-only and keeps connections", testkit.PostgresPair, overHosts, demoted, false},
@@ -50,28 +50,28 @@ func promotedPostgres(t *trial) {
 }
 
 func promotedMariaDB(t *trial) {
-	promoted(t, true,
+	promoted(t, upsertMariaDB,
 		promotion{"the address moves, the old primary is read-only and keeps connections, which nobody uses meanwhile", testkit.MariaDBPair, overRelay, demoted, true},
 		promotion{"the address moves, the old primary is read-only and keeps connections", testkit.MariaDBPair, overRelay, demoted, false},
 	)
 }
 
-func promoted(t *trial, mysql bool, ways ...promotion) {
+func promoted(t *trial, upsert string, ways ...promotion) {
 	for n := range max(t.moves, min(len(ways), t.moves*2)) {
 		way := ways[n%len(ways)]
-		if err := testkit.Run(t.Context(), func(tb testkit.TB) { t.of(tb).promote(mysql, way) }); err != nil {
+		if err := testkit.Run(t.Context(), func(tb testkit.TB) { t.of(tb).promote(upsert, way) }); err != nil {
 			t.Bound(false, "%s: it was cut short: %v", way.name, err)
 		}
 	}
 }
 
 // promote plays one promotion, on servers of its own.
-func (t *trial) promote(mysql bool, way promotion) {
+func (t *trial) promote(upsert string, way promotion) {
 	t.Figure("", "%s", way.name)
 	primary, standby := way.pair(t)
 	relay := testkit.NewRelay(t, primary.Addr())
 	cache := testkit.Redis(t)
-	fleet := t.start(backing{redis: cache.URL(), database: way.url(primary, standby, relay), mysql: mysql}.times(2)...)
+	fleet := t.start(backing{redis: cache.URL(), database: way.url(primary, standby, relay), upsert: upsert}.times(2)...)
 	m := &mix{records: t.records, readers: 2, writers: 4, loaders: 2, past: func() *outside.Client { return outside.One(cache) }, allowed: linkTimeout + 500*time.Millisecond}
 	tr := newTraffic(t, fleet, m)
 	t.fillPools(fleet)

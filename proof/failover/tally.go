@@ -33,6 +33,7 @@ type tally struct {
 type event struct {
 	at   time.Duration // since the checker was made; when it was answered
 	op   int
+	from int    // the instance that answered
 	mark bool   // it was marked; else refused
 	what string // in words
 }
@@ -65,10 +66,15 @@ func (t *tally) fail(e event) {
 
 // since are the bad events at or after a time; of them, the first and how many.
 func (t *tally) since(at time.Duration) (first *event, n int64) {
+	return t.which(func(e event) bool { return e.at >= at })
+}
+
+// which are bad events of some kind, and those that are not remembered.
+func (t *tally) which(kind func(e event) bool) (first *event, n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.bad {
-		if t.bad[i].at >= at {
+		if kind(t.bad[i]) {
 			if first == nil {
 				e := t.bad[i]
 				first = &e

@@ -180,7 +180,7 @@ func (tr *traffic) read(conn *load.Conn, r *record, instance, op int) error {
 	case code != http.StatusOK:
 		tr.refused(conn, r.group, instance, op, "GET "+r.path())
 	case load.TierOf(status) == load.Marked:
-		tr.tallies[r.group].fail(event{at: tr.checker.Now(), op: op, mark: true, what: fmt.Sprintf("GET %s on instance %d is marked (%s)", r.path(), instance+1, status)})
+		tr.tallies[r.group].fail(event{at: tr.checker.Now(), op: op, from: instance, mark: true, what: fmt.Sprintf("GET %s on instance %d is marked (%s)", r.path(), instance+1, status)})
 	default:
 		version := conn.Member(`"v":`)
 		if version < 1 {
@@ -195,7 +195,7 @@ func (tr *traffic) read(conn *load.Conn, r *record, instance, op int) error {
 
 // refused notes an answer that is no 200.
 func (tr *traffic) refused(conn *load.Conn, group, instance, op int, what string) {
-	tr.tallies[group].fail(event{at: tr.checker.Now(), op: op,
+	tr.tallies[group].fail(event{at: tr.checker.Now(), op: op, from: instance,
 		what: fmt.Sprintf("%s on instance %d is answered %d %.200s", what, instance+1, conn.Answer.StatusCode(), conn.Answer.Body())})
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -91,12 +92,12 @@ func (s scenario) play(tb testkit.TB, p plan, binary string) *report.Section {
 
 // backing is where instances have their records.
 type backing struct {
-	redis      string // redis.url
-	replicas   int    // redis.wait_replicas
-	database   string // database.url
-	mysql      bool   // it is MariaDB
-	revalidate time.Duration
-	link       time.Duration // memory.link_timeout; 0: linkTimeout
+	redis      string                        // redis.url
+	replicas   int                           // redis.wait_replicas
+	database   string                        // database.url
+	upsert     string                        // what an INSERT does with a row that is there; "": as PostgreSQL says it
+	revalidate time.Duration                 // memory.revalidate; 0: a minute
+	wrap       func(argv ...string) []string // where it runs; nil: here
 }
 
 const configuration = `
@@ -133,29 +134,24 @@ upsert = "INSERT INTO numbers (id, v) VALUES ({id}, {body.v}) %s"
 // whose outcome was unknown, and which comes late, changes nothing.
 const (
 	upsertPostgres = "ON CONFLICT (id) DO UPDATE SET v = GREATEST(numbers.v, excluded.v)"
+	upsertSQLite   = "ON CONFLICT (id) DO UPDATE SET v = MAX(numbers.v, excluded.v)"
 	upsertMariaDB  = "ON DUPLICATE KEY UPDATE v = GREATEST(v, VALUES(v))"
 )
 
 // text is the configuration of an instance.
 func (b backing) text() string {
-	upsert := upsertPostgres
-	if b.mysql {
-		upsert = upsertMariaDB
-	}
-	if b.link == 0 {
-		b.link = linkTimeout
-	}
-	if b.revalidate == 0 {
-		b.revalidate = time.Minute
-	}
-	return fmt.Sprintf(configuration, b.redis, b.replicas, b.database, b.link.String(), b.revalidate.String(), upsert)
+	return fmt.Sprintf(configuration, b.redis, b.replicas, b.database, linkTimeout.String(), cmp.Or(b.revalidate, time.Minute).String(), cmp.Or(b.upsert, upsertPostgres))
 }
 
 // start starts an instance for each backing, all at once, and waits until they serve.
 func (t *trial) start(all ...backing) []*launch.Instance {
 	var fleet []*launch.Instance
 	for _, b := range all {
-		in := launch.Program{Path: t.binary, Config: b.text(), Public: launch.Port, Admin: launch.Port, Orderly: true}.Start(t)
+		p := launch.Program{Path: t.binary, Config: b.text(), Public: launch.Port, Admin: launch.Port, Orderly: true}
+		if b.wrap != nil { // what is elsewhere is reached by sockets in files
+			p.Public, p.Admin, p.Wrapper = launch.Socket, launch.Socket, b.wrap()
+		}
+		in := p.Start(t)
 		fleet = append(fleet, in)
 		t.Cleanup(func() {
 			if t.logs {

@@ -68,7 +68,7 @@ func (c *Cluster) node() *testkit.RedisServer {
 	// to clients.
 	bus := fmt.Sprint(testkit.FreePort(c.tb))
 	n := testkit.Redis(c.tb, testkit.WithConfig("cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-port "+bus,
-		fmt.Sprintf("cluster-node-timeout %d", c.timeout.Milliseconds()), "cluster-replica-validity-factor 0", "cluster-require-full-coverage no"))
+		fmt.Sprintf("cluster-node-timeout %d", c.timeout.Milliseconds()), "cluster-replica-validity-factor 0", "cluster-require-full-coverage no", "cluster-allow-replica-migration no"))
 	c.bus[n] = bus
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,16 +154,6 @@ func (c *Cluster) SlotsOf(n *testkit.RedisServer) (all []int) {
 	return all
 }
 
-// slotsText is what a node says of the slots of another.
-func slotsText(n *testkit.RedisServer, id string) string {
-	for line := range strings.Lines(n.Text("CLUSTER", "NODES")) {
-		if fields := strings.Fields(line); len(fields) > 8 && fields[0] == id {
-			return strings.Join(fields[8:], " ")
-		}
-	}
-	return ""
-}
-
 // Owner is the master of a slot.
 func (c *Cluster) Owner(slot int) *testkit.RedisServer {
 	for _, n := range c.Masters() {
@@ -206,6 +196,32 @@ func (c *Cluster) State() error {
 		role, err := n.Try("ROLE")
 		if list, _ := role.([]any); err != nil || len(list) > 3 && list[0] == "slave" && list[3] != "connected" {
 			return fmt.Errorf("node %s: its role is %v, %w", n.Addr(), role, err)
+		}
+	}
+	return c.agreed()
+}
+
+// agreed is nil when all nodes believe the same of who is master of what.
+func (c *Cluster) agreed() error {
+	var first string
+	for i, n := range c.Nodes() {
+		text, err := n.Try("CLUSTER", "NODES")
+		if err != nil {
+			return err
+		}
+		var all []string
+		for line := range strings.Lines(fmt.Sprint(text)) {
+			fields := strings.Fields(line)
+			if len(fields) > 7 { // but for what is each node's own view: flags such as myself, times, links
+				master := strings.Contains(fields[2], "master")
+				all = append(all, fmt.Sprint(fields[0], master, fields[3], fields[8:]))
+			}
+		}
+		slices.Sort(all)
+		if view := strings.Join(all, "; "); i == 0 {
+			first = view
+		} else if view != first {
+			return fmt.Errorf("node %s has another view of the cluster than node %s", n.Addr(), c.Nodes()[0].Addr())
 		}
 	}
 	return nil
@@ -297,6 +313,22 @@ func (c *Cluster) Add() *testkit.RedisServer {
 	return n
 }
 
+// Remove takes a master without slots away.
+func (c *Cluster) Remove(n *testkit.RedisServer) {
+	c.tb.Helper()
+	id := n.Text("CLUSTER", "MYID")
+	testkit.Eventually(c.tb, within, "all nodes know that it has no slots", func() bool { return c.agreed() == nil })
+	c.mu.Lock()
+	c.nodes = slices.DeleteFunc(c.nodes, func(one *testkit.RedisServer) bool { return one == n })
+	c.mu.Unlock()
+	n.Kill()
+	// Gossip of those that have not forgotten it brings it back to those that have; for a
+	// minute they do not listen to that.
+	for _, one := range c.Nodes() {
+		one.Do("CLUSTER", "FORGET", id)
+	}
+}
+
 // Failover has the replica of a master take its place, as an operator does before he
 // touches the master's machine.
 func (c *Cluster) Failover(master *testkit.RedisServer) (promoted *testkit.RedisServer) {
@@ -304,9 +336,7 @@ func (c *Cluster) Failover(master *testkit.RedisServer) (promoted *testkit.Redis
 	replica := c.ReplicaOf(master)
 	// One that has not heard yet of slots that moved is not elected, and tries again
 	// seconds later.
-	testkit.Eventually(c.tb, within, "the replica knows its master's slots", func() bool {
-		return slotsText(replica, master.Text("CLUSTER", "MYID")) == slotsText(master, master.Text("CLUSTER", "MYID"))
-	})
+	testkit.Eventually(c.tb, within, "the replica knows its master's slots", func() bool { return c.agreed() == nil })
 	replica.Do("CLUSTER", "FAILOVER")
 	testkit.Eventually(c.tb, within, "the replica takes its master's place", func() bool { return c.IsMaster(replica) && !c.IsMaster(master) })
 	return replica

@@ -3,6 +3,7 @@ package topology
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,65 +21,90 @@ type Sentinels struct {
 	Servers   []*testkit.RedisServer
 	Sentinels []*Sentinel
 
-	tb testkit.TB
+	tb   testkit.TB
+	host string // on which servers here are announced
 }
 
 // Sentinel is one of them.
 type Sentinel struct {
 	*testkit.Process
 	Port int
+
 	tb   testkit.TB
+	host string
 	dir  string
+	wrap func(argv ...string) []string // nil: it runs here
 }
 
 // NewSentinels starts all. A master that does not answer for down is failed over.
 func NewSentinels(tb testkit.TB, down time.Duration) *Sentinels {
 	tb.Helper()
-	s := &Sentinels{tb: tb}
-	for i := range 3 {
-		var opts []testkit.RedisOption
-		if i > 0 {
-			opts = append(opts, testkit.WithConfig(fmt.Sprintf("replicaof 127.0.0.1 %d", s.Servers[0].Port())))
-		}
-		s.Servers = append(s.Servers, testkit.Redis(tb, opts...))
-	}
-	// What a sentinel finds at first it knows at once, what comes later seconds later.
-	for _, replica := range s.Servers[1:] {
-		testkit.Eventually(tb, within, "the replicas follow the master", func() bool {
-			return strings.Contains(replica.Text("INFO", "replication"), "master_link_status:up")
-		})
-	}
+	s := &Sentinels{tb: tb, host: "127.0.0.1"}
+	s.Servers = append(s.Servers, testkit.Redis(tb))
+	master := net.JoinHostPort(s.host, fmt.Sprint(s.Servers[0].Port()))
+	s.replicas(master)
+	s.awaitReplicas()
 	for range 3 {
-		one := &Sentinel{Port: testkit.FreePort(tb), tb: tb, dir: testkit.TempDir(tb, "sentinel")}
-		conf := fmt.Sprintf(`port %d
-bind 127.0.0.1
-dir %s
-sentinel monitor %s 127.0.0.1 %d 2
-sentinel down-after-milliseconds %[3]s %[5]d
-sentinel failover-timeout %[3]s 10000
-sentinel parallel-syncs %[3]s 2
-`, one.Port, one.dir, MasterSet, s.Servers[0].Port(), down.Milliseconds())
-		if err := os.WriteFile(filepath.Join(one.dir, "sentinel.conf"), []byte(conf), 0o600); err != nil {
-			tb.Fatal(err)
-		}
-		one.Start()
-		s.Sentinels = append(s.Sentinels, one)
+		s.Sentinels = append(s.Sentinels, newSentinel(tb, s.host, nil, master, down))
 	}
 	s.AwaitWhole()
+	return s
+}
+
+// replicas starts two replicas of a master.
+func (s *Sentinels) replicas(master string) {
+	host, port, _ := net.SplitHostPort(master)
+	for range 2 {
+		s.Servers = append(s.Servers, testkit.Redis(s.tb, testkit.WithConfig("bind "+s.host, "protected-mode no", "replica-announce-ip "+s.host,
+			fmt.Sprintf("replicaof %s %s", host, port))))
+	}
+}
+
+// awaitReplicas waits until those that are no masters follow one. What a sentinel finds
+// at first it knows at once, what comes later seconds later.
+func (s *Sentinels) awaitReplicas() {
+	for _, server := range s.Servers {
+		testkit.Eventually(s.tb, within, "the replicas follow the master", func() bool {
+			text := server.Text("INFO", "replication")
+			return strings.Contains(text, "role:master") || strings.Contains(text, "master_link_status:up")
+		})
+	}
+}
+
+// newSentinel starts a sentinel at an address of host, by a command that wrap makes.
+func newSentinel(tb testkit.TB, host string, wrap func(argv ...string) []string, master string, down time.Duration) *Sentinel {
+	s := &Sentinel{Port: testkit.FreePort(tb), tb: tb, host: host, dir: testkit.TempDir(tb, "sentinel"), wrap: wrap}
+	masterHost, masterPort, _ := net.SplitHostPort(master)
+	conf := fmt.Sprintf(`port %d
+bind %s
+protected-mode no
+sentinel announce-ip %[2]s
+dir %[3]s
+sentinel monitor %[4]s %[5]s %[6]s 2
+sentinel down-after-milliseconds %[4]s %[7]d
+sentinel failover-timeout %[4]s 10000
+sentinel parallel-syncs %[4]s 2
+`, s.Port, host, s.dir, MasterSet, masterHost, masterPort, down.Milliseconds())
+	if err := os.WriteFile(filepath.Join(s.dir, "sentinel.conf"), []byte(conf), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	s.Start()
 	return s
 }
 
 // Start starts a sentinel, again if it was killed.
 func (s *Sentinel) Start() {
 	s.tb.Helper()
-	s.Process = testkit.Start(s.tb, testkit.Command{
-		Name: "sentinel", Argv: []string{testkit.NeedRedis(s.tb), filepath.Join(s.dir, "sentinel.conf"), "--sentinel"}, Dir: s.dir,
-	})
-	s.AwaitReady(func() bool { return testkit.Listening(s.Addr()) })
+	argv := []string{testkit.NeedRedis(s.tb), filepath.Join(s.dir, "sentinel.conf"), "--sentinel"}
+	if s.wrap != nil {
+		argv = s.wrap(argv...)
+	}
+	s.Process = testkit.Start(s.tb, testkit.Command{Name: "sentinel", Argv: argv, Dir: s.dir})
+	s.AwaitReady(func() bool { return strings.Contains(s.Logs(), "Sentinel ID is") })
 }
 
 // Addr is host:port.
-func (s *Sentinel) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
+func (s *Sentinel) Addr() string { return net.JoinHostPort(s.host, fmt.Sprint(s.Port)) }
 
 // Try asks a sentinel.
 func (s *Sentinel) Try(args ...string) (any, error) {
@@ -89,6 +115,12 @@ func (s *Sentinel) Try(args ...string) (any, error) {
 		v = conn.Do(args...)
 	})
 	return v, err
+}
+
+// knows tells whether a sentinel believes that a master is well, and knows all others.
+func (s *Sentinel) knows(master string) bool {
+	info, err := s.Try("INFO", "sentinel")
+	return err == nil && strings.Contains(fmt.Sprint(info), "status=ok,address="+master+",slaves=2,sentinels=3")
 }
 
 // URL is redis.url for the sentinels at these addresses, nil: all.
@@ -146,9 +178,8 @@ func (s *Sentinels) State() error {
 		if !one.Running() || one.Paused() {
 			return fmt.Errorf("sentinel %s does not run", one.Addr())
 		}
-		info, err := one.Try("INFO", "sentinel")
-		if err != nil || !strings.Contains(fmt.Sprint(info), fmt.Sprintf("status=ok,address=%s,slaves=2,sentinels=3", master.Addr())) {
-			return fmt.Errorf("sentinel %s: %v, %w", one.Addr(), info, err)
+		if !one.knows(net.JoinHostPort(s.host, fmt.Sprint(master.Port()))) {
+			return fmt.Errorf("sentinel %s does not know all, or another master", one.Addr())
 		}
 	}
 	for _, server := range s.Servers {

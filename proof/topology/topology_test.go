@@ -4,6 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
+	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 	"hearth/proof/topology"
 )
 
@@ -30,6 +34,9 @@ func TestCluster(t *testing.T) {
 		t.Error("after the fail-over the old master is one")
 	}
 	c.AwaitWhole()
+	c.Move(added, promoted, 12182, 12183)
+	c.Remove(added)
+	c.AwaitWhole()
 	promoted.Kill()
 	if c.State() == nil {
 		t.Error("a cluster without a master is whole")
@@ -44,11 +51,28 @@ func TestSentinels(t *testing.T) {
 	if s.Master() == was {
 		t.Error("after the fail-over the master is the same")
 	}
-	s.AwaitWhole()
-	s.Sentinels[0].Kill()
 	if s.State() == nil {
-		t.Error("all is well without a sentinel")
+		t.Error("all is well before the old master is a replica")
 	}
-	s.Sentinels[0].Start()
-	s.AwaitWhole()
+}
+
+func TestDivided(t *testing.T) {
+	t.Parallel()
+	d := topology.NewDivided(t, time.Second)
+	d.Island.Cut()
+	testkit.Eventually(t, time.Minute, "the majority names another master", func() bool {
+		now, err := d.Named()
+		return err == nil && d.IsMaster(now)
+	})
+	d.Island.Heal()
+	testkit.Eventually(t, time.Minute, "the island hears of it", func() bool {
+		named, err := d.There.Try("SENTINEL", "GET-MASTER-ADDR-BY-NAME", topology.MasterSet)
+		list, _ := named.([]any)
+		return err == nil && len(list) == 2 && list[0] == d.Island.Here
+	})
+}
+
+func TestMain(m *testing.M) {
+	launch.AtATime(4) // they wait for most of their time
+	goleak.VerifyTestMain(m)
 }
