@@ -32,12 +32,13 @@ type access struct {
 
 	mu   sync.Mutex
 	last *tls.Config       // that was read last
+	read map[string]string // by key, the secrets that were read last, since the configuration was
 	told map[string]string // by key, the fault that the log has
 }
 
 // newAccess begins with cfg. It reads no file.
 func newAccess(cfg *config.Config, log *slog.Logger) *access {
-	a := &access{log: log, told: map[string]string{}}
+	a := &access{log: log, read: map[string]string{}, told: map[string]string{}}
 	a.cfg.Store(cfg)
 	return a
 }
@@ -47,6 +48,7 @@ func (a *access) use(cfg *config.Config) {
 	before := a.cfg.Swap(cfg)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	clear(a.read)
 	if before.Redis.TLS != cfg.Redis.TLS {
 		a.last = nil // which was read from other files
 	}
@@ -95,10 +97,12 @@ func (a *access) sentinelAccount() (redis.Account, error) {
 func (a *access) current(key string, s config.Secret) string {
 	text, err := s.Current()
 	a.tell(key, err)
-	if err != nil {
-		return s.Reveal()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil {
+		a.read[key] = text
 	}
-	return text
+	return cmp.Or(a.read[key], s.Reveal())
 }
 
 // tls is what TLS goes by: authorities, certificate, name of the server.

@@ -58,8 +58,8 @@ func TestAccessIsAsItIsNow(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "password")); err != nil {
 		t.Fatal(err)
 	}
-	account(redis.Account{Username: "ann", Password: "one"})
-	account(redis.Account{Username: "ann", Password: "one"})
+	account(redis.Account{Username: "ann", Password: "two"})
+	account(redis.Account{Username: "ann", Password: "two"})
 	subject("first")
 	file("cert", second) // half of a renewal: it does not go with its key
 	subject("first")
