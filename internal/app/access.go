@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"hearth/cache/redis"
 	"hearth/internal/config"
@@ -188,6 +189,18 @@ func redisFaults(cfg *config.Config) []config.Fault {
 		return []config.Fault{cfg.Fault(key, "%s", text)}
 	}
 	return nil
+}
+
+// redisNotes warn of a certificate that Redis will not take.
+func redisNotes(cfg *config.Config) []string {
+	if !isSecure(cfg.Redis.URL) {
+		return nil
+	}
+	c, err := redisTLS(cfg.Redis.TLS)
+	if err != nil || len(c.Certificates) == 0 || time.Now().Before(c.Certificates[0].Leaf.NotAfter) {
+		return nil
+	}
+	return []string{cfg.Fault("redis.tls.cert", "has ended on %s; renew it, the next connection reads it again", c.Certificates[0].Leaf.NotAfter.UTC().Format(time.DateOnly)).String()}
 }
 
 // otherRedis tells whether two URLs differ in more than user and password: what they

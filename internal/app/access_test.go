@@ -94,3 +94,21 @@ func TestRotated(t *testing.T) {
 		}
 	}
 }
+
+// TestEndedCertificate is warned of, and no fault: Redis may not ask for it.
+func TestEndedCertificate(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := testkit.NewAuthority(t, "test").Issue("client", -time.Minute)
+	for name, text := range map[string]string{"cert": cert, "key": key} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := load(t, `[redis]`, `url = "rediss://h"`, `[redis.tls]`, `cert = "`+dir+`/cert"`, `key = "`+dir+`/key"`)
+	if faults := redisFaults(cfg); len(faults) > 0 {
+		t.Errorf("got %v", faults)
+	}
+	if notes := strings.Join(notes(cfg), "\n"); !strings.Contains(notes, "redis.tls.cert: has ended on ") {
+		t.Errorf("got %q", notes)
+	}
+}

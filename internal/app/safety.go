@@ -112,7 +112,7 @@ func (a *App) warn(g *generation) {
 
 // notes are about settings alone.
 func notes(cfg *config.Config) []string {
-	var list []string
+	list := redisNotes(cfg)
 	if cfg.Redis.URL.Empty() && !auth.Loopback(cfg.Server.Listen) {
 		list = append(list, cfg.Fault("server.listen",
 			"the embedded tier serves beyond loopback: a second instance would not see this one's items, counters and writes; set redis.url for more than one").String())

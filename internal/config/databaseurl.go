@@ -56,7 +56,7 @@ func sqliteFile(database Secret) string {
 // word of sslrootcert, not a file.
 var filesOfURL = map[string][]string{
 	"postgres": {"sslrootcert", "sslcert", "sslkey", "passfile", "servicefile"},
-	"mysql":    {"ssl-ca", "ssl-cert", "ssl-key"},
+	"mysql":    {"ssl-ca", "ssl-cert", "ssl-key", "socket"},
 }
 
 // resolveURL makes the relative paths in a database's URL begin at dir. All else of it

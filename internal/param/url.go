@@ -3,6 +3,7 @@ package param
 import (
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -39,6 +40,8 @@ func ParseURL(text string) (u URL, wrong string) {
 		return u, "begins with neither http:// nor https://; " + example
 	case sample.Hostname() == "":
 		return u, "is no URL; " + example
+	case !isPort(sample.Port()):
+		return u, "has no port from 1 to 65535; " + example
 	case sample.Fragment != "":
 		return u, "has a fragment, which is never sent; remove the part from # on"
 	}
@@ -57,6 +60,13 @@ func ParseURL(text string) (u URL, wrong string) {
 		u.Path = append(u.Path, cut(segment))
 	}
 	return u, ""
+}
+
+// isPort tells whether a port can be connected to; "" is that of the scheme. url.Parse
+// takes any digits.
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil && n > 0
 }
 
 // cut takes a text with placeholders apart.

@@ -11,17 +11,19 @@ import (
 
 func TestURLsThatAreNone(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                   "begins with neither http:// nor https://",
-		"ftp://h/{id}":       "begins with neither http:// nor https://",
-		"http:///{id}":       "is no URL",
-		"http://{id}/x":      "in its host",
-		"http://h{id}?x":     "in its host",
-		"http://h/x}":        "brace",
-		"http://h/{}":        "brace",
-		"http://h/{{id}}":    "brace",
-		"http://h/{id}#x":    "fragment",
-		"http://h:port/{id}": "is no URL",
-		"https://h/%zz/{id}": "is no URL",
+		"":                    "begins with neither http:// nor https://",
+		"ftp://h/{id}":        "begins with neither http:// nor https://",
+		"http:///{id}":        "is no URL",
+		"http://{id}/x":       "in its host",
+		"http://h{id}?x":      "in its host",
+		"http://h/x}":         "brace",
+		"http://h/{}":         "brace",
+		"http://h/{{id}}":     "brace",
+		"http://h/{id}#x":     "fragment",
+		"http://h:port/{id}":  "is no URL",
+		"http://h:99999/{id}": "port",
+		"http://h:0/{id}":     "port",
+		"https://h/%zz/{id}":  "is no URL",
 	} {
 		if _, wrong := param.ParseURL(text); !strings.Contains(wrong, want) {
 			t.Errorf("%q: got %q, want %q", text, wrong, want)

@@ -73,8 +73,22 @@ func takeSettings(u *url.URL, settings url.Values) (variables map[string]string,
 			return nil, engine.ErrAmbiguous
 		}
 	}
+	for host := range strings.SplitSeq(u.Host, ",") {
+		_, port, err := net.SplitHostPort(host)
+		if n, wrong := strconv.ParseUint(port, 10, 16); err == nil && (wrong != nil || n == 0) {
+			return nil, errors.New("the URL has no port from 1 to 65535; write mysql://host:3306/name")
+		}
+	}
+	if strings.Contains(strings.TrimPrefix(u.Path, "/"), "/") {
+		return nil, errors.New("the URL has a path that is no database's name; write mysql://host:3306/name")
+	}
 	if err := parameters.Check(settings); err != nil {
 		return nil, err
+	}
+	for name := range settings {
+		if settings.Get(name) == "" {
+			return nil, fmt.Errorf("the parameter %q is empty; give it a value, or leave it out", name)
+		}
 	}
 	if err := checkTLS(settings); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -124,6 +125,9 @@ func checkTLS(u *url.URL, q url.Values) error {
 		return errors.New("there is no TLS on a unix socket; remove sslmode and sslrootcert, or name a host")
 	}
 	for _, name := range []string{"sslrootcert", "sslcert", "sslkey"} {
+		if q.Has(name) && !given(name) {
+			return fmt.Errorf("%s is empty; name a file, or leave it out", name)
+		}
 		if path := q.Get(name); path != "" && path != "system" {
 			if err := engine.ReadableFile(name, path); err != nil {
 				return err
@@ -155,15 +159,31 @@ func renewing(cfg engine.Config, first *pgx.ConnConfig) *engine.Renewal[*pgx.Con
 	})
 }
 
-// renew takes over what may have been rotated. Hosts stay as they are: they come in
-// the same order, unless the URL names others, which only a reload takes up.
+// renew takes over what may have been rotated, and leaves alone which hosts are
+// dialled, and under which names they are verified.
 func renew(to, from *pgx.ConnConfig) {
-	if len(to.Fallbacks) != len(from.Fallbacks) || to.Host != from.Host {
+	to.User, to.Password = from.User, from.Password
+	// All hosts of a URL are verified by the same files.
+	fresh := from.TLSConfig
+	for _, f := range from.Fallbacks {
+		if fresh == nil {
+			fresh = f.TLSConfig
+		}
+	}
+	if fresh == nil {
 		return
 	}
-	to.User, to.Password, to.TLSConfig = from.User, from.Password, from.TLSConfig
-	for i, f := range from.Fallbacks {
-		to.Fallbacks[i].TLSConfig = f.TLSConfig
+	present := func(c *tls.Config) *tls.Config {
+		if c == nil {
+			return nil
+		}
+		c = c.Clone()
+		c.RootCAs, c.ClientCAs, c.Certificates, c.VerifyPeerCertificate = fresh.RootCAs, fresh.ClientCAs, fresh.Certificates, fresh.VerifyPeerCertificate
+		return c
+	}
+	to.TLSConfig = present(to.TLSConfig)
+	for _, f := range to.Fallbacks {
+		f.TLSConfig = present(f.TLSConfig)
 	}
 }
 

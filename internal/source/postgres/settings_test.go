@@ -45,6 +45,7 @@ func TestParameters(t *testing.T) {
 	f("h/d?sslmode=verify-full&sslrootcert=/nowhere/ca.crt", "sslrootcert: open /nowhere/ca.crt: no such file")
 	f("h/d?sslmode=verify-full&sslrootcert=FILE", "files of certificates")
 	f("h/d?sslmode=verify-full&sslrootcert=system", "")
+	f("h/d?sslmode=verify-full&sslrootcert=", "sslrootcert is empty")
 	f("h/d?sslmode=require&sslcert=FILE", "sslcert and sslkey")
 	f("h/d?sslmode=disable&sslcert=FILE&sslkey=FILE", "sslcert has no effect")
 	f("h/d?sslmode=require&sslpassword=s3cret", "sslpassword needs")
