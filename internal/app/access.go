@@ -232,23 +232,20 @@ func renewDatabase(loaded config.Secret) func() (string, error) {
 	}
 }
 
-// mend is what to change where a database does not let this server in, as an
-// attribute for the log; nothing where only the error tells.
-func mend(err error) []any {
-	text := ""
+// mend is what to change where a database does not let this server in; "" where only
+// the error tells.
+func mend(err error) string {
 	switch {
 	case database.RefusesAccess(err):
-		text = "user, password and name in database.url, or the file of database.url_file, which is read at the next attempt"
+		return "user, password, name and settings in database.url, or the file of database.url_file, which is read at the next attempt"
 	case errors.As(err, new(x509.UnknownAuthorityError)):
-		text = "the authorities that database.url names (sslrootcert, ssl-ca), which are read at the next attempt"
+		return "the authorities that database.url names (sslrootcert, ssl-ca), which are read at the next attempt"
 	case errors.As(err, new(x509.HostnameError)):
-		text = "the host in database.url, for which the certificate is not; or let the authority suffice (sslmode=verify-ca, tls=verify-ca)"
+		return "the host in database.url, for which the certificate is not; or let the authority suffice (sslmode=verify-ca, tls=verify-ca)"
 	case errors.As(err, new(x509.CertificateInvalidError)):
-		text = "the certificate of the database, which has to be renewed"
-	default:
-		return nil
+		return "the certificate of the database, which has to be renewed"
 	}
-	return []any{"mend", text}
+	return ""
 }
 
 // rotated are the secrets in which two configurations differ, as attributes for the

@@ -114,7 +114,11 @@ func (g *generation) rehearse(ctx context.Context) (faults []config.Fault) {
 		faults = append(faults, g.cfg.Fault(key, "%s", text))
 	})
 	if err != nil {
-		faults = append(faults, g.cfg.Fault("database.url", "asking the database: %s", oneLine(err)))
+		text := oneLine(err)
+		if what := mend(err); what != "" {
+			text += "; mend " + what
+		}
+		faults = append(faults, g.cfg.Fault("database.url", "asking the database: %s", text))
 	}
 	return faults
 }

@@ -63,7 +63,11 @@ func (a *App) pingSource() {
 			why = "the database refuses to be used with this configuration"
 		}
 		if said := a.numbers.sourceSilent.Swap(&why); before || said == nil || *said != why {
-			a.log.Warn(why, append([]any{"error", err}, mend(err)...)...)
+			attributes := []any{"error", err}
+			if text := mend(err); text != "" {
+				attributes = append(attributes, "mend", text)
+			}
+			a.log.Warn(why, attributes...)
 		}
 	}
 }

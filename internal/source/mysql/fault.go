@@ -50,8 +50,9 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]uint16{
 const interrupted = 1317
 
 // accessErrors are the errors of a connection that is refused because of its account
-// or its database: unknown, not from this host, not without TLS, expired, locked.
-var accessErrors = []uint16{1044, 1045, 1049, 1130, 1698, 1862, 3118, 3159, 4151}
+// or its database (unknown, not from this host, not without TLS, expired, locked), or
+// of a setting that the URL has for the session.
+var accessErrors = []uint16{1044, 1045, 1049, 1115, 1130, 1193, 1231, 1238, 1273, 1698, 1862, 3118, 3159, 4151}
 
 // faultOf goes by where the error comes from: connecting, the wire or the driver,
 // and at last the server, by its number first and its SQLSTATE then.

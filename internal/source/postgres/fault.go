@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -74,9 +75,7 @@ func (e *server) Fault(err error) engine.Fault {
 	var answer *pgconn.PgError
 	answered := errors.As(err, &answer)
 	if errors.As(err, &refusal) {
-		// 28 is a wrong account or password, 3D an unknown database, and 42501
-		// the missing right to connect.
-		access := answered && (strings.HasPrefix(answer.Code, "28") || strings.HasPrefix(answer.Code, "3D") || answer.Code == "42501" || poolerRefuses(answer))
+		access := answered && (slices.ContainsFunc(accessCodes, func(c string) bool { return strings.HasPrefix(answer.Code, c) }) || poolerRefuses(answer))
 		return engine.Fault{Class: engine.FaultLost, Access: access}
 	}
 	if !answered {
@@ -87,6 +86,12 @@ func (e *server) Fault(err error) engine.Fault {
 	}
 	return answerFault(answer)
 }
+
+// accessCodes are SQLSTATEs, or their beginnings, of sessions that the server does not
+// grant as long as the URL is what it is: a wrong account or password, an unknown
+// database, no right to connect, and settings that are unknown, have a bad value, or
+// cannot be set by a session.
+var accessCodes = []string{"28", "3D", "42501", "42704", "22023", "55P02"}
 
 // answerFault judges what the server has said. The session's end goes before the
 // code: whatever the reason, the connection is of no use any more.
