@@ -214,8 +214,8 @@ const (
 type Remember uint8
 
 const (
-	// RememberTold is what was guarded, unguarded or removed here, and what
-	// was reported as changed: those who changed it may have died.
+	// RememberTold is what was guarded, unguarded or removed here, and what memory had
+	// a copy of when its change was reported: those who changed it may have died.
 	RememberTold Remember = iota
 	// RememberOwn is without what was reported.
 	RememberOwn

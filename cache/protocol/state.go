@@ -135,7 +135,7 @@ type Instance struct {
 	Tracked   bool // Redis will tell of the next change of the key
 	Standing  Standing
 	Holds     bool // its answers from either tier are marked
-	Remembers bool // the key was written, removed or reported as changed here within the last minute
+	Remembers bool // the key was written or removed here within the last minute, or a copy of it dropped
 	queued    uint8
 	channel   [maxMessages]Message // what Redis has sent and the instance has not taken yet
 }

@@ -59,7 +59,7 @@ func (x expansion) message(a Act, n, i int) Step {
 func (x expansion) takeInvalidation(i int) {
 	st := x.message(TakesInvalidation, NoProcess, i)
 	st.After.Instances[i].Memory = NoVersion
-	if x.m.Rules.Remember == RememberTold {
+	if x.m.Rules.Remember == RememberTold && x.s.Instances[i].Memory != NoVersion {
 		x.m.remember(&st.After, i)
 	}
 	if x.m.Rules.Join == JoinUntilTold || x.m.Rules.Join == JoinRearmed {
