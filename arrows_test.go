@@ -89,7 +89,7 @@ var places = []place{
 	{
 		imports: []string{"github.com/valyala/fasthttp"},
 		in: []string{
-			"handlers", "internal/app", "internal/listen", "internal/admin", "internal/source/origin",
+			"handlers", "internal/app", "internal/listen", "internal/admin",
 			"internal/testkit/...", "bench/...", "proof/...",
 		},
 		because: "the rest does not know that it is asked by HTTP",
@@ -111,8 +111,8 @@ var places = []place{
 	},
 	{
 		imports: []string{"net/http"},
-		in:      []string{"internal/admin", "internal/config", "internal/testkit/...", "bench/...", "proof/..."},
-		because: "one HTTP server in the binary is enough; the profiler is written for net/http, and methods have their names there",
+		in:      []string{"internal/admin", "internal/config", "internal/source/origin", "internal/testkit/...", "bench/...", "proof/..."},
+		because: "one HTTP server in the binary is enough; the profiler is written for net/http, methods have their names there, and origins are asked with its client",
 	},
 	{
 		imports: []string{"github.com/prometheus"},

@@ -99,6 +99,8 @@ type Resource struct {
 
 	*memory.Shape
 
+	unsharedLog logLimit // of answers that may not be shared
+
 	loadTime atomic.Int64 // of one record, see noteLoadTime; ns, 0 until one was loaded here
 }
 
@@ -116,7 +118,7 @@ type Answer struct {
 	Shared Tier          // the kind of shared tier there is
 	TTL    time.Duration // what is left in the tier that answered; 0: no expiry; negative: stale for so long
 	Stored bool          // a hit of the shared tier is in memory now, or a load in the shared tier
-	Detail string        // "", "stale", "untracked"
+	Detail string        // "", "stale", "untracked", "unshared"
 
 	absent bool // the shared tier has no such key, and it is all there is
 }

@@ -58,6 +58,8 @@ type Flights struct {
 	*memory.Store
 	shards [flightShards]flightShard
 	late   lateReads
+	// unshared are keys whose records may not be shared.
+	unshared unsharedKeys
 
 	// open tells that a write of the key awaits its confirmation, so that
 	// nothing of it may be kept. The flight shard is locked: a write opens

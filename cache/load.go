@@ -148,6 +148,9 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 		q.numbers.refused(q.r)
 		return Answer{}, false, err
 	}
+	if q.flights.unshared.has(q.key, q.store.Now()) {
+		return q.alone()
+	}
 	if t := q.followed; t != nil && t.res == q.r {
 		if err := t.failure(); err != nil {
 			return Answer{}, false, err
@@ -279,34 +282,35 @@ func (c *Cache) loadAndFill(g *gate.Gate, group []*leased) {
 	for i, k := range group {
 		args[i] = k.q.args
 	}
-	records, err := c.ask(ctx, g, r, args)
+	got, err := c.ask(ctx, g, r, group[0].q.key, args)
 	open = nil
 	var all sync.WaitGroup
 	for i, k := range group[1:] { // side by side, so that the connection carries them in one piece
-		all.Go(func() { k.complete(ctx, records, i+1, errorOf(err, i+1)) })
+		all.Go(func() { k.complete(ctx, got, i+1, errorOf(err, i+1)) })
 	}
-	group[0].complete(ctx, records, 0, errorOf(err, 0))
+	group[0].complete(ctx, got, 0, errorOf(err, 0))
 	all.Wait()
 }
 
 // complete stores the record, or gives the lease back, and tells those that wait.
 // Fill is a compare-and-set: any write since the lease was taken has removed the
 // token, and then the record is answered and not stored (promise C5).
-func (k *leased) complete(ctx context.Context, records [][]byte, at int, err error) {
+func (k *leased) complete(ctx context.Context, got loaded, at int, err error) {
 	q, a := k.q, Answer{}
 	defer func() { q.flights.conclude(k.token, k.load, a, err) }()
 	if err != nil {
 		k.release(ctx)
 		return
 	}
-	e := q.entryOf(records[at])
-	records[at] = nil // the entry has its own copy
-	a = q.loaded(e)
-	if e.Missing() && !q.missing.allow(q.store.Now()) {
-		k.release(ctx) // served, not written: absent ids must not flood the shared tier
+	a = q.answerOf(got, at)
+	e := a.Entry
+	// Served, not written: what may not be shared, and absent ids, which must not flood
+	// the shared tier. The others need not wait for the lease to expire.
+	if a.unshared() || e.Missing() && !q.missing.allow(q.store.Now()) {
+		k.release(ctx)
 		return
 	}
-	stored, fillErr := q.tier.Fill(ctx, q.key, k.token, e.Data(), q.lifetime(q.r, q.key, e.Missing()))
+	stored, fillErr := q.tier.Fill(ctx, q.key, k.token, e.Data(), got.term.Within(q.lifetime(q.r, q.key, e.Missing())))
 	if a.Stored = stored; fillErr == nil {
 		return
 	}
@@ -339,32 +343,27 @@ func (q *query) entryOf(record []byte) *Entry {
 	return e
 }
 
-// loaded is the answer of a load.
-func (q *query) loaded(e *Entry) Answer {
-	a := q.answer(e, TierSource)
-	a.FromDB = true
-	return a
-}
-
 // ask loads the records that args name, nil for a missing one, and leaves the gate,
 // which the caller has entered. It tells the gate's breaker how the call has ended.
-func (c *Cache) ask(ctx context.Context, g *gate.Gate, r *Resource, args []source.Args) ([][]byte, error) {
+// key is that of the first.
+func (c *Cache) ask(ctx context.Context, g *gate.Gate, r *Resource, key string, args []source.Args) (loaded, error) {
 	began := c.store.Now()
-	records, err := fetch(ctx, r, args)
+	got, err := fetch(ctx, r, args, c.known(r, key))
 	if err == nil {
 		r.noteLoadTime(time.Duration(c.store.Now() - began))
 	}
-	c.numbers.loaded(r, records, err)
+	c.numbers.loaded(r, got, err)
 	switch {
 	case err == nil, otherName(err):
 		g.Leave(nil)
-		return records, err
+		c.noteTerm(r, key, got.term)
+		return got, err
 	case ctx.Err() != nil && !errors.Is(err, source.ErrDown): // our own time was over, not the source's
 		g.Leave(gate.ErrNotAsked)
-		return nil, fmt.Errorf("%w: loading from the source: %w", ErrTimeout, err)
+		return loaded{}, fmt.Errorf("%w: loading from the source: %w", ErrTimeout, err)
 	}
 	g.Leave(err)
-	return nil, fmt.Errorf("%w: loading from the source: %w", ErrUnavailable, err)
+	return loaded{}, fmt.Errorf("%w: loading from the source: %w", ErrUnavailable, err)
 }
 
 // otherName tells that the source has answered, and that a row which was found goes
@@ -389,21 +388,28 @@ func errorOf(err error, i int) error {
 
 // fetch calls the source. A panic in it is this load's failure and nobody
 // else's: others wait for its end, and the goroutine may have no other guard.
-func fetch(ctx context.Context, r *Resource, args []source.Args) (records [][]byte, err error) {
+func fetch(ctx context.Context, r *Resource, args []source.Args, known []byte) (got loaded, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			records, err = nil, fmt.Errorf("panic in the source: %v\n%s", p, debug.Stack())
+			got, err = loaded{}, fmt.Errorf("panic in the source: %v\n%s", p, debug.Stack())
 		}
 	}()
 	if len(args) > 1 {
-		return r.Records.(source.ManyRecords).LoadMany(ctx, args)
+		got.records, err = r.Records.(source.ManyRecords).LoadMany(ctx, args)
+		return got, err
 	}
-	record, err := r.Records.Load(ctx, args[0])
+	var record []byte
+	if termed, ok := r.Records.(source.Termed); ok {
+		record, got.term, err = termed.LoadTermed(ctx, args[0], known)
+	} else {
+		record, err = r.Records.Load(ctx, args[0])
+	}
 	if errors.Is(err, source.ErrNoRecord) {
-		return [][]byte{nil}, nil
+		record, err = nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return loaded{}, err
 	}
-	return [][]byte{record}, nil
+	got.records, got.unchanged = [][]byte{record}, sameBytes(record, known)
+	return got, nil
 }

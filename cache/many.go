@@ -126,7 +126,7 @@ func (m *many) answerMisses() error {
 	all.Wait()
 	for n, open := range m.misses {
 		if otherName(errs[n]) { // no record of that name; nothing is kept of it
-			m.answers[open.at], errs[n] = open.q.loaded(memory.NewEntry(open.q.r.Shape, open.q.key, nil, memory.FlagMissing)), nil
+			m.answers[open.at], errs[n] = open.q.fromSource(memory.NewEntry(open.q.r.Shape, open.q.key, nil, memory.FlagMissing)), nil
 		}
 	}
 	return errors.Join(errs...)

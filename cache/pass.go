@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"errors"
 	"fmt"
 
 	"hearth/cache/memory"
@@ -45,8 +44,7 @@ func (q *query) leadPass(l, before *load, untracked bool) (a Answer, err error) 
 	err = fmt.Errorf("%w: load was cut short", ErrUnavailable)
 	defer func() { q.endPass(l, a, err) }()
 	if before != nil {
-		if _, _, waitErr := q.join(before); errors.Is(waitErr, ErrOverload) || errors.Is(waitErr, ErrTimeout) && q.ctx.Err() != nil {
-			err = waitErr
+		if err = q.outlast(before); err != nil {
 			return a, err
 		}
 	}
@@ -56,22 +54,26 @@ func (q *query) leadPass(l, before *load, untracked bool) (a Answer, err error) 
 		return a, err
 	}
 	q.startPass(l)
-	var records [][]byte
-	if records, err = q.ask(q.ctx, g, q.r, []source.Args{q.args}); err != nil {
+	got, err := q.ask(q.ctx, g, q.r, q.key, []source.Args{q.args})
+	if err != nil {
 		return a, err
 	}
-	e := q.entryOf(records[0])
-	records[0] = nil // the entry has its own copy
-	a = q.loaded(e)
-	if untracked {
+	a = q.past(got)
+	if untracked && !a.unshared() {
 		a.Detail = "untracked"
-		a.Stored = q.keepUntracked(e)
+		a.Stored = q.keepUntracked(a.Entry, got.term)
 	}
-	if q.writes.has(q.key) && q.writes.renewForPass(q.ctx, q.key) != nil {
+	return a, nil
+}
+
+// past is the answer of a load without a lease.
+func (q *query) past(got loaded) Answer {
+	a := q.answerOf(got, 0)
+	if q.writes.has(q.key) && q.writes.renewForPass(q.ctx, q.key) != nil && !a.unshared() {
 		// The shared tier may hold what is older than this, and nobody can be asked.
 		a.Detail = "untracked"
 	}
-	return a, nil
+	return a
 }
 
 // joinPass returns the pass that forms. If there was none, it is a new one that the
@@ -121,7 +123,7 @@ func (q *query) endPass(l *load, a Answer, err error) {
 
 // keepUntracked keeps a loaded record for a moment: nobody will report a
 // change, so it is marked in every answer.
-func (q *query) keepUntracked(e *Entry) bool {
+func (q *query) keepUntracked(e *Entry, t source.Term) bool {
 	if q.settings.Load().UntrackedTTL <= 0 || q.tier.Up() == nil {
 		return false
 	}
@@ -146,5 +148,5 @@ func (q *query) keepUntracked(e *Entry) bool {
 	if old := q.store.Find(q.r.Shape, []byte(q.key)); old != nil && !old.Untracked() && now < min(old.SharedExpiry(), q.store.StaleUntil(old, q.r.TTL.Stale)) {
 		return false // that one can be verified when the shared tier is back
 	}
-	return q.store.Keep(kept, q.local, 0, now+int64(q.settings.Load().UntrackedTTL), memory.Never)
+	return q.store.Keep(kept, q.local, 0, now+int64(t.Within(q.settings.Load().UntrackedTTL)), memory.Never)
 }

@@ -63,18 +63,21 @@ func (c *Cache) refresh(ctx context.Context, g *gate.Gate, r *Resource, key stri
 		g.Leave(gate.ErrNotAsked)
 		return refreshSkipped, err
 	}
-	records, err := c.ask(ctx, g, r, []source.Args{args})
+	got, err := c.ask(ctx, g, r, key, []source.Args{args})
+	if err == nil && got.term.Unshared != "" { // by now; a copy of before was allowed, and is out of date
+		return refreshFailed, errors.Join(errors.New("the source forbids to keep the record: "+got.term.Unshared), c.Invalidate(ctx, []string{key}))
+	}
 	if otherName(err) { // the row has another name by now, and the copy none
 		return refreshFailed, errors.Join(err, c.Invalidate(ctx, []string{key}))
 	}
 	value, missing := memory.Null, true
-	if err == nil && records[0] != nil {
-		value, missing = records[0], false
+	if err == nil && got.records[0] != nil {
+		value, missing = got.records[0], false
 	}
 	if err != nil || missing && !c.missing.allow(c.store.Now()) {
 		return refreshFailed, errors.Join(err, c.disclaim(ctx, key, token))
 	}
-	stored, err := c.tier.Refresh(ctx, key, token, was, expires, value, c.lifetime(r, key, missing))
+	stored, err := c.tier.Refresh(ctx, key, token, was, expires, value, got.term.Within(c.lifetime(r, key, missing)))
 	switch {
 	case err != nil:
 		return refreshFailed, fmt.Errorf("storing: %w", err)

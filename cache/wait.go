@@ -88,18 +88,31 @@ func (q *query) await(over <-chan struct{}, d time.Duration) (Answer, bool, erro
 }
 
 // join waits for a load of this process and shares its answer. It says to read
-// again when the load has ended without one.
+// again when the load has ended without one. What may not be shared belongs to the
+// reader that led the load: the others ask for themselves (RFC 9111, 4: collapsed
+// requests).
 func (q *query) join(l *load) (Answer, bool, error) {
-	if err := q.beginWaiting(); err != nil {
+	if err := q.outlast(l); err != nil {
 		return Answer{}, false, err
+	}
+	if l.answer.unshared() {
+		return q.alone()
+	}
+	return l.result(q.ctx)
+}
+
+// outlast waits for the end of a load of this process.
+func (q *query) outlast(l *load) error {
+	if err := q.beginWaiting(); err != nil {
+		return err
 	}
 	defer q.waiting.Add(-1)
 	select {
 	case <-l.done:
 		q.released++
-		return l.result(q.ctx)
+		return nil
 	case <-q.ctx.Done():
-		return Answer{}, false, fmt.Errorf("%w: waiting for a load", ErrTimeout)
+		return fmt.Errorf("%w: waiting for a load", ErrTimeout)
 	}
 }
 

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +13,8 @@ import (
 // end. It opens when a source fails as a whole: then no load waits out a timeout to
 // learn that again, and the source is left in peace.
 //
-//	         breakerRow failures in a row, or half of the loads of 5 to 10 s
+//	         breakerRow failures in a row, or half of the loads of 5 to 10 s,
+//	         or one answer that asks for a pause
 //	closed ─────────────────────────────────────────────────────────────────► open
 //	   ▲                                                                       │ pause
 //	   │ the probe succeeds                                                    ▼
@@ -39,6 +41,7 @@ const (
 	breakerWindow = int64(5 * time.Second) // two windows are looked at
 	breakerPause  = time.Second            // the first
 	breakerLimit  = 15 * time.Second       // the longest
+	breakerSpare  = time.Minute            // the longest that a source may ask for
 )
 
 // open tells whether a load would be refused now, and changes nothing.
@@ -125,6 +128,30 @@ func (b *breaker) failed(now int64) time.Duration {
 	b.since = now
 	b.refuse(now, breakerPause)
 	return b.pause
+}
+
+// spare counts a load with whose answer the source has asked to be left alone for d.
+// One such answer opens the breaker: the source has said for all what is the matter. It
+// returns for how long loads are refused if that opened the breaker for the first time,
+// else 0.
+func (b *breaker) spare(now int64, d time.Duration) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.turn(now)
+	b.row++
+	b.counts[0].all++
+	b.counts[0].failed++
+	was := b.until.Load()
+	b.probing = false
+	b.pause = max(b.pause, breakerPause)
+	// Not a moment earlier than it asks for, and not all instances in one moment.
+	d = min(d, breakerSpare)
+	b.until.Store(max(was, now+int64(d)+rand.Int64N(int64(d)/10+1)))
+	if was != 0 {
+		return 0
+	}
+	b.since = now
+	return d
 }
 
 // refuse opens the breaker for d, jittered, so that instances do not come back

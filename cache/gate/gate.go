@@ -109,9 +109,14 @@ func (g *Gate) Leave(err error) {
 // Report tells the breaker how a call of the source has ended.
 func (g *Gate) Report(err error) {
 	now := g.clock.Now()
+	var spare *source.SpareError
 	switch {
 	case errors.Is(err, ErrNotAsked):
 		g.breaker.skip()
+	case errors.As(err, &spare):
+		if pause := g.breaker.spare(now, spare.After); pause > 0 {
+			g.log.Warn("a source asks to be left alone; loads are refused until then", "source", g.name, "pause", pause.Round(time.Millisecond), "error", err)
+		}
 	case errors.Is(err, source.ErrDown):
 		if pause := g.breaker.failed(now); pause > 0 {
 			g.log.Warn("a source keeps failing; loads are refused for a moment", "source", g.name, "pause", pause.Round(time.Millisecond), "error", err)

@@ -100,7 +100,7 @@ func (g *generation) prepareSources(before *generation) (faults []config.Fault) 
 	}
 	for n, r := range g.cfg.Resources {
 		at := fmt.Sprintf("resource.[%d]", n)
-		if !sound(g.cfg, at, "name", "path", "select", "select_many", "upsert", "delete", "origin", "rows") || r.Select != "" && g.db == nil {
+		if !sound(g.cfg, at, "name", "path", "select", "select_many", "upsert", "delete", "origin", "origin_writes", "origin_token", "origin_tls", "rows") || r.Select != "" && g.db == nil {
 			continue
 		}
 		// Equal in everything: what is kept in memory was made by all of it together.
@@ -128,7 +128,11 @@ func (g *generation) newResource(r config.Resource) (made resource, err error) {
 			Upsert: r.Upsert, Delete: r.Delete, Envelope: r.Envelope, Many: r.Rows == "many", Timeout: r.Timeout, KeyColumns: r.KeyColumns,
 		})
 	case r.HasSource():
-		made.origin, err = origin.New(origin.Config{Name: r.Name, Params: params, URL: r.Origin, Timeout: loadTimeout(g.cfg, &r)})
+		made.origin, err = origin.New(origin.Config{
+			Name: r.Name, Params: params, URL: r.Origin, Timeout: loadTimeout(g.cfg, &r), ObeyMaxAge: r.ObeyMaxAge,
+			CanPut: r.CanPut(), CanDelete: r.CanDelete(), Token: r.OriginToken.Reveal(),
+			CA: r.OriginTLS.CA, Cert: r.OriginTLS.Cert, Key: r.OriginTLS.Key,
+		})
 		if err == nil {
 			records = made.origin
 		}

@@ -179,6 +179,10 @@ func (a *App) registerGeneration(g *generation) {
 				func() float64 { return float64(a.cache.Loads(name, i)) },
 				metrics.Label{Name: "resource", Value: name}, metrics.Label{Name: "result", Value: result})
 		}
+		a.metrics.CounterFunc("hearth_loads_unchanged_total", "Loads for which the origin confirmed the copy that was here (304), by resource.",
+			func() float64 { return float64(a.cache.Unchanged(name)) }, metrics.Label{Name: "resource", Value: name})
+		a.metrics.CounterFunc("hearth_loads_unshared_total", "Loads of which nothing was kept because the origin forbids to share its answer, by resource.",
+			func() float64 { return float64(a.cache.Unshared(name)) }, metrics.Label{Name: "resource", Value: name})
 	}
 }
 

@@ -40,7 +40,7 @@ func (g *generation) describe(r resource) openapi.Resource {
 	body := database.BodyOf(r.cached.Records)
 	d := openapi.Resource{
 		Name: r.Name, Path: r.Path, Envelope: r.Envelope, Many: r.Rows == "many",
-		CanPut: r.Upsert != "", CanDelete: r.Delete != "", ManyRead: r.Path.Collection() != "",
+		CanPut: r.CanPut(), CanDelete: r.CanDelete(), ManyRead: r.Path.Collection() != "",
 		HasSource: r.cached.Records != nil, Renames: r.Select != "",
 		PutIgnored: body.Ignored, PutClosed: body.Closed,
 	}

@@ -45,7 +45,7 @@ func refuse(cfg *config.Config) (faults []config.Fault) {
 // writes tells whether clients can change anything.
 func writes(cfg *config.Config) bool {
 	for _, r := range cfg.Resources {
-		if r.Upsert != "" || r.Delete != "" {
+		if r.CanPut() || r.CanDelete() {
 			return true
 		}
 	}

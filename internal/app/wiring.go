@@ -116,7 +116,7 @@ func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 	for _, r := range g.resources {
 		out.Resources = append(out.Resources, handlers.Resource{
 			Cache: r.cached, Path: r.Path.Segments, Key: r.Key.Parts, CacheControl: r.CacheControl,
-			CanPut: r.Upsert != "", CanDelete: r.Delete != "", ManyRead: r.Path.Collection() != "",
+			CanPut: r.CanPut(), CanDelete: r.CanDelete(), ManyRead: r.Path.Collection() != "",
 		})
 	}
 	for _, c := range g.cfg.Counters {

@@ -12,6 +12,7 @@ package config
 import (
 	"io/fs"
 	"net/netip"
+	"slices"
 	"time"
 
 	"hearth/internal/param"
@@ -262,6 +263,13 @@ type Resource struct {
 	Delete     string `key:"delete" check:"filled"`
 	// Origin is where to GET records from instead.
 	Origin param.URL `key:"origin"`
+	// OriginWrites are the methods that go on to the origin.
+	OriginWrites []string `key:"origin_writes" oneof:"PUT DELETE"`
+	// ObeyMaxAge bounds lifetimes by what the origin says of them.
+	ObeyMaxAge bool `key:"obey_max_age" default:"false"`
+	// OriginToken is sent to the origin with every request.
+	OriginToken Secret    `key:"origin_token" file:"origin_token_file" check:"bearer"`
+	OriginTLS   OriginTLS `key:"origin_tls"`
 	// Rows tells whether a record is one row or the list of all.
 	Rows string `key:"rows" default:"one" oneof:"one many"`
 	// KeyColumns are the columns that show the key, by path parameter; "" for one
@@ -271,6 +279,25 @@ type Resource struct {
 	// Timeout is for one load; 0 means the database's.
 	Timeout time.Duration `key:"timeout" range:"10ms 5m"`
 	TTL     Lifetimes     `key:"ttl"`
+}
+
+// OriginTLS is the files by which an https origin and this server know each other.
+type OriginTLS struct {
+	// CA are the authorities that certificates must come from; empty: the system's.
+	CA string `key:"ca"`
+	// Cert and Key are this server's own.
+	Cert string `key:"cert"`
+	Key  string `key:"key"`
+}
+
+// CanPut tells whether its records can be written.
+func (r *Resource) CanPut() bool {
+	return r.Upsert != "" || slices.Contains(r.OriginWrites, "PUT")
+}
+
+// CanDelete tells whether its records can be deleted.
+func (r *Resource) CanDelete() bool {
+	return r.Delete != "" || slices.Contains(r.OriginWrites, "DELETE")
 }
 
 // HasSource tells whether its records come from somewhere: else they live in the

@@ -110,6 +110,12 @@ func (l *loader) resolvePaths() {
 	} {
 		*path = l.absolute(*path)
 	}
+	for i := range c.Resources {
+		t := &c.Resources[i].OriginTLS
+		for _, path := range []*string{&t.CA, &t.Cert, &t.Key} {
+			*path = l.absolute(*path)
+		}
+	}
 	// After the overrides: a variable may name a relative path, too.
 	for key, address := range map[string]*string{"server.listen": &c.Server.Listen, "server.admin": &c.Server.Admin} {
 		path, isUnix := strings.CutPrefix(*address, unixPrefix)

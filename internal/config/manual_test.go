@@ -66,7 +66,7 @@ func TestManualWritesEveryDefault(t *testing.T) {
 	// What is commented out must be right once the # is removed. Some keys exclude
 	// others by design, or need a file that is not there, and [redis.tls] needs TLS.
 	uncommented := regexp.MustCompile(`(?m)^#([a-z_\[])`).ReplaceAllString(string(data), "$1")
-	for _, conflict := range []string{"url_file", "token_file", "origin", "password_file", "sentinel_username", "sentinel_password_file"} {
+	for _, conflict := range []string{"url_file", "token_file", "origin", "origin_writes", "obey_max_age", "origin_token", "origin_token_file", "origin_tls", "password_file", "sentinel_username", "sentinel_password_file"} {
 		uncommented = regexp.MustCompile(`(?m)^`+conflict+` = .*$`).ReplaceAllString(uncommented, "")
 	}
 	uncommented = strings.Replace(uncommented, "\nurl = \"\"\n", "\nurl = \"rediss://h\"\n", 1)
@@ -84,7 +84,7 @@ func mentions(text, key string) bool {
 		section, name = key[:i], key[i+1:]
 	}
 	if key, found := strings.CutPrefix(section, "resource."); found { // resource.ttl is written inline
-		return regexp.MustCompile(`(?m)^` + key + ` = \{.*\b` + name + ` = `).MatchString(text)
+		return regexp.MustCompile(`(?m)^#?` + key + ` = \{.*\b` + name + ` = `).MatchString(text)
 	}
 	header := regexp.MustCompile(`(?m)^#?\[\[?` + regexp.QuoteMeta(section) + `\]\]?$`)
 	at := header.FindStringIndex(text)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"slices"
 	"strings"
 
@@ -43,6 +44,7 @@ func (l *loader) validateSource(r *Resource, at string) {
 			l.fault(at+"."+key, "needs select, which reads what it concerns; write one or remove this key")
 		}
 	}
+	l.validateOrigin(r, at, hasOrigin)
 	params := r.Path.Params()
 	if l.given(at+".path") && l.places.has(at+".select_many") && len(params) != 1 {
 		l.fault(at+".select_many", "needs a path with exactly one parameter, but %q has %d; remove this key", r.Path.Text, len(params))
@@ -67,6 +69,39 @@ func (l *loader) validateSource(r *Resource, at string) {
 			l.warnAt(at+"."+key, "has no effect: resource %q has neither select nor origin, and lives without expiry", r.Name)
 		}
 	}
+}
+
+// validateOrigin checks the keys that say how an origin is asked.
+func (l *loader) validateOrigin(r *Resource, at string, has bool) {
+	for _, key := range []string{"origin_writes", "obey_max_age", "origin_token", "origin_token_file", "origin_tls"} {
+		if l.places.has(at+"."+key) && !has {
+			l.fault(at+"."+key, "needs origin, whose requests it concerns; write one or remove this key")
+		}
+	}
+	if writes := r.OriginWrites; len(writes) == 2 && writes[0] == writes[1] {
+		l.fault(at+".origin_writes", "names %q twice; remove one", writes[0])
+	}
+	t := r.OriginTLS
+	if t != (OriginTLS{}) && has && l.given(at+".origin") && !r.Origin.Secure {
+		l.fault(at+".origin_tls", `needs an origin that begins with "https://"; write it so, or remove this key`)
+	}
+	for key, missing := range map[string]bool{"cert": t.Cert != "" && t.Key == "", "key": t.Key != "" && t.Cert == ""} {
+		if missing {
+			l.fault(at+".origin_tls."+key, "needs the other one of cert and key; write both or neither")
+		}
+	}
+	if has && !r.OriginToken.Empty() && l.given(at+".origin") && !r.Origin.Secure && !isLoopback(r.Origin.Host) {
+		l.warnAt(at+".origin", "is http: the origin's token is sent where everybody on the way can read it")
+	}
+}
+
+// isLoopback tells whether a host, with its port or without, is this machine.
+func isLoopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // validateKeyColumns refuses columns for parameters that the path has not.

@@ -16,6 +16,7 @@ type check func(text string) (wrong string)
 // checks are what the tag check names.
 var checks = map[string]check{
 	"address":      checkAddress,
+	"bearer":       checkBearer,
 	"by":           checkBy,
 	"column":       checkColumn,
 	"database":     checkDatabase,
@@ -80,6 +81,18 @@ func checkToken(text string) string {
 	}
 	return ""
 }
+
+// checkBearer accepts a token that this server presents to another one, whatever its
+// length; its complaints never quote it.
+func checkBearer(text string) string {
+	if !bearer.MatchString(text) {
+		return "is no bearer token; use letters, digits and -._~+/, with = at the end only"
+	}
+	return ""
+}
+
+// bearer is a token68 (RFC 9110, 11.2).
+var bearer = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 // envelope is what a member of an answer may be called.
 var envelope = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)

@@ -1,0 +1,159 @@
+package origin
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	// connAge is how long a connection is used. A name may lead to another server
+	// meanwhile, while the one before it goes on answering: so none is kept for good.
+	connAge = 10 * time.Second
+	// maxHeader bounds the header of an answer, in bytes.
+	maxHeader = 64 << 10
+)
+
+// pool hands out the connections of an origin. It replaces the whole transport when
+// that is connAge old, or when the origin has failed: each connection is dialled anew
+// then, and the name resolved anew. Connections in use are closed when they come back.
+type pool struct {
+	cfg    Config
+	server string // the name that a certificate has to be for
+
+	mu     sync.Mutex
+	now    *http.Transport
+	born   time.Time
+	addrs  map[string]bool // that now is connected to, or was
+	closed bool
+	config *tls.Config // the last one that its files made
+}
+
+// newPool makes a pool. An error is about files of the configuration.
+func newPool(cfg Config, server string) (*pool, error) {
+	p := &pool{cfg: cfg, server: server}
+	var err error
+	p.config, err = p.tlsConfig()
+	return p, err
+}
+
+// transport returns what to ask with.
+func (p *pool) transport() *http.Transport {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now == nil || time.Since(p.born) >= connAge {
+		p.replaceLocked()
+	}
+	return p.now
+}
+
+// renew has connections dialled anew from now on, after was has failed.
+func (p *pool) renew(was *http.Transport) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now == was && !p.closed {
+		p.replaceLocked()
+	}
+}
+
+// met is told where a write went. Readers that are connected to another server only
+// would not see it: the name has moved.
+func (p *pool) met(addr string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.addrs) > 0 && !p.addrs[addr] && !p.closed {
+		p.replaceLocked()
+	}
+}
+
+// replaceLocked puts a new transport in the place of the one there is. A transport
+// whose idle connections are closed closes those in use when they come back, as long
+// as nothing more is asked with it.
+func (p *pool) replaceLocked() {
+	if p.now != nil {
+		p.now.CloseIdleConnections()
+	}
+	if c, err := p.tlsConfig(); err == nil {
+		p.config = c // else a file is being replaced: what was good is used until it is whole
+	}
+	addrs := map[string]bool{}
+	p.addrs, p.born = addrs, time.Now()
+	dialer := p.dialer()
+	p.now = &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err == nil {
+				p.mu.Lock()
+				addrs[conn.RemoteAddr().String()] = true
+				p.mu.Unlock()
+			}
+			return conn, err
+		},
+		TLSClientConfig: p.config, TLSHandshakeTimeout: p.cfg.Timeout,
+		DisableCompression:     true, // what is not asked for is judged like the rest, see answer.go
+		MaxConnsPerHost:        p.cfg.MaxConns,
+		MaxIdleConnsPerHost:    p.cfg.MaxConns,
+		IdleConnTimeout:        connAge,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+}
+
+// close closes idle connections, and those in use when they come back.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	if p.now != nil {
+		p.now.CloseIdleConnections()
+	}
+}
+
+func (p *pool) dialer() *net.Dialer { return &net.Dialer{Timeout: p.cfg.Timeout} }
+
+// dial opens one connection that nobody else uses.
+func (p *pool) dial(ctx context.Context, addr string) (net.Conn, error) {
+	conn, err := p.dialer().DialContext(ctx, "tcp", addr)
+	if err != nil || !p.cfg.URL.Secure {
+		return conn, err
+	}
+	p.mu.Lock()
+	config := p.config.Clone()
+	p.mu.Unlock()
+	config.ServerName = p.server
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// tlsConfig reads the files of the configuration. They are read again for each new
+// transport, so a certificate that is replaced in place needs no reload.
+func (p *pool) tlsConfig() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if p.cfg.CA != "" {
+		text, err := os.ReadFile(p.cfg.CA)
+		if err != nil {
+			return nil, err
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("the file %q has no certificate in PEM", p.cfg.CA)
+		}
+	}
+	if p.cfg.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(p.cfg.Cert, p.cfg.Key)
+		if err != nil {
+			return nil, err
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
