@@ -21,6 +21,8 @@ type rotation struct {
 	tls    string // parameters of the URL; DIR is the directory of the files
 	change string // the statement that changes the password to %s
 	drop   string // ends the connections of the account
+
+	sessions string // the query for their numbers
 }
 
 // secureFiles are certificates of an authority and of a client, in a directory that
@@ -89,13 +91,19 @@ select = "SELECT id, name FROM things WHERE id = {id}"
 	})
 	url("second")
 	await(t, "the right file heals it", loads(3))
-	// A reload takes it up like any other change.
+	// A reload takes it up, too, and drops no connection for it.
+	before := r.db.Query(r.sessions)
 	r.db.Exec(fmt.Sprintf(r.change, "third"))
 	url("third")
 	in.Reload("ok")
-	if !loads(4)() {
-		t.Error("nothing is loaded after the reload")
+	after := fmt.Sprint(r.db.Query(r.sessions))
+	for _, session := range before {
+		if !strings.Contains(after, fmt.Sprint(session)) {
+			t.Errorf("the sessions were %v, and are %s after the reload", before, after)
+		}
 	}
+	r.db.Exec(r.drop)
+	await(t, "the new password is used", loads(4))
 	logs := in.Logs()
 	if !strings.Contains(logs, "changed_secrets=database.url") || strings.Contains(logs, "third@") || strings.Contains(logs, "second@") {
 		t.Errorf("the log does not name the secret, or shows it:\n%s", logs)
@@ -122,6 +130,7 @@ func TestPostgresRotates(t *testing.T) {
 	rotation{
 		db: db, scheme: "postgres", tls: "sslmode=verify-full&sslrootcert=DIR/ca.crt&sslcert=DIR/app.crt&sslkey=DIR/app.key",
 		change: "ALTER ROLE app PASSWORD '%s'", drop: "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'",
+		sessions: "SELECT pid FROM pg_stat_activity WHERE usename = 'app'",
 	}.play(t, f)
 }
 
@@ -133,5 +142,6 @@ func TestMariaDBRotates(t *testing.T) {
 	rotation{
 		db: db, scheme: "mysql", tls: "ssl-ca=DIR/ca.crt&ssl-cert=DIR/app.crt&ssl-key=DIR/app.key",
 		change: "ALTER USER app IDENTIFIED BY '%s'", drop: "KILL USER app",
+		sessions: "SELECT id FROM information_schema.processlist WHERE user = 'app'",
 	}.play(t, f)
 }

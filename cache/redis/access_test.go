@@ -50,3 +50,47 @@ func TestProbeOverTLS(t *testing.T) {
 	f("a port without TLS", strings.Replace(server.URL(), "redis:", "rediss:", 1), &tls.Config{RootCAs: ca.Pool()}, "speaks no TLS")
 	f("no TLS at a port with it", strings.Replace(secure("localhost"), "rediss:", "redis:", 1), nil, "rediss://")
 }
+
+// TestProbeThroughSentinel: sentinels have an account of their own, and what speaks TLS
+// speaks it everywhere. The master is told by its address, of which its certificate
+// knows nothing.
+func TestProbeThroughSentinel(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	ca, port, watch := testkit.NewAuthority(t, "redis"), testkit.FreePort(t), testkit.FreePort(t)
+	cert, key := ca.Issue("localhost", time.Hour)
+	secure := []string{"tls-ca-cert-file " + file("ca.crt", ca.PEM()), "tls-cert-file " + file("cert", cert), "tls-key-file " + file("key", key), "tls-replication yes"}
+	master := testkit.Redis(t, testkit.WithConfig(append(secure, fmt.Sprintf("tls-port %d", port))...))
+	master.Do("ACL", "SETUSER", "hearth", "on", ">right", "~*", "&*", "+@all")
+	conf := append(secure, "port 0", fmt.Sprintf("tls-port %d", watch), "bind 127.0.0.1", "dir "+dir, "requirepass guard",
+		fmt.Sprintf("sentinel monitor main 127.0.0.1 %d 1", port))
+	sentinel := testkit.Start(t, testkit.Command{
+		Name: "sentinel", Argv: []string{testkit.NeedRedis(t), file("sentinel.conf", strings.Join(conf, "\n")+"\n"), "--sentinel"}, Dir: dir,
+	})
+	good := &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{ca.Pair("client")}}
+	who := func(name, password string) func() (redis.Account, error) {
+		return func() (redis.Account, error) { return redis.Account{Username: name, Password: password}, nil }
+	}
+	probe := func(own, guard func() (redis.Account, error)) error {
+		return redis.Probe(t.Context(), redis.Config{
+			URL: fmt.Sprintf("rediss://localhost:%d?master_set=main", watch), Account: own, SentinelAccount: guard,
+			TLS: func() (*tls.Config, error) { return good, nil }, LinkTimeout: 2 * time.Second, Revalidate: time.Minute,
+		})
+	}
+	sentinel.AwaitReady(func() bool { return probe(who("hearth", "right"), who("", "guard")) == nil })
+	for key, err := range map[string]error{
+		"redis.password_file":          probe(who("hearth", "wrong"), who("", "guard")),
+		"redis.sentinel_password_file": probe(who("hearth", "right"), who("", "wrong")),
+	} {
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("got %v, want %s", err, key)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -220,16 +221,50 @@ func redisIdentity(address string) string {
 	return u.String()
 }
 
-// renewDatabase returns how to read the URL of a database again. That of another one
-// is not used: only a reload judges it.
-func renewDatabase(loaded config.Secret) func() (string, error) {
-	return func() (string, error) {
-		address, err := loaded.Current()
-		if err == nil && database.Identity(address) != database.Identity(loaded.Reveal()) {
-			err = errors.New("database.url_file names another database now, which counts from a restart on")
-		}
-		return address, err
+// databaseAccess is the URL of a database as the latest configuration has it, and as
+// the file that holds it is now. The pool asks for each connection that it makes.
+type databaseAccess struct{ loaded atomic.Pointer[config.Secret] }
+
+// use makes address, which is of the same database, the latest one.
+func (d *databaseAccess) use(address config.Secret) { d.loaded.Store(&address) }
+
+// read reads the URL again. That of another database is not used: only a reload judges
+// it.
+func (d *databaseAccess) read() (string, error) {
+	loaded := *d.loaded.Load()
+	address, err := loaded.Current()
+	if err == nil && database.Identity(address) != database.Identity(loaded.Reveal()) {
+		err = errors.New("database.url_file names another database now, which counts from a restart on")
 	}
+	return address, err
+}
+
+// samePool tells whether connections of one configuration serve another. A password
+// that was rotated is asked for by the next one; another user may have other rights,
+// so that old connections must not go on.
+func samePool(one, other config.Database) bool {
+	if withoutPassword(one.URL.Reveal()) != withoutPassword(other.URL.Reveal()) {
+		return false
+	}
+	one.URL = other.URL
+	return reflect.DeepEqual(one, other)
+}
+
+// withoutPassword is a URL without it.
+func withoutPassword(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
+	q := u.Query()
+	if q.Has("password") {
+		q.Del("password")
+		u.RawQuery = q.Encode()
+	}
+	return u.String()
 }
 
 // mend is what to change where a database does not let this server in; "" where only

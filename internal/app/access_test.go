@@ -112,3 +112,46 @@ func TestEndedCertificate(t *testing.T) {
 		t.Errorf("got %q", notes)
 	}
 }
+
+// TestSamePool: a password alone is no reason for another pool.
+func TestSamePool(t *testing.T) {
+	of := func(url string, conns int) config.Database {
+		return config.Database{URL: config.NewSecret(url), MaxConns: conns}
+	}
+	one := of("postgres://u:one@h/d?sslmode=require", 3)
+	for _, url := range []string{"postgres://u:one@h/d?sslmode=require", "postgres://u:two@h/d?sslmode=require", "postgres://u@h/d?sslmode=require"} {
+		if !samePool(one, of(url, 3)) {
+			t.Errorf("%s is another pool", url)
+		}
+	}
+	for _, url := range []string{"postgres://v:one@h/d?sslmode=require", "postgres://u:one@h/d", "postgres://u:one@g/d?sslmode=require", ""} {
+		if samePool(one, of(url, 3)) {
+			t.Errorf("%s is the same pool", url)
+		}
+	}
+	if samePool(one, of("postgres://u:one@h/d?sslmode=require", 4)) {
+		t.Error("another number of connections is the same pool")
+	}
+	// What is read again is of the database that was configured.
+	file := filepath.Join(t.TempDir(), "url")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("postgres://u:one@h/d")
+	var d databaseAccess
+	d.use(load(t, `[database]`, `url_file = "`+file+`"`).Database.URL)
+	write("postgres://u:two@h/d")
+	if got, err := d.read(); got != "postgres://u:two@h/d" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	write("postgres://u:two@elsewhere/d")
+	if _, err := d.read(); err == nil || !strings.Contains(err.Error(), "database.url_file") {
+		t.Errorf("another database: %v", err)
+	}
+	d.use(config.NewSecret("postgres://u:three@h/d"))
+	if got, err := d.read(); got != "postgres://u:three@h/d" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}

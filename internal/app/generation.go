@@ -27,8 +27,9 @@ type generation struct {
 	cfg *config.Config
 	// log is for what sources have to say.
 	log *slog.Logger
-	// db is nil without a database.
-	db *database.DB
+	// db is nil without a database; login is what its connections are made with.
+	db    *database.DB
+	login *databaseAccess
 	// resources and limits are in the order of the configuration.
 	resources []resource
 	limits    []*limit.Limiter
@@ -87,12 +88,15 @@ func (a *App) complete(g, before *generation) []config.Fault {
 // prepareSources opens what records come from and prepares every resource, as far as
 // the configuration of it is sound. Faults in statements are reported all at once.
 func (g *generation) prepareSources(before *generation) (faults []config.Fault) {
-	// Any change of [database] is another pool, be it only the number of connections.
-	same := before.db != nil && reflect.DeepEqual(before.cfg.Database, g.cfg.Database)
+	// Any change of [database] but that of the password is another pool, be it only the
+	// number of connections.
+	same := before.db != nil && samePool(before.cfg.Database, g.cfg.Database)
 	if c := g.cfg.Database; same {
-		g.db = before.db
+		g.db, g.login = before.db, before.login
 	} else if !c.URL.Empty() && g.cfg.Sound("database") {
-		db, err := database.New(engine.Config{URL: c.URL.Reveal(), Renew: renewDatabase(c.URL), Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, Log: g.log})
+		g.login = &databaseAccess{}
+		g.login.use(c.URL)
+		db, err := database.New(engine.Config{URL: c.URL.Reveal(), Renew: g.login.read, Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, Log: g.log})
 		if err != nil {
 			faults = append(faults, g.cfg.Fault("database.url", "%v", err))
 		}

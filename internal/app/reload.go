@@ -149,6 +149,9 @@ func (a *App) swap(next *generation) {
 	// in front.
 	a.Log.Set(next.cfg.Log)
 	a.access.use(next.cfg)
+	if next.db != nil {
+		next.login.use(next.cfg.Database.URL)
+	}
 	a.cache.Reconfigure(cacheSettings(next.cfg))
 	a.budgets.resize(next.cfg)
 	a.current.Store(next)
