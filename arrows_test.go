@@ -73,6 +73,8 @@ internal/testkit
 internal/testkit/launch  internal/testkit
 internal/testkit/browser internal/testkit
 internal/testkit/inside  internal/command internal/testkit/launch
+internal/testkit/outside internal/testkit
+internal/testkit/topology internal/testkit internal/testkit/outside
 bench/...                bench/... internal/testkit/...
 proof/...                proof/... bench/... internal/testkit/...
 `

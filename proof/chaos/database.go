@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"hearth/internal/testkit"
-	"hearth/proof/outside"
+	"hearth/internal/testkit/outside"
 )
 
 // database is a database server behind one Redis to which nothing happens. What it has

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"hearth/internal/testkit"
-	"hearth/proof/outside"
+	"hearth/internal/testkit/outside"
 )
 
 // origin is an HTTP server behind one Redis to which nothing happens. Its rows are

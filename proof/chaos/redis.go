@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"hearth/internal/testkit"
-	"hearth/proof/outside"
+	"hearth/internal/testkit/outside"
 )
 
 // redis is one Redis server, over one SQLite file that nothing happens to.

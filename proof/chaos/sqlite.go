@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"hearth/internal/testkit"
-	"hearth/proof/outside"
+	"hearth/internal/testkit/outside"
 )
 
 // sqlite is a database file, behind one Redis to which nothing happens. Another process

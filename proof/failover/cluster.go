@@ -9,8 +9,8 @@ import (
 
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
-	"hearth/proof/outside"
-	"hearth/proof/topology"
+	"hearth/internal/testkit/outside"
+	"hearth/internal/testkit/topology"
 )
 
 const (

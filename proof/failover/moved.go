@@ -33,8 +33,8 @@ func placed(server *testkit.RedisServer) place {
 func movedName(t *trial) {
 	a := placed(testkit.Redis(t))
 	b := place{testkit.Redis(t, testkit.WithConfig("bind 127.0.0.2", "port "+a.port)), "127.0.0.2", a.port} // a name has no port
-	names := newNameServer(t, a.host)
-	t.move(a, b, backing{redis: "redis://" + namedHost + ":" + a.port, wrap: names.wrap}, func(to place) { names.lead(to.host) })
+	names := testkit.NewNames(t, a.host)
+	t.move(a, b, backing{redis: "redis://" + testkit.NamedHost + ":" + a.port, wrap: names.Wrap}, func(to place) { names.Lead(to.host) })
 }
 
 // move moves an address there and back. The server before becomes the replica of the one

@@ -8,7 +8,7 @@ import (
 
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
-	"hearth/proof/outside"
+	"hearth/internal/testkit/outside"
 )
 
 // promotedWithin is how long after a promotion the first PUT may take to be through.

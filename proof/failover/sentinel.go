@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"hearth/internal/testkit"
-	"hearth/proof/topology"
+	"hearth/internal/testkit/topology"
 )
 
 const (

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"testing"
 	"time"
 
@@ -45,34 +44,4 @@ func TestTally(t *testing.T) {
 		one.fail(event{at: 5 * s})
 	}
 	f(5*s, "", eventsKept) // those past the bound count, though nobody knows when they were
-}
-
-// TestNameServer asks for the name, by another kind, for another name, and nonsense.
-func TestNameServer(t *testing.T) {
-	question := func(kind byte, labels ...string) []byte {
-		q := []byte{7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}
-		for _, label := range labels {
-			q = append(append(q, byte(len(label))), label...)
-		}
-		return append(q, 0, 0, kind, 0, 1)
-	}
-	ip := net.IPv4(127, 0, 0, 2).To4()
-	f := func(q []byte, wantCode byte, wantAnswers byte) {
-		t.Helper()
-		got := answerTo(q, ip)
-		if got == nil || got[0] != 7 || got[1] != 9 || got[3]&15 != wantCode || got[7] != wantAnswers {
-			t.Errorf("%q is answered %q", q, got)
-		} else if wantAnswers == 1 && string(got[len(got)-4:]) != string(ip) {
-			t.Errorf("the address is %v", got[len(got)-4:])
-		}
-	}
-	f(question(1, "redis", "moved", "test"), 0, 1)
-	f(question(1, "Redis", "MOVED", "test"), 0, 1)
-	f(question(28, "redis", "moved", "test"), 0, 0)
-	f(question(1, "other", "test"), 3, 0)
-	for n := range len(question(1, "redis")) {
-		if got := answerTo(question(1, "redis")[:n], ip); got != nil {
-			t.Errorf("%d bytes of a question are answered %q", n, got)
-		}
-	}
 }

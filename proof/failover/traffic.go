@@ -15,8 +15,8 @@ import (
 	"hearth/bench/report"
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
+	"hearth/internal/testkit/outside"
 	"hearth/proof/history"
-	"hearth/proof/outside"
 )
 
 // answerWithin bounds the wait for one answer: longer than any that hearth allows itself.

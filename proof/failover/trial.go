@@ -10,7 +10,7 @@ import (
 	"hearth/bench/report"
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
-	"hearth/proof/topology"
+	"hearth/internal/testkit/topology"
 )
 
 // plan is what a run shall do.

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"hearth/internal/testkit"
-	"hearth/proof/outside"
+	"hearth/internal/testkit/outside"
 )
 
 func TestSlot(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
-	"hearth/proof/topology"
+	"hearth/internal/testkit/topology"
 )
 
 // TestCluster shows that what happens to a Cluster happens.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"hearth/internal/testkit"
-	"hearth/proof/outside"
+	"hearth/internal/testkit/outside"
 )
 
 // MasterSet is what the sentinels call the master.

@@ -1,4 +1,4 @@
-package main
+package testkit
 
 import (
 	"fmt"
@@ -8,57 +8,60 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"hearth/internal/testkit"
 )
 
-// namedHost is the name that moves.
-const namedHost = "redis.moved.test"
+// NamedHost is the name that a Names knows.
+const NamedHost = "server.moved.test"
 
-// nameServer is one that knows one name. Who runs by wrap asks it, and nobody else
-// does. It takes root.
-type nameServer struct {
+// Names is a name server that knows one name, which can be led to another address as a
+// managed endpoint is. Who runs by Wrap asks it, and nobody else does. It takes root.
+type Names struct {
 	dir string
 	to  atomic.Pointer[net.IP]
 }
 
-// newNames starts a name server that says that the name is host.
-func newNameServer(t *trial, host string) *nameServer {
+// NewNames starts a name server that says that NamedHost is host, an address of IPv4.
+// Loopback has many: a server with "bind 127.0.0.2" is another host with the same port.
+func NewNames(tb TB, host string) *Names {
+	tb.Helper()
 	if os.Getuid() != 0 {
-		t.Fatal("a name server of one's own takes root: run this as root")
+		tb.Fatal("a name server of one's own takes root: run this as root")
 	}
-	testkit.Need(t, "util-linux", []string{"unshare"})
-	n := &nameServer{dir: testkit.TempDir(t, "names")}
-	n.lead(host)
-	at := fmt.Sprintf("127.77.%d.%d", os.Getpid()>>8&0xff, os.Getpid()&0xff|1)
+	Need(tb, "util-linux", []string{"unshare"})
+	n := &Names{dir: TempDir(tb, "names")}
+	n.Lead(host)
+	// Each process has an address of its own, and each name server in it another.
+	at := fmt.Sprintf("127.%d.%d.%d", 77+namesStarted.Add(1)%100, os.Getpid()>>8&0xff, os.Getpid()&0xff|1)
 	conn, err := net.ListenPacket("udp", at+":53")
 	if err != nil {
-		t.Fatalf("starting a name server: %v", err)
+		tb.Fatalf("starting a name server: %v", err)
 	}
 	var running sync.WaitGroup
 	running.Go(func() { n.serve(conn) })
-	t.Cleanup(func() { _ = conn.Close(); running.Wait() })
-	if err := os.WriteFile(n.file(), []byte("nameserver "+at+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	tb.Cleanup(func() { _ = conn.Close(); running.Wait() })
+	writeFile(tb, n.file(), "nameserver "+at+"\n")
 	return n
 }
 
-func (n *nameServer) file() string { return filepath.Join(n.dir, "resolv.conf") }
+// namesStarted counts the name servers of this process.
+var namesStarted atomic.Int32
 
-// lead says where the name leads from now on.
-func (n *nameServer) lead(host string) {
+func (n *Names) file() string { return filepath.Join(n.dir, "resolv.conf") }
+
+// Lead says where the name leads from now on.
+func (n *Names) Lead(host string) {
 	ip := net.ParseIP(host).To4()
 	n.to.Store(&ip)
 }
 
-// wrap is a command line that runs a program that asks this server.
-func (n *nameServer) wrap(argv ...string) []string {
+// Wrap is a command line that runs a program that asks this server: launch.Program's
+// Wrapper without arguments.
+func (n *Names) Wrap(argv ...string) []string {
 	return append([]string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, n.file()}, argv...)
 }
 
 // serve answers until the connection is closed.
-func (n *nameServer) serve(conn net.PacketConn) {
+func (n *Names) serve(conn net.PacketConn) {
 	question := make([]byte, 1500)
 	for {
 		size, from, err := conn.ReadFrom(question)
@@ -88,7 +91,7 @@ func answerTo(question []byte, ip net.IP) []byte {
 	if end > len(question) {
 		return nil
 	}
-	known := strings.EqualFold(strings.Join(name, "."), namedHost)
+	known := strings.EqualFold(strings.Join(name, "."), NamedHost)
 	has := known && question[at+2] == 1 // A
 	answer := append([]byte{question[0], question[1], 0x85, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, question[header:end]...)
 	if !known {
