@@ -3,9 +3,11 @@ package test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,4 +148,41 @@ func TestRedisOverTLS(t *testing.T) {
 	if logs := in.Logs(); !strings.Contains(logs, "redis.tls.ca") {
 		t.Errorf("the log does not name the file that is missing:\n%s", logs)
 	}
+}
+
+// TestOriginTokenRotates with its file, without a reload.
+func TestOriginTokenRotates(t *testing.T) {
+	t.Parallel()
+	var wanted atomic.Value
+	wanted.Store("Bearer the-first-token-of-two")
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != wanted.Load() {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = w.Write([]byte("{}"))
+	}))
+	t.Cleanup(origin.Close)
+	file := filepath.Join(t.TempDir(), "token")
+	write(t, file, "the-first-token-of-two\n")
+	in := launch.Ready(t, `
+[embedded]
+path = "tier.db"
+[[resource]]
+name = "thing"
+path = "/thing/{id:int}"
+key = "thing:{id}"
+origin = "`+origin.URL+`/{id}"
+origin_token_file = "`+file+`"
+`)
+	loads := func(id int) bool { return in.Get(fmt.Sprintf("/thing/%d", id)).Code == http.StatusOK }
+	if !loads(1) {
+		t.Fatal("the first token is not taken")
+	}
+	wanted.Store("Bearer the-second-token")
+	if loads(2) {
+		t.Fatal("the origin takes any token")
+	}
+	write(t, file, "the-second-token\n")
+	await(t, "the new token is sent", func() bool { return loads(2) })
 }

@@ -20,6 +20,7 @@ import (
 	"hearth/cache/redis"
 	"hearth/internal/config"
 	"hearth/internal/source/database"
+	"hearth/internal/source/engine"
 )
 
 // access is what the shared tier logs in with, as the latest configuration has it and
@@ -239,6 +240,26 @@ func (d *databaseAccess) read() (string, error) {
 	return address, err
 }
 
+// rereadEvery is how often a secret that goes with every request is read again.
+const rereadEvery = time.Second
+
+// rereading returns a secret as it is now, or was within rereadEvery: what is rotated
+// in its file needs no reload.
+func rereading(s config.Secret, log *slog.Logger) func() string {
+	var mu sync.Mutex
+	var next time.Time
+	present := engine.NewRenewal(s.Reveal(), log, s.Current)
+	last := s.Reveal()
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); now.After(next) {
+			next, last = now.Add(rereadEvery), present.Now()
+		}
+		return last
+	}
+}
+
 // samePool tells whether connections of one configuration serve another. A password
 // that was rotated is asked for by the next one; another user may have other rights,
 // so that old connections must not go on.
@@ -297,15 +318,25 @@ func rotated(old, next *config.Config) []any {
 			keys = append(keys, key)
 		}
 	}
-	tokens := func(c *config.Config) map[string]string {
-		all := map[string]string{}
+	tokens := func(c *config.Config) (callers, origins map[string]string) {
+		callers, origins = map[string]string{}, map[string]string{}
 		for _, t := range c.Auth.Tokens {
-			all[t.Name] = t.Token.Reveal()
+			callers[t.Name] = t.Token.Reveal()
 		}
-		return all
+		for _, r := range c.Resources {
+			if !r.OriginToken.Empty() {
+				origins[r.Name] = r.OriginToken.Reveal()
+			}
+		}
+		return callers, origins
 	}
-	if !maps.Equal(tokens(old), tokens(next)) {
+	oldCallers, oldOrigins := tokens(old)
+	callers, origins := tokens(next)
+	if !maps.Equal(oldCallers, callers) {
 		keys = append(keys, "auth.token")
+	}
+	if !maps.Equal(oldOrigins, origins) {
+		keys = append(keys, "resource.origin_token")
 	}
 	if len(keys) == 0 {
 		return nil

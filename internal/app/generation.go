@@ -134,7 +134,7 @@ func (g *generation) newResource(r config.Resource) (made resource, err error) {
 	case r.HasSource():
 		made.origin, err = origin.New(origin.Config{
 			Name: r.Name, Params: params, URL: r.Origin, Timeout: loadTimeout(g.cfg, &r), ObeyMaxAge: r.ObeyMaxAge,
-			CanPut: r.CanPut(), CanDelete: r.CanDelete(), Token: r.OriginToken.Reveal(),
+			CanPut: r.CanPut(), CanDelete: r.CanDelete(), Token: rereading(r.OriginToken, g.log),
 			CA: r.OriginTLS.CA, Cert: r.OriginTLS.Cert, Key: r.OriginTLS.Key,
 		})
 		if err == nil {

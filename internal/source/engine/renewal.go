@@ -34,7 +34,7 @@ func (r *Renewal[T]) Now() T {
 		return fresh
 	}
 	if r.told != err.Error() && r.log != nil {
-		r.log.Warn("what database.url names cannot be read again; what was read before is still used", "error", err)
+		r.log.Warn("what a key names cannot be read again; what was read before is still used", "error", err)
 	}
 	r.told = err.Error()
 	return r.last

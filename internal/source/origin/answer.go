@@ -107,8 +107,10 @@ func (o *Origin) request(ctx context.Context, method, target string, body []byte
 	}
 	req.Header.Set("User-Agent", userAgent)
 	req.Header.Set("Accept", "application/json")
-	if o.cfg.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+o.cfg.Token)
+	if o.cfg.Token != nil {
+		if token := o.cfg.Token(); token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
 	}
 	c := source.CallerOf(ctx)
 	for name, value := range map[string]string{"X-Request-Id": c.RequestID, "traceparent": c.Traceparent, "tracestate": c.Tracestate} {

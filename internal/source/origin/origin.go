@@ -45,8 +45,9 @@ type Config struct {
 	ObeyMaxAge bool
 	// CanPut and CanDelete say which writes go on to the origin.
 	CanPut, CanDelete bool
-	// Token is sent with every request (Authorization: Bearer); "": none.
-	Token string
+	// Token returns what is sent with every request (Authorization: Bearer), "" for
+	// nothing; nil: nothing. It is asked each time, as the token may be rotated.
+	Token func() string
 	// CA is a file of certificates, one of which has to have signed the origin's;
 	// "": the system's. Cert and Key are files of this server's own.
 	CA, Cert, Key string
