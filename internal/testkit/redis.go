@@ -72,18 +72,24 @@ func (s *RedisServer) For(tb TB) *RedisServer {
 // what is on disk: all that it held at Stop; after Kill what a SAVE or the append-only file kept.
 func (s *RedisServer) Start() {
 	s.tb.Helper()
+	s.launch()
+	s.AwaitReady(func() bool {
+		v, err := s.Try("PING")
+		return err == nil && v == "PONG"
+	})
+}
+
+// launch starts the server, with arguments that come after its file, and does not wait.
+func (s *RedisServer) launch(args ...string) {
+	s.tb.Helper()
 	if s.Process != nil && s.Running() {
 		s.tb.Fatal("starting redis-server: it runs already")
 	}
 	s.Process = Start(s.tb, Command{
 		Name: "redis-server",
-		Argv: []string{NeedRedis(s.tb), filepath.Join(s.dir, "redis.conf")},
+		Argv: append([]string{NeedRedis(s.tb), filepath.Join(s.dir, "redis.conf")}, args...),
 		Dir:  s.dir,
 		CPUs: s.cpus,
-	})
-	s.AwaitReady(func() bool {
-		v, err := s.Try("PING")
-		return err == nil && v == "PONG"
 	})
 }
 

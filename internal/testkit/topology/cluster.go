@@ -266,42 +266,6 @@ func (c *Cluster) AwaitWhole() {
 	testkit.Eventually(c.tb, within, "the cluster is whole", func() bool { err = c.State(); return err == nil })
 }
 
-// Move moves slots from a master to another, with all keys.
-func (c *Cluster) Move(from, to *testkit.RedisServer, slots ...int) {
-	c.tb.Helper()
-	source, target := from.Text("CLUSTER", "MYID"), to.Text("CLUSTER", "MYID")
-	a, b := from.AdminConn(), to.AdminConn()
-	defer a.Close()
-	defer b.Close()
-	others := []*testkit.RedisConn{b, a} // the new owner first: it is the one that has the keys
-	for _, n := range c.Masters() {
-		if n != from && n != to {
-			conn := n.AdminConn()
-			defer conn.Close()
-			others = append(others, conn)
-		}
-	}
-	for _, slot := range slots {
-		number := fmt.Sprint(slot)
-		b.Do("CLUSTER", "SETSLOT", number, "IMPORTING", source)
-		a.Do("CLUSTER", "SETSLOT", number, "MIGRATING", target)
-		for {
-			keys, _ := a.Do("CLUSTER", "GETKEYSINSLOT", number, "100").([]any)
-			if len(keys) == 0 {
-				break
-			}
-			command := []string{"MIGRATE", "127.0.0.1", fmt.Sprint(to.Port()), "", "0", "5000", "KEYS"}
-			for _, key := range keys {
-				command = append(command, fmt.Sprint(key))
-			}
-			a.Do(command...)
-		}
-		for _, conn := range others {
-			conn.Do("CLUSTER", "SETSLOT", number, "NODE", target)
-		}
-	}
-}
-
 // Add starts a master without slots and waits until all know it.
 func (c *Cluster) Add() *testkit.RedisServer {
 	c.tb.Helper()

@@ -1,6 +1,7 @@
 package topology_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,10 @@ func TestCluster(t *testing.T) {
 	}
 	owner := c.Owner(12182)
 	added := c.Add()
+	c.MoveHalf(owner, added, 12182, 12183)
+	if _, err := owner.Try("GET", "foo"); err == nil || !strings.HasPrefix(err.Error(), "ASK 12182 ") {
+		t.Errorf("half moved, its old owner answers %v, want ASK", err)
+	}
 	c.Move(owner, added, 12182, 12183)
 	if got := added.Text("GET", "foo"); got != "value" || c.Owner(12182) != added {
 		t.Errorf("after the move its new owner has %q", got)
