@@ -20,7 +20,7 @@ var kindsOfFaults = map[string][]string{
 	"PostgreSQL": {"dies", "freezes", "refuses", "conflicts", "comes back different"},
 	"PgBouncer":  {"dies", "freezes", "refuses", "forgets"},
 	"MariaDB":    {"dies", "freezes", "refuses", "conflicts", "comes back different"},
-	"SQLite":     {"refuses", "conflicts"},
+	"SQLite":     {"dies", "refuses", "conflicts", "comes back different"},
 	"origin":     {"dies", "freezes", "refuses", "forgets"},
 }
 

@@ -59,8 +59,8 @@ func (a *App) pingSource() {
 		a.numbers.sourceSilent.Store(nil)
 	case a.stopped.Err() == nil:
 		why := "the database does not answer"
-		if database.RefusesAccess(err) {
-			why = "the database refuses to be used with this configuration"
+		if says := database.Says(err); says != "" {
+			why = says
 		}
 		if said := a.numbers.sourceSilent.Swap(&why); before || said == nil || *said != why {
 			attributes := []any{"error", err}

@@ -119,6 +119,12 @@ func (db *DB) Ping(ctx context.Context) error {
 		return err
 	}
 	err := db.engine.Ping(ctx)
+	if db.engine.Renewed() { // and so has lost what the set-up has made
+		db.ready.Store(false)
+		if err := db.wait(ctx); err != nil {
+			return err
+		}
+	}
 	db.up.Store(err == nil)
 	if err != nil {
 		return fmt.Errorf("asking the database for a sign of life: %w", db.mark(ctx, err))

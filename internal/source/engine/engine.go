@@ -23,6 +23,9 @@ type Engine interface {
 	Open() error
 	// Ping asks the database for a sign of life.
 	Ping(ctx context.Context) error
+	// Renewed tells, once each time, that calls have found another database in the place
+	// of the one before, which needs a set-up of its own.
+	Renewed() bool
 	// SetUp runs the statements of [database] init and, if asked to, creates
 	// the demo's table.
 	SetUp(ctx context.Context, init []string, demo bool) error

@@ -27,6 +27,9 @@ type Fault struct {
 	Reason string
 	Remedy Remedy
 	Access bool // no connection was made because of the account or the database that it is for
+	// Says is what is wrong with the database as a whole, for /readyz; "" if the class
+	// tells enough. It comes from a closed set, and shows no path, name or value.
+	Says string
 }
 
 // FaultsByCode turns lists of an engine's codes around.

@@ -128,7 +128,7 @@ func poolerFault(answer *pgconn.PgError) (engine.Fault, bool) {
 	// The pool has had no session to give for all that time: another try would wait
 	// as long.
 	case isPooler(answer, "query_wait_timeout"):
-		return engine.Fault{Class: engine.FaultLost}, true
+		return engine.Fault{Class: engine.FaultLost, Says: "the pooler of connections has no session to give"}, true
 	case isPooler(answer, "statement pooling mode"):
 		return engine.Fault{Class: engine.FaultRefused}, true
 	}

@@ -27,6 +27,9 @@ const (
 	secondWithin = time.Second
 )
 
+// Renewed implements engine.Engine. A server that takes the place of another has its data.
+func (e *server) Renewed() bool { return false }
+
 // SetUp also finds out what the server tells of transactions, before the first
 // write needs to know. Without statements and demo it takes no lock, so instances
 // start beside each other.

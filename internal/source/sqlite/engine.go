@@ -8,16 +8,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"hearth/internal/private"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
 	"hearth/internal/source/stdsql"
@@ -35,105 +32,51 @@ func New(cfg engine.Config) (engine.Engine, error) {
 	case path == ":memory:":
 		path = ""
 	}
-	file := &file{path: path}
-	return stdsql.New(variant(path, cfg.Timeout), func() (*sql.DB, *sql.DB, error) { return file.open(cfg) }), nil
-}
-
-// file is the file behind pools of connections, or none where path is empty. The
-// connectors of both pools share it, so that making guards the making for both.
-type file struct {
-	path   string
-	making sync.Mutex
-}
-
-// makeOnce makes the file if there is none, readable for this user alone. The lock
-// keeps a second connection from opening the file while the maker still has it
-// open: closing it there would give up that connection's locks. What goes wrong is
-// left to SQLite to report, when it finds no file either.
-func (f *file) makeOnce() {
-	if f.path == "" {
-		return
-	}
-	f.making.Lock()
-	defer f.making.Unlock()
-	// An error is not lost: SQLite meets the same one when it opens the file.
-	_ = private.Create(f.path)
-}
-
-// connector opens connections to a file that exists.
-type connector struct {
-	file   *file
-	driver driver.Driver
-	dsn    string
-}
-
-// Driver implements driver.Connector.
-func (c connector) Driver() driver.Driver { return c.driver }
-
-// Connect makes the file first, with the mode of private.Create: SQLite would
-// take the one that the umask leaves. It runs for each new connection, so a file
-// that was deleted while the server runs is made anew with the same mode.
-func (c connector) Connect(context.Context) (driver.Conn, error) {
-	c.file.makeOnce()
-	return c.driver.Open(c.dsn)
+	file := &file{path: path, opening: make(chan struct{}, 1)}
+	return stdsql.New(variant(file, cfg.Timeout), func() (reads, writes *sql.DB, err error) {
+		reads, writes = file.open(cfg)
+		return reads, writes, nil
+	}), nil
 }
 
 // open opens two pools. Readers have connections of their own and never wait for
 // the one writer (write-ahead log); a database in memory has one connection for
 // both, since it is that connection's own. Where both pools are one, the caller
 // must not close it twice; stdsql.Engine.Close looks.
-func (f *file) open(cfg engine.Config) (reads, writes *sql.DB, err error) {
-	name := "file::memory:"
-	if f.path != "" {
-		// A path is escaped piece by piece: SQLite decodes %2F, but the driver
-		// must not see a question mark.
-		name = "file:" + (&url.URL{Path: f.path}).EscapedPath()
-	}
-	if writes, err = f.openPool(name, cfg.Timeout, false); err != nil {
-		return nil, nil, err
-	}
+func (f *file) open(cfg engine.Config) (reads, writes *sql.DB) {
+	writes = f.openPool(cfg.Timeout, false)
 	// SQLite has one writer at a time; a second connection would only wait within SQLite,
 	// where no context reaches it.
 	writes.SetMaxOpenConns(1)
 	if f.path == "" {
-		return writes, writes, nil
+		return writes, writes
 	}
-	if reads, err = f.openPool(name, cfg.Timeout, true); err != nil {
-		return nil, nil, errors.Join(err, writes.Close())
-	}
+	reads = f.openPool(cfg.Timeout, true)
 	reads.SetMaxOpenConns(cfg.MaxConns)
 	reads.SetMaxIdleConns(cfg.MaxConns)
-	return reads, writes, nil
+	f.pools, f.idle = []*sql.DB{reads, writes}, cfg.MaxConns
+	return reads, writes
 }
 
-// openPool opens no file yet: each connection does, when it is made. The settings
-// stand in the name of the file, since the driver applies them to each connection
-// that the pool makes.
-func (f *file) openPool(name string, busy time.Duration, readOnly bool) (*sql.DB, error) {
-	v := url.Values{}
-	// A lock that is kept for too long has to be told from a file that does not
-	// answer, and so waiting for it ends before the call's time does.
-	v.Set("_busy_timeout", strconv.FormatInt(max(busy.Milliseconds()*9/10, 1), 10))
-	// WAL lets readers go on while the writer commits. The mode stays in the
-	// file, so setting it again changes nothing.
-	v.Set("_journal_mode", "WAL")
-	// SQLite checks foreign keys only where a connection asks for it.
-	v.Set("_foreign_keys", "1")
-	if readOnly {
-		v.Set("_query_only", "1") // a select is no place for a write
-	}
-	registered, err := sql.Open("sqlite", "") // only to learn the driver; it connects to nothing
+// openPool opens no file yet: each connection does, when it is made.
+func (f *file) openPool(busy time.Duration, readOnly bool) *sql.DB {
+	return sql.OpenDB(connector{f, registered(), busy, readOnly})
+}
+
+// registered is the driver. Opening a pool is how to learn it, and connects to nothing.
+func registered() driver.Driver {
+	pool, err := sql.Open("sqlite", "")
 	if err != nil {
-		return nil, err
+		panic("BUG: no driver of SQLite is registered: " + err.Error())
 	}
-	connector := connector{f, registered.Driver(), name + "?" + v.Encode()}
-	return sql.OpenDB(connector), registered.Close()
+	defer pool.Close()
+	return pool.Driver()
 }
 
 // variant is what stdsql has to know of SQLite. Isolate, Catalog and Documents
 // are missing: the write lock isolates, bind reads the catalog itself, and a
 // column of JSON is declared as such.
-func variant(path string, busy time.Duration) stdsql.Variant {
+func variant(f *file, busy time.Duration) stdsql.Variant {
 	return stdsql.Variant{
 		Dialect: sqltext.SQLite,
 		// IMMEDIATE takes the write lock at once, where it can be waited for;
@@ -146,10 +89,13 @@ func variant(path string, busy time.Duration) stdsql.Variant {
 		Offending: offending,
 		Fault:     faultOf,
 		Commit:    commit,
-		SetUp:     setUp,
+		SetUp: func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error {
+			return f.setUp(ctx, conn, busy, init, demo)
+		},
 
+		Renewed:       func() bool { return f.renewed.Swap(false) },
 		Unprepared:    func(error) bool { return false },
-		RehearsalPool: func(*stdsql.Engine) (*sql.DB, func(), error) { return openRehearsal(path, busy) },
+		RehearsalPool: func(*stdsql.Engine) (*sql.DB, func(), error) { return openRehearsal(f, busy) },
 		Rehearse:      rehearse,
 	}
 }
@@ -159,6 +105,10 @@ func variant(path string, busy time.Duration) stdsql.Variant {
 // The context is cut off because an interrupt in the middle would leave the
 // caller without an answer.
 func commit(ctx context.Context, conn *sql.Conn) (stdsql.Outcome, error) {
+	// What is written to a file that has lost its name is written for nobody.
+	if c := fileOf(conn); c != nil && c.outdated() {
+		return nil, errReplaced
+	}
 	_, err := conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
 	return nil, err
 }
@@ -171,23 +121,34 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]int{
 	{Class: engine.FaultRule, Reason: engine.ReasonTaken}: {
 		sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID,
 	},
-	{Class: engine.FaultReference, Reason: engine.ReasonReference}: {sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY},
-	{Class: engine.FaultRule, Reason: engine.ReasonType}:           {sqlite3.SQLITE_CONSTRAINT_DATATYPE},
-	{Class: engine.FaultRule, Reason: engine.ReasonCheck}:          {sqlite3.SQLITE_CONSTRAINT},
-	{Class: engine.FaultData, Reason: engine.ReasonType}:           {sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG},
-	{Class: engine.FaultLost}:                                      {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR},
-	{Class: engine.FaultBusy, Remedy: engine.RemedyRepeat}:         {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL},
-	{Class: engine.FaultBusy, Remedy: engine.RemedyPlan}:           {sqlite3.SQLITE_SCHEMA},
-	{Class: engine.FaultSlow}:                                      {sqlite3.SQLITE_INTERRUPT},
+	{Class: engine.FaultReference, Reason: engine.ReasonReference}:                                                 {sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY},
+	{Class: engine.FaultRule, Reason: engine.ReasonType}:                                                           {sqlite3.SQLITE_CONSTRAINT_DATATYPE},
+	{Class: engine.FaultRule, Reason: engine.ReasonCheck}:                                                          {sqlite3.SQLITE_CONSTRAINT},
+	{Class: engine.FaultData, Reason: engine.ReasonType}:                                                           {sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG},
+	{Class: engine.FaultLost, Says: "the database's file cannot be opened"}:                                        {sqlite3.SQLITE_CANTOPEN},
+	{Class: engine.FaultLost, Says: "the disk of the database's file fails"}:                                       {sqlite3.SQLITE_IOERR},
+	{Class: engine.FaultLost, Remedy: engine.RemedyConnection}:                                                     {sqlite3.SQLITE_READONLY_DBMOVED},
+	{Class: engine.FaultBusy, Remedy: engine.RemedyRepeat, Says: "another process has locked the database's file"}: {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL},
+	{Class: engine.FaultBusy, Remedy: engine.RemedyPlan}:                                                           {sqlite3.SQLITE_SCHEMA},
+	{Class: engine.FaultSlow}: {sqlite3.SQLITE_INTERRUPT},
 	{Class: engine.FaultRefused}: {
-		sqlite3.SQLITE_ERROR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT,
-		sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_MISUSE,
+		sqlite3.SQLITE_ERROR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_MISUSE,
 	},
+	{Class: engine.FaultRefused, Says: "the database's file is damaged, or is no database"}: {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB},
 })
 
 // faultOf gives FaultOther to an error that is not SQLite's own: there is no
 // connection to lose.
 func faultOf(err error) engine.Fault {
+	var pending *pendingLog
+	switch {
+	case errors.Is(err, errReplaced):
+		return engine.Fault{Class: engine.FaultLost, Remedy: engine.RemedyConnection}
+	case errors.Is(err, errGone):
+		return engine.Fault{Class: engine.FaultLost, Says: "the database's file is gone"}
+	case errors.As(err, &pending):
+		return engine.Fault{Class: engine.FaultLost, Says: "the database's file is read-only, and its write-ahead log is not in it"}
+	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return engine.Fault{}
@@ -270,9 +231,41 @@ func appendDocument(dst []byte, declared string, value any) ([]byte, error) {
 
 // setUp needs no lock around init: statements of other processes wait for the
 // file's own. Only the demo is one transaction: init may hold statements that
-// open their own.
-func setUp(ctx context.Context, conn *sql.Conn, init []string, demo bool) (err error) {
-	if err := stdsql.RunInit(ctx, conn, init); err != nil || !demo {
+// open their own. One that was waited for in vain for as long as busy allows is held
+// by somebody who may never let it go.
+func (f *file) setUp(ctx context.Context, conn *sql.Conn, busy time.Duration, init []string, demo bool) error {
+	began := time.Now()
+	first := "demo"
+	if len(init) > 0 {
+		first = engine.InitKey(0)
+	}
+	err := stdsql.RunInit(ctx, conn, init)
+	if err == nil && demo {
+		err = createDemo(ctx, conn)
+	}
+	switch {
+	case faultOf(err).Class == engine.FaultBusy && time.Since(began) >= busy*8/10:
+		by := f.holders()
+		if by == "" {
+			by = "another process"
+		}
+		return &engine.InitError{Key: first, Err: &engine.HeldError{By: by + " has locked the file; end it, or what it does there"}}
+	case primary(err) == sqlite3.SQLITE_READONLY && !errors.As(err, new(*engine.InitError)):
+		return &engine.InitError{Key: "demo", Err: err}
+	}
+	return err
+}
+
+// createDemo creates and fills the demo's table, if there is none.
+func createDemo(ctx context.Context, conn *sql.Conn) (err error) {
+	exists := func() (bool, error) {
+		var tables int
+		const count = "SELECT count(*) FROM sqlite_master WHERE lower(name) = '" + engine.DemoTable + "'"
+		err := conn.QueryRowContext(ctx, count).Scan(&tables)
+		return tables > 0, err
+	}
+	// A file that takes no writes may have it.
+	if there, err := exists(); err != nil || there {
 		return err
 	}
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
@@ -285,12 +278,11 @@ func setUp(ctx context.Context, conn *sql.Conn, init []string, demo bool) (err e
 	}()
 	// Within IMMEDIATE no other connection can make the table between this look
 	// and the making.
-	var tables int
-	const exists = "SELECT count(*) FROM sqlite_master WHERE lower(name) = '" + engine.DemoTable + "'"
-	if err := conn.QueryRowContext(ctx, exists).Scan(&tables); err != nil {
+	there, err := exists()
+	if err != nil {
 		return err
 	}
-	if tables == 0 {
+	if !there {
 		if err := stdsql.FillDemo(ctx, conn, engine.DemoTable); err != nil {
 			return err
 		}

@@ -43,6 +43,8 @@ type Variant struct {
 	// an outcome if the answer was lost.
 	Commit func(ctx context.Context, conn *sql.Conn) (Outcome, error)
 	SetUp  func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error
+	// Renewed is Engine.Renewed; nil: the database stays the same.
+	Renewed func() bool
 	// Unprepared tells that a statement is of a kind that is never prepared.
 	Unprepared func(error) bool
 	// RehearsalPool opens a pool for one rehearsal, and tells how to close it.
@@ -77,6 +79,9 @@ func (e *Engine) Open() (err error) {
 
 // Way has nothing to tell.
 func (e *Engine) Way() string { return "" }
+
+// Renewed implements engine.Engine.
+func (e *Engine) Renewed() bool { return e.Variant.Renewed != nil && e.Variant.Renewed() }
 
 // Dialect implements engine.Engine.
 func (e *Engine) Dialect() sqltext.Dialect { return e.Variant.Dialect }
