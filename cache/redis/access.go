@@ -207,9 +207,9 @@ func remedy(err error) error {
 	case err == nil:
 		return nil
 	case code == "WRONGPASS":
-		key = "correct the user in redis.url and the password there or in redis.password_file; the file is read at the next attempt"
+		key = "correct the user in redis.url and the password there or in the file of redis.password_file, for a sentinel redis.sentinel_username and redis.sentinel_password_file; files are read at the next attempt"
 	case code == "NOAUTH":
-		key = "write the password into the file of redis.password_file, or user and password into redis.url"
+		key = "it asks for a password: name a file with it in redis.password_file, for a sentinel in redis.sentinel_password_file, or write user and password into redis.url"
 	case errors.As(err, new(x509.UnknownAuthorityError)):
 		key = "name the authority of its certificate in redis.tls.ca"
 	case errors.As(err, new(x509.HostnameError)):
