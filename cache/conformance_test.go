@@ -235,7 +235,7 @@ func (k keptFill) Fill(ctx context.Context, key, token string, value []byte, ttl
 		sh := s.shard(key)
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
-		s.Keep(memory.NewEntry(a.play.res.Shape, key, value, 0), livingOwners(k.cache)[0], 0, memory.Never, memory.Never)
+		s.Keep(memory.NewEntry(a.play.res.Shape, key, value, 0), livingOwners(k.cache)[0], livingOwners(k.cache)[0].Epoch(), memory.Never, memory.Never)
 	}
 	return stored, err
 }

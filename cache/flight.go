@@ -28,7 +28,7 @@ type flight struct {
 	res *Resource
 
 	owner *memory.Owner // connection it went out on; nil until handed to one
-	epoch uint32
+	epoch memory.Epoch
 	sent  int64 // clock time taken before it was queued
 
 	replied  bool // its reply has passed the connection's reader
@@ -264,8 +264,9 @@ func (s *Flights) finish(f *flight, res result, expiry int64) {
 
 // Invalidated applies a change of key reported on o's connection. A read still
 // in flight on o is left alone: by the order of the wire its reply is newer
-// than this message. One that has been answered is not stored any more.
-func (s *Flights) Invalidated(o *memory.Owner, key string) {
+// than this message. One that has been answered is not stored any more. It tells whether
+// the copy of a record that has a source was dropped.
+func (s *Flights) Invalidated(o *memory.Owner, key string) (sourced bool) {
 	s.Invalidations.Add(1)
 	sh := s.shard(key)
 	sh.mu.Lock()
@@ -279,10 +280,13 @@ func (s *Flights) Invalidated(o *memory.Owner, key string) {
 			// is not fresh any more may be all there is if the source is away.
 			return true
 		}
-		return !s.IsOwner(o, e) && s.HasLiveOwner(e)
+		kept := !s.IsOwner(o, e) && s.HasLiveOwner(e)
+		sourced = sourced || !kept && e.Sourced()
+		return kept
 	})
 	sh.fire(key)
 	sh.mu.Unlock()
+	return sourced
 }
 
 // Changed applies a write made through this process: the copy is dropped, and

@@ -124,7 +124,7 @@ func (q *query) endPass(l *load, a Answer, err error) {
 // keepUntracked keeps a loaded record for a moment: nobody will report a
 // change, so it is marked in every answer.
 func (q *query) keepUntracked(e *Entry, t source.Term) bool {
-	if q.settings.Load().UntrackedTTL <= 0 || q.tier.Up() == nil {
+	if q.settings.Load().UntrackedTTL <= 0 || q.tier.Readable(q.key) == nil {
 		return false
 	}
 	sh := q.flights.shard(q.key)
@@ -148,5 +148,5 @@ func (q *query) keepUntracked(e *Entry, t source.Term) bool {
 	if old := q.store.Find(q.r.Shape, []byte(q.key)); old != nil && !old.Untracked() && now < min(old.SharedExpiry(), q.store.StaleUntil(old, q.r.TTL.Stale)) {
 		return false // that one can be verified when the shared tier is back
 	}
-	return q.store.Keep(kept, q.local, 0, now+int64(t.Within(q.settings.Load().UntrackedTTL)), memory.Never)
+	return q.store.Keep(kept, q.local, q.local.Epoch(), now+int64(t.Within(q.settings.Load().UntrackedTTL)), memory.Never)
 }

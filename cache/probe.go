@@ -21,7 +21,7 @@ func (c *Cache) ProbeMemory() error {
 	key := probePrefix + strconv.FormatUint(c.probed.Add(1), 10)
 	sh := c.flights.shard(key)
 	sh.mu.Lock()
-	kept := c.store.Keep(memory.NewEntry(probeResource.Shape, key, memory.Null, 0), c.local, 0, now+int64(c.cfg.LinkTimeout), memory.Never)
+	kept := c.store.Keep(memory.NewEntry(probeResource.Shape, key, memory.Null, 0), c.local, c.local.Epoch(), now+int64(c.cfg.LinkTimeout), memory.Never)
 	sh.mu.Unlock()
 	e := c.store.Find(probeResource.Shape, []byte(key))
 	sh.mu.Lock()

@@ -38,7 +38,7 @@ func (q *query) fromMemoryAlone() (Answer, bool) {
 	if a, ok := q.fromMemory(); ok {
 		return a, true
 	}
-	if q.writes.has(q.key) || q.r.Records == nil && q.tier.Up() == nil {
+	if q.writes.has(q.key) || q.r.Records == nil && q.tier.Readable(q.key) == nil {
 		return Answer{}, false
 	}
 	return q.stale()
@@ -136,7 +136,7 @@ func (q *query) fromMemory() (Answer, bool) {
 	a := q.answer(e, TierMemory)
 	a.TTL = e.TTL(now)
 	if e.Untracked() {
-		if q.store.IsOwner(q.local, e) && q.tier.Up() == nil {
+		if q.store.IsOwner(q.local, e) && q.tier.Readable(q.key) == nil {
 			return Answer{}, false
 		}
 		a.Detail = "untracked"
@@ -211,6 +211,9 @@ func (c *Cache) trust(f *flight, ttl time.Duration) (expiry int64, flags uint8) 
 // finished makes the answer's body, on the reader's own time: the connection
 // goes on delivering invalidations meanwhile.
 func (c *Cache) finished(r *Resource, key string, res *result, flags uint8) {
+	if r.Records != nil {
+		flags |= memory.FlagSourced
+	}
 	switch {
 	case res.err != nil:
 	case res.State == shared.Value:

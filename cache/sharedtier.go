@@ -18,7 +18,7 @@ import (
 type SharedTier interface {
 	Name() string // that of its Tier
 	Open() error  // starts it
-	Up() error    // why it cannot be asked, nil if it can
+	Up() error    // why nothing of it can be asked, nil if something can
 	Close()       // ends it; also after an Open that failed
 
 	reader
@@ -30,6 +30,8 @@ type SharedTier interface {
 
 // reader reads keys. Track is the only way into memory.
 type reader interface {
+	// Readable returns why key cannot be read now, nil if it can.
+	Readable(key string) error
 	// Get reads untracked: what it returns may be answered, not stored.
 	Get(ctx context.Context, key string) (shared.Content, error)
 	// Track reads keys in one round trip, and binds their flights to the

@@ -146,6 +146,9 @@ func (e *Tier) Name() string { return "embedded" }
 // Up returns nil: a file is always there to be asked.
 func (e *Tier) Up() error { return nil }
 
+// Readable returns nil, as Up does.
+func (e *Tier) Readable(string) error { return nil }
+
 // Close writes what is queued and unlocks the file. It may follow an Open that
 // failed. No method may run or be called any more: the queue of the writer is
 // closed. The lock goes last, so that the next process finds everything written.

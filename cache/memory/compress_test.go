@@ -29,7 +29,7 @@ func TestWhatIsNotKeptIsNotCompressed(t *testing.T) {
 		if got := e.Gzip() != nil; got != wantGzip {
 			t.Errorf("%s: compressed %v, want %v", what, got, wantGzip)
 		}
-		if got := s.Keep(e, o, 0, Never, Never); got != wantKept {
+		if got := s.Keep(e, o, o.Epoch(), Never, Never); got != wantKept {
 			t.Errorf("%s: kept %v, want %v", what, got, wantKept)
 		}
 	}
@@ -51,7 +51,7 @@ func TestTheBoundOfAValueIsTheSameForAll(t *testing.T) {
 	s, r, o := newTestStore(t)
 	for n := int(s.MaxValue()) - 300; n < int(s.MaxValue()); n += 7 {
 		e := s.NewKept(r, "k", []byte(noise(n)), 0)
-		if e.Compressible() != s.Keep(e, o, 0, Never, Never) {
+		if e.Compressible() != s.Keep(e, o, o.Epoch(), Never, Never) {
 			t.Fatalf("a value of %d bytes: %d in memory, compressed or kept but not both", n, e.size)
 		}
 	}

@@ -52,6 +52,7 @@ const (
 const (
 	FlagMissing      = 1 << iota // "no such record"
 	FlagUntracked                // read while no change would have been reported
+	FlagSourced                  // the record has a source, from which it can be loaded again
 	flagCompressible             // large enough for a gzip variant, and not too large to be kept
 )
 
@@ -199,6 +200,9 @@ func (e *Entry) Compressible() bool { return e.flags&flagCompressible != 0 }
 // RefreshDue tells whether a read that found ttl left of the entry's life came late
 // enough for a refresh. It costs one comparison.
 func (e *Entry) RefreshDue(ttl time.Duration) bool { return e.expiry-int64(ttl) >= e.refreshAt.Load() }
+
+// Sourced tells whether the record has a source.
+func (e *Entry) Sourced() bool { return e.flags&FlagSourced != 0 }
 
 // Missing tells that the record does not exist.
 func (e *Entry) Missing() bool { return e.flags&FlagMissing != 0 }

@@ -39,7 +39,7 @@ func benchGrowth(b *testing.B, n int) {
 	value := []byte(`{"v":"` + strings.Repeat("x", 92) + `"}`)
 	put := func(i int) {
 		e := NewEntry(sh, "user:"+strconv.Itoa(i), value, 0)
-		s.Keep(e, o, 0, s.Now()+int64(time.Hour), Never)
+		s.Keep(e, o, o.Epoch(), s.Now()+int64(time.Hour), Never)
 	}
 	for i := range n {
 		put(i)

@@ -44,7 +44,7 @@ func TestBytesInFlight(t *testing.T) {
 	taken("both have left", 0)
 
 	kept := entry("kept")
-	s.Keep(kept, o, 0, Never, Never)
+	s.Keep(kept, o, o.Epoch(), Never, Never)
 	send("kept", kept, true)
 	taken("what the budget counts", 0)
 	s.Drop("kept", nil)
@@ -55,9 +55,9 @@ func TestBytesInFlight(t *testing.T) {
 	taken("both have left", 0)
 
 	kept = entry("kept")
-	s.Keep(kept, o, 0, Never, Never)
+	s.Keep(kept, o, o.Epoch(), Never, Never)
 	send("kept", kept, true)
-	s.Keep(entry("kept"), o, 0, Never, Never)
+	s.Keep(entry("kept"), o, o.Epoch(), Never, Never)
 	taken("another value comes in its place", 1)
 	second := entry("second")
 	send("as many as there is room for", second, true)
@@ -68,7 +68,7 @@ func TestBytesInFlight(t *testing.T) {
 	send("one that is kept", fresh, true)
 	s.Drop("kept", nil)
 	taken("it is evicted, too", 3)
-	s.Keep(entry("more"), o, 0, Never, Never)
+	s.Keep(entry("more"), o, o.Epoch(), Never, Never)
 	send("one that is kept, with more than all taken", s.Find(r, []byte("more")), false)
 	for _, e := range []*Entry{kept, second, second, fresh} {
 		s.EndSend(e)
@@ -97,7 +97,7 @@ func TestBytesInFlightUnderRace(t *testing.T) {
 				if i < 2 {
 					one.Lock()
 					if n%2 == 0 {
-						s.Keep(e, o, 0, Never, Never)
+						s.Keep(e, o, o.Epoch(), Never, Never)
 					} else {
 						s.Drop(e.key(), nil)
 					}

@@ -2,43 +2,91 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/redis/rueidis"
 
 	"hearth/cache/shared"
 )
 
+// run runs f for key on the plain connection of the node that serves it. f must be
+// harmless when repeated, unless repeatable is false: it runs once more if the connection
+// broke under it. A step of the protocol is harmless, for it names its token: at worst a
+// fill that was stored counts as refused, or an unguard deletes the record that its first
+// attempt has put there. What Redis has refused to do because the key is elsewhere runs
+// again there in any case.
+func (t *Tier) run(ctx context.Context, key string, repeatable bool, f func(context.Context, rueidis.Client) error) error {
+	return t.runOn(ctx, key, repeatable, false, func(ctx context.Context, _ *connections, c rueidis.Client) error { return f(ctx, c) })
+}
+
+// runOn is run that hands f the node's connections, too. With read, it runs nothing on a
+// node that is not to be read yet.
+func (t *Tier) runOn(ctx context.Context, key string, repeatable, read bool, f func(context.Context, *connections, rueidis.Client) error) error {
+	ctx = t.bound(ctx)
+	r := route{tier: t, key: key, repeatable: repeatable}
+	for {
+		n, c, err := r.next(ctx, read)
+		if err != nil {
+			return err
+		}
+		client := c.plain
+		if r.ask {
+			client = asking{c.plain}
+		}
+		if err = f(ctx, c, client); err == nil || !r.again(ctx, n, c, err) {
+			return n.noteFailure(c, err)
+		}
+	}
+}
+
 // step runs one step of the protocol and returns the number it answers. Its keys
 // and arguments are those of the script; see script.go. An error is the tier's
 // already.
 func (t *Tier) step(ctx context.Context, s script, keys []string, args ...string) (n int64, err error) {
-	err = t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
+	err = t.run(ctx, keys[0], true, func(ctx context.Context, c rueidis.Client) (err error) {
 		n, err = s.Exec(ctx, c, keys, args).AsInt64()
 		return err
 	})
 	return n, err
 }
 
+// errOtherServer: the name leads to another server than the node's connections do.
+var errOtherServer = errors.New("the address leads to another server by now")
+
 // replicatedStep is step for a write that enough replicas must know of. WAIT
 // tells of what its own connection has written before, so both go in one piece:
-// WAIT alone would go to any node of a Cluster, and after a break to a connection
-// that has written nothing. WAIT gets half of the timeout, so that its answer
-// still comes in time. EVAL instead of EVALSHA spares the second round trip of a
-// script that is not known, which would part the two commands.
+// WAIT alone would go to any connection, and after a break to one that has written
+// nothing. WAIT gets half of the timeout, so that its answer still comes in time. EVAL
+// instead of EVALSHA spares the second round trip of a script that is not known, which
+// would part the two commands. The connection may be younger than the node's others, so
+// its server says who it is.
 func (t *Tier) replicatedStep(ctx context.Context, s script, keys []string, args ...string) error {
 	if t.cfg.WaitReplicas == 0 {
 		_, err := t.step(ctx, s, keys, args...)
 		return err
 	}
 	var n int64
-	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
-		answers := c.DoMulti(ctx, call{keys, args}.by(c, "EVAL", s.text),
-			c.B().Wait().Numreplicas(int64(t.cfg.WaitReplicas)).Timeout(t.timeout.Milliseconds()/2).Build())
+	err := t.runOn(ctx, keys[0], true, false, func(ctx context.Context, conns *connections, c rueidis.Client) (err error) {
+		cmds := []rueidis.Completed{call{keys, args}.by(c, "EVAL", s.text),
+			c.B().Wait().Numreplicas(int64(t.cfg.WaitReplicas)).Timeout(t.timeout.Milliseconds() / 2).Build(),
+			c.B().Info().Section("server").Build()}
+		if _, ask := c.(asking); ask {
+			cmds = append([]rueidis.Completed{c.B().Asking().Build()}, cmds...)
+		}
+		answers := conns.waiting.DoMulti(ctx, cmds...)
+		answers = answers[len(answers)-3:]
 		if err = answers[0].Error(); err == nil {
 			n, err = answers[1].AsInt64()
+		}
+		if err == nil {
+			var text string
+			var id identity
+			text, err = answers[2].ToString()
+			if id.read(text); err == nil && id.runID != conns.server.runID {
+				err = errOtherServer
+			}
 		}
 		return err
 	})
@@ -62,41 +110,30 @@ type answer struct {
 	err    error
 }
 
-// steps runs a script for each of calls, all in one piece, so that thousands take
-// little longer than one. It is not cut short by the timeout of a single command:
-// ctx is its deadline. Nothing is repeated but what Redis has not run. Each call
+// steps runs a script for each of calls, those of one node in one piece, so that
+// thousands take little longer than one. It is not cut short by the timeout of a single
+// command: ctx is its deadline. Nothing is repeated but what Redis has not run. Each call
 // has its own error; one that fails says nothing of the others.
 func (t *Tier) steps(ctx context.Context, s script, calls []call) []answer {
 	out := make([]answer, len(calls))
-	c, err := t.ask(ctx)
-	if err != nil {
-		for i := range out {
-			out[i].err = err
-		}
-		return out
-	}
-	cmds := make([]rueidis.Completed, len(calls))
+	keys := make([]string, len(calls))
 	for i, run := range calls {
-		cmds[i] = run.by(c.plain, "EVALSHA", s.sha)
+		keys[i] = run.keys[0]
 	}
-	replies := c.plain.DoMulti(ctx, cmds...)
-	var unknown []int // Redis does not know the script: it was restarted, or is asked for the first time
-	cmds = nil
-	for i, reply := range replies {
-		if strings.HasPrefix(errorReply(reply.Error()), "NOSCRIPT") {
-			unknown = append(unknown, i)
-			cmds = append(cmds, calls[i].by(c.plain, "EVAL", s.text))
-		}
-	}
-	if len(unknown) > 0 {
-		for i, reply := range c.plain.DoMulti(ctx, cmds...) {
-			replies[unknown[i]] = reply
-		}
-	}
-	for i, reply := range replies {
-		n, err := reply.AsInt64()
-		out[i] = answer{n, t.noteFailure(err)}
-	}
+	t.spread(ctx, keys, spreading{
+		build: func(c rueidis.Client, i int) []rueidis.Completed {
+			return []rueidis.Completed{calls[i].by(c, "EVALSHA", s.sha)}
+		},
+		take: func(i int, answers []rueidis.RedisResult) (err error) {
+			out[i].number, err = answers[0].AsInt64()
+			return err
+		},
+		// Redis does not know the script: it was restarted, or is asked for the first time.
+		instead: func(c rueidis.Client, i int) []rueidis.Completed {
+			return []rueidis.Completed{calls[i].by(c, "EVAL", s.text)}
+		},
+		fail: func(i int, err error) { out[i].err = err },
+	})
 	return out
 }
 
@@ -111,7 +148,7 @@ func (t *Tier) Script(text string, repeatable bool) func(ctx context.Context, ke
 		lua = rueidis.NewLuaScriptRetryable(text)
 	}
 	return func(ctx context.Context, keys []string, args ...string) (n []int64, err error) {
-		err = t.run(ctx, repeatable, func(ctx context.Context, c rueidis.Client) (err error) {
+		err = t.run(ctx, keys[0], repeatable, func(ctx context.Context, c rueidis.Client) (err error) {
 			n, err = lua.Exec(ctx, c, keys, args).AsIntSlice()
 			return err
 		})

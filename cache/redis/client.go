@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -52,15 +50,12 @@ func (c Config) options(timeout time.Duration, newStore rueidis.NewCacheStoreFn)
 	if err := c.secure(&o); err != nil {
 		return o, err
 	}
-	o.ForceSingleClient = o.Sentinel.MasterSet == "" && len(o.InitAddress) == 1
 	o.PipelineMultiplex = -1 // one connection per node: one order of replies and pushes
 	o.MaxFlushDelay = 20 * time.Microsecond
 	o.ReadBufferEachConn, o.WriteBufferEachConn = 64<<10, 64<<10
 	o.Dialer.Timeout = min(timeout, 500*time.Millisecond)
 	o.Dialer.KeepAlive = time.Second
 	o.ConnWriteTimeout = max(timeout, 500*time.Millisecond)
-	o.Sentinel.TopologyRefreshInterval = 5 * time.Second
-	o.ClusterOption.ShardsRefreshInterval = 5 * time.Second
 	o.DisableRetry = true // deadlines and retries are decided in this package
 	o.BlockingPoolSize = 8
 	o.ClientName = cmp.Or(o.ClientName, "hearth")
@@ -73,50 +68,48 @@ func (c Config) options(timeout time.Duration, newStore rueidis.NewCacheStoreFn)
 	return o, nil
 }
 
-// dial returns a usable client or an error, never both: rueidis returns both
-// for a single node that is away.
-func dial(o rueidis.ClientOption) (rueidis.Client, error) {
-	c, err := rueidis.NewClient(o)
-	if err != nil && c != nil {
-		c.Close()
-	}
-	return c, remedy(err)
-}
-
-// supported refuses a Redis that cannot keep the promises: before 7.0 a push may
-// cut into a transaction's reply (redis issue 8935), and SET takes no NX with GET.
-func supported(ctx context.Context, c rueidis.Client, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	info, err := c.Do(ctx, c.B().Info().Section("server").Build()).ToString()
-	if err != nil {
-		return err
-	}
-	version := "unknown"
-	for line := range strings.Lines(info) {
-		if v, ok := strings.CutPrefix(line, "redis_version:"); ok {
-			version = strings.TrimSpace(v)
-		}
-	}
-	major, _, _ := strings.Cut(version, ".")
-	if n, err := strconv.Atoi(major); err != nil || n < 7 {
-		return fmt.Errorf("redis %q is too old: 7.0 or later is needed", version)
-	}
-	return nil
+// sentinelOptions returns what the connections to sentinels share.
+func (c Config) sentinelOptions(timeout time.Duration) (rueidis.ClientOption, error) {
+	o, err := c.options(timeout, nil)
+	s := o.Sentinel
+	o.Username, o.Password, o.AuthCredentialsFn, o.SelectDB = s.Username, s.Password, nil, 0
+	o.TLSConfig = s.TLSConfig
+	return o, err
 }
 
 // Probe connects to Redis as the shared tier would, and says what would keep it
 // from being one: it does not answer, it refuses the account, it is too old, it
-// refuses CLIENT TRACKING. It leaves no connection behind, and takes a few seconds
-// at most.
+// refuses CLIENT TRACKING. Of a Cluster one node is enough; with Sentinel it is the master
+// that they name. It leaves no connection behind, and takes a few seconds at most.
 func Probe(ctx context.Context, c Config) error {
-	const timeout = 3 * time.Second // twice, to connect and to ask
+	const timeout = 3 * time.Second // for each step
 	o, err := c.options(timeout, nil)
 	if err != nil {
 		return err
 	}
 	o.Dialer.Timeout = timeout
-	client, err := dial(o)
+	addrs := o.InitAddress
+	if o.Sentinel.MasterSet != "" {
+		s := newSentinels(c, addrs, o.Sentinel.MasterSet)
+		defer s.close()
+		s.ask(ctx, timeout)
+		if addrs, err = s.master(ctx, time.Hour); err != nil {
+			return err
+		}
+	}
+	for _, addr := range addrs {
+		failed := probeServer(ctx, o, addr, timeout)
+		if failed == nil {
+			return nil
+		}
+		err = errors.Join(err, failed)
+	}
+	return err
+}
+
+// probeServer looks at one server.
+func probeServer(ctx context.Context, o rueidis.ClientOption, addr string, timeout time.Duration) error {
+	client, _, err := dialOnce(o, addr)
 	switch {
 	case err != nil && o.TLSConfig == nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		return fmt.Errorf("connecting: %w (it ends the connection; if it speaks TLS at this port, write rediss:// in redis.url)", err)
@@ -124,7 +117,11 @@ func Probe(ctx context.Context, c Config) error {
 		return fmt.Errorf("connecting: %w", err)
 	}
 	defer client.Close()
-	if err := supported(ctx, client, timeout); err != nil {
+	id, err := identify(ctx, client, timeout)
+	if err != nil {
+		return err
+	}
+	if err := id.supported(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)

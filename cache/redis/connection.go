@@ -16,14 +16,10 @@ import (
 // read anything, so the owner is registered with the first read. It never has a hit:
 // the handlers look into memory before they ask rueidis.
 type connection struct {
-	tier  *Tier
+	node  *node
+	of    *connections // which it is part of
 	owner atomic.Pointer[memory.Owner]
 	ended atomic.Bool
-}
-
-// newConnection implements rueidis.NewCacheStoreFn.
-func (t *Tier) newConnection(rueidis.CacheStoreOption) rueidis.CacheStore {
-	return &connection{tier: t}
 }
 
 // Flight registers the read that is about to be sent. now was taken before,
@@ -31,7 +27,7 @@ func (t *Tier) newConnection(rueidis.CacheStoreOption) rueidis.CacheStore {
 func (c *connection) Flight(key, _ string, _ time.Duration, now time.Time) (rueidis.RedisMessage, rueidis.CacheEntry) {
 	o := c.owner.Load()
 	if o == nil {
-		o = c.tier.store.NewOwner(false)
+		o = c.node.tier.store.NewOwner(false)
 		if !c.owner.CompareAndSwap(nil, o) {
 			o.End()
 			o = c.owner.Load()
@@ -40,7 +36,7 @@ func (c *connection) Flight(key, _ string, _ time.Duration, now time.Time) (ruei
 			o.End()
 		}
 	}
-	c.tier.reads.Bind(o, key, c.tier.store.At(now))
+	c.node.tier.reads.Bind(o, key, c.node.tier.store.At(now))
 	return rueidis.RedisMessage{}, nil
 }
 
@@ -48,7 +44,7 @@ func (c *connection) Flight(key, _ string, _ time.Duration, now time.Time) (ruei
 // that rueidis notes on the message: Redis' own.
 func (c *connection) Update(key, _ string, val rueidis.RedisMessage) int64 {
 	if o := c.owner.Load(); o != nil {
-		c.tier.reads.Arrived(o, key)
+		c.node.tier.reads.Arrived(o, key)
 	}
 	return max(val.CachePXAT(), 0)
 }
@@ -61,9 +57,9 @@ func (c *connection) Cancel(key, _ string, err error) {
 		return
 	}
 	if errorReply(err) != "" {
-		c.tier.reads.Refused(o, key)
+		c.node.tier.reads.Refused(o, key)
 	} else {
-		c.tier.reads.Abandoned(o, key)
+		c.node.tier.reads.Abandoned(o, key)
 	}
 }
 
@@ -74,7 +70,7 @@ func (c *connection) Delete(keys []rueidis.RedisMessage) {
 		return
 	}
 	if keys == nil {
-		c.tier.reads.Flushed(o)
+		c.node.tier.reads.Flushed(o)
 		return
 	}
 	for i := range keys {
@@ -82,17 +78,23 @@ func (c *connection) Delete(keys []rueidis.RedisMessage) {
 		if err != nil {
 			continue
 		}
-		c.tier.reads.Invalidated(o, key)
+		if c.node.tier.reads.Invalidated(o, key) {
+			c.node.tier.recent.note(key)
+		}
 		if strings.HasPrefix(key, canaryPrefix) {
-			o.Prove(c.tier.store.Now())
+			o.Prove(c.node.tier.store.Now())
 		}
 	}
 }
 
-// Close ends the connection; it may come twice, or never.
-func (c *connection) Close(error) {
-	c.ended.Store(true)
+// Close ends the connection; it may come twice, or never. A connection that breaks is
+// dialled anew at once, although nobody may be reading.
+func (c *connection) Close(err error) {
+	first := !c.ended.Swap(true)
 	if o := c.owner.Load(); o != nil {
-		c.tier.reads.Closed(o)
+		c.node.tier.reads.Closed(o)
+	}
+	if first && err != nil {
+		c.node.broke(c.of, err)
 	}
 }

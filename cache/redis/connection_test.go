@@ -52,7 +52,7 @@ func TestConnectionEndsAnyWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return reads, tier.newConnection(rueidis.CacheStoreOption{})
+		return reads, &connection{node: tier.newNode(soleNode, nil), of: &connections{}}
 	}
 	end := rueidis.ErrDoCacheAborted
 	use := func(c rueidis.CacheStore, key string) { c.Flight(key, "GET", time.Minute, time.Now()) }

@@ -54,6 +54,21 @@ var transient = []string{
 // code its reads go on working.
 var unusable = []string{"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOAUTH", "READONLY", "WRONGPASS"}
 
+// elsewhere are the codes of a server that is no master any more, or not yet: the name by
+// which it was reached may lead to another one by now. They come before anything is done.
+var elsewhere = []string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY"}
+
+// isElsewhere tells whether an error reply has one of these codes. A script hands on the
+// code of a command that it has called.
+func isElsewhere(reply string) bool { return reply != "" && slices.Contains(elsewhere, codeOf(reply)) }
+
+// isTransient tells whether an error is a reply that ends by itself, other than one that
+// sends on to another node.
+func isTransient(err error) bool {
+	code := codeOf(errorReply(err))
+	return slices.Contains(unusable, code) || slices.Contains(transient, code) && code != "MOVED" && code != "ASK"
+}
+
 // codeOf is the first word of an error reply.
 func codeOf(reply string) string {
 	code, _, _ := strings.Cut(reply, " ")

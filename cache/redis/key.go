@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -9,57 +10,56 @@ import (
 	"hearth/cache/shared"
 )
 
-// Plain commands on keys, all on the plain client.
+// Plain commands on keys, all on plain connections.
 
 // Get reads one key untracked: what it returns may be answered, not stored.
 func (t *Tier) Get(ctx context.Context, key string) (shared.Content, error) {
-	replies, err := t.getMany(ctx, []string{key})
+	found := t.getMany(t.bound(ctx), []string{key})[0]
+	return found.Content, found.Err
+}
+
+// getMany reads keys, those of one node in one round trip. Each has an error of its own.
+func (t *Tier) getMany(ctx context.Context, keys []string) []shared.Found {
+	out := make([]shared.Found, len(keys))
+	t.spread(ctx, keys, spreading{
+		repeatable: true, read: true,
+		build: func(c rueidis.Client, i int) []rueidis.Completed { return getting(c, keys[i]) },
+		take: func(i int, answers []rueidis.RedisResult) (err error) {
+			out[i].Content, err = got(answers)
+			return err
+		},
+		fail: func(i int, err error) { out[i] = shared.Found{Err: err} },
+	})
+	return out
+}
+
+// getOne reads one key from one server.
+func getOne(ctx context.Context, c rueidis.Client, key string) (shared.Content, error) {
+	return got(c.DoMulti(ctx, getting(c, key)...))
+}
+
+// getting are the commands that read a key. The value first, then its lifetime: readers
+// remove a placeholder that has none. In the other order the lifetime of a persistent
+// value could be taken for that of the lease which replaced it in between, and the lease
+// would be removed from under its holder.
+func getting(c rueidis.Client, key string) []rueidis.Completed {
+	return []rueidis.Completed{c.B().Get().Key(key).Build(), c.B().Pttl().Key(key).Build()}
+}
+
+// got reads the answers to getting. PTTL answers -1 for a key without expiry, and -2 for
+// one that is gone since the GET.
+func got(answers []rueidis.RedisResult) (shared.Content, error) {
+	pttl, err := answers[1].AsInt64()
 	if err != nil {
 		return shared.Content{}, err
 	}
-	return replies[0].Content, replies[0].Err
-}
-
-// getMany reads keys in one round trip. A key that Redis refuses has an error of its
-// own; err is that of all keys.
-func (t *Tier) getMany(ctx context.Context, keys []string) (replies []shared.Found, err error) {
-	replies = make([]shared.Found, len(keys))
-	err = t.do(ctx, func(ctx context.Context, c rueidis.Client) error {
-		cmds := make([]rueidis.Completed, 0, 2*len(keys))
-		for _, key := range keys {
-			// The value first, then its lifetime: readers remove a placeholder that has
-			// none. In the other order the lifetime of a persistent value could be
-			// taken for that of the lease which replaced it in between, and the
-			// lease would be removed from under its holder.
-			cmds = append(cmds, c.B().Get().Key(key).Build(), c.B().Pttl().Key(key).Build())
-		}
-		answers := c.DoMulti(ctx, cmds...)
-		for i := range keys {
-			pttl, err := answers[2*i+1].AsInt64()
-			if err != nil && errorReply(err) == "" {
-				return err
-			}
-			if err != nil {
-				replies[i] = shared.Found{Err: t.noteFailure(err)}
-				continue
-			}
-			// PTTL answers -1 for a key without expiry, and -2 for one that is
-			// gone since the GET.
-			ttl := time.Duration(pttl) * time.Millisecond
-			if pttl == -1 {
-				ttl = 0
-			} else if pttl <= 0 {
-				ttl = time.Millisecond
-			}
-			r, err := contentOf(answers[2*i], ttl)
-			if err != nil && errorReply(err) == "" {
-				return err
-			}
-			replies[i] = shared.Found{Content: r, Err: t.noteFailure(err)}
-		}
-		return nil
-	})
-	return replies, err
+	ttl := time.Duration(pttl) * time.Millisecond
+	if pttl == -1 {
+		ttl = 0
+	} else if pttl <= 0 {
+		ttl = time.Millisecond
+	}
+	return contentOf(answers[0], ttl)
 }
 
 // contentOf reads the reply to a GET, or to a SET with GET. ttl is what is left of
@@ -77,36 +77,36 @@ func contentOf(answer rueidis.RedisResult, ttl time.Duration) (shared.Content, e
 	return shared.Parse(raw, ttl), nil
 }
 
-// Set stores items without expiry in one pipeline. errs is nil when all were
-// acknowledged, else errs[i] belongs to items[i]. The pipeline shares one
+// Set stores items without expiry, those of one node in one pipeline. errs is nil when
+// all were acknowledged, else errs[i] belongs to items[i]. The pipelines share one
 // deadline, the tier's timeout for a command.
-func (t *Tier) Set(ctx context.Context, items []shared.Item) []error {
-	c, err := t.ask(ctx)
-	if err != nil {
-		return shared.ErrorForEach(err, len(items))
-	}
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel()
-	cmds := make([]rueidis.Completed, len(items))
+func (t *Tier) Set(ctx context.Context, items []shared.Item) (errs []error) {
+	keys := make([]string, len(items))
 	for i, it := range items {
-		cmds[i] = c.plain.B().Set().Key(it.Key).Value(textOf(it.Value)).Build()
+		keys[i] = it.Key
 	}
-	var errs []error
-	for i, answer := range c.plain.DoMulti(ctx, cmds...) {
-		if err := t.noteFailure(answer.Error()); err != nil {
+	var mu sync.Mutex
+	t.spread(t.bound(ctx), keys, spreading{
+		build: func(c rueidis.Client, i int) []rueidis.Completed {
+			return []rueidis.Completed{c.B().Set().Key(keys[i]).Value(textOf(items[i].Value)).Build()}
+		},
+		take: func(_ int, answers []rueidis.RedisResult) error { return answers[0].Error() },
+		fail: func(i int, err error) {
+			mu.Lock()
+			defer mu.Unlock()
 			if errs == nil {
 				errs = make([]error, len(items))
 			}
 			errs[i] = err
-		}
-	}
+		},
+	})
 	return errs
 }
 
 // Add adds n to the number at key and returns the sum. It is not repeated when the
 // connection breaks: it may have counted.
 func (t *Tier) Add(ctx context.Context, key string, n int64) (sum int64, err error) {
-	err = t.run(ctx, false, func(ctx context.Context, c rueidis.Client) (err error) {
+	err = t.run(ctx, key, false, func(ctx context.Context, c rueidis.Client) (err error) {
 		sum, err = c.Do(ctx, c.B().Incrby().Key(key).Increment(n).Build()).AsInt64()
 		return err
 	})
@@ -116,7 +116,7 @@ func (t *Tier) Add(ctx context.Context, key string, n int64) (sum int64, err err
 // Count reads the number at key, 0 if there is none.
 func (t *Tier) Count(ctx context.Context, key string) (int64, error) {
 	var text []byte
-	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
+	err := t.run(ctx, key, true, func(ctx context.Context, c rueidis.Client) (err error) {
 		text, err = c.Do(ctx, c.B().Get().Key(key).Build()).AsBytes()
 		if rueidis.IsRedisNil(err) {
 			text, err = []byte("0"), nil

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"hearth/cache/memory"
@@ -19,7 +20,8 @@ type canaryCarrier interface {
 }
 
 // link keeps proving one tracked connection: that it answers, and that it reports
-// changes. The proof is a canary, a key of this process alone. It is read the way
+// changes. The proof is a canary, a key of this process alone, on the connection's own
+// node. It is read the way
 // every key is read, then set through the plain client, and the invalidation has to
 // come back on the connection. How long that takes is the measure of promise C1.
 //
@@ -50,6 +52,10 @@ const canaryPrefix = "hearth:canary:"
 // errSilent: the connection answers, and does not report changes. That is worse than a
 // broken one, for entries that were read on it would go on looking fresh.
 var errSilent = errors.New("redis does not report changes (CLIENT TRACKING without effect)")
+
+// errUnanswered: an earlier read of the same key has not been answered. Like a deadline,
+// it says nothing of the connection.
+var errUnanswered = fmt.Errorf("an earlier read has not been answered: %w", context.DeadlineExceeded)
 
 // prove runs one round: it judges the canary that is out, reads the next one, sets it,
 // and waits for its invalidation until the round is over.
@@ -95,7 +101,7 @@ func (l *link) read(ctx context.Context, key string) (*memory.Owner, error) {
 	o, begun, err := l.reads.Probe(key, func() error { return l.via.readTracked(ctx, key) })
 	if !begun { // its answer may never come, and until it does the key cannot be read again
 		l.key = l.prefix + shared.NewToken()
-		return nil, fmt.Errorf("reading the canary of %s: an earlier read has not been answered", l.name)
+		return nil, fmt.Errorf("reading the canary of %s: %w", l.name, errUnanswered)
 	}
 	switch {
 	case err != nil:
@@ -135,13 +141,39 @@ func (l *link) judge() error {
 	return fmt.Errorf("%s: %w", l.name, errSilent)
 }
 
-// proveAll runs one round on all links at once. The error joins those of all links.
-func proveAll(ctx context.Context, links []*link, round time.Duration) error {
-	errs := make([]error, len(links))
-	var all sync.WaitGroup
-	for i, l := range links {
-		all.Go(func() { errs[i] = l.prove(ctx, round) })
+// newLink returns the link of the node's present connections.
+func (n *node) newLink() *link {
+	prefix := canaryPrefix
+	if ranges := n.ranges.Load(); ranges != nil {
+		r := (*ranges)[rand.IntN(len(*ranges))]
+		prefix += "{" + n.tier.slotTag(r.first, r.last) + "}:"
 	}
-	all.Wait()
-	return errors.Join(errs...)
+	return &link{store: n.tier.store, reads: n.tier.reads, timeout: n.tier.cfg.LinkTimeout, via: carrier{n, n.conns.Load()}, name: n.name, prefix: prefix, key: prefix + shared.NewToken()}
+}
+
+// carrier implements canaryCarrier on the connections of one node.
+type carrier struct {
+	node *node
+	*connections
+}
+
+func (c carrier) readTracked(ctx context.Context, key string) error {
+	_, err := contentOf(c.tracked.DoCache(ctx, c.tracked.B().Get().Key(key).Cache(), c.node.tier.cfg.Revalidate), 0)
+	return err
+}
+
+func (c carrier) writeCanary(ctx context.Context, key string) error {
+	return c.plain.Do(ctx, c.plain.B().Set().Key(key).Value("0").Ex(time.Minute).Build()).Error()
+}
+
+// slotTag returns text whose hash slot lies in [first, last], so that a key with it in
+// braces lives on the node that serves those slots. It begins anywhere: a slot that is on
+// its way to another node is not met again and again.
+func (t *Tier) slotTag(first, last uint16) string {
+	for i := rand.IntN(1 << 20); ; i++ {
+		tag := strconv.Itoa(i)
+		if slot := t.Slot(tag); slot >= first && slot <= last {
+			return tag
+		}
+	}
 }

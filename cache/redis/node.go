@@ -4,103 +4,364 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/redis/rueidis"
-
+	"hearth/cache/memory"
 	"hearth/cache/shared"
 )
 
-// linksOf returns one link per node that serves keys, and goes on with those of before.
-func (t *Tier) linksOf(ctx context.Context, c *clients, before []*link) ([]*link, error) {
-	if c.tracked.Mode() != rueidis.ClientModeCluster {
-		if len(before) == 1 {
-			return before, nil
+// node is one server that serves keys: a master of a Cluster, or all there is. What
+// breaks on a node, and what heals, concerns its own keys.
+//
+// Its keeper is one goroutine. It alone dials, replaces connections and finds out what
+// the server can do:
+//
+//	can it be asked?     a round of proofs that it answers ends an outage; a command
+//	                     whose connection breaks may begin one at any time
+//	is it the one?       after a break, after an answer of a server that is no master any
+//	                     more, and when a sentinel names another: the name is resolved
+//	                     and dialled anew. Another server is put right first: takeover.go
+//	does it track?       refused with CLIENT TRACKING or with the canary: reads become
+//	                     untracked, and it is asked again every retrackEvery
+//	does it report?      a canary that is lost: the connections are replaced at once
+type node struct {
+	tier    *Tier
+	name    string // its address, or "redis" for all there is
+	address func(context.Context) ([]string, error)
+
+	availability
+	conns     atomic.Pointer[connections]  // nil until it has been reached once
+	untracked atomic.Pointer[memory.Owner] // set while it refuses tracking; only the keeper changes it
+	heldUntil atomic.Int64                 // clock time until which it is not read; see takeover.go
+	ranges    atomic.Pointer[[]slotRange]  // the slots it serves; nil: all
+
+	// Of the keeper alone.
+	link      *link
+	at        string    // where conns lead
+	known     string    // run id of the server that was used last, "" at first
+	after     *node     // whose place it takes in a Cluster; nil: nobody's, or no longer
+	answered  time.Time // when the last round of proofs succeeded
+	refusedAt time.Time // when tracking was refused
+	suspect   bool      // it has answered as a server does that is not the master
+
+	looks looks
+	stop  context.CancelFunc // ends the keeper
+	ended chan struct{}      // closed when it has ended, and its connections with it
+}
+
+// retrackEvery is how often a server that refuses tracking is asked again.
+const retrackEvery = 5 * time.Second
+
+// newNode returns a node whose keeper does not run yet.
+func (t *Tier) newNode(name string, address func(context.Context) ([]string, error)) *node {
+	n := &node{tier: t, name: name, address: address, ended: make(chan struct{})}
+	log := t.cfg.Log
+	if name != soleNode {
+		log = log.With("node", name)
+	}
+	n.availability.init(log)
+	return n
+}
+
+// soleNode is the name of a node that serves everything.
+const soleNode = "redis"
+
+// start begins to connect, in the background.
+func (n *node) start(ctx context.Context) {
+	ctx, n.stop = context.WithCancel(ctx)
+	n.tier.running.Go(func() { n.keep(ctx) })
+}
+
+// keep connects, proves the link four times per link_timeout, and dials anew what is
+// broken or silent, until ctx ends.
+func (n *node) keep(ctx context.Context) {
+	defer close(n.ended)
+	defer n.disconnect()
+	round := n.tier.cfg.LinkTimeout / 4
+	tick := time.NewTicker(round)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		look := n.looks.begin()
+		err := n.reach(ctx, look)
+		if err == nil {
+			err = n.prove(ctx, round/2)
 		}
-		return []*link{t.newLink("redis", canaryPrefix, nodeReader{t, c.tracked, c.plain})}, nil
+		n.conclude(ctx, err)
+		n.looks.end(look)
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		case <-n.probe:
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel()
-	ranges, err := c.tracked.Do(ctx, c.tracked.B().ClusterSlots().Build()).ToArray()
-	if err != nil {
-		return before, err
+}
+
+// disconnect ends the node: what was read on it is not fresh any more.
+func (n *node) disconnect() {
+	n.markGone()
+	if c := n.conns.Load(); c != nil {
+		c.end()
 	}
-	nodes := c.tracked.Nodes()
-	earlier := map[string]*link{}
-	for _, l := range before {
-		earlier[l.name] = l
-	}
-	var links []*link
-	listed := map[string]bool{}
-	for i := range ranges { // a node may serve several
-		addr, first, last, err := slotRange(ranges[i])
+}
+
+// errGone is why a node is not asked that serves no key any more.
+var errGone = errors.New("it serves no keys any more")
+
+func (n *node) markGone() { n.swap(&outage{err: errGone, since: time.Now(), told: true}) }
+
+// reach sees to it that there are connections, to the server that is meant.
+func (n *node) reach(ctx context.Context, look bool) error {
+	defer time.AfterFunc(n.tier.timeout, n.giveUpWaiting).Stop() // a server that says nothing delays callers no longer
+	addrs, err := n.address(ctx)
+	c := n.conns.Load()
+	if err != nil || c != nil && !slices.Contains(addrs, n.at) {
+		if c != nil { // nobody says any more that this is the master
+			c.end()
+		}
 		if err != nil {
-			return before, err
-		}
-		node := nodes[addr]
-		switch {
-		case listed[addr]:
-			continue
-		case node == nil:
-			return before, fmt.Errorf("cluster node %q is not connected yet", addr)
-		case earlier[addr] != nil:
-			earlier[addr].via = nodeReader{t, node, c.plain}
-			links = append(links, earlier[addr])
-		default:
-			prefix := canaryPrefix + "{" + t.slotTag(first, last) + "}:"
-			links = append(links, t.newLink(addr, prefix, nodeReader{t, node, c.plain}))
-		}
-		listed[addr] = true
-	}
-	return links, nil
-}
-
-func (t *Tier) newLink(name, prefix string, via canaryCarrier) *link {
-	return &link{store: t.store, reads: t.reads, timeout: t.cfg.LinkTimeout, via: via, name: name, prefix: prefix, key: prefix + shared.NewToken()}
-}
-
-// slotRange reads one element of CLUSTER SLOTS: first, last, master, ….
-func slotRange(m rueidis.RedisMessage) (addr string, first, last uint16, err error) {
-	parts, err := m.ToArray()
-	if err != nil || len(parts) < 3 {
-		return "", 0, 0, errors.New("reading CLUSTER SLOTS: unexpected answer")
-	}
-	from, err1 := parts[0].AsInt64()
-	to, err2 := parts[1].AsInt64()
-	node, err3 := parts[2].ToArray()
-	if err := errors.Join(err1, err2, err3); err != nil || len(node) < 2 {
-		return "", 0, 0, errors.New("reading CLUSTER SLOTS: unexpected answer")
-	}
-	host, err1 := node[0].ToString()
-	port, err2 := node[1].AsInt64()
-	return net.JoinHostPort(host, strconv.FormatInt(port, 10)), uint16(from), uint16(to), errors.Join(err1, err2)
-}
-
-// nodeReader implements canaryCarrier for one node: it reads on the tracked connection
-// to that node.
-type nodeReader struct {
-	tier           *Tier
-	tracked, plain rueidis.Client
-}
-
-func (n nodeReader) readTracked(ctx context.Context, key string) error {
-	_, err := contentOf(n.tracked.DoCache(ctx, n.tracked.B().Get().Key(key).Cache(), n.tier.cfg.Revalidate), 0)
-	return err
-}
-
-func (n nodeReader) writeCanary(ctx context.Context, key string) error {
-	return n.plain.Do(ctx, n.plain.B().Set().Key(key).Value("0").Ex(time.Minute).Build()).Error()
-}
-
-// slotTag returns text whose hash slot lies in [first, last], so that a key
-// with it in braces lives on the node that serves those slots.
-func (t *Tier) slotTag(first, last uint16) string {
-	for i := 0; ; i++ {
-		tag := strconv.Itoa(i)
-		if slot := t.Slot(tag); slot >= first && slot <= last {
-			return tag
+			return err
 		}
 	}
+	usable := c != nil && !c.over.Load()
+	retrack := usable && c.tracked == nil && time.Since(n.refusedAt) > retrackEvery
+	if usable && !look && !n.suspect && !retrack {
+		return nil
+	}
+	n.suspect = false
+	fresh, at, err := n.dialAny(ctx, addrs)
+	switch {
+	case err != nil && usable:
+		return nil // the proof shows what the present connections are worth
+	case err != nil:
+		return err
+	case usable && fresh.server.runID != "" && fresh.server.runID == n.known && (!retrack || fresh.tracked == nil):
+		fresh.end()
+		return nil
+	}
+	return n.adopt(ctx, fresh, at)
+}
+
+// dialAny dials the first of addrs that leads to a server which may be used.
+func (n *node) dialAny(ctx context.Context, addrs []string) (c *connections, at string, err error) {
+	for _, addr := range addrs {
+		var failed error
+		if c, failed = n.dialServer(ctx, addr); failed == nil {
+			if failed = n.fits(c.server); failed == nil {
+				return c, addr, nil
+			}
+			c.end()
+		}
+		err = errors.Join(err, failed)
+	}
+	return nil, "", err
+}
+
+// fits tells why a server is not the one that is meant, nil if it is.
+func (n *node) fits(id identity) error {
+	switch {
+	case n.tier.sentinels != nil && id.role == "slave":
+		return errors.New("the sentinels name a server that is a replica")
+	case n.ranges.Load() != nil && id.role == "slave":
+		n.tier.relist(n)
+		return errors.New("the cluster names a server that is a replica")
+	case n.name == soleNode && n.tier.sentinels == nil && id.cluster:
+		n.tier.rediscover()
+		return errors.New("the server is part of a cluster by now")
+	}
+	return nil
+}
+
+// prove runs one round of proofs; while Redis refuses tracking, a ping, and from time to
+// time the canary.
+func (n *node) prove(ctx context.Context, round time.Duration) error {
+	c := n.conns.Load()
+	if c.tracked == nil || n.idle() || n.untracked.Load() != nil && time.Since(n.refusedAt) < retrackEvery {
+		ctx, cancel := context.WithTimeout(ctx, n.tier.timeout)
+		defer cancel()
+		return c.plain.Do(ctx, c.plain.B().Ping().Build()).Error()
+	}
+	for attempt := 1; ; attempt++ {
+		if n.link == nil || !n.serves(n.link.key) {
+			n.link = n.newLink()
+		}
+		err := n.link.prove(ctx, round)
+		if _, _, redirected := redirection(err, n.name); redirected {
+			n.link = nil // its slot is on the move; another one shows the same
+			if n.tier.relistAndWait(ctx, n); attempt < 3 && ctx.Err() == nil {
+				continue
+			}
+			return nil // it answers
+		}
+		if err == nil && n.link.sent == 0 && n.untracked.Swap(nil) != nil {
+			n.log.Info("redis reports changes again")
+		}
+		return err
+	}
+}
+
+// conclude draws the conclusion from a round.
+func (n *node) conclude(ctx context.Context, err error) {
+	reply, c := errorReply(err), n.conns.Load()
+	switch {
+	case ctx.Err() != nil:
+	case err == nil:
+		n.answered = time.Now()
+		n.recovered()
+	case errors.Is(err, errSilent):
+		n.log.Error("invalidations do not arrive; memory keeps nothing longer than memory.untracked_ttl until they do", "error", err)
+		n.renew(ctx, c)
+	case c != nil && reply != "" && !slices.Contains(unusable, codeOf(reply)):
+		n.canaryRefused(reply, err)
+		n.answered = time.Now()
+		n.recovered()
+	case reply != "":
+		n.suspect = slices.Contains(elsewhere, codeOf(reply))
+		n.markAway(err)
+	case c != nil && !c.over.Load() && isBroken(err): // not known before: it is dialled anew at once
+		n.broke(c, err)
+	case c != nil && isDeadline(err) && time.Since(n.answered) > n.tier.cfg.LinkTimeout:
+		c.over.Store(true) // the address may lead elsewhere by now
+		n.markAway(err)
+	default:
+		n.markAway(err)
+	}
+}
+
+// renew replaces connections of which the tracked one is silent. The server answers, so
+// what it reads may be answered; until a connection proves itself, nothing read on it
+// lives longer than memory.untracked_ttl.
+func (n *node) renew(ctx context.Context, c *connections) {
+	fresh, at, err := n.dialAny(ctx, []string{n.at})
+	if err == nil {
+		err = n.adopt(ctx, fresh, at)
+	}
+	if err != nil {
+		c.over.Store(true)
+		n.markAway(err)
+		return
+	}
+	n.recovered()
+}
+
+// canaryRefused notes that Redis answers and only refuses the proof: an account
+// without a right to the canary's key, no memory left for it (then MULTI, and so every
+// tracked read, is refused, too, while a plain GET is not), no disk to write to. Its
+// keys can be read, but nothing shows that it reports changes. So it is treated like
+// one that refuses CLIENT TRACKING.
+func (n *node) canaryRefused(reply string, err error) {
+	n.suspect = slices.Contains(elsewhere, codeOf(reply))
+	n.refuse("redis refuses the canary that proves its invalidations; memory keeps nothing longer than memory.untracked_ttl until it does not", refusalOf(reply, err))
+}
+
+// trackingRefused notes that Redis refuses CLIENT TRACKING.
+func (n *node) trackingRefused(err error) {
+	n.refuse("redis refuses CLIENT TRACKING; memory keeps nothing longer than memory.untracked_ttl; allow client|tracking and client|caching", err)
+}
+
+// refuse begins the time of untracked reads, and logs that once.
+func (n *node) refuse(text string, err error) {
+	n.refusedAt = time.Now()
+	if n.untracked.Load() == nil {
+		n.untracked.Store(n.tier.store.NewUntrackedOwner())
+		n.log.Error(text, "error", err)
+	}
+}
+
+// askFor returns the connections, or why the node must not be asked now; with read, for
+// what reads keys.
+func (n *node) askFor(ctx context.Context, read bool) (*connections, error) {
+	if err := n.await(ctx); err != nil {
+		return nil, err
+	}
+	if read && n.held() {
+		return nil, fmt.Errorf("%w: %w", shared.ErrAway, errHeld)
+	}
+	return n.conns.Load(), nil
+}
+
+// broke notes that connections of the node broke. Callers wait until they are dialled
+// anew.
+func (n *node) broke(c *connections, err error) {
+	if n.conns.Load() == c && !c.over.Swap(true) {
+		n.interrupt(err)
+		n.ProbeNow()
+	}
+}
+
+// noteFailure turns the error of a command into the tier's. An error reply shows
+// that Redis is there: it concerns this command and its key alone. One slow answer
+// is no outage, either; the keeper's own reads decide that. A broken connection
+// stops all callers of the node until the keeper has reached it again.
+func (n *node) noteFailure(c *connections, err error) error {
+	if err == nil {
+		return nil
+	}
+	if reply := errorReply(err); reply != "" {
+		return refusalOf(reply, err)
+	}
+	switch {
+	case isDeadline(err):
+		n.ProbeNow()
+	case !errors.Is(err, errReplaced):
+		n.broke(c, err)
+	}
+	return fmt.Errorf("%w: %w", shared.ErrAway, err)
+}
+
+// looks are the requests to look whether the node's address leads elsewhere by now.
+type looks struct {
+	mu    sync.Mutex
+	asked chan struct{} // closed when the look is over; nil: none is asked for
+	last  time.Time     // when the latest ended
+}
+
+// begin tells whether a look is asked for.
+func (l *looks) begin() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.asked != nil
+}
+
+// end tells those who asked that the look is over.
+func (l *looks) end(done bool) {
+	if !done {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.asked)
+	l.asked, l.last = nil, time.Now()
+}
+
+// ask returns what is closed when the look is over, nil if the latest was within recent.
+func (l *looks) ask(recent time.Duration) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.asked == nil && time.Since(l.last) < recent {
+		return nil
+	}
+	if l.asked == nil {
+		l.asked = make(chan struct{})
+	}
+	return l.asked
+}
+
+// leadsElsewhere asks the keeper to dial the node's address anew, and tells whether c was
+// replaced. A server that goes on refusing is not dialled more often than links are
+// proved.
+func (n *node) leadsElsewhere(ctx context.Context, c *connections) bool {
+	over := n.looks.ask(n.tier.cfg.LinkTimeout / 4)
+	if over == nil {
+		return n.conns.Load() != c
+	}
+	n.ProbeNow()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	case <-n.ended:
+	}
+	return n.conns.Load() != c
 }

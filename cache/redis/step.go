@@ -4,9 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -31,7 +30,7 @@ func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseco
 // bytes. Otherwise it returns what stands there.
 func (t *Tier) Acquire(ctx context.Context, key, token string, instead []byte) (shared.Content, error) {
 	var r shared.Content
-	err := t.do(ctx, func(ctx context.Context, c rueidis.Client) error {
+	err := t.runOn(ctx, key, true, true, func(ctx context.Context, _ *connections, c rueidis.Client) error {
 		var answer rueidis.RedisResult
 		if instead == nil {
 			answer = c.Do(ctx, c.B().Set().Key(key).Value(shared.LeasePrefix+token).Nx().Get().Px(t.cfg.Lease).Build())
@@ -65,6 +64,7 @@ func (t *Tier) Release(ctx context.Context, key, token string) error {
 // when enough replicas have it: a replica that is promoted without it would let readers
 // fill the key from before the commit.
 func (t *Tier) Guard(ctx context.Context, key, token string) error {
+	t.recent.note(key)
 	return t.replicatedStep(ctx, t.scripts.guard, withSibling(key), token, milliseconds(t.cfg.Lease))
 }
 
@@ -90,6 +90,7 @@ func (t *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []sha
 // there (nil: nothing) if the guard was never shared. After an error the guard may
 // stand or not, and the caller tries again.
 func (t *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+	t.recent.note(key) // again: the write may have taken long
 	err := t.replicatedStep(ctx, t.scripts.unguard, withSibling(key), token, textOf(value), milliseconds(ttl))
 	if err != nil && len(value) > 0 && !errors.Is(err, shared.ErrAway) {
 		// Refused, as by a Redis without memory left: taking the guard out needs none.
@@ -123,33 +124,27 @@ func (t *Tier) Disclaim(ctx context.Context, key, token string) error {
 	return err
 }
 
-// removals bounds how many keys Remove removes side by side.
-const removals = 64
+// removals bounds how many keys Remove removes in one piece.
+const removals = 256
 
 // Remove deletes keys, as a writer does whose guard was lost: a guard of others stays,
-// marked as shared. DEL would take it away, and abort their writes. The steps run
-// side by side, for the connection to carry them in one piece; in a Cluster the keys
-// live in different slots, so one script cannot do it.
+// marked as shared. DEL would take it away, and abort their writes.
 //
 // It stops early when Redis is away, and returns that error before others.
 func (t *Tier) Remove(ctx context.Context, keys []string) error {
-	var all sync.WaitGroup
-	var next atomic.Int64
-	var away atomic.Pointer[error]
-	errs := make([]error, len(keys))
-	for range min(len(keys), removals) {
-		all.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(keys)) && away.Load() == nil; i = next.Add(1) - 1 {
-				_, errs[i] = t.step(ctx, t.scripts.unguard, withSibling(keys[i]), shared.NewToken(), "", "0")
-				if errors.Is(errs[i], shared.ErrAway) {
-					away.CompareAndSwap(nil, &errs[i])
-				}
+	var other error
+	for part := range slices.Chunk(keys, removals) {
+		calls := make([]call, len(part))
+		for i, key := range part {
+			t.recent.note(key)
+			calls[i] = call{withSibling(key), []string{shared.NewToken(), "", "0"}}
+		}
+		for _, a := range t.steps(t.bound(ctx), t.scripts.unguard, calls) {
+			if errors.Is(a.err, shared.ErrAway) {
+				return a.err
 			}
-		})
+			other = cmp.Or(other, a.err)
+		}
 	}
-	all.Wait()
-	if err := away.Load(); err != nil {
-		return *err
-	}
-	return cmp.Or(errs...)
+	return other
 }

@@ -3,15 +3,20 @@
 //
 // Each step of the protocol is one script, so that an instance which dies in the
 // middle of a write leaves a state that the others understand. Tracked reads have a
-// client of their own, so that no other traffic delays an invalidation.
+// connection of their own, so that no other traffic delays an invalidation. Which server
+// a connection leads to is decided here and not by rueidis: a server that takes another's
+// place may lack the latest writes, and must be put right before it is asked.
 package redis
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
-
-	"github.com/redis/rueidis"
+	"time"
 
 	"hearth/cache/memory"
 	"hearth/cache/shared"
@@ -19,30 +24,32 @@ import (
 
 // Tier is the shared tier in Redis. It is safe for concurrent use. Every method that
 // asks Redis keeps the deadline of its context, and takes half of link_timeout at
-// most unless it says otherwise; an error wraps shared.ErrAway when Redis could not
-// be asked, shared.ErrRefused when Redis refuses the command or the key for good.
+// most unless it says otherwise; an error wraps shared.ErrAway when the node that serves
+// the key could not be asked, shared.ErrRefused when Redis refuses the command or the key
+// for good.
 //
-// Tracked reads have a client of their own, with one connection per node, on which
-// all replies and invalidations come in one order. Everything else goes through a
-// second client, whose traffic cannot delay an invalidation.
+// A Redis, the master that sentinels name, and each master of a Cluster is a node: with
+// connections, an availability and a keeper of its own.
 type Tier struct {
 	cfg   Config
 	store *memory.Store
 	reads Reads
 
-	availability
 	deadlines
-	scripts scripts
+	scripts   scripts
+	recent    recentKeys
+	takeovers atomic.Int64
 
-	clients   atomic.Pointer[clients]      // nil until Redis has been reached once
-	untracked atomic.Pointer[memory.Owner] // set while Redis refuses tracking; only the link keeper changes it
+	seeds     []string
+	sentinels *sentinels // nil without
 
-	stop    context.CancelCauseFunc // ends the link keeper
+	discovery availability // why there is no topology
+	topology  atomic.Pointer[topology]
+	listings  listings
+
+	stop    context.CancelCauseFunc // ends the keepers
 	running sync.WaitGroup
 }
-
-// clients are both clients of one Redis.
-type clients struct{ tracked, plain rueidis.Client }
 
 // Reads are the tracked reads under way, as the cache keeps them. The methods of one
 // owner, Probe apart, are called in the order of its connection's wire.
@@ -53,9 +60,10 @@ type Reads interface {
 	Arrived(o *memory.Owner, key string)
 	Refused(o *memory.Owner, key string)
 	Abandoned(o *memory.Owner, key string)
-	// Invalidated applies a change of key, Flushed one of all keys, Closed the end of
+	// Invalidated applies a change of key, and tells whether it has dropped the copy of a
+	// record that has a source. Flushed applies a change of all keys, Closed the end of
 	// the connection.
-	Invalidated(o *memory.Owner, key string)
+	Invalidated(o *memory.Owner, key string) (sourced bool)
 	Flushed(o *memory.Owner)
 	Closed(o *memory.Owner)
 	// Probe reads a key of the tier's own, of which nothing is kept. It returns the
@@ -67,11 +75,16 @@ type Reads interface {
 // New returns the tier, or what is wrong with its configuration. It connects to
 // nothing until it is opened.
 func New(c Config, s *memory.Store, f Reads) (*Tier, error) {
-	if err := c.Validate(); err != nil {
+	o, err := c.options(time.Second, nil)
+	if err != nil {
 		return nil, err
 	}
-	t := &Tier{cfg: c, store: s, reads: f, deadlines: deadlines{timeout: c.LinkTimeout / 2}, scripts: newScripts()}
-	t.availability.init(c.Log)
+	t := &Tier{cfg: c, store: s, reads: f, deadlines: deadlines{timeout: c.LinkTimeout / 2}, scripts: newScripts(), seeds: o.InitAddress}
+	if o.Sentinel.MasterSet != "" {
+		t.sentinels = newSentinels(c, o.InitAddress, o.Sentinel.MasterSet)
+	}
+	t.discovery.init(c.Log)
+	t.listings.wake = make(chan struct{}, 1)
 	return t, nil
 }
 
@@ -79,59 +92,129 @@ func New(c Config, s *memory.Store, f Reads) (*Tier, error) {
 func (t *Tier) Open() error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	t.stop = cancel
-	t.running.Go(func() { t.keepLinks(ctx) })
+	t.running.Go(func() { t.watchClock(ctx) })
+	t.running.Go(func() { t.keepTopology(ctx) })
 	return nil
 }
 
-// Close ends the link keeper and both clients. It may follow New without Open.
+// Close ends the keepers and all connections. It may follow New without Open.
 func (t *Tier) Close() {
 	if t.stop != nil {
 		t.stop(shared.ErrAway)
 	}
 	t.running.Wait()
-	if c := t.clients.Load(); c != nil {
-		c.tracked.Close()
-		c.plain.Close()
+	if t.sentinels != nil {
+		t.sentinels.close()
+	}
+}
+
+// watchClock notices when the process has slept.
+func (t *Tier) watchClock(ctx context.Context) {
+	tick := time.NewTicker(t.cfg.LinkTimeout / 4)
+	defer tick.Stop()
+	for {
+		t.store.NoticeSleep()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 
 // Name is the tier's label in metrics.
 func (t *Tier) Name() string { return "redis" }
 
-// Up returns why Redis cannot be asked, nil if it can.
+// Up returns why nothing of Redis can be asked, nil if at least one node can: an instance
+// is of use as long as one master of a Cluster serves its keys.
 func (t *Tier) Up() error {
-	if now := t.outage.Load(); now != nil {
-		return now.err
+	top := t.topology.Load()
+	if top == nil {
+		return cmp.Or(t.discovery.why(), errNotYet)
 	}
-	return nil
+	var first error
+	for _, n := range top.serving() {
+		err := n.why()
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return cmp.Or(first, errNotYet)
 }
 
-// ask returns the clients, or why Redis must not be asked now.
-func (t *Tier) ask(ctx context.Context) (*clients, error) {
-	if err := t.await(ctx); err != nil {
-		return nil, err
+// Readable returns why key cannot be read now, nil if it can.
+func (t *Tier) Readable(key string) error {
+	top := t.topology.Load()
+	if top == nil {
+		return cmp.Or(t.discovery.why(), errNotYet)
 	}
-	return t.clients.Load(), nil
+	n := top.nodeOf(t, key)
+	switch {
+	case n == nil:
+		return errNoNode
+	case n.held():
+		return errHeld
+	}
+	return n.why()
 }
 
-// do runs f against the plain client, once more if the connection broke under it; f
-// must be harmless when repeated. A step of the protocol is, for it names its token: at
-// worst a fill that was stored counts as refused, or an unguard deletes the record that
-// its first attempt has put there.
-func (t *Tier) do(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
-	return t.run(ctx, true, f)
+// ProbeNow makes every node be proved at once, as after a change of the account. It waits
+// for nothing.
+func (t *Tier) ProbeNow() {
+	t.relist(nil)
+	if top := t.topology.Load(); top != nil {
+		for _, n := range top.all() {
+			n.ProbeNow()
+		}
+	}
 }
 
-// run is do, or with repeatable false for what must not be repeated.
-func (t *Tier) run(ctx context.Context, repeatable bool, f func(context.Context, rueidis.Client) error) error {
-	c, err := t.ask(ctx)
-	if err != nil {
-		return err
+// NodeState is how one node is.
+type NodeState struct {
+	Name    string
+	Up      bool // it can be asked
+	Tracked bool // it reports changes, as far as is known
+}
+
+// State is how the tier is, for metrics.
+type State struct {
+	Nodes     []NodeState // in the order of their names; none before Redis was reached once
+	Takeovers int64       // of a node's place by another server, ever
+}
+
+// State returns how the tier is now.
+func (t *Tier) State() State {
+	s := State{Takeovers: t.takeovers.Load()}
+	if top := t.topology.Load(); top != nil {
+		for _, n := range top.all() {
+			s.Nodes = append(s.Nodes, NodeState{Name: n.name, Up: n.why() == nil, Tracked: n.untracked.Load() == nil})
+		}
+		slices.SortFunc(s.Nodes, func(a, b NodeState) int { return cmp.Compare(a.Name, b.Name) })
 	}
-	ctx = t.bound(ctx)
-	err = f(ctx, c.plain)
-	if repeatable && err != nil && isBroken(err) && ctx.Err() == nil {
-		err = f(ctx, c.plain)
+	return s
+}
+
+// errNoNode is why a key cannot be asked for whose slot no node serves.
+var errNoNode = errors.New("no node of the cluster serves the key's slot")
+
+// nodeOf returns the node that serves key. Before the topology is known it waits for the
+// first attempt to learn it.
+func (t *Tier) nodeOf(ctx context.Context, key string) (*node, error) {
+	top := t.topology.Load()
+	for top == nil {
+		if err := t.discovery.await(ctx); err != nil {
+			return nil, err
+		}
+		if top = t.topology.Load(); top == nil && ctx.Err() != nil {
+			return nil, fmt.Errorf("%w: %w", shared.ErrAway, errNotYet)
+		}
 	}
-	return t.noteFailure(err)
+	if n := top.nodeOf(t, key); n != nil {
+		return n, nil
+	}
+	t.relist(nil)
+	return nil, fmt.Errorf("%w: %w", shared.ErrAway, errNoNode)
 }

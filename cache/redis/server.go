@@ -1,0 +1,237 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// connections lead to one server that was looked at: a tracked one, on which all replies
+// and invalidations come in one order, and a plain one, whose traffic cannot delay an
+// invalidation. Neither is dialled anew by rueidis when it breaks: a name, a virtual
+// address or a proxy may lead to another server by then, whose data the keeper has to
+// put right first.
+//
+//	made by dialServer ──publish──► used ──broken, or another server──► over
+type connections struct {
+	tracked rueidis.Client // nil while Redis refuses tracking
+	plain   rueidis.Client
+	waiting rueidis.Client // for writes that replicas must confirm; nil: none must
+	reader  *connection    // the cache of tracked, which knows its owner
+	server  identity
+
+	over atomic.Bool // broken or replaced: nothing is dialled for it any more
+}
+
+// identity is what a server says of itself.
+type identity struct {
+	runID   string // another one after each start; "" where a server does not say
+	role    string // "master", "slave"
+	version string
+	product string // redis, valkey, …
+	cluster bool   // it is a node of a Cluster
+}
+
+// end makes the connections fail from now on, and closes them. Commands that are on the
+// way are answered first, within a second; entries that were read are not fresh any more
+// at once. It may come twice.
+func (c *connections) end() {
+	c.over.Store(true)
+	if c.tracked != nil {
+		c.reader.Close(nil)
+		c.tracked.Close()
+	}
+	if c.waiting != nil {
+		c.waiting.Close()
+	}
+	c.plain.Close()
+}
+
+// errSpent is what a command meets on a connection that has broken.
+var errSpent = errors.New("the connection is broken, and is dialled anew")
+
+// dialOnce makes a client of one server at addr that dials once; remote is where it got.
+func dialOnce(o rueidis.ClientOption, addr string) (c rueidis.Client, remote net.Addr, err error) {
+	toOne(&o, addr)
+	base, dialled := dialer(o), atomic.Bool{}
+	o.DialCtxFn = func(ctx context.Context, addr string, d *net.Dialer, tlsConfig *tls.Config) (net.Conn, error) {
+		if dialled.Swap(true) {
+			return nil, errSpent
+		}
+		conn, err := base(ctx, addr, d, tlsConfig)
+		if err == nil {
+			remote = conn.RemoteAddr()
+		}
+		return conn, err
+	}
+	c, err = dial(o)
+	return c, remote, err
+}
+
+// toOne leaves of the options what leads to one server. However many commands go in one
+// piece, they take no connection of their own: it would be another one.
+func toOne(o *rueidis.ClientOption, addr string) {
+	o.BlockingPipeline = math.MaxInt
+	o.InitAddress, o.ForceSingleClient, o.Sentinel = []string{addr}, true, rueidis.SentinelOption{}
+}
+
+// dialer is how the options dial.
+func dialer(o rueidis.ClientOption) func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error) {
+	if o.DialCtxFn != nil {
+		return o.DialCtxFn
+	}
+	return func(ctx context.Context, addr string, d *net.Dialer, tlsConfig *tls.Config) (net.Conn, error) {
+		if tlsConfig != nil {
+			return (&tls.Dialer{NetDialer: d, Config: tlsConfig}).DialContext(ctx, "tcp", addr)
+		}
+		return d.DialContext(ctx, "tcp", addr)
+	}
+}
+
+// dial returns a usable client or an error, never both: rueidis returns both
+// for a single node that is away.
+func dial(o rueidis.ClientOption) (rueidis.Client, error) {
+	c, err := rueidis.NewClient(o)
+	if err != nil && c != nil {
+		c.Close()
+	}
+	return c, remedy(err)
+}
+
+// dialServer dials the server at addr, a name that is resolved anew, and finds out what
+// it is. The caller ends what it does not use.
+func (n *node) dialServer(ctx context.Context, addr string) (*connections, error) {
+	o, err := n.tier.cfg.options(n.tier.timeout, nil)
+	if err != nil {
+		return nil, err
+	}
+	plain, remote, err := dialOnce(o, addr)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %q: %w", addr, err)
+	}
+	c := &connections{plain: plain}
+	if c.server, err = identify(ctx, plain, n.tier.timeout); err == nil {
+		err = c.server.supported()
+	}
+	if err == nil {
+		err = n.dialTracked(ctx, c, addr)
+	}
+	if err == nil && n.tier.cfg.WaitReplicas > 0 {
+		c.waiting, err = dialWaiting(o, c, addr, remote)
+	}
+	if err != nil {
+		c.end()
+		return nil, err
+	}
+	return c, nil
+}
+
+// dialTracked dials the tracked connection. Where Redis refuses CLIENT TRACKING (some
+// managed services, an ACL) there is none: everything works, and memory keeps nothing
+// longer than memory.untracked_ttl.
+//
+// The name may lead elsewhere between two calls, and both connections have to lead to one
+// server. Where every connection leads to another one, as behind some managed endpoints,
+// the last is taken, and the canary has to show that changes are reported on it.
+func (n *node) dialTracked(ctx context.Context, c *connections, addr string) error {
+	for attempt := 1; ; attempt++ {
+		reader := &connection{node: n, of: c}
+		o, err := n.tier.cfg.options(n.tier.timeout, func(rueidis.CacheStoreOption) rueidis.CacheStore { return reader })
+		if err != nil {
+			return err
+		}
+		tracked, _, err := dialOnce(o, addr)
+		if errors.Is(err, rueidis.ErrNoCache) {
+			n.trackingRefused(err)
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("connecting to %q: %w", addr, err)
+		}
+		other, err := identify(ctx, tracked, n.tier.timeout)
+		if err == nil && (other.runID == c.server.runID || attempt == 4) {
+			c.tracked, c.reader = tracked, reader
+			return nil
+		}
+		reader.Close(nil)
+		tracked.Close()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// dialWaiting makes the client for writes that replicas must confirm. WAIT stops its
+// connection until they do, so there are several, dialled when they are needed, to
+// where the plain one got.
+func dialWaiting(o rueidis.ClientOption, c *connections, addr string, remote net.Addr) (rueidis.Client, error) {
+	base := dialer(o)
+	o.DialCtxFn = func(ctx context.Context, addr string, d *net.Dialer, tlsConfig *tls.Config) (net.Conn, error) {
+		if c.over.Load() {
+			return nil, errSpent
+		}
+		if remote != nil && remote.Network() == "tcp" {
+			addr = remote.String()
+		}
+		return base(ctx, addr, d, tlsConfig)
+	}
+	toOne(&o, addr)
+	return dial(o)
+}
+
+// identify asks a server what it is.
+func identify(ctx context.Context, c rueidis.Client, timeout time.Duration) (identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var id identity
+	for i, answer := range c.DoMulti(ctx, c.B().Info().Section("server").Build(), c.B().Info().Section("replication").Build()) {
+		text, err := answer.ToString()
+		if err != nil && i == 0 {
+			return id, err
+		}
+		id.read(text)
+	}
+	return id, nil
+}
+
+// read takes what INFO says.
+func (id *identity) read(info string) {
+	for line := range strings.Lines(info) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		switch name {
+		case "redis_version":
+			id.version = value
+		case "valkey_version", "dragonfly_version", "keydb_version":
+			id.product, _, _ = strings.Cut(name, "_")
+		case "run_id":
+			id.runID = value
+		case "role":
+			id.role = value
+		case "redis_mode":
+			id.cluster = value == "cluster"
+		}
+	}
+}
+
+// supported refuses a Redis that cannot keep the promises: before 7.0 a push may
+// cut into a transaction's reply (redis issue 8935), and SET takes no NX with GET.
+func (id identity) supported() error {
+	version := id.version
+	if version == "" {
+		version = "unknown"
+	}
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err != nil || n < 7 {
+		return fmt.Errorf("redis %q is too old: 7.0 or later is needed", version)
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package redis
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/redis/rueidis"
+)
+
+// spreading is a batch of commands, for each key the same number.
+type spreading struct {
+	build   func(c rueidis.Client, i int) []rueidis.Completed // the commands for the i-th key
+	take    func(i int, answers []rueidis.RedisResult) error  // takes their answers
+	instead func(c rueidis.Client, i int) []rueidis.Completed // in the place of a script that is not known; may be nil
+	fail    func(i int, err error)                            // takes the error of the i-th key, the tier's already; never nil
+
+	repeatable bool // the commands may be sent again when a connection breaks
+	read       bool // they are not sent to a node that is not to be read yet
+}
+
+// spread sends the commands for keys, those of one node in one piece, and nodes side by
+// side. Those of keys that are elsewhere by now are sent there one by one. What a broken
+// connection left open is repeated if the commands may be.
+func (t *Tier) spread(ctx context.Context, keys []string, s spreading) {
+	var all sync.WaitGroup
+	for n, at := range t.byNode(ctx, keys, s.fail) {
+		all.Go(func() { t.spreadOver(ctx, n, keys, at, s) })
+	}
+	all.Wait()
+}
+
+// spreadOver sends the commands of the keys that n serves; at has their places.
+func (t *Tier) spreadOver(ctx context.Context, n *node, keys []string, at []int, s spreading) {
+	c, err := n.askFor(ctx, s.read)
+	if err != nil {
+		for _, i := range at {
+			s.fail(i, err)
+		}
+		return
+	}
+	errs := sendAll(ctx, c.plain, at, s.build, s.take)
+	if s.instead != nil {
+		var unknown []int
+		for j, err := range errs {
+			if strings.HasPrefix(errorReply(err), "NOSCRIPT") {
+				unknown = append(unknown, j)
+			}
+		}
+		places := make([]int, len(unknown))
+		for k, j := range unknown {
+			places[k] = at[j]
+		}
+		for k, err := range sendAll(ctx, c.plain, places, s.instead, s.take) {
+			errs[unknown[k]] = err
+		}
+	}
+	var all sync.WaitGroup
+	places := make(chan struct{}, 64)
+	for j, err := range errs {
+		if err == nil {
+			continue
+		}
+		i := at[j]
+		r := route{tier: t, key: keys[i], repeatable: s.repeatable}
+		if !r.again(ctx, n, c, err) {
+			s.fail(i, n.noteFailure(c, err))
+			continue
+		}
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			if err := t.sendOne(ctx, r, i, s); err != nil {
+				s.fail(i, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// sendAll sends the commands for some keys in one piece, and returns their errors.
+func sendAll(ctx context.Context, c rueidis.Client, at []int, build func(rueidis.Client, int) []rueidis.Completed, take func(int, []rueidis.RedisResult) error) []error {
+	if len(at) == 0 {
+		return nil
+	}
+	var cmds []rueidis.Completed
+	for _, i := range at {
+		cmds = append(cmds, build(c, i)...)
+	}
+	each := len(cmds) / len(at)
+	answers := c.DoMulti(ctx, cmds...)
+	errs := make([]error, len(at))
+	for j, i := range at {
+		errs[j] = take(i, answers[j*each:(j+1)*each])
+	}
+	return errs
+}
+
+// sendOne goes on with one key's commands along r.
+func (t *Tier) sendOne(ctx context.Context, r route, i int, s spreading) error {
+	build := s.build
+	if s.instead != nil {
+		build = s.instead
+	}
+	for {
+		n, c, err := r.next(ctx, s.read)
+		if err != nil {
+			return err
+		}
+		client := c.plain
+		if r.ask {
+			client = asking{c.plain}
+		}
+		if err = sendAll(ctx, client, []int{i}, build, s.take)[0]; err == nil {
+			return nil
+		}
+		if !r.again(ctx, n, c, err) {
+			return n.noteFailure(c, err)
+		}
+	}
+}
+
+// byNode groups the places of keys by the nodes that serve them. fail takes the error of
+// a key that none serves.
+func (t *Tier) byNode(ctx context.Context, keys []string, fail func(i int, err error)) map[*node][]int {
+	groups := map[*node][]int{}
+	for i, key := range keys {
+		n, err := t.nodeOf(ctx, key)
+		if err != nil {
+			fail(i, err)
+			continue
+		}
+		groups[n] = append(groups[n], i)
+	}
+	return groups
+}

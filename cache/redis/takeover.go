@@ -1,0 +1,113 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"hearth/cache/shared"
+)
+
+// A server may take the place of another: a replica is promoted, a name or a proxy leads
+// elsewhere, Redis starts again from its disk. Replication is asynchronous, so the new
+// server may lack the latest writes, and what it holds in their keys is older than what
+// was acknowledged. Sentinel promotes a replica, and says so a second later; until then
+// writes are acknowledged by the old master, and lost with it. So, in this order:
+//
+//  1. No command waits for the old server any more: its connections are ended. What was
+//     read on them is not fresh.
+//  2. The keys of recentKeys are removed from the new server, before it is asked for
+//     anything. A guard of others stays, marked as shared.
+//  3. Writes go on. Reads are held back for a while (stale or untracked, and marked), for
+//     the other instances notice later, and have keys of their own to remove.
+//
+// The order matters. Were 2 done before 1:
+//
+//	this instance  finds the new server, and removes the keys it knows there
+//	a writer here  commits, and takes its guard out at the old server, which confirms
+//	a reader       reads the record of before at the new server
+//
+// A write whose guard stood at the old server loses it. If it has not sent its COMMIT it
+// is rolled back; else its guard is set anew, and its unguard deletes the key.
+
+// holdFor is how long reads are held back: as long as two rounds of the keepers, in which
+// each instance asks its sentinels, lists its Cluster and proves its links.
+func (t *Tier) holdFor() time.Duration { return t.cfg.LinkTimeout / 2 }
+
+// errHeld is why a node is not read that has just taken another server's place.
+var errHeld = errors.New("its server has just taken another's place, and may lack the latest writes")
+
+// held tells whether the node is not to be read yet.
+func (n *node) held() bool {
+	until := n.heldUntil.Load()
+	return until != 0 && n.tier.store.Now() < until
+}
+
+// adopt makes fresh, which lead to at, the connections of the node.
+func (n *node) adopt(ctx context.Context, fresh *connections, at string) error {
+	old := n.conns.Load()
+	if n.after != nil || n.known != "" && n.known != fresh.server.runID {
+		if err := n.takeOver(ctx, old, fresh, at); err != nil {
+			fresh.end()
+			return err
+		}
+	}
+	n.known, n.after, n.at, n.link = fresh.server.runID, nil, at, nil
+	n.conns.Store(fresh)
+	if old != nil {
+		old.over.Store(true)
+		n.tier.running.Go(old.end)
+	}
+	return nil
+}
+
+// takeOver puts a server right that takes the place of another.
+func (n *node) takeOver(ctx context.Context, old, fresh *connections, at string) error {
+	n.interrupt(errHeld)
+	if old != nil {
+		old.end()
+	}
+	if n.after != nil {
+		select {
+		case <-n.after.ended:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	keys := n.tier.recent.all(n.serves)
+	removed := time.Now()
+	if err := n.removeRecent(ctx, fresh, keys); err != nil {
+		return fmt.Errorf("removing what was written lately from a server that takes another's place: %w", err)
+	}
+	n.heldUntil.Store(n.tier.store.Now() + int64(n.tier.holdFor()))
+	n.tier.takeovers.Add(1)
+	n.log.Warn("redis is another server than before, which may lack the latest writes: what was written within the last minute was removed there, and reads are held back",
+		"server", at, "run_id", fresh.server.runID, "keys", len(keys), "took", time.Since(removed).Round(time.Millisecond), "held", n.tier.holdFor())
+	return nil
+}
+
+// removeRecent removes keys, as a writer does whose guard was lost. A key that the server
+// refuses is left: it is not this node's, or no instance may write it.
+func (n *node) removeRecent(ctx context.Context, c *connections, keys []string) error {
+	const most = 256
+	for len(keys) > 0 {
+		part := keys[:min(most, len(keys))]
+		keys = keys[len(part):]
+		within, cancel := context.WithTimeout(ctx, n.tier.timeout)
+		cmds := make([]rueidis.Completed, len(part))
+		for i, key := range part {
+			cmds[i] = call{withSibling(key), []string{shared.NewToken(), "", "0"}}.by(c.plain, "EVAL", n.tier.scripts.unguard.text)
+		}
+		for _, answer := range c.plain.DoMulti(within, cmds...) {
+			if err := answer.Error(); err != nil && (errorReply(err) == "" || isTransient(err)) {
+				cancel()
+				return err
+			}
+		}
+		cancel()
+	}
+	return nil
+}
