@@ -28,7 +28,7 @@ type flight struct {
 	res *Resource
 
 	owner *memory.Owner // connection it went out on; nil until handed to one
-	epoch memory.Epoch
+	epoch uint32
 	sent  int64 // clock time taken before it was queued
 
 	replied  bool // its reply has passed the connection's reader
@@ -236,7 +236,7 @@ func (s *Flights) finish(f *flight, res result, expiry int64) {
 	sh.mu.Lock()
 	current := sh.flights[f.key] == f
 	if current && f.replied && !f.poisoned && f.owner.Epoch() == f.epoch && !f.owner.Ended() {
-		if res.entry != nil && !s.open(f.key) {
+		if res.entry != nil && !res.Unreported && !s.open(f.key) {
 			ends := memory.Never
 			if res.TTL > 0 {
 				ends = f.sent + int64(res.TTL)

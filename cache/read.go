@@ -92,6 +92,10 @@ func (q *query) walk(first *sharedRead) (Answer, error) {
 		if first = nil; seen == nil {
 			seen = q.readShared()
 		}
+		if errors.Is(seen.err, shared.ErrInterrupted) && !q.interrupted && q.ctx.Err() == nil {
+			q.interrupted = true // once: the tier is reached again in a moment, or away
+			continue
+		}
 		a, again, err := q.resolve(*seen)
 		if !again {
 			return a, err
@@ -111,6 +115,8 @@ type query struct {
 	waited   time.Duration // for somebody else's placeholder, so far
 	released int           // how often such a wait has ended
 	followed *attempt      // the last one that it has waited for
+
+	interrupted bool // a read of the shared tier broke off
 }
 
 // sharedRead is what one read of the shared tier found, and when it was sent. The

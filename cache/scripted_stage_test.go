@@ -24,11 +24,13 @@ type stage struct {
 	values  map[string]string
 	plans   map[string]plan
 	execs   map[string]int // tracked reads by key
+	gets    map[string]int // other reads
 	tracked map[string]*testkit.Conn
-	slots   any  // the answer to CLUSTER SLOTS; nil: no cluster
-	noperm  bool // CLIENT CACHING is refused, so nothing is tracked
-	mute    bool // changes are not reported any more
-	silent  int  // nothing is sent any more on the first so many connections
+	slots   any    // the answer to CLUSTER SLOTS; nil: no cluster
+	nodes   string // the answer to CLUSTER NODES
+	noperm  bool   // CLIENT CACHING is refused, so nothing is tracked
+	mute    bool   // changes are not reported any more
+	silent  int    // nothing is sent any more on the first so many connections
 
 	reader *testkit.Conn // the latest connection that read tracked
 	held   *testkit.Conn // what is due on it collects in due
@@ -60,7 +62,7 @@ func holdAt(part int) plan { return plan{hold: part, holds: true} }
 
 func newStage(t *testing.T) *stage {
 	s := &stage{
-		version: "7.0.15", values: map[string]string{}, plans: map[string]plan{}, execs: map[string]int{},
+		version: "7.0.15", values: map[string]string{}, plans: map[string]plan{}, execs: map[string]int{}, gets: map[string]int{},
 		tracked: map[string]*testkit.Conn{},
 	}
 	s.srv = testkit.ScriptedRedis(t, s.serve)
@@ -100,8 +102,6 @@ func (s *stage) command(c *testkit.Conn, cmd []string, tx *transcript) {
 		s.reader = c
 	case name == "MULTI":
 		tx.multi, tx.parts = true, append(tx.parts, simpleOK)
-	case name == "ASKING":
-		tx.parts = append(tx.parts, simpleOK)
 	case name == "EXEC":
 		s.exec(c, tx)
 		*tx = transcript{}
@@ -137,17 +137,10 @@ func (s *stage) exec(c *testkit.Conn, tx *transcript) {
 		if i == partsEnd {
 			break
 		}
-		at := len(parts) - partsEnd + i // ASKING stands before the MULTI
-		if i == partCaching {
-			at = 0
-		}
-		if i == partMulti && at > 1 {
-			s.send(c, parts[1])
-		}
 		if instead, ok := p.reply[i]; ok {
-			parts[at] = instead
+			parts[i] = instead
 		}
-		s.send(c, parts[at])
+		s.send(c, parts[i])
 	}
 	s.execs[tx.key]++
 	if p.then != nil {
@@ -165,14 +158,21 @@ func (s *stage) plain(c *testkit.Conn, name string, cmd []string) string {
 		}
 		return testkit.Encode(testkit.Map{"server", "redis", "version", s.version, "proto", 3, "id", c.ID, "mode", mode, "role", "master", "modules", []any{}})
 	case "INFO":
-		return testkit.Encode("# Server\r\nredis_version:" + s.version + "\r\n")
+		mode := "standalone"
+		if s.slots != nil {
+			mode = "cluster"
+		}
+		return testkit.Encode("# Server\r\nredis_version:" + s.version + "\r\nrun_id:" + s.srv.Addr() + "\r\nredis_mode:" + mode + "\r\n")
 	case "CLUSTER SLOTS":
 		return testkit.Encode(s.slots)
-	case "CLIENT TRACKING":
+	case "CLUSTER NODES":
+		return testkit.Encode(s.nodes)
+	case "CLIENT TRACKING", "ASKING":
 		return simpleOK
 	case "PTTL":
 		return testkit.Encode(-1)
 	case "GET":
+		s.gets[cmd[1]]++
 		if v, ok := s.values[cmd[1]]; ok {
 			return testkit.Encode(v)
 		}

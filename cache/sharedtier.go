@@ -82,8 +82,9 @@ type keeper interface {
 	// Set stores items without expiry in one pipeline; errs is nil when all
 	// were acknowledged, else errs[i] belongs to items[i].
 	Set(ctx context.Context, items []Item) (errs []error)
-	// Remove deletes keys. A guard that stands in one stays, marked as shared.
-	Remove(ctx context.Context, keys []string) error
+	// Remove deletes keys. A guard that stands in one stays, marked as shared. copies
+	// tells that the keys hold copies of records that have a source.
+	Remove(ctx context.Context, keys []string, copies bool) error
 	// Add adds n to the number at key and returns the sum. It is done at most
 	// once; an error leaves open whether it was.
 	Add(ctx context.Context, key string, n int64) (int64, error)

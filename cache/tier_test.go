@@ -81,7 +81,7 @@ func (x fixture) set(value string) {
 
 func (x fixture) remove() {
 	x.t.Helper()
-	x.must(x.tier.Remove(within(x.t), []string{x.key}))
+	x.must(x.tier.Remove(within(x.t), []string{x.key}, true))
 }
 
 func (x fixture) must(err error) {
@@ -340,7 +340,7 @@ func tierItems(t *testing.T, c *Cache) {
 	for i := range 100 {
 		fixture{c, t, keyOf(t, i)}.want(fmt.Sprintf(`{"id":%d}`, i))
 	}
-	if err := c.tier.Remove(within(t), []string{keyOf(t, 0), keyOf(t, 1), keyOf(t, "absent")}); err != nil {
+	if err := c.tier.Remove(within(t), []string{keyOf(t, 0), keyOf(t, 1), keyOf(t, "absent")}, true); err != nil {
 		t.Fatal(err)
 	}
 	fixture{c, t, keyOf(t, 1)}.want("nothing")
@@ -394,7 +394,7 @@ func tierDeadline(t *testing.T, c *Cache) {
 	_, get := c.tier.Get(ctx, key)
 	_, fill := c.tier.Fill(ctx, key, "x", []byte("1"), time.Hour)
 	for what, err := range map[string]error{
-		"get": get, "fill": fill, "guard": c.tier.Guard(ctx, key, "x"), "remove": c.tier.Remove(ctx, []string{key}),
+		"get": get, "fill": fill, "guard": c.tier.Guard(ctx, key, "x"), "remove": c.tier.Remove(ctx, []string{key}, true),
 		"unguard": c.tier.Unguard(ctx, key, "x", nil, 0), "set": errors.Join(c.tier.Set(ctx, []Item{{Key: key, Value: []byte("1")}})...),
 	} {
 		if err != nil && !errors.Is(err, shared.ErrAway) {

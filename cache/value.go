@@ -37,11 +37,23 @@ func (c *Cache) Note(ctx context.Context, key string, value []byte) (before []by
 	return was.Data, nil
 }
 
-// Invalidate removes keys from the shared tier and so from every memory. A guard
-// that stands there stays, and its writer will put no record in its place: what
-// it has read back in its transaction may be older than this call.
+// Invalidate removes copies of records that have a source from the shared tier and so
+// from every memory. A guard that stands there stays, and its writer will put no record in
+// its place: what it has read back in its transaction may be older than this call.
 func (c *Cache) Invalidate(ctx context.Context, keys []string) error {
-	err := c.tier.Remove(ctx, keys)
+	return c.remove(ctx, keys, true)
+}
+
+// Erase removes records that live in the shared tier only.
+func (c *Cache) Erase(ctx context.Context, keys []string) error {
+	return c.remove(ctx, keys, false)
+}
+
+func (c *Cache) remove(ctx context.Context, keys []string, copies bool) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	err := c.tier.Remove(ctx, keys, copies)
 	for _, key := range keys {
 		c.flights.Changed(key)
 	}

@@ -255,7 +255,7 @@ func (e *Tier) Set(ctx context.Context, items []shared.Item) []error {
 // Remove deletes keys in one transaction. A guard that stands in one stays,
 // marked as shared. Readers in this process see the change before it returns:
 // their copies are dropped.
-func (e *Tier) Remove(ctx context.Context, keys []string) error {
+func (e *Tier) Remove(ctx context.Context, keys []string, _ bool) error {
 	rows := make([]row, len(keys))
 	for i, key := range keys {
 		rows[i] = row{key: key, remove: true}

@@ -148,7 +148,7 @@ func TestARemovalVoidsLeasesBeforeItsRow(t *testing.T) {
 	release := e.stall(t)
 	done := make(chan error, 1)
 	ctx := within(t)
-	go func() { done <- e.Remove(ctx, []string{"k"}) }()
+	go func() { done <- e.Remove(ctx, []string{"k"}, true) }()
 	testkit.Eventually(t, patience, "the lease is void", func() bool { lease, _ := e.standing("k"); return lease == "" })
 	if ok, err := e.Fill(within(t), "k", "slow", []byte(`"old"`), time.Hour); ok || err != nil {
 		t.Errorf("a value loaded before the removal was stored: %v, %v", ok, err)

@@ -30,7 +30,6 @@ type Owner struct {
 	id       uint32
 	local    bool          // no wire between this process and the data: always verified
 	epoch    atomic.Uint32 // entries of an earlier one were flushed
-	left     atomic.Uint32 // how often keys have left the server; see Leave
 	ended    atomic.Bool
 	proven   atomic.Bool  // an invalidation has been seen to arrive
 	verified atomic.Int64 // send time of the latest command answered in order; clock ns
@@ -49,28 +48,8 @@ func (o *Owner) Ended() bool { return o.ended.Load() }
 // Flush makes all entries that were read on o so far belong to an epoch that is over.
 func (o *Owner) Flush() { o.epoch.Add(1) }
 
-// Leave notes that keys which the server behind o served are served by another one.
-// Entries which say that a key is absent are void: nobody reports when such a key comes
-// to be at the other server. An entry that holds a value is reported when its key leaves.
-func (o *Owner) Leave() { o.left.Add(1) }
-
-// Epoch is the present epoch of entries that are read on o. Absence has one of its own,
-// which Leave moves on, too.
-func (o *Owner) Epoch() Epoch {
-	return Epoch{o.epoch.Load(), o.epoch.Load() + o.left.Load()}
-}
-
-// Epoch is what an entry has to note of its owner's state: one number for values, one for
-// absence.
-type Epoch struct{ value, absence uint32 }
-
-// of is the number that an entry notes.
-func (p Epoch) of(e *Entry) uint32 {
-	if e.Missing() {
-		return p.absence
-	}
-	return p.value
-}
+// Epoch is what an entry read on o now has to note.
+func (o *Owner) Epoch() uint32 { return o.epoch.Load() }
 
 // Local tells that there is no wire between this process and the data.
 func (o *Owner) Local() bool { return o.local }

@@ -156,7 +156,7 @@ func (s *Store) Find(sh *Shape, key []byte) *Entry {
 // linkTimeout.
 func (s *Store) FreshUntil(e *Entry) int64 {
 	o := s.OwnerOf(e)
-	if o == nil || o.ended.Load() || o.Epoch().of(e) != e.epoch {
+	if o == nil || o.ended.Load() || o.epoch.Load() != e.epoch {
 		return math.MinInt64
 	}
 	return min(e.expiry, o.verified.Load()+s.linkTimeout)
@@ -166,7 +166,7 @@ func (s *Store) FreshUntil(e *Entry) int64 {
 // link last proved itself. What a push has invalidated is never served.
 func (s *Store) StaleUntil(e *Entry, stale time.Duration) int64 {
 	o := s.OwnerOf(e)
-	if o == nil || o.Epoch().of(e) != e.epoch {
+	if o == nil || o.epoch.Load() != e.epoch {
 		return math.MinInt64
 	}
 	return min(o.verified.Load(), e.expiry) + int64(stale)
@@ -176,7 +176,7 @@ func (s *Store) StaleUntil(e *Entry, stale time.Duration) int64 {
 // is when the shared tier's copy ends (clock time, or Never). It stores nothing and
 // returns false when e is too large to be kept; what e would have replaced goes either
 // way. The caller holds the lock of the key's flight shard.
-func (s *Store) Keep(e *Entry, o *Owner, epoch Epoch, expiry, ends int64) bool {
+func (s *Store) Keep(e *Entry, o *Owner, epoch uint32, expiry, ends int64) bool {
 	if e.keyLen == 0 {
 		return false
 	}
@@ -184,7 +184,7 @@ func (s *Store) Keep(e *Entry, o *Owner, epoch Epoch, expiry, ends int64) bool {
 		s.Drop(e.key(), nil)
 		return false
 	}
-	e.owner, e.epoch, e.expiry, e.sharedExpiry = o.id, epoch.of(e), expiry, ends
+	e.owner, e.epoch, e.expiry, e.sharedExpiry = o.id, epoch, expiry, ends
 	e.refreshAt.Store(Never)
 	in, other := s.entries, s.missing
 	if e.Missing() {

@@ -24,8 +24,8 @@ func (t *Tier) run(ctx context.Context, key string, repeatable bool, f func(cont
 // runOn is run that hands f the node's connections, too. With read, it runs nothing on a
 // node that is not to be read yet.
 func (t *Tier) runOn(ctx context.Context, key string, repeatable, read bool, f func(context.Context, *connections, rueidis.Client) error) error {
+	r := route{tier: t, caller: ctx, key: key, repeatable: repeatable}
 	ctx = t.bound(ctx)
-	r := route{tier: t, key: key, repeatable: repeatable}
 	for {
 		n, c, err := r.next(ctx, read)
 		if err != nil {
@@ -49,7 +49,29 @@ func (t *Tier) step(ctx context.Context, s script, keys []string, args ...string
 		n, err = s.Exec(ctx, c, keys, args).AsInt64()
 		return err
 	})
+	if isSplit(err) {
+		if s.pair {
+			return 0, nil // no refresh, as if the key had changed
+		}
+		if err = t.removeSibling(ctx, keys); err == nil {
+			return t.step(ctx, s, keys[:1], args...)
+		}
+	}
 	return n, err
+}
+
+// isSplit tells whether a step over a key and its sibling was refused because their slot
+// is on its way to another node: a script needs both keys on one node, and one of them may
+// be there already, for as long as somebody takes to finish the move. Then the sibling is
+// deleted first, by itself, and the step runs without it. No refresh can come in between,
+// for its claim would need both keys, too.
+func isSplit(err error) bool { return codeOf(errorReply(err)) == "TRYAGAIN" }
+
+// removeSibling deletes the second of keys.
+func (t *Tier) removeSibling(ctx context.Context, keys []string) error {
+	return t.run(ctx, keys[1], true, func(ctx context.Context, c rueidis.Client) error {
+		return c.Do(ctx, c.B().Del().Key(keys[1]).Build()).Error()
+	})
 }
 
 // errOtherServer: the name leads to another server than the node's connections do.
@@ -67,8 +89,21 @@ func (t *Tier) replicatedStep(ctx context.Context, s script, keys []string, args
 		_, err := t.step(ctx, s, keys, args...)
 		return err
 	}
-	var n int64
-	err := t.runOn(ctx, keys[0], true, false, func(ctx context.Context, conns *connections, c rueidis.Client) (err error) {
+	n, err := t.waitingStep(ctx, s, keys, args)
+	if isSplit(err) {
+		if err = t.removeSibling(ctx, keys); err == nil {
+			n, err = t.waitingStep(ctx, s, keys[:1], args)
+		}
+	}
+	if err == nil && n < int64(t.cfg.WaitReplicas) {
+		err = fmt.Errorf("%w: %d of redis.wait_replicas = %d confirmed", shared.ErrAway, n, t.cfg.WaitReplicas)
+	}
+	return err
+}
+
+// waitingStep runs a step, and returns how many replicas confirm it.
+func (t *Tier) waitingStep(ctx context.Context, s script, keys, args []string) (n int64, err error) {
+	err = t.runOn(ctx, keys[0], true, false, func(ctx context.Context, conns *connections, c rueidis.Client) (err error) {
 		cmds := []rueidis.Completed{call{keys, args}.by(c, "EVAL", s.text),
 			c.B().Wait().Numreplicas(int64(t.cfg.WaitReplicas)).Timeout(t.timeout.Milliseconds() / 2).Build(),
 			c.B().Info().Section("server").Build()}
@@ -90,10 +125,7 @@ func (t *Tier) replicatedStep(ctx context.Context, s script, keys []string, args
 		}
 		return err
 	})
-	if err == nil && n < int64(t.cfg.WaitReplicas) {
-		err = fmt.Errorf("%w: %d of redis.wait_replicas = %d confirmed", shared.ErrAway, n, t.cfg.WaitReplicas)
-	}
-	return err
+	return n, err
 }
 
 // call is one run of a script.

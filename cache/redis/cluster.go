@@ -300,8 +300,7 @@ func mergeViews(views []*clusterView) (owners []*slotClaim, replicas map[string]
 }
 
 // replaceTopology puts next in the place of before. A node that serves nothing any more
-// ends. One that has a slot less forgets which keys it has not had: no push tells when
-// such a key comes to be on another node.
+// ends.
 func (t *Tier) replaceTopology(ctx context.Context, before, next *topology, added []*node, ranges map[*node][]slotRange) {
 	moved := map[*node]int{}
 	gone := map[*node]bool{}
@@ -324,7 +323,6 @@ func (t *Tier) replaceTopology(ctx context.Context, before, next *topology, adde
 	}
 	t.topology.Store(next)
 	for n, slots := range moved {
-		n.leave()
 		t.cfg.Log.Info("slots have moved to other nodes of the cluster", "node", n.name, "slots", slots)
 	}
 	for n, ended := range gone {
@@ -354,13 +352,4 @@ func (t *Tier) predecessor(before, next *topology, n *node, gone map[*node]bool)
 		}
 	}
 	return nil
-}
-
-// leave forgets what was read of keys that do not exist, on the node's connection.
-func (n *node) leave() {
-	if c := n.conns.Load(); c != nil && c.reader != nil {
-		if o := c.reader.owner.Load(); o != nil {
-			o.Leave()
-		}
-	}
 }

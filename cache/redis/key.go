@@ -13,17 +13,20 @@ import (
 // Plain commands on keys, all on plain connections.
 
 // Get reads one key untracked: what it returns may be answered, not stored.
-func (t *Tier) Get(ctx context.Context, key string) (shared.Content, error) {
-	found := t.getMany(t.bound(ctx), []string{key})[0]
-	return found.Content, found.Err
+func (t *Tier) Get(ctx context.Context, key string) (content shared.Content, err error) {
+	err = t.runOn(ctx, key, true, true, func(ctx context.Context, _ *connections, c rueidis.Client) (err error) {
+		content, err = getOne(ctx, c, key)
+		return err
+	})
+	return content, err
 }
 
 // getMany reads keys, those of one node in one round trip. Each has an error of its own.
 func (t *Tier) getMany(ctx context.Context, keys []string) []shared.Found {
 	out := make([]shared.Found, len(keys))
 	t.spread(ctx, keys, spreading{
-		repeatable: true, read: true,
-		build: func(c rueidis.Client, i int) []rueidis.Completed { return getting(c, keys[i]) },
+		repeatable: true,
+		build:      func(c rueidis.Client, i int) []rueidis.Completed { return getting(c, keys[i]) },
 		take: func(i int, answers []rueidis.RedisResult) (err error) {
 			out[i].Content, err = got(answers)
 			return err

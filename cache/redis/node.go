@@ -35,7 +35,8 @@ type node struct {
 	availability
 	conns     atomic.Pointer[connections]  // nil until it has been reached once
 	untracked atomic.Pointer[memory.Owner] // set while it refuses tracking; only the keeper changes it
-	heldUntil atomic.Int64                 // clock time until which it is not read; see takeover.go
+	heldUntil atomic.Int64                 // clock time until which what it answers is marked; see takeover.go
+	heldOwner atomic.Pointer[memory.Owner] // of what is read until then
 	ranges    atomic.Pointer[[]slotRange]  // the slots it serves; nil: all
 
 	// Of the keeper alone.
@@ -271,7 +272,7 @@ func (n *node) refuse(text string, err error) {
 }
 
 // askFor returns the connections, or why the node must not be asked now; with read, for
-// what reads keys.
+// what is answered without a mark.
 func (n *node) askFor(ctx context.Context, read bool) (*connections, error) {
 	if err := n.await(ctx); err != nil {
 		return nil, err
@@ -302,13 +303,14 @@ func (n *node) noteFailure(c *connections, err error) error {
 	if reply := errorReply(err); reply != "" {
 		return refusalOf(reply, err)
 	}
-	switch {
-	case isDeadline(err):
+	if isDeadline(err) {
 		n.ProbeNow()
-	case !errors.Is(err, errReplaced):
+		return fmt.Errorf("%w: %w", shared.ErrAway, err)
+	}
+	if !errors.Is(err, errReplaced) {
 		n.broke(c, err)
 	}
-	return fmt.Errorf("%w: %w", shared.ErrAway, err)
+	return fmt.Errorf("%w: %w", shared.ErrInterrupted, err)
 }
 
 // looks are the requests to look whether the node's address leads elsewhere by now.

@@ -60,21 +60,24 @@ func (sh *recentShard) turn(now time.Time) {
 	}
 }
 
-// all returns the keys that serves says yes to.
+// all returns the keys that serves says yes to, those of the present generation first.
 func (r *recentKeys) all(serves func(key string) bool) []string {
-	var keys []string
+	var keys, older []string
 	for i := range r.shards {
 		sh := &r.shards[i]
 		sh.mu.Lock()
 		sh.turn(time.Now())
-		for _, generation := range []map[string]struct{}{sh.present, sh.past} {
-			for key := range generation {
-				if serves(key) {
-					keys = append(keys, key)
-				}
+		for key := range sh.present {
+			if serves(key) {
+				keys = append(keys, key)
+			}
+		}
+		for key := range sh.past {
+			if _, again := sh.present[key]; !again && serves(key) {
+				older = append(older, key)
 			}
 		}
 		sh.mu.Unlock()
 	}
-	return keys
+	return append(keys, older...)
 }

@@ -53,13 +53,14 @@ const (
 	// and a listing may be behind.
 	maxHops = 64
 
-	// splitPause is how long a step over two keys waits of which one is on its way.
+	// splitPause is how long a command waits for nodes that do not agree yet.
 	splitPause = 5 * time.Millisecond
 )
 
 // route is the way of one command through the nodes.
 type route struct {
 	tier       *Tier
+	caller     context.Context // without the tier's deadline: of one who has left nothing is sent again
 	key        string
 	repeatable bool // may be sent again when its connection breaks
 
@@ -85,7 +86,7 @@ func (r *route) next(ctx context.Context, read bool) (*node, *connections, error
 // again tells whether the command has to be sent again after err, and to whom: nothing
 // was done yet, or it may be done twice. n and c are who was asked.
 func (r *route) again(ctx context.Context, n *node, c *connections, err error) bool {
-	if r.hops++; err == nil || r.hops > maxHops || ctx.Err() != nil {
+	if r.hops++; err == nil || r.hops > maxHops || ctx.Err() != nil || r.caller.Err() != nil {
 		return false
 	}
 	reply := errorReply(err)
@@ -93,8 +94,6 @@ func (r *route) again(ctx context.Context, n *node, c *connections, err error) b
 	switch {
 	case redirected && n.ranges.Load() != nil:
 		return r.follow(ctx, n, addr, ask)
-	case reply != "" && n.ranges.Load() != nil && codeOf(reply) == "TRYAGAIN":
-		return wait(ctx, splitPause)
 	case isElsewhere(reply):
 		r.node, r.ask = nil, false
 		return r.hops == 1 && n.leadsElsewhere(ctx, c)

@@ -31,6 +31,7 @@ import (
 // script is a script of ours as it is sent.
 type script struct {
 	text, sha string
+	pair      bool // it needs the key and its sibling in one step
 	*rueidis.Lua
 }
 
@@ -44,11 +45,13 @@ func newScript(text string) script {
 type scripts struct{ fill, swap, release, guard, renew, unguard, claim, refresh script }
 
 func newScripts() scripts {
-	return scripts{
+	all := scripts{
 		fill: newScript(fillScript), swap: newScript(swapScript), release: newScript(releaseScript),
 		guard: newScript(guardScript), renew: newScript(renewScript), unguard: newScript(unguardScript),
 		claim: newScript(claimScript), refresh: newScript(refreshScript),
 	}
+	all.claim.pair, all.refresh.pair = true, true
+	return all
 }
 
 // endRefresh ends a refresh under way. KEYS[2] is absent for a key without a sibling.

@@ -16,7 +16,6 @@ type spreading struct {
 	fail    func(i int, err error)                            // takes the error of the i-th key, the tier's already; never nil
 
 	repeatable bool // the commands may be sent again when a connection breaks
-	read       bool // they are not sent to a node that is not to be read yet
 }
 
 // spread sends the commands for keys, those of one node in one piece, and nodes side by
@@ -32,7 +31,7 @@ func (t *Tier) spread(ctx context.Context, keys []string, s spreading) {
 
 // spreadOver sends the commands of the keys that n serves; at has their places.
 func (t *Tier) spreadOver(ctx context.Context, n *node, keys []string, at []int, s spreading) {
-	c, err := n.askFor(ctx, s.read)
+	c, err := n.askFor(ctx, false)
 	if err != nil {
 		for _, i := range at {
 			s.fail(i, err)
@@ -62,7 +61,7 @@ func (t *Tier) spreadOver(ctx context.Context, n *node, keys []string, at []int,
 			continue
 		}
 		i := at[j]
-		r := route{tier: t, key: keys[i], repeatable: s.repeatable}
+		r := route{tier: t, caller: ctx, key: keys[i], repeatable: s.repeatable}
 		if !r.again(ctx, n, c, err) {
 			s.fail(i, n.noteFailure(c, err))
 			continue
@@ -103,7 +102,7 @@ func (t *Tier) sendOne(ctx context.Context, r route, i int, s spreading) error {
 		build = s.instead
 	}
 	for {
-		n, c, err := r.next(ctx, s.read)
+		n, c, err := r.next(ctx, false)
 		if err != nil {
 			return err
 		}

@@ -130,13 +130,16 @@ const removals = 256
 // Remove deletes keys, as a writer does whose guard was lost: a guard of others stays,
 // marked as shared. DEL would take it away, and abort their writes.
 //
-// It stops early when Redis is away, and returns that error before others.
-func (t *Tier) Remove(ctx context.Context, keys []string) error {
+// copies tells that the keys hold copies, of records that have a source. It stops early
+// when Redis is away, and returns that error before others.
+func (t *Tier) Remove(ctx context.Context, keys []string, copies bool) error {
 	var other error
 	for part := range slices.Chunk(keys, removals) {
 		calls := make([]call, len(part))
 		for i, key := range part {
-			t.recent.note(key)
+			if copies { // what is deleted and stored again lives nowhere else
+				t.recent.note(key)
+			}
 			calls[i] = call{withSibling(key), []string{shared.NewToken(), "", "0"}}
 		}
 		for _, a := range t.steps(t.bound(ctx), t.scripts.unguard, calls) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -21,8 +22,8 @@ import (
 //     read on them is not fresh.
 //  2. The keys of recentKeys are removed from the new server, before it is asked for
 //     anything. A guard of others stays, marked as shared.
-//  3. Writes go on. Reads are held back for a while (stale or untracked, and marked), for
-//     the other instances notice later, and have keys of their own to remove.
+//  3. Everything goes on, but for a while what is read is marked, and not kept: the other
+//     instances notice later, and have keys of their own to remove.
 //
 // The order matters. Were 2 done before 1:
 //
@@ -33,14 +34,15 @@ import (
 // A write whose guard stood at the old server loses it. If it has not sent its COMMIT it
 // is rolled back; else its guard is set anew, and its unguard deletes the key.
 
-// holdFor is how long reads are held back: as long as two rounds of the keepers, in which
-// each instance asks its sentinels, lists its Cluster and proves its links.
-func (t *Tier) holdFor() time.Duration { return t.cfg.LinkTimeout / 2 }
+// holdFor is how long what is read is marked: two rounds of the keepers, in which each
+// instance asks its sentinels, lists its Cluster and proves its links, and twice as long
+// as the removal took here, for others have about as much to remove.
+func (t *Tier) holdFor(took time.Duration) time.Duration { return t.cfg.LinkTimeout/2 + 2*took }
 
 // errHeld is why a node is not read that has just taken another server's place.
 var errHeld = errors.New("its server has just taken another's place, and may lack the latest writes")
 
-// held tells whether the node is not to be read yet.
+// held tells whether what the node answers is to be marked.
 func (n *node) held() bool {
 	until := n.heldUntil.Load()
 	return until != 0 && n.tier.store.Now() < until
@@ -78,36 +80,55 @@ func (n *node) takeOver(ctx context.Context, old, fresh *connections, at string)
 		}
 	}
 	keys := n.tier.recent.all(n.serves)
-	removed := time.Now()
+	began := time.Now()
 	if err := n.removeRecent(ctx, fresh, keys); err != nil {
 		return fmt.Errorf("removing what was written lately from a server that takes another's place: %w", err)
 	}
-	n.heldUntil.Store(n.tier.store.Now() + int64(n.tier.holdFor()))
+	for _, key := range keys { // the next server may lack the removal, too
+		n.tier.recent.note(key)
+	}
+	took := time.Since(began)
+	held := n.tier.holdFor(took)
+	n.heldOwner.Store(n.tier.store.NewUntrackedOwner())
+	n.heldUntil.Store(n.tier.store.Now() + int64(held))
 	n.tier.takeovers.Add(1)
-	n.log.Warn("redis is another server than before, which may lack the latest writes: what was written within the last minute was removed there, and reads are held back",
-		"server", at, "run_id", fresh.server.runID, "keys", len(keys), "took", time.Since(removed).Round(time.Millisecond), "held", n.tier.holdFor())
+	n.log.Warn("redis is another server than before, which may lack the latest writes: what was written within the last minute was removed there, and answers are marked for a while",
+		"server", at, "run_id", fresh.server.runID, "keys", len(keys), "took", took.Round(time.Millisecond), "marked", held.Round(time.Millisecond))
 	return nil
 }
 
 // removeRecent removes keys, as a writer does whose guard was lost. A key that the server
-// refuses is left: it is not this node's, or no instance may write it.
+// refuses is left: it is on another node by now, or no instance may write it.
 func (n *node) removeRecent(ctx context.Context, c *connections, keys []string) error {
-	const most = 256
-	for len(keys) > 0 {
-		part := keys[:min(most, len(keys))]
-		keys = keys[len(part):]
-		within, cancel := context.WithTimeout(ctx, n.tier.timeout)
+	remove := func(keys []string) rueidis.Completed {
+		return call{keys, []string{shared.NewToken(), "", "0"}}.by(c.plain, "EVAL", n.tier.scripts.unguard.text)
+	}
+	for part := range slices.Chunk(keys, removals) {
+		ctx, cancel := context.WithTimeout(ctx, n.tier.timeout)
+		defer cancel()
 		cmds := make([]rueidis.Completed, len(part))
 		for i, key := range part {
-			cmds[i] = call{withSibling(key), []string{shared.NewToken(), "", "0"}}.by(c.plain, "EVAL", n.tier.scripts.unguard.text)
+			cmds[i] = remove(withSibling(key))
 		}
-		for _, answer := range c.plain.DoMulti(within, cmds...) {
-			if err := answer.Error(); err != nil && (errorReply(err) == "" || isTransient(err)) {
-				cancel()
+		var split []rueidis.Completed
+		for i, answer := range c.plain.DoMulti(ctx, cmds...) {
+			err := answer.Error()
+			switch {
+			case isSplit(err):
+				keys := withSibling(part[i])
+				split = append(split, c.plain.B().Del().Key(keys[1]).Build(), remove(keys[:1]))
+			case err != nil && (errorReply(err) == "" || isTransient(err)):
 				return err
 			}
 		}
-		cancel()
+		if len(split) == 0 {
+			continue
+		}
+		for _, answer := range c.plain.DoMulti(ctx, split...) {
+			if err := answer.Error(); err != nil && errorReply(err) == "" {
+				return err
+			}
+		}
 	}
 	return nil
 }

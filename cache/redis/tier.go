@@ -152,11 +152,8 @@ func (t *Tier) Readable(key string) error {
 		return cmp.Or(t.discovery.why(), errNotYet)
 	}
 	n := top.nodeOf(t, key)
-	switch {
-	case n == nil:
+	if n == nil {
 		return errNoNode
-	case n.held():
-		return errHeld
 	}
 	return n.why()
 }
@@ -177,6 +174,7 @@ type NodeState struct {
 	Name    string
 	Up      bool // it can be asked
 	Tracked bool // it reports changes, as far as is known
+	Held    bool // its server has just taken another's place: what it answers is marked
 }
 
 // State is how the tier is, for metrics.
@@ -190,7 +188,7 @@ func (t *Tier) State() State {
 	s := State{Takeovers: t.takeovers.Load()}
 	if top := t.topology.Load(); top != nil {
 		for _, n := range top.all() {
-			s.Nodes = append(s.Nodes, NodeState{Name: n.name, Up: n.why() == nil, Tracked: n.untracked.Load() == nil})
+			s.Nodes = append(s.Nodes, NodeState{Name: n.name, Up: n.why() == nil, Tracked: n.untracked.Load() == nil, Held: n.held()})
 		}
 		slices.SortFunc(s.Nodes, func(a, b NodeState) int { return cmp.Compare(a.Name, b.Name) })
 	}

@@ -54,6 +54,10 @@ type Content struct {
 	Data  []byte        // value, or the raw bytes of what is malformed; immutable
 	Text  string        // the placeholder
 	TTL   time.Duration // remaining; 0: none known
+
+	// Unreported tells that a change of the key may be reported to nobody, so that no
+	// memory may keep what stands there.
+	Unreported bool
 }
 
 // Found is what one read of several has found in its key, or why it found nothing.

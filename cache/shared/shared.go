@@ -7,6 +7,7 @@ package shared
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -14,6 +15,10 @@ import (
 // ErrAway is the cause of every failure to ask a tier: it cannot be reached, or
 // is known to be away.
 var ErrAway = errors.New("shared tier is away")
+
+// ErrInterrupted is an ErrAway: the connection broke while it was asked. The tier is
+// reached again in a moment, or known to be away.
+var ErrInterrupted = fmt.Errorf("%w: the connection broke", ErrAway)
 
 // ErrRefused says that the shared tier is well and refuses this command or
 // this key: the account lacks a right, or the key holds what the command cannot

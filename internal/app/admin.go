@@ -30,14 +30,18 @@ func (a *App) newAdmin(g *generation) *admin.Admin {
 // from the memory of every instance. A record without a source lives nowhere
 // else: unless the request says so, it is not taken for a copy.
 func (a *App) invalidate(ctx context.Context, front *handlers.Server, t admin.Targets) (int, error) {
-	all := make([]string, 0, len(t.Paths)+len(t.Keys))
+	var copies, only []string // what has a source, and what lives in the shared tier only
 	// Everything is judged before anything is removed: a request that names one
 	// wrong target changes nothing.
 	add := func(target, key string) error {
-		if !t.Delete && front.IsOnlyCopy(key) {
+		switch {
+		case !front.IsOnlyCopy(key):
+			copies = append(copies, key)
+		case t.Delete:
+			only = append(only, key)
+		default:
 			return &admin.InvalidateError{Target: target, Reason: `has no source to be loaded from again, so this would delete it; add "delete": true if that is meant`}
 		}
-		all = append(all, key)
 		return nil
 	}
 	for _, path := range t.Paths {
@@ -57,14 +61,14 @@ func (a *App) invalidate(ctx context.Context, front *handlers.Server, t admin.Ta
 			return 0, err
 		}
 	}
-	err := a.cache.Invalidate(ctx, all)
+	err := errors.Join(a.cache.Invalidate(ctx, copies), a.cache.Erase(ctx, only))
 	switch {
 	case errors.Is(err, cache.ErrRefused):
 		return 0, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	case err != nil:
 		return 0, err
 	}
-	return len(all), nil
+	return len(copies) + len(only), nil
 }
 
 // statistics is what /api/stats shows.
