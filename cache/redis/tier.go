@@ -172,6 +172,7 @@ func (t *Tier) ProbeNow() {
 // NodeState is how one node is.
 type NodeState struct {
 	Name    string
+	Serves  bool // it serves keys; a master that has just joined a Cluster does not
 	Up      bool // it can be asked
 	Tracked bool // it reports changes, as far as is known
 	Held    bool // its server has just taken another's place: what it answers is marked
@@ -188,7 +189,7 @@ func (t *Tier) State() State {
 	s := State{Takeovers: t.takeovers.Load()}
 	if top := t.topology.Load(); top != nil {
 		for _, n := range top.all() {
-			s.Nodes = append(s.Nodes, NodeState{Name: n.name, Up: n.why() == nil, Tracked: n.untracked.Load() == nil, Held: n.held()})
+			s.Nodes = append(s.Nodes, NodeState{Name: n.name, Serves: !n.idle(), Up: n.why() == nil, Tracked: n.untracked.Load() == nil, Held: n.held()})
 		}
 		slices.SortFunc(s.Nodes, func(a, b NodeState) int { return cmp.Compare(a.Name, b.Name) })
 	}

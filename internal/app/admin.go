@@ -106,7 +106,7 @@ func (a *App) stats() any {
 		breakers[name] = a.breakerOpen(g, name)
 	}
 	return statistics{
-		Version: a.Version, Shared: a.cache.SharedTier().String(), SharedUp: a.cache.Up() == nil,
+		Version: a.Version, Shared: a.cache.SharedTier().String(), SharedUp: a.sharedUp(),
 		SourceUp: g.db == nil || g.db.Up(), Cache: a.cache.Stats(), Loads: loads,
 		Refreshes: refreshes, Breakers: breakers,
 	}

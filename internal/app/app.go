@@ -19,6 +19,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
+	"hearth/cache/redis"
 	"hearth/handlers"
 	"hearth/internal/config"
 	"hearth/internal/limit"
@@ -35,6 +36,7 @@ type App struct {
 	// What lives as long as the process.
 
 	cache *cache.Cache
+	redis *redis.Tier // the shared tier; nil if that is the embedded file
 	// access is what the shared tier logs in with.
 	access *access
 	// counts is where limits are counted: in the shared tier if that is Redis.

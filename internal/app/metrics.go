@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"hearth/cache"
+	"hearth/cache/redis"
 	"hearth/handlers"
 	"hearth/internal/budget"
 	"hearth/internal/metrics"
@@ -98,14 +99,42 @@ func (a *App) registerStates() {
 	state := func(name, help string, is func() bool) {
 		a.metrics.GaugeFunc(name, help, func() float64 { return truth(is()) })
 	}
-	state("hearth_redis_up", "1 if the shared tier can be asked; the embedded one always can.",
-		func() bool { return a.cache.Up() == nil })
+	state("hearth_redis_up", "1 if all of the shared tier can be asked: every master of a Cluster; the embedded one always can.", a.sharedUp)
+	if a.redis != nil {
+		a.registerNodes()
+	}
 	state("hearth_source_up", "1 if the database answers, or none is configured.",
 		func() bool { db := a.current.Load().db; return db == nil || db.Up() })
 	state("hearth_ready", "1 if /readyz says so: not draining, and Redis and the database answer.",
 		func() bool { return a.serverState() != handlers.Draining && a.ready() })
 	state("hearth_draining", "1 from the signal to stop on.",
 		func() bool { return a.serverState() == handlers.Draining })
+}
+
+// sharedUp tells whether all of the shared tier can be asked.
+func (a *App) sharedUp() bool {
+	if a.redis == nil {
+		return a.cache.Up() == nil
+	}
+	nodes := a.redis.State().Nodes
+	return len(nodes) > 0 && !slices.ContainsFunc(nodes, func(n redis.NodeState) bool { return n.Serves && !n.Up })
+}
+
+// registerNodes exports how each server of Redis is.
+func (a *App) registerNodes() {
+	each := func(name, help string, of func(redis.NodeState) bool) {
+		a.metrics.GaugesFunc(name, help, "node", func() map[string]float64 {
+			all := map[string]float64{}
+			for _, n := range a.redis.State().Nodes {
+				all[n.Name] = truth(of(n))
+			}
+			return all
+		})
+	}
+	each("hearth_redis_node_up", "1 if this server of Redis can be asked: each master of a Cluster, else redis.", func(n redis.NodeState) bool { return n.Up })
+	each("hearth_redis_node_tracked", "1 if it is asked to report changes: it has refused neither CLIENT TRACKING nor the canary.", func(n redis.NodeState) bool { return n.Tracked })
+	a.metrics.CounterFunc("hearth_redis_takeovers_total", "How often a server of Redis was found in the place of another, and put right.",
+		func() float64 { return float64(a.redis.State().Takeovers) })
 }
 
 // registerBudgets exports what is taken of the memory beside the entries.

@@ -87,7 +87,7 @@ func (a *App) sharedTier(cfg *config.Config, m *memory.Store, f *cache.Flights) 
 	if err != nil {
 		return nil, err
 	}
-	a.counts = limit.NewRedisStore(tier)
+	a.redis, a.counts = tier, limit.NewRedisStore(tier)
 	return tier, nil
 }
 

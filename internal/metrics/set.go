@@ -55,6 +55,21 @@ func (f *function) appendText(dst []byte, name, labels string) []byte {
 	return append(appendFloat(dst, (*f.read.Load())()), '\n')
 }
 
+// changing are gauges that come and go, one for each value of a label.
+type changing struct {
+	label string
+	read  func() map[string]float64
+}
+
+func (c changing) appendText(dst []byte, name, _ string) []byte {
+	all := c.read()
+	for _, value := range slices.Sorted(maps.Keys(all)) {
+		dst = appendName(dst, name, "", renderLabels(name, []Label{{c.label, value}}), "", "")
+		dst = append(appendFloat(dst, all[value]), '\n')
+	}
+	return dst
+}
+
 // New makes an empty Set. Version is the program's, for hearth_build_info.
 func New(version string) *Set {
 	s := &Set{
@@ -92,6 +107,12 @@ func (s *Set) Histogram(name, help string, labels ...Label) *Histogram {
 // labels again replaces it: after a reload the newest owner answers.
 func (s *Set) GaugeFunc(name, help string, read func() float64, labels ...Label) {
 	s.registerFunc(name, help, typeGauge, labels, read)
+}
+
+// GaugesFunc is GaugeFunc for numbers that come and go, one for each value of label:
+// what read returns. The values must be few.
+func (s *Set) GaugesFunc(name, help, label string, read func() map[string]float64) {
+	register(s, name, help, typeGauge, nil, func() changing { return changing{label, read} })
 }
 
 // CounterFunc is GaugeFunc for a number that only grows and is counted
