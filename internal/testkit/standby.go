@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -88,6 +89,31 @@ func (d *Database) Promote() {
 	}
 	// A primary waits for no standby until it has one.
 	d.server.ask(d.tb, "postgres", "ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf(); SELECT pg_promote()")
+}
+
+// SwitchOver makes a standby the primary and the primary its standby, as planned before
+// maintenance: nothing that was confirmed is lost. A PostgreSQL is ended meanwhile, with
+// its connections; those to a MariaDB stay, and find it read-only. It can be done again
+// the other way round; MariaDB needs `log_slave_updates = 1` for that.
+func SwitchOver(primary, standby *Database) {
+	primary.tb.Helper()
+	if primary.server.engine == mariaDB {
+		primary.SetReadOnly(true)
+		standby.CatchUp(primary)
+		standby.Promote()
+		primary.server.ask(primary.tb, "", fmt.Sprintf("CHANGE MASTER TO master_host='127.0.0.1', master_port=%d, master_user='root', master_use_gtid=current_pos, master_connect_retry=1; START SLAVE",
+			standby.server.port))
+		return
+	}
+	primary.Stop() // it waits until the standby has everything
+	standby.Promote()
+	s := primary.server
+	configurePostgresFile(primary.tb, s, []string{
+		fmt.Sprintf("primary_conninfo = '%s'", standby.server.url(standby.server, "postgres", "")),
+		"wal_retrieve_retry_interval = '100ms'",
+	})
+	writeFile(primary.tb, filepath.Join(s.data(), "standby.signal"), "")
+	primary.Start()
 }
 
 // CatchUp waits until the standby has applied all that the primary has written so far.

@@ -1,6 +1,7 @@
 package testkit_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -35,6 +36,30 @@ func TestDatabasesFailOver(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDatabasesSwitchOver: two servers change places, twice, and nothing is lost.
+func TestDatabasesSwitchOver(t *testing.T) {
+	t.Parallel()
+	f := func(name, config string, pair func(testkit.TB, ...string) (primary, standby *testkit.Database)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			primary, standby := pair(t, config)
+			primary.Exec("CREATE TABLE t (n int PRIMARY KEY)")
+			for n := range 2 {
+				primary.Exec(fmt.Sprintf("INSERT INTO t VALUES (%d)", n))
+				testkit.SwitchOver(primary, standby)
+				primary, standby = standby, primary
+			}
+			primary.Exec("INSERT INTO t VALUES (2)")
+			standby.CatchUp(primary)
+			if got := standby.Text("SELECT count(*) FROM t"); got != "3" {
+				t.Errorf("the standby has %s records, want 3", got)
+			}
+		})
+	}
+	f("PostgreSQL", "synchronous_standby_names = ''", testkit.PostgresPair)
+	f("MariaDB", "log_slave_updates = 1", testkit.MariaDBPair)
 }
 
 // TestRelayMoves: new connections lead to the new server, and what is open stays.

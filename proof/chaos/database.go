@@ -8,28 +8,29 @@ import (
 	"hearth/internal/testkit/outside"
 )
 
-// database is a database server behind one Redis to which nothing happens. What it has
-// committed, it has after each fault.
+// database is a database server with a standby, at an address that moves, behind one Redis
+// to which nothing happens. What it has committed, it has after each fault.
 type database struct {
 	*harness
-	kind   databaseKind
-	calmly *testkit.RedisServer
-	server *testkit.Database
+	kind    databaseKind
+	calmly  *testkit.RedisServer
+	address *testkit.Relay
+	server  *testkit.Database // that is the primary
+	standby *testkit.Database
 }
 
 // databaseKind is what PostgreSQL and MariaDB differ in.
 type databaseKind struct {
-	open   func(tb testkit.TB) *testkit.Database
+	pair   func(tb testkit.TB, config ...string) (primary, standby *testkit.Database)
+	config string // so that what is committed has reached the operating system, and waits for no standby
 	upsert string // what an INSERT does with a row that is there
 	own    func(e *database) []fault
 }
 
-// What is committed has reached the operating system, so that a killed server keeps it.
 var (
 	postgres = databaseKind{
-		open: func(tb testkit.TB) *testkit.Database {
-			return testkit.Postgres(tb, testkit.OwnServer("synchronous_commit = on"))
-		},
+		pair:   testkit.PostgresPair,
+		config: "synchronous_commit = on\nsynchronous_standby_names = ''",
 		upsert: "ON CONFLICT (id) DO UPDATE SET v = excluded.v",
 		own: func(e *database) []fault {
 			return []fault{
@@ -43,9 +44,8 @@ var (
 		},
 	}
 	mariadb = databaseKind{
-		open: func(tb testkit.TB) *testkit.Database {
-			return testkit.MariaDB(tb, testkit.OwnServer("innodb_flush_log_at_trx_commit = 2"))
-		},
+		pair:   testkit.MariaDBPair,
+		config: "innodb_flush_log_at_trx_commit = 2\nlog_slave_updates = 1",
 		upsert: "ON DUPLICATE KEY UPDATE v = VALUES(v)",
 		own: func(e *database) []fault {
 			return []fault{
@@ -64,8 +64,10 @@ var (
 )
 
 func (e *database) start(h *harness) setup {
-	e.harness, e.calmly, e.server = h, testkit.Redis(h.tb), e.kind.open(h.tb)
-	return setup{instances: 2, redis: e.calmly.URL(), tables: fmt.Sprintf(tables, e.server.URL(), e.kind.upsert)}
+	e.harness, e.calmly = h, testkit.Redis(h.tb)
+	e.server, e.standby = e.kind.pair(h.tb, e.kind.config)
+	e.address = testkit.NewRelay(h.tb, e.server.Addr())
+	return setup{instances: 2, redis: e.calmly.URL(), tables: fmt.Sprintf(tables, e.server.URLAt(e.address.Addr()), e.kind.upsert)}
 }
 
 func (e *database) faults() []fault {
@@ -85,6 +87,17 @@ func (e *database) faults() []fault {
 			e.pause(100, 3000)
 			e.server.Resume()
 		}},
+		{"the standby promoted, the primary its standby", func() {
+			testkit.SwitchOver(e.server, e.standby)
+			e.server, e.standby = e.standby, e.server
+			e.address.Retarget(e.server.Addr())
+		}},
+		{"database unreachable", func() {
+			e.address.Retarget("")
+			e.address.Cut()
+			e.pause(100, 3000)
+			e.address.Retarget(e.server.Addr())
+		}},
 	}, e.kind.own(e)...)
 }
 
@@ -95,7 +108,7 @@ func (e *database) outside() outsider { return outside.One(e.calmly) }
 // killAll ends every other connection to MariaDB.
 func (e *database) killAll() {
 	var kills []string
-	for _, row := range e.server.Query("SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND user = 'root'") {
+	for _, row := range e.server.Query("SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND user IN ('root', 'hearth')") {
 		// One that has gone meanwhile is an error, and as good as killed.
 		kills = append(kills, fmt.Sprintf("BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR 1094 BEGIN END; KILL %s; END", row[0]))
 	}
