@@ -37,7 +37,7 @@ func overCluster(t *trial) *clusterTrial {
 	fleet := t.start(backing{redis: c.URL(), database: testkit.Postgres(t).URL()}.times(3)...)
 	m := &mix{
 		records: t.records, group: groupOf, readers: 2, writers: 6, batches: 2, loaders: 2, past: c.Past,
-		allowed: linkTimeout + 500*time.Millisecond,
+		allowed: t.allowed(),
 	}
 	for i := range clusterMasters {
 		m.groups = append(m.groups, fmt.Sprintf("master %d", i+1))
@@ -81,7 +81,7 @@ func clusterKill(t *trial) {
 		took, ok := ct.failedOver(replica)
 		t.Bound(ok, "the cluster fails over from master %d by itself: after %v", n+1, took.Round(time.Millisecond))
 		t.rest(clusterWithin)
-		healed := at + took + clusterWithin
+		healed := at + took + t.within(clusterWithin)
 		t.rest(t.calm)
 		ct.masters[n].Start()
 		ct.cluster.AwaitWhole()
@@ -154,7 +154,7 @@ func (ct *clusterTrial) step(what string, do func()) {
 	do()
 	lasted := ct.checker.Now() - began
 	var err error
-	took, ok := ct.await(resumeWithin, func() bool { err = ct.resumed(); return err == nil })
+	took, ok := ct.await(ct.within(resumeWithin), func() bool { err = ct.resumed(); return err == nil })
 	ct.Bound(ok, "%s, in %v: memory hits resume everywhere within %v: after %v%s", what, lasted.Round(time.Millisecond), resumeWithin, took.Round(time.Millisecond), because(err))
 	for i, one := range ct.tallies {
 		if _, n := one.since(began); n > 0 {
@@ -193,7 +193,7 @@ func (ct *clusterTrial) resumed() error {
 		if err := set(); err != nil {
 			return err
 		}
-		testkit.Sleep(ct.Context(), foreignWithin)
+		testkit.Sleep(ct.Context(), ct.within(foreignWithin))
 		want := fmt.Sprintf(`"v":%d}`, ct.version)
 		for i, in := range ct.fleet {
 			if got := in.Get(path); got.Code != http.StatusOK || !got.Unmarked() || !strings.Contains(got.Body, want) {
@@ -248,10 +248,10 @@ func clusterCanary(t *trial) {
 		n, marks, longest := one.worst(500 * time.Millisecond)
 		first, _ := one.since(0)
 		t.Bound(n == marks, "%s: %d answers are refused%s", ct.groups[i], n-marks, firstOf(first))
-		t.Bound(longest <= time.Second, "%s: %d answers are marked, for %v at a time at most, 1s allowed", ct.groups[i], marks, longest.Round(time.Millisecond))
+		t.Bound(longest <= t.within(time.Second), "%s: %d answers are marked, for %v at a time at most, 1s allowed", ct.groups[i], marks, longest.Round(time.Millisecond))
 	}
 	var err error
-	took, ok := t.await(resumeWithin, func() bool { err = ct.resumed(); return err == nil })
+	took, ok := t.await(t.within(resumeWithin), func() bool { err = ct.resumed(); return err == nil })
 	t.Bound(ok, "memory hits resume everywhere within %v: after %v%s", resumeWithin, took.Round(time.Millisecond), because(err))
 	ct.finish()
 }

@@ -31,7 +31,7 @@ func sentinelCut(t *trial) {
 	here := there
 	here.wrap = nil
 	fleet := t.start(there, here, here)
-	m := &mix{records: t.records, readers: 2, writers: 4, batches: 1, allowed: linkTimeout + cutRevalidate + cutSlack}
+	m := &mix{records: t.records, readers: 2, writers: 4, batches: 1, allowed: t.within(linkTimeout + cutRevalidate + cutSlack)}
 	tr := newTraffic(t, fleet, m)
 	end := tr.begin(m)
 	t.rest(t.calm + cutRevalidate)
@@ -46,15 +46,15 @@ func sentinelCut(t *trial) {
 	t.Bound(ok, "the sentinels that are a majority fail over: after %v", took.Round(time.Millisecond))
 	t.rest(cutLasts)
 	last := time.Duration(tr.unmarked[0].Load())
-	t.Bound(last <= cut+cutRevalidate+cutSlack, "the instance that is cut off answers without a mark for at most %v: for %v", cutRevalidate+cutSlack, max(0, last-cut).Round(time.Millisecond))
+	t.Bound(last <= cut+t.within(cutRevalidate+cutSlack), "the instance that is cut off answers without a mark for at most %v: for %v", cutRevalidate+cutSlack, max(0, last-cut).Round(time.Millisecond))
 	got := fleet[0].Ask(http.MethodPut, "/row/-1", `{"v":1}`)
 	t.Bound(got.Code >= http.StatusInternalServerError, "a PUT there is refused: %v", got)
-	tr.wellOn(cut+took+sentinelWithin, "the instances that are not cut off", 1, 2)
+	tr.wellOn(cut+took+t.within(sentinelWithin), "the instances that are not cut off", 1, 2)
 
 	healed := tr.checker.Now()
 	d.Island.Heal()
 	t.rest(cutHeals + t.calm)
-	tr.wellOn(healed+cutHeals, "when the cut has healed, the instance that was cut off", 0)
+	tr.wellOn(healed+t.within(cutHeals), "when the cut has healed, the instance that was cut off", 0)
 	end()
 	tr.violations()
 	tr.sweep("at the end")

@@ -2,13 +2,20 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
+
+	"hearth/internal/testkit/launch"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	launch.AtATime(8) // they wait for most of their time
+	goleak.VerifyTestMain(m)
+}
 
 func TestArguments(t *testing.T) {
 	f := func(wantCode int, wantText string, args ...string) {
@@ -23,3 +30,31 @@ func TestArguments(t *testing.T) {
 	f(1, "it matches none of [", "-scenario", "^none$")
 	f(1, "building hearth", "-repo", t.TempDir())
 }
+
+// TestShort plays scenarios with a few clients and records. Its bounds are counts and
+// orders of events: those of time are as long as a machine may stall that runs other tests
+// beside this one.
+func TestShort(t *testing.T) {
+	binary := launch.Build(t, "../..")
+	p := plan{size: short, seed: uint64(time.Now().UnixNano())}
+	p.calm, p.records, p.slots, p.canarySlots, p.rebalanced, p.slack = 200*time.Millisecond, 5, 20, 20, 20, 20
+	for _, s := range scenarios {
+		if !slices.Contains(inTests, s.name) {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			section := s.play(t, p, binary)
+			var text strings.Builder
+			section.Print(&text)
+			t.Log(text.String())
+			if section.Missed > 0 {
+				t.Errorf("seed %d: %d bounds were missed", p.seed, section.Missed)
+			}
+		})
+	}
+}
+
+// inTests are the scenarios of TestShort. Others take longer, or root, or are played by
+// tests of what they are about.
+var inTests = []string{"promoted-mariadb"}

@@ -43,10 +43,10 @@ func (t *trial) move(a, b place, at backing, lead func(to place)) {
 	at.database = testkit.Postgres(t).URL()
 	b.follow(a)
 	fleet := t.start(at.times(2)...)
-	m := &mix{records: t.records, readers: 2, writers: 4, batches: 1, allowed: linkTimeout + 500*time.Millisecond}
+	m := &mix{records: t.records, readers: 2, writers: 4, batches: 1, allowed: t.allowed()}
 	tr := newTraffic(t, fleet, m)
 	end := tr.begin(m)
-	bound := linkTimeout + 2*time.Second
+	bound := t.within(linkTimeout + 2*time.Second)
 	for range t.moves {
 		t.rest(t.calm)
 		testkit.Eventually(t, startWithin, "the replica follows its master", func() bool {

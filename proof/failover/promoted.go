@@ -72,7 +72,7 @@ func (t *trial) promote(upsert string, way promotion) {
 	relay := testkit.NewRelay(t, primary.Addr())
 	cache := testkit.Redis(t)
 	fleet := t.start(backing{redis: cache.URL(), database: way.url(primary, standby, relay), upsert: upsert}.times(2)...)
-	m := &mix{records: t.records, readers: 2, writers: 4, loaders: 2, past: func() *outside.Client { return outside.One(cache) }, allowed: linkTimeout + 500*time.Millisecond}
+	m := &mix{records: t.records, readers: 2, writers: 4, loaders: 2, past: func() *outside.Client { return outside.One(cache) }, allowed: t.allowed()}
 	tr := newTraffic(t, fleet, m)
 	t.fillPools(fleet)
 	end := tr.begin(m)
@@ -84,12 +84,12 @@ func (t *trial) promote(upsert string, way promotion) {
 	relay.Retarget(standby.Addr())
 	standby.Promote()
 	at := tr.checker.Now()
-	t.movedOn(tr, at, promotedWithin)
+	t.movedOn(tr, at, t.within(promotedWithin))
 	if way.idle {
 		tr.hold.Unlock()
 	}
 	t.rest(t.calm)
-	tr.allWellSince(at + promotedWithin + 2*time.Second)
+	tr.allWellSince(at + t.within(promotedWithin+2*time.Second))
 	end()
 	tr.violations()
 	tr.sweep("after the promotion")

@@ -18,7 +18,7 @@ const (
 func sentinelKill(t *trial) {
 	s := topology.NewSentinels(t, sentinelDown)
 	fleet := t.start(backing{redis: s.URL(), database: testkit.Postgres(t).URL()}.times(3)...)
-	m := &mix{records: t.records, readers: 2, writers: 4, batches: 1, allowed: linkTimeout + 500*time.Millisecond}
+	m := &mix{records: t.records, readers: 2, writers: 4, batches: 1, allowed: t.allowed()}
 	tr := newTraffic(t, fleet, m)
 	end := tr.begin(m)
 	for range t.moves {
@@ -33,7 +33,7 @@ func sentinelKill(t *trial) {
 		t.rest(sentinelWithin + t.calm)
 		master.Start()
 		s.AwaitWhole()
-		tr.allWellSince(at + took + sentinelWithin)
+		tr.allWellSince(at + took + t.within(sentinelWithin))
 	}
 	end()
 	tr.violations()
@@ -58,7 +58,7 @@ const plannedPuts = 100
 func (t *trial) plannedFailovers(replicas int) {
 	s := topology.NewSentinels(t, sentinelDown)
 	fleet := t.start(backing{redis: s.URL(), replicas: replicas, database: testkit.Postgres(t).URL()}.times(3)...)
-	m := &mix{records: t.records, readers: 2, writers: 4, rate: plannedPuts, allowed: linkTimeout + 500*time.Millisecond}
+	m := &mix{records: t.records, readers: 2, writers: 4, rate: plannedPuts, allowed: t.allowed()}
 	tr := newTraffic(t, fleet, m)
 	end := tr.begin(m)
 	dice := tr.dice(4000 + replicas)

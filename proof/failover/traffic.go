@@ -338,6 +338,10 @@ func (tr *traffic) violations() {
 	}
 }
 
+// sweepWithin is how long a record may be marked or refused at a time at which all is to
+// be well: for one whose copy is under way.
+const sweepWithin = 100 * time.Millisecond
+
 // sweep reads every record on every instance and notes the bound that each is there, and
 // as new as was acknowledged. Nobody may be writing.
 func (tr *traffic) sweep(when string) {
@@ -346,7 +350,11 @@ func (tr *traffic) sweep(when string) {
 	for i, in := range tr.fleet {
 		conn := load.NewConn(in.Public, answerWithin)
 		for _, r := range tr.records {
-			err := conn.Do(http.MethodGet, r.path(), "")
+			var err error
+			tr.await(tr.within(sweepWithin), func() bool {
+				err = conn.Do(http.MethodGet, r.path(), "")
+				return err == nil && conn.Answer.StatusCode() == http.StatusOK && load.TierOf(conn.Status()) != load.Marked
+			})
 			switch version := conn.Member(`"v":`); {
 			case err != nil || conn.Answer.StatusCode() != http.StatusOK || load.TierOf(conn.Status()) == load.Marked:
 				unread++

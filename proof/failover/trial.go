@@ -33,13 +33,14 @@ type size struct {
 	// Slots that a round with canaries moves off each master, and the most that one move
 	// of a rebalance does.
 	canarySlots, rebalanced int
-	moves                   int // of an address, or of a database
-	records                 int // of each master
+	moves                   int           // of an address, or of a database
+	records                 int           // of each master
+	slack                   time.Duration // by how many times bounds of time are longer than promised; 1 in a proof
 }
 
 var (
-	full  = size{calm: 3 * time.Second, planned: 20, settle: 45 * time.Second, canaries: 10, reshards: 3, slots: 1000, canarySlots: 4001, rebalanced: topology.Slots, moves: 5, records: 40}
-	short = size{calm: time.Second, planned: 1, settle: 3 * time.Second, canaries: 1, reshards: 1, slots: 50, canarySlots: 50, rebalanced: 50, moves: 1, records: 10}
+	full  = size{calm: 3 * time.Second, planned: 20, settle: 45 * time.Second, canaries: 10, reshards: 3, slots: 1000, canarySlots: 4001, rebalanced: topology.Slots, moves: 5, records: 40, slack: 1}
+	short = size{calm: time.Second, planned: 1, settle: 3 * time.Second, canaries: 1, reshards: 1, slots: 50, canarySlots: 50, rebalanced: 50, moves: 1, records: 10, slack: 1}
 )
 
 const (
@@ -172,6 +173,12 @@ func (b backing) times(n int) (all []backing) {
 	}
 	return all
 }
+
+// within is a bound of time.
+func (t *trial) within(d time.Duration) time.Duration { return d * t.slack }
+
+// allowed is how old an answer may be on an instance that did not take the write.
+func (t *trial) allowed() time.Duration { return t.within(linkTimeout + 500*time.Millisecond) }
 
 // rest lets time pass.
 func (t *trial) rest(d time.Duration) { testkit.Sleep(t.Context(), d) }
