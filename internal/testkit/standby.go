@@ -94,19 +94,25 @@ func (d *Database) Promote() {
 // SwitchOver makes a standby the primary and the primary its standby, as planned before
 // maintenance: nothing that was confirmed is lost. A PostgreSQL is ended meanwhile, with
 // its connections; those to a MariaDB stay, and find it read-only. It can be done again
-// the other way round; MariaDB needs `log_slave_updates = 1` for that.
-func SwitchOver(primary, standby *Database) {
+// the other way round; MariaDB needs `log_slave_updates = 1` for that. promoted, if it is
+// not nil, is called when the standby takes writes, before the old primary follows it.
+func SwitchOver(primary, standby *Database, promoted func()) {
 	primary.tb.Helper()
+	if promoted == nil {
+		promoted = func() {}
+	}
 	if primary.server.engine == mariaDB {
 		primary.SetReadOnly(true)
 		standby.CatchUp(primary)
 		standby.Promote()
+		promoted()
 		primary.server.ask(primary.tb, "", fmt.Sprintf("CHANGE MASTER TO master_host='127.0.0.1', master_port=%d, master_user='root', master_use_gtid=current_pos, master_connect_retry=1; START SLAVE",
 			standby.server.port))
 		return
 	}
 	primary.Stop() // it waits until the standby has everything
 	standby.Promote()
+	promoted()
 	s := primary.server
 	configurePostgresFile(primary.tb, s, []string{
 		fmt.Sprintf("primary_conninfo = '%s'", standby.server.url(standby.server, "postgres", "")),

@@ -53,7 +53,7 @@ func TestDatabasesSwitchOver(t *testing.T) {
 			}
 			for n := range times {
 				primary.Exec(fmt.Sprintf("INSERT INTO t VALUES (%d)", n))
-				testkit.SwitchOver(primary, standby)
+				testkit.SwitchOver(primary, standby, nil)
 				primary, standby = standby, primary
 			}
 			primary.Exec(fmt.Sprintf("INSERT INTO t VALUES (%d)", times))

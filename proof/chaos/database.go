@@ -88,9 +88,8 @@ func (e *database) faults() []fault {
 			e.server.Resume()
 		}},
 		{"the standby promoted, the primary its standby", func() {
-			testkit.SwitchOver(e.server, e.standby)
+			testkit.SwitchOver(e.server, e.standby, func() { e.address.Retarget(e.standby.Addr()) })
 			e.server, e.standby = e.standby, e.server
-			e.address.Retarget(e.server.Addr())
 		}},
 		{"database unreachable", func() {
 			e.address.Retarget("")

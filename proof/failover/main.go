@@ -43,6 +43,7 @@ func parse(args []string, stderr io.Writer) (plan, error) {
 		return err
 	})
 	flags.BoolFunc("short", "fewer rounds", func(string) error { p.size = short; return nil })
+	flags.IntVar(&p.first, "first", 0, "what becomes at first of the server at an address that moves, 0 to 4")
 	flags.BoolVar(&p.logs, "logs", false, "print what the instances have logged")
 	flags.Uint64Var(&p.seed, "seed", uint64(time.Now().UnixNano()), "seed of what clients ask for")
 	flags.StringVar(&p.repo, "repo", ".", "directory of the module")

@@ -37,28 +37,32 @@ func movedName(t *trial) {
 	t.move(a, b, backing{redis: "redis://" + testkit.NamedHost + ":" + a.port, wrap: names.Wrap}, func(to place) { names.Lead(to.host) })
 }
 
-// move moves an address there and back. The server before becomes the replica of the one
-// after it, keeps every connection that it has, and refuses writes from then on.
+// move moves an address there and back. The server before becomes each time something
+// else, keeps every connection that it has, and takes no writes from then on.
 func (t *trial) move(a, b place, at backing, lead func(to place)) {
 	at.database = testkit.Postgres(t).URL()
+	pad(a)
 	b.follow(a)
 	fleet := t.start(at.times(2)...)
 	m := &mix{records: t.records, readers: 2, writers: 4, batches: 1, allowed: t.allowed()}
 	tr := newTraffic(t, fleet, m)
 	end := tr.begin(m)
 	bound := t.within(linkTimeout + 2*time.Second)
-	for range t.moves {
+	for n := range t.moves {
 		t.rest(t.calm)
 		testkit.Eventually(t, startWithin, "the replica follows its master", func() bool {
 			return strings.Contains(b.Text("INFO", "replication"), "master_link_status:up")
 		})
+		way := becomes[(n+t.first)%len(becomes)]
+		t.Figure("", "the old server becomes %s", way.name)
 		lead(b)
 		b.Do("REPLICAOF", "NO", "ONE")
-		a.follow(b)
+		way.turn(t, a, b)
 		at := tr.checker.Now()
 		t.movedOn(tr, at, bound)
 		t.rest(t.calm)
 		tr.allWellSince(at + bound + time.Second)
+		a.anew(b)
 		a, b = b, a
 	}
 	end()

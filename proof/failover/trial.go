@@ -18,6 +18,7 @@ type plan struct {
 	size
 	scenario *regexp.Regexp
 	logs     bool
+	first    int // what becomes at first of a server whose address leads elsewhere
 	seed     uint64
 	repo     string // where the module is
 }
