@@ -32,10 +32,16 @@ func PostgresPair(tb TB, config ...string) (primary, standby *Database) {
 	standby.Start()
 	configurePostgresFile(tb, primary.server, config)
 	primary.Exec("SELECT pg_reload_conf()")
-	Eventually(tb, startWithin, "the standby streams", func() bool {
+	awaitStreaming(primary)
+	return primary, standby
+}
+
+// awaitStreaming waits until a standby of a PostgreSQL streams.
+func awaitStreaming(primary *Database) {
+	primary.tb.Helper()
+	Eventually(primary.tb, startWithin, "the standby streams", func() bool {
 		return primary.Text("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "1"
 	})
-	return primary, standby
 }
 
 // MariaDBPair returns a database on a primary, and the same one on a replica that
@@ -110,7 +116,8 @@ func SwitchOver(primary, standby *Database, promoted func()) {
 			standby.server.port))
 		return
 	}
-	primary.Stop() // it waits until the standby has everything
+	awaitStreaming(primary)
+	primary.Stop() // it waits until a standby that streams has everything
 	standby.Promote()
 	promoted()
 	s := primary.server

@@ -30,7 +30,7 @@ type databaseKind struct {
 var (
 	postgres = databaseKind{
 		pair:   testkit.PostgresPair,
-		config: "synchronous_commit = on\nsynchronous_standby_names = ''",
+		config: "synchronous_commit = on\nsynchronous_standby_names = ''\nwal_retrieve_retry_interval = '100ms'",
 		upsert: "ON CONFLICT (id) DO UPDATE SET v = excluded.v",
 		own: func(e *database) []fault {
 			return []fault{
@@ -74,13 +74,11 @@ func (e *database) faults() []fault {
 	return append([]fault{
 		{"database killed and started", func() {
 			e.server.Kill()
-			e.pause(0, 1500)
-			e.server.Start()
+			e.startAgain()
 		}},
 		{"database stopped and started", func() {
 			e.server.Stop()
-			e.pause(0, 1500)
-			e.server.Start()
+			e.startAgain()
 		}},
 		{"database frozen", func() {
 			e.server.Pause()
@@ -98,6 +96,14 @@ func (e *database) faults() []fault {
 			e.address.Retarget(e.server.Addr())
 		}},
 	}, e.kind.own(e)...)
+}
+
+// startAgain starts the primary again after a while. One that was a standby once would be
+// read-only by its configuration.
+func (e *database) startAgain() {
+	e.pause(0, 1500)
+	e.server.Start()
+	e.server.SetReadOnly(false)
 }
 
 func (e *database) recovered() error { return nil } // each fault ends when the server answers

@@ -60,6 +60,8 @@ var engines = []struct {
 	make func() engine
 }{
 	{"redis", func() engine { return &redis{} }},
+	{"sentinel", func() engine { return &sentinel{} }},
+	{"cluster", func() engine { return &cluster{} }},
 	{"sqlite", func() engine { return &sqlite{} }},
 	{"embedded", func() engine { return &embedded{} }},
 	{"postgres", func() engine { return &database{kind: postgres} }},
