@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"hearth/internal/testkit"
-	"hearth/proof/topology"
+	"hearth/internal/testkit/topology"
 )
 
 // cluster is a Redis Cluster of three masters with a replica each, over one SQLite file

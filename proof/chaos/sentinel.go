@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"hearth/internal/testkit"
-	"hearth/proof/topology"
+	"hearth/internal/testkit/topology"
 )
 
 // sentinel is a Redis master with two replicas and three sentinels, over one SQLite file
