@@ -5,7 +5,8 @@
 // A file holds the proof of one thing: recipe_test.go that old clients need not
 // change; script_test.go what an operator does; openapi_test.go and docs_test.go that
 // documents are true; coherence_test.go and the fleet files that nobody reads what is
-// too old; outage_test.go what is answered while a tier is down; the http files which
+// too old; outage_test.go what is answered while a tier is down; the matrix files that all that
+// there is to do works over Redis in every form in which it is deployed; the http files which
 // bytes are taken, and what a refused client hears; access_test.go who may do and see
 // what; tls_test.go, proxy_test.go and limits_test.go the connections; service_test.go
 // and reload_test.go the life of a process; observability_test.go metrics, logs and
