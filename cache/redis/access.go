@@ -19,18 +19,13 @@ import (
 type Account struct{ Username, Password string }
 
 // secure has every dial ask who logs in and what TLS goes by.
-func (c Config) secure(o *rueidis.ClientOption) error {
+func (c Config) secure(o *rueidis.ClientOption) {
 	if o.TLSConfig != nil {
 		o.DialCtxFn = c.dialSecure(o.TLSConfig, namesOf(o.InitAddress))
-		o.Sentinel.TLSConfig = o.TLSConfig // what speaks TLS speaks it everywhere
-	}
-	if o.Sentinel.MasterSet != "" {
-		return c.secureSentinel(o)
 	}
 	if c.Account != nil {
 		o.AuthCredentialsFn = credentials(c.Account)
 	}
-	return nil
 }
 
 // credentials are an account as rueidis asks for it.
@@ -39,26 +34,6 @@ func credentials(account func() (Account, error)) func(rueidis.AuthCredentialsCo
 		a, err := account()
 		return rueidis.AuthCredentials{Username: a.Username, Password: a.Password}, err
 	}
-}
-
-// secureSentinel reads both accounts once: a client of rueidis that knows sentinels
-// would ask one function for both, and send the one's password to the other.
-func (c Config) secureSentinel(o *rueidis.ClientOption) error {
-	if c.Account != nil {
-		a, err := c.Account()
-		if err != nil {
-			return err
-		}
-		o.Username, o.Password = a.Username, a.Password
-	}
-	if c.SentinelAccount != nil {
-		a, err := c.SentinelAccount()
-		if err != nil {
-			return err
-		}
-		o.Sentinel.Username, o.Sentinel.Password = a.Username, a.Password
-	}
-	return nil
 }
 
 // namesOf are the hosts of addresses.

@@ -47,9 +47,7 @@ func (c Config) options(timeout time.Duration, newStore rueidis.NewCacheStoreFn)
 	if err != nil {
 		return o, errors.New("redis.url is no Redis URL; write redis://host:port, rediss:// or unix:///path")
 	}
-	if err := c.secure(&o); err != nil {
-		return o, err
-	}
+	c.secure(&o)
 	o.PipelineMultiplex = -1 // one connection per node: one order of replies and pushes
 	o.MaxFlushDelay = 20 * time.Microsecond
 	o.ReadBufferEachConn, o.WriteBufferEachConn = 64<<10, 64<<10
@@ -68,12 +66,14 @@ func (c Config) options(timeout time.Duration, newStore rueidis.NewCacheStoreFn)
 	return o, nil
 }
 
-// sentinelOptions returns what the connections to sentinels share.
+// sentinelOptions returns what the connections to sentinels share. The account of Redis
+// is not theirs; what speaks TLS speaks it everywhere.
 func (c Config) sentinelOptions(timeout time.Duration) (rueidis.ClientOption, error) {
 	o, err := c.options(timeout, nil)
-	s := o.Sentinel
-	o.Username, o.Password, o.AuthCredentialsFn, o.SelectDB = s.Username, s.Password, nil, 0
-	o.TLSConfig = s.TLSConfig
+	o.Username, o.Password, o.AuthCredentialsFn, o.SelectDB = "", "", nil, 0
+	if c.SentinelAccount != nil {
+		o.AuthCredentialsFn = credentials(c.SentinelAccount)
+	}
 	return o, err
 }
 
