@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -101,31 +102,47 @@ func (t *Tier) replicatedStep(ctx context.Context, s script, keys []string, args
 	return err
 }
 
-// waitingStep runs a step, and returns how many replicas confirm it.
+// waitingStep runs a step, and returns how many replicas confirm it. A connection of those
+// that wait may have been closed for being idle: that is no break of the node's.
 func (t *Tier) waitingStep(ctx context.Context, s script, keys, args []string) (n int64, err error) {
-	err = t.runOn(ctx, keys[0], true, false, func(ctx context.Context, conns *connections, c rueidis.Client) (err error) {
-		cmds := []rueidis.Completed{call{keys, args}.by(c, "EVAL", s.text),
-			c.B().Wait().Numreplicas(int64(t.cfg.WaitReplicas)).Timeout(t.timeout.Milliseconds() / 2).Build(),
-			c.B().Info().Section("server").Build()}
-		if _, ask := c.(asking); ask {
-			cmds = append([]rueidis.Completed{c.B().Asking().Build()}, cmds...)
-		}
-		answers := conns.waiting.DoMulti(ctx, cmds...)
-		answers = answers[len(answers)-3:]
-		if err = answers[0].Error(); err == nil {
-			n, err = answers[1].AsInt64()
-		}
-		if err == nil {
-			var text string
-			var id identity
-			text, err = answers[2].ToString()
-			if id.read(text); err == nil && id.runID != conns.server.runID {
-				err = errOtherServer
-			}
+	err = t.runOn(ctx, keys[0], true, false, func(ctx context.Context, conns *connections, c rueidis.Client) error {
+		_, ask := c.(asking)
+		n, err = conns.stepAndWait(ctx, call{keys, args}, s, t.cfg.WaitReplicas, t.timeout/2, ask)
+		if err != nil && isBroken(err) && !errors.Is(err, errOtherServer) && ctx.Err() == nil {
+			n, err = conns.stepAndWait(ctx, call{keys, args}, s, t.cfg.WaitReplicas, t.timeout/2, ask)
 		}
 		return err
 	})
 	return n, err
+}
+
+// stepAndWait runs a step and waits for replicas. Another server than the one that was
+// looked at counts as a break.
+func (conns *connections) stepAndWait(ctx context.Context, run call, s script, replicas int, within time.Duration, ask bool) (n int64, err error) {
+	b := conns.waiting.B()
+	cmds := make([]rueidis.Completed, 0, 4)
+	if ask {
+		cmds = append(cmds, b.Asking().Build())
+	}
+	cmds = append(cmds, run.by(conns.waiting, "EVAL", s.text),
+		b.Wait().Numreplicas(int64(replicas)).Timeout(within.Milliseconds()).Build(), b.Info().Section("server").Build())
+	answers := conns.waiting.DoMulti(ctx, cmds...)
+	answers = answers[len(answers)-3:]
+	if err := answers[0].Error(); err != nil {
+		return 0, err
+	}
+	if n, err = answers[1].AsInt64(); err != nil {
+		return 0, err
+	}
+	text, err := answers[2].ToString()
+	if err != nil {
+		return 0, err
+	}
+	var id identity
+	if id.read(text); id.runID != conns.server.runID {
+		return 0, errOtherServer
+	}
+	return n, nil
 }
 
 // call is one run of a script.

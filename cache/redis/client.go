@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"syscall"
 	"time"
 
@@ -90,10 +91,15 @@ func Probe(ctx context.Context, c Config) error {
 	o.Dialer.Timeout = timeout
 	addrs := o.InitAddress
 	if o.Sentinel.MasterSet != "" {
+		within, cancel := context.WithTimeout(ctx, 2*timeout)
+		defer cancel()
 		s := newSentinels(c, addrs, o.Sentinel.MasterSet)
-		defer s.close()
-		s.ask(ctx, timeout)
-		if addrs, err = s.master(ctx, time.Hour); err != nil {
+		var asking sync.WaitGroup
+		asking.Go(func() { s.keep(within, timeout, timeout, func() {}) })
+		addrs, err = s.master(within)
+		cancel()
+		asking.Wait()
+		if err != nil {
 			return err
 		}
 	}

@@ -170,7 +170,7 @@ func (t *Tier) listCluster(ctx context.Context, top *topology, hint *node) {
 			if c == nil || c.over.Load() {
 				return
 			}
-			ctx, cancel := context.WithTimeout(ctx, t.timeout)
+			ctx, cancel := context.WithTimeout(ctx, t.timeout/4) // one that hangs does not hold up the others
 			defer cancel()
 			view, err := viewOf(ctx, c.plain, n.name)
 			if err != nil {

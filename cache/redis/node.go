@@ -351,6 +351,12 @@ func (l *looks) ask(recent time.Duration) <-chan struct{} {
 	return l.asked
 }
 
+// lookNow asks the keeper to dial the node's address anew. It waits for nothing.
+func (n *node) lookNow() {
+	n.looks.ask(0)
+	n.ProbeNow()
+}
+
 // leadsElsewhere asks the keeper to dial the node's address anew, and tells whether c was
 // replaced. A server that goes on refusing is not dialled more often than links are
 // proved.

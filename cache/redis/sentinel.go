@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -16,112 +15,141 @@ import (
 // those that are configured name it: a sentinel that is cut off goes on naming the master
 // of before, with which it may be cut off together (promise C4). An answer holds for
 // memory.revalidate; without a majority for longer, there is no master.
+//
+// Each sentinel has a goroutine of its own, so that one that hangs delays no other's vote.
 type sentinels struct {
 	cfg   Config
 	addrs []string
 	set   string // the name of the master
-	log   *slog.Logger
-
-	clients []rueidis.Client // one for each address, nil until it answers; of one goroutine
 
 	mu        sync.Mutex
-	addr      string    // of the master; "" before a majority has named one
-	confirmed time.Time // when a majority last named it
-	last      error     // why there is no majority
-	first     chan struct{}
-	asked     bool
+	votes     []vote
+	addr      string        // of the master; "" before a majority has named one
+	confirmed time.Time     // when a majority last named it
+	first     chan struct{} // closed when there is a majority, or every sentinel was asked
+}
+
+// vote is what one sentinel says.
+type vote struct {
+	addr string // of the master; "" if it does not say
+	err  error
+	at   time.Time // zero before it was asked
 }
 
 func newSentinels(c Config, addrs []string, set string) *sentinels {
-	return &sentinels{cfg: c, addrs: addrs, set: set, log: c.Log, clients: make([]rueidis.Client, len(addrs)), first: make(chan struct{})}
+	return &sentinels{cfg: c, addrs: addrs, set: set, votes: make([]vote, len(addrs)), first: make(chan struct{})}
 }
 
-// master returns the address of the master, or why none is known.
-func (s *sentinels) master(ctx context.Context, lasts time.Duration) ([]string, error) {
+// master returns the address of the master, or why none is known. It waits until the
+// sentinels were asked once.
+func (s *sentinels) master(ctx context.Context) ([]string, error) {
 	select {
 	case <-s.first:
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.addr == "" && s.last == nil:
-		return nil, errNotYet
-	case s.addr == "" || s.last != nil && time.Since(s.confirmed) > lasts:
-		return nil, s.last
+	if s.addr != "" && time.Since(s.confirmed) < s.cfg.Revalidate {
+		return []string{s.addr}, nil
 	}
-	return []string{s.addr}, nil
+	err := fmt.Errorf("no majority of the %d sentinels names a master %q", len(s.addrs), s.set)
+	for _, v := range s.votes {
+		err = errors.Join(err, v.err)
+	}
+	return nil, err
 }
 
-// ask asks all sentinels at once, and tells whether they name another master than before.
-func (s *sentinels) ask(ctx context.Context, timeout time.Duration) (moved bool) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	named, errs := make([]string, len(s.addrs)), make([]error, len(s.addrs))
+// keep asks all sentinels every so often until ctx ends, and calls moved when the majority
+// names another master.
+func (s *sentinels) keep(ctx context.Context, every, timeout time.Duration, moved func()) {
 	var all sync.WaitGroup
-	for i := range s.addrs {
-		all.Go(func() { named[i], errs[i] = s.askOne(ctx, i, timeout) })
+	for i, addr := range s.addrs {
+		all.Go(func() {
+			var c rueidis.Client
+			tick := time.NewTicker(every)
+			defer tick.Stop()
+			for ctx.Err() == nil {
+				var v vote
+				v.addr, v.err = s.ask(ctx, &c, addr, timeout)
+				v.at = time.Now()
+				if s.count(i, v, every+2*timeout) {
+					moved()
+				}
+				select {
+				case <-ctx.Done():
+				case <-tick.C:
+				}
+			}
+			if c != nil {
+				c.Close()
+			}
+		})
 	}
 	all.Wait()
-	votes := map[string]int{}
-	for _, addr := range named {
-		if addr != "" {
-			votes[addr]++
-		}
-	}
+}
+
+// count takes the vote of the i-th sentinel, and tells whether the majority names another
+// master than before. A vote that is older than lasts does not count.
+func (s *sentinels) count(i int, v vote, lasts time.Duration) (moved bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := s.addr
-	s.last = fmt.Errorf("no majority of the %d sentinels names a master %q: %w", len(s.addrs), s.set, errors.Join(errs...))
-	for addr, n := range votes {
-		if n > len(s.addrs)/2 {
-			s.addr, s.confirmed, s.last = addr, time.Now(), nil
+	s.votes[i] = v
+	asked := true
+	named := map[string]int{}
+	for _, v := range s.votes {
+		asked = asked && !v.at.IsZero()
+		if v.addr != "" && time.Since(v.at) < lasts {
+			named[v.addr]++
 		}
 	}
-	if !s.asked {
-		s.asked = true
-		close(s.first)
+	was := s.addr
+	for addr, n := range named {
+		if n > len(s.addrs)/2 {
+			s.addr, s.confirmed, asked = addr, time.Now(), true
+		}
+	}
+	if asked {
+		select {
+		case <-s.first:
+		default:
+			close(s.first)
+		}
 	}
 	if was != "" && was != s.addr {
-		s.log.Warn("the sentinels name another master", "master", s.addr, "before", was)
+		s.cfg.Log.Warn("the sentinels name another master", "master", s.addr, "before", was)
 	}
 	return was != s.addr
 }
 
-// askOne asks one sentinel. Its name is resolved anew after an error.
-func (s *sentinels) askOne(ctx context.Context, i int, timeout time.Duration) (string, error) {
-	if s.clients[i] == nil {
+// ask asks one sentinel, which c leads to. Its name is resolved anew after an error.
+func (s *sentinels) ask(ctx context.Context, c *rueidis.Client, addr string, timeout time.Duration) (master string, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("sentinel %q: %w", addr, err)
+		}
+	}()
+	if *c == nil {
 		o, err := s.cfg.sentinelOptions(timeout)
 		if err != nil {
 			return "", err
 		}
-		c, _, err := dialOnce(o, s.addrs[i])
-		if err != nil {
-			return "", fmt.Errorf("sentinel %q: %w", s.addrs[i], err)
+		if *c, _, err = dialOnce(o, addr); err != nil {
+			*c = nil
+			return "", err
 		}
-		s.clients[i] = c
 	}
-	c := s.clients[i]
-	parts, err := c.Do(ctx, c.B().SentinelGetMasterAddrByName().Master(s.set).Build()).AsStrSlice()
-	if err == nil && len(parts) == 2 {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	parts, err := (*c).Do(ctx, (*c).B().SentinelGetMasterAddrByName().Master(s.set).Build()).AsStrSlice()
+	switch {
+	case err == nil && len(parts) == 2:
 		return net.JoinHostPort(parts[0], parts[1]), nil
-	}
-	if rueidis.IsRedisNil(err) {
-		return "", fmt.Errorf("sentinel %q knows no master %q", s.addrs[i], s.set)
-	}
-	if err == nil {
+	case rueidis.IsRedisNil(err):
+		return "", errors.New("it knows no such master; correct master_set in redis.url")
+	case err == nil:
 		err = errors.New("unexpected answer")
 	}
-	c.Close()
-	s.clients[i] = nil
-	return "", fmt.Errorf("sentinel %q: %w", s.addrs[i], err)
-}
-
-// close ends the connections to the sentinels.
-func (s *sentinels) close() {
-	for _, c := range s.clients {
-		if c != nil {
-			c.Close()
-		}
-	}
+	(*c).Close()
+	*c = nil
+	return "", err
 }

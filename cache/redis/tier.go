@@ -103,9 +103,6 @@ func (t *Tier) Close() {
 		t.stop(shared.ErrAway)
 	}
 	t.running.Wait()
-	if t.sentinels != nil {
-		t.sentinels.close()
-	}
 }
 
 // watchClock notices when the process has slept.

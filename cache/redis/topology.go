@@ -75,9 +75,11 @@ func (t *Tier) keepTopology(ctx context.Context) {
 	tick := time.NewTicker(t.cfg.LinkTimeout / 4)
 	defer tick.Stop()
 	if t.sentinels != nil {
-		n := t.newNode(soleNode, func(ctx context.Context) ([]string, error) { return t.sentinels.master(ctx, t.cfg.Revalidate) })
+		n := t.newNode(soleNode, t.sentinels.master)
 		t.topology.Store(&topology{only: n})
 		n.start(ctx)
+		t.sentinels.keep(ctx, t.cfg.LinkTimeout/4, t.timeout, n.lookNow)
+		return
 	}
 	for ctx.Err() == nil {
 		hint, done := t.listings.begin()
@@ -95,11 +97,6 @@ func (t *Tier) keepTopology(ctx context.Context) {
 func (t *Tier) survey(ctx context.Context, hint *node) {
 	top := t.topology.Load()
 	switch {
-	case t.sentinels != nil:
-		if t.sentinels.ask(ctx, t.timeout) {
-			top.only.looks.ask(0)
-			top.only.ProbeNow()
-		}
 	case top == nil:
 		defer time.AfterFunc(t.timeout, t.discovery.giveUpWaiting).Stop()
 		if err := t.discover(ctx); err != nil && ctx.Err() == nil {
