@@ -57,6 +57,11 @@ func TestCluster(t *testing.T) {
 	if err != nil || len(answers) != 61 || !answers[60].Entry.Missing() {
 		t.Errorf("many-read over all nodes: %d answers, error %v", len(answers), err)
 	}
+	for range 2 { // nobody would report that it comes to be, on another node, while its slot is moved
+		if a, err := c.Read(t.Context(), item, "item:none", nil); err != nil || !a.Entry.Missing() || a.Tier != TierRedis || a.Stored {
+			t.Errorf("a missing item: got %+v, %v, want it from Redis, not kept", a, err)
+		}
+	}
 	for i := range 5 { // a foreign program changes keys on whatever node they are
 		key := keys[i]
 		for _, n := range nodes {

@@ -183,6 +183,11 @@ func (t *Tier) steps(ctx context.Context, s script, calls []call) []answer {
 		},
 		fail: func(i int, err error) { out[i].err = err },
 	})
+	for i, a := range out {
+		if isSplit(a.err) {
+			out[i].number, out[i].err = t.step(ctx, s, calls[i].keys, calls[i].args...)
+		}
+	}
 	return out
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"hearth/cache/memory"
+	"hearth/internal/testkit"
 )
 
 // told are reads that note what a connection tells of them.
@@ -118,4 +119,20 @@ func TestConnectionEndsAnyWay(t *testing.T) {
 			}
 		}
 	})
+}
+
+// replied is an error reply of Redis as rueidis returns it.
+func replied(t *testing.T, text string) error {
+	t.Helper()
+	s := testkit.ScriptedRedis(t, func(c *testkit.Conn) {
+		c.Handshake()
+		c.Expect("GET", "k")
+		c.Reply(testkit.Error(text))
+	})
+	c, _, err := dialOnce(rueidis.ClientOption{DisableCache: true, DisableRetry: true}, s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.Do(t.Context(), c.B().Get().Key("k").Build()).Error()
 }

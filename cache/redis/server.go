@@ -80,7 +80,7 @@ func dialOnce(o rueidis.ClientOption, addr string) (c rueidis.Client, remote net
 // toOne leaves of the options what leads to one server. However many commands go in one
 // piece, they take no connection of their own: it would be another one.
 func toOne(o *rueidis.ClientOption, addr string) {
-	o.BlockingPipeline = math.MaxInt
+	o.BlockingPipeline, o.PipelineMultiplex = math.MaxInt, -1
 	o.InitAddress, o.ForceSingleClient, o.Sentinel = []string{addr}, true, rueidis.SentinelOption{}
 }
 
