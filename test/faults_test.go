@@ -15,7 +15,9 @@ import (
 
 // kindsOfFaults are those that each engine has rows for in the table of docs/operations.md.
 var kindsOfFaults = map[string][]string{
-	"Redis":      {"dies", "freezes", "forgets", "refuses", "comes back different"},
+	"Redis":      {"dies", "freezes", "fails over", "moves", "forgets", "refuses", "comes back different"},
+	"Sentinel":   {"dies", "fails over"},
+	"Cluster":    {"dies", "freezes", "fails over", "moves"},
 	"embedded":   {"dies", "refuses"},
 	"PostgreSQL": {"dies", "freezes", "refuses", "conflicts", "comes back different"},
 	"PgBouncer":  {"dies", "freezes", "refuses", "forgets"},
@@ -66,8 +68,13 @@ func TestFaultTable(t *testing.T) {
 	root := launch.Root(t)
 	tests, metrics, alarms := testsOf(t, root), namesIn(t, root, `(?m)^(\S+)`, "test/testdata/metrics.golden"), namesIn(t, root, `(?m)^ +- alert: (\w+)`, "deploy/alerts.yml")
 	metrics["up"] = true
-	chaos := namesIn(t, root, `(?m)^\t\{"(\w+)", func\(\) engine`, "proof/chaos/engine.go")
-	unplayed := maps.Clone(chaos)
+	for proof, file := range map[string]string{"chaos": "proof/chaos/engine.go", "failover": "proof/failover/scenario.go"} {
+		for name := range namesIn(t, root, `(?m)^\t\{"([\w-]+)", `, file) {
+			tests[proof+" "+name] = ""
+		}
+	}
+	unplayed := maps.Clone(tests)
+	maps.DeleteFunc(unplayed, func(name, _ string) bool { return !strings.Contains(name, " ") })
 	kinds := map[string][]string{}
 	for _, row := range readFaults(t, root) {
 		where := row.engine + ", " + row.fault
@@ -88,10 +95,9 @@ func TestFaultTable(t *testing.T) {
 			}
 		}
 		for _, name := range quoted(t, where, row.plays) {
-			engine, proof := strings.CutPrefix(name, "chaos ")
-			delete(unplayed, engine)
+			delete(unplayed, name)
 			test, part, _ := strings.Cut(name, "/")
-			if text, ok := tests[test]; proof && !chaos[engine] || !proof && (!ok || !strings.Contains(text, part)) {
+			if text, ok := tests[test]; !ok || !strings.Contains(text, part) {
 				t.Errorf("%s: there is no test or proof %s", where, name)
 			}
 		}
@@ -104,7 +110,7 @@ func TestFaultTable(t *testing.T) {
 		}
 	}
 	if len(unplayed) > 0 {
-		t.Errorf("the table of faults does not name chaos of %v", slices.Sorted(maps.Keys(unplayed)))
+		t.Errorf("the table of faults does not name %v", slices.Sorted(maps.Keys(unplayed)))
 	}
 }
 
