@@ -48,7 +48,7 @@ const (
 	// startWithin is how long servers and instances may take to serve.
 	startWithin = 30 * time.Second
 	// playWithin is the longest that a scenario may take.
-	playWithin = 15 * time.Minute
+	playWithin = 40 * time.Minute
 	// linkTimeout is memory.link_timeout, at its default.
 	linkTimeout = 2 * time.Second
 )
