@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,7 @@ func (e *sqlite) faults() []fault {
 		{"file locked against writers", func() { e.hold("BEGIN IMMEDIATE", false) }},
 		{"file locked", func() { e.hold("BEGIN EXCLUSIVE", false) }},
 		{"another process killed amid a transaction", func() { e.hold("BEGIN IMMEDIATE; DELETE FROM numbers", true) }},
+		{"file replaced by a copy", e.replace},
 		{"instance 1 frozen", e.freezeInstance(0)},
 	}
 }
@@ -37,6 +39,21 @@ func (e *sqlite) faults() []fault {
 func (e *sqlite) recovered() error { return nil }
 
 func (e *sqlite) outside() outsider { return outside.One(e.calmly) }
+
+// replace puts a copy in the place of the file, as a backup is put back. Nobody writes
+// meanwhile: what is written to a file that is replaced is lost with it.
+func (e *sqlite) replace() {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	const copier = `import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=30).execute("VACUUM INTO ?", (sys.argv[2],))`
+	backup := e.path + ".copy"
+	if out, err := exec.CommandContext(e.tb.Context(), "python3", "-c", copier, e.path, backup).CombinedOutput(); err != nil {
+		e.tb.Fatalf("copying %s: %v\n%s", e.path, err, out)
+	}
+	if err := os.Rename(backup, e.path); err != nil {
+		e.tb.Fatal(err)
+	}
+}
 
 // holder runs statements in another process and holds the transaction until its input
 // ends.
