@@ -17,6 +17,9 @@ type sentinel struct {
 
 func (e *sentinel) start(h *harness) setup {
 	e.harness, e.servers = h, topology.NewSentinels(h.tb, time.Second)
+	if h.haste > 1 {
+		e.servers.Hasten()
+	}
 	return setup{instances: 2, redis: e.servers.URL(), tables: tablesOf("sqlite:" + filepath.Join(testkit.TempDir(h.tb, "chaos"), "rows.db"))}
 }
 
