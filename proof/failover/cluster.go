@@ -234,7 +234,11 @@ func clusterCanary(t *trial) {
 		for i, from := range masters {
 			slots := canarySlots(from)
 			moved += len(slots)
-			t.moveSlots(c, from, masters[(i+1)%len(masters)], slots)
+			others := 0
+			if i == round%len(masters) { // one of them moves thousands, as a reshard does
+				others = t.canarySlots
+			}
+			t.moveSlots(c, from, masters[(i+1)%len(masters)], slots, others)
 			t.rest(t.calm)
 		}
 		t.Figure("", "round %d: %d slots with keys of instances moved, among others", round+1, moved)
@@ -266,11 +270,11 @@ func canarySlots(master *testkit.RedisServer) (slots []int) {
 	return slices.Compact(slots)
 }
 
-// moveSlots moves certain slots, and others as they come, to as many as a round moves.
-func (t *trial) moveSlots(c *topology.Cluster, from, to *testkit.RedisServer, first []int) {
+// moveSlots moves certain slots, and others as they come, up to so many.
+func (t *trial) moveSlots(c *topology.Cluster, from, to *testkit.RedisServer, first []int, most int) {
 	all := slices.Clone(first)
 	for _, slot := range c.SlotsOf(from) {
-		if len(all) >= t.canarySlots {
+		if len(all) >= most {
 			break
 		}
 		if !slices.Contains(first, slot) {

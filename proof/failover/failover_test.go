@@ -57,4 +57,4 @@ func TestShort(t *testing.T) {
 
 // inTests are the scenarios of TestShort. Others take longer, or root, or are played by
 // tests of what they are about.
-var inTests = []string{"promoted-mariadb"}
+var inTests = []string{"cluster-kill", "moved"}

@@ -340,7 +340,7 @@ func (tr *traffic) violations() {
 
 // sweepWithin is how long a record may be marked or refused at a time at which all is to
 // be well: for one whose copy is under way.
-const sweepWithin = 100 * time.Millisecond
+const sweepWithin = time.Second
 
 // sweep reads every record on every instance and notes the bound that each is there, and
 // as new as was acknowledged. Nobody may be writing.

@@ -49,7 +49,8 @@ const (
 	startWithin = 30 * time.Second
 	// playWithin is the longest that a scenario may take.
 	playWithin = 40 * time.Minute
-	// linkTimeout is memory.link_timeout, at its default.
+	// linkTimeout is memory.link_timeout, at its default. Where bounds of time have slack,
+	// this has: a machine may stall for longer than it.
 	linkTimeout = 2 * time.Second
 )
 
@@ -99,6 +100,7 @@ type backing struct {
 	database   string                        // database.url
 	upsert     string                        // what an INSERT does with a row that is there; "": as PostgreSQL says it
 	revalidate time.Duration                 // memory.revalidate; 0: a minute
+	link       time.Duration                 // memory.link_timeout; 0: linkTimeout
 	wrap       func(argv ...string) []string // where it runs; nil: here
 }
 
@@ -142,13 +144,14 @@ const (
 
 // text is the configuration of an instance.
 func (b backing) text() string {
-	return fmt.Sprintf(configuration, b.redis, b.replicas, b.database, linkTimeout.String(), cmp.Or(b.revalidate, time.Minute).String(), cmp.Or(b.upsert, upsertPostgres))
+	return fmt.Sprintf(configuration, b.redis, b.replicas, b.database, cmp.Or(b.link, linkTimeout).String(), cmp.Or(b.revalidate, time.Minute).String(), cmp.Or(b.upsert, upsertPostgres))
 }
 
 // start starts an instance for each backing, all at once, and waits until they serve.
 func (t *trial) start(all ...backing) []*launch.Instance {
 	var fleet []*launch.Instance
 	for _, b := range all {
+		b.link = min(t.within(linkTimeout), 2*linkTimeout)
 		p := launch.Program{Path: t.binary, Config: b.text(), Public: launch.Port, Admin: launch.Port, Orderly: true}
 		if b.wrap != nil { // what is elsewhere is reached by sockets in files
 			p.Public, p.Admin, p.Wrapper = launch.Socket, launch.Socket, b.wrap()
