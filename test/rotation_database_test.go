@@ -80,14 +80,19 @@ select = "SELECT id, name FROM things WHERE id = {id}"
 	loads := func(id int) func() bool {
 		return func() bool { return in.Get("/thing/"+strconv.Itoa(id)).Code == http.StatusOK }
 	}
-	await(t, "the certificate is refused", func() bool { return strings.Contains(in.Logs(), "the database") && !loads(1)() })
+	// The log is waited for, not an answer: many loads that fail would open the breaker.
+	await(t, "the certificate is refused", func() bool { return strings.Contains(in.Logs(), "the database") })
+	if loads(1)() {
+		t.Fatal("any certificate is taken")
+	}
 	f.issue("app", f.ca)
 	await(t, "the renewed certificate is used", loads(1))
 	// The database is ahead of the file.
 	r.db.Exec(fmt.Sprintf(r.change, "second"))
 	r.db.Exec(r.drop)
-	await(t, "the password is refused, and the log names the key", func() bool {
-		return !loads(2)() && strings.Contains(in.Logs(), "the database refuses to be used") && strings.Contains(in.Logs(), "database.url_file")
+	loads(2)() // which may be the one that finds out
+	await(t, "the log names the key", func() bool {
+		return strings.Contains(in.Logs(), "the database refuses to be used") && strings.Contains(in.Logs(), "database.url_file")
 	})
 	url("second")
 	await(t, "the right file heals it", loads(3))
