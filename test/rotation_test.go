@@ -36,8 +36,8 @@ func stores(in *launch.Instance, id string) bool {
 // is mended by the file alone.
 func TestRedisPasswordRotates(t *testing.T) {
 	t.Parallel()
-	redis := testkit.Redis(t)
-	redis.Do("ACL", "SETUSER", "hearth", "on", ">first", "~*", "&*", "+@all")
+	redis := testkit.Redis(t, testkit.WithConfig("user hearth on >boot ~* &* +@all"))
+	redis.Do("ACL", "SETUSER", "hearth", ">first", "<boot")
 	file := filepath.Join(t.TempDir(), "password")
 	write(t, file, "first\n")
 	in := launch.Ready(t, `
@@ -82,9 +82,27 @@ password_file = "`+file+`"
 	// Redis is ahead of the file.
 	redis.Do("ACL", "SETUSER", "hearth", ">fourth", "<third")
 	drop()
-	await(t, "the password is refused", func() bool { return !stores(in, "d") })
+	refused := func(times int) func() bool {
+		return func() bool {
+			told := 0
+			for line := range strings.Lines(in.Logs()) {
+				if strings.Contains(line, "redis cannot be asked") && strings.Contains(line, "WRONGPASS") && strings.Contains(line, "redis.password_file") {
+					told++
+				}
+			}
+			return told == times && !stores(in, "d")
+		}
+	}
+	await(t, "the password is refused, and the log names the key", refused(1))
 	write(t, file, "fourth\n")
 	await(t, "the right file heals it", func() bool { return stores(in, "e") })
+	// It is away first, and comes back with another password.
+	redis.Kill()
+	await(t, "Redis is away", func() bool { return strings.Contains(in.Logs(), "connection refused") })
+	redis.Start()
+	await(t, "the log names the key again", refused(2))
+	write(t, file, "boot\n")
+	await(t, "the right file heals it", func() bool { return stores(in, "f") })
 }
 
 // TestRedisAccountInTheURL changes by a reload, and nothing else of the URL does.

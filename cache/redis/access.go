@@ -47,11 +47,12 @@ func namesOf(addresses []string) (names []string) {
 }
 
 // dialSecure dials over TLS, with certificates as they are now. The server has to
-// prove that it is the host that is dialled, or one of names, which the URL has:
-// nodes of a Cluster and masters of a Sentinel are often told by addresses of which
-// their certificates know nothing. A server name that is configured replaces both.
+// prove that it is the host that is dialled, or the one under which the caller knows it,
+// or one of names, which the URL has: nodes of a Cluster and masters of a Sentinel are
+// often told by addresses of which their certificates know nothing. A server name that
+// is configured replaces all of them.
 func (c Config) dialSecure(fromURL *tls.Config, names []string) func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error) {
-	return func(ctx context.Context, address string, dialer *net.Dialer, _ *tls.Config) (net.Conn, error) {
+	return func(ctx context.Context, address string, dialer *net.Dialer, known *tls.Config) (net.Conn, error) {
 		own := &tls.Config{}
 		if c.TLS != nil {
 			var err error
@@ -67,17 +68,28 @@ func (c Config) dialSecure(fromURL *tls.Config, names []string) func(context.Con
 			MinVersion: tls.VersionTLS12, RootCAs: own.RootCAs, Certificates: own.Certificates,
 			ServerName: host, InsecureSkipVerify: true, // verify does it, or the URL's skip_verify says not to
 		}
-		accepted := append([]string{host}, names...)
+		accepted := append([]string{host, known.ServerName}, names...)
 		if own.ServerName != "" {
 			o.ServerName, accepted = own.ServerName, []string{own.ServerName}
-		} else if net.ParseIP(host) != nil && len(names) > 0 {
-			o.ServerName = names[0] // of an address crypto/tls sends none
+		} else if net.ParseIP(host) != nil {
+			o.ServerName = known.ServerName // of an address crypto/tls sends none
 		}
 		if !fromURL.InsecureSkipVerify {
 			o.VerifyConnection = func(s tls.ConnectionState) error { return verify(s, own.RootCAs, accepted) }
 		}
 		return handshake(ctx, dialer, address, o)
 	}
+}
+
+// knownAs has the server be verified as the host of addr, too, wherever it is dialled.
+func knownAs(addr string, c *tls.Config) *tls.Config {
+	host, _, err := net.SplitHostPort(addr)
+	if c == nil || err != nil {
+		return c
+	}
+	c = c.Clone()
+	c.ServerName = host
+	return c
 }
 
 // errMute: a server without TLS takes the beginning of a handshake for that of a
@@ -166,15 +178,29 @@ func isAlert(err error) bool {
 	return ok && op.Op == "remote error"
 }
 
-// remedied is an error that names a key already.
-type remedied struct{ error }
+// remedied is an error with what mends it.
+type remedied struct {
+	error
+	text string
+}
+
+// Error says both.
+func (r remedied) Error() string { return r.error.Error() + " (" + r.text + ")" }
 
 // Unwrap returns what was met.
 func (r remedied) Unwrap() error { return r.error }
 
+// mends is what mends an error, "" if that is not known.
+func mends(err error) string {
+	if r, ok := errors.AsType[remedied](err); ok {
+		return r.text
+	}
+	return ""
+}
+
 // remedy names the key that mends what keeps a dial from succeeding.
 func remedy(err error) error {
-	if errors.As(err, new(remedied)) {
+	if mends(err) != "" {
 		return err
 	}
 	var key string
@@ -198,5 +224,5 @@ func remedy(err error) error {
 	default:
 		return err
 	}
-	return remedied{fmt.Errorf("%w (%s)", err, key)}
+	return remedied{err, key}
 }

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type outage struct {
 	since   time.Time
 	attempt chan struct{} // while not nil and open, an attempt to reach the node is under way
 	told    bool          // the log has it
+	mends   string        // what an operator has to mend, as far as it was met and logged
 }
 
 // over tells whether the attempt is over, so that err is what came of it.
@@ -107,14 +109,14 @@ func (a *availability) interrupt(err error) {
 }
 
 // markAway ends an attempt without success, and stops all callers from asking. It logs
-// once an outage.
+// once an outage, and again when something is met that an operator has to mend.
 func (a *availability) markAway(err error) {
 	was := a.outage.Load()
-	now := &outage{err: err, since: time.Now(), told: true}
+	now := &outage{err: err, since: time.Now(), told: true, mends: mends(err)}
 	if was != nil {
-		now.since = was.since
+		now.since, now.mends = was.since, cmp.Or(now.mends, was.mends)
 	}
-	if was == nil || !was.told {
+	if was == nil || !was.told || now.mends != was.mends {
 		a.log.Warn("redis cannot be asked", "error", err)
 	}
 	a.swap(now)

@@ -180,6 +180,7 @@ func dialWaiting(o rueidis.ClientOption, c *connections, addr string, remote net
 			return nil, errSpent
 		}
 		if remote != nil && remote.Network() == "tcp" {
+			tlsConfig = knownAs(addr, tlsConfig)
 			addr = remote.String()
 		}
 		return base(ctx, addr, d, tlsConfig)
