@@ -48,7 +48,7 @@ cache                    cache/gate cache/memory cache/shared internal/budget in
 cache/gate               cache/memory cache/shared internal/source
 cache/memory             internal/budget
 cache/redis              cache/memory cache/shared
-cache/embedded           cache/memory cache/shared internal/private
+cache/embedded           cache/memory cache/shared internal/private internal/sqlitefile
 cache/shared             internal/jsonvalue
 cache/protocol
 
@@ -58,7 +58,7 @@ internal/source/database internal/source internal/jsonvalue internal/source/engi
                          internal/source/sqlite internal/source/sqltext internal/param
 internal/source/postgres internal/source internal/source/engine internal/source/sqltext
 internal/source/mysql    internal/source internal/source/engine internal/source/stdsql internal/source/sqltext
-internal/source/sqlite   internal/source/engine internal/source/stdsql internal/source/sqltext internal/private
+internal/source/sqlite   internal/source/engine internal/source/stdsql internal/source/sqltext internal/sqlitefile
 internal/source/stdsql   internal/source/engine internal/source/sqltext
 internal/source/engine   internal/source internal/source/sqltext internal/jsonvalue internal/param
 internal/source/sqltext  internal/param
@@ -67,6 +67,7 @@ internal/param
 internal/jsonvalue
 internal/metrics
 internal/private
+internal/sqlitefile      internal/private
 internal/budget
 
 internal/testkit
@@ -108,7 +109,7 @@ var places = []place{
 	},
 	{
 		imports: []string{"database/sql", "modernc.org/sqlite", "github.com/jackc/pgx", "github.com/go-sql-driver/mysql"},
-		in:      []string{"internal/source/...", "cache/embedded"},
+		in:      []string{"internal/source/...", "cache/embedded", "internal/sqlitefile"},
 		because: "SQL is spoken to systems of record, and to the embedded tier's file",
 	},
 	{

@@ -5,7 +5,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
 	"hearth/internal/source/stdsql"
+	"hearth/internal/sqlitefile"
 )
 
 // New reads sqlite:PATH. It touches no file. sqlite://PATH is taken as well, and
@@ -32,9 +32,9 @@ func New(cfg engine.Config) (engine.Engine, error) {
 	case path == ":memory:":
 		path = ""
 	}
-	file := &file{path: path, opening: make(chan struct{}, 1)}
+	file := sqlitefile.New(path)
 	return stdsql.New(variant(file, cfg.Timeout), func() (reads, writes *sql.DB, err error) {
-		reads, writes = file.open(cfg)
+		reads, writes = open(file, cfg)
 		return reads, writes, nil
 	}), nil
 }
@@ -43,40 +43,20 @@ func New(cfg engine.Config) (engine.Engine, error) {
 // the one writer (write-ahead log); a database in memory has one connection for
 // both, since it is that connection's own. Where both pools are one, the caller
 // must not close it twice; stdsql.Engine.Close looks.
-func (f *file) open(cfg engine.Config) (reads, writes *sql.DB) {
-	writes = f.openPool(cfg.Timeout, false)
+func open(f *sqlitefile.File, cfg engine.Config) (reads, writes *sql.DB) {
 	// SQLite has one writer at a time; a second connection would only wait within SQLite,
 	// where no context reaches it.
-	writes.SetMaxOpenConns(1)
-	if f.path == "" {
+	writes = f.Pool(sqlitefile.Settings{Conns: 1, Busy: cfg.Timeout})
+	if f.Path() == "" {
 		return writes, writes
 	}
-	reads = f.openPool(cfg.Timeout, true)
-	reads.SetMaxOpenConns(cfg.MaxConns)
-	reads.SetMaxIdleConns(cfg.MaxConns)
-	f.pools, f.idle = []*sql.DB{reads, writes}, cfg.MaxConns
-	return reads, writes
-}
-
-// openPool opens no file yet: each connection does, when it is made.
-func (f *file) openPool(busy time.Duration, readOnly bool) *sql.DB {
-	return sql.OpenDB(connector{f, registered(), busy, readOnly})
-}
-
-// registered is the driver. Opening a pool is how to learn it, and connects to nothing.
-func registered() driver.Driver {
-	pool, err := sql.Open("sqlite", "")
-	if err != nil {
-		panic("BUG: no driver of SQLite is registered: " + err.Error())
-	}
-	defer pool.Close()
-	return pool.Driver()
+	return f.Pool(sqlitefile.Settings{Conns: cfg.MaxConns, Busy: cfg.Timeout, ReadOnly: true}), writes
 }
 
 // variant is what stdsql has to know of SQLite. Isolate, Catalog and Documents
 // are missing: the write lock isolates, bind reads the catalog itself, and a
 // column of JSON is declared as such.
-func variant(f *file, busy time.Duration) stdsql.Variant {
+func variant(f *sqlitefile.File, busy time.Duration) stdsql.Variant {
 	return stdsql.Variant{
 		Dialect: sqltext.SQLite,
 		// IMMEDIATE takes the write lock at once, where it can be waited for;
@@ -90,10 +70,10 @@ func variant(f *file, busy time.Duration) stdsql.Variant {
 		Fault:     faultOf,
 		Commit:    commit,
 		SetUp: func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error {
-			return f.setUp(ctx, conn, busy, init, demo)
+			return setUp(ctx, f, conn, busy, init, demo)
 		},
 
-		Renewed:       func() bool { return f.renewed.Swap(false) },
+		Renewed:       f.Renewed,
 		Unprepared:    func(error) bool { return false },
 		RehearsalPool: func(*stdsql.Engine) (*sql.DB, func(), error) { return openRehearsal(f, busy) },
 		Rehearse:      rehearse,
@@ -106,8 +86,8 @@ func variant(f *file, busy time.Duration) stdsql.Variant {
 // caller without an answer.
 func commit(ctx context.Context, conn *sql.Conn) (stdsql.Outcome, error) {
 	// What is written to a file that has lost its name is written for nobody.
-	if c := fileOf(conn); c != nil && c.outdated() {
-		return nil, errReplaced
+	if sqlitefile.Outdated(conn) {
+		return nil, sqlitefile.ErrReplaced
 	}
 	_, err := conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
 	return nil, err
@@ -140,11 +120,11 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]int{
 // faultOf gives FaultOther to an error that is not SQLite's own: there is no
 // connection to lose.
 func faultOf(err error) engine.Fault {
-	var pending *pendingLog
+	var pending *sqlitefile.PendingLog
 	switch {
-	case errors.Is(err, errReplaced):
+	case errors.Is(err, sqlitefile.ErrReplaced):
 		return engine.Fault{Class: engine.FaultLost, Remedy: engine.RemedyConnection}
-	case errors.Is(err, errGone):
+	case errors.Is(err, sqlitefile.ErrGone):
 		return engine.Fault{Class: engine.FaultLost, Says: "the database's file is gone"}
 	case errors.As(err, &pending):
 		return engine.Fault{Class: engine.FaultLost, Says: "the database's file is read-only, and its write-ahead log is not in it"}
@@ -233,7 +213,7 @@ func appendDocument(dst []byte, declared string, value any) ([]byte, error) {
 // file's own. Only the demo is one transaction: init may hold statements that
 // open their own. One that was waited for in vain for as long as busy allows is held
 // by somebody who may never let it go.
-func (f *file) setUp(ctx context.Context, conn *sql.Conn, busy time.Duration, init []string, demo bool) error {
+func setUp(ctx context.Context, f *sqlitefile.File, conn *sql.Conn, busy time.Duration, init []string, demo bool) error {
 	began := time.Now()
 	first := "demo"
 	if len(init) > 0 {
@@ -245,12 +225,12 @@ func (f *file) setUp(ctx context.Context, conn *sql.Conn, busy time.Duration, in
 	}
 	switch {
 	case faultOf(err).Class == engine.FaultBusy && time.Since(began) >= busy*8/10:
-		by := f.holders()
+		by := f.Holders()
 		if by == "" {
 			by = "another process"
 		}
 		return &engine.InitError{Key: first, Err: &engine.HeldError{By: by + " has locked the file; end it, or what it does there"}}
-	case primary(err) == sqlite3.SQLITE_READONLY && !errors.As(err, new(*engine.InitError)):
+	case sqlitefile.Code(err) == sqlite3.SQLITE_READONLY && !errors.As(err, new(*engine.InitError)):
 		return &engine.InitError{Key: "demo", Err: err}
 	}
 	return err

@@ -15,30 +15,30 @@ import (
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
 	"hearth/internal/source/stdsql"
+	"hearth/internal/sqlitefile"
 )
 
 // openRehearsal opens the file as it is: it makes none, and does not turn
 // its write-ahead log on. What the set-up would make in a file that is not there
 // yet is made in memory. It returns the pool and what closes it. The pool has one
 // connection, which holds the transaction of the rehearsal.
-func openRehearsal(f *file, busy time.Duration) (*sql.DB, func(), error) {
+func openRehearsal(f *sqlitefile.File, busy time.Duration) (*sql.DB, func(), error) {
 	name := "file::memory:"
 	v := url.Values{"_foreign_keys": {"1"}, "_busy_timeout": {strconv.FormatInt(max(busy.Milliseconds()/2, 1), 10)}}
-	switch _, err := os.Stat(f.path); {
-	case f.path == "":
-	case err == nil && !f.writable():
-		db := sql.OpenDB(connector{f, registered(), busy / 2, false}) // as it is read later
-		db.SetMaxOpenConns(1)
+	switch _, err := os.Stat(f.Path()); {
+	case f.Path() == "":
+	case err == nil && !f.Writable():
+		db := f.Pool(sqlitefile.Settings{Conns: 1, Busy: busy / 2}) // as it is read later
 		return db, func() { _ = db.Close() }, nil
 	case err == nil:
-		name = "file:" + (&url.URL{Path: f.path}).EscapedPath()
+		name = "file:" + (&url.URL{Path: f.Path()}).EscapedPath()
 		// Without create: the file might be deleted between the look and the
 		// opening.
 		v.Set("mode", "rw")
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, nil, err
 	default:
-		if _, err := os.Stat(filepath.Dir(f.path)); err != nil {
+		if _, err := os.Stat(filepath.Dir(f.Path())); err != nil {
 			return nil, nil, fmt.Errorf("looking for the file's directory: %w", err)
 		}
 	}

@@ -1,4 +1,4 @@
-package sqlite
+package sqlitefile
 
 import (
 	"os"
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// holders tells which other processes have locked the file against writers, or its log,
+// Holders tells which other processes have locked the file against writers, or its log,
 // as far as the system shows it: "" otherwise.
-func (f *file) holders() string {
+func (f *File) Holders() string {
 	all, err := os.ReadFile("/proc/locks")
 	if err != nil {
 		return ""
