@@ -292,6 +292,15 @@ func (c *Cache) Close() {
 // Up tells whether the shared tier can be asked, and if not, why.
 func (c *Cache) Up() error { return c.tier.Up() }
 
+// Trouble is what keeps the shared tier from being whole although it can be asked, nil for
+// nothing.
+func (c *Cache) Trouble() error {
+	if t, ok := c.tier.(interface{ Trouble() error }); ok {
+		return t.Trouble()
+	}
+	return nil
+}
+
 // SharedTier names the kind of the shared tier.
 func (c *Cache) SharedTier() Tier { return c.shared }
 

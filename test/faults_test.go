@@ -18,7 +18,7 @@ var kindsOfFaults = map[string][]string{
 	"Redis":      {"dies", "freezes", "fails over", "moves", "forgets", "refuses", "comes back different"},
 	"Sentinel":   {"dies", "fails over"},
 	"Cluster":    {"dies", "freezes", "fails over", "moves"},
-	"embedded":   {"dies", "refuses"},
+	"embedded":   {"dies", "refuses", "comes back different"},
 	"PostgreSQL": {"dies", "freezes", "refuses", "conflicts", "comes back different"},
 	"PgBouncer":  {"dies", "freezes", "refuses", "forgets"},
 	"MariaDB":    {"dies", "freezes", "refuses", "conflicts", "comes back different"},

@@ -12,17 +12,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"sync"
 	"syscall"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
-
 	"hearth/cache/memory"
 	"hearth/cache/shared"
 	"hearth/internal/private"
+	"hearth/internal/sqlitefile"
 )
 
 // Tier is the shared tier in one SQLite file, which is locked for one process. It is safe
@@ -95,7 +93,7 @@ func New(path string, lease time.Duration, log *slog.Logger, s *memory.Store, f 
 // closed. The lock is a file of its own beside the database, for SQLite locks
 // ranges of the database's file itself.
 func (e *Tier) Open() (err error) {
-	if e.lock, err = lockFile(e.path + ".lock"); err != nil {
+	if e.lock, err = lockFile(e.path + lockSuffix); err != nil {
 		return fmt.Errorf("opening the embedded tier %q: %w", e.path, err)
 	}
 	if err = private.Create(e.path); err == nil {
@@ -107,24 +105,44 @@ func (e *Tier) Open() (err error) {
 	return nil
 }
 
+// busy is how long other programs that have the file open, such as the sqlite3 shell,
+// are waited for.
+const busy = 5 * time.Second
+
 // openFile begins to write and to read the file, which is locked.
 func (e *Tier) openFile() (err error) {
 	if private.Shared(e.path) {
 		e.log.Warn("others can open the file of the embedded tier, with copies of records in it; take the rights away with chmod 600", "path", e.path)
 	}
-	// With a write-ahead log readers never wait for the writer. The busy timeout
-	// is for other programs that have the file open, such as the sqlite3 shell.
-	dsn := "file:" + (&url.URL{Path: e.path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
-	if e.writer, err = newRowWriter(dsn, e.log); err != nil {
+	// With a write-ahead log readers never wait for the writer.
+	file := sqlitefile.New(e.path)
+	if e.writer, err = newRowWriter(file, e.log, e.holdLock, e.owner.Flush); err != nil {
 		return err
 	}
-	if e.db, err = sql.Open("sqlite", dsn); err != nil {
-		return err
-	}
-	e.db.SetMaxOpenConns(4)
+	e.db = file.Pool(sqlitefile.Settings{Conns: 4, Busy: busy})
 	e.selectRow, err = e.db.Prepare(`SELECT value, expires FROM entries WHERE key = ?`)
 	return err
 }
+
+// holdLock takes the lock anew if somebody has removed its file: the lock on a file that
+// has no name any more keeps nobody out. It is for the writer's goroutine.
+func (e *Tier) holdLock() error {
+	named, err := os.Stat(e.path + lockSuffix)
+	held, errHeld := e.lock.Stat()
+	if err == nil && errHeld == nil && os.SameFile(named, held) {
+		return nil
+	}
+	lock, err := lockFile(e.path + lockSuffix)
+	if err != nil {
+		return fmt.Errorf("taking the lock of the embedded tier anew: %w", err)
+	}
+	_ = e.lock.Close()
+	e.lock = lock
+	return nil
+}
+
+// lockSuffix is that of the file that is locked.
+const lockSuffix = ".lock"
 
 // lockFile keeps a second process out: its memory would not be told of the writes of this
 // one. The lock ends with the process, however that ends.
@@ -143,8 +161,25 @@ func lockFile(path string) (*os.File, error) {
 // Name is the tier's label in metrics.
 func (e *Tier) Name() string { return "embedded" }
 
-// Up returns nil: a file is always there to be asked.
-func (e *Tier) Up() error { return nil }
+// Up returns nil: a file is always there to be asked, unless somebody has taken it away.
+func (e *Tier) Up() error {
+	if err := e.Trouble(); errors.Is(err, sqlitefile.ErrGone) {
+		return err
+	}
+	return nil
+}
+
+// Trouble is why the file could not be written the last time, nil if it could. What it
+// holds may still be read. The writer tries every second.
+func (e *Tier) Trouble() error {
+	if e.writer == nil {
+		return nil
+	}
+	if err := e.writer.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 // Readable returns nil, as Up does.
 func (e *Tier) Readable(string) error { return nil }

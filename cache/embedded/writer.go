@@ -9,9 +9,11 @@ import (
 	"math"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hearth/cache/shared"
+	"hearth/internal/sqlitefile"
 )
 
 // rowWriter is the one goroutine that writes the file. It commits what has queued up in
@@ -25,13 +27,21 @@ import (
 // SQLITE_BUSY from a neighbour.
 type rowWriter struct {
 	log  *slog.Logger
+	file *sqlitefile.File
 	db   *sql.DB
-	conn *sql.Conn
 	jobs chan *rowJob
 	done sync.WaitGroup
+	// locked proves that the file is this process's alone, renewed is told that another
+	// file stands in its place.
+	locked  func() error
+	renewed func()
 
+	trouble atomic.Pointer[error] // why the latest commit failed, nil if it did not
+
+	// These belong to the goroutine.
+	conn *sql.Conn // nil while there is none
 	statements
-	synced bool // the connection syncs on each commit; known to the goroutine alone
+	synced bool // the connection syncs on each commit
 }
 
 // statements are those of the connection that writes, prepared once. A
@@ -78,13 +88,13 @@ const (
 )
 
 // newRowWriter opens the file for writing and starts its goroutine, which close joins.
-func newRowWriter(dsn string, log *slog.Logger) (*rowWriter, error) {
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, err
-	}
-	w := &rowWriter{log: log, db: db, jobs: make(chan *rowJob, queueSize)}
+func newRowWriter(file *sqlitefile.File, log *slog.Logger, locked func() error, renewed func()) (*rowWriter, error) {
+	// NORMAL syncs the log at checkpoints only. A loss of power may then undo the last
+	// commits, but never damages the file (SQLite's manual, PRAGMA synchronous).
+	db := file.Pool(sqlitefile.Settings{Conns: 1, Busy: busy, Pragmas: []string{"synchronous = NORMAL"}})
+	w := &rowWriter{log: log, file: file, db: db, jobs: make(chan *rowJob, queueSize), locked: locked, renewed: renewed}
 	if err := w.prepare(); err != nil {
+		w.release()
 		return nil, errors.Join(err, db.Close())
 	}
 	w.done.Add(1)
@@ -102,10 +112,8 @@ func (w *rowWriter) prepare() (err error) {
 	if w.conn, err = w.db.Conn(ctx); err != nil {
 		return err
 	}
-	for _, text := range []string{createTable, createIndex, `PRAGMA synchronous = NORMAL`} {
-		// NORMAL syncs the log at checkpoints only. A loss of power may then undo
-		// the last commits, but never damages the file (SQLite's manual, PRAGMA
-		// synchronous).
+	w.synced = false
+	for _, text := range []string{createTable, createIndex} {
 		if _, err = w.conn.ExecContext(ctx, text); err != nil {
 			return err
 		}
@@ -125,14 +133,46 @@ func (w *rowWriter) prepare() (err error) {
 	return nil
 }
 
+// release gives up the connection that writes, with its statements.
+func (w *rowWriter) release() {
+	for _, s := range []*sql.Stmt{w.put, w.swap, w.drop, w.read} {
+		if s != nil {
+			_ = s.Close()
+		}
+	}
+	w.statements = statements{}
+	if w.conn != nil {
+		_ = w.conn.Close() // the pool does not keep one that is outdated
+	}
+	w.conn = nil
+}
+
+// follow sees that what is written is written to the file that stands at the path, and
+// that it is this process's alone.
+func (w *rowWriter) follow() error {
+	if err := w.locked(); err != nil {
+		return err
+	}
+	if w.conn == nil || sqlitefile.Outdated(w.conn) {
+		w.release()
+		if err := w.prepare(); err != nil {
+			w.release()
+			return err
+		}
+	}
+	if w.file.Renewed() {
+		w.log.Warn("another file stands in the place of the embedded tier's; its items, counters and copies are what counts from now on", "path", w.file.Path())
+		w.renewed()
+	}
+	return nil
+}
+
 // close writes what is queued. Nothing may be queued any more.
 func (w *rowWriter) close() {
 	close(w.jobs)
 	w.done.Wait()
-	for _, s := range []*sql.Stmt{w.put, w.swap, w.drop, w.read} {
-		_ = s.Close()
-	}
-	if err := errors.Join(w.conn.Close(), w.db.Close()); err != nil {
+	w.release()
+	if err := w.db.Close(); err != nil {
 		w.log.Warn("closing the embedded tier", "error", err)
 	}
 }
@@ -183,17 +223,31 @@ func (w *rowWriter) run() {
 			// against the others. Its channel is there because every job's is
 			// closed.
 			jobs = []*rowJob{{purge: time.Now().UnixMilli(), done: make(chan struct{})}}
+			if w.trouble.Load() != nil { // a purge of nothing would succeed on a full disk
+				jobs[0].rows = []row{{key: "hearth:probe", value: []byte("1"), expires: 1}}
+			}
 		}
 		err := w.commit(jobs)
-		if err != nil {
-			w.log.Error("writing the embedded tier", "error", err)
-		}
+		w.note(err)
 		for _, job := range jobs {
 			if err != nil && job.err == nil {
 				job.err = fmt.Errorf("%w: writing the embedded tier: %w", shared.ErrAway, err)
 			}
 			close(job.done)
 		}
+	}
+}
+
+// note keeps how the latest commit has ended, and logs it when that has changed.
+func (w *rowWriter) note(err error) {
+	before := w.trouble.Load()
+	switch {
+	case err == nil && before != nil:
+		w.trouble.Store(nil)
+		w.log.Info("the embedded tier is written again")
+	case err != nil && (before == nil || (*before).Error() != err.Error()):
+		w.trouble.Store(&err)
+		w.log.Error("writing the embedded tier", "error", err)
 	}
 }
 
@@ -221,6 +275,9 @@ func (w *rowWriter) gather(first *rowJob) []*rowJob {
 // transaction is written together or not at all.
 func (w *rowWriter) commit(jobs []*rowJob) (err error) {
 	ctx := context.Background()
+	if err := w.follow(); err != nil {
+		return err
+	}
 	if err := w.sync(ctx, jobs); err != nil {
 		return err
 	}
@@ -245,6 +302,10 @@ func (w *rowWriter) commit(jobs []*rowJob) (err error) {
 				return err
 			}
 		}
+	}
+	// What is written to a file that has lost its name is written for nobody.
+	if sqlitefile.Outdated(w.conn) {
+		return sqlitefile.ErrReplaced
 	}
 	return tx.Commit()
 }

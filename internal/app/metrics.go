@@ -99,7 +99,7 @@ func (a *App) registerStates() {
 	state := func(name, help string, is func() bool) {
 		a.metrics.GaugeFunc(name, help, func() float64 { return truth(is()) })
 	}
-	state("hearth_redis_up", "1 if all of the shared tier can be asked: every master of a Cluster; the embedded one always can.", a.sharedUp)
+	state("hearth_redis_up", "1 if all of the shared tier can be asked: every master of a Cluster; the embedded one can unless its file is gone.", a.sharedUp)
 	if a.redis != nil {
 		a.registerNodes()
 	}

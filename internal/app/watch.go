@@ -91,6 +91,8 @@ func (a *App) checks() map[string]error {
 	if err := a.cache.Up(); err != nil {
 		a.log.Debug("not ready", "error", err)
 		checks[a.cache.SharedTier().String()] = admin.Reason("cannot be asked; the log says why")
+	} else if err := a.cache.Trouble(); err != nil {
+		checks[a.cache.SharedTier().String()] = admin.Reason("its file cannot be written; the log says why")
 	}
 	if db := a.current.Load().db; db != nil {
 		checks["source"] = nil

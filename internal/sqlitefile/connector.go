@@ -33,7 +33,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	for {
+	for range 10 {
 		if err := f.prepare(); err != nil {
 			return nil, err
 		}
@@ -68,6 +68,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, err
 		}
 	}
+	return nil, fmt.Errorf("the file %q is replaced again and again", f.path)
 }
 
 // openingBusy is how long a connection that is made waits for a lock, in ms: what it does
