@@ -109,8 +109,8 @@ func NewResource(name, envelope string, ttl Lifetimes, records source.Records) *
 	return &Resource{Name: name, Envelope: envelope, TTL: ttl, Records: records, Shape: memory.NewShape(envelope)}
 }
 
-// Answer is what a read found. Entry is never nil; its Missing tells that
-// there is no such record.
+// Answer is what a read found. Entry is nil after a Put alone, where the source did not
+// tell what it has now; its Missing tells that there is no such record.
 type Answer struct {
 	Entry  *Entry
 	FromDB bool          // the answer comes from a load or a write, not from a tier

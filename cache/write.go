@@ -15,12 +15,13 @@ import (
 // Put stores body as the record and answers with the record as the database has it.
 // When it returns without error, no read on this instance is ever answered with
 // anything older (promise C2). ErrUnconfirmed says that the write is committed, or
-// may be: it must not be repeated blindly.
+// may be: it must not be repeated blindly. The answer has no Entry if the source, an
+// origin, did not tell what the record is now.
 func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Args, body jsonvalue.Node) (Answer, error) {
 	w := writer{Cache: c, openWrite: &openWrite{r: r, key: key, token: shared.NewToken()}}
-	record, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Put(ctx, args, body) })
-	if err != nil {
-		return Answer{}, err
+	record, known, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Put(ctx, args, body) })
+	if err != nil || !known {
+		return Answer{FromDB: true, Tier: TierSource, Shared: c.shared}, err
 	}
 	e := memory.NewEntry(r.Shape, key, nil, memory.FlagMissing)
 	if record != nil {
@@ -33,7 +34,7 @@ func (c *Cache) Put(ctx context.Context, r *Resource, key string, args source.Ar
 // there was none.
 func (c *Cache) Delete(ctx context.Context, r *Resource, key string, args source.Args) error {
 	w := writer{Cache: c, openWrite: &openWrite{r: r, key: key, token: shared.NewToken()}}
-	_, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Delete(ctx, args) })
+	_, _, err := w.run(ctx, func(ctx context.Context) (source.Change, error) { return r.Records.Delete(ctx, args) })
 	return err
 }
 
@@ -52,29 +53,31 @@ type writer struct {
 	*openWrite
 }
 
-func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Change, error)) ([]byte, error) {
+// run returns the record that the write has left; known is false if the source does not
+// tell.
+func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Change, error)) (record []byte, known bool, err error) {
 	if _, obeys := w.r.Records.(source.Conditional); !obeys && source.ConditionOf(ctx) != nil {
-		return nil, fmt.Errorf("the source of resource %q takes no conditions", w.r.Name)
+		return nil, false, fmt.Errorf("the source of resource %q takes no conditions", w.r.Name)
 	}
 	// A source that is known to be away is not written to: the guard would take
 	// the place of a copy that can still be served.
 	g := w.gateOf(w.r)
 	if err := g.Check(); err != nil {
-		return nil, fmt.Errorf("write refused: %w", err)
+		return nil, false, fmt.Errorf("write refused: %w", err)
 	}
 	// A place first: a guard keeps readers waiting from the moment it stands.
 	if err := g.EnterWrite(ctx); err != nil {
-		return nil, fmt.Errorf("write refused: %w", err)
+		return nil, false, fmt.Errorf("write refused: %w", err)
 	}
 	defer g.LeaveWrite()
 	if err := w.writes.begin(w.openWrite); err != nil {
-		return nil, fmt.Errorf("write refused: %w", err)
+		return nil, false, fmt.Errorf("write refused: %w", err)
 	}
 	defer w.writes.end(w.openWrite) // also if the source panics: then the guard expires
 	set := time.Now()
 	if err := w.tier.Guard(ctx, w.key, w.token); err != nil {
 		// It may stand all the same; then it expires.
-		return nil, fmt.Errorf("%w: write refused, setting the guard: %w", ErrUnavailable, err)
+		return nil, false, fmt.Errorf("%w: write refused, setting the guard: %w", ErrUnavailable, err)
 	}
 	w.flights.Changed(w.key)
 	guarded, lost := context.WithCancelCause(ctx)
@@ -82,24 +85,55 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	w.writes.guarded(w.openWrite, set, lost)
 
 	change, err := begin(guarded)
-	if err == nil || errors.Is(err, source.ErrDown) { // other errors may come before the source is asked
+	_, forwarded := change.(source.Forwarded)
+	if err == nil && !forwarded || errors.Is(err, source.ErrDown) { // other errors may come before the source is asked
 		g.Report(err)
 	}
 	if err != nil {
-		w.unguard(nil)
-		return nil, w.refused(ctx, err)
+		_ = w.unguard(nil, source.Term{})
+		return nil, false, w.refused(ctx, err)
 	}
 	if cause := w.writes.sending(w.openWrite, guarded); cause != nil {
 		change.Rollback()
-		w.unguard(nil)
-		return nil, w.refused(ctx, cause)
+		_ = w.unguard(nil, source.Term{})
+		return nil, false, w.refused(ctx, cause)
 	}
-	return w.commit(ctx, change)
+	err = w.commit(ctx, change)
+	if forwarded && (err == nil || errors.Is(err, source.ErrDown)) { // only now the source has heard of it
+		g.Report(err)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	t, known := left(change)
+	if !known {
+		w.cfg.Log.Warn("a record was written, and could not be read after that", "resource", w.r.Name)
+	}
+	if err := w.unguard(kept(change, t, known), t); err != nil {
+		return nil, false, fmt.Errorf("%w: removing the guard: %w", ErrUnconfirmed, err)
+	}
+	return change.Record(), known, nil
 }
 
-// commit ends the transaction and takes the guard out. The client's deadline does not
+// left is what a change has left behind.
+func left(change source.Change) (t source.Term, known bool) {
+	if f, ok := change.(source.Forwarded); ok {
+		return f.Left()
+	}
+	return source.Term{}, true
+}
+
+// kept is what may stand in the shared tier after a change; nil: nothing.
+func kept(change source.Change, t source.Term, known bool) []byte {
+	if !known || t.Unshared != "" {
+		return nil
+	}
+	return change.Record()
+}
+
+// commit ends the transaction; if that fails it takes the guard out, too. The client's deadline does not
 // count here: a COMMIT that is cut short leaves its outcome open.
-func (w *writer) commit(ctx context.Context, change source.Change) ([]byte, error) {
+func (w *writer) commit(ctx context.Context, change source.Change) error {
 	committing, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Lease/2)
 	defer cancel()
 	err := change.Commit(committing)
@@ -107,15 +141,12 @@ func (w *writer) commit(ctx context.Context, change source.Change) ([]byte, erro
 	case errors.Is(err, source.ErrUnknownOutcome):
 		w.writes.markUnconfirmed(w.openWrite, change)
 		w.flights.Changed(w.key)
-		return nil, fmt.Errorf("%w: %w", ErrUnconfirmed, err)
+		return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	case err != nil:
-		w.unguard(nil)
-		return nil, w.refused(ctx, err)
+		_ = w.unguard(nil, source.Term{})
+		return w.refused(ctx, err)
 	}
-	if err := w.unguard(change.Record()); err != nil {
-		return nil, fmt.Errorf("%w: removing the guard: %w", ErrUnconfirmed, err)
-	}
-	return change.Record(), nil
+	return nil
 }
 
 // refused sorts the failure of a write: a client's mistake is returned as it is, all
@@ -124,7 +155,7 @@ func (w *writer) refused(ctx context.Context, err error) error {
 	var body *source.BodyError
 	var other *source.SpellingError
 	switch {
-	case errors.As(err, &body), errors.As(err, &other), errors.As(err, new(*source.ConditionError)), errors.Is(err, source.ErrNoRecord), errors.Is(err, source.ErrReadOnly), errors.Is(err, source.ErrConflict):
+	case errors.As(err, &body), errors.As(err, &other), errors.As(err, new(*source.ConditionError)), errors.As(err, new(*source.StatusError)), errors.Is(err, source.ErrNoRecord), errors.Is(err, source.ErrReadOnly), errors.Is(err, source.ErrConflict):
 		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: writing to the source: %w", ErrTimeout, err)
@@ -141,11 +172,11 @@ func (w *writer) refused(ctx context.Context, err error) error {
 //
 // Changed poisons every read that is in flight when it is called. If the shared tier
 // does not confirm, the key is read past it until it does.
-func (w *writer) unguard(record []byte) error {
+func (w *writer) unguard(record []byte, t source.Term) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	w.writes.unguarding(w.openWrite)
-	err := w.tier.Unguard(ctx, w.key, w.token, record, w.lifetime(w.r, w.key, false))
+	err := w.tier.Unguard(ctx, w.key, w.token, record, t.Within(w.lifetime(w.r, w.key, false)))
 	if err != nil {
 		w.writes.markUnconfirmed(w.openWrite, nil)
 	}

@@ -98,7 +98,7 @@ var failures = []struct {
 }{
 	// Before ErrUnconfirmed, which wraps it.
 	{source.ErrUnknownOutcome, problem{status: 504, title: "outcome unknown",
-		detail: "the database did not say whether the change was made; read the record before sending the change again"}},
+		detail: "the source did not say whether the change was made; read the record before sending the change again"}},
 	{cache.ErrUnconfirmed, problem{status: 504, title: "stored, not confirmed",
 		detail: "the change is committed, but the cache did not confirm that older copies are gone; it is being retried: read the record before sending the change again"}},
 	// Before ErrUnavailable, which wraps whatever a source says.
@@ -143,6 +143,9 @@ func problemOf(err error) *problem {
 	}
 	if unmet, ok := errors.AsType[*source.ConditionError](err); ok {
 		return &problem{status: 412, detail: unmet.Reason, cause: err}
+	}
+	if status, ok := errors.AsType[*source.StatusError](err); ok {
+		return &problem{status: status.Status, detail: status.Detail, cause: err}
 	}
 	for i := range failures {
 		if errors.Is(err, failures[i].is) {

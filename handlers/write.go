@@ -57,6 +57,9 @@ func writeOf(res *resource, readBody func(*request) (jsonvalue.Node, error), do 
 				return err
 			}
 		}
+		if err := res.refused(args); err != nil {
+			return err
+		}
 		conditions := preconditionsOf(&r.Request.Header)
 		if err := conditions.unsatisfiable(res.Resource); err != nil {
 			return err
@@ -72,7 +75,7 @@ func writeOf(res *resource, readBody func(*request) (jsonvalue.Node, error), do 
 			return err
 		}
 		defer done()
-		if err := do(conditions.in(ctx, res.Resource), r, key, args, body); err != nil {
+		if err := do(conditions.in(r.withCaller(ctx, res), res.Resource), r, key, args, body); err != nil {
 			return res.refuseNonCanonical(err)
 		}
 		return nil
@@ -84,6 +87,11 @@ func writeOf(res *resource, readBody func(*request) (jsonvalue.Node, error), do 
 // budget whether it fits or not: the record is written, and that has to be said.
 func (s *Server) writeStored(r *request, res *resource, a cache.Answer) {
 	r.tier = cache.TierSource
+	if a.Entry == nil { // stored; what it is now, the origin did not tell
+		r.SetStatusCode(fasthttp.StatusNoContent)
+		r.Response.Header.SetCanonical(headerCacheControl, valueNoStore)
+		return
+	}
 	a.FromDB = true
 	if !a.Entry.Missing() {
 		r.Response.Header.SetCanonical(headerETag, a.Entry.AppendETag(nil))

@@ -41,7 +41,7 @@ func (g *generation) describe(r resource) openapi.Resource {
 	d := openapi.Resource{
 		Name: r.Name, Path: r.Path, Envelope: r.Envelope, Many: r.Rows == "many",
 		CanPut: r.CanPut(), CanDelete: r.CanDelete(), ManyRead: r.Path.Collection() != "",
-		HasSource: r.cached.Records != nil, Renames: r.Select != "",
+		HasSource: r.cached.Records != nil, Forwarded: r.origin != nil, Renames: r.Select != "",
 		PutIgnored: body.Ignored, PutClosed: body.Closed,
 	}
 	for _, m := range body.Members {

@@ -38,6 +38,7 @@ type Resource struct {
 	CanDelete bool
 	ManyRead  bool // GET on the path without its last segment; one parameter only
 	HasSource bool // a database or an HTTP origin stands behind it
+	Forwarded bool // writes go on to an HTTP origin, which has rules of its own for bodies
 	Renames   bool // a row may be found by another spelling of its key: reads are redirected
 
 	// Example is a real record that anybody may see, since the document publishes

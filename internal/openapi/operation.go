@@ -111,6 +111,15 @@ func (r *resource) addPut() error {
 		body.Examples = object{{"record", example{Summary: "A record", Value: r.PutExample}}}
 	}
 	stored := answer("The stored record.", headers("ETag", noStore), r.answerOrNull(), r.putExamples())
+	if r.Forwarded {
+		return r.addWrite("put", operation{
+			Summary: "Store " + r.Name,
+			Description: "The body goes on to the source of the record. Answers with the record that then stands, as a read shows it; its data is `null` where a read finds none. " +
+				"If the source has stored it and cannot be read after that, the answer has no body.",
+			RequestBody: &requestBody{Description: "At most " + size(r.api.MaxBody) + ".", Required: true, Content: object{{typeJSON, body}}},
+			Responses:   object{{"200", stored}, {"204", response{Description: "It is stored; what it is now is not known.", Headers: headers(noStore)}}},
+		}, "404", "415")
+	}
 	return r.addWrite("put", operation{
 		Summary: "Store " + r.Name,
 		Description: "Answers with the record that then stands, as a read shows it; its data is `null` where a read finds none. Members that name a parameter of the path must agree with it. " +

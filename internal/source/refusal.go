@@ -15,16 +15,17 @@ const (
 	KeyUpsert     = "upsert"
 	KeyDelete     = "delete"
 	KeyOrigin     = "origin"
+	KeyWrites     = "origin_writes"
 )
 
 // keys are in the order in which they are documented.
-var keys = [...]string{KeySelect, KeySelectMany, KeyUpsert, KeyDelete, KeyOrigin}
+var keys = [...]string{KeySelect, KeySelectMany, KeyUpsert, KeyDelete, KeyOrigin, KeyWrites}
 
 // Refusal is a statement that the source does not take as it is, until an
 // operator mends the statement, the schema or a right.
 type Refusal struct {
 	Resource string // "" for a key of [database]
-	Key      string // select, select_many, upsert, delete, origin; init[1]
+	Key      string // select, select_many, upsert, delete, origin, origin_writes; init[1]
 	Err      error
 }
 

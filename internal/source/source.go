@@ -48,13 +48,15 @@ var (
 	ErrSlow = errors.New("the database ended the statement before it was done")
 	// ErrNoRecord says that the record does not exist.
 	ErrNoRecord = errors.New("no such record")
-	// ErrUnknownOutcome says that a commit was sent and its answer lost: the
-	// change may stand or not. Change.Over tells when that is settled.
+	// ErrUnknownOutcome says that a commit, or a request that changes something, was
+	// sent and its answer lost, or that the answer does not tell: the change may
+	// stand or not. Change.Over tells when that is settled.
 	ErrUnknownOutcome = errors.New("outcome of the commit is unknown")
-	// ErrNoOutcome says that this database, or this account on it, has no
-	// means to tell whether a transaction is over.
-	ErrNoOutcome = errors.New("the database does not tell whether a transaction is over")
-	// ErrReadOnly says that the resource has no statement for the write.
+	// ErrNoOutcome says that this source, or this account on it, has no means to
+	// tell whether a change is over.
+	ErrNoOutcome = errors.New("the source does not tell whether a change is over")
+	// ErrReadOnly says that the resource has no statement for the write, or that
+	// such requests do not go on to its origin.
 	ErrReadOnly = errors.New("the resource is read-only")
 	// ErrConflict marks the *BodyError of a deletion that other records stand
 	// against: the client has to delete those first.
@@ -79,6 +81,15 @@ func (e *BodyError) Error() string {
 	}
 	return fmt.Sprintf("member %q: %s", e.Member, e.Reason)
 }
+
+// StatusError says that an origin has not made a change, for a reason that is the
+// client's to mend. Detail is written for that client.
+type StatusError struct {
+	Status int // of the answer to the client, as HTTP has it: 409, 413, 428
+	Detail string
+}
+
+func (e *StatusError) Error() string { return e.Detail }
 
 // Args are the values of a resource's path parameters in the order of its
 // path: int64 for int, string for string and uuid. They are never aliases of
@@ -142,4 +153,16 @@ type Change interface {
 	Over(ctx context.Context) (bool, error)
 	// Rollback abandons the change. Its failure leaves nothing to do.
 	Rollback()
+}
+
+// Forwarded is a Change that is one request to another server. There is no
+// transaction around it: the source hears of it only with Commit, and its record can
+// only be read afterwards. A connection is open from the beginning, so a source that
+// is not there refuses the change before it is made.
+type Forwarded interface {
+	Change
+	// Left is what the change has left behind, after a Commit without error: how long
+	// Record may be kept, and whether it is known at all. What could not be read after
+	// the change is neither answered nor kept.
+	Left() (t Term, known bool)
 }

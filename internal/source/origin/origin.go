@@ -64,9 +64,9 @@ type Origin struct {
 	pool       *pool
 	validators validators
 
-	forbidden atomic.Int32 // answers in a row that allow nothing
-	refusals  source.Refusals
-	unchanged atomic.Int64
+	forbidden, forbiddenWrites atomic.Int32 // answers in a row that allow nothing
+	refusals                   source.Refusals
+	unchanged                  atomic.Int64
 }
 
 // forbids is after how many answers in a row that allow nothing an origin is said
@@ -163,7 +163,7 @@ func (o *Origin) LoadTermed(ctx context.Context, args source.Args, known []byte)
 	if errors.Is(err, errStranded) {
 		o.pool.renew(transport)
 	}
-	o.learn(err)
+	o.learn(source.KeyOrigin, &o.forbidden, err)
 	if err != nil && !errors.Is(err, source.ErrNoRecord) {
 		return nil, source.Term{}, fmt.Errorf("loading a record of resource %q: %w", o.cfg.Name, err)
 	}
@@ -180,15 +180,15 @@ func (o *Origin) target(args source.Args) (string, bool) {
 
 // learn notes whether the origin takes such requests. A 404 is an answer about one
 // record and shows that it does.
-func (o *Origin) learn(err error) {
+func (o *Origin) learn(key string, forbidden *atomic.Int32, err error) {
 	switch {
 	case err == nil, errors.Is(err, source.ErrNoRecord):
-		o.forbidden.Store(0)
-		o.refusals.Cleared(source.KeyOrigin)
+		forbidden.Store(0)
+		o.refusals.Cleared(key)
 	case errors.Is(err, errForbidden):
 		// One record may be closed while others are open.
-		if o.forbidden.Add(1) >= forbids {
-			o.refusals.Met(source.KeyOrigin, err)
+		if forbidden.Add(1) >= forbids {
+			o.refusals.Met(key, err)
 		}
 	}
 }

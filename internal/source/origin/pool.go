@@ -30,7 +30,6 @@ type pool struct {
 	mu     sync.Mutex
 	now    *http.Transport
 	born   time.Time
-	addrs  map[string]bool // that now is connected to, or was
 	closed bool
 	config *tls.Config // the last one that its files made
 }
@@ -62,14 +61,13 @@ func (p *pool) renew(was *http.Transport) {
 	}
 }
 
-// met is told where a write went. Readers that are connected to another server only
-// would not see it: the name has moved.
-func (p *pool) met(addr string) {
+// written has connections dialled anew for what is read from now on. The address may
+// lead to another server than the one that readers are connected to: the write went
+// there, and they would not see it.
+func (p *pool) written() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.addrs) > 0 && !p.addrs[addr] && !p.closed {
-		p.replaceLocked()
-	}
+	p.born = time.Time{}
 }
 
 // replaceLocked puts a new transport in the place of the one there is. A transport
@@ -82,25 +80,28 @@ func (p *pool) replaceLocked() {
 	if c, err := p.tlsConfig(); err == nil {
 		p.config = c // else a file is being replaced: what was good is used until it is whole
 	}
-	addrs := map[string]bool{}
-	p.addrs, p.born = addrs, time.Now()
-	dialer := p.dialer()
+	p.born = time.Now()
 	p.now = &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, addr)
-			if err == nil {
-				p.mu.Lock()
-				addrs[conn.RemoteAddr().String()] = true
-				p.mu.Unlock()
-			}
-			return conn, err
-		},
+		DialContext:     p.dialer().DialContext,
 		TLSClientConfig: p.config, TLSHandshakeTimeout: p.cfg.Timeout,
 		DisableCompression:     true, // what is not asked for is judged like the rest, see answer.go
 		MaxConnsPerHost:        p.cfg.MaxConns,
 		MaxIdleConnsPerHost:    p.cfg.MaxConns,
 		IdleConnTimeout:        connAge,
 		MaxResponseHeaderBytes: maxHeader,
+	}
+}
+
+// once is for requests to the server at addr, each over a connection of its own.
+func (p *pool) once(addr string) *http.Transport {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return p.dialer().DialContext(ctx, network, addr)
+		},
+		TLSClientConfig: p.config, TLSHandshakeTimeout: p.cfg.Timeout,
+		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
 	}
 }
 
