@@ -23,7 +23,7 @@ var kindsOfFaults = map[string][]string{
 	"PgBouncer":  {"dies", "freezes", "refuses", "forgets"},
 	"MariaDB":    {"dies", "freezes", "refuses", "conflicts", "comes back different"},
 	"SQLite":     {"dies", "refuses", "conflicts", "comes back different"},
-	"origin":     {"dies", "freezes", "refuses", "forgets"},
+	"origin":     {"dies", "freezes", "moves", "refuses", "conflicts", "forgets"},
 }
 
 const faultsHeader = "| engine | fault | a reader sees | a writer sees | time to heal | metric | alarm | played by |"
