@@ -118,7 +118,7 @@ func TestWhatAWriteSends(t *testing.T) {
 	server := testkit.StartOrigin(t)
 	server.Answer("PUT /r/a b", "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"status\":\"ok\"}")
 	server.Answer("GET /r/a b", ok(` {"now": 2}`, "Cache-Control: private"))
-	o := openAt(t, server.URL(), writable, func(c *origin.Config) { c.Token = "t0ken" })
+	o := openAt(t, server.URL(), writable, func(c *origin.Config) { c.Token = func() string { return "t0ken" } })
 	ctx := source.Caller{RequestID: "id.1"}.In(t.Context())
 	change, err := put(ctx, o, "a b", `{"a":1}`)
 	if err != nil {
