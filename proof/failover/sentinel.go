@@ -62,6 +62,7 @@ func (t *trial) plannedFailovers(replicas int) {
 	tr := newTraffic(t, fleet, m)
 	end := tr.begin(m)
 	dice := tr.dice(4000 + replicas)
+	allOlder, allUnread := 0, 0
 	for round := range t.planned {
 		t.rest(t.calm)
 		s.Failover()
@@ -70,11 +71,16 @@ func (t *trial) plannedFailovers(replicas int) {
 		t.rest(time.Duration(dice.Int64N(int64(2 * time.Second))))
 		tr.hold.Lock()
 		t.rest(sentinelWithin)
-		tr.sweep(fmt.Sprintf("wait_replicas %d, fail-over %d, %v after the last write", replicas, round+1, sentinelWithin))
+		older, unread, example := tr.look()
 		tr.hold.Unlock()
+		if allOlder, allUnread = allOlder+older, allUnread+unread; example != "" {
+			t.Figure("", "fail-over %d: %s", round+1, example)
+		}
 		s.AwaitWhole()
 	}
 	end()
+	t.Bound(allOlder == 0 && allUnread == 0, "wait_replicas %d, %v after the last write before each of %d looks: of %d records on each of %d instances, %d are older than acknowledged, %d cannot be read without a mark",
+		replicas, sentinelWithin, t.planned, len(tr.records), len(tr.fleet), allOlder, allUnread)
 	t.rest(t.settle)
 	tr.sweep(fmt.Sprintf("wait_replicas %d, %v after the last write", replicas, t.settle))
 	tr.violations()

@@ -345,8 +345,15 @@ const sweepWithin = time.Second
 // sweep reads every record on every instance and notes the bound that each is there, and
 // as new as was acknowledged. Nobody may be writing.
 func (tr *traffic) sweep(when string) {
-	older, unread := 0, 0
-	var example string
+	older, unread, example := tr.look()
+	tr.Bound(older == 0 && unread == 0, "%s: of %d records on each of %d instances, %d are older than acknowledged, %d cannot be read without a mark", when, len(tr.records), len(tr.fleet), older, unread)
+	if example != "" {
+		tr.Figure("", "%s", example)
+	}
+}
+
+// look counts what sweep bounds.
+func (tr *traffic) look() (older, unread int, example string) {
 	for i, in := range tr.fleet {
 		conn := load.NewConn(in.Public, answerWithin)
 		for _, r := range tr.records {
@@ -366,8 +373,5 @@ func (tr *traffic) sweep(when string) {
 		}
 		conn.Close()
 	}
-	tr.Bound(older == 0 && unread == 0, "%s: of %d records on each of %d instances, %d are older than acknowledged, %d cannot be read without a mark", when, len(tr.records), len(tr.fleet), older, unread)
-	if example != "" {
-		tr.Figure("", "%s", example)
-	}
+	return older, unread, example
 }
