@@ -17,6 +17,7 @@ const (
 	clusterMasters = 3
 	clusterTimeout = 2 * time.Second // cluster-node-timeout: a node that is silent for so long is failed over
 	clusterWithin  = 3 * time.Second // after the Cluster's own fail-over all is to be well
+	startedWithin  = 3 * time.Second // an instance is to serve, whichever master is dead
 	resumeWithin   = 5 * time.Second // memory hits are to resume
 	foreignWithin  = 50 * time.Millisecond
 )
@@ -26,6 +27,7 @@ const (
 type clusterTrial struct {
 	*traffic
 	cluster *topology.Cluster
+	backing backing
 	masters []*testkit.RedisServer // that had the groups at the beginning
 	version int                    // of what foreign programs have set
 	end     func()
@@ -34,7 +36,8 @@ type clusterTrial struct {
 // overCluster starts all and lets the clients work.
 func overCluster(t *trial) *clusterTrial {
 	c := topology.NewCluster(t, clusterMasters, clusterTimeout)
-	fleet := t.start(backing{redis: c.URL(), database: testkit.Postgres(t).URL()}.times(3)...)
+	over := backing{redis: c.URL(), database: testkit.Postgres(t).URL()}
+	fleet := t.start(over.times(3)...)
 	m := &mix{
 		records: t.records, group: groupOf, readers: 2, writers: 6, batches: 2, loaders: 2, past: c.Past,
 		allowed: t.allowed(),
@@ -42,7 +45,7 @@ func overCluster(t *trial) *clusterTrial {
 	for i := range clusterMasters {
 		m.groups = append(m.groups, fmt.Sprintf("master %d", i+1))
 	}
-	ct := &clusterTrial{traffic: newTraffic(t, fleet, m), cluster: c, masters: c.Nodes()[:clusterMasters]}
+	ct := &clusterTrial{traffic: newTraffic(t, fleet, m), cluster: c, backing: over, masters: c.Nodes()[:clusterMasters]}
 	ct.end = ct.begin(m)
 	t.rest(t.calm)
 	ct.forget() // what was cold at the beginning
@@ -78,7 +81,11 @@ func clusterKill(t *trial) {
 	for n := range min(t.moves, clusterMasters) {
 		replica, at := ct.cluster.ReplicaOf(ct.masters[n]), ct.checker.Now()
 		ct.masters[n].Kill()
-		took, ok := ct.failedOver(replica)
+		if n == 0 {
+			ct.startMeanwhile(n)
+		}
+		_, ok := ct.failedOver(replica)
+		took := ct.checker.Now() - at
 		t.Bound(ok, "the cluster fails over from master %d by itself: after %v", n+1, took.Round(time.Millisecond))
 		t.rest(clusterWithin)
 		healed := at + took + t.within(clusterWithin)
@@ -90,6 +97,24 @@ func clusterKill(t *trial) {
 		ct.wellSince(n, healed)
 	}
 	ct.finish()
+}
+
+// startMeanwhile starts one more instance while a master is dead, and notes the bound that
+// it serves the records of all others.
+func (ct *clusterTrial) startMeanwhile(dead int) {
+	in := ct.spawn(ct.backing)[0]
+	took, ok := ct.await(ct.within(startedWithin), func() bool {
+		for _, r := range ct.records {
+			if r.group == dead {
+				continue
+			}
+			if got := in.Get(r.path()); got.Code != http.StatusOK || !got.Unmarked() {
+				return false
+			}
+		}
+		return true
+	})
+	ct.Bound(ok, "an instance that starts while master %d is dead serves the records of the others within %v: after %v", dead+1, startedWithin, took.Round(time.Millisecond))
 }
 
 // failedOver waits until a replica is a master and the Cluster serves all slots.

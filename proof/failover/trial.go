@@ -149,6 +149,15 @@ func (b backing) text() string {
 
 // start starts an instance for each backing, all at once, and waits until they serve.
 func (t *trial) start(all ...backing) []*launch.Instance {
+	fleet := t.spawn(all...)
+	for _, in := range fleet {
+		in.AwaitReady()
+	}
+	return fleet
+}
+
+// spawn is start that does not wait.
+func (t *trial) spawn(all ...backing) []*launch.Instance {
 	var fleet []*launch.Instance
 	for _, b := range all {
 		b.link = min(t.within(linkTimeout), 2*linkTimeout)
@@ -163,9 +172,6 @@ func (t *trial) start(all ...backing) []*launch.Instance {
 				t.Figure("log", "%s", in.Logs())
 			}
 		})
-	}
-	for _, in := range fleet {
-		in.AwaitReady()
 	}
 	return fleet
 }
