@@ -88,17 +88,17 @@ func play(tb testkit.TB, p plan, e engine, binary string, stdout io.Writer) erro
 }
 
 // judge is what was found wrong.
-func (r *harness) judge() error {
-	reads, broken := r.records.reads.Load(), r.records.checker.Violations()
+func (h *harness) judge() error {
+	reads, broken := h.records.reads.Load(), h.records.checker.Violations()
 	var found []error
 	if broken.Own+broken.Late > 0 {
 		found = append(found, errBroken)
 	}
-	if len(r.rounds.unwell) > 0 {
+	if len(h.rounds.unwell) > 0 {
 		found = append(found, errUnwell)
 	}
-	if len(found) == 0 && r.tb.Context().Err() == nil && (reads < r.reads || r.done.Load() < r.least) {
-		found = append(found, fmt.Errorf("the time was over after %d reads and %d rounds, before -reads %d and -rounds %d", reads, r.done.Load(), r.reads, r.least))
+	if len(found) == 0 && h.tb.Context().Err() == nil && (reads < h.reads || h.done.Load() < h.least) {
+		found = append(found, fmt.Errorf("the time was over after %d reads and %d rounds, before -reads %d and -rounds %d", reads, h.done.Load(), h.reads, h.least))
 	}
 	return errors.Join(found...)
 }
@@ -109,12 +109,12 @@ var errOver = errors.New("the run is over")
 // meet lets readers, writers and faults loose on the servers until enough has
 // been read and every fault has happened, or the time is over. The first error ends all
 // of them.
-func (r *harness) meet() error {
-	ctx, cancel := context.WithTimeoutCause(r.tb.Context(), r.limit, errOver)
+func (h *harness) meet() error {
+	ctx, cancel := context.WithTimeoutCause(h.tb.Context(), h.limit, errOver)
 	ctx, fail := context.WithCancelCause(ctx)
 	var all sync.WaitGroup
 	end := func() { fail(nil); cancel(); all.Wait() }
-	r.tb.Cleanup(end) // if a server does not come back
+	h.tb.Cleanup(end) // if a server does not come back
 	launch := func(run func(context.Context) error) {
 		all.Go(func() {
 			if err := run(ctx); err != nil {
@@ -122,23 +122,23 @@ func (r *harness) meet() error {
 			}
 		})
 	}
-	source := func(n int) *rand.Rand { return rand.New(rand.NewPCG(r.seed, uint64(n))) }
-	r.began = time.Now()
-	for i := range r.writers {
-		launch(newWriter(r, i, source(i)).run)
+	source := func(n int) *rand.Rand { return rand.New(rand.NewPCG(h.seed, uint64(n))) }
+	h.began = time.Now()
+	for i := range h.writers {
+		launch(newWriter(h, i, source(i)).run)
 	}
-	for i := range r.readers * r.instances {
-		launch(newReader(r, i%r.instances, source(1000+i)).run)
+	for i := range h.readers * h.instances {
+		launch(newReader(h, i%h.instances, source(1000+i)).run)
 	}
 	launch(func(ctx context.Context) error {
 		for testkit.Sleep(ctx, 10*time.Millisecond) {
-			if r.records.reads.Load() >= r.reads && r.done.Load() >= r.least {
+			if h.records.reads.Load() >= h.reads && h.done.Load() >= h.least {
 				fail(errOver)
 			}
 		}
 		return nil
 	})
-	if err := (&injector{harness: r, rand: source(2000)}).run(ctx); err != nil {
+	if err := (&injector{harness: h, rand: source(2000)}).run(ctx); err != nil {
 		fail(err)
 	}
 	end()
@@ -148,13 +148,13 @@ func (r *harness) meet() error {
 	return nil
 }
 
-func (r *harness) print(out io.Writer) {
-	elapsed, b := time.Since(r.began), r.records
+func (h *harness) print(out io.Writer) {
+	elapsed, b := time.Since(h.began), h.records
 	reads := b.reads.Load()
 	fmt.Fprintf(out, "reads       %d in %v (%.0f/s): %d marked stale or untracked, %d refused with 5xx\n",
 		reads, elapsed.Round(time.Second), float64(reads)/elapsed.Seconds(), b.marked.Load(), b.refused.Load())
-	fmt.Fprintf(out, "writes      %d acknowledged\n", r.writes.Load())
-	r.rounds.print(out, r.engine.faults())
+	fmt.Fprintf(out, "writes      %d acknowledged\n", h.writes.Load())
+	h.rounds.print(out, h.engine.faults())
 	fmt.Fprintf(out, "behind      unmarked answers older than a write acknowledged before they were asked for, by how long before:\n")
 	behind, broken := b.checker.Behind, b.checker.Violations()
 	fmt.Fprint(out, behind.Text("  %-44s %d\n", ""))
