@@ -131,7 +131,7 @@ func (ct *clusterTrial) unharmed(dead int, since time.Duration) {
 		}
 		first, n := one.since(since)
 		ct.Bound(n == 0, "%s, while master %d is dead, fails over and comes back: %d answers are marked or refused%s", ct.groups[i], dead+1, n, firstOf(first))
-		for op, good := range one.good {
+		for op, good := range one.counts() {
 			ct.Bound(good > 0, "… with %d %s", good, opNames[op])
 		}
 	}

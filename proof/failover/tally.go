@@ -29,6 +29,20 @@ type tally struct {
 	more   int64 // further bad ones, past the bound
 }
 
+// forget begins anew.
+func (t *tally) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.good, t.memory, t.bad, t.more = [ops]int64{}, 0, nil, 0
+}
+
+// counts is how often each operation went well.
+func (t *tally) counts() [ops]int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.good
+}
+
 // event is an answer that was not what clients want: marked, or refused.
 type event struct {
 	at   time.Duration // since the checker was made; when it was answered

@@ -94,8 +94,8 @@ func newTraffic(t *trial, fleet []*launch.Instance, m *mix) *traffic {
 
 // forget begins the tallies anew.
 func (tr *traffic) forget() {
-	for i := range tr.tallies {
-		tr.tallies[i] = &tally{}
+	for _, one := range tr.tallies {
+		one.forget()
 	}
 }
 
