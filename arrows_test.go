@@ -56,8 +56,8 @@ internal/source          internal/jsonvalue
 internal/source/origin   internal/source internal/jsonvalue internal/param
 internal/source/database internal/source internal/jsonvalue internal/source/engine internal/source/mysql internal/source/postgres
                          internal/source/sqlite internal/source/sqltext internal/param
-internal/source/postgres internal/source internal/source/engine internal/source/sqltext
-internal/source/mysql    internal/source internal/source/engine internal/source/stdsql internal/source/sqltext
+internal/source/postgres internal/source internal/source/engine internal/source/sqltext internal/param
+internal/source/mysql    internal/source internal/source/engine internal/source/stdsql internal/source/sqltext internal/param
 internal/source/sqlite   internal/source/engine internal/source/stdsql internal/source/sqltext internal/sqlitefile
 internal/source/stdsql   internal/source/engine internal/source/sqltext
 internal/source/engine   internal/source internal/source/sqltext internal/jsonvalue internal/param

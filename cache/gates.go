@@ -21,6 +21,14 @@ func (c *Cache) gateOf(r *Resource) *gate.Gate {
 	return g.(*gate.Gate)
 }
 
+// Returned tells that a source answers again which was away: its loads are not refused
+// any longer for how it failed before.
+func (c *Cache) Returned(source string, opened any) {
+	if g, ok := c.gates.Load(gateKey{source, opened}); ok {
+		g.(*gate.Gate).Report(nil)
+	}
+}
+
 // Forget drops the gate of a source that is closed.
 func (c *Cache) Forget(source string, opened any) { c.gates.Delete(gateKey{source, opened}) }
 

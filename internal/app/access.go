@@ -19,6 +19,7 @@ import (
 
 	"hearth/cache/redis"
 	"hearth/internal/config"
+	"hearth/internal/param"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
 )
@@ -273,10 +274,11 @@ func samePool(one, other config.Database) bool {
 
 // withoutPassword is a URL without it.
 func withoutPassword(address string) string {
-	u, err := url.Parse(address)
+	u, err := url.Parse(param.FirstHost(address))
 	if err != nil {
 		return address
 	}
+	u.Host = strings.Join(param.Hosts(address), ",")
 	if u.User != nil {
 		u.User = url.User(u.User.Username())
 	}

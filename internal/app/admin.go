@@ -73,11 +73,13 @@ func (a *App) invalidate(ctx context.Context, front *handlers.Server, t admin.Ta
 
 // statistics is what /api/stats shows.
 type statistics struct {
-	Version  string      `json:"version"`
-	Shared   string      `json:"shared_tier"`
-	SharedUp bool        `json:"shared_tier_up"`
-	SourceUp bool        `json:"source_up"`
-	Cache    cache.Stats `json:"cache"`
+	Version  string `json:"version"`
+	Shared   string `json:"shared_tier"`
+	SharedUp bool   `json:"shared_tier_up"`
+	SourceUp bool   `json:"source_up"`
+	// SourceReadOnly says that resources write, and the database takes no writes.
+	SourceReadOnly bool        `json:"source_read_only"`
+	Cache          cache.Stats `json:"cache"`
 	// Loads are counted by resource and result, Refreshes by result.
 	Loads     map[string]map[string]int64 `json:"loads"`
 	Refreshes map[string]int64            `json:"refreshes"`
@@ -107,7 +109,7 @@ func (a *App) stats() any {
 	}
 	return statistics{
 		Version: a.Version, Shared: a.cache.SharedTier().String(), SharedUp: a.sharedUp(),
-		SourceUp: g.db == nil || g.db.Up(), Cache: a.cache.Stats(), Loads: loads,
+		SourceUp: g.db == nil || g.db.Up(), SourceReadOnly: g.db != nil && g.db.ReadOnly(), Cache: a.cache.Stats(), Loads: loads,
 		Refreshes: refreshes, Breakers: breakers,
 	}
 }

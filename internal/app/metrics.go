@@ -105,6 +105,8 @@ func (a *App) registerStates() {
 	}
 	state("hearth_source_up", "1 if the database answers, or none is configured.",
 		func() bool { db := a.current.Load().db; return db == nil || db.Up() })
+	state("hearth_source_read_only", "1 if resources write, and the database takes no writes: no server was found that does.",
+		func() bool { db := a.current.Load().db; return db != nil && db.ReadOnly() })
 	state("hearth_ready", "1 if /readyz says so: not draining, and Redis and the database answer.",
 		func() bool { return a.serverState() != handlers.Draining && a.ready() })
 	state("hearth_draining", "1 from the signal to stop on.",

@@ -15,8 +15,9 @@ func (a *App) watch() {
 	var statements statementProbe
 	var noted *generation // what its copies are made from
 	var way string        // how the database is reached, as the log has it
+	var last pinged
 	for {
-		a.pingSource()
+		a.pingSource(&last)
 		g := a.current.Load()
 		if g != noted && a.noteProvenance(g) {
 			noted = g
@@ -37,18 +38,40 @@ func (a *App) watch() {
 	}
 }
 
-// pingSource asks the database whether it is there, and says so in the log when that
-// has changed.
-func (a *App) pingSource() {
+// pinged is what the latest ping has found. It belongs to the goroutine that watches.
+type pinged struct {
+	db       *database.DB
+	away     bool
+	readOnly bool
+}
+
+// pingSource asks the database whether it is there and takes writes, and says so in the
+// log when that has changed.
+func (a *App) pingSource(last *pinged) {
 	g := a.current.Load()
 	if g.db == nil {
 		return
+	}
+	if g.db != last.db {
+		*last = pinged{db: g.db}
 	}
 	// Up tells of the call before this one.
 	before := g.db.Up()
 	ctx, cancel := context.WithTimeout(a.stopped, g.cfg.Database.Timeout)
 	defer cancel()
 	err := g.db.Ping(ctx)
+	// A breaker that has opened meanwhile would refuse loads and writes for seconds more.
+	if err == nil && last.away {
+		a.cache.Returned(sourceDatabase, g.db)
+	}
+	last.away = err != nil
+	if readOnly := g.db.ReadOnly(); readOnly != last.readOnly && a.stopped.Err() == nil {
+		if last.readOnly = readOnly; readOnly {
+			a.log.Warn("the database takes no writes: no server was found that does")
+		} else if err == nil {
+			a.log.Info("the database takes writes")
+		}
+	}
 	switch {
 	case a.current.Load() != g:
 		// A reload has come between, and may have closed this one.
@@ -96,7 +119,9 @@ func (a *App) checks() map[string]error {
 	}
 	if db := a.current.Load().db; db != nil {
 		checks["source"] = nil
-		if !db.Up() {
+		if db.ReadOnly() {
+			checks["source"] = admin.Reason("the database is read-only; writes are refused")
+		} else if !db.Up() {
 			why := "the database does not answer"
 			if said := a.numbers.sourceSilent.Load(); said != nil {
 				why = *said

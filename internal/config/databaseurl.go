@@ -3,7 +3,10 @@ package config
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+
+	"hearth/internal/param"
 )
 
 // sqlitePrefix marks the URL of a database as the path of a file.
@@ -32,12 +35,17 @@ func checkDatabase(text string) string {
 	if !found || !slices.Contains([]string{"postgres", "postgresql", "mysql"}, scheme) {
 		return `begins with none of sqlite:, postgres:// and mysql://; write it so, for instance "sqlite:data.db"`
 	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return "is no URL; " + example
-	}
-	if u.Hostname() == "" && u.Query().Get("host") == "" {
-		return "names no host; " + example
+	hosts := param.Hosts(text)
+	for i, host := range hosts {
+		u, err := url.Parse(param.WithHost(text, host))
+		switch {
+		case err != nil:
+			return "is no URL; " + example
+		case u.Hostname() == "" && u.Query().Get("host") == "":
+			return "names no host; " + example
+		case slices.Contains(hosts[:i], host):
+			return "names the host " + strconv.Quote(host) + " twice; name each server once"
+		}
 	}
 	return ""
 }

@@ -86,11 +86,18 @@ func (d *Database) awaitPosition(primary *Database) {
 
 // Promote makes a standby a primary, and returns when it takes writes. A replica of
 // MariaDB has applied all that it has received by then; whether that is all that the
-// primary has confirmed is the test's to see to, by CatchUp.
+// primary has confirmed is the test's to see to, by CatchUp or semi-synchronous
+// replication (rpl_semi_sync_master_enabled, rpl_semi_sync_slave_enabled).
 func (d *Database) Promote() {
 	d.tb.Helper()
 	if d.server.engine == mariaDB {
-		d.server.ask(d.tb, "", "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = 0")
+		d.server.ask(d.tb, "", "STOP SLAVE IO_THREAD")
+		const applied = "SELECT count(*) FROM information_schema.processlist WHERE command = 'Slave_SQL' AND state LIKE 'Slave has read all relay log%'"
+		Eventually(d.tb, startWithin, "the replica has applied what it has received", func() bool {
+			return strings.TrimSpace(d.server.ask(d.tb, "", applied)) == "1"
+		})
+		// A primary waits for no replica until it has one.
+		d.server.ask(d.tb, "", "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL rpl_semi_sync_master_enabled = 0; SET GLOBAL read_only = 0")
 		return
 	}
 	// A primary waits for no standby until it has one.

@@ -17,44 +17,75 @@ var errChangeOver = errors.New("the change is over already")
 // goroutine at a time, as engine.Transaction is. The caller ends it with Commit
 // or Rollback; until then it holds a connection of the pool.
 type change struct {
-	table    *table
-	tx       engine.Transaction
-	write    write
-	record   []byte
-	repeated bool
-	ended    bool // by Commit or Rollback
-	unknown  bool // how it ended
+	table   *table
+	args    source.Args
+	turn    func() // gives the record's turn back; nil: it has none
+	tx      engine.Transaction
+	write   write
+	record  []byte
+	tries   tries // of remedies
+	ended   bool  // by Commit or Rollback
+	unknown bool  // how it ended
 }
 
 // Record implements source.Change. A repeated transaction may have left another one.
 func (c *change) Record() []byte { return c.record }
 
-// repeat does everything once more if that may help after err, and returns err if
-// not. Nothing was committed, so a reader of the database sees the change once,
-// and the guard that stands around the write stands around both attempts. On
-// success c.record is that of the repetition. The transaction is open again then,
-// whatever err has done to the first one.
+// repeat does everything once more if that may help after err, and again if what it
+// meets then has a remedy that is left; it returns the error if not. Nothing was
+// committed, so a reader of the database sees the change once, and the guard that
+// stands around the write stands around all attempts: losing it ends ctx, and with
+// that the attempts. On success c.record is that of the repetition. The transaction is
+// open again then, whatever err has done to the first one.
 func (c *change) repeat(ctx context.Context, err error) error {
-	r := remedyOf(ctx, err)
-	if r == engine.RemedyNone || c.repeated {
-		return err
+	for {
+		r := remedyOf(ctx, err)
+		pause, left := c.tries.take(r)
+		if !left {
+			return err
+		}
+		if pause > 0 {
+			// Its locks are what the others wait for.
+			c.tx.Rollback()
+			if !wait(ctx, pause) || c.takeTurn(ctx) != nil {
+				return err
+			}
+		}
+		again := c.tx.Again(ctx, r)
+		if isNoPrimary(again) {
+			return err
+		}
+		c.table.db.observe(again)
+		if again != nil {
+			err = preferred(ctx, err, c.table.failed("beginning anew to change", c.table.db.mark(ctx, again)))
+			continue
+		}
+		var next error
+		if c.record, next = c.write(ctx, c.tx); next == nil {
+			return nil
+		}
+		err = preferred(ctx, err, next)
 	}
-	// Set before the attempt, so that an error of the repetition cannot lead to a
-	// third one.
-	c.repeated = true
-	again := c.tx.Again(ctx, r)
-	c.table.db.observe(again)
-	if again != nil {
-		return preferred(ctx, err, c.table.failed("beginning anew to change", c.table.db.mark(ctx, again)))
+}
+
+// takeTurn waits for the record's turn, unless the change has it.
+func (c *change) takeTurn(ctx context.Context) (err error) {
+	if c.turn == nil {
+		c.turn, err = c.table.turns.take(ctx, c.args)
 	}
-	var second error
-	c.record, second = c.write(ctx, c.tx)
-	return preferred(ctx, err, second)
+	return err
+}
+
+// over gives the turn back. The transaction has ended.
+func (c *change) over() {
+	if c.turn != nil {
+		c.turn()
+	}
 }
 
 // Commit may return a *BodyError: deferred constraints speak up only here. A
 // transaction that the database gives up in favour of another one, or whose
-// connection was dead before COMMIT was sent, is done once more; its record may
+// connection was dead before COMMIT was sent, is done again; its record may
 // be another one then. An error that wraps ErrUnknownOutcome means that the
 // answer was lost: the caller asks Over before it lets its guard go.
 func (c *change) Commit(ctx context.Context) error {
@@ -64,17 +95,19 @@ func (c *change) Commit(ctx context.Context) error {
 	// Set first: whatever becomes of the commit, a Rollback after it must not end another
 	// transaction on a connection that was given back.
 	c.ended = true
+	defer c.over()
 	ctx, cancel := c.table.deadline(ctx)
 	defer cancel()
-	err := c.commit(ctx)
-	if err == nil || c.repeated || remedyOf(ctx, err) == engine.RemedyNone {
-		return err
+	for {
+		err := c.commit(ctx)
+		if err == nil || remedyOf(ctx, err) == engine.RemedyNone {
+			return err
+		}
+		if err = c.repeat(ctx, err); err != nil { // also where no remedy is left
+			c.tx.Rollback()
+			return err
+		}
 	}
-	if err = c.repeat(ctx, err); err != nil {
-		c.tx.Rollback()
-		return err
-	}
-	return c.commit(ctx)
 }
 
 // commit ends the transaction once. It notes whether the outcome is unknown,
@@ -128,6 +161,7 @@ func (c *change) Rollback() {
 	}
 	c.ended = true
 	c.tx.Rollback()
+	c.over()
 }
 
 // write is what happens inside a transaction. It returns the record that the
@@ -139,24 +173,34 @@ func (t *table) change(ctx context.Context, args source.Args, write write) (sour
 	if err := t.ready(ctx, args); err != nil {
 		return nil, t.failed("changing", err)
 	}
+	c := &change{table: t, args: args}
+	// The transaction outlives this call only as a Change that the caller has to end.
+	kept := false
+	defer func() { // a panic must not keep the connection
+		if kept {
+			return
+		}
+		if c.tx != nil {
+			c.tx.Rollback()
+		}
+		c.over()
+	}()
+	if source.ConditionOf(ctx) != nil || t.contested(ctx) {
+		if err := c.takeTurn(ctx); err != nil { // before the connection, which others need
+			return nil, t.failed("changing", err) // no fault of the database's
+		}
+	}
 	tx, err := t.begin(ctx)
 	if err != nil {
 		return nil, t.failed("beginning to change", err)
 	}
-	// The transaction outlives this call only as a Change that the caller has to end.
-	kept := false
-	defer func() { // a panic must not keep the connection
-		if !kept {
-			tx.Rollback()
-		}
-	}()
+	c.tx = tx
 	// From the outside in: the condition is judged first, then the statement
 	// runs, and last its count of changed rows is looked at. repeat runs the
 	// whole chain again, so the condition is judged on the record that stands by
 	// then.
-	write = t.conditional(ctx, args, effective(write))
-	c := &change{table: t, tx: tx, write: write}
-	if c.record, err = write(ctx, tx); err != nil {
+	c.write = t.conditional(ctx, args, effective(write))
+	if c.record, err = c.write(ctx, tx); err != nil {
 		if err = c.repeat(ctx, err); err != nil {
 			return nil, err
 		}
@@ -165,21 +209,17 @@ func (t *table) change(ctx context.Context, args source.Args, write write) (sour
 	return c, nil
 }
 
-// begin tries a second time when the first met what may be gone at once: nothing
-// was changed yet. observe gets the outcome of the last attempt alone: a
-// connection that died while idle says nothing of the database.
-func (t *table) begin(ctx context.Context) (engine.Transaction, error) {
-	tx, err := t.db.engine.Begin(ctx, engine.RemedyNone)
+// begin tries again when it meets what may be gone at once: nothing was changed yet.
+// observe gets the outcome of the last attempt alone: a connection that died while idle
+// says nothing of the database.
+func (t *table) begin(ctx context.Context) (tx engine.Transaction, err error) {
+	err = t.db.tryAgain(ctx, func(r engine.Remedy) (err error) {
+		tx, err = t.db.engine.Begin(ctx, r)
+		return err
+	})
+	t.db.observe(err)
 	if err != nil {
-		first := t.db.mark(ctx, err)
-		if r := remedyOf(ctx, first); r != engine.RemedyNone {
-			tx, err = t.db.engine.Begin(ctx, r)
-		}
-		if err != nil {
-			t.db.observe(err)
-			return nil, preferred(ctx, first, t.db.mark(ctx, err))
-		}
+		return nil, t.db.mark(ctx, err)
 	}
-	t.db.observe(nil)
 	return tx, nil
 }

@@ -29,7 +29,8 @@ func TestTwoWritersWhoBothReadFirst(t *testing.T) {
 				spec.Upsert = `INSERT INTO people (id, name, age) VALUES ({id}, {body.name}, {body.age}) ON DUPLICATE KEY UPDATE name = VALUES(name), age = VALUES(age)`
 			}
 			spec.Delete = `DELETE FROM people WHERE id = {id}`
-			twoWriters(t, records(t, db, spec))
+			// As two processes do: within one they would take turns.
+			twoWriters(t, [2]source.Records{records(t, db, spec), records(t, db, spec)})
 		})
 	}
 	const plain = `SELECT id, name, age FROM people WHERE id = {id}`
@@ -65,10 +66,11 @@ func (m *meeting) come(t *testing.T) {
 	}
 }
 
-func twoWriters(t *testing.T, r source.Records) {
+func twoWriters(t *testing.T, writers [2]source.Records) {
 	t.Helper()
 	args := source.Args{int64(1)}
-	write := func(ctx context.Context, body string) error {
+	r := writers[0]
+	write := func(ctx context.Context, r source.Records, body string) error {
 		var c source.Change
 		var err error
 		if body == "" {
@@ -95,7 +97,7 @@ func twoWriters(t *testing.T, r source.Records) {
 						return "changed"
 					}
 					return ""
-				}).In(t.Context()), body)
+				}).In(t.Context()), writers[i], body)
 			})
 		}
 		both.Wait()
@@ -117,15 +119,15 @@ func twoWriters(t *testing.T, r source.Records) {
 	}
 	const a, b, c = `{"name":"a","age":1}`, `{"name":"b","age":2}`, `{"name":"c","age":3}`
 	for range 3 {
-		if err := write(t.Context(), c); err != nil {
+		if err := write(t.Context(), r, c); err != nil {
 			t.Fatal(err)
 		}
 		f("two changes", `{"id":1,"name":"c","age":3}`, [2]string{a, b})
-		if err := write(t.Context(), c); err != nil {
+		if err := write(t.Context(), r, c); err != nil {
 			t.Fatal(err)
 		}
 		f("a change and a deletion", `{"id":1,"name":"c","age":3}`, [2]string{"", b})
-		if err := write(t.Context(), ""); err != nil && !errors.Is(err, source.ErrNoRecord) {
+		if err := write(t.Context(), r, ""); err != nil && !errors.Is(err, source.ErrNoRecord) {
 			t.Fatal(err)
 		}
 		f("two creations", "", [2]string{a, b})

@@ -46,8 +46,10 @@ type DB struct {
 	// noteInit.
 	initRefused atomic.Pointer[source.Refusal] // what the database refuses of the set-up
 
-	up    atomic.Bool
-	ready atomic.Bool // the set-up is done
+	up       atomic.Bool
+	ready    atomic.Bool // the set-up is done
+	writes   atomic.Bool // some records are written to
+	readOnly atomic.Bool // the server took no writes at the latest ping
 
 	ctx    context.Context // of set-up attempts; ends at Close
 	cancel context.CancelFunc
@@ -106,31 +108,6 @@ func (db *DB) Close() error {
 // Up tells whether the latest call reached the database and the set-up is done.
 // It sends nothing.
 func (db *DB) Up() bool { return db.up.Load() }
-
-// Ping finishes the set-up if it is undone, and asks the database for a sign of
-// life. It keeps the deadline of ctx and the configured timeout. Its errors wrap
-// ErrDown as those of Records do. Unlike observe it counts a deadline as an
-// outage: a database that does not answer the smallest question in time is of no
-// use.
-func (db *DB) Ping(ctx context.Context) error {
-	ctx, cancel := source.WithTimeout(ctx, db.cfg.Timeout)
-	defer cancel()
-	if err := db.wait(ctx); err != nil {
-		return err
-	}
-	err := db.engine.Ping(ctx)
-	if db.engine.Renewed() { // and so has lost what the set-up has made
-		db.ready.Store(false)
-		if err := db.wait(ctx); err != nil {
-			return err
-		}
-	}
-	db.up.Store(err == nil)
-	if err != nil {
-		return fmt.Errorf("asking the database for a sign of life: %w", db.mark(ctx, err))
-	}
-	return nil
-}
 
 // wait returns nil once the set-up is done. It joins the attempt in progress or
 // begins one. Its errors are marked already. When ctx ends first, the attempt

@@ -22,6 +22,7 @@ func TestIdentity(t *testing.T) {
 	f("postgres://db/shop", "postgres://db2/shop", false)
 	f("postgres://db/shop", "postgres://db,db2/shop", false)
 	f("postgres://db/shop", "postgres://db:5433/shop", false)
+	f("postgres://u:p@db:5432,db2/shop", "postgres://u:q@DB:5432,db2/shop?target_session_attrs=read-write", true)
 	f("postgres://db/shop", "postgres://db/shop?search_path=tenant", false)
 	f("postgres:///shop?host=/run/one", "postgres:///shop?host=/run/two", false)
 	f("mysql://u:p@db/shop", "mysql://u:q@db:3306/shop?tls=true", true)

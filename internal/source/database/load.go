@@ -31,22 +31,19 @@ func (t *table) Load(ctx context.Context, args source.Args) ([]byte, error) {
 	return record, err
 }
 
-// read runs a query, and a second time when the first met what may be gone at
-// once: reading twice does no harm. A query with a remedy asks the engine for
-// another plan or another connection; the first attempt asks for nothing.
-func (t *table) read(ctx context.Context, q engine.Query) (*engine.Result, error) {
+// read runs a query, and again when it meets what may be gone at once: reading twice
+// does no harm. A query with a remedy asks the engine for another plan or another
+// connection; the first attempt asks for nothing.
+func (t *table) read(ctx context.Context, q engine.Query) (res *engine.Result, err error) {
 	if err := t.learnDocuments(ctx); err != nil {
 		return nil, err
 	}
 	q.Documents = *t.learned.Load()
-	res, err := t.db.engine.Query(ctx, q)
-	if err != nil && ctx.Err() == nil {
-		if q.Remedy = t.db.engine.Fault(err).Remedy; q.Remedy != engine.RemedyNone {
-			first := err
-			res, err = t.db.engine.Query(ctx, q)
-			err = preferred(ctx, first, err)
-		}
-	}
+	err = t.db.tryAgain(ctx, func(r engine.Remedy) (err error) {
+		q.Remedy = r
+		res, err = t.db.engine.Query(ctx, q)
+		return err
+	})
 	t.db.observe(err)
 	return res, err
 }
@@ -59,11 +56,16 @@ func (t *table) learnDocuments(ctx context.Context) error {
 	if t.learned.Load() != nil {
 		return nil
 	}
-	documents, err := t.db.engine.Documents(ctx, t.selects)
-	if err == nil {
-		t.learned.Store(&documents)
-	}
-	return err
+	return t.db.tryAgain(ctx, func(r engine.Remedy) error {
+		if r == engine.RemedyConnection {
+			t.db.engine.Lost()
+		}
+		documents, err := t.db.engine.Documents(ctx, t.selects)
+		if err == nil {
+			t.learned.Store(&documents)
+		}
+		return err
+	})
 }
 
 // lookup reads the rows that parameters find. To judge a row may take a second

@@ -38,6 +38,12 @@ func (db *DB) Probe(ctx context.Context, all ...source.Records) error {
 	if err := db.wait(ctx); err != nil {
 		return err
 	}
+	writes := false
+	for _, r := range all {
+		t, ok := r.(probed)
+		writes = writes || ok && t.writes()
+	}
+	db.writes.Store(writes)
 	// First, for the statements below may need what it makes.
 	db.retryInit(ctx)
 	p, err := db.engine.Prober(ctx, nil)

@@ -25,7 +25,7 @@ import (
 //  5. The select reads the record back; its row has to go by that name, too.
 //  6. Members that neither the statement nor the record knows are refused.
 //
-// Steps 3 to 6 are done once more, in a new transaction, when an error says that this
+// Steps 3 to 6 are done again, in a new transaction, when an error says that this
 // may help: nothing is committed before Change.Commit.
 
 // Put implements Records. A fault of the body is a *BodyError, and a condition
@@ -86,7 +86,14 @@ func (t *table) learnCatalog(ctx context.Context, args source.Args) error {
 	if err != nil {
 		return err
 	}
-	c, err := t.db.engine.Catalog(ctx, t.upsert, res)
+	var c *engine.Catalog
+	err = t.db.tryAgain(ctx, func(r engine.Remedy) (err error) {
+		if r == engine.RemedyConnection {
+			t.db.engine.Lost()
+		}
+		c, err = t.db.engine.Catalog(ctx, t.upsert, res)
+		return err
+	})
 	t.db.observe(err)
 	t.catalog.Store(c)
 	return err

@@ -3,16 +3,80 @@ package database
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"time"
 
 	"hearth/internal/source"
 	"hearth/internal/source/engine"
 )
 
-// A call that fails on something which passes at once is made once more, by what the
+// A call that fails on something which passes at once is made again, by what the
 // engine says of the error (its remedy): a deadlock, a plan that an ALTER TABLE has
-// made void, a connection that was cut while it lay idle. Once, because what fails
-// twice is no accident, and the caller's time goes on. Never after a COMMIT whose
-// answer was lost: it may have counted.
+// made void, a connection that was cut while it lay idle, a server that was the primary
+// a moment ago. Once for each, because what fails twice is no accident, and the
+// caller's time goes on; but twice for what other transactions are the reason of, for
+// there may be many of them. Never after a COMMIT whose answer was lost: it may have
+// counted.
+
+// tries are how often one call has made use of each remedy.
+type tries [engine.RemedyPrimary + 1]int
+
+// repeats is how often what other transactions stand in the way of is done again.
+const repeats = 2
+
+// take makes use of a remedy, unless it is used up. pause is how long to stay out of
+// the others' way before: longer each time, and drawn, so that those who have failed
+// together do not meet again.
+func (t *tries) take(r engine.Remedy) (pause time.Duration, ok bool) {
+	most := 1
+	if r == engine.RemedyRepeat {
+		most = repeats
+	}
+	if r == engine.RemedyNone || t[r] >= most {
+		return 0, false
+	}
+	t[r]++
+	if r == engine.RemedyRepeat {
+		longest := pauseUnit << (2 * t[r])
+		pause = longest/4 + rand.N(3*longest/4)
+	}
+	return pause, true
+}
+
+// pauseUnit makes the first pause 5 to 20 ms, and the second 20 to 80 ms.
+const pauseUnit = 5 * time.Millisecond
+
+// wait returns false if ctx ends before d is over.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// tryAgain calls f without a remedy, and again with that of the error that it returns,
+// as long as there is one left. What it returns is bare of marks.
+func (db *DB) tryAgain(ctx context.Context, f func(engine.Remedy) error) error {
+	var used tries
+	err := f(engine.RemedyNone)
+	for err != nil && ctx.Err() == nil {
+		r := db.engine.Fault(err).Remedy
+		pause, left := used.take(r)
+		if !left || pause > 0 && !wait(ctx, pause) {
+			break
+		}
+		next := f(r)
+		if isNoPrimary(next) {
+			break
+		}
+		err = preferred(ctx, err, next)
+	}
+	return err
+}
 
 // engineError is an error that an engine has returned, and what the engine makes
 // of it. Only of these may be asked whether the same call may succeed at once.

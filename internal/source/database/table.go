@@ -57,6 +57,7 @@ type table struct {
 	learned   atomic.Pointer[map[string]bool] // see learnDocuments
 	shape     atomic.Pointer[shape]           // of the latest load
 	refusals  source.Refusals
+	turns     turns // of the records that are written
 }
 
 // Records prepares a resource. It parses every statement and reports all faults
@@ -101,6 +102,12 @@ func (db *DB) Records(spec Spec) (source.Records, error) {
 		key, text, _ := strings.Cut(err.Error(), ": ") // as all of them are written
 		faults[i] = &source.SpecError{Resource: spec.Name, Key: key, Text: text}
 	}
+	if t.writes() {
+		if err := db.engine.WantsWrites(); err != nil {
+			faults = append(faults, &source.SpecError{Resource: spec.Name, Key: writeKey(spec), Text: err.Error()})
+		}
+		db.writes.Store(true)
+	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -109,6 +116,14 @@ func (db *DB) Records(spec Spec) (source.Records, error) {
 		return manyTable{t}, nil
 	}
 	return t, nil
+}
+
+// writeKey is the key of a statement that writes.
+func writeKey(spec Spec) string {
+	if spec.Upsert != "" {
+		return source.KeyUpsert
+	}
+	return source.KeyDelete
 }
 
 // keyed names the key in each of the faults that parse joined. A single error

@@ -21,8 +21,18 @@ type Engine interface {
 	// Open starts the pools of connections. They connect when they are used. It is
 	// called once, before all that asks the database.
 	Open() error
-	// Ping asks the database for a sign of life.
-	Ping(ctx context.Context) error
+	// WantsWrites tells that resources write, before Open or any time after. It fails if
+	// the URL asks for a server that takes no writes.
+	WantsWrites() error
+	// Ping asks the database for a sign of life, and whether its server takes writes.
+	Ping(ctx context.Context) (takesWrites bool, err error)
+	// Lost has the connections of the pool dialled anew, at most once a second: the
+	// caller has found one lost, and so may the others be.
+	Lost()
+	// Seek looks whether the database's name leads to a server that takes writes by
+	// now, and has the connections of the pool dialled anew if so. It looks once a
+	// second at most, for all who ask.
+	Seek(ctx context.Context) bool
 	// Renewed tells, once each time, that calls have found another database in the place
 	// of the one before, which needs a set-up of its own.
 	Renewed() bool
@@ -76,7 +86,8 @@ type Transaction interface {
 	// Exec returns how many rows were changed.
 	Exec(ctx context.Context, q Query) (int64, error)
 	// Again rolls back and begins anew, so that all can be tried once more. It
-	// works also after a commit that was refused.
+	// works also after a commit that was refused. With RemedyPrimary it fails with
+	// ErrNoPrimary if there is no other server.
 	Again(ctx context.Context, r Remedy) error
 	// Commit returns ErrUnknownOutcome, wrapped, when its answer was lost.
 	Commit(ctx context.Context) error

@@ -30,6 +30,8 @@ type Fault struct {
 	// Says is what is wrong with the database as a whole, for /readyz; "" if the class
 	// tells enough. It comes from a closed set, and shows no path, name or value.
 	Says string
+	// ReadOnly: the server takes no writes, from nobody. It may have been the primary.
+	ReadOnly bool
 }
 
 // FaultsByCode turns lists of an engine's codes around.
@@ -52,6 +54,7 @@ const (
 	RemedyRepeat            // the same again, in a new transaction
 	RemedyPlan              // on plans that are made anew: somebody altered what they rest on
 	RemedyConnection        // on another connection, which has been seen to be alive
+	RemedyPrimary           // on a connection to another server, if one is found that takes writes
 )
 
 // Reasons of faults. They name no table, column or constraint: those belong

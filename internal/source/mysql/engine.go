@@ -18,6 +18,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"hearth/internal/param"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
 	"hearth/internal/source/stdsql"
@@ -33,16 +34,28 @@ var fixedSettings = []string{"multiStatements", "parseTime", "loc", "interpolate
 // New reads mysql://user:password@host:port/name?driver-settings. It connects to
 // nothing. Reads and writes share one pool.
 func New(cfg engine.Config) (engine.Engine, error) {
-	c, err := driverConfig(cfg)
-	if err != nil {
-		return nil, err
+	hosts := param.Hosts(cfg.URL)
+	to := &connector{moves: engine.NewMoves()}
+	if len(hosts) > 1 {
+		to.each = cfg.Timeout / time.Duration(len(hosts)+1) // one that is dead has to leave some for the next
 	}
-	driver, err := mysql.NewConnector(c)
-	if err != nil {
-		return nil, fmt.Errorf("preparing MySQL's settings: %w", err)
+	for _, host := range hosts {
+		cfg := cfg
+		cfg.URL = param.WithHost(cfg.URL, host)
+		c, err := driverConfig(cfg)
+		if err != nil {
+			return nil, err
+		}
+		driver, err := mysql.NewConnector(c)
+		if err != nil {
+			return nil, fmt.Errorf("preparing MySQL's settings: %w", err)
+		}
+		to.hosts = append(to.hosts, driver)
 	}
-	return stdsql.New(variant(cfg.WaitOf()), func() (reads, writes *sql.DB, err error) {
-		db := sql.OpenDB(connector{driver})
+	to.moves.Dial, to.moves.Strict = to.dialPrimary, to.strict
+	return stdsql.New(variant(to, cfg.WaitOf()), func() (reads, writes *sql.DB, err error) {
+		db := sql.OpenDB(to)
+		to.moves.Renew = func() { renew(db, cfg.MaxConns) }
 		db.SetMaxOpenConns(cfg.MaxConns)
 		// Of database/sql's own accord only two idle connections would be kept,
 		// and a burst would connect anew each time.
@@ -114,6 +127,7 @@ func driverConfig(cfg engine.Config) (*mysql.Config, error) {
 func fix(c *mysql.Config, variables map[string]string) {
 	// Times are read as text: the driver would turn 2024-05-00 into another day.
 	c.ParseTime, c.Loc, c.MultiStatements, c.InterpolateParams = false, time.UTC, false, false
+	c.RejectReadOnly = false // see moves.go
 	c.ClientFoundRows = true // a row that is set to what it was counts as changed
 	if c.Params == nil {
 		c.Params = map[string]string{}
@@ -127,8 +141,11 @@ func fix(c *mysql.Config, variables map[string]string) {
 }
 
 // variant is what stdsql has to know of MySQL and MariaDB.
-func variant(wait time.Duration) stdsql.Variant {
+func variant(to *connector, wait time.Duration) stdsql.Variant {
 	return stdsql.Variant{
+		Wanted:      func() { to.writes.Store(true) },
+		TakesWrites: takesWrites, Moves: to.moves, Number: numberOf,
+
 		Dialect: sqltext.MySQL,
 		Begin:   "START TRANSACTION",
 		// Then a SELECT locks what it reads, and of two transactions that have read

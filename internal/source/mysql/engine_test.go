@@ -116,7 +116,7 @@ func TestMySQLConnector(t *testing.T) {
 	}
 	defer e.Close()
 	var refusal *connectError
-	if err := e.Ping(t.Context()); !errors.As(err, &refusal) || e.Fault(err).Class != engine.FaultLost {
+	if _, err := e.Ping(t.Context()); !errors.As(err, &refusal) || e.Fault(err).Class != engine.FaultLost {
 		t.Errorf("ping of a port that nobody listens on: got %v, want a refusal", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -27,16 +28,22 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]uint16{
 
 	{Class: engine.FaultRecord}: {1172, 1242}, // more rows than one, for this record
 
-	{Class: engine.FaultLost}:                                  {1040, 1047, 1203, 1226},
-	{Class: engine.FaultLost, Remedy: engine.RemedyConnection}: {1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031},
-	{Class: engine.FaultSlow}:                                  {interrupted, 1969, 3024},
+	{Class: engine.FaultLost}: {1040, 1203, 1226},
+	// 1047 is a node of Galera outside of the cluster, 3032 offline mode, 3100 a member
+	// that its group has left behind. Those of 2000 and more are a proxy's, which has
+	// lost its server.
+	{Class: engine.FaultLost, Remedy: engine.RemedyConnection}: {
+		1047, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2006, 2013, 3032, 3100, 3169, 4031,
+	},
+	{Class: engine.FaultSlow}: {interrupted, 1969, 3024},
 	// Deadlocks, locks that were not given in time, conflicts that show at COMMIT
 	// only (of a group or of Galera), and rows that changed under a snapshot.
 	{Class: engine.FaultBusy, Remedy: engine.RemedyRepeat}: {1020, 1180, 1205, 1213, 1614, 3058, 3101, 3572},
 	// The table's definition changed between preparing and executing.
 	{Class: engine.FaultBusy, Remedy: engine.RemedyPlan}: {1243, 1412, 1615},
-	// A server that takes no writes may have been the primary until now.
-	{Remedy: engine.RemedyConnection}: {1290, 1792, 1836},
+	// A server that takes no writes may have been the primary until now. 1874 and
+	// 1881 are InnoDB's own, 3989 a schema's.
+	{ReadOnly: true, Remedy: engine.RemedyPrimary}: {1792, 1836, 1874, 1881, 3989},
 	// What the operator has to mend, and has no SQLSTATE of its own: collations
 	// that do not mix, views and triggers that lack what they name, tables that
 	// are broken.
@@ -60,10 +67,13 @@ func faultOf(err error) engine.Fault {
 	var refusal *connectError
 	var e *mysql.MySQLError
 	answered := errors.As(err, &e)
-	if errors.As(err, &refusal) {
-		return engine.Fault{Class: engine.FaultLost, Access: answered && slices.Contains(accessErrors, e.Number)}
-	}
-	if !answered {
+	none := errors.Is(err, errTakesNoWrites)
+	switch {
+	case errors.As(err, &refusal):
+		return engine.Fault{Class: engine.FaultLost, Access: answered && !none && slices.Contains(accessErrors, e.Number), ReadOnly: none}
+	case none, answered && takesNone(e):
+		return engine.Fault{ReadOnly: true, Remedy: engine.RemedyPrimary}
+	case !answered:
 		return withoutAnswer(err)
 	}
 	if f, ok := faults[e.Number]; ok {
@@ -71,6 +81,13 @@ func faultOf(err error) engine.Fault {
 	}
 	// Numbers beyond the table are of newer servers; their SQLSTATE tells enough.
 	return classes[string(e.SQLState[:2])]
+}
+
+// takesNone tells errors of a server that takes no writes from others of one number.
+// 1290 names the option that prevents a statement, which may be any; 1036 names a table,
+// which is read-only to InnoDB with its server, and else by itself.
+func takesNone(e *mysql.MySQLError) bool {
+	return e.Number == 1290 && (strings.Contains(e.Message, "read-only") || strings.Contains(e.Message, "read_only")) || e.Number == 1036
 }
 
 // classes are the first two characters of the SQLSTATE of other errors. 45 is

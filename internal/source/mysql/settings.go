@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"hearth/internal/param"
 	"hearth/internal/source/engine"
 )
 
@@ -180,7 +181,7 @@ func signedBy(roots *x509.CertPool) func(tls.ConnectionState) error {
 
 // readSecure is what a URL says of account and certificates.
 func readSecure(address string) (s secure, err error) {
-	u, err := url.Parse(address)
+	u, err := url.Parse(param.FirstHost(address))
 	if err != nil {
 		return s, errUnparsable
 	}

@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -16,8 +15,9 @@ import (
 )
 
 // serverName names the server that answers: behind one address there may be
-// several.
-const serverName = "CONCAT_WS(':', @@hostname, @@port)"
+// several, and after a fail-over there is another one. Two containers may have one
+// host name and port; servers that replicate never have one id.
+const serverName = "CONCAT_WS(':', @@hostname, @@port, @@server_id)"
 
 // thread is the server's end of a connection, which runs a transaction.
 // Whether a lost transaction is over is told by what its thread does. The
@@ -27,6 +27,7 @@ const serverName = "CONCAT_WS(':', @@hostname, @@port)"
 type thread struct {
 	id     uint64
 	server string
+	takes  bool      // the server takes writes, by its settings
 	idle   time.Time // not before its last rest ahead of COMMIT began
 }
 
@@ -36,9 +37,10 @@ type thread struct {
 // write. That is the price of being able to tell what became of a COMMIT whose
 // answer was lost.
 func threadOf(ctx context.Context, conn *sql.Conn) (*thread, error) {
-	t := &thread{}
-	err := conn.QueryRowContext(ctx, "SELECT CONNECTION_ID(), "+serverName).Scan(&t.id, &t.server)
-	t.idle = time.Now()
+	t := &thread{takes: true}
+	var readOnly string
+	err := conn.QueryRowContext(ctx, "SELECT CONNECTION_ID(), "+serverName+", @@global.read_only").Scan(&t.id, &t.server, &readOnly)
+	t.idle, t.takes = time.Now(), off(readOnly)
 	return t, err
 }
 
@@ -51,6 +53,10 @@ func commit(ctx context.Context, conn *sql.Conn) (stdsql.Outcome, error) {
 	// without a commit.
 	if cutShort(err) {
 		return nil, err // COMMIT was not sent
+	}
+	// The server was demoted since it was dialled, and would let this account write.
+	if err == nil && !thread.takes {
+		return nil, errTakesNoWrites
 	}
 	// An account that may not ask for its thread commits all the same; only a lost answer
 	// stays unknown.
@@ -123,26 +129,3 @@ func (t *thread) isOver(s threadView, ago time.Duration) (bool, error) {
 	// clearly after the look ahead of COMMIT.
 	return !s.shown || s.rests && s.since+slack < ago, nil
 }
-
-// connector marks failures to connect: they come with any number, such as
-// that of a database that does not exist.
-type connector struct{ driver.Connector }
-
-// Connect implements driver.Connector.
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, &connectError{err}
-	}
-	return conn, nil
-}
-
-// connectError says that a connection could not be made. Its mark is the type:
-// faultOf looks for it before it looks at numbers.
-type connectError struct{ err error }
-
-// Error is the driver's text.
-func (e *connectError) Error() string { return e.err.Error() }
-
-// Unwrap returns the driver's error.
-func (e *connectError) Unwrap() error { return e.err }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"hearth/internal/source/engine"
@@ -25,7 +26,7 @@ import (
 // engine.Engine and is safe for concurrent use. pool is nil until Open.
 type server struct {
 	config *pgxpool.Config
-	pool   *pgxpool.Pool
+	pool   *pool
 	types  sync.Map // uint32 (an OID) → valueType, of types that are not built in
 
 	renew     func(*pgx.ConnConfig)     // who logs in, as it is by now
@@ -37,6 +38,16 @@ type server struct {
 	tellsOutcomes atomic.Bool // the database says what became of a transaction
 
 	unlockable sync.Map // the texts of queries whose rows cannot be locked
+
+	// Where connections lead; see moves.go.
+	target  target
+	judge   pgconn.ValidateConnectFunc // by target_session_attrs; nil: all will do
+	lookup  pgconn.LookupFunc
+	writes  atomic.Bool // resources write
+	moves   *engine.Moves
+	primary atomic.Int32           // the host where it was found last
+	address atomic.Pointer[string] // the address of that; nil: not known
+	rest    atomic.Int64           // when a primary was last looked for although nobody writes; ns
 }
 
 // New reads postgres://user:password@host:port/name?settings, with
@@ -70,18 +81,16 @@ func New(cfg engine.Config) (engine.Engine, error) {
 		renew: func(to *pgx.ConnConfig) { renew(to, present.Now()) },
 	}
 	c.BeforeConnect, c.AfterConnect, c.PrepareConn = e.beforeConnect, e.afterConnect, e.prepareConn
+	e.aim(targetOf(cfg.URL, c.ConnConfig), cfg.Timeout)
 	return e, nil
 }
 
 // Dialect implements engine.Engine.
 func (e *server) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
 
-// Ping implements engine.Engine.
-func (e *server) Ping(ctx context.Context) error { return e.pool.Ping(ctx) }
-
 // Open starts the pool. It connects in the background, and no caller waits for that.
 func (e *server) Open() (err error) {
-	e.pool, err = pgxpool.NewWithConfig(context.Background(), e.config)
+	e.pool, err = openPool(e.config)
 	return err
 }
 
@@ -111,6 +120,14 @@ func (e *server) Query(ctx context.Context, q engine.Query) (*engine.Result, err
 // says nothing. One that was lost is not alone: a server that restarts takes all
 // of them away, and the pool gives them out unseen for a second.
 func (e *server) acquire(ctx context.Context, r engine.Remedy) (*pgxpool.Conn, error) {
+	switch r {
+	case engine.RemedyConnection:
+		e.moves.Lost()
+	case engine.RemedyPrimary:
+		if !e.moves.Seek(ctx, e.moves.Number()) {
+			return nil, engine.ErrNoPrimary
+		}
+	}
 	for {
 		conn, err := e.pool.Acquire(ctx)
 		if err != nil {

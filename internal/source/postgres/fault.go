@@ -38,10 +38,6 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]string{
 	// The server answers and lacks something for this statement: the disk is full, memory
 	// or temp_file_limit does not suffice. Others work.
 	{}: {"53100", "53200", "53400"},
-	// A server that takes no writes may have been the primary until now: another
-	// connection may find the new one.
-	{Remedy: engine.RemedyConnection}: {"25006"},
-
 	// After an ALTER TABLE plans of connections that had them may fail in any of
 	// these ways; so may, behind a proxy, statements that another connection has
 	// prepared. What fails on a new plan, too, is the statement's.
@@ -76,7 +72,8 @@ func (e *server) Fault(err error) engine.Fault {
 	answered := errors.As(err, &answer)
 	if errors.As(err, &refusal) {
 		access := answered && (slices.ContainsFunc(accessCodes, func(c string) bool { return strings.HasPrefix(answer.Code, c) }) || poolerRefuses(answer))
-		return engine.Fault{Class: engine.FaultLost, Access: access}
+		none := errors.Is(err, errTakesNoWrites) || errors.Is(err, pgconn.ErrReadOnlyConnection) || errors.Is(err, pgconn.ErrStandbyConnection)
+		return engine.Fault{Class: engine.FaultLost, Access: access && !none, ReadOnly: none}
 	}
 	if !answered {
 		if strings.Contains(err.Error(), "failed to encode args[") { // by pgx, which has sent nothing
@@ -106,6 +103,9 @@ func answerFault(answer *pgconn.PgError) engine.Fault {
 	switch {
 	case severity == "FATAL", severity == "PANIC", strings.HasPrefix(answer.Code, "57P"):
 		return engine.Fault{Class: engine.FaultLost, Remedy: engine.RemedyConnection} // it has ended the session, for whatever reason
+	// It may have been the primary until now: another connection may find the new one.
+	case takesNone(answer):
+		return engine.Fault{ReadOnly: true, Remedy: engine.RemedyPrimary}
 	case answer.Code == "0A000" && strings.Contains(answer.Message, "cached plan"):
 		return engine.Fault{Class: engine.FaultBusy, Remedy: engine.RemedyPlan}
 	}

@@ -41,6 +41,7 @@ func prepares(conn *pgx.Conn) bool { return modeOf(conn) == pgx.QueryExecModeCac
 // beforeConnect has the connection log in by what is valid now, and chooses how it will
 // execute statements, by what is known so far.
 func (e *server) beforeConnect(_ context.Context, c *pgx.ConnConfig) error {
+	e.order(c)
 	e.renew(c)
 	if e.pooled.Load() && !e.suits(c.DefaultQueryExecMode) {
 		c.DefaultQueryExecMode = pgx.QueryExecModeExec

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"hearth/internal/param"
 	"hearth/internal/source/engine"
 )
 
@@ -55,7 +56,7 @@ var parameters = engine.Parameters{
 // checkURL names what is wrong with a URL by its parameter. No text shows a value
 // that could be a password, or a part of one.
 func checkURL(address string) error {
-	u, err := url.Parse(address)
+	u, err := url.Parse(param.FirstHost(address))
 	if err != nil {
 		return nil // which the driver may understand; if not, it says so
 	}

@@ -20,6 +20,7 @@ import (
 type transaction struct {
 	engine *server
 	conn   *pgxpool.Conn // nil once it was given back
+	number uint64        // of the latest connection, see numberOf
 	tx     pgx.Tx
 	id     *int64 // nil: none was given yet
 }
@@ -41,6 +42,7 @@ func (t *transaction) begin(ctx context.Context, r engine.Remedy) (err error) {
 			t.conn = nil
 			return err
 		}
+		t.number = numberOf(t.conn.Conn())
 	}
 	// The id is that of one transaction: a repetition gets another.
 	t.id = nil
@@ -53,6 +55,17 @@ func (t *transaction) begin(ctx context.Context, r engine.Remedy) (err error) {
 // Again stays on the connection if it can: there it is known which plans are to
 // be forgotten.
 func (t *transaction) Again(ctx context.Context, r engine.Remedy) error {
+	if r == engine.RemedyPrimary {
+		found := t.engine.moves.Seek(ctx, t.number)
+		if found && t.conn != nil {
+			_ = t.conn.Conn().Close(ctx) // it leads to another server
+		}
+		t.Rollback()
+		if !found {
+			return engine.ErrNoPrimary
+		}
+		r = engine.RemedyNone
+	}
 	if t.conn == nil {
 		return t.begin(ctx, r)
 	}

@@ -24,6 +24,16 @@ type Variant struct {
 	// into one which keeps others from changing what it reads.
 	Isolate []string
 	Alive   string // a query that needs the database's files or its server
+	// Wanted is told that resources write; nil: nobody needs to know.
+	Wanted func()
+	// TakesWrites asks the server, instead of Alive, whether it takes writes; nil: it
+	// always does.
+	TakesWrites func(ctx context.Context, db Asker) (bool, error)
+	// Moves is what there is for a server that may move; nil: there is no server.
+	Moves *engine.Moves
+	// Number tells which number of Moves a connection of the driver belongs to; it is
+	// needed with Moves.
+	Number func(conn any) uint64
 	// Append writes a value that the driver returned for a column of the
 	// declared type.
 	Append func(dst []byte, declared string, value any) ([]byte, error)
@@ -108,9 +118,13 @@ func (e *Engine) Fits(context.Context, engine.Query) bool { return true }
 // Ping needs an answer of the database, where PingContext is content with a
 // connection. The driver's own ping may be answered by the connection alone,
 // while the database behind it is gone.
-func (e *Engine) Ping(ctx context.Context) error {
+func (e *Engine) Ping(ctx context.Context) (takesWrites bool, err error) {
+	if e.TakesWrites != nil {
+		return e.TakesWrites(ctx, e.Reads)
+	}
 	var sign any
-	return e.Reads.QueryRowContext(ctx, e.Alive).Scan(&sign)
+	err = e.Reads.QueryRowContext(ctx, e.Alive).Scan(&sign)
+	return err == nil, err
 }
 
 // SetUp runs on one connection: locks that it takes belong to it.
@@ -167,8 +181,20 @@ func (e *Engine) Query(ctx context.Context, q engine.Query) (*engine.Result, err
 		}
 		return e.collect(rows, q)
 	}
-	if q.Remedy == engine.RemedyPlan {
+	switch q.Remedy {
+	case engine.RemedyPlan:
 		e.forget(q.SQL)
+	case engine.RemedyConnection, engine.RemedyPrimary:
+		conn, err := e.conn(ctx, e.Reads, q.Remedy)
+		if err != nil {
+			return nil, err
+		}
+		defer conn.Close()
+		rows, err := conn.QueryContext(ctx, q.SQL, q.Args...) // the driver prepares it for this one time
+		if err != nil {
+			return nil, err
+		}
+		return e.collect(rows, q)
 	}
 	stmt, err := e.stmt(ctx, q.SQL)
 	if err != nil {

@@ -25,9 +25,9 @@ func (t *Transaction) Catalog(ctx context.Context, s *sqltext.Statement, shown *
 // Begin takes a connection out of the pool and keeps it: BEGIN and COMMIT are
 // sent as statements, each under the context of its own call, where a sql.Tx
 // would roll back on its own when the context it was begun with ends.
-func (e *Engine) Begin(ctx context.Context, _ engine.Remedy) (engine.Transaction, error) {
+func (e *Engine) Begin(ctx context.Context, r engine.Remedy) (engine.Transaction, error) {
 	tx := &Transaction{engine: e}
-	if err := tx.begin(ctx); err != nil {
+	if err := tx.begin(ctx, r); err != nil {
 		return nil, err
 	}
 	return tx, nil
@@ -39,15 +39,22 @@ func (e *Engine) Begin(ctx context.Context, _ engine.Remedy) (engine.Transaction
 type Transaction struct {
 	engine  *Engine
 	Conn    *sql.Conn // nil once it was given back
+	number  uint64    // of the latest connection, see Variant.Number
 	outcome Outcome   // of a lost COMMIT
 }
 
 // begin takes a connection and opens a transaction on it. After an error nothing
 // is held.
-func (t *Transaction) begin(ctx context.Context) (err error) {
-	if t.Conn, err = t.engine.Writes.Conn(ctx); err != nil {
+func (t *Transaction) begin(ctx context.Context, r engine.Remedy) (err error) {
+	if t.Conn, err = t.engine.conn(ctx, t.engine.Writes, r); err != nil {
 		t.Conn = nil
 		return err
+	}
+	if number := t.engine.Number; number != nil {
+		_ = t.Conn.Raw(func(conn any) error {
+			t.number = number(conn)
+			return nil
+		})
 	}
 	if _, err = t.Conn.ExecContext(ctx, t.engine.Variant.Begin); err != nil {
 		t.Rollback()
@@ -55,14 +62,20 @@ func (t *Transaction) begin(ctx context.Context) (err error) {
 	return err
 }
 
-// Again takes a connection that is alive: the pool of database/sql looks at each.
-// Writes have no plans that outlive them.
+// Again does not keep the connection. Writes have no plans that outlive them.
 func (t *Transaction) Again(ctx context.Context, r engine.Remedy) error {
-	if r == engine.RemedyConnection && t.Conn != nil {
+	found := r == engine.RemedyPrimary && t.engine.Moves != nil && t.engine.Moves.Seek(ctx, t.number)
+	if (found || r == engine.RemedyConnection) && t.Conn != nil {
 		_ = t.Conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
 	t.Rollback()
-	return t.begin(ctx)
+	switch {
+	case found:
+		r = engine.RemedyNone
+	case r == engine.RemedyPrimary:
+		return engine.ErrNoPrimary
+	}
+	return t.begin(ctx, r)
 }
 
 // Query does not prepare: the statement would be kept for this connection alone.
