@@ -19,6 +19,7 @@ type deployed struct {
 	ready   func()          // waits until it is whole after that
 	before  func(*story)    // what this form has to show before the story
 	after   func(*story)    // and behind it
+	wrap    []string        // launch.Program.Wrapper
 }
 
 // forms are the forms in which Redis is deployed.
@@ -109,7 +110,11 @@ func TestEveryRedis(t *testing.T) {
 func tell(t *testing.T, d deployed) *story {
 	t.Helper()
 	s := &story{T: t, deployed: d}
-	s.in = launch.Start(t, fmt.Sprintf("[redis]\nurl = %q\n%s\n", d.url, d.config)+rowsOfTheStory, "HEARTH_DATABASE_URL=sqlite:rows.db")
+	s.in = launch.Program{
+		Config:  fmt.Sprintf("[redis]\nurl = %q\n%s\n", d.url, d.config) + rowsOfTheStory,
+		Env:     []string{"HEARTH_DATABASE_URL=sqlite:rows.db"},
+		Wrapper: d.wrap,
+	}.Start(t)
 	if d.before != nil {
 		d.before(s)
 	}
