@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 	"hearth/internal/testkit/outside"
 	"hearth/internal/testkit/topology"
 )
@@ -42,7 +43,13 @@ func (s *clusterStory) on(master *testkit.RedisServer) near {
 		item = fmt.Sprint("b", n)
 	}
 	await(s, "a write goes through", func() bool { return s.in.Ask("PUT", path, `{"v":"before"}`).Code == 200 })
-	s.inMemory(path, rowOf(id, "before"))
+	await(s, "memory answers without a mark", func() bool {
+		got := s.in.Get(path)
+		if got.Code != 200 || !strings.Contains(got.Body, rowOf(id, "before")) {
+			s.Fatalf("after the write: %v", got)
+		}
+		return got.FromMemory()
+	})
 	return near{id, item}
 }
 
@@ -74,7 +81,7 @@ func (s *clusterStory) unharmed(all ...near) (end func()) {
 				}
 				want := fmt.Sprint("v", n)
 				if got := s.in.Ask("PUT", path, fmt.Sprintf(`{"v":%q}`, want)); got.Code != 200 {
-					s.Errorf("PUT %s, whose master is well: %v", path, got)
+					s.Errorf("PUT %s, whose master is well: %v\n%s", path, got, s.why(got))
 					return
 				}
 				hit := false
@@ -91,7 +98,7 @@ func (s *clusterStory) unharmed(all ...near) (end func()) {
 					return
 				}
 				if got := s.in.Ask("POST", "/batch", fmt.Sprintf(`[{"id":%q}]`, one.item)); got.Code != 200 {
-					s.Errorf("storing %s, whose master is well: %v", one.item, got)
+					s.Errorf("storing %s, whose master is well: %v\n%s", one.item, got, s.why(got))
 					return
 				}
 			}
@@ -100,12 +107,26 @@ func (s *clusterStory) unharmed(all ...near) (end func()) {
 	return sync.OnceFunc(func() { close(stop); running.Wait() })
 }
 
+// why is what the log says of an answer.
+func (s *clusterStory) why(got launch.Reply) string {
+	for line := range strings.Lines(s.in.Logs()) {
+		if id := got.Header.Get("X-Request-Id"); id != "" && strings.Contains(line, id) {
+			return line
+		}
+	}
+	return "of which the log says nothing"
+}
+
+// steadyLink is memory.link_timeout beside masters to which nothing happens: a machine
+// that stands still for a moment marks nothing.
+const steadyLink = "HEARTH_MEMORY_LINK_TIMEOUT=8s"
+
 // TestClusterMoves plays what happens to a Cluster of three masters with a replica each
 // while it is used. The masters that it does not happen to are not harmed.
 func TestClusterMoves(t *testing.T) {
 	t.Parallel()
 	all := topology.NewCluster(t, 3, time.Second)
-	whole := &clusterStory{tell(t, deployed{url: all.URL(), past: all.Past()}), all}
+	whole := &clusterStory{tell(t, deployed{url: all.URL(), past: all.Past(), env: steadyLink}), all}
 	f := func(name string, play func(s *clusterStory, of *testkit.RedisServer, id int)) {
 		t.Run(name, func(t *testing.T) {
 			all.AwaitWhole()
@@ -198,7 +219,7 @@ func withoutOneMaster(t *testing.T, all *topology.Cluster) {
 	await(t, "the others know", func() bool {
 		return strings.Contains(healthy[0].Text("CLUSTER", "INFO"), "cluster_state:ok") && strings.Contains(healthy[0].Text("CLUSTER", "NODES"), "master,fail ")
 	})
-	d := deployed{url: healthy[0].URL()}
+	d := deployed{url: healthy[0].URL(), env: steadyLink}
 	d.before = func(s *story) {
 		c := &clusterStory{s, all}
 		await(s, "the instance serves", func() bool { return s.in.Get("/healthz").Code == 200 })

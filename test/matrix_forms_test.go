@@ -136,6 +136,7 @@ func withATimeout(t *testing.T) deployed {
 	}
 	redis := testkit.Redis(t, testkit.WithConfig(fmt.Sprintf("timeout %d", seconds)))
 	d := single(redis)
+	d.env = "HEARTH_MEMORY_LINK_TIMEOUT=2s" // the default: something is said four times in that
 	ours := func() string {
 		var ids []string
 		for line := range strings.Lines(redis.Text("CLIENT", "LIST")) {
