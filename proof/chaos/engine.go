@@ -32,7 +32,7 @@ type setup struct {
 	instances int
 	redis     string // redis.url; "" is the embedded tier
 	tables    string // of the configuration, after all others: where rows come from
-	foreign   bool   // rows are changed by another program, in the source, and not by PUT
+	foreign   bool   // rows are changed by another program, too, in the source
 }
 
 // outsider is another program. It is used by one goroutine at a time.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,7 +16,7 @@ import (
 )
 
 // origin is an HTTP server behind one Redis to which nothing happens. Its rows are
-// changed there, and then their keys are deleted, as by any program that is no Hearth.
+// changed by PUT, and by other programs there, which delete the keys then.
 type origin struct {
 	*harness
 	calmly *testkit.RedisServer
@@ -48,6 +49,7 @@ path = "/row/{id:int}"
 key = "row:{id}"
 timeout = "1s"
 origin = "http://%s/row/{id}"
+origin_writes = ["PUT"]
 `, e.addr)}
 }
 
@@ -138,15 +140,28 @@ func (e *origin) listen() {
 func (e *origin) answer(w http.ResponseWriter, r *http.Request) {
 	dir, name := path.Split(r.URL.Path)
 	id, err := strconv.ParseInt(name, 10, 64)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	mood := e.mood.Load()
+	if r.Method == http.MethodPut && (mood == well || mood == lying || mood == slow) { // else it is not done
+		var sent struct{ V int64 }
+		if err := json.NewDecoder(r.Body).Decode(&sent); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		originClient{origin: e}.change(id, sent.V)
+	}
 	e.mu.Lock()
 	version := e.rows[id]
 	e.mu.Unlock()
 	body := fmt.Sprintf(`{"id":%d,"v":%d}`, id, version)
-	if err != nil || version == 0 {
+	if version == 0 && r.Method == http.MethodGet {
 		http.NotFound(w, r)
 		return
 	}
-	switch e.mood.Load() {
+	switch mood {
 	case failing:
 		http.Error(w, "no", http.StatusInternalServerError)
 		return

@@ -99,7 +99,7 @@ func (h *harness) probe(n int, out outsider) error {
 	row, item := "/row/"+strconv.FormatInt(id, 10), "/free/"+strconv.FormatInt(id, 10)
 	at := n % h.instances
 	var err error
-	if h.foreign {
+	if h.foreign && n%2 == 1 {
 		out.(changer).change(id, version)
 	} else {
 		err = expect(h.hearths[at].Ask(http.MethodPut, row, fmt.Sprintf(`{"v":%d}`, version)), "PUT "+row, at)

@@ -100,7 +100,7 @@ func (w *writer) write(ctx context.Context) error {
 func (w *writer) send(ctx context.Context, rec *record, version int64) (instance int, known bool, err error) {
 	id, way := strconv.FormatInt(rec.id, 10), w.rand.IntN(2*w.instances)
 	switch {
-	case rec.resource == row && w.foreign:
+	case rec.resource == row && w.foreign && way < w.instances:
 		w.outside.(changer).change(rec.id, version)
 		return -1, w.outside.Del(rec.Name) == nil, nil
 	case rec.resource == row:
@@ -131,10 +131,10 @@ func (w *writer) request(ctx context.Context, instance int, method, path, text s
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("writing through instance %d: %w", instance+1, err)
-	case code < http.StatusInternalServerError && code != http.StatusOK:
+	case code >= http.StatusMultipleChoices && code < http.StatusInternalServerError:
 		return false, fmt.Errorf("instance %d refuses %s %s: %d %q", instance+1, method, path, code, link.Answer.Body())
 	default:
-		return code == http.StatusOK && !strings.Contains(string(link.Answer.Body()), "partial"), nil
+		return (code == http.StatusOK || code == http.StatusNoContent) && !strings.Contains(string(link.Answer.Body()), "partial"), nil
 	}
 }
 
