@@ -60,8 +60,8 @@ func (t *trial) move(a, b place, at backing, lead func(to place)) {
 		way.turn(t, a, b)
 		at := tr.checker.Now()
 		t.movedOn(tr, at, bound)
-		t.rest(linkTimeout + 2*time.Second) // what is held back until all agree on the new server
-		tr.allWellSince(at + bound + time.Second)
+		t.rest(linkTimeout + 3*time.Second) // what is held back until all agree on the new server
+		tr.allWellSince(at + bound + 2*time.Second)
 		a.anew(b)
 		a, b = b, a
 	}
