@@ -143,3 +143,31 @@ func TestMySQLThread(t *testing.T) {
 	f(here, 61*second, false, nil)
 	f(here, 63*second, true, nil)
 }
+
+// TestMySQLTakesNoWrites: answers of a server that is no primary, and others like them.
+func TestMySQLTakesNoWrites(t *testing.T) {
+	f := func(number uint16, message string, want bool) {
+		t.Helper()
+		if got := faultOf(&mysql.MySQLError{Number: number, Message: message}); got.ReadOnly != want || want && got.Remedy != engine.RemedyPrimary {
+			t.Errorf("%d %q: got %+v, read-only %t", number, message, got, want)
+		}
+	}
+	f(1290, "The MariaDB server is running with the --read-only option so it cannot execute this statement", true)
+	f(1290, "The MySQL server is running with the --super-read-only option so it cannot execute this statement", true)
+	f(1290, "The MySQL server is running with the --secure-file-priv option so it cannot execute this statement", false)
+	f(1792, "Cannot execute statement in a READ ONLY transaction.", true)
+	f(1836, "Running in read-only mode", true)
+	f(1874, "InnoDB is in read only mode.", true)
+	f(1036, "Table 't' is read only", true)
+	f(1142, "UPDATE command denied", false)
+}
+
+// TestMySQLHosts: several hosts have their own ports, and a fault of one is the URL's.
+func TestMySQLHosts(t *testing.T) {
+	if _, err := New(engine.Config{URL: "mysql://u:p@a:3307,b/db?rejectReadOnly=true", Timeout: time.Second, MaxConns: 1}); err != nil {
+		t.Errorf("two hosts: %v", err)
+	}
+	if _, err := New(engine.Config{URL: "mysql://u:p@a,b:0/db", Timeout: time.Second, MaxConns: 1}); err == nil {
+		t.Error("a port that is none passes for one")
+	}
+}

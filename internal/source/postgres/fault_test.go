@@ -63,3 +63,49 @@ func TestPostgresForgets(t *testing.T) {
 		t.Errorf("over: got %t, %v", over, err)
 	}
 }
+
+// TestPostgresTakesNoWrites: answers of a server that is no primary, and others like them.
+func TestPostgresTakesNoWrites(t *testing.T) {
+	e := &server{}
+	f := func(code, message string, want bool) {
+		t.Helper()
+		got := e.Fault(&pgconn.PgError{Code: code, Message: message})
+		if got.ReadOnly != want || want && (got.Remedy != engine.RemedyPrimary || got.Class != engine.FaultOther) {
+			t.Errorf("%s %q: got %+v, read-only %t", code, message, got, want)
+		}
+	}
+	f("25006", "cannot execute UPDATE in a read-only transaction", true)
+	f("25006", "cannot execute nextval() during recovery", true)
+	f("0A000", "cannot use serializable mode in a hot standby", true)
+	f("0A000", "cannot set transaction read-write mode during recovery", true)
+	f("55000", "recovery is in progress", true)
+	f("55000", "cannot acquire lock mode ShareLock on database objects while recovery is in progress", true)
+	f("XX000", "cannot assign TransactionIds during recovery", true)
+	f("0A000", "cached plan must not change result type", false)
+	f("55000", `materialized view "m" has not been populated`, false)
+	f("57P03", "the database system is starting up", false)
+}
+
+// TestPostgresTargets: which servers a URL leads to has to fit what resources need.
+func TestPostgresTargets(t *testing.T) {
+	f := func(settings string, hosts int, fits bool) {
+		t.Helper()
+		made, err := New(engine.Config{URL: "postgres://u@" + settings, MaxConns: 1, Timeout: time.Second})
+		if err != nil {
+			t.Fatalf("%s: %v", settings, err)
+		}
+		e := made.(*server)
+		if len(e.target.hosts) != hosts || (e.WantsWrites() == nil) != fits {
+			t.Errorf("%s: %d hosts, and with writes %v; want %d, and %t", settings, len(e.target.hosts), e.WantsWrites(), hosts, fits)
+		}
+		if got, want := e.strict(), fits && hosts > 1 && e.target.chosen == ""; got != want {
+			t.Errorf("%s: strict %t, want %t", settings, got, want)
+		}
+	}
+	f("a/db", 1, true)
+	f("a:1,b/db?sslmode=prefer", 2, true)
+	f("a,b,c/db?target_session_attrs=any", 3, true)
+	f("a,b/db?target_session_attrs=read-write", 2, true)
+	f("a/db?target_session_attrs=standby", 1, false)
+	f("a,b/db?target_session_attrs=read-only", 2, false)
+}
