@@ -118,8 +118,8 @@ func TestSQLiteReadOnly(t *testing.T) {
 		if _, err := tryPut(t, r, `{"name":"x"}`, int64(1)); err == nil || errors.Is(err, source.ErrDown) {
 			t.Errorf("%s: Put: got %v, want a refusal that is no outage", when, err)
 		}
-		if err := db.Ping(t.Context()); err != nil {
-			t.Errorf("%s: Ping: %v", when, err)
+		if err := db.Ping(t.Context()); err != nil || !db.ReadOnly() || !db.Up() {
+			t.Errorf("%s: Ping: got %v, read-only %t, up %t", when, err, db.ReadOnly(), db.Up())
 		}
 		return r
 	}

@@ -53,6 +53,9 @@ func open(f *sqlitefile.File, cfg engine.Config) (reads, writes *sql.DB) {
 	return f.Pool(sqlitefile.Settings{Conns: cfg.MaxConns, Busy: cfg.Timeout, ReadOnly: true}), writes
 }
 
+// alive is a question that needs the file.
+const alive = "PRAGMA schema_version"
+
 // variant is what stdsql has to know of SQLite. Isolate, Catalog and Documents
 // are missing: the write lock isolates, bind reads the catalog itself, and a
 // column of JSON is declared as such.
@@ -62,7 +65,7 @@ func variant(f *sqlitefile.File, busy time.Duration) stdsql.Variant {
 		// IMMEDIATE takes the write lock at once, where it can be waited for;
 		// a transaction that begins by reading cannot wait later.
 		Begin:     "BEGIN IMMEDIATE", // nobody else writes until it ends, so there is nothing to isolate
-		Alive:     "PRAGMA schema_version",
+		Alive:     alive,
 		Append:    appendValue,
 		Document:  appendDocument,
 		Bind:      bind,
@@ -73,7 +76,12 @@ func variant(f *sqlitefile.File, busy time.Duration) stdsql.Variant {
 			return setUp(ctx, f, conn, busy, init, demo)
 		},
 
-		Renewed:       f.Renewed,
+		Renewed: f.Renewed,
+		TakesWrites: func(ctx context.Context, db stdsql.Asker) (bool, error) {
+			var sign any
+			err := db.QueryRowContext(ctx, alive).Scan(&sign)
+			return err == nil && (f.Path() == "" || f.Writable()), err
+		},
 		Unprepared:    func(error) bool { return false },
 		RehearsalPool: func(*stdsql.Engine) (*sql.DB, func(), error) { return openRehearsal(f, busy) },
 		Rehearse:      rehearse,
@@ -101,18 +109,20 @@ var faults = engine.FaultsByCode(map[*engine.Fault][]int{
 	{Class: engine.FaultRule, Reason: engine.ReasonTaken}: {
 		sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID,
 	},
-	{Class: engine.FaultReference, Reason: engine.ReasonReference}:                                                 {sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY},
-	{Class: engine.FaultRule, Reason: engine.ReasonType}:                                                           {sqlite3.SQLITE_CONSTRAINT_DATATYPE},
-	{Class: engine.FaultRule, Reason: engine.ReasonCheck}:                                                          {sqlite3.SQLITE_CONSTRAINT},
-	{Class: engine.FaultData, Reason: engine.ReasonType}:                                                           {sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG},
-	{Class: engine.FaultLost, Says: "the database's file cannot be opened"}:                                        {sqlite3.SQLITE_CANTOPEN},
-	{Class: engine.FaultLost, Says: "the disk of the database's file fails"}:                                       {sqlite3.SQLITE_IOERR},
+	{Class: engine.FaultReference, Reason: engine.ReasonReference}:           {sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY},
+	{Class: engine.FaultRule, Reason: engine.ReasonType}:                     {sqlite3.SQLITE_CONSTRAINT_DATATYPE},
+	{Class: engine.FaultRule, Reason: engine.ReasonCheck}:                    {sqlite3.SQLITE_CONSTRAINT},
+	{Class: engine.FaultData, Reason: engine.ReasonType}:                     {sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG},
+	{Class: engine.FaultLost, Says: "the database's file cannot be opened"}:  {sqlite3.SQLITE_CANTOPEN},
+	{Class: engine.FaultLost, Says: "the disk of the database's file fails"}: {sqlite3.SQLITE_IOERR},
+	// A file, or its file system, that takes no writes. Reads work on.
+	{ReadOnly: true}: {sqlite3.SQLITE_READONLY},
 	{Class: engine.FaultLost, Remedy: engine.RemedyConnection}:                                                     {sqlite3.SQLITE_READONLY_DBMOVED},
 	{Class: engine.FaultBusy, Remedy: engine.RemedyRepeat, Says: "another process has locked the database's file"}: {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL},
 	{Class: engine.FaultBusy, Remedy: engine.RemedyPlan}:                                                           {sqlite3.SQLITE_SCHEMA},
 	{Class: engine.FaultSlow}: {sqlite3.SQLITE_INTERRUPT},
 	{Class: engine.FaultRefused}: {
-		sqlite3.SQLITE_ERROR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_MISUSE,
+		sqlite3.SQLITE_ERROR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_MISUSE,
 	},
 	{Class: engine.FaultRefused, Says: "the database's file is damaged, or is no database"}: {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB},
 })

@@ -61,7 +61,7 @@ func rehearse(ctx context.Context, p *stdsql.Prober, r *engine.Rehearsal) error 
 		// A file that is locked or not there is an outage of the rehearsal; one
 		// that takes no writes is a finding, and the statements that read are
 		// still asked.
-		if faultOf(err).Class != engine.FaultRefused {
+		if !faultOf(err).ReadOnly {
 			return err
 		}
 		r.Report("url", fmt.Errorf("writing to the file: %w", err))
@@ -69,7 +69,7 @@ func rehearse(ctx context.Context, p *stdsql.Prober, r *engine.Rehearsal) error 
 		return err
 	}
 	if r.Writes { // a read-only file refuses only what changes it
-		if _, err := p.Conn.ExecContext(ctx, "CREATE TABLE hearth_rehearsal (a)"); err != nil && faultOf(err).Class == engine.FaultRefused {
+		if _, err := p.Conn.ExecContext(ctx, "CREATE TABLE hearth_rehearsal (a)"); err != nil && faultOf(err).ReadOnly {
 			r.Report("url", fmt.Errorf("writing to the file: %w", err))
 		} else if err == nil {
 			_, _ = p.Conn.ExecContext(ctx, "DROP TABLE hearth_rehearsal")
