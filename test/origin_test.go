@@ -164,6 +164,25 @@ func TestWhatAnOriginForbidsToShare(t *testing.T) {
 	}
 }
 
+// TestWhatAnOriginSendsTooMuch is of nobody: neither the next reader gets it, nor the log.
+func TestWhatAnOriginSendsTooMuch(t *testing.T) {
+	t.Parallel()
+	origin := testkit.StartOrigin(t)
+	in := launch.Ready(t, fmt.Sprintf(forwarding, origin.URL()))
+	origin.Answer("GET /r/a", strings.Replace(answered(200, `{"v":1}`), "Content-Length: 7", "Content-Length: 4", 1)+answered(200, `{"secret":1}`))
+	origin.Answer("GET /r/b", answered(200, `{"v":2}`))
+	if got := in.Get("/far/a"); got.Code != 502 {
+		t.Errorf("a length that is a lie: got %d %s", got.Code, got.Body)
+	}
+	if got := in.Get("/far/b"); got.Code != 200 || got.Body != `{"far":{"v":2},"source":"db"}` {
+		t.Errorf("behind it: got %d %s", got.Code, got.Body)
+	}
+	await(t, "the log says so", func() bool { return strings.Contains(in.Logs(), "more than it has announced") })
+	if strings.Contains(in.Logs(), "secret") {
+		t.Errorf("the log has what nobody asked for: %s", in.Logs())
+	}
+}
+
 // TestHearthBeforeTheRecipe runs examples/fastapi: the program of the tutorials as it
 // is, and Hearth before it.
 func TestHearthBeforeTheRecipe(t *testing.T) {
