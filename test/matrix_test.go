@@ -37,6 +37,7 @@ var forms = map[string]func(t *testing.T) deployed{
 	"a tiny tracking table":           withATinyTable,
 	"timeout":                         withATimeout,
 	"loading":                         whileLoading,
+	"Valkey":                          func(t *testing.T) deployed { return single(testkit.Redis(t, testkit.AsValkey())) },
 	"Sentinel":                        withSentinels,
 	"Cluster":                         inACluster,
 }

@@ -18,6 +18,8 @@ type RedisServer struct {
 	port   int
 	config []string // lines after ours, so they win
 	cpus   []int    // the only processors that it may use; nil: any
+
+	program func(tb TB) string // finds the program
 }
 
 // RedisOption changes how Redis starts a server.
@@ -33,11 +35,16 @@ func WithCPUs(cpus []int) RedisOption {
 	return func(s *RedisServer) { s.cpus = cpus }
 }
 
+// AsValkey starts valkey-server in place of redis-server.
+func AsValkey() RedisOption {
+	return func(s *RedisServer) { s.program = NeedValkey }
+}
+
 // Redis starts an empty redis-server on a port of its own and returns when it
 // answers. It writes nothing to disk by itself and ends with the test.
 func Redis(tb TB, opts ...RedisOption) *RedisServer {
 	tb.Helper()
-	s := &RedisServer{tb: tb}
+	s := &RedisServer{tb: tb, program: NeedRedis}
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -87,7 +94,7 @@ func (s *RedisServer) launch(args ...string) {
 	}
 	s.Process = Start(s.tb, Command{
 		Name: "redis-server",
-		Argv: append([]string{NeedRedis(s.tb), filepath.Join(s.dir, "redis.conf")}, args...),
+		Argv: append([]string{s.program(s.tb), filepath.Join(s.dir, "redis.conf")}, args...),
 		Dir:  s.dir,
 		CPUs: s.cpus,
 	})

@@ -112,6 +112,12 @@ func NeedRedis(tb TB) string {
 	return Need(tb, "redis-server", []string{"redis-server"})
 }
 
+// NeedValkey returns the path of valkey-server, which Debian 12 has among its backports.
+func NeedValkey(tb TB) string {
+	tb.Helper()
+	return Need(tb, "valkey-server", []string{"valkey-server"})
+}
+
 // NeedPostgres returns the path of the PostgreSQL program called name, such as
 // "initdb", which Debian keeps out of PATH.
 func NeedPostgres(tb TB, name string) string {
