@@ -19,9 +19,9 @@ var kindsOfFaults = map[string][]string{
 	"Sentinel":   {"dies", "fails over"},
 	"Cluster":    {"dies", "freezes", "fails over", "moves"},
 	"embedded":   {"dies", "refuses", "comes back different"},
-	"PostgreSQL": {"dies", "freezes", "refuses", "conflicts", "comes back different"},
+	"PostgreSQL": {"dies", "freezes", "fails over", "refuses", "conflicts", "comes back different"},
 	"PgBouncer":  {"dies", "freezes", "refuses", "forgets"},
-	"MariaDB":    {"dies", "freezes", "refuses", "conflicts", "comes back different"},
+	"MariaDB":    {"dies", "freezes", "fails over", "refuses", "conflicts", "comes back different"},
 	"SQLite":     {"dies", "refuses", "conflicts", "comes back different"},
 	"origin":     {"dies", "freezes", "moves", "refuses", "conflicts", "forgets"},
 }
