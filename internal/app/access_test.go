@@ -150,6 +150,14 @@ func TestSamePool(t *testing.T) {
 	if _, err := d.read(); err == nil || !strings.Contains(err.Error(), "database.url_file") {
 		t.Errorf("another database: %v", err)
 	}
+	// Several hosts make no URL to net/url.
+	d.use(config.NewSecret("postgres://u:three@h1:1,h2/d"))
+	if got, err := d.read(); got != "postgres://u:three@h1:1,h2/d" || err != nil {
+		t.Errorf("several hosts: got %q, %v", got, err)
+	}
+	if several := of("postgres://u:one@h1:1,h2/d", 3); !samePool(several, of("postgres://u:two@h1:1,h2/d", 3)) || samePool(several, of("postgres://u:one@h1:1,h3/d", 3)) {
+		t.Error("several hosts are not compared by their names")
+	}
 	d.use(config.NewSecret("postgres://u:three@h/d"))
 	if got, err := d.read(); got != "postgres://u:three@h/d" || err != nil {
 		t.Errorf("got %q, %v", got, err)
