@@ -165,6 +165,8 @@ func (n *node) fits(id identity) error {
 	switch {
 	case n.tier.sentinels != nil && id.role == "slave":
 		return errors.New("the sentinels name a server that is a replica")
+	case n.name == soleNode && len(n.tier.seeds) > 1 && id.role == "slave":
+		return errors.New("the server is a replica")
 	case n.ranges.Load() != nil && id.role == "slave":
 		n.tier.relist(n)
 		return errors.New("the cluster names a server that is a replica")

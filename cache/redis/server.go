@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,12 +49,14 @@ func (c *connections) end() {
 	c.over.Store(true)
 	if c.tracked != nil {
 		c.reader.Close(nil)
-		c.tracked.Close()
 	}
-	if c.waiting != nil {
-		c.waiting.Close()
+	var all sync.WaitGroup // a server that says nothing costs a second for each
+	for _, client := range []rueidis.Client{c.tracked, c.waiting, c.plain} {
+		if client != nil {
+			all.Go(client.Close)
+		}
 	}
-	c.plain.Close()
+	all.Wait()
 }
 
 // errSpent is what a command meets on a connection that has broken.
