@@ -55,6 +55,12 @@ const (
 
 	// splitPause is how long a command waits for nodes that do not agree yet.
 	splitPause = 5 * time.Millisecond
+
+	// downPause is how long one waits for a Cluster that is down.
+	downPause = 20 * time.Millisecond
+
+	// maxSent bounds how many commands of one batch are sent on at a time.
+	maxSent = 256
 )
 
 // route is the way of one command through the nodes.
@@ -94,6 +100,12 @@ func (r *route) again(ctx context.Context, n *node, c *connections, err error) b
 	switch {
 	case redirected && n.ranges.Load() != nil:
 		return r.follow(ctx, n, addr, ask)
+	case codeOf(reply) == "CLUSTERDOWN" && n.ranges.Load() != nil:
+		// By default no node of a Cluster answers while any slot is without a master: for
+		// the moment between the death of one and its fail-over.
+		r.tier.relist(n)
+		r.node, r.ask = nil, false
+		return wait(ctx, downPause)
 	case isElsewhere(reply):
 		r.node, r.ask = nil, false
 		return r.hops == 1 && n.leadsElsewhere(ctx, c)

@@ -55,21 +55,19 @@ func (t *Tier) spreadOver(ctx context.Context, n *node, keys []string, at []int,
 		}
 	}
 	var all sync.WaitGroup
-	places := make(chan struct{}, 64)
+	places := make(chan struct{}, maxSent)
 	for j, err := range errs {
 		if err == nil {
 			continue
 		}
 		i := at[j]
 		r := route{tier: t, caller: ctx, key: keys[i], repeatable: s.repeatable}
-		if !r.again(ctx, n, c, err) {
-			s.fail(i, n.noteFailure(c, err))
-			continue
-		}
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
-			if err := t.sendOne(ctx, r, i, s); err != nil {
+			if !r.again(ctx, n, c, err) {
+				s.fail(i, n.noteFailure(c, err))
+			} else if err := t.sendOne(ctx, r, i, s); err != nil {
 				s.fail(i, err)
 			}
 		})

@@ -86,14 +86,18 @@ func (t *Tier) trackSome(ctx, caller context.Context, n *node, keys []string, at
 	var all sync.WaitGroup
 	for j, answer := range c.tracked.DoMultiCache(ctx, cmds...) {
 		i := at[j]
-		if out[i], err = n.trackedReply(answer); err == nil {
+		found, err := n.trackedReply(answer)
+		if out[i] = found; err == nil {
 			continue
 		}
-		if r := (route{tier: t, caller: caller, key: keys[i]}); r.again(ctx, n, c, err) {
-			all.Go(func() { out[i] = t.trackOne(ctx, r) })
-		} else {
-			out[i] = shared.Found{Err: n.noteFailure(c, err)}
-		}
+		all.Go(func() {
+			r := route{tier: t, caller: caller, key: keys[i]}
+			if r.again(ctx, n, c, err) {
+				out[i] = t.trackOne(ctx, r)
+			} else {
+				out[i] = shared.Found{Err: n.noteFailure(c, err)}
+			}
+		})
 	}
 	all.Wait()
 }
@@ -130,7 +134,8 @@ func (n *node) untrackedOwner(c *connections) *memory.Owner {
 // readUntracked reads what must be marked. The owner o stands in for a connection. It
 // never proves itself, so memory keeps what is read no longer than memory.untracked_ttl.
 //
-// On a node that is held a value is answered. Anything else is no reason to wait for
+// On a node that is held a value is answered, and not kept: the mark ends with the hold.
+// Anything else is no reason to wait for
 // others, or to load and fill: it may be what a lost write has replaced.
 func (n *node) readUntracked(ctx context.Context, o *memory.Owner, keys []string) []shared.Found {
 	t, sent, held := n.tier, n.tier.store.Now(), n.held()
@@ -140,6 +145,7 @@ func (n *node) readUntracked(ctx context.Context, o *memory.Owner, keys []string
 	replies := t.getMany(ctx, keys)
 	for i, key := range keys {
 		t.reads.Arrived(o, key)
+		replies[i].Unreported = held
 		if held && replies[i].Err == nil && replies[i].State != shared.Value {
 			replies[i] = shared.Found{Err: fmt.Errorf("%w: %w", shared.ErrAway, errHeld)}
 		}
