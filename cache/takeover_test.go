@@ -171,3 +171,45 @@ func TestASlotOnItsWay(t *testing.T) {
 		}
 	}
 }
+
+// TestAClusterThatIsDownForAMoment: no node of it answers while any slot is without a
+// master. Commands wait for the end of that, and copies in memory stay what they are.
+func TestAClusterThatIsDownForAMoment(t *testing.T) {
+	nodes := testkit.RedisCluster(t)
+	c := open(t, testConfig(), func(cfg *setup) {
+		cfg.Redis.URL = "redis://" + nodes[0].Addr()
+		cfg.LinkTimeout = patience
+	})
+	testkit.Eventually(t, patience, "the cluster is reached", func() bool { return c.Up() == nil && proven(c) })
+	d := newDesk(t, c, newLedger("1", "1", "2", "1"))
+	d.wantRead("1", "1", TierSource)
+	d.wantRead("1", "1", TierRedis)
+	down := func() {
+		for i, n := range nodes { // each forgets a slot of the next, until that tells of it again
+			_, _ = n.Try("CLUSTER", "DELSLOTS", fmt.Sprint(16384*((i+1)%3)/3)) // or has not been told yet
+			if _, err := n.Try("GET", d.key("1")); err == nil || !strings.HasPrefix(err.Error(), "CLUSTERDOWN") {
+				t.Fatalf("the cluster is not down: %v", err)
+			}
+		}
+	}
+	down()
+	if a := d.wantRead("1", "1", TierMemory); a.Detail != "" {
+		t.Errorf("a copy in memory: detail %q", a.Detail)
+	}
+	if a := d.wantRead("2", "1", TierSource); a.Detail != "" || !a.Stored {
+		t.Errorf("a load: detail %q, stored in Redis: %v", a.Detail, a.Stored)
+	}
+	down()
+	d.mustPut("1", "2")
+	down()
+	if errs := c.Store(within(t), []Item{{Key: "a", Value: []byte("1")}, {Key: "b", Value: []byte("1")}, {Key: "c", Value: []byte("1")}}); errs != nil {
+		t.Errorf("a batch: %v", errs)
+	}
+	down()
+	if answers, err := d.readMany("1", "2"); err != nil || string(answers[0].Data()) != "2" || answers[0].Detail+answers[1].Detail != "" {
+		t.Errorf("a many-read: %v, %v", answers, err)
+	}
+	if err := c.Up(); err != nil {
+		t.Errorf("the cluster counts as away: %v", err)
+	}
+}

@@ -173,7 +173,7 @@ func (w *writer) refused(ctx context.Context, err error) error {
 // Changed poisons every read that is in flight when it is called. If the shared tier
 // does not confirm, the key is read past it until it does.
 func (w *writer) unguard(record []byte, t source.Term) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), max(time.Second, w.cfg.LinkTimeout))
 	defer cancel()
 	w.writes.unguarding(w.openWrite)
 	err := w.tier.Unguard(ctx, w.key, w.token, record, t.Within(w.lifetime(w.r, w.key, false)))

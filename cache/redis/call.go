@@ -27,7 +27,7 @@ func (t *Tier) run(ctx context.Context, key string, repeatable bool, f func(cont
 func (t *Tier) runOn(ctx context.Context, key string, repeatable, read bool, f func(context.Context, *connections, rueidis.Client) error) error {
 	r := route{tier: t, caller: ctx, key: key, repeatable: repeatable}
 	ctx = t.bound(ctx)
-	for {
+	for ; ; ctx = r.within(ctx) {
 		n, c, err := r.next(ctx, read)
 		if err != nil {
 			return err

@@ -25,8 +25,8 @@ func (t *Tier) Get(ctx context.Context, key string) (content shared.Content, err
 func (t *Tier) getMany(ctx context.Context, keys []string) []shared.Found {
 	out := make([]shared.Found, len(keys))
 	t.spread(ctx, keys, spreading{
-		repeatable: true,
-		build:      func(c rueidis.Client, i int) []rueidis.Completed { return getting(c, keys[i]) },
+		repeatable: true, bounded: true,
+		build: func(c rueidis.Client, i int) []rueidis.Completed { return getting(c, keys[i]) },
 		take: func(i int, answers []rueidis.RedisResult) (err error) {
 			out[i].Content, err = got(answers)
 			return err
@@ -89,7 +89,8 @@ func (t *Tier) Set(ctx context.Context, items []shared.Item) (errs []error) {
 		keys[i] = it.Key
 	}
 	var mu sync.Mutex
-	t.spread(t.bound(ctx), keys, spreading{
+	t.spread(ctx, keys, spreading{
+		bounded: true,
 		build: func(c rueidis.Client, i int) []rueidis.Completed {
 			return []rueidis.Completed{c.B().Set().Key(keys[i]).Value(textOf(items[i].Value)).Build()}
 		},

@@ -220,7 +220,7 @@ func (n *node) conclude(ctx context.Context, err error) {
 		n.canaryRefused(reply, err)
 		n.answered = time.Now()
 		n.recovered()
-	case codeOf(reply) == "CLUSTERDOWN" && n.ranges.Load() != nil && time.Since(n.answered) < n.tier.timeout:
+	case codeOf(reply) == "CLUSTERDOWN" && n.ranges.Load() != nil && time.Since(n.answered) < n.tier.cfg.LinkTimeout:
 		// Another master is being failed over. It answers, and nobody can write to it, so
 		// what was read of it stays true; commands wait for the end of that.
 		n.tier.relist(n)

@@ -73,7 +73,17 @@ type route struct {
 	node *node // to be asked next; nil: the one that serves key
 	ask  bool  // behind ASKING
 	hops int
-	sent bool // again, after a break
+	sent bool      // again, after a break
+	down time.Time // when it was first told that the Cluster is down
+}
+
+// within is the deadline of the next try: the tier's for one command, which begins anew
+// with each try of a Cluster that is down.
+func (r *route) within(ctx context.Context) context.Context {
+	if r.down.IsZero() {
+		return ctx
+	}
+	return r.tier.bound(r.caller)
 }
 
 // next returns whom to ask.
@@ -92,20 +102,20 @@ func (r *route) next(ctx context.Context, read bool) (*node, *connections, error
 // again tells whether the command has to be sent again after err, and to whom: nothing
 // was done yet, or it may be done twice. n and c are who was asked.
 func (r *route) again(ctx context.Context, n *node, c *connections, err error) bool {
-	if r.hops++; err == nil || r.hops > maxHops || ctx.Err() != nil || r.caller.Err() != nil {
+	if err == nil || r.caller.Err() != nil {
 		return false
 	}
 	reply := errorReply(err)
+	if codeOf(reply) == "CLUSTERDOWN" && n.ranges.Load() != nil {
+		return r.waitWhileDown(n)
+	}
+	if r.hops++; r.hops > maxHops || ctx.Err() != nil {
+		return false
+	}
 	addr, ask, redirected := redirection(err, n.name)
 	switch {
 	case redirected && n.ranges.Load() != nil:
 		return r.follow(ctx, n, addr, ask)
-	case codeOf(reply) == "CLUSTERDOWN" && n.ranges.Load() != nil:
-		// By default no node of a Cluster answers while any slot is without a master: for
-		// the moment between the death of one and its fail-over.
-		r.tier.relist(n)
-		r.node, r.ask = nil, false
-		return wait(ctx, downPause)
 	case isElsewhere(reply):
 		r.node, r.ask = nil, false
 		return r.hops == 1 && n.leadsElsewhere(ctx, c)
@@ -115,6 +125,21 @@ func (r *route) again(ctx context.Context, n *node, c *connections, err error) b
 		return true
 	}
 	return false
+}
+
+// waitWhileDown waits a moment for a Cluster that is down, for link_timeout in all. By
+// default no node of it answers while any slot is without a master: from the death of one
+// to its fail-over, which takes a second or so.
+func (r *route) waitWhileDown(n *node) bool {
+	if r.down.IsZero() {
+		r.down = time.Now()
+	}
+	if time.Since(r.down) > r.tier.cfg.LinkTimeout {
+		return false
+	}
+	r.tier.relist(n)
+	r.node, r.ask = nil, false
+	return wait(r.caller, downPause)
 }
 
 // follow goes to where n has redirected.

@@ -16,21 +16,26 @@ type spreading struct {
 	fail    func(i int, err error)                            // takes the error of the i-th key, the tier's already; never nil
 
 	repeatable bool // the commands may be sent again when a connection breaks
+	bounded    bool // each try takes no longer than a single command may
 }
 
 // spread sends the commands for keys, those of one node in one piece, and nodes side by
 // side. Those of keys that are elsewhere by now are sent there one by one. What a broken
 // connection left open is repeated if the commands may be.
 func (t *Tier) spread(ctx context.Context, keys []string, s spreading) {
+	caller := ctx
+	if s.bounded {
+		ctx = t.bound(ctx)
+	}
 	var all sync.WaitGroup
 	for n, at := range t.byNode(ctx, keys, s.fail) {
-		all.Go(func() { t.spreadOver(ctx, n, keys, at, s) })
+		all.Go(func() { t.spreadOver(ctx, caller, n, keys, at, s) })
 	}
 	all.Wait()
 }
 
 // spreadOver sends the commands of the keys that n serves; at has their places.
-func (t *Tier) spreadOver(ctx context.Context, n *node, keys []string, at []int, s spreading) {
+func (t *Tier) spreadOver(ctx, caller context.Context, n *node, keys []string, at []int, s spreading) {
 	c, err := n.askFor(ctx, false)
 	if err != nil {
 		for _, i := range at {
@@ -61,7 +66,7 @@ func (t *Tier) spreadOver(ctx context.Context, n *node, keys []string, at []int,
 			continue
 		}
 		i := at[j]
-		r := route{tier: t, caller: ctx, key: keys[i], repeatable: s.repeatable}
+		r := route{tier: t, caller: caller, key: keys[i], repeatable: s.repeatable}
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
@@ -99,7 +104,7 @@ func (t *Tier) sendOne(ctx context.Context, r route, i int, s spreading) error {
 	if s.instead != nil {
 		build = s.instead
 	}
-	for {
+	for ctx = r.within(ctx); ; ctx = r.within(ctx) {
 		n, c, err := r.next(ctx, false)
 		if err != nil {
 			return err

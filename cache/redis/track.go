@@ -32,7 +32,7 @@ func (t *Tier) Track(ctx context.Context, keys []string) []shared.Found {
 
 // trackOne reads one key, wherever it is.
 func (t *Tier) trackOne(ctx context.Context, r route) shared.Found {
-	for {
+	for ctx = r.within(ctx); ; ctx = r.within(ctx) {
 		n, c, err := r.next(ctx, false)
 		if err != nil {
 			return shared.Found{Err: err}
