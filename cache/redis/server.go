@@ -40,6 +40,8 @@ type identity struct {
 	version string
 	product string // redis, valkey, …
 	cluster bool   // it is a node of a Cluster
+	loading bool   // it has not read all of its data yet
+	data    bool   // it has keys
 }
 
 // end makes the connections fail from now on, and closes them. Commands that are on the
@@ -197,14 +199,11 @@ func identify(ctx context.Context, c rueidis.Client, timeout time.Duration) (ide
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var id identity
-	for i, answer := range c.DoMulti(ctx, c.B().Info().Section("server").Build(), c.B().Info().Section("replication").Build()) {
-		text, err := answer.ToString()
-		if err != nil && i == 0 {
-			return id, err
-		}
+	text, err := c.Do(ctx, c.B().Info().Build()).ToString()
+	if err == nil {
 		id.read(text)
 	}
-	return id, nil
+	return id, err
 }
 
 // read takes what INFO says.
@@ -222,9 +221,16 @@ func (id *identity) read(info string) {
 			id.role = value
 		case "redis_mode":
 			id.cluster = value == "cluster"
+		case "loading":
+			id.loading = value != "0"
+		default:
+			id.data = id.data || strings.HasPrefix(name, "db") && strings.HasPrefix(value, "keys=")
 		}
 	}
 }
+
+// empty tells whether the server holds nothing, so nothing that is older than it should be.
+func (id identity) empty() bool { return id.role == "master" && !id.loading && !id.data }
 
 // supported refuses a Redis that cannot keep the promises: before 7.0 a push may
 // cut into a transaction's reply (redis issue 8935), and SET takes no NX with GET.

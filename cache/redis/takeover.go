@@ -79,6 +79,11 @@ func (n *node) takeOver(ctx context.Context, old, fresh *connections, at string)
 			return ctx.Err()
 		}
 	}
+	n.tier.takeovers.Add(1)
+	if fresh.server.empty() {
+		n.log.Warn("redis is another server than before, and empty", "server", at, "run_id", fresh.server.runID)
+		return nil
+	}
 	keys := n.tier.recent.all(n.serves)
 	began := time.Now()
 	if err := n.removeRecent(ctx, fresh, keys); err != nil {
@@ -91,7 +96,6 @@ func (n *node) takeOver(ctx context.Context, old, fresh *connections, at string)
 	held := n.tier.holdFor(took)
 	n.heldOwner.Store(n.tier.store.NewUntrackedOwner())
 	n.heldUntil.Store(n.tier.store.Now() + int64(held))
-	n.tier.takeovers.Add(1)
 	n.log.Warn("redis is another server than before, which may lack the latest writes: what was written within the last minute was removed there, and answers are marked for a while",
 		"server", at, "run_id", fresh.server.runID, "keys", len(keys), "took", took.Round(time.Millisecond), "marked", held.Round(time.Millisecond))
 	return nil
@@ -100,32 +104,34 @@ func (n *node) takeOver(ctx context.Context, old, fresh *connections, at string)
 // removeRecent removes keys, as a writer does whose guard was lost. A key that the server
 // refuses is left: it is on another node by now, or no instance may write it.
 func (n *node) removeRecent(ctx context.Context, c *connections, keys []string) error {
-	remove := func(keys []string) rueidis.Completed {
-		return call{keys, []string{shared.NewToken(), "", "0"}}.by(c.plain, "EVAL", n.tier.scripts.unguard.text)
+	script := n.tier.scripts.unguard
+	remove := func(command, text string, keys []string) rueidis.Completed {
+		return call{keys, []string{shared.NewToken(), "", "0"}}.by(c.plain, command, text)
 	}
 	for part := range slices.Chunk(keys, removals) {
 		ctx, cancel := context.WithTimeout(ctx, n.tier.timeout)
 		defer cancel()
-		cmds := make([]rueidis.Completed, len(part))
-		for i, key := range part {
-			cmds[i] = remove(withSibling(key))
+		cmds := []rueidis.Completed{remove("EVAL", script.text, withSibling(part[0]))} // makes the others known
+		for _, key := range part[1:] {
+			cmds = append(cmds, remove("EVALSHA", script.sha, withSibling(key)))
 		}
-		var split []rueidis.Completed
+		var again []rueidis.Completed
 		for i, answer := range c.plain.DoMulti(ctx, cmds...) {
-			err := answer.Error()
+			err, both := answer.Error(), withSibling(part[i])
 			switch {
 			case isSplit(err):
-				keys := withSibling(part[i])
-				split = append(split, c.plain.B().Del().Key(keys[1]).Build(), remove(keys[:1]))
+				again = append(again, c.plain.B().Del().Key(both[1]).Build(), remove("EVAL", script.text, both[:1]))
+			case codeOf(errorReply(err)) == "NOSCRIPT": // the first was refused
+				again = append(again, remove("EVAL", script.text, both))
 			case err != nil && (errorReply(err) == "" || isTransient(err)):
 				return err
 			}
 		}
-		if len(split) == 0 {
+		if len(again) == 0 {
 			continue
 		}
-		for _, answer := range c.plain.DoMulti(ctx, split...) {
-			if err := answer.Error(); err != nil && errorReply(err) == "" {
+		for _, answer := range c.plain.DoMulti(ctx, again...) {
+			if err := answer.Error(); err != nil && (errorReply(err) == "" || isTransient(err) && !isSplit(err)) {
 				return err
 			}
 		}
