@@ -87,7 +87,8 @@ func (d *Database) awaitPosition(primary *Database) {
 // Promote makes a standby a primary, and returns when it takes writes. A replica of
 // MariaDB has applied all that it has received by then; whether that is all that the
 // primary has confirmed is the test's to see to, by CatchUp or semi-synchronous
-// replication (rpl_semi_sync_master_enabled, rpl_semi_sync_slave_enabled).
+// replication: rpl_semi_sync_slave_enabled in config, and rpl_semi_sync_master_enabled set
+// when both servers are there, for until then the primary would confirm nothing.
 func (d *Database) Promote() {
 	d.tb.Helper()
 	if d.server.engine == mariaDB {
