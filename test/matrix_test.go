@@ -116,16 +116,23 @@ func TestEveryRedis(t *testing.T) {
 // tell starts the instance of a story.
 func tell(t *testing.T, d deployed) *story {
 	t.Helper()
+	s := tellUnready(t, d)
+	if d.before != nil {
+		d.before(s)
+	}
+	s.in.AwaitReady()
+	return s
+}
+
+// tellUnready is tell that does not wait.
+func tellUnready(t *testing.T, d deployed) *story {
+	t.Helper()
 	s := &story{T: t, deployed: d}
 	s.in = launch.Program{
 		Config:  fmt.Sprintf("[redis]\nurl = %q\n%s\n", d.url, d.config) + rowsOfTheStory,
 		Env:     []string{"HEARTH_DATABASE_URL=sqlite:rows.db", cmp.Or(d.env, patientLink)},
 		Wrapper: d.wrap,
 	}.Start(t)
-	if d.before != nil {
-		d.before(s)
-	}
-	s.in.AwaitReady()
 	return s
 }
 
