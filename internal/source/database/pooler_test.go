@@ -96,11 +96,11 @@ func TestPgBouncerManyClients(t *testing.T) {
 			Select: `SELECT name FROM users WHERE id = {id}`, Upsert: `UPDATE users SET name = {body.name} WHERE id = {id}`,
 		})
 	}
-	other := spec(open(t, engine.Config{URL: pooler.URL() + "&default_query_exec_mode=cache_statement", Demo: true}))
+	other := spec(open(t, engine.Config{URL: pooler.URL() + "&default_query_exec_mode=cache_statement", Demo: true, Timeout: time.Minute}))
 	for range 4 {
 		_, _ = other.Load(t.Context(), source.Args{int64(1)})
 	}
-	r := spec(open(t, engine.Config{URL: pooler.URL()}))
+	r := spec(open(t, engine.Config{URL: pooler.URL(), Timeout: time.Minute}))
 	var wg sync.WaitGroup
 	for i := range int64(100) {
 		wg.Go(func() {
@@ -122,7 +122,7 @@ func TestPgBouncerSays(t *testing.T) {
 	pg := testkit.Postgres(t)
 	pg.Exec(`CREATE TABLE users (id integer PRIMARY KEY, name text); INSERT INTO users VALUES (1, 'x')`)
 	load := func(url string) (*database.DB, error) {
-		db := open(t, engine.Config{URL: url, MaxConns: 4})
+		db := open(t, engine.Config{URL: url, MaxConns: 4, Timeout: time.Minute})
 		_, err := renamed(t, db).Load(t.Context(), source.Args{int64(1)})
 		return db, err
 	}
@@ -141,7 +141,7 @@ func TestPgBouncerSays(t *testing.T) {
 	if _, err := tryPut(t, renamed(t, db), `{"name":"y"}`, int64(1)); !errors.Is(err, source.ErrFault) || errors.Is(err, source.ErrDown) {
 		t.Errorf("pool_mode=statement: Put: got %v, want the operator's fault", err)
 	}
-	db = open(t, engine.Config{URL: statement.URL(), Demo: true})
+	db = open(t, engine.Config{URL: statement.URL(), Demo: true, Timeout: time.Minute})
 	if err := db.Ping(t.Context()); err != nil || db.InitRefusal() == nil || db.InitRefusal().Key != "demo" {
 		t.Errorf("pool_mode=statement: Ping: got %v, refused %v, want the demo", err, db.InitRefusal())
 	}

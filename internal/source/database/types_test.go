@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -54,7 +55,7 @@ func testTypes(t *testing.T, table typeTable) {
 	for i, c := range table.refusals {
 		init = append(init, fmt.Sprintf("CREATE TABLE r%d (id integer PRIMARY KEY, other text, v %s)", i, c.declared))
 	}
-	db := open(t, engine.Config{URL: table.open(t), Init: init})
+	db := open(t, engine.Config{URL: table.open(t), Init: init, Timeout: time.Minute})
 	resource := func(name string) source.Records {
 		return records(t, db, database.Spec{
 			Name: name, Params: []param.Param{{Name: "id", Type: "int"}},
