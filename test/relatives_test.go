@@ -45,7 +45,9 @@ func TestKeyDB(t *testing.T) {
 	t.Parallel()
 	d := relative(t, "redis_version:6.3.4", "", "")
 	s := tellUnready(t, d)
+	await(t, "the instance serves", func() bool { return s.in.Get("/healthz").Code == 200 })
 	s.logged(`is too old: 7.0 or later is needed`)
+	await(t, "both listeners are there", func() bool { return s.in.AskAdmin("GET", "/readyz", "").Err == nil })
 	if got := s.in.AskAdmin("GET", "/readyz", ""); got.Code != 503 {
 		t.Errorf("/readyz is answered %v", got)
 	}
