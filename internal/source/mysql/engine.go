@@ -35,7 +35,9 @@ var fixedSettings = []string{"multiStatements", "parseTime", "loc", "interpolate
 // nothing. Reads and writes share one pool.
 func New(cfg engine.Config) (engine.Engine, error) {
 	hosts := param.Hosts(cfg.URL)
-	to := &connector{moves: engine.NewMoves()}
+	// database/sql makes some connections with no deadline of their own: a server that is
+	// frozen would keep them, and their places in the pool, for as long as it is.
+	to := &connector{moves: engine.NewMoves(), each: cfg.Timeout}
 	if len(hosts) > 1 {
 		to.each = cfg.Timeout / time.Duration(len(hosts)+1) // one that is dead has to leave some for the next
 	}

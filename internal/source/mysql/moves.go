@@ -98,7 +98,7 @@ func numberOf(conn any) uint64 {
 // resolved for each connection.
 type connector struct {
 	hosts   []driver.Connector
-	each    time.Duration // for one of several hosts; 0: as long as the caller has
+	each    time.Duration // for one host; 0: as long as the caller has
 	moves   *engine.Moves
 	writes  atomic.Bool  // resources write
 	primary atomic.Int32 // the host where it was found last
