@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,7 +34,7 @@ type sentinels struct {
 type vote struct {
 	addr string // of the master; "" if it does not say
 	err  error
-	at   time.Time // zero before it was asked
+	at   time.Time // when it was asked; zero before
 }
 
 func newSentinels(c Config, addrs []string, set string) *sentinels {
@@ -69,9 +70,8 @@ func (s *sentinels) keep(ctx context.Context, every, timeout time.Duration, move
 			tick := time.NewTicker(every)
 			defer tick.Stop()
 			for ctx.Err() == nil {
-				var v vote
+				v := vote{at: time.Now()}
 				v.addr, v.err = s.ask(ctx, &c, addr, timeout)
-				v.at = time.Now()
 				if s.count(i, v, every+2*timeout) {
 					moved()
 				}
@@ -95,18 +95,23 @@ func (s *sentinels) count(i int, v vote, lasts time.Duration) (moved bool) {
 	defer s.mu.Unlock()
 	s.votes[i] = v
 	asked := true
-	named := map[string]int{}
+	named := map[string][]time.Time{}
 	for _, v := range s.votes {
 		asked = asked && !v.at.IsZero()
 		if v.addr != "" && time.Since(v.at) < lasts {
-			named[v.addr]++
+			named[v.addr] = append(named[v.addr], v.at)
 		}
 	}
 	was := s.addr
-	for addr, n := range named {
-		if n > len(s.addrs)/2 {
-			s.addr, s.confirmed, asked = addr, time.Now(), true
+	for addr, at := range named {
+		most := len(s.addrs) / 2
+		if len(at) <= most {
+			continue
 		}
+		// The majority is as old as the oldest vote that it needs: one sentinel that is
+		// asked again and again does not renew what the others have said.
+		slices.SortFunc(at, func(a, b time.Time) int { return b.Compare(a) })
+		s.addr, s.confirmed, asked = addr, at[most], true
 	}
 	if asked {
 		select {

@@ -126,6 +126,11 @@ func TestTheMajorityOfTheSentinels(t *testing.T) {
 	f(0, "two", 0, false, "one") // one that knows more, or is cut off
 	f(1, "two", 0, true, "two")
 	f(2, "", 0, false, "two")
+	s.votes[0].at = time.Now().Add(-lasts / 2)
+	f(1, "two", 0, false, "two")
+	if age := time.Since(s.confirmed); age < lasts/2 {
+		t.Errorf("the majority is %v old, want as old as its older vote", age)
+	}
 	f(1, "one", 0, false, "two") // no majority: the last holds
 	f(2, "one", 2*lasts, false, "two")
 	s.confirmed = time.Now().Add(-2 * time.Hour) // … for memory.revalidate
