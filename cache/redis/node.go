@@ -212,6 +212,7 @@ func (n *node) conclude(ctx context.Context, err error) {
 	case ctx.Err() != nil:
 	case err == nil:
 		n.answered = time.Now()
+		c.proved.Store(true)
 		n.recovered()
 	case errors.Is(err, errSilent):
 		n.log.Error("invalidations do not arrive; memory keeps nothing longer than memory.untracked_ttl until they do", "error", err)
@@ -227,8 +228,11 @@ func (n *node) conclude(ctx context.Context, err error) {
 	case reply != "":
 		n.suspect = slices.Contains(elsewhere, codeOf(reply))
 		n.markAway(err)
-	case c != nil && !c.over.Load() && isBroken(err): // not known before: it is dialled anew at once
+	case c != nil && c.proved.Load() && !c.over.Load() && isBroken(err): // it is dialled anew at once
 		n.broke(c, err)
+	case c != nil && isBroken(err): // … or in the next round, if it has never been of use
+		c.over.Store(true)
+		n.markAway(err)
 	case c != nil && isDeadline(err) && time.Since(n.answered) > n.tier.cfg.LinkTimeout:
 		c.over.Store(true) // the address may lead elsewhere by now
 		n.markAway(err)
@@ -290,9 +294,10 @@ func (n *node) askFor(ctx context.Context, read bool) (*connections, error) {
 }
 
 // broke notes that connections of the node broke. Callers wait until they are dialled
-// anew.
+// anew. Those that have never been of use wait for the next round: a server that hangs up
+// on everybody is not dialled as fast as it does so.
 func (n *node) broke(c *connections, err error) {
-	if n.conns.Load() == c && !c.over.Swap(true) {
+	if n.conns.Load() == c && !c.over.Swap(true) && c.proved.Load() {
 		n.interrupt(err)
 		n.ProbeNow()
 	}

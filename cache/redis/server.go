@@ -30,7 +30,8 @@ type connections struct {
 	reader  *connection    // the cache of tracked, which knows its owner
 	server  identity
 
-	over atomic.Bool // broken or replaced: nothing is dialled for it any more
+	proved atomic.Bool // a round of proofs has succeeded on it
+	over   atomic.Bool // broken or replaced: nothing is dialled for it any more
 }
 
 // identity is what a server says of itself.
