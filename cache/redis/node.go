@@ -220,6 +220,7 @@ func (n *node) conclude(ctx context.Context, err error) {
 	case c != nil && reply != "" && !slices.Contains(unusable, codeOf(reply)):
 		n.canaryRefused(reply, err)
 		n.answered = time.Now()
+		c.proved.Store(true)
 		n.recovered()
 	case codeOf(reply) == "CLUSTERDOWN" && n.ranges.Load() != nil && time.Since(n.answered) < n.tier.cfg.LinkTimeout:
 		// Another master is being failed over. It answers, and nobody can write to it, so
@@ -254,6 +255,7 @@ func (n *node) renew(ctx context.Context, c *connections) {
 		n.markAway(err)
 		return
 	}
+	n.conns.Load().proved.Store(true)
 	n.recovered()
 }
 
