@@ -17,7 +17,7 @@ import (
 var kindsOfFaults = map[string][]string{
 	"Redis":      {"dies", "freezes", "fails over", "moves", "forgets", "refuses", "comes back different"},
 	"Sentinel":   {"dies", "fails over"},
-	"Cluster":    {"dies", "freezes", "fails over", "moves"},
+	"Cluster":    {"dies", "freezes", "fails over", "moves", "refuses"},
 	"embedded":   {"dies", "refuses", "comes back different"},
 	"PostgreSQL": {"dies", "freezes", "fails over", "refuses", "conflicts", "comes back different"},
 	"PgBouncer":  {"dies", "freezes", "refuses", "forgets"},
