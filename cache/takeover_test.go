@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,7 +181,10 @@ func TestAClusterThatIsDownForAMoment(t *testing.T) {
 		cfg.Redis.URL = "redis://" + nodes[0].Addr()
 		cfg.LinkTimeout = patience
 	})
-	testkit.Eventually(t, patience, "the cluster is reached", func() bool { return c.Up() == nil && proven(c) })
+	testkit.Eventually(t, patience, "every node is reached", func() bool {
+		all := c.tier.(*redis.Tier).State().Nodes
+		return len(all) == 3 && !slices.ContainsFunc(all, func(n redis.NodeState) bool { return !n.Up }) && proven(c)
+	})
 	d := newDesk(t, c, newLedger("1", "1", "2", "1"))
 	d.wantRead("1", "1", TierSource)
 	d.wantRead("1", "1", TierRedis)

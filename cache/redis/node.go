@@ -44,7 +44,7 @@ type node struct {
 	at        string    // where conns lead
 	known     string    // run id of the server that was used last, "" at first
 	after     *node     // whose place it takes in a Cluster; nil: nobody's, or no longer
-	answered  time.Time // when the last round of proofs succeeded
+	answered  time.Time // when it last answered: at the dial, or a round of proofs
 	refusedAt time.Time // when tracking was refused
 	suspect   bool      // it has answered as a server does that is not the master
 

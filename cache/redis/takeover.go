@@ -57,7 +57,7 @@ func (n *node) adopt(ctx context.Context, fresh *connections, at string) error {
 			return err
 		}
 	}
-	n.known, n.after, n.at, n.link = fresh.server.runID, nil, at, nil
+	n.known, n.after, n.at, n.link, n.answered = fresh.server.runID, nil, at, nil, time.Now()
 	n.conns.Store(fresh)
 	if old != nil {
 		old.over.Store(true)
