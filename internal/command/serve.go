@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -101,22 +100,10 @@ func (p Process) build(path string) (*app.App, error) {
 		return nil, err
 	}
 	log := app.NewLog(cfg.Log, p.Stderr)
-	slog.SetDefault(slog.New(discreet{log.Logger().Handler()})) // which package log follows: no library prints past it
+	slog.SetDefault(log.Logger()) // which package log follows: no library prints past it
 	a, err := app.Open(cfg, app.Process{Version: p.Version, Log: log, Load: load})
 	if err != nil {
 		err = cmp.Or(app.Check(cfg, nil).Err(), err)
 	}
 	return a, err
-}
-
-// discreet keeps records out of the lines that libraries log: net/http quotes what an
-// origin sends beyond the length that it has announced.
-type discreet struct{ slog.Handler }
-
-// Handle implements slog.Handler.
-func (d discreet) Handle(ctx context.Context, r slog.Record) error {
-	if what, _, found := strings.Cut(r.Message, " starting with "); found && strings.HasPrefix(what, "Unsolicited response") {
-		r.Message = "an origin has sent more than it has announced; the connection is not used again"
-	}
-	return d.Handler.Handle(ctx, r)
 }

@@ -108,3 +108,21 @@ func tableHas(path string, match func(fields []string) bool) bool {
 	}
 	return false
 }
+
+// Pipe is a connection over loopback, and its other end. Both are closed with tb.
+func Pipe(tb TB) (ours, theirs net.Conn) {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	if ours, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		tb.Fatal(err)
+	}
+	if theirs, err = l.Accept(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _, _ = ours.Close(), theirs.Close() })
+	return ours, theirs
+}

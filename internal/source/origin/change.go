@@ -205,10 +205,16 @@ func (c *change) request(ctx context.Context) (*http.Request, []byte, error) {
 // maxInterim bounds the answers (1xx) before the one that counts.
 const maxInterim = 5
 
-// readAnswer reads the header of the answer that counts.
+// readAnswer reads the header of the answer that counts, and bounds what is read of it.
 func readAnswer(conn net.Conn, req *http.Request) (*http.Response, error) {
 	limited := &io.LimitedReader{R: conn}
-	in := bufio.NewReader(limited)
+	resp, err := nextAnswer(bufio.NewReader(limited), limited, req)
+	limited.N = 128 << 10
+	return resp, err
+}
+
+// nextAnswer reads headers until one comes that is not interim.
+func nextAnswer(in *bufio.Reader, limited *io.LimitedReader, req *http.Request) (*http.Response, error) {
 	for range 1 + maxInterim {
 		limited.N = maxHeader
 		resp, err := http.ReadResponse(in, req)
@@ -216,7 +222,6 @@ func readAnswer(conn net.Conn, req *http.Request) (*http.Response, error) {
 		case err != nil:
 			return nil, err
 		case resp.StatusCode >= 200:
-			limited.N = 128 << 10
 			return resp, nil
 		case resp.StatusCode == http.StatusSwitchingProtocols:
 			return nil, errors.New("the origin changes to another protocol")

@@ -83,7 +83,7 @@ func New(cfg Config) (*Origin, error) {
 		return nil, &source.SpecError{Resource: cfg.Name, Key: source.KeyOrigin, Text: err.Error()}
 	}
 	name, address := hostOf(t)
-	p, err := newPool(cfg, name)
+	p, err := newPool(cfg, name, address)
 	if err != nil {
 		return nil, &source.SpecError{Resource: cfg.Name, Key: "origin_tls", Text: err.Error()}
 	}

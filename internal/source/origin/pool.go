@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,30 +21,33 @@ const (
 	maxHeader = 64 << 10
 )
 
-// pool hands out the connections of an origin. It replaces the whole transport when
-// that is connAge old, or when the origin has failed: each connection is dialled anew
-// then, and the name resolved anew. Connections in use are closed when they come back.
+// pool hands out the connections of an origin. It replaces all of them when they are
+// connAge old, or when the origin has failed: each connection is dialled anew then, and
+// the name resolved anew. Connections in use are closed when they come back.
 type pool struct {
-	cfg    Config
-	server string // the name that a certificate has to be for
+	cfg     Config
+	server  string // the name that a certificate has to be for
+	address string // host:port
+
+	stray atomic.Bool // see kept
 
 	mu     sync.Mutex
-	now    *http.Transport
+	now    *kept
 	born   time.Time
 	closed bool
 	config *tls.Config // the last one that its files made
 }
 
 // newPool makes a pool. An error is about files of the configuration.
-func newPool(cfg Config, server string) (*pool, error) {
-	p := &pool{cfg: cfg, server: server}
+func newPool(cfg Config, server, address string) (*pool, error) {
+	p := &pool{cfg: cfg, server: server, address: address}
 	var err error
 	p.config, err = p.tlsConfig()
 	return p, err
 }
 
 // transport returns what to ask with.
-func (p *pool) transport() *http.Transport {
+func (p *pool) transport() *kept {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.now == nil || time.Since(p.born) >= connAge {
@@ -53,7 +57,7 @@ func (p *pool) transport() *http.Transport {
 }
 
 // renew has connections dialled anew from now on, after was has failed.
-func (p *pool) renew(was *http.Transport) {
+func (p *pool) renew(was *kept) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.now == was && !p.closed {
@@ -70,26 +74,16 @@ func (p *pool) written() {
 	p.born = time.Time{}
 }
 
-// replaceLocked puts a new transport in the place of the one there is. A transport
-// whose idle connections are closed closes those in use when they come back, as long
-// as nothing more is asked with it.
+// replaceLocked puts new connections in the place of those there are.
 func (p *pool) replaceLocked() {
 	if p.now != nil {
-		p.now.CloseIdleConnections()
+		p.now.close()
 	}
 	if c, err := p.tlsConfig(); err == nil {
 		p.config = c // else a file is being replaced: what was good is used until it is whole
 	}
 	p.born = time.Now()
-	p.now = &http.Transport{
-		DialContext:     p.dialer().DialContext,
-		TLSClientConfig: p.config, TLSHandshakeTimeout: p.cfg.Timeout,
-		DisableCompression:     true, // what is not asked for is judged like the rest, see answer.go
-		MaxConnsPerHost:        p.cfg.MaxConns,
-		MaxIdleConnsPerHost:    p.cfg.MaxConns,
-		IdleConnTimeout:        connAge,
-		MaxResponseHeaderBytes: maxHeader,
-	}
+	p.now = newKept(p.cfg.MaxConns, &p.stray, func(ctx context.Context) (net.Conn, error) { return p.dial(ctx, p.address) })
 }
 
 // once is for requests to the server at addr, each over a connection of its own.
@@ -111,7 +105,7 @@ func (p *pool) close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	if p.now != nil {
-		p.now.CloseIdleConnections()
+		p.now.close()
 	}
 }
 
