@@ -170,16 +170,16 @@ func (t *Tier) steps(ctx context.Context, s script, calls []call) []answer {
 		keys[i] = run.keys[0]
 	}
 	t.spread(ctx, keys, spreading{
-		build: func(c rueidis.Client, i int) []rueidis.Completed {
-			return []rueidis.Completed{calls[i].by(c, "EVALSHA", s.sha)}
+		build: func(dst []rueidis.Completed, c rueidis.Client, i int) []rueidis.Completed {
+			return append(dst, calls[i].by(c, "EVALSHA", s.sha))
 		},
 		take: func(i int, answers []rueidis.RedisResult) (err error) {
 			out[i].number, err = answers[0].AsInt64()
 			return err
 		},
 		// Redis does not know the script: it was restarted, or is asked for the first time.
-		instead: func(c rueidis.Client, i int) []rueidis.Completed {
-			return []rueidis.Completed{calls[i].by(c, "EVAL", s.text)}
+		instead: func(dst []rueidis.Completed, c rueidis.Client, i int) []rueidis.Completed {
+			return append(dst, calls[i].by(c, "EVAL", s.text))
 		},
 		fail: func(i int, err error) { out[i].err = err },
 	})

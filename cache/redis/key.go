@@ -26,7 +26,9 @@ func (t *Tier) getMany(ctx context.Context, keys []string) []shared.Found {
 	out := make([]shared.Found, len(keys))
 	t.spread(ctx, keys, spreading{
 		repeatable: true, bounded: true,
-		build: func(c rueidis.Client, i int) []rueidis.Completed { return getting(c, keys[i]) },
+		build: func(dst []rueidis.Completed, c rueidis.Client, i int) []rueidis.Completed {
+			return getting(dst, c, keys[i])
+		},
 		take: func(i int, answers []rueidis.RedisResult) (err error) {
 			out[i].Content, err = got(answers)
 			return err
@@ -38,15 +40,15 @@ func (t *Tier) getMany(ctx context.Context, keys []string) []shared.Found {
 
 // getOne reads one key from one server.
 func getOne(ctx context.Context, c rueidis.Client, key string) (shared.Content, error) {
-	return got(c.DoMulti(ctx, getting(c, key)...))
+	return got(c.DoMulti(ctx, getting(nil, c, key)...))
 }
 
-// getting are the commands that read a key. The value first, then its lifetime: readers
+// getting appends the commands that read a key. The value first, then its lifetime: readers
 // remove a placeholder that has none. In the other order the lifetime of a persistent
 // value could be taken for that of the lease which replaced it in between, and the lease
 // would be removed from under its holder.
-func getting(c rueidis.Client, key string) []rueidis.Completed {
-	return []rueidis.Completed{c.B().Get().Key(key).Build(), c.B().Pttl().Key(key).Build()}
+func getting(dst []rueidis.Completed, c rueidis.Client, key string) []rueidis.Completed {
+	return append(dst, c.B().Get().Key(key).Build(), c.B().Pttl().Key(key).Build())
 }
 
 // got reads the answers to getting. PTTL answers -1 for a key without expiry, and -2 for
@@ -91,8 +93,8 @@ func (t *Tier) Set(ctx context.Context, items []shared.Item) (errs []error) {
 	var mu sync.Mutex
 	t.spread(ctx, keys, spreading{
 		bounded: true,
-		build: func(c rueidis.Client, i int) []rueidis.Completed {
-			return []rueidis.Completed{c.B().Set().Key(keys[i]).Value(textOf(items[i].Value)).Build()}
+		build: func(dst []rueidis.Completed, c rueidis.Client, i int) []rueidis.Completed {
+			return append(dst, c.B().Set().Key(keys[i]).Value(textOf(items[i].Value)).Build())
 		},
 		take: func(_ int, answers []rueidis.RedisResult) error { return answers[0].Error() },
 		fail: func(i int, err error) {

@@ -10,10 +10,10 @@ import (
 
 // spreading is a batch of commands, for each key the same number.
 type spreading struct {
-	build   func(c rueidis.Client, i int) []rueidis.Completed // the commands for the i-th key
-	take    func(i int, answers []rueidis.RedisResult) error  // takes their answers
-	instead func(c rueidis.Client, i int) []rueidis.Completed // in the place of a script that is not known; may be nil
-	fail    func(i int, err error)                            // takes the error of the i-th key, the tier's already; never nil
+	build   func(dst []rueidis.Completed, c rueidis.Client, i int) []rueidis.Completed // appends the commands for the i-th key
+	take    func(i int, answers []rueidis.RedisResult) error                           // takes their answers
+	instead func(dst []rueidis.Completed, c rueidis.Client, i int) []rueidis.Completed // in the place of a script that is not known; may be nil
+	fail    func(i int, err error)                                                     // takes the error of the i-th key, the tier's already; never nil
 
 	repeatable bool // the commands may be sent again when a connection breaks
 	bounded    bool // each try takes no longer than a single command may
@@ -27,8 +27,15 @@ func (t *Tier) spread(ctx context.Context, keys []string, s spreading) {
 	if s.bounded {
 		ctx = t.bound(ctx)
 	}
+	groups := t.byNode(ctx, keys, s.fail)
+	if len(groups) == 1 {
+		for n, at := range groups {
+			t.spreadOver(ctx, caller, n, keys, at, s)
+		}
+		return
+	}
 	var all sync.WaitGroup
-	for n, at := range t.byNode(ctx, keys, s.fail) {
+	for n, at := range groups {
 		all.Go(func() { t.spreadOver(ctx, caller, n, keys, at, s) })
 	}
 	all.Wait()
@@ -81,13 +88,13 @@ func (t *Tier) spreadOver(ctx, caller context.Context, n *node, keys []string, a
 }
 
 // sendAll sends the commands for some keys in one piece, and returns their errors.
-func sendAll(ctx context.Context, c rueidis.Client, at []int, build func(rueidis.Client, int) []rueidis.Completed, take func(int, []rueidis.RedisResult) error) []error {
+func sendAll(ctx context.Context, c rueidis.Client, at []int, build func([]rueidis.Completed, rueidis.Client, int) []rueidis.Completed, take func(int, []rueidis.RedisResult) error) []error {
 	if len(at) == 0 {
 		return nil
 	}
-	var cmds []rueidis.Completed
+	cmds := make([]rueidis.Completed, 0, 2*len(at))
 	for _, i := range at {
-		cmds = append(cmds, build(c, i)...)
+		cmds = build(cmds, c, i)
 	}
 	each := len(cmds) / len(at)
 	answers := c.DoMulti(ctx, cmds...)
@@ -126,6 +133,14 @@ func (t *Tier) sendOne(ctx context.Context, r route, i int, s spreading) error {
 // a key that none serves.
 func (t *Tier) byNode(ctx context.Context, keys []string, fail func(i int, err error)) map[*node][]int {
 	groups := map[*node][]int{}
+	if top := t.topology.Load(); top != nil && top.only != nil {
+		at := make([]int, len(keys))
+		for i := range at {
+			at[i] = i
+		}
+		groups[top.only] = at
+		return groups
+	}
 	for i, key := range keys {
 		n, err := t.nodeOf(ctx, key)
 		if err != nil {
