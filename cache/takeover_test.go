@@ -217,3 +217,20 @@ func TestAClusterThatIsDownForAMoment(t *testing.T) {
 		t.Errorf("the cluster counts as away: %v", err)
 	}
 }
+
+// TestAServerThatComesBackWithAnothersData: it was demoted, has taken over its master's
+// data, and is promoted again. It is the same process all the time.
+func TestAServerThatComesBackWithAnothersData(t *testing.T) {
+	srv, other := testkit.Redis(t), testkit.Redis(t)
+	d := newDesk(t, openRedis(t, srv), newLedger("1", "1"))
+	d.wantRead("1", "1", TierSource)
+	d.mustPut("1", "2")
+	other.Do("SET", d.key("1"), "1") // it was a replica once, and lacks the write
+	srv.Do("REPLICAOF", "127.0.0.1", fmt.Sprint(other.Port()))
+	testkit.Eventually(t, patience, "it has the other's data", func() bool { return srv.Text("GET", d.key("1")) == "1" })
+	waitDown(t, d.Cache)
+	srv.Do("REPLICAOF", "NO", "ONE")
+	waitUp(t, d.Cache)
+	d.wantRead("1", "2", TierSource)
+	d.wantRead("1", "2", TierRedis)
+}

@@ -42,7 +42,7 @@ type node struct {
 	// Of the keeper alone.
 	link      *link
 	at        string    // where conns lead
-	known     string    // run id of the server that was used last, "" at first
+	known     identity  // of the server that was used last
 	after     *node     // whose place it takes in a Cluster; nil: nobody's, or no longer
 	answered  time.Time // when it last answered: at the dial, or a round of proofs
 	refusedAt time.Time // when tracking was refused
@@ -138,7 +138,7 @@ func (n *node) reach(ctx context.Context, look bool) error {
 		return nil // the proof shows what the present connections are worth
 	case err != nil:
 		return err
-	case usable && fresh.server.runID != "" && fresh.server.runID == n.known && (!retrack || fresh.tracked == nil):
+	case usable && fresh.server.same(n.known) && (!retrack || fresh.tracked == nil):
 		fresh.end()
 		return nil
 	}

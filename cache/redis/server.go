@@ -37,6 +37,7 @@ type connections struct {
 // identity is what a server says of itself.
 type identity struct {
 	runID   string // another one after each start; "" where a server does not say
+	history string // of its data: another one after it has taken over those of another server, and a promotion
 	role    string // "master", "slave"
 	version string
 	product string // redis, valkey, …
@@ -220,6 +221,8 @@ func (id *identity) read(info string) {
 			id.runID = value
 		case "role":
 			id.role = value
+		case "master_replid":
+			id.history = value
 		case "redis_mode":
 			id.cluster = value == "cluster"
 		case "loading":
@@ -228,6 +231,12 @@ func (id *identity) read(info string) {
 			id.data = id.data || strings.HasPrefix(name, "db") && strings.HasPrefix(value, "keys=")
 		}
 	}
+}
+
+// same tells whether a server is known to be the one that was used before, with the same
+// data: a master that is demoted takes over its master's, and may be promoted again.
+func (id identity) same(before identity) bool {
+	return id.runID != "" && id.runID == before.runID && id.history == before.history
 }
 
 // empty tells whether the server holds nothing, so nothing that is older than it should be.

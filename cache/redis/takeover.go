@@ -51,13 +51,13 @@ func (n *node) held() bool {
 // adopt makes fresh, which lead to at, the connections of the node.
 func (n *node) adopt(ctx context.Context, fresh *connections, at string) error {
 	old := n.conns.Load()
-	if n.after != nil || n.known != "" && n.known != fresh.server.runID {
+	if n.after != nil || n.known.runID != "" && !fresh.server.same(n.known) {
 		if err := n.takeOver(ctx, old, fresh, at); err != nil {
 			fresh.end()
 			return err
 		}
 	}
-	n.known, n.after, n.at, n.link, n.answered = fresh.server.runID, nil, at, nil, time.Now()
+	n.known, n.after, n.at, n.link, n.answered = fresh.server, nil, at, nil, time.Now()
 	n.conns.Store(fresh)
 	if old != nil {
 		old.over.Store(true)
@@ -79,8 +79,8 @@ func (n *node) takeOver(ctx context.Context, old, fresh *connections, at string)
 			return ctx.Err()
 		}
 	}
-	n.tier.takeovers.Add(1)
 	if fresh.server.empty() {
+		n.tier.takeovers.Add(1)
 		n.log.Warn("redis is another server than before, and empty", "server", at, "run_id", fresh.server.runID)
 		return nil
 	}
@@ -96,6 +96,7 @@ func (n *node) takeOver(ctx context.Context, old, fresh *connections, at string)
 	held := n.tier.holdFor(took)
 	n.heldOwner.Store(n.tier.store.NewUntrackedOwner())
 	n.heldUntil.Store(n.tier.store.Now() + int64(held))
+	n.tier.takeovers.Add(1)
 	n.log.Warn("redis is another server than before, which may lack the latest writes: what was written within the last minute was removed there, and answers are marked for a while",
 		"server", at, "run_id", fresh.server.runID, "keys", len(keys), "took", took.Round(time.Millisecond), "marked", held.Round(time.Millisecond))
 	return nil
