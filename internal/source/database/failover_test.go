@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,12 +44,8 @@ func (p *pair) url() string { return p.primary.URLAt(p.relay.Addr()) }
 // crowd uses so many connections that the pool is full of them.
 func crowd(t *testing.T, r source.Records, n int) {
 	t.Helper()
-	held := make([]source.Change, n)
-	for i := range held {
-		held[i] = rename(t, r, int64(i+1), "held")
-	}
-	for _, c := range held {
-		c.Rollback()
+	for i := range n {
+		defer rename(t, r, int64(i+1), "held").Rollback() // also when one fails: Close would wait for them
 	}
 }
 
@@ -77,12 +74,13 @@ func testFailsOver(t *testing.T, start func(testkit.TB, ...string) (primary, sta
 	for _, r := range []source.Records{moved, hosts, watched, superuser} {
 		crowd(t, r, 3)
 	}
-	half := rename(t, moved, 2, "begun before")
+	half := sync.OnceFunc(rename(t, moved, 2, "begun before").Rollback)
+	defer half()
 	p.promoted()
 	if _, err := moved.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"nowhere"}`)); err == nil || errors.Is(err, source.ErrDown) {
 		t.Errorf("Put while the address still leads to the old primary: got %v, want a refusal that is no outage", err)
 	}
-	half.Rollback()
+	half()
 
 	p.relay.Retarget(p.standby.Addr())
 	// Nobody writes here: the ping notices.
