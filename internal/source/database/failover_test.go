@@ -77,7 +77,15 @@ func testFailsOver(t *testing.T, start func(testkit.TB, ...string) (primary, sta
 	half := sync.OnceFunc(rename(t, moved, 2, "begun before").Rollback)
 	defer half()
 	p.promoted()
-	if _, err := moved.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"nowhere"}`)); err == nil || errors.Is(err, source.ErrDown) {
+	var err error
+	testkit.Eventually(t, time.Minute, "sessions that are open have heard that the old primary is read-only", func() bool {
+		var c source.Change
+		if c, err = moved.Put(t.Context(), source.Args{int64(1)}, bodyOf(`{"name":"nowhere"}`)); err == nil {
+			c.Rollback()
+		}
+		return err != nil
+	})
+	if errors.Is(err, source.ErrDown) {
 		t.Errorf("Put while the address still leads to the old primary: got %v, want a refusal that is no outage", err)
 	}
 	half()
