@@ -53,14 +53,11 @@ const (
 	// and a listing may be behind.
 	maxHops = 64
 
-	// splitPause is how long a command waits for nodes that do not agree yet.
-	splitPause = 5 * time.Millisecond
+	// agreePause is how long a command waits for nodes that do not agree yet.
+	agreePause = 5 * time.Millisecond
 
 	// downPause is how long one waits for a Cluster that is down.
 	downPause = 20 * time.Millisecond
-
-	// maxSent bounds how many commands of one batch are sent on at a time.
-	maxSent = 256
 )
 
 // route is the way of one command through the nodes.
@@ -151,7 +148,7 @@ func (r *route) follow(ctx context.Context, n *node, addr string, ask bool) bool
 		}
 		if r.node == nil { // it does not know itself yet
 			r.ask = false
-			return wait(ctx, splitPause)
+			return wait(ctx, agreePause)
 		}
 		return true
 	}
@@ -163,7 +160,7 @@ func (r *route) follow(ctx context.Context, n *node, addr string, ask bool) bool
 	if top := r.tier.topology.Load(); top != nil && top.nodeOf(r.tier, r.key) == n {
 		if r.node = top.at(addr); r.node == nil || r.node == n {
 			r.node = nil
-			return wait(ctx, splitPause)
+			return wait(ctx, agreePause)
 		}
 	}
 	return true

@@ -40,10 +40,9 @@ type identity struct {
 	history string // of its data: another one after it has taken over those of another server, and a promotion
 	role    string // "master", "slave"
 	version string
-	product string // redis, valkey, …
-	cluster bool   // it is a node of a Cluster
-	loading bool   // it has not read all of its data yet
-	data    bool   // it has keys
+	cluster bool // it is a node of a Cluster
+	loading bool // it has not read all of its data yet
+	data    bool // it has keys
 }
 
 // end makes the connections fail from now on, and closes them. Commands that are on the
@@ -215,8 +214,6 @@ func (id *identity) read(info string) {
 		switch name {
 		case "redis_version":
 			id.version = value
-		case "valkey_version", "dragonfly_version", "keydb_version":
-			id.product, _, _ = strings.Cut(name, "_")
 		case "run_id":
 			id.runID = value
 		case "role":

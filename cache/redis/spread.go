@@ -19,6 +19,9 @@ type spreading struct {
 	bounded    bool // each try takes no longer than a single command may
 }
 
+// maxSent bounds how many commands of one batch are sent on at a time.
+const maxSent = 256
+
 // spread sends the commands for keys, those of one node in one piece, and nodes side by
 // side. Those of keys that are elsewhere by now are sent there one by one. What a broken
 // connection left open is repeated if the commands may be.

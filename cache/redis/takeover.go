@@ -102,39 +102,47 @@ func (n *node) takeOver(ctx context.Context, old, fresh *connections, at string)
 	return nil
 }
 
-// removeRecent removes keys, as a writer does whose guard was lost. A key that the server
-// refuses is left: it is on another node by now, or no instance may write it.
+// removeRecent removes keys, as a writer does whose guard was lost.
 func (n *node) removeRecent(ctx context.Context, c *connections, keys []string) error {
+	for part := range slices.Chunk(keys, removals) {
+		if err := n.removePart(ctx, c, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removePart removes keys in one piece. A key that the server refuses is left: it is on
+// another node by now, or no instance may write it.
+func (n *node) removePart(ctx context.Context, c *connections, keys []string) error {
+	ctx, cancel := context.WithTimeout(ctx, n.tier.timeout)
+	defer cancel()
 	script := n.tier.scripts.unguard
 	remove := func(command, text string, keys []string) rueidis.Completed {
 		return call{keys, []string{shared.NewToken(), "", "0"}}.by(c.plain, command, text)
 	}
-	for part := range slices.Chunk(keys, removals) {
-		ctx, cancel := context.WithTimeout(ctx, n.tier.timeout)
-		defer cancel()
-		cmds := []rueidis.Completed{remove("EVAL", script.text, withSibling(part[0]))} // makes the others known
-		for _, key := range part[1:] {
-			cmds = append(cmds, remove("EVALSHA", script.sha, withSibling(key)))
+	cmds := []rueidis.Completed{remove("EVAL", script.text, withSibling(keys[0]))} // makes the others known
+	for _, key := range keys[1:] {
+		cmds = append(cmds, remove("EVALSHA", script.sha, withSibling(key)))
+	}
+	var again []rueidis.Completed
+	for i, answer := range c.plain.DoMulti(ctx, cmds...) {
+		err, both := answer.Error(), withSibling(keys[i])
+		switch {
+		case isSplit(err):
+			again = append(again, c.plain.B().Del().Key(both[1]).Build(), remove("EVAL", script.text, both[:1]))
+		case codeOf(errorReply(err)) == "NOSCRIPT": // the first was refused
+			again = append(again, remove("EVAL", script.text, both))
+		case err != nil && (errorReply(err) == "" || isTransient(err)):
+			return err
 		}
-		var again []rueidis.Completed
-		for i, answer := range c.plain.DoMulti(ctx, cmds...) {
-			err, both := answer.Error(), withSibling(part[i])
-			switch {
-			case isSplit(err):
-				again = append(again, c.plain.B().Del().Key(both[1]).Build(), remove("EVAL", script.text, both[:1]))
-			case codeOf(errorReply(err)) == "NOSCRIPT": // the first was refused
-				again = append(again, remove("EVAL", script.text, both))
-			case err != nil && (errorReply(err) == "" || isTransient(err)):
-				return err
-			}
-		}
-		if len(again) == 0 {
-			continue
-		}
-		for _, answer := range c.plain.DoMulti(ctx, again...) {
-			if err := answer.Error(); err != nil && (errorReply(err) == "" || isTransient(err) && !isSplit(err)) {
-				return err
-			}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	for _, answer := range c.plain.DoMulti(ctx, again...) {
+		if err := answer.Error(); err != nil && (errorReply(err) == "" || isTransient(err) && !isSplit(err)) {
+			return err
 		}
 	}
 	return nil

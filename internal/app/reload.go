@@ -149,6 +149,9 @@ func (a *App) swap(next *generation) {
 	// in front.
 	a.Log.Set(next.cfg.Log)
 	a.access.use(next.cfg)
+	if a.redis != nil {
+		a.redis.ProbeNow() // what the old account was refused, the new one may be granted
+	}
 	if next.db != nil {
 		next.login.use(next.cfg.Database.URL)
 	}
