@@ -6,6 +6,7 @@
 //	postgres, mysql, sqlite     the kinds; stdsql is what the last two share
 //	sqltext                     reads the text of statements
 //	origin                      records out of HTTP answers
+//	outbox                      changes that anybody makes in a database
 //
 // A source hands out finished JSON and takes JSON, never rows or maps: the tiers
 // above store and compare bytes, so a record has to be encoded once, in one

@@ -71,6 +71,18 @@ type attempt struct {
 // it. An error is about the configuration, and its text never holds the URL's
 // password.
 func New(cfg engine.Config) (*DB, error) {
+	e, err := Engine(cfg)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{cfg: cfg, engine: e, open: sync.OnceValue(e.Open)}
+	db.ctx, db.cancel = context.WithCancel(context.Background())
+	return db, nil
+}
+
+// Engine reads the URL of cfg, which says what kind of database it is. It starts
+// nothing. Its error's text never holds the password.
+func Engine(cfg engine.Config) (engine.Engine, error) {
 	scheme, _, _ := strings.Cut(cfg.URL, ":")
 	newEngine := map[string]func(engine.Config) (engine.Engine, error){
 		"sqlite": sqlite.New, "postgres": postgres.New, "postgresql": postgres.New, "mysql": mysql.New,
@@ -82,9 +94,7 @@ func New(cfg engine.Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading database.url: %w", err)
 	}
-	db := &DB{cfg: cfg, engine: e, open: sync.OnceValue(e.Open)}
-	db.ctx, db.cancel = context.WithCancel(context.Background())
-	return db, nil
+	return e, nil
 }
 
 // Close ends all connections. Every Change has to be ended before. It waits for

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"hearth/internal/source/sqltext"
@@ -39,6 +40,9 @@ type Engine interface {
 	// SetUp runs the statements of [database] init and, if asked to, creates
 	// the demo's table.
 	SetUp(ctx context.Context, init []string, demo bool) error
+	// Run runs statements that define something, one after the other: in one
+	// transaction, where the database takes such statements in one.
+	Run(ctx context.Context, statements []string) error
 	// Way tells how the database is reached where that is not the ordinary way, as
 	// far as it is known; "" otherwise. It asks nobody.
 	Way() string
@@ -149,6 +153,21 @@ func (e *InitError) Error() string {
 
 // Unwrap returns the database's error.
 func (e *InitError) Unwrap() error { return e.Err }
+
+// StatementError is the database's refusal of one of several statements.
+type StatementError struct {
+	Text string
+	Err  error
+}
+
+// Error shows the beginning of the statement, by which an operator finds it.
+func (e *StatementError) Error() string {
+	first, _, _ := strings.Cut(strings.TrimSpace(e.Text), "\n")
+	return fmt.Sprintf("running %.80q: %v", first, e.Err)
+}
+
+// Unwrap returns the database's error.
+func (e *StatementError) Unwrap() error { return e.Err }
 
 // SetUpWait is how long a set-up waits for another one to be over. Then the server goes
 // on without, and tries again: what holds the lock may never let it go.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -113,6 +114,24 @@ func (e *server) Query(ctx context.Context, q engine.Query) (*engine.Result, err
 	defer conn.Release()
 	defer awaitEnd(conn.Conn())
 	return e.queryOn(ctx, conn.Conn(), q)
+}
+
+// Run implements engine.Engine. Statements go as simple text: PostgreSQL prepares none of
+// those that define something.
+func (e *server) Run(ctx context.Context, statements []string) error {
+	conn, err := e.acquire(ctx, engine.RemedyNone)
+	if err != nil {
+		return err
+	}
+	defer conn.Release() // which ends a connection that is within a transaction still
+	defer awaitEnd(conn.Conn())
+	session := conn.Conn().PgConn()
+	for _, text := range slices.Concat([]string{"BEGIN"}, statements, []string{"COMMIT"}) {
+		if err := session.Exec(ctx, text).Close(); err != nil {
+			return &engine.StatementError{Text: text, Err: err}
+		}
+	}
+	return nil
 }
 
 // acquire takes a connection out of the pool, as the remedy asks for it. What a

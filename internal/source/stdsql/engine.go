@@ -137,6 +137,22 @@ func (e *Engine) SetUp(ctx context.Context, init []string, demo bool) error {
 	return e.Variant.SetUp(ctx, conn, init, demo)
 }
 
+// Run implements engine.Engine. The Variant's BEGIN may be undone by a statement that
+// commits by itself, as all definitions do in MySQL.
+func (e *Engine) Run(ctx context.Context, statements []string) error {
+	tx := &Transaction{engine: e}
+	if err := tx.begin(ctx, engine.RemedyNone); err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, text := range statements {
+		if _, err := tx.Conn.ExecContext(ctx, text); err != nil {
+			return &engine.StatementError{Text: text, Err: err}
+		}
+	}
+	return tx.Commit(ctx)
+}
+
 // RunInit runs the statements of [database] init. It stops at the first that
 // fails; an *engine.InitError names it by its key.
 func RunInit(ctx context.Context, conn *sql.Conn, init []string) error {

@@ -1,0 +1,188 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"hearth/internal/source/engine"
+)
+
+// Read returns up to most rows behind after, in the order of their ids. Ids are given
+// when a row is written, not when its transaction commits: a row may appear behind
+// others that are long gone. So a reader must look from the beginning now and then.
+//
+// What was read is not taken: it stands until Done.
+func (o *Outbox) Read(ctx context.Context, after int64, most int) ([]Row, error) {
+	res, err := o.engine.Query(ctx, engine.Query{SQL: o.dialect.Texts().Read, Args: []any{after, int64(most)}})
+	if err != nil {
+		return nil, fmt.Errorf("reading the outbox: %w", err)
+	}
+	rows := make([]Row, 0, len(res.Rows))
+	for _, cells := range res.Rows {
+		r, err := rowOf(cells)
+		if err != nil {
+			return nil, fmt.Errorf("reading the outbox: %w", err)
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+// rowOf reads one row of Texts.Read.
+func rowOf(cells [][]byte) (r Row, err error) {
+	if r.ID, err = intOf(cells[0]); err != nil {
+		return r, fmt.Errorf("column id: %w", err)
+	}
+	set, err := intOf(cells[1])
+	if err != nil {
+		return r, fmt.Errorf("column watch: %w", err)
+	}
+	r.Set = int32(set)
+	if text := textOf(cells[2]); text != "" {
+		r.Data = json.RawMessage(text)
+	}
+	r.Writer = textOf(cells[3])
+	age, err := secondsOf(cells[4])
+	r.Age = age
+	return r, err
+}
+
+// Done deletes rows that were read. A row that is gone already is none of its concern:
+// two instances may have handled it.
+func (o *Outbox) Done(ctx context.Context, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return o.change(ctx, "deleting what was drained", func(tx engine.Transaction) error {
+		_, err := tx.Exec(ctx, o.dialect.Texts().Done(ids))
+		return err
+	})
+}
+
+// Canary writes a row that is measured on its way. When it returns the row is committed.
+func (o *Outbox) Canary(ctx context.Context) error {
+	return o.change(ctx, "writing a canary", func(tx engine.Transaction) error {
+		_, err := tx.Exec(ctx, engine.Query{SQL: o.dialect.Texts().Insert, Args: []any{int64(Canary), nil}})
+		return err
+	})
+}
+
+// Flush asks whoever drains the outbox to remove all records of resources.
+func (o *Outbox) Flush(ctx context.Context, resources []string) error {
+	data, err := json.Marshal(resources)
+	if err != nil {
+		return err
+	}
+	return o.change(ctx, "asking for records to be removed", func(tx engine.Transaction) error {
+		_, err := tx.Exec(ctx, engine.Query{SQL: o.dialect.Texts().Insert, Args: []any{int64(Flush), string(data)}})
+		return err
+	})
+}
+
+// Size tells how much waits to be drained. It may count every row.
+func (o *Outbox) Size(ctx context.Context) (s Size, err error) {
+	res, err := o.engine.Query(ctx, engine.Query{SQL: o.dialect.Texts().Size})
+	if err != nil {
+		return s, fmt.Errorf("counting the outbox: %w", err)
+	}
+	if s.Rows, err = intOf(res.Rows[0][0]); err != nil {
+		return s, err
+	}
+	s.Oldest, err = secondsOf(res.Rows[0][1])
+	return s, err
+}
+
+// Moved tells whether the outbox may have changed since it was last asked. Only SQLite
+// knows without looking; the others say yes.
+func (o *Outbox) Moved(ctx context.Context) (bool, error) { return o.dialect.Moved(ctx, o.engine) }
+
+// Beat notes that a fleet drains the outbox, unless another one does.
+//
+// Two fleets that drain one outbox would each take rows away that the other has not seen.
+// A beat's number only grows, in the database itself: a lower one than before says that the
+// database has lost commits, in a fail-over or by a restore.
+func (o *Outbox) Beat(ctx context.Context, b Beat) (p Pulse, err error) {
+	err = o.change(ctx, "noting who drains the outbox", func(tx engine.Transaction) error {
+		t := o.dialect.Texts()
+		res, err := tx.Query(ctx, engine.Query{SQL: t.Pulse})
+		if err != nil {
+			return err
+		}
+		if len(res.Rows) != 1 {
+			return errNotInstalled
+		}
+		cells := res.Rows[0]
+		p = Pulse{Fleet: textOf(cells[0]), Before: textOf(cells[2]), Server: textOf(cells[4])}
+		if p.Number, err = intOf(cells[1]); err != nil {
+			return err
+		}
+		since, err := secondsOf(cells[3])
+		if err != nil {
+			return err
+		}
+		if p.Fleet != b.Fleet && p.Fleet != "" && since < b.Patience {
+			return nil
+		}
+		p.Held, p.Fleet, p.Number = true, b.Fleet, p.Number+1
+		_, err = tx.Exec(ctx, engine.Query{SQL: t.Note, Args: []any{b.Fleet, b.Instance, p.Number, p.Server}})
+		return err
+	})
+	return p, err
+}
+
+// errNotInstalled: the tables are there, and not what is in them.
+var errNotInstalled = errors.New("the outbox lacks the row that tells who drains it; run: hearth feed install -apply")
+
+// change runs f in a transaction.
+func (o *Outbox) change(ctx context.Context, doing string, f func(engine.Transaction) error) error {
+	tx, err := o.engine.Begin(ctx, engine.RemedyNone)
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	if err = f(tx); err == nil {
+		err = tx.Commit(ctx)
+	}
+	if err != nil {
+		tx.Rollback()
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}
+
+// Fault says whose fault an error of the outbox is.
+func (o *Outbox) Fault(err error) engine.Fault { return o.engine.Fault(err) }
+
+// Lost has the connections dialled anew; see engine.Engine.
+func (o *Outbox) Lost() { o.engine.Lost() }
+
+// textOf is a cell as text: a string, or the JSON itself; "" for null.
+func textOf(cell []byte) string {
+	var text string
+	switch {
+	case string(cell) == "null":
+		return ""
+	case len(cell) > 0 && cell[0] == '"' && json.Unmarshal(cell, &text) == nil:
+		return text
+	}
+	return string(cell)
+}
+
+func intOf(cell []byte) (int64, error) { return strconv.ParseInt(textOf(cell), 10, 64) }
+
+// secondsOf is a number of seconds; 0 for null and what lies ahead.
+func secondsOf(cell []byte) (time.Duration, error) {
+	text := textOf(cell)
+	if text == "" {
+		return 0, nil
+	}
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(seconds) {
+		return 0, fmt.Errorf("%q is no number of seconds", text)
+	}
+	return max(0, time.Duration(min(seconds, 1e9)*float64(time.Second))), nil
+}

@@ -1,0 +1,195 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"reflect"
+	"slices"
+	"strings"
+
+	"hearth/internal/source/engine"
+)
+
+// Version is that of the triggers which this program installs.
+const Version = 1
+
+// IDOf is the id of the set of a table and a filter. It follows from both, so that a
+// script which was printed here can be run there.
+func IDOf(table string, filter []string) int32 {
+	sorted := slices.Sorted(slices.Values(filter))
+	h := fnv.New32a()
+	fmt.Fprint(h, table, "\x00", strings.Join(sorted, "\x00"))
+	return max(int32(h.Sum32()>>1), 1)
+}
+
+// Sets are the sets that are installed, as the database has them. An error that is a
+// FaultRefused may mean that nothing is installed.
+func (o *Outbox) Sets(ctx context.Context) (all []Set, err error) {
+	res, err := o.engine.Query(ctx, engine.Query{SQL: o.dialect.Texts().Sets})
+	if err != nil {
+		return nil, fmt.Errorf("reading what the outbox watches: %w", err)
+	}
+	for _, cells := range res.Rows {
+		s, err := setOf(cells)
+		if err != nil {
+			return nil, fmt.Errorf("reading what the outbox watches: %w; run: hearth feed install -apply", err)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// setOf reads one row of Texts.Sets.
+func setOf(cells [][]byte) (s Set, err error) {
+	id, err := intOf(cells[0])
+	if err != nil {
+		return s, err
+	}
+	s.ID, s.Table = int32(id), textOf(cells[1])
+	for i, to := range []any{&s.Captured, &s.Filter, &s.Meanings} {
+		if text := textOf(cells[2+i]); text != "" {
+			if err := json.Unmarshal([]byte(text), to); err != nil {
+				return s, fmt.Errorf("set %d of table %q: %w", s.ID, s.Table, err)
+			}
+		}
+	}
+	version, err := intOf(cells[5])
+	s.Version = int(version)
+	return s, err
+}
+
+// Plan is the script that installs want beside what is there. It is idempotent: what is
+// installed already is put in its own place. Meanings of other configurations stay, for
+// instances that have them may be running, unless they are to be pruned.
+func (o *Outbox) Plan(ctx context.Context, want []Set, opt Options) (*Script, error) {
+	there, err := o.Sets(ctx)
+	if err != nil && o.engine.Fault(err).Class < engine.FaultRefused {
+		return nil, err
+	}
+	all, gone, err := o.merge(ctx, there, want, opt.Prune)
+	if err != nil {
+		return nil, err
+	}
+	t := o.dialect.Texts()
+	script := &Script{Statements: o.dialect.Tables()}
+	for _, s := range all {
+		statements, notes, err := o.dialect.Triggers(ctx, o.engine, s, opt)
+		if err != nil {
+			return nil, fmt.Errorf("watching table %q: %w", s.Table, err)
+		}
+		// The meaning first: a row that says what nobody understands flushes everything.
+		script.Statements = append(append(script.Statements, t.Save(s, opt)), statements...)
+		script.Notes = append(script.Notes, notes...)
+	}
+	for _, s := range gone {
+		script.Statements = append(append(script.Statements, o.dialect.Without(s)...), t.Forget(s.ID))
+	}
+	return script, nil
+}
+
+// merge returns the sets that there are to be, and those that are to go.
+func (o *Outbox) merge(ctx context.Context, there, want []Set, prune bool) (all, gone []Set, err error) {
+	for _, s := range want {
+		if s.Table, err = o.dialect.Canonical(ctx, o.engine, s.Table); err != nil {
+			return nil, nil, err
+		}
+		s.ID, s.Version = IDOf(s.Table, s.Filter), Version
+		all = mergeSet(all, s)
+	}
+	for _, s := range there {
+		switch {
+		case !prune:
+			s.Version = Version
+			all = mergeSet(all, s)
+		case !slices.ContainsFunc(all, func(o Set) bool { return o.ID == s.ID }):
+			gone = append(gone, s)
+		}
+	}
+	return all, gone, nil
+}
+
+// mergeSet adds s to all: to the set with its id, if there is one.
+func mergeSet(all []Set, s Set) []Set {
+	i := slices.IndexFunc(all, func(o Set) bool { return o.ID == s.ID })
+	if i < 0 {
+		s.Captured, s.Meanings = slices.Clone(s.Captured), slices.Clone(s.Meanings)
+		return append(all, s)
+	}
+	for _, column := range s.Captured {
+		if !slices.Contains(all[i].Captured, column) {
+			all[i].Captured = append(all[i].Captured, column)
+		}
+	}
+	for _, m := range s.Meanings {
+		if !slices.ContainsFunc(all[i].Meanings, func(o Meaning) bool { return reflect.DeepEqual(o, m) }) {
+			all[i].Meanings = append(all[i].Meanings, m)
+		}
+	}
+	return all
+}
+
+// Removal is the script that leaves nothing behind.
+func (o *Outbox) Removal(ctx context.Context) (*Script, error) {
+	sets, err := o.Sets(ctx)
+	if err != nil && o.engine.Fault(err).Class < engine.FaultRefused {
+		return nil, err
+	}
+	return &Script{Statements: o.dialect.Remove(sets)}, nil
+}
+
+// Apply runs a script, in one transaction where the database takes such statements in
+// one.
+func (o *Outbox) Apply(ctx context.Context, s *Script) error { return o.engine.Run(ctx, s.Statements) }
+
+// Faults tells what keeps the triggers of want from telling changes. A set that is not
+// installed is a fault, and so is one that lacks a meaning.
+func (o *Outbox) Faults(ctx context.Context, want []Set) ([]Fault, error) {
+	there, err := o.Sets(ctx)
+	switch {
+	case err == nil:
+	case o.engine.Fault(err).Class >= engine.FaultRefused:
+		there = nil
+	default:
+		return nil, err
+	}
+	const mend = "run: hearth feed install -apply"
+	var faults []Fault
+	var installed []Set
+	for _, s := range want {
+		if s.Table, err = o.dialect.Canonical(ctx, o.engine, s.Table); err != nil {
+			faults = append(faults, Fault{Set: s, Lost: true, Text: err.Error()})
+			continue
+		}
+		s.ID = IDOf(s.Table, s.Filter)
+		i := slices.IndexFunc(there, func(o Set) bool { return o.ID == s.ID })
+		switch {
+		case i < 0:
+			faults = append(faults, Fault{Set: s, Lost: true, Text: fmt.Sprintf("no triggers of the feed are installed on table %q; %s", s.Table, mend)})
+			continue
+		case !there[i].covers(s):
+			faults = append(faults, Fault{Set: s, Lost: true, Text: fmt.Sprintf("the triggers on table %q were installed for another configuration; %s", s.Table, mend)})
+		case there[i].Version != Version:
+			faults = append(faults, Fault{Set: s, Text: fmt.Sprintf("the triggers on table %q are of version %d, and this program installs version %d; %s", s.Table, there[i].Version, Version, mend)})
+		}
+		installed = append(installed, there[i])
+	}
+	more, err := o.dialect.Faults(ctx, o.engine, installed)
+	return append(faults, more...), err
+}
+
+// covers tells whether all that other captures and means is in s.
+func (s Set) covers(other Set) bool {
+	for _, column := range other.Captured {
+		if !slices.Contains(s.Captured, column) {
+			return false
+		}
+	}
+	for _, m := range other.Meanings {
+		if !slices.ContainsFunc(s.Meanings, func(o Meaning) bool { return reflect.DeepEqual(o, m) }) {
+			return false
+		}
+	}
+	return true
+}
