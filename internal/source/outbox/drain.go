@@ -18,7 +18,16 @@ import (
 //
 // What was read is not taken: it stands until Done.
 func (o *Outbox) Read(ctx context.Context, after int64, most int) ([]Row, error) {
-	res, err := o.engine.Query(ctx, engine.Query{SQL: o.dialect.Texts().Read, Args: []any{after, int64(most)}})
+	return o.rows(ctx, o.dialect.Texts().Read, after, most)
+}
+
+// Kept returns rows that were kept, as Read does those that wait.
+func (o *Outbox) Kept(ctx context.Context, after int64, most int) ([]Row, error) {
+	return o.rows(ctx, o.dialect.Texts().Kept, after, most)
+}
+
+func (o *Outbox) rows(ctx context.Context, text string, after int64, most int) ([]Row, error) {
+	res, err := o.engine.Query(ctx, engine.Query{SQL: text, Args: []any{after, int64(most)}})
 	if err != nil {
 		return nil, fmt.Errorf("reading the outbox: %w", err)
 	}
@@ -60,6 +69,30 @@ func (o *Outbox) Done(ctx context.Context, ids []int64) error {
 	}
 	return o.change(ctx, "deleting what was drained", func(tx engine.Transaction) error {
 		_, err := tx.Exec(ctx, o.dialect.Texts().Done(ids))
+		return err
+	})
+}
+
+// Keep takes rows that were read out of the way, and keeps them for a while: what was
+// done for them may get lost with the shared tier, and is then done again.
+func (o *Outbox) Keep(ctx context.Context, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return o.change(ctx, "keeping what was drained", func(tx engine.Transaction) error {
+		for _, q := range o.dialect.Keep(ids) {
+			if _, err := tx.Exec(ctx, q); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Expire deletes rows that were kept for longer than age.
+func (o *Outbox) Expire(ctx context.Context, age time.Duration) error {
+	return o.change(ctx, "deleting what was kept", func(tx engine.Transaction) error {
+		_, err := tx.Exec(ctx, engine.Query{SQL: o.dialect.Texts().Expire, Args: []any{age.Seconds()}})
 		return err
 	})
 }

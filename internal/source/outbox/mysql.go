@@ -24,3 +24,5 @@ func (mysql) Canonical(_ context.Context, _ engine.Engine, table string) (string
 }
 func (mysql) Faults(context.Context, engine.Engine, []Set) ([]Fault, error) { return nil, errNotMysql }
 func (mysql) Moved(context.Context, engine.Engine) (bool, error)            { return true, nil }
+
+func (mysql) Keep([]int64) []engine.Query { return nil }

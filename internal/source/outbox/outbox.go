@@ -158,6 +158,10 @@ type dialect interface {
 	Faults(ctx context.Context, e engine.Engine, sets []Set) ([]Fault, error)
 	// Texts are the statements of the drain.
 	Texts() texts
+	// Keep moves rows that were handled to the table hearth.kept (hearth_kept), which has
+	// the columns of the outbox and the time of the move, kept_at. A row that is there
+	// already stays as it is.
+	Keep(ids []int64) []engine.Query
 	// Moved tells whether anything may have been written since it was last asked.
 	Moved(ctx context.Context, e engine.Engine) (bool, error)
 }
@@ -166,6 +170,8 @@ type dialect interface {
 type texts struct {
 	Read   string                                     // after, most → id, watch, data, writer, age in seconds
 	Done   func(ids []int64) (query engine.Query)     // deletes rows; run as a write
+	Kept   string                                     // as Read, of rows that were kept
+	Expire string                                     // seconds: deletes what was kept for longer
 	Size   string                                     // → rows, age of the oldest in seconds
 	Sets   string                                     // → id, tab, captured, filter, meanings, version
 	Insert string                                     // watch, data: a row of our own

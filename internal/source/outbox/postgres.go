@@ -26,3 +26,5 @@ func (postgres) Faults(context.Context, engine.Engine, []Set) ([]Fault, error) {
 	return nil, errNotPostgres
 }
 func (postgres) Moved(context.Context, engine.Engine) (bool, error) { return true, nil }
+
+func (postgres) Keep([]int64) []engine.Query { return nil }

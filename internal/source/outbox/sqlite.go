@@ -26,3 +26,5 @@ func (sqlite) Faults(context.Context, engine.Engine, []Set) ([]Fault, error) {
 	return nil, errNotSqlite
 }
 func (sqlite) Moved(context.Context, engine.Engine) (bool, error) { return true, nil }
+
+func (sqlite) Keep([]int64) []engine.Query { return nil }
