@@ -315,6 +315,7 @@ func rotated(old, next *config.Config) []any {
 		"redis.password_file":          {old.Redis.Password, next.Redis.Password},
 		"redis.sentinel_password_file": {old.Redis.SentinelPassword, next.Redis.SentinelPassword},
 		"database.url":                 {old.Database.URL, next.Database.URL},
+		"feed.url":                     {old.Feed.URL, next.Feed.URL},
 	} {
 		if !pair[0].Equal(pair[1]) {
 			keys = append(keys, key)

@@ -227,6 +227,9 @@ func fixed(old, next *config.Config) error {
 	for _, key := range keys {
 		faults = append(faults, fmt.Errorf("%s cannot change while the server runs; restart it, or take the change back", key))
 	}
+	if old.FeedOn() && next.FeedOn() && database.Identity(old.FeedURL().Reveal()) != database.Identity(next.FeedURL().Reveal()) {
+		faults = append(faults, errors.New("feed.url names another database, which cannot change while the server runs; restart, or take the change back. User, password and TLS may change"))
+	}
 	if otherRedis(old.Redis.URL.Reveal(), next.Redis.URL.Reveal()) {
 		faults = append(faults, errors.New("redis.url names another shared tier, which cannot change while the server runs: it holds counters, items, guards and leases; "+
 			"restart, or take the change back. User, password and [redis.tls] may change"))

@@ -31,6 +31,7 @@ import (
 //	check:"name"       what else is asked of a text, see checks
 //	oneof:"a b c"      the texts it may be
 //	reload:"no"        changes with a restart only
+//	instead:"word F"   a list of tables may be this word, which sets the field F
 type Config struct {
 	Server    Server     `key:"server"`
 	Redis     Redis      `key:"redis"`
@@ -40,6 +41,7 @@ type Config struct {
 	Load      LoadLimits `key:"load"`
 	Auth      Auth       `key:"auth"`
 	CORS      CORS       `key:"cors"`
+	Feed      Feed       `key:"feed"`
 	Log       Log        `key:"log"`
 	Limits    []Limit    `key:"limit"`
 	Counters  []Counter  `key:"counter"`
@@ -279,6 +281,11 @@ type Resource struct {
 	// Timeout is for one load; 0 means the database's.
 	Timeout time.Duration `key:"timeout" range:"10ms 5m"`
 	TTL     Lifetimes     `key:"ttl"`
+	// Watches are the tables whose changes concern its records. Empty: they are derived
+	// from Select.
+	Watches []Watch `key:"watch" instead:"none Unwatched"`
+	// Unwatched says that its records live by TTL alone, whatever the feed does.
+	Unwatched bool
 }
 
 // OriginTLS is the files by which an https origin and this server know each other.

@@ -128,9 +128,11 @@ func (l *loader) resolvePaths() {
 			l.fault(key, "the socket's path %s has %d bytes, of which the kernel takes %d; write a shorter one", quote(path), len(path), maxSocketPath)
 		}
 	}
-	resolved := NewSecret(resolveURL(c.Database.URL.Reveal(), l.dir))
-	resolved.from = c.Database.URL.from
-	c.Database.URL = resolved
+	for _, url := range []*Secret{&c.Database.URL, &c.Feed.URL} {
+		resolved := NewSecret(resolveURL(url.Reveal(), l.dir))
+		resolved.from = url.from
+		*url = resolved
+	}
 }
 
 // absolute is path as seen from the directory of the configuration file.

@@ -66,10 +66,11 @@ func TestManualWritesEveryDefault(t *testing.T) {
 	// What is commented out must be right once the # is removed. Some keys exclude
 	// others by design, or need a file that is not there, and [redis.tls] needs TLS.
 	uncommented := regexp.MustCompile(`(?m)^#([a-z_\[])`).ReplaceAllString(string(data), "$1")
-	for _, conflict := range []string{"url_file", "token_file", "origin", "origin_writes", "obey_max_age", "origin_token", "origin_token_file", "origin_tls", "password_file", "sentinel_username", "sentinel_password_file"} {
+	for _, conflict := range []string{"url_file", "token_file", "origin", "origin_writes", "obey_max_age", "origin_token", "origin_token_file", "origin_tls", "password_file", "sentinel_username", "sentinel_password_file", "watch"} {
 		uncommented = regexp.MustCompile(`(?m)^`+conflict+` = .*$`).ReplaceAllString(uncommented, "")
 	}
 	uncommented = strings.Replace(uncommented, "\nurl = \"\"\n", "\nurl = \"rediss://h\"\n", 1)
+	uncommented = strings.Replace(uncommented, `mode = "off"`, `mode = "outbox"`, 1)
 	uncommented = strings.Replace(uncommented, `token = "…"`, `token = "0123456789abcdef"`, 1)
 	if _, err := load(t, uncommented); err != nil {
 		t.Errorf("config.toml with its examples in force: %v", err)
@@ -83,19 +84,20 @@ func mentions(text, key string) bool {
 	if i := strings.LastIndexByte(key, '.'); i >= 0 {
 		section, name = key[:i], key[i+1:]
 	}
-	if key, found := strings.CutPrefix(section, "resource."); found { // resource.ttl is written inline
+	if key, found := strings.CutPrefix(section, "resource."); found && key != "watch" { // resource.ttl is written inline
 		return regexp.MustCompile(`(?m)^#?` + key + ` = \{.*\b` + name + ` = `).MatchString(text)
 	}
 	header := regexp.MustCompile(`(?m)^#?\[\[?` + regexp.QuoteMeta(section) + `\]\]?$`)
-	at := header.FindStringIndex(text)
-	if at == nil {
-		return false
+	for _, at := range header.FindAllStringIndex(text, -1) { // one of several examples may have it
+		body := text[at[1]:]
+		if end := regexp.MustCompile(`(?m)^#?\[`).FindStringIndex(body); end != nil {
+			body = body[:end[0]]
+		}
+		if regexp.MustCompile(`(?m)^#?` + name + ` = `).MatchString(body) {
+			return true
+		}
 	}
-	body := text[at[1]:]
-	if end := regexp.MustCompile(`(?m)^#?\[`).FindStringIndex(body); end != nil {
-		body = body[:end[0]]
-	}
-	return regexp.MustCompile(`(?m)^#?` + name + ` = `).MatchString(body)
+	return false
 }
 
 // row is what docs/configuration.md says of a key.
@@ -214,6 +216,7 @@ func TestFull(t *testing.T) {
 	}
 	want := config.Defaults()
 	want.Resources = []config.Resource{config.DefaultResource()}
+	want.Resources[0].Watches = []config.Watch{{}}
 	want.Limits = []config.Limit{{By: "client"}}
 	want.Counters, want.Batches = []config.Counter{{}}, []config.Batch{{}}
 	want.Auth.Tokens = []config.Token{{}}
@@ -222,11 +225,14 @@ func TestFull(t *testing.T) {
 	if s := got.Database.URL.Reveal(); s != "postgres://app:from-a-file@db/app" {
 		t.Errorf("database.url_file: got %q", s)
 	}
+	if s := got.Feed.URL.Reveal(); s != "postgres://app:from-a-file@db/app" {
+		t.Errorf("feed.url_file: got %q", s)
+	}
 	if s := got.Auth.Tokens[1].Token.Reveal(); s != "fedcba9876543210" {
 		t.Errorf("auth.token.token_file: got %q", s)
 	}
-	if r := got.Resources[0]; r.Envelope != "" || got.Resources[1].Envelope != "remote" {
-		t.Errorf("envelopes: got %q and %q, want none and the name", r.Envelope, got.Resources[1].Envelope)
+	if r := got.Resources[0]; r.Envelope != "" || got.Resources[2].Envelope != "remote" {
+		t.Errorf("envelopes: got %q and %q, want none and the name", r.Envelope, got.Resources[2].Envelope)
 	}
 	if s := got.Server; s.MaxMany != 11 || s.MaxItems != 10 || s.MaxHeader != 32<<10 || s.MaxBody != 4096 {
 		t.Errorf("numbers: got %+v", s)

@@ -36,6 +36,8 @@ func (l *loader) read(table reflect.Value, n *node, at string) {
 			l.unknown(table, child, at, name)
 		case fields[i].isTable():
 			l.readTable(fields[i].value, child, key)
+		case fields[i].word != "" && child.isText():
+			l.readWord(fields[i], child, key)
 		case fields[i].isTables():
 			l.readTables(fields[i].value, child, key)
 		default:
@@ -82,6 +84,15 @@ func (l *loader) readTables(list reflect.Value, n *node, key string) {
 		setDefaults(list.Index(i))
 		l.read(list.Index(i), item, indexed(key, i))
 	}
+}
+
+// readWord reads the word that stands in the place of a list of tables.
+func (l *loader) readWord(f field, n *node, key string) {
+	if n.text != f.word {
+		l.complain(key)(n, "%s is neither %q nor a table; write [[%s]] and its keys below, or %q", n, f.word, shown(key), f.word)
+		return
+	}
+	f.flag.SetBool(true)
 }
 
 // readValue reads a value, or the name of a file that holds a secret.

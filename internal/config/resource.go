@@ -22,6 +22,7 @@ func (l *loader) validateResources() {
 			l.fault(at+".name", `"source" would be the envelope too, which is the member that tells the source; write an envelope or take another name`)
 		}
 		l.validateSource(r, at)
+		l.validateWatches(r, at)
 		if l.given(at+".path") && l.given(at+".key") {
 			l.validateTemplate(r, at)
 		}

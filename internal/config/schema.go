@@ -13,6 +13,9 @@ type field struct {
 	tag    reflect.StructTag
 	isFile bool // the key names the file that holds value, a Secret
 	inItem bool // of a list of tables
+
+	word string        // what a list of tables may be instead, "" for nothing
+	flag reflect.Value // that says so
 }
 
 // isTable tells whether the fields of a type are keys.
@@ -38,7 +41,11 @@ func fieldsOf(table reflect.Value) (all []field) {
 	for i := range table.NumField() {
 		tag := table.Type().Field(i).Tag
 		if name := tag.Get("key"); name != "" {
-			all = append(all, field{name: name, value: table.Field(i), tag: tag})
+			f := field{name: name, value: table.Field(i), tag: tag}
+			if word, flag, found := strings.Cut(tag.Get("instead"), " "); found {
+				f.word, f.flag = word, table.FieldByName(flag)
+			}
+			all = append(all, f)
 		}
 		if name := tag.Get("file"); name != "" {
 			all = append(all, field{name: name, value: table.Field(i), tag: tag, isFile: true})

@@ -9,7 +9,7 @@ import (
 
 // TestTagsAreKnown: a tag that is misspelled would check nothing.
 func TestTagsAreKnown(t *testing.T) {
-	known := []string{"key", "file", "default", "range", "check", "oneof", "reload"}
+	known := []string{"key", "file", "default", "range", "check", "oneof", "reload", "instead"}
 	seen := 0
 	walk(reflect.ValueOf(&Config{}).Elem(), "", func(key string, f field) {
 		seen++
@@ -20,6 +20,9 @@ func TestTagsAreKnown(t *testing.T) {
 		}
 		if name := f.tag.Get("check"); name != "" && name != "plain" && checks[name] == nil {
 			t.Errorf("%s names the check %q, which there is not", key, name)
+		}
+		if f.word != "" && (f.flag.Kind() != reflect.Bool || !f.isTables()) {
+			t.Errorf("%s may be the word %q, and no field says so", key, f.word)
 		}
 		if reload := f.tag.Get("reload"); reload != "" && reload != "no" {
 			t.Errorf("%s has reload:%q", key, reload)

@@ -29,7 +29,9 @@ var checks = map[string]check{
 	"name":         checkName,
 	"origin":       checkOrigin,
 	"redis":        checkRedis,
+	"table":        checkTable,
 	"token":        checkToken,
+	"watched":      checkWatched,
 }
 
 // filled refuses the empty text.
@@ -114,6 +116,23 @@ func checkEnvelope(text string) string {
 func checkColumn(text string) string {
 	if strings.TrimSpace(text) != text || len(text) > 256 || strings.ContainsFunc(text, unicode.IsControl) {
 		return `is no column's name; write it as select returns it, such as "email"`
+	}
+	return ""
+}
+
+// checkWatched accepts the name of a table's column.
+func checkWatched(text string) string {
+	if wrong := checkColumn(text); wrong != "" || text == "" {
+		return `is no column's name; write it as the table has it, without quotes, such as "user_id"`
+	}
+	return ""
+}
+
+// checkTable accepts the name of a table, perhaps with its schema. What quotes and dots
+// mean is for the database to say.
+func checkTable(text string) string {
+	if strings.TrimSpace(text) != text || text == "" || len(text) > 256 || strings.ContainsFunc(text, unicode.IsControl) {
+		return `is no table's name; write it as "orders" or "shop.orders"`
 	}
 	return ""
 }

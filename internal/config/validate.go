@@ -13,6 +13,7 @@ func (l *loader) validate() {
 	l.validateTokens()
 	l.validateCORS()
 	l.validateLimits()
+	l.validateFeed()
 	for i := range l.config.Counters {
 		at := indexed("counter", i)
 		l.require(at+".path", `such as "/visits"`)
