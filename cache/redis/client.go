@@ -83,34 +83,42 @@ func (c Config) sentinelOptions(timeout time.Duration) (rueidis.ClientOption, er
 // refuses CLIENT TRACKING. Of a Cluster one node is enough; with Sentinel it is the master
 // that they name. It leaves no connection behind, and takes a few seconds at most.
 func Probe(ctx context.Context, c Config) error {
-	const timeout = 3 * time.Second // for each step
-	o, err := c.options(timeout, nil)
+	o, addrs, err := c.servers(ctx)
 	if err != nil {
 		return err
 	}
-	o.Dialer.Timeout = timeout
-	addrs := o.InitAddress
-	if o.Sentinel.MasterSet != "" {
-		within, cancel := context.WithTimeout(ctx, 2*timeout)
-		defer cancel()
-		s := newSentinels(c, addrs, o.Sentinel.MasterSet)
-		var asking sync.WaitGroup
-		asking.Go(func() { s.keep(within, timeout, timeout, func() {}) })
-		addrs, err = s.master(within)
-		cancel()
-		asking.Wait()
-		if err != nil {
-			return err
-		}
-	}
 	for _, addr := range addrs {
-		failed := probeServer(ctx, o, addr, timeout)
+		failed := probeServer(ctx, o, addr, probeTimeout)
 		if failed == nil {
 			return nil
 		}
 		err = errors.Join(err, failed)
 	}
 	return err
+}
+
+// probeTimeout is for each step of a probe.
+const probeTimeout = 3 * time.Second
+
+// servers are those that a URL leads to now, and how to dial them: with Sentinel the one
+// master that they name.
+func (c Config) servers(ctx context.Context) (o rueidis.ClientOption, addrs []string, err error) {
+	if o, err = c.options(probeTimeout, nil); err != nil {
+		return o, nil, err
+	}
+	o.Dialer.Timeout = probeTimeout
+	addrs = o.InitAddress
+	if o.Sentinel.MasterSet != "" {
+		within, cancel := context.WithTimeout(ctx, 2*probeTimeout)
+		defer cancel()
+		s := newSentinels(c, addrs, o.Sentinel.MasterSet)
+		var asking sync.WaitGroup
+		asking.Go(func() { s.keep(within, probeTimeout, probeTimeout, func() {}) })
+		addrs, err = s.master(within)
+		cancel()
+		asking.Wait()
+	}
+	return o, addrs, err
 }
 
 // probeServer looks at one server.

@@ -168,17 +168,18 @@ type dialect interface {
 
 // texts are statements that one dialect has.
 type texts struct {
-	Read   string                                     // after, most → id, watch, data, writer, age in seconds
-	Done   func(ids []int64) (query engine.Query)     // deletes rows; run as a write
-	Kept   string                                     // as Read, of rows that were kept
-	Expire string                                     // seconds: deletes what was kept for longer
-	Size   string                                     // → rows, age of the oldest in seconds
-	Sets   string                                     // → id, tab, captured, filter, meanings, version
-	Insert string                                     // watch, data: a row of our own
-	Pulse  string                                     // → fleet, beat, server noted, seconds since, server now; locks the row
-	Note   string                                     // fleet, instance, beat, server
-	Save   func(s Set, o Options) (statements string) // writes a set down, in the place of what is there
-	Forget func(id int32) string                      // removes a set's row
+	Read    string                                     // after, most → id, watch, data, writer, age in seconds
+	Done    func(ids []int64) (query engine.Query)     // deletes rows; run as a write
+	Kept    string                                     // as Read, of rows that were kept
+	Expire  string                                     // seconds: deletes what was kept for longer
+	Size    string                                     // → rows, age of the oldest in seconds
+	Sets    string                                     // → id, tab, captured, filter, meanings, version
+	Insert  string                                     // watch, data: a row of our own
+	Pulse   string                                     // → fleet, beat, server noted, seconds since, server now; locks the row
+	Note    string                                     // fleet, instance, beat, server
+	Drainer string                                     // → fleet, instance, beat, seconds since; locks nothing
+	Save    func(s Set, o Options) (statements string) // writes a set down, in the place of what is there
+	Forget  func(id int32) string                      // removes a set's row
 }
 
 // New reads the URL of cfg. It starts nothing.
