@@ -22,7 +22,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install deb test servers check race prove fuzz bench benchcmp compare inflight chaos failover fleet rolling cover lint clean
+.PHONY: help build run install deb test servers check race prove fuzz bench benchcmp compare inflight chaos failover feed fleet rolling cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ chaos: servers ## 10 million reads checked while Redis is killed, frozen, emptie
 
 failover: servers ## what clients see while Redis and databases move, fail over and come back (half an hour; FAILOVER='-short')
 	$(GO) run ./proof/failover $(FAILOVER)
+
+feed: servers ## rows changed past all instances while everything is hurt, and what that costs who writes (an hour; FEED='-short')
+	$(GO) run ./proof/feed $(FEED)
 
 fleet: servers ## what reaches PostgreSQL behind four instances, counted there (five minutes; FLEET='-short')
 	$(GO) run ./proof/fleet $(FLEET)

@@ -56,6 +56,17 @@ func (l *Latencies) Quantile(q float64) time.Duration {
 	return l.Longest
 }
 
+// Within is how many times are no longer than d, as far as classes tell them apart.
+func (l *Latencies) Within(d time.Duration) (n int64) {
+	for i, count := range l.counts {
+		if i > class(d) {
+			break
+		}
+		n += int64(count)
+	}
+	return n
+}
+
 // class is the histogram's class of a time: exact below 2×steps ns, then by the
 // leading bits.
 func class(d time.Duration) int {

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"hearth/bench/load"
+	"hearth/internal/testkit"
+)
+
+// truth is what the database has, as the paths of the public listener answer it.
+type truth map[string]string
+
+// truth asks the database for all rows and groups. absent numbers are those that it may
+// have or not.
+func (f *fleet) truth(rows int) truth {
+	f.Helper()
+	all := truth{}
+	groups := map[string][]string{}
+	for id := range rows {
+		all["row:"+strconv.Itoa(id)] = "null"
+		groups[strconv.Itoa(id/groupSize)] = nil
+	}
+	for _, row := range f.ground.exec(f.trial, "SELECT id, grp, v FROM numbers ORDER BY id;") {
+		record := fmt.Sprintf(`{"id":%s,"v":%s}`, row[0], row[2])
+		all["row:"+row[0]] = record
+		groups[row[1]] = append(groups[row[1]], record)
+	}
+	for name, members := range groups {
+		all["group:"+name] = "[" + strings.Join(members, ",") + "]"
+	}
+	return all
+}
+
+// keys are those of the truth, in order.
+func (all truth) keys() []string {
+	var keys []string
+	for key := range all {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// difference is an answer or a copy that is not what the database has.
+type difference struct {
+	where, key, got, want string
+	marked                bool
+}
+
+func (d difference) String() string {
+	return fmt.Sprintf("%s has %s as %s, the database has %s", d.where, d.key, d.got, d.want)
+}
+
+// differences asks every instance for everything, and Redis, if there is one.
+func (f *fleet) differences(all truth, redis *testkit.RedisServer) (wrong []difference) {
+	f.Helper()
+	keys := all.keys()
+	for i := range f.ins {
+		wrong = append(wrong, f.inMemory(i, all, keys)...)
+	}
+	if redis != nil {
+		wrong = append(wrong, f.inRedis(redis, all, keys)...)
+	}
+	return wrong
+}
+
+// inMemory asks one instance.
+func (f *fleet) inMemory(i int, all truth, keys []string) (wrong []difference) {
+	f.Helper()
+	conn := load.NewConn(f.ins[i].Public, load.AnswerWithin)
+	defer conn.Close()
+	where := fmt.Sprintf("instance %d", i+1)
+	for some := range slices.Chunk(keys, 64) {
+		for _, key := range some {
+			conn.Queue(http.MethodGet, "/"+strings.Replace(key, ":", "/", 1), "")
+		}
+		if err := conn.Flush(); err != nil {
+			f.Fatal(err)
+		}
+		for _, key := range some {
+			if err := conn.Next(); err != nil {
+				f.Fatal(err)
+			}
+			got := "null"
+			switch code := conn.Answer.StatusCode(); code {
+			case http.StatusNotFound:
+			case http.StatusOK:
+				got = recordIn(conn.Answer.Body())
+			default:
+				got = "status " + strconv.Itoa(code)
+			}
+			marked := load.TierOf(conn.Status()) == load.Marked
+			if got != all[key] || marked {
+				wrong = append(wrong, difference{where, key, got + " (" + string(conn.Status()) + ")", all[key], marked})
+			}
+		}
+	}
+	return wrong
+}
+
+// recordIn is the record of an answer {"name":record,"source":"…"}.
+func recordIn(body []byte) string {
+	var answer map[string]json.RawMessage
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return string(body)
+	}
+	for name, record := range answer {
+		if name != "source" {
+			return string(record)
+		}
+	}
+	return string(body)
+}
+
+// inRedis looks at every copy. What is not there is nobody's answer, and a lease or a
+// guard is no copy.
+func (f *fleet) inRedis(redis *testkit.RedisServer, all truth, keys []string) (wrong []difference) {
+	f.Helper()
+	conn := redis.AdminConn()
+	defer conn.Close()
+	for some := range slices.Chunk(keys, 500) {
+		list, _ := conn.Do(append([]string{"MGET"}, some...)...).([]any)
+		for i, v := range list {
+			copied, _ := v.(string)
+			if copied == "" || strings.HasPrefix(copied, "lease:") || strings.HasPrefix(copied, "guard") {
+				continue
+			}
+			if copied != all[some[i]] {
+				wrong = append(wrong, difference{"Redis", some[i], copied, all[some[i]], false})
+			}
+		}
+	}
+	return wrong
+}
+
+// settled waits until everything everywhere is what the database has, for so long, and
+// notes the bound that it is. Nobody may be writing.
+func (f *fleet) settled(what string, rows int, redis *testkit.RedisServer, within time.Duration) {
+	f.Helper()
+	all := f.truth(rows)
+	var wrong []difference
+	took, good := f.await(within, func() bool { wrong = f.differences(all, redis); return len(wrong) == 0 })
+	if good {
+		f.Bound(true, "%s: of %d keys all answers of %d instances and all copies are what the database has, after %v", what, len(all), len(f.ins), took.Round(time.Millisecond))
+		return
+	}
+	f.Bound(false, "%s: after %v %d of %d keys on %d instances differ, such as: %v", what, took.Round(time.Millisecond), len(wrong), len(all), len(f.ins), wrong[0])
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"hearth/internal/testkit/launch"
+)
+
+func TestMain(m *testing.M) {
+	launch.AtATime(8) // they wait for most of their time
+	goleak.VerifyTestMain(m)
+}
+
+func TestArguments(t *testing.T) {
+	f := func(wantCode int, wantText string, args ...string) {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		if code := program.Status(t.Context(), args, &stdout, &stderr); code != wantCode || !strings.Contains(stderr.String(), wantText) {
+			t.Errorf("%q: exit status %d, %q, want %d and %q", args, code, stderr.String(), wantCode, wantText)
+		}
+	}
+	f(2, "-nonsense", "-nonsense")
+	f(2, "missing closing", "-scenario", "(")
+	f(1, "it matches none of [", "-scenario", "^none$")
+	f(1, "building hearth", "-repo", t.TempDir())
+}
+
+// TestShort plays the scenarios with few changes. Its bounds are counts and orders of
+// events: what is timed is a figure here, for other tests run beside this one.
+func TestShort(t *testing.T) {
+	binary := launch.Build(t, "../..")
+	p := plan{size: short, seed: uint64(time.Now().UnixNano())}
+	p.slack = 20
+	for _, s := range scenarios {
+		if !slices.Contains(inTests, s.name) {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			section := s.play(t, p, binary)
+			var text strings.Builder
+			section.Print(&text)
+			t.Log(text.String())
+			if section.Missed > 0 {
+				t.Errorf("seed %d: %d bounds were missed", p.seed, section.Missed)
+			}
+		})
+	}
+}
+
+// inTests are the scenarios of TestShort.
+var inTests = []string{}
