@@ -238,12 +238,12 @@ func (p *prompter) Guard(ctx context.Context, key, token string) error {
 }
 
 // Unguard succeeds after the play: else it would be tried again for ever.
-func (p *prompter) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+func (p *prompter) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration, own bool) error {
 	a := p.of(token)
 	if a != nil && !a.stop(beforeUnguard) {
 		return nil
 	}
-	err := p.SharedTier.Unguard(calm(ctx), key, token, value, ttl)
+	err := p.SharedTier.Unguard(calm(ctx), key, token, value, ttl, own)
 	if a != nil {
 		a.stop(afterUnguard)
 	}

@@ -181,11 +181,11 @@ func (b blindFill) Fill(ctx context.Context, key, token string, value []byte, tt
 // ownUnguard leaves alone what is not its own guard.
 type ownUnguard struct{ SharedTier }
 
-func (o ownUnguard) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+func (o ownUnguard) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration, own bool) error {
 	if got := o.RenewGuards(ctx, []shared.HeldGuard{{Key: key, Token: token}}); got[0].State == shared.GuardGone {
 		return got[0].Err
 	}
-	return o.SharedTier.Unguard(ctx, key, token, value, ttl)
+	return o.SharedTier.Unguard(ctx, key, token, value, ttl, own)
 }
 
 // loneGuard takes the place of others' guards.

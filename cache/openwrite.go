@@ -305,7 +305,7 @@ func (u *openWrites) renewGuards(ctx context.Context, list []*openWrite) (first 
 			u.cache.flights.Changed(guards[i].Key)
 		}
 		if u.noteRenewal(list[i], got, asked) {
-			if err := u.cache.tier.Unguard(ctx, guards[i].Key, guards[i].Token, nil, 0); err == nil { // else it expires
+			if err := u.cache.tier.Unguard(ctx, guards[i].Key, guards[i].Token, nil, 0, false); err == nil { // else it expires
 				u.cache.flights.Changed(guards[i].Key)
 			}
 		}

@@ -24,9 +24,9 @@ type rounds struct {
 	before                func(guards []shared.HeldGuard)
 }
 
-func (r *rounds) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+func (r *rounds) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration, own bool) error {
 	defer r.unguards.Add(1)
-	return r.SharedTier.Unguard(ctx, key, token, value, ttl)
+	return r.SharedTier.Unguard(ctx, key, token, value, ttl, own)
 }
 
 func (r *rounds) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []shared.Renewal {

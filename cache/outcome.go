@@ -91,7 +91,7 @@ func (u *openWrites) ask(ctx context.Context, w *openWrite) error {
 func (u *openWrites) remove(ctx context.Context, w *openWrite) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if err := u.cache.tier.Unguard(ctx, w.key, w.token, nil, 0); err != nil {
+	if err := u.cache.tier.Unguard(ctx, w.key, w.token, nil, 0, false); err != nil {
 		return err
 	}
 	u.cache.flights.Changed(w.key)

@@ -194,3 +194,22 @@ func TestTheFirstReadsWaitForTheFirstConnection(t *testing.T) {
 		}
 	}
 }
+
+// TestAMarkLivesBesideItsKey, in one slot of a Cluster, or not at all.
+func TestAMarkLivesBesideItsKey(t *testing.T) {
+	srv := testkit.Redis(t)
+	c := openRedis(t, srv)
+	x := fixture{c, t, keyOf(t, "plain")}
+	x.putOwn("w", "1")
+	if got, ttl := srv.Text("GET", shared.OwnOf(x.key)), srv.Int("PTTL", shared.OwnOf(x.key)); got != "w" || ttl <= 0 || ttl > shared.OwnFor.Milliseconds() {
+		t.Errorf("the mark is %q, for %d ms", got, ttl)
+	}
+	if !x.outdate("w") || srv.Int("EXISTS", shared.OwnOf(x.key)) != 0 {
+		t.Error("the mark did not do, or is left")
+	}
+	x = fixture{c, t, keyOf(t, "{braces}")}
+	x.putOwn("w", "1")
+	if x.outdate("w") {
+		t.Error("of a key with braces nobody knows whether it was put")
+	}
+}

@@ -25,6 +25,7 @@ type SharedTier interface {
 	leaser
 	guarder
 	refresher
+	outdater
 	keeper
 }
 
@@ -59,8 +60,10 @@ type guarder interface {
 	// each what it found.
 	RenewGuards(ctx context.Context, guards []shared.HeldGuard) []shared.Renewal
 	// Unguard takes token out. The last one deletes the key, or puts value
-	// there (nil: nothing) if the guard never had company.
-	Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error
+	// there (nil: nothing) if the guard never had company. own tells that the
+	// change feed is going to tell of this write by its token: a value that is
+	// put is then marked, so that Outdate leaves it.
+	Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration, own bool) error
 }
 
 // refresher renews values that stand, ahead of their expiry. The lease of a
@@ -75,6 +78,22 @@ type refresher interface {
 	Refresh(ctx context.Context, key, token string, was []byte, expires int64, value []byte, ttl time.Duration) (bool, error)
 	// Disclaim gives the refresh lease back if it still stands.
 	Disclaim(ctx context.Context, key, token string) error
+}
+
+// outdater takes away what others have made old.
+type outdater interface {
+	// Outdate removes what stands in keys whose records have changed in their
+	// source, and ends loads and refreshes of them. A guard of others stays, marked
+	// as shared. It returns nil when all of it is done, and confirmed by as many
+	// replicas as a guard has to be; after an error nobody knows what was done, and
+	// the caller does all of it again. It sets Kept of those that it left.
+	Outdate(ctx context.Context, keys []shared.Outdated) error
+	// Lead takes the lease in key for holder, which has no space in it, or renews
+	// it. What stands there then is the text of whoever holds it: its holder, a
+	// space, and the note.
+	Lead(ctx context.Context, key, holder string, note []byte, ttl time.Duration) (standing []byte, held bool, err error)
+	// Yield gives that lease back if it is still the holder's.
+	Yield(ctx context.Context, key, holder string) error
 }
 
 // keeper writes plain values.

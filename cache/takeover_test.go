@@ -127,7 +127,7 @@ func TestASlotOnItsWay(t *testing.T) {
 				t.Errorf("round %d: the guard is renewed: %v, %v", round, got.State, got.Err)
 			}
 		}
-		if err := c.tier.Unguard(within(t), plain, token, []byte(want), time.Hour); err != nil {
+		if err := c.tier.Unguard(within(t), plain, token, []byte(want), time.Hour, false); err != nil {
 			t.Errorf("round %d: its removal: %v", round, err)
 		}
 		if got, err := c.tier.Get(within(t), plain); err != nil || string(got.Data) != want {

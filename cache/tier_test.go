@@ -29,6 +29,9 @@ func testTier(t *testing.T, open opener) {
 	t.Run("a lost guard", func(t *testing.T) { tierGuardLost(t, open) })
 	t.Run("a guard set anew", func(t *testing.T) { tierGuardAnew(t, open(t)) })
 	t.Run("an expired guard among living ones", func(t *testing.T) { tierGuardExpires(t, open) })
+	t.Run("what others have changed goes", func(t *testing.T) { tierOutdates(t, open) })
+	t.Run("own writes stay", func(t *testing.T) { tierOwnWrites(t, open(t)) })
+	t.Run("a lease of the fleet", func(t *testing.T) { tierLeads(t, open(t)) })
 	t.Run("items and counters", func(t *testing.T) { tierItems(t, open(t)) })
 	t.Run("changes reach memory", func(t *testing.T) { tierInvalidates(t, open(t)) })
 	t.Run("a dead context asks nothing", func(t *testing.T) { tierDeadline(t, open(t)) })
@@ -127,7 +130,7 @@ func (x fixture) uphold(token string, anew bool) shared.GuardState {
 
 func (x fixture) unguard(token, value string) {
 	x.t.Helper()
-	x.must(x.tier.Unguard(within(x.t), x.key, token, []byte(value), time.Hour))
+	x.must(x.tier.Unguard(within(x.t), x.key, token, []byte(value), time.Hour, false))
 }
 
 func tierReads(t *testing.T, c *Cache) {
@@ -379,6 +382,7 @@ func tierInvalidates(t *testing.T, c *Cache) {
 	}
 	f("set", func(x fixture) { x.set("2") })
 	f("remove", func(x fixture) { x.remove() })
+	f("outdate", func(x fixture) { x.outdate("") })
 	f("guard", func(x fixture) { x.guard("w") })
 	f("unguard", func(x fixture) { x.unguard("w", "3") })
 	f("increment", func(x fixture) { _, err := c.tier.Add(within(t), x.key, 1); x.must(err) })
@@ -395,7 +399,8 @@ func tierDeadline(t *testing.T, c *Cache) {
 	_, fill := c.tier.Fill(ctx, key, "x", []byte("1"), time.Hour)
 	for what, err := range map[string]error{
 		"get": get, "fill": fill, "guard": c.tier.Guard(ctx, key, "x"), "remove": c.tier.Remove(ctx, []string{key}, true),
-		"unguard": c.tier.Unguard(ctx, key, "x", nil, 0), "set": errors.Join(c.tier.Set(ctx, []Item{{Key: key, Value: []byte("1")}})...),
+		"outdate": c.tier.Outdate(ctx, []shared.Outdated{{Key: key}}),
+		"unguard": c.tier.Unguard(ctx, key, "x", nil, 0, false), "set": errors.Join(c.tier.Set(ctx, []Item{{Key: key, Value: []byte("1")}})...),
 	} {
 		if err != nil && !errors.Is(err, shared.ErrAway) {
 			t.Errorf("%s with a dead context: got %v, want one that wraps errDown", what, err)

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"hearth/cache/shared"
 )
@@ -58,4 +59,36 @@ func (c *Cache) remove(ctx context.Context, keys []string, copies bool) error {
 		c.flights.Changed(key)
 	}
 	return err
+}
+
+// Outdate removes copies of records that somebody has changed in their source. From then
+// on every load must see the change; see shared.Outdated. It returns nil when all of it is
+// done, and known to as many replicas as a write; after an error all has to be done again.
+// It sets Kept of the records that stay: those that their own writers have put.
+//
+// Copies in memory here are dropped in any case. Other instances are told by the shared
+// tier.
+func (c *Cache) Outdate(ctx context.Context, keys []shared.Outdated) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	err := c.tier.Outdate(ctx, keys)
+	for i := range keys {
+		if !keys[i].Kept {
+			c.flights.Changed(keys[i].Key)
+		}
+	}
+	return err
+}
+
+// Lead takes the lease in key, one of our own, for holder, or renews it, in the shared
+// tier: one instance of the fleet holds it at a time, but for the moment after Redis has
+// failed over. standing is what stands there then: its holder, a space and the note.
+func (c *Cache) Lead(ctx context.Context, key, holder string, note []byte, ttl time.Duration) (standing []byte, held bool, err error) {
+	return c.tier.Lead(ctx, key, holder, note, ttl)
+}
+
+// Yield gives that lease back if it is still the holder's.
+func (c *Cache) Yield(ctx context.Context, key, holder string) error {
+	return c.tier.Yield(ctx, key, holder)
 }

@@ -59,6 +59,7 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	if _, obeys := w.r.Records.(source.Conditional); !obeys && source.ConditionOf(ctx) != nil {
 		return nil, false, fmt.Errorf("the source of resource %q takes no conditions", w.r.Name)
 	}
+	ctx = source.WithWriter(ctx, w.token)
 	// A source that is known to be away is not written to: the guard would take
 	// the place of a copy that can still be served.
 	g := w.gateOf(w.r)
@@ -90,12 +91,12 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 		g.Report(err)
 	}
 	if err != nil {
-		_ = w.unguard(nil, source.Term{})
+		_ = w.unguard(nil, source.Term{}, false)
 		return nil, false, w.refused(ctx, err)
 	}
 	if cause := w.writes.sending(w.openWrite, guarded); cause != nil {
 		change.Rollback()
-		_ = w.unguard(nil, source.Term{})
+		_ = w.unguard(nil, source.Term{}, false)
 		return nil, false, w.refused(ctx, cause)
 	}
 	err = w.commit(ctx, change)
@@ -109,10 +110,16 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	if !known {
 		w.cfg.Log.Warn("a record was written, and could not be read after that", "resource", w.r.Name)
 	}
-	if err := w.unguard(kept(change, t, known), t); err != nil {
+	if err := w.unguard(kept(change, t, known), t, marked(change)); err != nil {
 		return nil, false, fmt.Errorf("%w: removing the guard: %w", ErrUnconfirmed, err)
 	}
 	return change.Record(), known, nil
+}
+
+// marked tells whether the change feed will tell of a change by its writer's token.
+func marked(change source.Change) bool {
+	m, ok := change.(source.Marked)
+	return ok && m.Marked()
 }
 
 // left is what a change has left behind.
@@ -143,7 +150,7 @@ func (w *writer) commit(ctx context.Context, change source.Change) error {
 		w.flights.Changed(w.key)
 		return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	case err != nil:
-		_ = w.unguard(nil, source.Term{})
+		_ = w.unguard(nil, source.Term{}, false)
 		return w.refused(ctx, err)
 	}
 	return nil
@@ -172,11 +179,11 @@ func (w *writer) refused(ctx context.Context, err error) error {
 //
 // Changed poisons every read that is in flight when it is called. If the shared tier
 // does not confirm, the key is read past it until it does.
-func (w *writer) unguard(record []byte, t source.Term) error {
+func (w *writer) unguard(record []byte, t source.Term, own bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), max(time.Second, w.cfg.LinkTimeout))
 	defer cancel()
 	w.writes.unguarding(w.openWrite)
-	err := w.tier.Unguard(ctx, w.key, w.token, record, t.Within(w.lifetime(w.r, w.key, false)))
+	err := w.tier.Unguard(ctx, w.key, w.token, record, t.Within(w.lifetime(w.r, w.key, false)), own)
 	if err != nil {
 		w.writes.markUnconfirmed(w.openWrite, nil)
 	}

@@ -243,7 +243,7 @@ func (e *Tier) renew(g shared.HeldGuard, remove func(row)) shared.GuardState {
 // may join it then: its removal of the row is queued behind the value, and its
 // token stays. After an error the guard stands until its deadline, for what
 // became of the row is not known.
-func (e *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+func (e *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration, own bool) error {
 	sh := e.shard(key)
 	sh.mu.Lock()
 	// A refresh that began before the commit may have read the old record, so it
@@ -264,6 +264,9 @@ func (e *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl
 	change := row{key: key, remove: true}
 	if mine && !p.shared && len(value) > 0 {
 		change = row{key: key, value: value, expires: expiryOf(ttl)}
+		if own {
+			sh.markOwn(key, token, time.Now())
+		}
 	}
 	job := e.writer.queue(change)
 	sh.mu.Unlock()

@@ -43,6 +43,7 @@ type Tier struct {
 	writer    *rowWriter
 
 	shards [placeholderShards]placeholderShard
+	leases leases
 }
 
 // placeholderShards is how many locks the keys are spread over. Steps on keys of
@@ -62,6 +63,7 @@ type placeholderShard struct {
 	mu           sync.Mutex
 	placeholders map[string]*placeholder
 	refreshes    map[string]refreshLease // by key, beside values that stand
+	own          map[string]ownMark      // by key, beside records that a writer has put
 }
 
 // Reads are the tracked reads under way, as the cache keeps them.
@@ -85,6 +87,7 @@ func New(path string, lease time.Duration, log *slog.Logger, s *memory.Store, f 
 	for i := range e.shards {
 		e.shards[i].placeholders = map[string]*placeholder{}
 		e.shards[i].refreshes = map[string]refreshLease{}
+		e.shards[i].own = map[string]ownMark{}
 	}
 	return e
 }
@@ -285,18 +288,6 @@ func (e *Tier) Set(ctx context.Context, items []shared.Item) []error {
 		return shared.ErrorForEach(err, len(items))
 	}
 	return nil
-}
-
-// Remove deletes keys in one transaction. A guard that stands in one stays,
-// marked as shared. Readers in this process see the change before it returns:
-// their copies are dropped.
-func (e *Tier) Remove(ctx context.Context, keys []string, _ bool) error {
-	rows := make([]row, len(keys))
-	for i, key := range keys {
-		rows[i] = row{key: key, remove: true}
-	}
-	_, err := e.replace(ctx, rows)
-	return err
 }
 
 // replace writes rows in one transaction. Leases on their keys are void from then on, and

@@ -135,7 +135,7 @@ func TestAGuardIsJoinedWhileAnotherIsRemoved(t *testing.T) {
 	if got := e.RenewGuards(within(t), []shared.HeldGuard{{Key: "k", Token: "b"}})[0]; got.State != shared.GuardStood || got.Err != nil {
 		t.Errorf("the removal of one guard took another with it: %+v", got)
 	}
-	must(t, e.Unguard(within(t), "k", "b", []byte("2"), time.Hour))
+	must(t, e.Unguard(within(t), "k", "b", []byte("2"), time.Hour, false))
 	e.want(t, "k", "") // it was shared
 }
 

@@ -3,13 +3,10 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/redis/rueidis"
-
-	"hearth/cache/shared"
 )
 
 // run runs f for key on the plain connection of the node that serves it. f must be
@@ -46,19 +43,32 @@ func (t *Tier) runOn(ctx context.Context, key string, repeatable, read bool, f f
 // and arguments are those of the script; see script.go. An error is the tier's
 // already.
 func (t *Tier) step(ctx context.Context, s script, keys []string, args ...string) (n int64, err error) {
-	err = t.run(ctx, keys[0], true, func(ctx context.Context, c rueidis.Client) (err error) {
-		n, err = s.Exec(ctx, c, keys, args).AsInt64()
-		return err
-	})
-	if isSplit(err) {
-		if s.pair {
-			return 0, nil // no refresh, as if the key had changed
-		}
-		if err = t.removeSibling(ctx, keys); err == nil {
-			return t.step(ctx, s, keys[:1], args...)
-		}
+	if n, err = t.stepOver(ctx, s, keys, args, nil); isSplit(err) {
+		return t.splitStep(ctx, s, call{keys, args}, nil)
 	}
 	return n, err
+}
+
+// stepOver is step that leaves it to the caller what to do when the keys are on two nodes.
+func (t *Tier) stepOver(ctx context.Context, s script, keys, args []string, done *confirmed) (n int64, err error) {
+	err = t.runOn(ctx, keys[0], true, false, func(ctx context.Context, conns *connections, c rueidis.Client) (err error) {
+		if n, err = s.Exec(ctx, c, keys, args).AsInt64(); err == nil {
+			done.note(conns)
+		}
+		return err
+	})
+	return n, err
+}
+
+// splitStep is a step whose keys are on two nodes.
+func (t *Tier) splitStep(ctx context.Context, s script, run call, done *confirmed) (int64, error) {
+	if s.pair {
+		return 0, nil // no refresh, as if the key had changed
+	}
+	if err := t.removeSibling(ctx, run.keys); err != nil {
+		return 0, err
+	}
+	return t.stepOver(ctx, s, run.keys[:1], run.args, done)
 }
 
 // isSplit tells whether a step over a key and its sibling was refused because their slot
@@ -97,35 +107,42 @@ func (t *Tier) replicatedStep(ctx context.Context, s script, keys []string, args
 		}
 	}
 	if err == nil && n < int64(t.cfg.WaitReplicas) {
-		err = fmt.Errorf("%w: %d of redis.wait_replicas = %d confirmed", shared.ErrAway, n, t.cfg.WaitReplicas)
+		err = t.tooFew(n)
 	}
 	return err
 }
 
-// waitingStep runs a step, and returns how many replicas confirm it. A connection of those
-// that wait may have been closed for being idle: that is no break of the node's.
+// waitingStep runs a step, and returns how many replicas confirm it.
 func (t *Tier) waitingStep(ctx context.Context, s script, keys, args []string) (n int64, err error) {
 	err = t.runOn(ctx, keys[0], true, false, func(ctx context.Context, conns *connections, c rueidis.Client) error {
 		_, ask := c.(asking)
-		n, err = conns.stepAndWait(ctx, call{keys, args}, s, t.cfg.WaitReplicas, t.timeout/2, ask)
-		if err != nil && isBroken(err) && !errors.Is(err, errOtherServer) && ctx.Err() == nil {
-			n, err = conns.stepAndWait(ctx, call{keys, args}, s, t.cfg.WaitReplicas, t.timeout/2, ask)
-		}
+		n, err = conns.waited(ctx, t.cfg.WaitReplicas, t.timeout/2, func(cmds []rueidis.Completed) []rueidis.Completed {
+			if ask {
+				cmds = append(cmds, conns.waiting.B().Asking().Build())
+			}
+			return append(cmds, call{keys, args}.by(conns.waiting, "EVAL", s.text))
+		})
 		return err
 	})
 	return n, err
 }
 
-// stepAndWait runs a step and waits for replicas. Another server than the one that was
-// looked at counts as a break.
-func (conns *connections) stepAndWait(ctx context.Context, run call, s script, replicas int, within time.Duration, ask bool) (n int64, err error) {
-	b := conns.waiting.B()
-	cmds := make([]rueidis.Completed, 0, 4)
-	if ask {
-		cmds = append(cmds, b.Asking().Build())
+// waited sends commands in one piece, of which the last one has to be a write, and returns
+// how many replicas confirm it. A connection of those that wait may have been closed for
+// being idle: that is no break of the node's, and they are sent once more.
+func (conns *connections) waited(ctx context.Context, replicas int, within time.Duration, build func([]rueidis.Completed) []rueidis.Completed) (n int64, err error) {
+	n, err = conns.waitOnce(ctx, replicas, within, build)
+	if err != nil && isBroken(err) && !errors.Is(err, errOtherServer) && ctx.Err() == nil {
+		n, err = conns.waitOnce(ctx, replicas, within, build)
 	}
-	cmds = append(cmds, run.by(conns.waiting, "EVAL", s.text),
-		b.Wait().Numreplicas(int64(replicas)).Timeout(within.Milliseconds()).Build(), b.Info().Section("server").Build())
+	return n, err
+}
+
+// waitOnce is waited without repetition. Another server than the one that was looked at
+// counts as a break.
+func (conns *connections) waitOnce(ctx context.Context, replicas int, within time.Duration, build func([]rueidis.Completed) []rueidis.Completed) (n int64, err error) {
+	b := conns.waiting.B()
+	cmds := append(build(make([]rueidis.Completed, 0, 4)), b.Wait().Numreplicas(int64(replicas)).Timeout(within.Milliseconds()).Build(), b.Info().Section("server").Build())
 	answers := conns.waiting.DoMulti(ctx, cmds...)
 	answers = answers[len(answers)-3:]
 	if err := answers[0].Error(); err != nil {
@@ -162,8 +179,9 @@ type answer struct {
 // steps runs a script for each of calls, those of one node in one piece, so that
 // thousands take little longer than one. It is not cut short by the timeout of a single
 // command: ctx is its deadline. Nothing is repeated but what Redis has not run. Each call
-// has its own error; one that fails says nothing of the others.
-func (t *Tier) steps(ctx context.Context, s script, calls []call) []answer {
+// has its own error; one that fails says nothing of the others. done notes the connections
+// over which they were done; it may be nil.
+func (t *Tier) steps(ctx context.Context, s script, calls []call, done *confirmed) []answer {
 	out := make([]answer, len(calls))
 	keys := make([]string, len(calls))
 	for i, run := range calls {
@@ -182,10 +200,11 @@ func (t *Tier) steps(ctx context.Context, s script, calls []call) []answer {
 			return append(dst, calls[i].by(c, "EVAL", s.text))
 		},
 		fail: func(i int, err error) { out[i].err = err },
+		via:  done.note,
 	})
 	for i, a := range out {
 		if isSplit(a.err) {
-			out[i].number, out[i].err = t.step(ctx, s, calls[i].keys, calls[i].args...)
+			out[i].number, out[i].err = t.splitStep(ctx, s, calls[i], done)
 		}
 	}
 	return out

@@ -143,11 +143,7 @@ func (l *link) judge() error {
 
 // newLink returns the link of the node's present connections.
 func (n *node) newLink() *link {
-	prefix := canaryPrefix
-	if ranges := n.ranges.Load(); ranges != nil {
-		r := (*ranges)[rand.IntN(len(*ranges))]
-		prefix += "{" + n.tier.slotTag(r.first, r.last) + "}:"
-	}
+	prefix := n.ownKey(canaryPrefix)
 	return &link{store: n.tier.store, reads: n.tier.reads, timeout: n.tier.cfg.LinkTimeout, via: carrier{n, n.conns.Load()}, name: n.name, prefix: prefix, key: prefix + shared.NewToken()}
 }
 

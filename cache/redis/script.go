@@ -42,13 +42,16 @@ func newScript(text string) script {
 }
 
 // scripts are the steps of the protocol.
-type scripts struct{ fill, swap, release, guard, renew, unguard, claim, refresh script }
+type scripts struct {
+	fill, swap, release, guard, renew, unguard, outdate, claim, refresh, lead, yield script
+}
 
 func newScripts() scripts {
 	all := scripts{
 		fill: newScript(fillScript), swap: newScript(swapScript), release: newScript(releaseScript),
 		guard: newScript(guardScript), renew: newScript(renewScript), unguard: newScript(unguardScript),
-		claim: newScript(claimScript), refresh: newScript(refreshScript),
+		outdate: newScript(outdateScript), claim: newScript(claimScript), refresh: newScript(refreshScript),
+		lead: newScript(leadScript), yield: newScript(yieldScript),
 	}
 	all.claim.pair, all.refresh.pair = true, true
 	return all
@@ -163,17 +166,59 @@ end
 put('guard+:')
 return 2`
 
-// unguardScript: KEYS key, sibling; ARGV token, value or the empty string, lifetime in
-// ms. A writer that was alone all the time may put its record in the guard's place.
+// unguardScript: KEYS key, sibling, key of the mark; ARGV token, value or the empty
+// string, lifetime in ms, lifetime of the mark in ms. A writer that was alone all the time may put its record in the guard's place.
 // One that finds only the guards of others has lost its own: it marks them as shared,
 // so that none of them puts a value there. One that finds no guard deletes what
 // stands there, which may have been filled from before the commit.
+//
+// With KEYS[3] a record that is put there has a mark beside it, for outdateScript: its
+// writer's own change is no reason to remove it.
 const unguardScript = guardParts + endRefresh + `
 if #others > 0 then
   put((plus or not mine) and 'guard+:' or 'guard:')
 elseif mine and not plus and ARGV[2] ~= '' then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  if KEYS[3] then redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[4]) end
 else
   redis.call('DEL', KEYS[1])
 end
 return 1`
+
+// outdateScript: KEYS key, sibling, key of the mark; ARGV token of the writer whose change
+// it was, or the empty string. Returns 2 if the record of that writer stays, else 1.
+//
+// A guard of others stays, and is marked as shared: what its writer has read back may be
+// from before the change. DEL would take the guard away, and have its write rolled back.
+// Anything else is deleted: a value is from before the change, and so may be what is
+// loaded under a lease.
+//
+// Not so for the writer whose change it was. The record that it puts has the change in it,
+// and so has all that comes after its guard: the mark says that it was put. A guard that
+// is its own is left as it is. One that was joined by others is marked already.
+const outdateScript = guardParts + endRefresh + `
+if KEYS[3] and redis.pcall('GET', KEYS[3]) == ARGV[1] then
+  redis.call('DEL', KEYS[3])
+  return 2
+end
+if mine and (plus or #others == 0) then return 1 end
+if #others > 0 then
+  put('guard+:')
+else
+  redis.call('DEL', KEYS[1])
+end
+return 1`
+
+// leadScript: KEYS key; ARGV holder, text, lifetime in ms. Returns nothing if the lease is
+// the holder's now, else what stands there. What never expires is nobody's lease.
+const leadScript = `
+local now = redis.pcall('GET', KEYS[1])
+if type(now) == 'string' and redis.call('PTTL', KEYS[1]) >= 0 and string.match(now, '^[^ ]*') ~= ARGV[1] then return now end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return false`
+
+// yieldScript: KEYS key; ARGV holder.
+const yieldScript = `
+local now = redis.pcall('GET', KEYS[1])
+if type(now) == 'string' and string.match(now, '^[^ ]*') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0`

@@ -24,6 +24,7 @@ import (
 //
 //	made by dialServer ──publish──► used ──broken, or another server──► over
 type connections struct {
+	node    *node
 	tracked rueidis.Client // nil while Redis refuses tracking
 	plain   rueidis.Client
 	waiting rueidis.Client // for writes that replicas must confirm; nil: none must
@@ -124,7 +125,7 @@ func (n *node) dialServer(ctx context.Context, addr string) (*connections, error
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %q: %w", addr, err)
 	}
-	c := &connections{plain: plain}
+	c := &connections{node: n, plain: plain}
 	if c.server, err = identify(ctx, plain, n.tier.timeout); err == nil {
 		err = c.server.supported()
 	}

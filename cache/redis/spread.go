@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -14,6 +15,8 @@ type spreading struct {
 	take    func(i int, answers []rueidis.RedisResult) error                           // takes their answers
 	instead func(dst []rueidis.Completed, c rueidis.Client, i int) []rueidis.Completed // in the place of a script that is not known; may be nil
 	fail    func(i int, err error)                                                     // takes the error of the i-th key, the tier's already; never nil
+
+	via func(*connections) // told over which connections a key's commands were done; may be nil
 
 	repeatable bool // the commands may be sent again when a connection breaks
 	bounded    bool // each try takes no longer than a single command may
@@ -68,6 +71,9 @@ func (t *Tier) spreadOver(ctx, caller context.Context, n *node, keys []string, a
 		for k, err := range sendAll(ctx, c.plain, places, s.instead, s.take) {
 			errs[unknown[k]] = err
 		}
+	}
+	if s.via != nil && slices.Contains(errs, nil) {
+		s.via(c)
 	}
 	var all sync.WaitGroup
 	places := make(chan struct{}, maxSent)
@@ -124,6 +130,9 @@ func (t *Tier) sendOne(ctx context.Context, r route, i int, s spreading) error {
 			client = asking{c.plain}
 		}
 		if err = sendAll(ctx, client, []int{i}, build, s.take)[0]; err == nil {
+			if s.via != nil {
+				s.via(c)
+			}
 			return nil
 		}
 		if !r.again(ctx, n, c, err) {

@@ -1,10 +1,8 @@
 package redis
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"strconv"
 	"time"
 
@@ -22,6 +20,15 @@ func withSibling(key string) []string {
 		return []string{key, sibling}
 	}
 	return []string{key}
+}
+
+// withMark returns the keys of a step that minds the mark of own writes.
+func withMark(key string) []string {
+	keys := withSibling(key)
+	if own := shared.OwnOf(key); own != "" {
+		keys = append(keys, own)
+	}
+	return keys
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -80,7 +87,7 @@ func (t *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []sha
 		calls[i] = call{withSibling(g.Key), []string{g.Token, milliseconds(t.cfg.Lease), anew}}
 	}
 	out := make([]shared.Renewal, len(guards))
-	for i, answer := range t.steps(ctx, t.scripts.renew, calls) {
+	for i, answer := range t.steps(ctx, t.scripts.renew, calls, nil) {
 		out[i] = shared.Renewal{State: shared.GuardState(answer.number), Err: answer.err}
 	}
 	return out
@@ -89,9 +96,13 @@ func (t *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []sha
 // Unguard takes token out of the guard. The last one deletes the key, or puts value
 // there (nil: nothing) if the guard was never shared. After an error the guard may
 // stand or not, and the caller tries again.
-func (t *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration) error {
+func (t *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration, own bool) error {
 	t.recent.note(key) // again: the write may have taken long
-	err := t.replicatedStep(ctx, t.scripts.unguard, withSibling(key), token, textOf(value), milliseconds(ttl))
+	keys, args := withSibling(key), []string{token, textOf(value), milliseconds(ttl)}
+	if own && len(value) > 0 {
+		keys, args = withMark(key), append(args, milliseconds(shared.OwnFor))
+	}
+	err := t.replicatedStep(ctx, t.scripts.unguard, keys, args...)
 	if err != nil && len(value) > 0 && !errors.Is(err, shared.ErrAway) {
 		// Refused, as by a Redis without memory left: taking the guard out needs none.
 		err = t.replicatedStep(ctx, t.scripts.unguard, withSibling(key), token, "", "0")
@@ -122,32 +133,4 @@ func (t *Tier) Refresh(ctx context.Context, key, token string, was []byte, expir
 func (t *Tier) Disclaim(ctx context.Context, key, token string) error {
 	_, err := t.step(ctx, t.scripts.release, []string{shared.SiblingOf(key)}, token)
 	return err
-}
-
-// removals bounds how many keys Remove removes in one piece.
-const removals = 256
-
-// Remove deletes keys, as a writer does whose guard was lost: a guard of others stays,
-// marked as shared. DEL would take it away, and abort their writes.
-//
-// copies tells that the keys hold copies, of records that have a source. It stops early
-// when Redis is away, and returns that error before others.
-func (t *Tier) Remove(ctx context.Context, keys []string, copies bool) error {
-	var other error
-	for part := range slices.Chunk(keys, removals) {
-		calls := make([]call, len(part))
-		for i, key := range part {
-			if copies { // what is deleted and stored again lives nowhere else
-				t.recent.note(key)
-			}
-			calls[i] = call{withSibling(key), []string{shared.NewToken(), "", "0"}}
-		}
-		for _, a := range t.steps(t.bound(ctx), t.scripts.unguard, calls) {
-			if errors.Is(a.err, shared.ErrAway) {
-				return a.err
-			}
-			other = cmp.Or(other, a.err)
-		}
-	}
-	return other
 }

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
-
-	"hearth/cache/shared"
 )
 
 // A server may take the place of another: a replica is promoted, a name or a proxy leads
@@ -102,9 +100,9 @@ func (n *node) takeOver(ctx context.Context, old, fresh *connections, at string)
 	return nil
 }
 
-// removeRecent removes keys, as a writer does whose guard was lost.
+// removeRecent removes keys, as after a change of others.
 func (n *node) removeRecent(ctx context.Context, c *connections, keys []string) error {
-	for part := range slices.Chunk(keys, removals) {
+	for part := range slices.Chunk(keys, outdated) {
 		if err := n.removePart(ctx, c, part); err != nil {
 			return err
 		}
@@ -117,9 +115,9 @@ func (n *node) removeRecent(ctx context.Context, c *connections, keys []string) 
 func (n *node) removePart(ctx context.Context, c *connections, keys []string) error {
 	ctx, cancel := context.WithTimeout(ctx, n.tier.timeout)
 	defer cancel()
-	script := n.tier.scripts.unguard
+	script := n.tier.scripts.outdate
 	remove := func(command, text string, keys []string) rueidis.Completed {
-		return call{keys, []string{shared.NewToken(), "", "0"}}.by(c.plain, command, text)
+		return call{keys, []string{""}}.by(c.plain, command, text)
 	}
 	cmds := []rueidis.Completed{remove("EVAL", script.text, withSibling(keys[0]))} // makes the others known
 	for _, key := range keys[1:] {
