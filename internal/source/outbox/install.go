@@ -74,6 +74,13 @@ func (o *Outbox) Plan(ctx context.Context, want []Set, opt Options) (*Script, er
 	}
 	t := o.dialect.Texts()
 	script := &Script{Statements: o.dialect.Tables()}
+	if g, ok := o.dialect.(granter); ok {
+		grants, err := g.Grants(ctx, o.engine)
+		if err != nil {
+			return nil, fmt.Errorf("asking who drains the outbox: %w", err)
+		}
+		script.Statements = append(script.Statements, grants...)
+	}
 	for _, s := range all {
 		statements, notes, err := o.dialect.Triggers(ctx, o.engine, s, opt)
 		if err != nil {
@@ -81,12 +88,27 @@ func (o *Outbox) Plan(ctx context.Context, want []Set, opt Options) (*Script, er
 		}
 		// The meaning first: a row that says what nobody understands flushes everything.
 		script.Statements = append(append(script.Statements, t.Save(s, opt)), statements...)
-		script.Notes = append(script.Notes, notes...)
+		for _, note := range notes { // the same for several tables, some of them
+			if !slices.Contains(script.Notes, note) {
+				script.Notes = append(script.Notes, note)
+			}
+		}
 	}
 	for _, s := range gone {
 		script.Statements = append(append(script.Statements, o.dialect.Without(s)...), t.Forget(s.ID))
 	}
 	return script, nil
+}
+
+// granter is a dialect in which the account that drains may be another one than that which
+// runs the script: the first is the one that has asked for it.
+type granter interface {
+	Grants(ctx context.Context, e engine.Engine) ([]string, error)
+}
+
+// columnLister is a dialect that names the columns of a table; nil if there is none.
+type columnLister interface {
+	Columns(ctx context.Context, e engine.Engine, table string) ([]string, error)
 }
 
 // merge returns the sets that there are to be, and those that are to go.
@@ -101,6 +123,9 @@ func (o *Outbox) merge(ctx context.Context, there, want []Set, prune bool) (all,
 	for _, s := range there {
 		switch {
 		case !prune:
+			if s, err = o.standing(ctx, s); err != nil {
+				return nil, nil, err
+			}
 			s.Version = Version
 			all = mergeSet(all, s)
 		case !slices.ContainsFunc(all, func(o Set) bool { return o.ID == s.ID }):
@@ -108,6 +133,34 @@ func (o *Outbox) merge(ctx context.Context, there, want []Set, prune bool) (all,
 		}
 	}
 	return all, gone, nil
+}
+
+// standing leaves out of an installed set what its table has no more: captured columns,
+// and the meanings that rest on them. The instances that mean them cannot read that table
+// either.
+func (o *Outbox) standing(ctx context.Context, s Set) (Set, error) {
+	l, ok := o.dialect.(columnLister)
+	if !ok {
+		return s, nil
+	}
+	columns, err := l.Columns(ctx, o.engine, s.Table)
+	if err != nil {
+		return s, fmt.Errorf("reading the columns of table %q: %w", s.Table, err)
+	}
+	gone := slices.DeleteFunc(slices.Clone(s.Captured), func(c string) bool { return slices.Contains(columns, c) })
+	if len(gone) == 0 {
+		return s, nil
+	}
+	s.Captured = slices.DeleteFunc(slices.Clone(s.Captured), func(c string) bool { return slices.Contains(gone, c) })
+	s.Meanings = slices.DeleteFunc(slices.Clone(s.Meanings), func(m Meaning) bool { return m.restsOn(gone) })
+	return s, nil
+}
+
+// restsOn tells whether a meaning needs the value of one of these columns.
+func (m Meaning) restsOn(columns []string) bool {
+	return slices.ContainsFunc(columns, func(c string) bool {
+		return strings.Contains(m.Keys, "{row."+c+"}") || slices.ContainsFunc(m.Params, func(p Param) bool { return p.Column == c })
+	})
 }
 
 // mergeSet adds s to all: to the set with its id, if there is one.
