@@ -95,7 +95,11 @@ func (o *Outbox) Plan(ctx context.Context, want []Set, opt Options) (*Script, er
 		}
 	}
 	for _, s := range gone {
-		script.Statements = append(append(script.Statements, o.dialect.Without(s)...), t.Forget(s.ID))
+		drops, err := o.without(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		script.Statements = append(append(script.Statements, drops...), t.Forget(s.ID))
 	}
 	return script, nil
 }
@@ -109,6 +113,14 @@ type granter interface {
 // columnLister is a dialect that names the columns of a table; nil if there is none.
 type columnLister interface {
 	Columns(ctx context.Context, e engine.Engine, table string) ([]string, error)
+}
+
+// without drops the triggers of a set.
+func (o *Outbox) without(ctx context.Context, s Set) ([]string, error) {
+	if c, ok := o.dialect.(catalogued); ok {
+		return c.drops(ctx, o.engine, s.ID)
+	}
+	return o.dialect.Without(s), nil
 }
 
 // merge returns the sets that there are to be, and those that are to go.
@@ -189,7 +201,13 @@ func (o *Outbox) Removal(ctx context.Context) (*Script, error) {
 	if err != nil && o.engine.Fault(err).Class < engine.FaultRefused {
 		return nil, err
 	}
-	return &Script{Statements: o.dialect.Remove(sets)}, nil
+	var statements []string
+	if c, ok := o.dialect.(catalogued); ok {
+		if statements, err = c.drops(ctx, o.engine, 0); err != nil {
+			return nil, err
+		}
+	}
+	return &Script{Statements: append(statements, o.dialect.Remove(sets)...)}, nil
 }
 
 // Apply runs a script, in one transaction where the database takes such statements in
@@ -230,6 +248,16 @@ func (o *Outbox) Faults(ctx context.Context, want []Set) ([]Fault, error) {
 	}
 	more, err := o.dialect.Faults(ctx, o.engine, installed)
 	return append(faults, more...), err
+}
+
+// Heal ends what Faults has found where it makes the application's writes fail, or where
+// it has lost changes that can still be told: so that writes fail for a second and not for
+// good. It returns what it has done, each a sentence. Only one instance should call it.
+func (o *Outbox) Heal(ctx context.Context, faults []Fault) ([]string, error) {
+	if c, ok := o.dialect.(catalogued); ok {
+		return c.heal(ctx, o, faults)
+	}
+	return nil, nil
 }
 
 // covers tells whether all that other captures and means is in s.

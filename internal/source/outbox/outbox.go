@@ -166,6 +166,16 @@ type dialect interface {
 	Moved(ctx context.Context, e engine.Engine) (bool, error)
 }
 
+// catalogued is a dialect whose catalog alone tells which triggers there are, and in which
+// a trigger may fail for a reason that comes later.
+type catalogued interface {
+	// drops are the statements that drop the triggers of a set, or with 0 those of all;
+	// Without drops nothing then, and Remove no triggers.
+	drops(ctx context.Context, e engine.Engine, id int32) ([]string, error)
+	// heal is Outbox.Heal.
+	heal(ctx context.Context, o *Outbox, faults []Fault) ([]string, error)
+}
+
 // texts are statements that one dialect has.
 type texts struct {
 	Read    string                                     // after, most → id, watch, data, writer, age in seconds
@@ -184,6 +194,7 @@ type texts struct {
 
 // New reads the URL of cfg. It starts nothing.
 func New(cfg engine.Config) (*Outbox, error) {
+	cfg.URL = mysqlSession(cfg.URL)
 	e, err := database.Engine(cfg)
 	if err != nil {
 		return nil, err
