@@ -52,6 +52,7 @@ type Statement struct {
 	// that of a SELECT of a function, and WITH may hide further changes.
 	CountsRows bool
 	lexemes    phrase
+	executable bool // a comment is none: MySQL executes /*! … */
 }
 
 // Slot is one occurrence of a placeholder: a path parameter, or a field of the
@@ -75,6 +76,9 @@ func Parse(d Dialect, text string, params []param.Param, withBody bool) (*Statem
 	if strings.TrimSpace(text) == "" {
 		return nil, errors.New("the statement is empty")
 	}
+	if strings.Contains(text, "\x00") { // where SQLite ends it
+		return nil, errors.New("the statement has a NUL byte; remove it")
+	}
 	all, err := lex(d, text)
 	if err != nil {
 		return nil, err
@@ -91,6 +95,9 @@ func Parse(d Dialect, text string, params []param.Param, withBody bool) (*Statem
 			start = l.to
 		case quotedName, doubleQuoted, literal:
 			faults = append(faults, quotedPlaceholders(text[l.from:l.to], params, withBody)...)
+		case comment:
+			text := strings.TrimPrefix(l.text, "/*M")
+			s.executable = s.executable || d == MySQL && strings.HasPrefix(strings.TrimPrefix(text, "/*"), "!")
 		case word, sign:
 			if d.isBindParameter(text, l.from) {
 				faults = append(faults, fmt.Errorf("%q is a bind parameter of %s; write a placeholder such as {name}", text[l.from:l.from+1], d))
