@@ -19,6 +19,8 @@ type Report struct {
 	Faults []config.Fault
 	// Warnings are what works and may surprise. A configuration with faults has none.
 	Warnings []string
+	// Feed is which tables concern which resource. It is empty while the feed is off.
+	Feed []string
 }
 
 // Err is the faults as an error, nil without any.
@@ -48,6 +50,7 @@ func Check(cfg *config.Config, faults []config.Fault) (r Report) {
 	if len(r.Faults) == 0 {
 		a.public.certs, _ = loadCertificates(cfg) // which refuseFiles has judged
 		r.Warnings = a.warnings(g)
+		r.Feed = feedLines(cfg)
 	}
 	return r
 }

@@ -39,7 +39,8 @@ func refuse(cfg *config.Config) (faults []config.Fault) {
 			fault("auth.token", "%v", err)
 		}
 	}
-	return append(faults, redisFaults(cfg)...)
+	_, watches := wantedSets(cfg)
+	return slices.Concat(faults, redisFaults(cfg), watches)
 }
 
 // writes tells whether clients can change anything.

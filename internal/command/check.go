@@ -29,5 +29,8 @@ func (p Process) check(path string, connect bool, out io.Writer) error {
 	for _, n := range append(cfg.Overrides(), notes...) {
 		fmt.Fprintln(out, "note:", n)
 	}
+	for _, line := range report.Feed {
+		fmt.Fprintln(out, line)
+	}
 	return report.Err()
 }

@@ -73,6 +73,15 @@ func (f Field) String() string { return strings.Join(f.Path, ".") }
 // Parse takes text apart. withBody says whether placeholders of the body are
 // known in it. Faults are reported all at once.
 func Parse(d Dialect, text string, params []param.Param, withBody bool) (*Statement, error) {
+	known := scope{params: params}
+	if withBody {
+		known.name = BodyName
+	}
+	return parse(d, text, known)
+}
+
+// parse takes text apart, whose placeholders name what is known.
+func parse(d Dialect, text string, known scope) (*Statement, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, errors.New("the statement is empty")
 	}
@@ -89,12 +98,12 @@ func Parse(d Dialect, text string, params []param.Param, withBody bool) (*Statem
 	for _, l := range all {
 		switch l.kind {
 		case placeholder:
-			slot, err := s.slot(l.text, params, withBody)
+			slot, err := s.slot(l.text, known)
 			faults = append(faults, err)
 			s.Chunks, s.Slots = append(s.Chunks, text[start:l.from]), append(s.Slots, slot)
 			start = l.to
 		case quotedName, doubleQuoted, literal:
-			faults = append(faults, quotedPlaceholders(text[l.from:l.to], params, withBody)...)
+			faults = append(faults, quotedPlaceholders(text[l.from:l.to], known)...)
 		case comment:
 			text := strings.TrimPrefix(l.text, "/*M")
 			s.executable = s.executable || d == MySQL && strings.HasPrefix(strings.TrimPrefix(text, "/*"), "!")
@@ -118,12 +127,12 @@ func Parse(d Dialect, text string, params []param.Param, withBody bool) (*Statem
 
 // slot resolves a placeholder. Members that are named twice are one field, but a
 // member that may be missing in one place and not in another is two.
-func (s *Statement) slot(text string, params []param.Param, withBody bool) (Slot, error) {
+func (s *Statement) slot(text string, known scope) (Slot, error) {
 	names, optional := namesOf(text)
-	if names[0] == BodyName && withBody {
+	if names[0] == known.name {
 		f := Field{Path: names[1:], Optional: optional}
-		if optional && len(f.Path) == 0 {
-			return Slot{}, fmt.Errorf("placeholder %s: the body is never missing; write {body}", text)
+		if err := known.wrong(text, f); err != nil {
+			return Slot{}, err
 		}
 		i := slices.IndexFunc(s.Fields, func(g Field) bool { return slices.Equal(f.Path, g.Path) && f.Optional == g.Optional })
 		if i < 0 {
@@ -132,12 +141,14 @@ func (s *Statement) slot(text string, params []param.Param, withBody bool) (Slot
 		}
 		return Slot{Param: -1, Field: i}, nil
 	}
-	i := indexOf(params, names[0])
+	i := indexOf(known.params, names[0])
 	switch {
+	case known.name == RowName:
+		return Slot{}, fmt.Errorf("unknown placeholder %s; a column of the changed row is written {row.column}", text)
 	case names[0] == BodyName:
 		return Slot{}, fmt.Errorf("unknown placeholder %s: only upsert has a body", text)
 	case i < 0:
-		return Slot{}, fmt.Errorf("unknown placeholder %s; the path has %s", text, ParamNames(params))
+		return Slot{}, fmt.Errorf("unknown placeholder %s; the path has %s", text, ParamNames(known.params))
 	case len(names) > 1 || optional:
 		return Slot{}, fmt.Errorf("unknown placeholder %s: a path parameter is written {%s}", text, names[0])
 	}
@@ -162,10 +173,10 @@ func ParamNames(params []param.Param) string {
 
 // quotedPlaceholders finds known placeholders inside quotes, where they would
 // be text.
-func quotedPlaceholders(text string, params []param.Param, withBody bool) (faults []error) {
+func quotedPlaceholders(text string, known scope) (faults []error) {
 	for _, found := range placeholderAnywhere.FindAllString(text, -1) {
 		names, _ := namesOf(found)
-		if indexOf(params, names[0]) >= 0 || withBody && names[0] == BodyName {
+		if known.has(names[0]) {
 			faults = append(faults, fmt.Errorf("placeholder %s stands inside quotes, where it is text; take the quotes away", found))
 		}
 	}
