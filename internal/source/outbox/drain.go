@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
 )
 
 // Read returns up to most rows behind after, in the order of their ids. Ids are given
@@ -219,3 +220,9 @@ func secondsOf(cell []byte) (time.Duration, error) {
 	}
 	return max(0, time.Duration(min(seconds, 1e9)*float64(time.Second))), nil
 }
+
+// Lazy tells that taking rows out needs the lock that all writers wait for.
+func (o *Outbox) Lazy() bool { return o.engine.Dialect() == sqltext.SQLite }
+
+// Busy tells that an error comes of somebody else's lock.
+func (o *Outbox) Busy(err error) bool { return o.engine.Fault(err).Class == engine.FaultBusy }

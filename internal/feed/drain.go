@@ -1,0 +1,446 @@
+package feed
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"hearth/cache/shared"
+	"hearth/internal/source/outbox"
+)
+
+// The order of a round is what makes the feed lossless:
+//
+//  1. Rows are read, by a snapshot: whatever they tell is visible to every load that
+//     begins from here on.
+//  2. What they mean is read after them. A meaning that was installed before a row was
+//     written is there then.
+//  3. The copies are removed, each in one step that voids loads under way, and the
+//     shared tier has acknowledged it (with redis.wait_replicas: replicas too).
+//  4. Exactly the rows that were read leave the outbox. One that was committed meanwhile
+//     has another id, also a lower one.
+//
+// A leader that dies between 3 and 4 leaves rows that the next one handles again.
+//
+// Ids are given when a row is written, and rows appear when their transaction commits.
+// So a poll looks only behind a hint, which is cheap however many dead rows an open
+// transaction keeps in the way; and every 250 ms a look begins at zero.
+
+const (
+	batchRows = 100  // of one read; each may tell of a thousand changes
+	chunkKeys = 1000 // removed in one piece
+	hintBack  = 1000 // ids that the hint stays behind
+
+	lookEvery  = 250 * time.Millisecond // looks from the beginning
+	idleAfter  = 10 * time.Second       // without rows: then polls are four times as long apart
+	faultEvery = 5 * time.Second        // looks at the triggers
+	healEvery  = time.Second
+	retryAfter = 250 * time.Millisecond // after an error
+)
+
+// drainer is the goroutine that drains.
+type drainer struct {
+	*Feed
+	leadership leadership
+
+	hint    int64
+	cursor  int64          // where the next read of a backlog begins; 0: there is none
+	pending map[int64]bool // rows that are done and still stand in the outbox
+	ended   time.Time      // when rows were taken out of the outbox last
+	looked  time.Time      // when the latest look from the beginning began
+	busy    time.Time      // when there were rows last
+	checked time.Time      // when the triggers were looked at
+	healed  time.Time
+	expired time.Time
+	sized   time.Time
+	oldest  int64 // the first row that the latest look has found undone; 0: none
+	failed  bool
+
+	templates map[int32][]*template
+	broken    map[int32]error // sets with meanings that are not understood
+
+	generation int64 // of the shared tier, up to which all is done
+	canary     canary
+	wantedFor  *wanted // whose triggers were looked at
+}
+
+// canary is a row that is measured on its way.
+type canary struct {
+	written   time.Time // when the latest was written
+	committed time.Time // when it was committed; zero: none is on its way
+}
+
+func newDrainer(f *Feed) *drainer {
+	d := &drainer{Feed: f, generation: f.cfg.Cache.Generation(), pending: map[int64]bool{}}
+	d.leadership = leadership{feed: f, note: Note{Instance: f.cfg.Instance}}
+	d.busy = f.now()
+	return d
+}
+
+// run drains until the feed ends.
+func (d *drainer) run() {
+	defer d.leadership.yield()
+	for {
+		wait, err := d.round()
+		if err != nil && d.life.Err() == nil {
+			d.Errors.Add(1)
+			wait = retryAfter
+			if !d.failed {
+				d.cfg.Log.Warn("the change feed cannot drain the outbox; it is tried again", "error", err)
+			}
+		} else if d.failed && err == nil {
+			d.cfg.Log.Info("the change feed drains the outbox again")
+		}
+		d.failed = err != nil
+		if !d.pause(wait) {
+			return
+		}
+	}
+}
+
+// round looks once, and does what there is to do. It returns how long to wait for the
+// next one.
+func (d *drainer) round() (wait time.Duration, err error) {
+	now := d.now()
+	d.inspect(now)
+	fromZero := now.Sub(d.looked) >= lookEvery
+	if !d.leadership.held && !fromZero {
+		return lookEvery - now.Sub(d.looked), nil
+	}
+	ctx, cancel := d.within()
+	defer cancel()
+	if moved, err := d.cfg.Outbox.Moved(ctx); err != nil {
+		d.cfg.Outbox.Lost()
+		return 0, err
+	} else if !moved && !fromZero {
+		return d.polling(now, d.settings.Load()), nil
+	}
+	after := max(d.hint, d.cursor)
+	if fromZero {
+		after, d.looked = 0, now
+	}
+	rows, err := d.cfg.Outbox.Read(ctx, after, batchRows)
+	if err != nil {
+		d.cfg.Outbox.Lost()
+		return 0, err
+	}
+	if err := d.leadership.ask(now); err != nil {
+		return 0, err
+	}
+	if !d.leadership.held {
+		return lookEvery, d.stand(now, rows)
+	}
+	return d.lead(now, rows, after == 0)
+}
+
+// stand is for an instance that does not lead. The leader needs a few milliseconds for a
+// row: one that is there at two looks is left undone.
+func (d *drainer) stand(now time.Time, rows []outbox.Row) error {
+	first := int64(0)
+	if len(rows) > 0 {
+		first = rows[0].ID
+	}
+	undone := first != 0 && first == d.oldest
+	d.oldest = first
+	if !undone {
+		return nil
+	}
+	// The outbox may be another fleet's.
+	d.leadership.beaten = time.Time{}
+	if lost, err := d.leadership.beat(now); err != nil || lost {
+		return errors.Join(err, d.regain(lost))
+	}
+	return d.handle(rows)
+}
+
+// lead is a round of the leader.
+func (d *drainer) lead(now time.Time, rows []outbox.Row, fromZero bool) (wait time.Duration, err error) {
+	lost, err := d.leadership.beat(now)
+	if err != nil {
+		return 0, err
+	}
+	if err := d.regain(lost); err != nil {
+		return 0, err
+	}
+	if err := d.replay(); err != nil {
+		return 0, err
+	}
+	if slices.ContainsFunc(rows, func(r outbox.Row) bool { return r.Set != outbox.Canary }) {
+		d.busy = now
+	}
+	s := d.settings.Load()
+	full := len(rows) == batchRows
+	if full {
+		if handled, err := d.relieve(now, rows, s); err != nil || handled {
+			return 0, err
+		}
+	}
+	if err := d.handle(rows); err != nil {
+		return 0, err
+	}
+	if d.cursor = 0; full {
+		d.cursor = rows[len(rows)-1].ID
+		return 0, d.leadership.ask(d.now())
+	}
+	// All that was committed when this round read is done, if it read from the beginning
+	// and to the end.
+	if fromZero {
+		d.Backlog.Store(0)
+		d.Oldest.Store(0)
+		d.leadership.note.Backlog = 0
+		d.leadership.note.Drained++
+	}
+	if err := d.measure(now); err != nil {
+		return 0, err
+	}
+	return d.polling(now, s), d.expire(now, s)
+}
+
+// polling is how long to wait for the next poll.
+func (d *drainer) polling(now time.Time, s *Settings) time.Duration {
+	wait := s.Poll
+	if now.Sub(d.busy) > idleAfter {
+		wait = 4 * s.Poll
+	}
+	return min(wait, max(0, lookEvery-now.Sub(d.looked)))
+}
+
+// maxPending bounds the rows that are done and wait to be taken out of the outbox.
+const maxPending = 100_000
+
+// handle removes what rows mean, and then the rows. Those that are done already, and could
+// not be taken out yet, are passed over.
+func (d *drainer) handle(rows []outbox.Row) error {
+	left := slices.DeleteFunc(slices.Clone(rows), func(r outbox.Row) bool { return d.pending[r.ID] })
+	if err := d.removeAll(left); err != nil {
+		return err
+	}
+	for _, r := range left {
+		d.pending[r.ID] = true
+		d.hint = max(d.hint, r.ID-hintBack)
+	}
+	return d.takeOut()
+}
+
+// takeOut takes the rows that are done out of the outbox. Where that needs a lock that
+// writers wait for, once a second will do. If the lock is not to be had, the rows are done
+// all the same: they are passed over until it is.
+func (d *drainer) takeOut() error {
+	now := d.now()
+	if len(d.pending) == 0 || d.cfg.Outbox.Lazy() && now.Sub(d.ended) < time.Second && len(d.pending) < batchRows {
+		return nil
+	}
+	d.ended = now
+	ctx, cancel := d.within()
+	defer cancel()
+	ids := slices.Sorted(maps.Keys(d.pending))
+	out := d.cfg.Outbox.Done
+	if d.settings.Load().Keep > 0 {
+		out = d.cfg.Outbox.Keep
+	}
+	for part := range slices.Chunk(ids, skimRows) {
+		if err := out(ctx, part); err != nil {
+			if d.cfg.Outbox.Busy(err) && len(d.pending) < maxPending {
+				return nil
+			}
+			return err
+		}
+		for _, id := range part {
+			delete(d.pending, id)
+		}
+	}
+	return nil
+}
+
+// removeAll removes the copies of all records that rows mean.
+func (d *drainer) removeAll(rows []outbox.Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := d.learn(rows); err != nil {
+		return err
+	}
+	c := newChanges()
+	seen := false
+	for i := range rows {
+		if rows[i].Set == outbox.Canary {
+			seen = true
+			c.add(canaryKey, "")
+			continue
+		}
+		if err := d.gather(c, &rows[i]); err != nil {
+			return err
+		}
+		if len(c.order) >= chunkKeys {
+			if err := d.outdate(c); err != nil {
+				return err
+			}
+		}
+	}
+	if err := d.outdate(c); err != nil {
+		return err
+	}
+	if seen {
+		d.arrived()
+	}
+	return d.flush(c.whole)
+}
+
+// outdate removes the keys that were gathered.
+func (d *drainer) outdate(c *changes) error {
+	all := c.take()
+	for len(all) > 0 {
+		part := all[:min(chunkKeys, len(all))]
+		if err := d.outdatePart(part); err != nil {
+			return err
+		}
+		all = all[len(part):]
+		if err := d.renew(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *drainer) outdatePart(part []shared.Outdated) error {
+	ctx, cancel := d.within()
+	defer cancel()
+	own, err := d.cfg.Cache.Outdate(ctx, part)
+	if err != nil {
+		return fmt.Errorf("removing copies: %w", err)
+	}
+	d.Own.Add(int64(own))
+	d.Keys.Add(int64(len(part)))
+	return nil
+}
+
+// renew renews the lease during long work.
+func (d *drainer) renew() error {
+	if !d.leadership.held {
+		return nil
+	}
+	return d.leadership.ask(d.now())
+}
+
+// learn reads what rows mean, after the rows.
+func (d *drainer) learn(rows []outbox.Row) error {
+	captured := false
+	for _, r := range rows {
+		captured = captured || r.Set > 0 || r.Set == outbox.Flush
+	}
+	if !captured {
+		return nil
+	}
+	ctx, cancel := d.within()
+	defer cancel()
+	sets, err := d.cfg.Outbox.Sets(ctx)
+	if err != nil {
+		return err
+	}
+	d.templates, d.broken = map[int32][]*template{}, map[int32]error{}
+	for _, s := range sets {
+		d.templates[s.ID] = nil
+		for _, m := range s.Meanings {
+			t, err := newTemplate(m)
+			if err != nil {
+				d.broken[s.ID] = err
+				continue
+			}
+			d.templates[s.ID] = append(d.templates[s.ID], t)
+		}
+	}
+	return nil
+}
+
+// gather adds what a row means.
+func (d *drainer) gather(c *changes, r *outbox.Row) error {
+	if r.Set == outbox.Flush {
+		return d.gatherFlush(c, r)
+	}
+	templates, known := d.templates[r.Set]
+	var changed []map[string]json.RawMessage
+	switch {
+	case !known || d.broken[r.Set] != nil:
+		d.cfg.Log.Error("the outbox has a row that this program does not understand; all watched records are removed", "row", r.ID, "watch", r.Set, "error", d.broken[r.Set])
+		d.Unknown.Add(1)
+		d.allOf(c)
+		return nil
+	case r.Data == nil:
+		d.Flushed.Add(1)
+		for _, t := range templates {
+			c.all(t)
+		}
+		return nil
+	case json.Unmarshal(r.Data, &changed) != nil:
+		d.cfg.Log.Error("the outbox has a row that this program does not understand; the records that it concerns are removed", "row", r.ID, "watch", r.Set)
+		d.Unknown.Add(1)
+		for _, t := range templates {
+			c.all(t)
+		}
+		return nil
+	}
+	d.Drained.Add(1)
+	for _, t := range templates {
+		if err := d.gatherOf(c, t, r, changed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxQueries bounds the questions of one row of the outbox: beyond it the answer is
+// "all of them".
+const maxQueries = 200
+
+// gatherOf adds what changed rows mean to one resource.
+func (d *drainer) gatherOf(c *changes, t *template, r *outbox.Row, changed []map[string]json.RawMessage) error {
+	if c.whole[t.Key] != nil && (t.All || t.Keys != "") {
+		return nil // all of it goes already
+	}
+	if t.Keys != "" && len(changed) > maxQueries {
+		c.all(t)
+		return nil
+	}
+	ctx, cancel := d.within()
+	defer cancel()
+	for _, row := range changed {
+		keys, err := t.keysOf(ctx, d.cfg.Outbox, row)
+		switch {
+		case errors.Is(err, errEverything):
+			c.all(t)
+			return nil
+		case err != nil && d.life.Err() == nil && ctx.Err() == nil:
+			// The query is refused, or meets data that it does not like: it would be again.
+			d.cfg.Log.Error("asking which records a change concerns; all of the resource are removed", "resource", t.Resource, "error", err)
+			c.all(t)
+			return nil
+		case err != nil:
+			return err
+		}
+		for _, key := range keys {
+			c.add(key, r.Writer)
+		}
+	}
+	return nil
+}
+
+// gatherFlush adds resources that somebody wants to be removed.
+func (d *drainer) gatherFlush(c *changes, r *outbox.Row) error {
+	var names []string
+	if json.Unmarshal(r.Data, &names) != nil {
+		d.allOf(c)
+		return nil
+	}
+	d.Flushed.Add(1)
+	for _, t := range d.known() {
+		for _, name := range names {
+			if t.Resource == name {
+				c.all(t)
+			}
+		}
+	}
+	return nil
+}

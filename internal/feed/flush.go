@@ -1,0 +1,246 @@
+package feed
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"hearth/internal/source/outbox"
+)
+
+// flushWithin bounds the removal of all records of one resource.
+const flushWithin = 5 * time.Minute
+
+// known are the templates of all sets in the database, and of what this configuration
+// watches: each once.
+func (d *drainer) known() map[string]*template {
+	all := map[string]*template{}
+	for _, list := range d.templates {
+		for _, t := range list {
+			all[t.Key] = t
+		}
+	}
+	for _, r := range d.wanted.Load().resources {
+		if !r.Watched || all[r.Key.Text] != nil {
+			continue
+		}
+		m := outbox.Meaning{Resource: r.Name, Key: r.Key.Text}
+		for _, p := range r.Params {
+			m.Params = append(m.Params, outbox.Param{Name: p.Name, Type: string(p.Type)})
+		}
+		if t, err := newTemplate(m); err == nil {
+			all[r.Key.Text] = t
+		}
+	}
+	return all
+}
+
+// allOf notes that all watched records are meant.
+func (d *drainer) allOf(c *changes) {
+	for _, t := range d.known() {
+		c.all(t)
+	}
+}
+
+// flush removes all records of templates. The lease is renewed meanwhile: the work is
+// long, and goes on.
+func (d *drainer) flush(whole map[string]*template) error {
+	for _, t := range whole {
+		if err := d.sweep(t); err != nil {
+			return fmt.Errorf("removing all records of resource %q: %w", t.Resource, err)
+		}
+		d.Flushes.Add(1)
+	}
+	return nil
+}
+
+func (d *drainer) sweep(t *template) error {
+	ctx, cancel := context.WithTimeout(d.life, flushWithin)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := d.cfg.Cache.Sweep(ctx, t.glob, t.key.Matches)
+		done <- err
+	}()
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+			if err := d.renew(); err != nil {
+				cancel()
+				<-done
+				return err
+			}
+		}
+	}
+}
+
+// regain removes everything that is watched after the database has lost commits: copies
+// may be of what never was.
+func (d *drainer) regain(lost bool) error {
+	if !lost {
+		return nil
+	}
+	d.hint, d.cursor = 0, 0 // ids may be given again
+	clear(d.pending)
+	err := d.relearn()
+	if err == nil {
+		c := newChanges()
+		d.allOf(c)
+		err = d.flush(c.whole)
+	}
+	if err != nil {
+		d.leadership.known = memory{} // as if nothing had been seen: what the fleet knows is asked again
+		d.leadership.beaten = time.Time{}
+		return err
+	}
+	return d.leadership.confirm()
+}
+
+// relearn reads what all sets mean.
+func (d *drainer) relearn() error { return d.learn([]outbox.Row{{Set: outbox.Flush}}) }
+
+// replay does again what was kept, after the shared tier may have lost it.
+func (d *drainer) replay() error {
+	now := d.cfg.Cache.Generation()
+	if now == d.generation {
+		return nil
+	}
+	if d.settings.Load().Keep > 0 {
+		for after := int64(0); ; {
+			rows, err := d.keptRows(after)
+			if err != nil {
+				return err
+			}
+			if len(rows) == 0 {
+				break
+			}
+			if err := d.removeAll(rows); err != nil {
+				return err
+			}
+			after = rows[len(rows)-1].ID
+		}
+		d.cfg.Log.Info("the change feed has done again what it had kept, for the shared tier may have lost it")
+	}
+	d.generation = now
+	return nil
+}
+
+func (d *drainer) keptRows(after int64) ([]outbox.Row, error) {
+	ctx, cancel := d.within()
+	defer cancel()
+	return d.cfg.Outbox.Kept(ctx, after, batchRows)
+}
+
+// expire deletes what was kept long enough.
+func (d *drainer) expire(now time.Time, s *Settings) error {
+	if now.Sub(d.expired) < max(time.Second, s.Keep/10) {
+		return nil
+	}
+	d.expired = now
+	if s.Keep == 0 {
+		d.expired = now.Add(time.Minute) // what an earlier configuration has kept
+	}
+	ctx, cancel := d.within()
+	defer cancel()
+	return d.cfg.Outbox.Expire(ctx, s.Keep)
+}
+
+// relieve counts what waits behind a full batch. Too much is not removed one by one: all
+// records that it may concern are, and the rows with them. handled tells that this was
+// done.
+func (d *drainer) relieve(now time.Time, rows []outbox.Row, s *Settings) (handled bool, err error) {
+	if now.Sub(d.sized) < time.Second {
+		return false, nil
+	}
+	d.sized = now
+	ctx, cancel := d.within()
+	defer cancel()
+	size, err := d.cfg.Outbox.Size(ctx)
+	if err != nil {
+		return false, err
+	}
+	d.Backlog.Store(size.Rows)
+	d.Oldest.Store(int64(size.Oldest))
+	d.leadership.note.Backlog = size.Rows
+	var bytes int64
+	for _, r := range rows {
+		bytes += int64(len(r.Data))
+	}
+	each := max(1, bytes/int64(len(rows))/bytesOfChange) // changes that one row tells of, about
+	if size.Rows*each <= s.FlushBacklog {
+		return false, nil
+	}
+	d.cfg.Log.Warn("more changes wait than are worth to be looked at one by one; all records of the resources that they concern are removed", "rows", size.Rows, "changes", size.Rows*each)
+	return true, d.skim()
+}
+
+// bytesOfChange is about what one change takes in a row, {"id": 123456}.
+const bytesOfChange = 16
+
+// skimRows are read at a time for their ids alone, and maxSkim in all: what is left is
+// done by the next round.
+const (
+	skimRows = 1000
+	maxSkim  = 4_000_000
+)
+
+// skim flushes all that the rows which wait now may concern, and deletes these rows. They
+// are read first: what is removed after that is removed after they were visible.
+func (d *drainer) skim() error {
+	var ids []int64
+	sets := map[int32]bool{}
+	for after := int64(0); len(ids) < maxSkim; {
+		ctx, cancel := d.within()
+		rows, err := d.cfg.Outbox.Read(ctx, after, skimRows)
+		cancel()
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			break
+		}
+		for _, r := range rows {
+			ids = append(ids, r.ID)
+			sets[r.Set] = true
+		}
+		after = rows[len(rows)-1].ID
+		if err := d.renew(); err != nil {
+			return err
+		}
+	}
+	if err := d.relearn(); err != nil {
+		return err
+	}
+	c := newChanges()
+	for set := range sets {
+		templates, known := d.templates[set]
+		if !known && set != outbox.Canary || d.broken[set] != nil {
+			d.allOf(c)
+		}
+		for _, t := range templates {
+			c.all(t)
+		}
+	}
+	if err := d.flush(c.whole); err != nil {
+		return err
+	}
+	d.Flushed.Add(int64(len(ids)))
+	for len(ids) > 0 {
+		part := ids[:min(skimRows, len(ids))]
+		ctx, cancel := d.within()
+		err := d.cfg.Outbox.Done(ctx, part)
+		cancel()
+		if err != nil {
+			return err
+		}
+		ids = ids[len(part):]
+		if err := d.renew(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

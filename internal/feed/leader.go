@@ -1,0 +1,259 @@
+package feed
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"hearth/internal/source/outbox"
+)
+
+// Keys of the feed in the shared tier.
+const (
+	leaderKey = "hearth:feed"       // the lease of the one that drains, with its Note
+	fleetKey  = "hearth:feed:fleet" // which fleet this is, with what its leader knows of the database
+	canaryKey = "hearth:feed:canary"
+)
+
+// Lifetimes in the shared tier. A leader that dies is replaced after leaseTTL and a
+// look; the fleet's name outlives everything but the loss of the shared tier, after
+// which the instances that are left write it again.
+const (
+	leaseTTL = 2 * time.Second
+	fleetTTL = 30 * 24 * time.Hour
+)
+
+// Note is what the leader tells the fleet, in its lease. Instances take the feed for
+// live as long as Drained grows.
+type Note struct {
+	Instance string `json:"instance"`
+	Drained  int64  `json:"drained"` // how often nothing was left to be done
+	Backlog  int64  `json:"backlog"` // rows that wait
+	LagMS    int64  `json:"lag_ms"`  // of the latest canary
+}
+
+// ReadNote reads the text of the lease: who holds it, and the note.
+func ReadNote(lease []byte) (holder string, n Note, ok bool) {
+	holder, note, found := bytesCut(lease)
+	if !found || json.Unmarshal(note, &n) != nil {
+		return holder, n, false
+	}
+	return holder, n, true
+}
+
+func bytesCut(lease []byte) (holder string, note []byte, found bool) {
+	before, after, found := bytes.Cut(lease, []byte(" "))
+	return string(before), after, found
+}
+
+// LeaderKey is where the lease of the one that drains stands.
+const LeaderKey = leaderKey
+
+// memory is what the fleet knows of the database, beside its name. A database that knows
+// less has lost commits: it was restored, or another server has taken over without them.
+type memory struct {
+	Beat    int64            `json:"beat"`
+	Servers map[string]int64 `json:"servers"` // that answered lately → the beat of then
+}
+
+// knownFor is for how many beats a server is remembered. Behind a balancer several may
+// answer in turn; one that comes anew may lack what others had.
+const knownFor = 60
+
+// lacks tells whether a beat shows that the database may lack commits which the fleet has
+// seen: the number does not grow, or a server answers that was not there before.
+func (m memory) lacks(p outbox.Pulse) bool {
+	if m.Beat == 0 {
+		return false
+	}
+	_, seen := m.Servers[p.Server]
+	return p.Number <= m.Beat || len(m.Servers) > 0 && !seen
+}
+
+// after is what is known after a beat.
+func (m memory) after(p outbox.Pulse) memory {
+	next := memory{Beat: p.Number, Servers: map[string]int64{p.Server: p.Number}}
+	for server, beat := range m.Servers {
+		if server != p.Server && p.Number >= beat && p.Number-beat < knownFor {
+			next.Servers[server] = beat
+		}
+	}
+	return next
+}
+
+// leadership is this instance's part in deciding who drains. It belongs to the
+// drainer's goroutine.
+type leadership struct {
+	feed     *Feed
+	held     bool
+	renewed  time.Time // when the lease was taken or renewed last
+	beaten   time.Time // when the latest beat was noted
+	fleet    string
+	known    memory // as of the latest beat of anybody in this fleet
+	note     Note
+	stranger string    // another fleet that has the outbox, …
+	met      time.Time // … since when, …
+	told     bool      // … and whether the log says so
+}
+
+// renewEvery is how often the lease is renewed, and asked for.
+const renewEvery = 250 * time.Millisecond
+
+// beatEvery is how often the leader notes in the database that it is there.
+const beatEvery = time.Second
+
+// ask takes or renews the lease, if it is time to. It is called after the outbox has
+// answered, and during long work after each part of it that succeeded: so a lease that is
+// renewed proves the database and the shared tier in one.
+func (l *leadership) ask(now time.Time) error {
+	if now.Sub(l.renewed) < renewEvery && l.held {
+		return nil
+	}
+	note, err := json.Marshal(l.note)
+	if err != nil {
+		return fmt.Errorf("writing the leader's note: %w", err)
+	}
+	ctx, cancel := l.feed.within()
+	defer cancel()
+	_, held, err := l.feed.cfg.Cache.Lead(ctx, leaderKey, l.feed.holder, note, leaseTTL)
+	if err != nil {
+		l.drop()
+		return fmt.Errorf("asking for the feed's lease: %w", err)
+	}
+	if held != l.held {
+		l.feed.cfg.Log.Info("the change feed: this instance "+map[bool]string{true: "drains the outbox", false: "leaves the outbox to another"}[held], "instance", l.feed.cfg.Instance)
+		l.beaten = time.Time{} // whose the outbox is may have changed
+	}
+	l.held, l.renewed = held, now
+	l.feed.Leader.Store(held)
+	return nil
+}
+
+// drop forgets the lease, of which nothing is known any more.
+func (l *leadership) drop() {
+	l.held = false
+	l.feed.Leader.Store(false)
+}
+
+// yield gives the lease back, so that another instance need not wait for its end.
+func (l *leadership) yield() {
+	if !l.held {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = l.feed.cfg.Cache.Yield(ctx, leaderKey, l.feed.holder) // else it ends by itself
+	l.drop()
+}
+
+// errStranger says that another fleet drains the outbox.
+var errStranger = errors.New("another fleet drains this outbox")
+
+// beat notes in the database that this fleet drains the outbox, if it is time to. lost
+// tells that the database has lost commits since the fleet knew it, or may have.
+func (l *leadership) beat(now time.Time) (lost bool, err error) {
+	if now.Sub(l.beaten) < beatEvery {
+		return false, nil
+	}
+	if err := l.join(); err != nil {
+		return false, err
+	}
+	ctx, cancel := l.feed.within()
+	defer cancel()
+	p, err := l.feed.cfg.Outbox.Beat(ctx, outbox.Beat{
+		Fleet: l.fleet, Instance: l.feed.cfg.Instance, Patience: l.feed.settings.Load().DegradedAfter,
+	})
+	if err != nil {
+		return false, err
+	}
+	if !p.Held {
+		return false, l.meet(p.Fleet, now)
+	}
+	l.stranger, l.beaten = "", now
+	lost = l.known.lacks(p)
+	if lost {
+		l.feed.cfg.Log.Warn("the database is not where it was: it was restored, or another server answers, which may lack the latest commits; all watched records are removed from the cache",
+			"beat", p.Number, "seen", l.known.Beat, "server", p.Server)
+	}
+	l.known = l.known.after(p)
+	if lost {
+		return true, nil // noted by confirm when all is removed: a leader that dies before leaves it to the next one
+	}
+	return false, l.confirm()
+}
+
+// meet notes that the outbox is another fleet's. One that is gone for good, such as this
+// one before its shared tier was lost, is waited for without a word.
+func (l *leadership) meet(fleet string, now time.Time) error {
+	if l.stranger != fleet {
+		l.stranger, l.met, l.told = fleet, now, false
+	}
+	if !l.told && now.Sub(l.met) > 2*l.feed.settings.Load().DegradedAfter {
+		l.told = true
+		l.feed.cfg.Log.Error("another fleet drains the outbox of this database, so the change feed is not live here: instances that do not share one Redis cannot share one outbox; "+
+			"let all instances use one Redis, or set feed.mode = \"off\" here", "fleet", fleet, "this", l.fleet)
+	}
+	return fmt.Errorf("%w: %q", errStranger, fleet)
+}
+
+// confirm writes what is known.
+func (l *leadership) confirm() error {
+	text, err := json.Marshal(l.known)
+	if err != nil {
+		return fmt.Errorf("writing what is known of the database: %w", err)
+	}
+	ctx, cancel := l.feed.within()
+	defer cancel()
+	standing, held, err := l.feed.cfg.Cache.Lead(ctx, fleetKey, l.fleet, text, fleetTTL)
+	if err != nil {
+		return fmt.Errorf("noting the fleet: %w", err)
+	}
+	if !held { // somebody has named the fleet anew, after the shared tier was lost
+		l.adopt(standing)
+	}
+	return nil
+}
+
+// join learns the fleet's name, or gives it one.
+func (l *leadership) join() error {
+	name := l.fleet
+	if name == "" {
+		name = newHolder()
+	}
+	ctx, cancel := l.feed.within()
+	defer cancel()
+	standing, err := l.feed.cfg.Cache.Peek(ctx, fleetKey)
+	if err != nil {
+		return fmt.Errorf("asking for the fleet's name: %w", err)
+	}
+	if standing != nil {
+		l.adopt(standing)
+		return nil
+	}
+	text, err := json.Marshal(l.known)
+	if err != nil {
+		return fmt.Errorf("writing what is known of the database: %w", err)
+	}
+	standing, held, err := l.feed.cfg.Cache.Lead(ctx, fleetKey, name, text, fleetTTL)
+	if err != nil {
+		return fmt.Errorf("naming the fleet: %w", err)
+	}
+	if l.fleet = name; !held {
+		l.adopt(standing)
+	}
+	return nil
+}
+
+// adopt takes over what stands beside the fleet's name.
+func (l *leadership) adopt(standing []byte) {
+	name, text, _ := bytesCut(standing)
+	var m memory
+	if json.Unmarshal(text, &m) == nil && (m.Beat >= l.known.Beat || name != l.fleet) {
+		l.known = m
+	}
+	l.fleet = strings.TrimSpace(name)
+}
