@@ -35,6 +35,7 @@ const (
 	hintBack  = 1000 // ids that the hint stays behind
 
 	lookEvery  = 250 * time.Millisecond // looks from the beginning
+	chainFor   = 2 * time.Second        // so long a backlog is gone through before another look
 	idleAfter  = 10 * time.Second       // without rows: then polls are four times as long apart
 	faultEvery = 5 * time.Second        // looks at the triggers
 	healEvery  = time.Second
@@ -48,6 +49,7 @@ type drainer struct {
 
 	hint    int64
 	cursor  int64          // where the next read of a backlog begins; 0: there is none
+	whole   bool           // the reads up to the cursor began at the beginning
 	pending map[int64]bool // rows that are done and still stand in the outbox
 	ended   time.Time      // when rows were taken out of the outbox last
 	looked  time.Time      // when the latest look from the beginning began
@@ -106,7 +108,8 @@ func (d *drainer) run() {
 func (d *drainer) round() (wait time.Duration, err error) {
 	now := d.now()
 	d.inspect(now)
-	fromZero := now.Sub(d.looked) >= lookEvery
+	since := now.Sub(d.looked)
+	fromZero := since >= lookEvery && (d.cursor == 0 || since >= chainFor)
 	if !d.leadership.held && !fromZero {
 		return lookEvery - now.Sub(d.looked), nil
 	}
@@ -122,6 +125,7 @@ func (d *drainer) round() (wait time.Duration, err error) {
 	if fromZero {
 		after, d.looked = 0, now
 	}
+	d.whole = fromZero || d.whole && d.cursor > 0
 	rows, err := d.cfg.Outbox.Read(ctx, after, batchRows)
 	if err != nil {
 		d.cfg.Outbox.Lost()
@@ -131,9 +135,10 @@ func (d *drainer) round() (wait time.Duration, err error) {
 		return 0, err
 	}
 	if !d.leadership.held {
+		d.cursor = 0
 		return lookEvery, d.stand(now, rows)
 	}
-	return d.lead(now, rows, after == 0)
+	return d.lead(now, rows)
 }
 
 // stand is for an instance that does not lead. The leader needs a few milliseconds for a
@@ -150,22 +155,21 @@ func (d *drainer) stand(now time.Time, rows []outbox.Row) error {
 	}
 	// The outbox may be another fleet's.
 	d.leadership.beaten = time.Time{}
-	if lost, err := d.leadership.beat(now); err != nil || lost {
-		return errors.Join(err, d.regain(lost))
+	if err := d.leadership.beat(now); err != nil {
+		return err
+	}
+	if err := d.mend(); err != nil {
+		return err
 	}
 	return d.handle(rows)
 }
 
 // lead is a round of the leader.
-func (d *drainer) lead(now time.Time, rows []outbox.Row, fromZero bool) (wait time.Duration, err error) {
-	lost, err := d.leadership.beat(now)
-	if err != nil {
+func (d *drainer) lead(now time.Time, rows []outbox.Row) (wait time.Duration, err error) {
+	if err := d.leadership.beat(now); err != nil {
 		return 0, err
 	}
-	if err := d.regain(lost); err != nil {
-		return 0, err
-	}
-	if err := d.replay(); err != nil {
+	if err := d.mend(); err != nil {
 		return 0, err
 	}
 	if slices.ContainsFunc(rows, func(r outbox.Row) bool { return r.Set != outbox.Canary }) {
@@ -185,13 +189,14 @@ func (d *drainer) lead(now time.Time, rows []outbox.Row, fromZero bool) (wait ti
 		d.cursor = rows[len(rows)-1].ID
 		return 0, d.leadership.ask(d.now())
 	}
-	// All that was committed when this round read is done, if it read from the beginning
-	// and to the end.
-	if fromZero {
+	// All that was committed when the reads began is done, if they began at the beginning
+	// and have come to the end.
+	if d.whole {
 		d.Backlog.Store(0)
 		d.Oldest.Store(0)
 		d.leadership.note.Backlog = 0
 		d.leadership.note.Drained++
+		d.leadership.drainedAt = d.looked
 	}
 	if err := d.measure(now); err != nil {
 		return 0, err
@@ -209,7 +214,7 @@ func (d *drainer) polling(now time.Time, s *Settings) time.Duration {
 }
 
 // maxPending bounds the rows that are done and wait to be taken out of the outbox.
-const maxPending = 100_000
+const maxPending = 20_000
 
 // handle removes what rows mean, and then the rows. Those that are done already, and could
 // not be taken out yet, are passed over.
@@ -308,11 +313,14 @@ func (d *drainer) outdate(c *changes) error {
 func (d *drainer) outdatePart(part []shared.Outdated) error {
 	ctx, cancel := d.within()
 	defer cancel()
-	own, err := d.cfg.Cache.Outdate(ctx, part)
-	if err != nil {
+	if err := d.cfg.Cache.Outdate(ctx, part); err != nil {
 		return fmt.Errorf("removing copies: %w", err)
 	}
-	d.Own.Add(int64(own))
+	for _, o := range part {
+		if o.Kept {
+			d.Own.Add(1)
+		}
+	}
 	d.Keys.Add(int64(len(part)))
 	return nil
 }

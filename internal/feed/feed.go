@@ -29,10 +29,10 @@ import (
 // Cache is what the feed needs of the cache. Every method keeps the deadline of ctx and
 // is safe for concurrent use.
 type Cache interface {
-	// Outdate removes copies of records that have changed. After an error not all of it
-	// is known to be done. own is how many were left, for the write that made the change
-	// has put its record there itself.
-	Outdate(ctx context.Context, changes []shared.Outdated) (own int, err error)
+	// Outdate removes copies of records that have changed, and marks those that were left
+	// because the write that made the change has put its record there itself. After an error
+	// not all of it is known to be done.
+	Outdate(ctx context.Context, changes []shared.Outdated) error
 	// Sweep removes every key that match says yes to; all of them fit pattern, a glob.
 	Sweep(ctx context.Context, pattern string, match func(key string) bool) (removed int64, err error)
 	// Lead takes or renews a lease of the fleet; see cache.Cache.

@@ -78,26 +78,38 @@ func (d *drainer) sweep(t *template) error {
 	}
 }
 
-// regain removes everything that is watched after the database has lost commits: copies
-// may be of what never was.
-func (d *drainer) regain(lost bool) error {
-	if !lost {
-		return nil
+// mend makes good what was lost, before anybody is told that all is done.
+func (d *drainer) mend() error {
+	l := &d.leadership
+	if l.databaseLost {
+		if err := d.regain(); err != nil {
+			return err
+		}
 	}
-	d.hint, d.cursor = 0, 0 // ids may be given again
-	clear(d.pending)
-	err := d.relearn()
-	if err == nil {
-		c := newChanges()
-		d.allOf(c)
-		err = d.flush(c.whole)
-	}
-	if err != nil {
-		d.leadership.known = memory{} // as if nothing had been seen: what the fleet knows is asked again
-		d.leadership.beaten = time.Time{}
+	if err := d.replay(); err != nil {
 		return err
 	}
-	return d.leadership.confirm()
+	if !l.databaseLost && !l.tierLost {
+		return nil
+	}
+	if err := l.confirm(); err != nil {
+		return err
+	}
+	l.databaseLost, l.tierLost = false, false
+	return nil
+}
+
+// regain removes everything that is watched after the database has lost commits: copies
+// may be of what never was.
+func (d *drainer) regain() error {
+	d.hint, d.cursor = 0, 0 // ids may be given again
+	clear(d.pending)
+	if err := d.relearn(); err != nil {
+		return err
+	}
+	c := newChanges()
+	d.allOf(c)
+	return d.flush(c.whole)
 }
 
 // relearn reads what all sets mean.
@@ -106,7 +118,7 @@ func (d *drainer) relearn() error { return d.learn([]outbox.Row{{Set: outbox.Flu
 // replay does again what was kept, after the shared tier may have lost it.
 func (d *drainer) replay() error {
 	now := d.cfg.Cache.Generation()
-	if now == d.generation {
+	if now == d.generation && !d.leadership.tierLost {
 		return nil
 	}
 	if d.settings.Load().Keep > 0 {

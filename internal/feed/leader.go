@@ -33,6 +33,7 @@ type Note struct {
 	Instance string `json:"instance"`
 	Drained  int64  `json:"drained"` // how often nothing was left to be done
 	Backlog  int64  `json:"backlog"` // rows that wait
+	AgeMS    int64  `json:"age_ms"`  // how long ago that was, when the note was written
 	LagMS    int64  `json:"lag_ms"`  // of the latest canary
 }
 
@@ -88,16 +89,20 @@ func (m memory) after(p outbox.Pulse) memory {
 // leadership is this instance's part in deciding who drains. It belongs to the
 // drainer's goroutine.
 type leadership struct {
-	feed     *Feed
-	held     bool
-	renewed  time.Time // when the lease was taken or renewed last
-	beaten   time.Time // when the latest beat was noted
-	fleet    string
-	known    memory // as of the latest beat of anybody in this fleet
-	note     Note
-	stranger string    // another fleet that has the outbox, …
-	met      time.Time // … since when, …
-	told     bool      // … and whether the log says so
+	feed      *Feed
+	held      bool
+	renewed   time.Time // when the lease was taken or renewed last
+	beaten    time.Time // when the latest beat was noted
+	fleet     string
+	known     memory // as of the latest beat of anybody in this fleet
+	note      Note
+	drainedAt time.Time // when the reads began behind which nothing was left
+	standing  int64     // the beat that stands in the shared tier
+
+	tierLost, databaseLost bool      // not mended yet
+	stranger               string    // another fleet that has the outbox, …
+	met                    time.Time // … since when, …
+	told                   bool      // … and whether the log says so
 }
 
 // renewEvery is how often the lease is renewed, and asked for.
@@ -112,6 +117,9 @@ const beatEvery = time.Second
 func (l *leadership) ask(now time.Time) error {
 	if now.Sub(l.renewed) < renewEvery && l.held {
 		return nil
+	}
+	if !l.drainedAt.IsZero() {
+		l.note.AgeMS = now.Sub(l.drainedAt).Milliseconds()
 	}
 	note, err := json.Marshal(l.note)
 	if err != nil {
@@ -153,14 +161,18 @@ func (l *leadership) yield() {
 // errStranger says that another fleet drains the outbox.
 var errStranger = errors.New("another fleet drains this outbox")
 
-// beat notes in the database that this fleet drains the outbox, if it is time to. lost
-// tells that the database has lost commits since the fleet knew it, or may have.
-func (l *leadership) beat(now time.Time) (lost bool, err error) {
+// beat notes in the database that this fleet drains the outbox, if it is time to. It sets
+// databaseLost if the database has lost commits since the fleet knew it, or may have, and
+// tierLost if the shared tier has lost what was removed there.
+//
+// The database and the shared tier hold the same number. The one that has a lower one has
+// lost something: the database commits, the shared tier what was removed there.
+func (l *leadership) beat(now time.Time) error {
 	if now.Sub(l.beaten) < beatEvery {
-		return false, nil
+		return nil
 	}
 	if err := l.join(); err != nil {
-		return false, err
+		return err
 	}
 	ctx, cancel := l.feed.within()
 	defer cancel()
@@ -168,22 +180,25 @@ func (l *leadership) beat(now time.Time) (lost bool, err error) {
 		Fleet: l.fleet, Instance: l.feed.cfg.Instance, Patience: l.feed.settings.Load().DegradedAfter,
 	})
 	if err != nil {
-		return false, err
+		return err
 	}
 	if !p.Held {
-		return false, l.meet(p.Fleet, now)
+		return l.meet(p.Fleet, now)
 	}
 	l.stranger, l.beaten = "", now
-	lost = l.known.lacks(p)
-	if lost {
+	if p.Number-1 > l.standing {
+		l.tierLost = true
+	}
+	if l.known.lacks(p) {
+		l.databaseLost = true
 		l.feed.cfg.Log.Warn("the database is not where it was: it was restored, or another server answers, which may lack the latest commits; all watched records are removed from the cache",
 			"beat", p.Number, "seen", l.known.Beat, "server", p.Server)
 	}
 	l.known = l.known.after(p)
-	if lost {
-		return true, nil // noted by confirm when all is removed: a leader that dies before leaves it to the next one
+	if l.tierLost || l.databaseLost {
+		return nil // noted by confirm when that is mended: a leader that dies before leaves it to the next one
 	}
-	return false, l.confirm()
+	return l.confirm()
 }
 
 // meet notes that the outbox is another fleet's. One that is gone for good, such as this
@@ -234,6 +249,7 @@ func (l *leadership) join() error {
 		l.adopt(standing)
 		return nil
 	}
+	l.standing = 0
 	text, err := json.Marshal(l.known)
 	if err != nil {
 		return fmt.Errorf("writing what is known of the database: %w", err)
@@ -252,7 +268,9 @@ func (l *leadership) join() error {
 func (l *leadership) adopt(standing []byte) {
 	name, text, _ := bytesCut(standing)
 	var m memory
-	if json.Unmarshal(text, &m) == nil && (m.Beat >= l.known.Beat || name != l.fleet) {
+	known := json.Unmarshal(text, &m) == nil
+	l.standing = m.Beat
+	if known && (m.Beat >= l.known.Beat || name != l.fleet) {
 		l.known = m
 	}
 	l.fleet = strings.TrimSpace(name)

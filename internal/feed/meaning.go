@@ -72,6 +72,13 @@ func globOf(t param.Template) string {
 // errEverything says that a row cannot tell which records are meant.
 var errEverything = errors.New("the row does not tell which records are meant")
 
+// Pattern is a glob that all keys of a template fit, and what tells them from others that
+// fit it.
+func Pattern(t param.Template, params []param.Param) (glob string, matches func(key string) bool) {
+	key := param.NewKey(t.Parts, params)
+	return globOf(t), key.Matches
+}
+
 // keysOf returns the keys that one captured row concerns. A value that no path can name
 // concerns none, and so does a null. errEverything says that all are meant: a column is
 // gone, or was not captured when the row was written.

@@ -64,7 +64,7 @@ func (f *Feed) look() {
 	defer o.mu.Unlock()
 	// Of another leader any count is news but zero: it has not drained anything yet.
 	if note.Drained > 0 && (holder != o.holder || note.Drained != o.note.Drained) {
-		o.drained = at
+		o.drained = at.Add(-time.Duration(note.AgeMS) * time.Millisecond)
 	}
 	o.holder, o.note = holder, note
 }
