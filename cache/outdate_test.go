@@ -189,6 +189,11 @@ func tierLeads(t *testing.T, c *Cache) {
 	f("ab", "", `a {"n": 2}`, false)
 	yield("a")
 	f("b", "", "b ", true)
+	for key, want := range map[string]string{key: "b ", key + " nobody": ""} {
+		if got, err := c.Peek(within(t), key); err != nil || string(got) != want {
+			t.Errorf("peeking at %q: got %q, %v, want %q", key, got, err, want)
+		}
+	}
 	for _, nobody := range []string{"", "a b"} {
 		if _, _, err := c.Lead(within(t), key, nobody, nil, time.Hour); !errors.Is(err, shared.ErrRefused) {
 			t.Errorf("the holder %q: got %v, want it refused", nobody, err)

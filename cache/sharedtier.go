@@ -90,8 +90,10 @@ type outdater interface {
 	Outdate(ctx context.Context, keys []shared.Outdated) error
 	// Lead takes the lease in key for holder, which has no space in it, or renews
 	// it. What stands there then is the text of whoever holds it: its holder, a
-	// space, and the note.
+	// space, and the note. A lease of an hour and more outlives the process.
 	Lead(ctx context.Context, key, holder string, note []byte, ttl time.Duration) (standing []byte, held bool, err error)
+	// Peek returns what stands in the key of such a lease, nil for nothing.
+	Peek(ctx context.Context, key string) (standing []byte, err error)
 	// Yield gives that lease back if it is still the holder's.
 	Yield(ctx context.Context, key, holder string) error
 }

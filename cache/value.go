@@ -88,6 +88,11 @@ func (c *Cache) Lead(ctx context.Context, key, holder string, note []byte, ttl t
 	return c.tier.Lead(ctx, key, holder, note, ttl)
 }
 
+// Peek returns what stands in the key of such a lease, nil for nothing.
+func (c *Cache) Peek(ctx context.Context, key string) (standing []byte, err error) {
+	return c.tier.Peek(ctx, key)
+}
+
 // Yield gives that lease back if it is still the holder's.
 func (c *Cache) Yield(ctx context.Context, key, holder string) error {
 	return c.tier.Yield(ctx, key, holder)

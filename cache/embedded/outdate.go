@@ -130,34 +130,65 @@ type leaderText struct {
 	until time.Time
 }
 
-// Lead takes the lease in key for holder, or renews it. It means nothing once the process
-// is gone, so it is in memory only.
-func (e *Tier) Lead(_ context.Context, key, holder string, note []byte, ttl time.Duration) (standing []byte, held bool, err error) {
+// lastingFrom is how long a lease has to be to outlive the process: it stands in the
+// file then.
+const lastingFrom = time.Hour
+
+// Lead takes the lease in key for holder, or renews it. A short one means nothing once the
+// process is gone, so it is in memory only.
+func (e *Tier) Lead(ctx context.Context, key, holder string, note []byte, ttl time.Duration) (standing []byte, held bool, err error) {
 	text, err := shared.LeaderText(holder, note)
 	if err != nil {
 		return nil, false, err
 	}
+	other, err := e.Peek(ctx, key)
+	if err != nil {
+		return nil, false, err
+	}
+	if who, _ := shared.LeaderOf(other); other != nil && who != holder {
+		return other, false, nil
+	}
+	if ttl >= lastingFrom {
+		if err := e.writer.queue(row{key: key, value: text, expires: expiryOf(ttl)}).wait(ctx); err != nil {
+			return nil, false, err
+		}
+		return text, true, nil
+	}
 	e.leases.mu.Lock()
 	defer e.leases.mu.Unlock()
-	now := time.Now()
-	if other, there := e.leases.texts[key]; there && now.Before(other.until) {
-		if who, _ := shared.LeaderOf(other.text); who != holder {
-			return other.text, false, nil
-		}
-	}
 	if e.leases.texts == nil {
 		e.leases.texts = map[string]leaderText{}
 	}
-	e.leases.texts[key] = leaderText{text, now.Add(ttl)}
+	e.leases.texts[key] = leaderText{text, time.Now().Add(ttl)}
 	return text, true, nil
 }
 
-// Yield gives that lease back if it is still the holder's.
-func (e *Tier) Yield(_ context.Context, key, holder string) error {
+// Peek returns what stands in the key of such a lease, nil for nothing.
+func (e *Tier) Peek(ctx context.Context, key string) (standing []byte, err error) {
 	e.leases.mu.Lock()
-	defer e.leases.mu.Unlock()
-	if who, _ := shared.LeaderOf(e.leases.texts[key].text); who == holder {
-		delete(e.leases.texts, key)
+	lease, there := e.leases.texts[key]
+	e.leases.mu.Unlock()
+	if there && time.Now().Before(lease.until) {
+		return lease.text, nil
 	}
-	return nil
+	value, expires, err := e.stored(ctx, key)
+	if err != nil || value == nil || expires != 0 && expires <= time.Now().UnixMilli() {
+		return nil, err
+	}
+	return value, nil
+}
+
+// Yield gives that lease back if it is still the holder's.
+func (e *Tier) Yield(ctx context.Context, key, holder string) error {
+	standing, err := e.Peek(ctx, key)
+	if err != nil {
+		return err
+	}
+	if who, _ := shared.LeaderOf(standing); who != holder {
+		return nil
+	}
+	e.leases.mu.Lock()
+	delete(e.leases.texts, key)
+	e.leases.mu.Unlock()
+	return e.writer.queue(row{key: key, remove: true}).wait(ctx)
 }

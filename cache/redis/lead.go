@@ -27,6 +27,18 @@ func (t *Tier) Lead(ctx context.Context, key, holder string, note []byte, ttl ti
 	return standing, held, err
 }
 
+// Peek returns what stands in the key of such a lease, nil for nothing.
+func (t *Tier) Peek(ctx context.Context, key string) (standing []byte, err error) {
+	err = t.run(ctx, key, true, func(ctx context.Context, c rueidis.Client) (err error) {
+		standing, err = c.Do(ctx, c.B().Get().Key(key).Build()).AsBytes()
+		if rueidis.IsRedisNil(err) {
+			standing, err = nil, nil
+		}
+		return err
+	})
+	return standing, err
+}
+
 // Yield gives that lease back if it is still the holder's.
 func (t *Tier) Yield(ctx context.Context, key, holder string) error {
 	_, err := t.step(ctx, t.scripts.yield, []string{key}, holder)
