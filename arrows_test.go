@@ -29,8 +29,9 @@ const arrows = `
 internal/command         internal/app internal/config
 internal/app             internal/admin internal/auth internal/config internal/journal internal/listen
                          internal/listen/systemd internal/metrics internal/openapi internal/param internal/budget internal/source/...
-                         handlers internal/limit cache cache/memory cache/redis cache/embedded
+                         handlers internal/feed internal/limit cache cache/memory cache/redis cache/embedded
 
+internal/feed            cache/shared internal/param internal/source/outbox
 internal/config          internal/param
 internal/listen
 internal/listen/systemd  internal/listen
