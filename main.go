@@ -9,6 +9,9 @@
 //	hearth [-config FILE] check -connect
 //	                                also ask the database about every statement, and
 //	                                whether Redis and origins can be used
+//	hearth [-config FILE] feed VERB …
+//	                                install, remove, status and flush of the change
+//	                                feed in the database; feed -h explains them
 //	hearth version                  print the version
 //
 // The configuration is one TOML file, config.toml in the working directory
@@ -30,8 +33,8 @@
 //	         One that comes during the start-up is obeyed after it
 //
 // Exit status: 0 after a drain, after a start-up that a signal has ended, a
-// successful check or version; 1 when the configuration is faulty or the server
-// could not start or go on; 2 for arguments it does not know. A second SIGTERM
+// successful check, feed or version; 1 when the configuration is faulty, the server
+// could not start or go on, or the feed is not live; 2 for arguments it does not know. A second SIGTERM
 // or SIGINT ends the process by that signal (143 or 130 in a shell).
 //
 // Started by systemd it takes passed sockets (named public and admin), reports

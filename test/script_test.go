@@ -41,15 +41,16 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "demo.toml"), []byte(launch.Demo(t)), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"http":    httpCommand,
-			"until":   untilCommand,
-			"redis":   redisCommand,
-			"pg":      postgresCommand,
-			"signal":  signalCommand,
-			"kill9":   killCommand,
-			"present": presentCommand,
-			"play":    playCommand,
-			"repeat":  repeatCommand,
+			"http":     httpCommand,
+			"until":    untilCommand,
+			"redis":    redisCommand,
+			"pg":       postgresCommand,
+			"database": databaseCommand,
+			"signal":   signalCommand,
+			"kill9":    killCommand,
+			"present":  presentCommand,
+			"play":     playCommand,
+			"repeat":   repeatCommand,
 		},
 	})
 }
@@ -210,6 +211,8 @@ func (t scriptT) Fatal(args ...any)                 { t.Fatalf("%s", fmt.Sprint(
 type servers struct {
 	redis *testkit.RedisServer
 	pg    *testkit.Database
+	// database is one on a server that is shared.
+	database *testkit.Database
 }
 
 // redisCommand runs a redis-server for the script: redis start [CONFIG LINE…],
