@@ -67,9 +67,10 @@ race: servers ## the race detector only, COUNT times over
 fuzz: servers ## every fuzz target for FUZZTIME (30s)
 	FUZZTIME=$(FUZZTIME) GO=$(GO) ./scripts/fuzz
 
-prove: servers check ## the long forms: everything that is promised, shown (an hour and a half)
+prove: servers check ## the long forms: everything that is promised, shown (two hours)
 	HEARTH_LONG=1 $(GO) test -race -shuffle=on -timeout 60m -count 1 ./...
 	$(GO) run ./proof/failover
+	$(GO) run ./proof/feed
 	HEARTH_LONG=1 $(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 10m $(TIMED)
 	FUZZTIME=60s GO=$(GO) ./scripts/fuzz
 

@@ -13,22 +13,31 @@ import (
 	"hearth/internal/testkit"
 )
 
-// truth is what the database has, as the paths of the public listener answer it.
+// truth is what the database has, by key, as the public listener and Redis answer it.
 type truth map[string]string
 
-// truth asks the database for all rows and groups. absent numbers are those that it may
-// have or not.
+// pathOf is the path of a key.
+func pathOf(key string) string {
+	resource, rest, _ := strings.Cut(key, ":")
+	return "/" + resource + "/" + rest[strings.LastIndexByte(rest, ':')+1:]
+}
+
+// truth asks the database for all rows and groups.
 func (f *fleet) truth(rows int) truth {
 	f.Helper()
 	all := truth{}
 	groups := map[string][]string{}
 	for id := range rows {
-		all["row:"+strconv.Itoa(id)] = "null"
+		for _, resource := range f.byRow() {
+			all[resource+strconv.Itoa(id)] = "null"
+		}
 		groups[strconv.Itoa(id/groupSize)] = nil
 	}
 	for _, row := range f.ground.exec(f.trial, "SELECT id, grp, v FROM numbers ORDER BY id;") {
 		record := fmt.Sprintf(`{"id":%s,"v":%s}`, row[0], row[2])
-		all["row:"+row[0]] = record
+		for _, resource := range f.byRow() {
+			all[resource+row[0]] = record
+		}
 		groups[row[1]] = append(groups[row[1]], record)
 	}
 	for name, members := range groups {
@@ -36,6 +45,9 @@ func (f *fleet) truth(rows int) truth {
 	}
 	return all
 }
+
+// byRow are the beginnings of keys whose records are rows.
+func (f *fleet) byRow() []string { return append([]string{"row:"}, f.more...) }
 
 // keys are those of the truth, in order.
 func (all truth) keys() []string {
@@ -54,7 +66,7 @@ type difference struct {
 }
 
 func (d difference) String() string {
-	return fmt.Sprintf("%s has %s as %s, the database has %s", d.where, d.key, d.got, d.want)
+	return fmt.Sprintf("%s has %s as %.200s, the database has %.200s", d.where, d.key, d.got, d.want)
 }
 
 // differences asks every instance for everything, and Redis, if there is one.
@@ -78,7 +90,7 @@ func (f *fleet) inMemory(i int, all truth, keys []string) (wrong []difference) {
 	where := fmt.Sprintf("instance %d", i+1)
 	for some := range slices.Chunk(keys, 64) {
 		for _, key := range some {
-			conn.Queue(http.MethodGet, "/"+strings.Replace(key, ":", "/", 1), "")
+			conn.Queue(http.MethodGet, pathOf(key), "")
 		}
 		if err := conn.Flush(); err != nil {
 			f.Fatal(err)
@@ -97,7 +109,7 @@ func (f *fleet) inMemory(i int, all truth, keys []string) (wrong []difference) {
 			}
 			marked := load.TierOf(conn.Status()) == load.Marked
 			if got != all[key] || marked {
-				wrong = append(wrong, difference{where, key, got + " (" + string(conn.Status()) + ")", all[key], marked})
+				wrong = append(wrong, difference{where, key, fmt.Sprintf("%.150s (%s)", got, conn.Status()), all[key], marked})
 			}
 		}
 	}

@@ -35,7 +35,7 @@ func TestArguments(t *testing.T) {
 // events: what is timed is a figure here, for other tests run beside this one.
 func TestShort(t *testing.T) {
 	binary := launch.Build(t, "../..")
-	p := plan{size: short, seed: uint64(time.Now().UnixNano())}
+	p := plan{size: short, mode: "outbox", seed: uint64(time.Now().UnixNano())}
 	p.slack = 20
 	for _, s := range scenarios {
 		if !slices.Contains(inTests, s.name) {

@@ -29,6 +29,7 @@ type settings struct {
 	After    string // feed.degraded_after
 	TTL      string // feed.degraded_ttl
 	Lease    string // load.lease
+	Timeout  string // database.timeout
 	Conns    int    // database.max_conns
 	Upsert   string
 	Lifetime string // ttl.cold and ttl.hot
@@ -48,6 +49,7 @@ path = "hearth.db"
 [database]
 url = "{{.Database}}"
 max_conns = {{.Conns}}
+timeout = "{{.Timeout}}"
 [memory]
 budget = "64MiB"
 revalidate = "10m"
@@ -82,7 +84,8 @@ ttl = { cold = "{{.Lifetime}}", hot = "{{.Lifetime}}", missing = "10m" }
 // text is the configuration over a ground.
 func (s settings) text(t *trial, g *ground) string {
 	t.Helper()
-	s.Feed, s.Keep, s.Lease = cmp.Or(s.Feed, "outbox"), cmp.Or(s.Keep, "0s"), cmp.Or(s.Lease, "10s")
+	s.Feed, s.Keep, s.Lease = cmp.Or(s.Feed, t.mode), cmp.Or(s.Keep, "0s"), cmp.Or(s.Lease, "10s")
+	s.Timeout = cmp.Or(s.Timeout, "2s")
 	s.After, s.TTL, s.Lifetime = cmp.Or(s.After, "5s"), cmp.Or(s.TTL, "30s"), cmp.Or(s.Lifetime, "1h")
 	s.Database, s.Upsert, s.Conns = cmp.Or(s.Database, g.url), g.upsert, cmp.Or(s.Conns, 8)
 	var text strings.Builder
@@ -97,13 +100,16 @@ type fleet struct {
 	*trial
 	ground   *ground
 	ins      []*launch.Instance
+	off      bool            // there is no feed
+	more     []string        // beginnings of further keys whose records are rows
+	next     atomic.Int64    // version that was given last
 	restarts []atomic.Uint64 // how often each was ended or started: odd while it is away
 }
 
 // install installs the triggers that a configuration asks for, as an operator does.
 func (t *trial) install(g *ground, s settings) {
 	t.Helper()
-	if s.Feed == "off" {
+	if cmp.Or(s.Feed, t.mode) == "off" {
 		return
 	}
 	t.verb(s.text(t, g), "feed", "install", "-apply")
@@ -132,7 +138,7 @@ func (t *trial) verb(config string, verb ...string) string {
 // are there already.
 func (t *trial) start(g *ground, n int, s settings) *fleet {
 	t.Helper()
-	f := &fleet{trial: t, ground: g, ins: make([]*launch.Instance, n), restarts: make([]atomic.Uint64, n)}
+	f := &fleet{trial: t, ground: g, off: cmp.Or(s.Feed, t.mode) == "off", ins: make([]*launch.Instance, n), restarts: make([]atomic.Uint64, n)}
 	for i := range f.ins {
 		in := launch.Program{Path: t.binary, Config: s.text(t, g), Public: launch.Port, Admin: launch.Port, Orderly: true}.Start(t)
 		f.ins[i] = in
@@ -151,6 +157,9 @@ func (t *trial) start(g *ground, n int, s settings) *fleet {
 // live waits until every instance says that the feed is live.
 func (f *fleet) live() time.Duration {
 	f.Helper()
+	if f.off {
+		return 0
+	}
 	took, good := f.await(patience, func() bool { return f.all("hearth_feed_live", 1) })
 	if !good {
 		f.Fatalf("waiting %v in vain: the feed is live on all instances; one has logged:\n%s", patience, f.ins[0].Logs())

@@ -45,6 +45,7 @@ func parse(args []string, stderr io.Writer) (plan, error) {
 	})
 	flags.BoolFunc("short", "fewer of everything", func(string) error { p.size = short; return nil })
 	changes := flags.Int("changes", 0, "of the scenarios that change rows; 0: as many as each is to")
+	flags.StringVar(&p.mode, "feed", "outbox", "feed.mode of the instances; off shows what is missed without it")
 	flags.BoolVar(&p.logs, "logs", false, "print what the instances have logged")
 	flags.Uint64Var(&p.seed, "seed", uint64(time.Now().UnixNano()), "seed of what is changed, asked for and hurt")
 	flags.StringVar(&p.repo, "repo", ".", "directory of the module")

@@ -11,6 +11,7 @@ import (
 
 	"hearth/bench/load"
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 // reader asks one instance again and again for the rows that were changed last and that
@@ -20,6 +21,7 @@ type reader struct {
 	*ledger
 	instance int
 	addr     string
+	path     string                   // before the row's number
 	next     func(to []int64) []int64 // rows that are about to be changed
 	excused  func() bool              // errors are no wonder now
 	pause    time.Duration            // between two rounds
@@ -37,11 +39,16 @@ const recentRows = 32
 
 // read has each instance of the fleet read until the function that it returns is called.
 func (f *fleet) read(l *ledger, next func(to []int64) []int64) (end func()) {
+	return f.readAt(l, "/row/", next, f.ins)
+}
+
+// readAt reads a path of some of the instances.
+func (f *fleet) readAt(l *ledger, path string, next func(to []int64) []int64, ins []*launch.Instance) (end func()) {
 	var ends []func()
-	for n := range readers * len(f.ins) {
-		i := n % len(f.ins)
+	for n := range readers * len(ins) {
+		i := slices.Index(f.ins, ins[n%len(ins)])
 		r := &reader{
-			ledger: l, instance: i, addr: f.ins[i].Public, next: next, pause: 200 * time.Microsecond, seen: make([]int64, len(l.rows)),
+			ledger: l, instance: i, addr: f.ins[i].Public, path: path, next: next, pause: 200 * time.Microsecond, seen: make([]int64, len(l.rows)),
 			rand: rand.New(rand.NewPCG(f.seed, uint64(100+n))), excused: f.excuse(i),
 		}
 		ends = append(ends, testkit.Meanwhile(f.trial, r.run))
@@ -87,7 +94,7 @@ func (r *reader) round(conn *load.Conn) error {
 	r.choose()
 	for _, id := range r.ids {
 		asked := r.now()
-		if err := conn.Do(http.MethodGet, "/row/"+strconv.FormatInt(id, 10), ""); err != nil {
+		if err := conn.Do(http.MethodGet, r.path+strconv.FormatInt(id, 10), ""); err != nil {
 			return err
 		}
 		r.reads.Add(1)

@@ -16,24 +16,33 @@ type plan struct {
 	size
 	scenario *regexp.Regexp
 	logs     bool
+	mode     string // feed.mode, where a scenario does not say
 	seed     uint64
 	repo     string // where the module is
 }
 
 // size is how much of everything a run does.
 type size struct {
-	lag      int           // changes of which each is timed, by one session
-	backends int           // … and by a session for each
-	pace     time.Duration // between two of them
-	changes  int           // while servers are hurt
-	calm     time.Duration // of what shows that nothing heals it
-	timed    bool          // bounds of time are judged
-	slack    time.Duration // by how many times waits are longer than promised; 1 in a proof
+	lag        int           // changes of which each is timed, by one session
+	backends   int           // … and by a session for each
+	pace       time.Duration // between two of them
+	changes    int           // while servers are hurt
+	after, ttl time.Duration // degraded_after and degraded_ttl
+	puts       int           // rounds of PUTs of every row
+	leaders    int           // killed, one after another
+	bulk       int           // rows that are changed at once
+	rounds     int           // of what is compared
+	lasts      time.Duration // of each
+	dying      int           // rows of the outbox
+	fewFaults  bool          // only some of what can be hurt is
+	calm       time.Duration // of what shows that nothing heals it
+	timed      bool          // bounds of time are judged
+	slack      time.Duration // by how many times waits are longer than promised; 1 in a proof
 }
 
 var (
-	full  = size{lag: 20_000, backends: 2000, pace: 2 * time.Millisecond, changes: 1_000_000, calm: 5 * time.Second, timed: true, slack: 1}
-	short = size{lag: 500, backends: 25, pace: 2 * time.Millisecond, changes: 3000, calm: 500 * time.Millisecond, slack: 1}
+	full  = size{lag: 20_000, backends: 2000, pace: 2 * time.Millisecond, changes: 1_000_000, leaders: 10, puts: 10, bulk: 1_000_000, rounds: 5, lasts: 6 * time.Second, dying: 300_000, after: 5 * time.Second, ttl: 30 * time.Second, calm: 5 * time.Second, timed: true, slack: 1}
+	short = size{lag: 500, backends: 25, pace: 2 * time.Millisecond, changes: 3000, leaders: 1, puts: 1, bulk: 200_000, rounds: 1, lasts: time.Second, dying: 10_000, after: 500 * time.Millisecond, ttl: time.Second, fewFaults: true, calm: 500 * time.Millisecond, slack: 1}
 )
 
 const (
