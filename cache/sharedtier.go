@@ -88,6 +88,13 @@ type outdater interface {
 	// replicas as a guard has to be; after an error nobody knows what was done, and
 	// the caller does all of it again. It sets Kept of those that it left.
 	Outdate(ctx context.Context, keys []shared.Outdated) error
+	// Sweep is Outdate for all keys of the tier that match pattern, a pattern of
+	// Redis, and that match says yes to, which may be called from several goroutines.
+	// A key that stands from its beginning to its end is met; n counts the steps, and a
+	// key may be met twice. It is slow, and holds nobody up: ctx is its deadline.
+	Sweep(ctx context.Context, pattern string, match func(key string) bool) (n int64, err error)
+	// Generation tells whether the tier may have lost what it was told.
+	Generation() shared.Generation
 	// Lead takes the lease in key for holder, which has no space in it, or renews
 	// it. What stands there then is the text of whoever holds it: its holder, a
 	// space, and the note. A lease of an hour and more outlives the process.

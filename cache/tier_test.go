@@ -31,6 +31,7 @@ func testTier(t *testing.T, open opener) {
 	t.Run("an expired guard among living ones", func(t *testing.T) { tierGuardExpires(t, open) })
 	t.Run("what others have changed goes", func(t *testing.T) { tierOutdates(t, open) })
 	t.Run("own writes stay", func(t *testing.T) { tierOwnWrites(t, open(t)) })
+	t.Run("a sweep", func(t *testing.T) { tierSweeps(t, open) })
 	t.Run("a lease of the fleet", func(t *testing.T) { tierLeads(t, open(t)) })
 	t.Run("items and counters", func(t *testing.T) { tierItems(t, open(t)) })
 	t.Run("changes reach memory", func(t *testing.T) { tierInvalidates(t, open(t)) })

@@ -81,6 +81,18 @@ func (c *Cache) Outdate(ctx context.Context, keys []shared.Outdated) error {
 	return err
 }
 
+// Sweep is Outdate for all keys of the shared tier that match pattern, as shared.Glob makes
+// it, and that match says yes to: the tier may hold keys of others. match may be called from
+// several goroutines. It takes seconds for a million keys, and holds nobody up; ctx is its
+// deadline. n counts the keys, some perhaps twice. After an error some may be left. Copies
+// in memory, here as elsewhere, go with what the tier tells of its changes.
+func (c *Cache) Sweep(ctx context.Context, pattern string, match func(key string) bool) (n int64, err error) {
+	return c.tier.Sweep(ctx, pattern, match)
+}
+
+// Generation tells whether the shared tier may have lost what it was told.
+func (c *Cache) Generation() shared.Generation { return c.tier.Generation() }
+
 // Lead takes the lease in key, one of our own, for holder, or renews it, in the shared
 // tier: one instance of the fleet holds it at a time, but for the moment after Redis has
 // failed over. standing is what stands there then: its holder, a space and the note.

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -42,8 +43,9 @@ type Tier struct {
 	selectRow *sql.Stmt
 	writer    *rowWriter
 
-	shards [placeholderShards]placeholderShard
-	leases leases
+	shards   [placeholderShards]placeholderShard
+	leases   leases
+	replaced atomic.Int64 // how often another file stood in the place of the tier's
 }
 
 // placeholderShards is how many locks the keys are spread over. Steps on keys of
@@ -108,6 +110,12 @@ func (e *Tier) Open() (err error) {
 	return nil
 }
 
+// noteReplaced is for the writer's goroutine: another file counts from now on.
+func (e *Tier) noteReplaced() {
+	e.owner.Flush()
+	e.replaced.Add(1)
+}
+
 // busy is how long other programs that have the file open, such as the sqlite3 shell,
 // are waited for.
 const busy = 5 * time.Second
@@ -119,7 +127,7 @@ func (e *Tier) openFile() (err error) {
 	}
 	// With a write-ahead log readers never wait for the writer.
 	file := sqlitefile.New(e.path)
-	if e.writer, err = newRowWriter(file, e.log, e.holdLock, e.owner.Flush); err != nil {
+	if e.writer, err = newRowWriter(file, e.log, e.holdLock, e.noteReplaced); err != nil {
 		return err
 	}
 	e.db = file.Pool(sqlitefile.Settings{Conns: 4, Busy: busy})

@@ -88,13 +88,11 @@ func (t *Tier) removeSibling(ctx context.Context, keys []string) error {
 // errOtherServer: the name leads to another server than the node's connections do.
 var errOtherServer = errors.New("the address leads to another server by now")
 
-// replicatedStep is step for a write that enough replicas must know of. WAIT
-// tells of what its own connection has written before, so both go in one piece:
-// WAIT alone would go to any connection, and after a break to one that has written
-// nothing. WAIT gets half of the timeout, so that its answer still comes in time. EVAL
-// instead of EVALSHA spares the second round trip of a script that is not known, which
-// would part the two commands. The connection may be younger than the node's others, so
-// its server says who it is.
+// replicatedStep is step for a write that enough replicas must know of. Step and WAIT go
+// in one piece over a connection of those that may stop. WAIT gets half of the timeout, so
+// that its answer still comes in time. EVAL instead of EVALSHA spares the second round trip
+// of a script that is not known, which would part the two commands. The connection may be
+// younger than the node's others, so its server says who it is.
 func (t *Tier) replicatedStep(ctx context.Context, s script, keys []string, args ...string) error {
 	if t.cfg.WaitReplicas == 0 {
 		_, err := t.step(ctx, s, keys, args...)
@@ -127,31 +125,50 @@ func (t *Tier) waitingStep(ctx context.Context, s script, keys, args []string) (
 	return n, err
 }
 
-// waited sends commands in one piece, of which the last one has to be a write, and returns
-// how many replicas confirm it. A connection of those that wait may have been closed for
-// being idle: that is no break of the node's, and they are sent once more.
+// waited sends commands in one piece, and returns how many replicas confirm them and all
+// that was done before. build may be nil. A connection of those that wait may have been
+// closed for being idle, which is no break of the node's, and the key that is written may
+// be on its way to another node: they are sent once more.
 func (conns *connections) waited(ctx context.Context, replicas int, within time.Duration, build func([]rueidis.Completed) []rueidis.Completed) (n int64, err error) {
 	n, err = conns.waitOnce(ctx, replicas, within, build)
-	if err != nil && isBroken(err) && !errors.Is(err, errOtherServer) && ctx.Err() == nil {
+	_, _, moving := redirection(err, "")
+	if err != nil && (moving || isBroken(err)) && !errors.Is(err, errOtherServer) && ctx.Err() == nil {
 		n, err = conns.waitOnce(ctx, replicas, within, build)
 	}
 	return n, err
 }
 
+// confirmPrefix begins the keys that are written so that replicas can be waited for.
+const confirmPrefix = "hearth:confirm:"
+
 // waitOnce is waited without repetition. Another server than the one that was looked at
 // counts as a break.
+//
+// WAIT tells of the latest write of its own connection. So that connection writes
+// something of its own first: replicas get all writes of a server in one order, and one
+// that has this has all that came before. Without it a step that is repeated, and finds
+// nothing left to do, would be told of an older write:
+//
+//	connection 1   DEL, WAIT: no replica has it
+//	connection 2   DEL of nothing, WAIT: all replicas have what it wrote an hour ago
 func (conns *connections) waitOnce(ctx context.Context, replicas int, within time.Duration, build func([]rueidis.Completed) []rueidis.Completed) (n int64, err error) {
-	b := conns.waiting.B()
-	cmds := append(build(make([]rueidis.Completed, 0, 4)), b.Wait().Numreplicas(int64(replicas)).Timeout(within.Milliseconds()).Build(), b.Info().Section("server").Build())
+	b, cmds := conns.waiting.B(), make([]rueidis.Completed, 0, 5)
+	if build != nil {
+		cmds = build(cmds)
+	}
+	cmds = append(cmds, b.Set().Key(conns.node.ownKey(confirmPrefix)).Value("0").Px(time.Second).Build(),
+		b.Wait().Numreplicas(int64(replicas)).Timeout(within.Milliseconds()).Build(), b.Info().Section("server").Build())
 	answers := conns.waiting.DoMulti(ctx, cmds...)
-	answers = answers[len(answers)-3:]
-	if err := answers[0].Error(); err != nil {
+	written, told := answers[:len(answers)-2], answers[len(answers)-2:]
+	for _, a := range written {
+		if err := a.Error(); err != nil {
+			return 0, err
+		}
+	}
+	if n, err = told[0].AsInt64(); err != nil {
 		return 0, err
 	}
-	if n, err = answers[1].AsInt64(); err != nil {
-		return 0, err
-	}
-	text, err := answers[2].ToString()
+	text, err := told[1].ToString()
 	if err != nil {
 		return 0, err
 	}

@@ -79,7 +79,7 @@ func (c *connection) Delete(keys []rueidis.RedisMessage) {
 			continue
 		}
 		if c.node.tier.reads.Invalidated(o, key) {
-			c.node.tier.recent.note(key)
+			c.node.tier.told.note(key)
 		}
 		if strings.HasPrefix(key, canaryPrefix) {
 			o.Prove(c.node.tier.store.Now())

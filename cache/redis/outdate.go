@@ -8,9 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"time"
-
-	"github.com/redis/rueidis"
 
 	"hearth/cache/shared"
 )
@@ -32,6 +29,9 @@ func (t *Tier) Outdate(ctx context.Context, keys []shared.Outdated) error {
 		if err := t.outdatePart(ctx, part); err != nil {
 			return err
 		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", shared.ErrAway, context.Cause(ctx))
+		}
 	}
 	return nil
 }
@@ -40,7 +40,7 @@ func (t *Tier) outdatePart(ctx context.Context, part []shared.Outdated) error {
 	calls := make([]call, len(part))
 	for i := range part {
 		o := &part[i]
-		t.recent.note(o.Key)
+		t.told.note(o.Key)
 		calls[i] = call{withSibling(o.Key), []string{o.Writer}}
 		if o.Writer != "" {
 			calls[i].keys = withMark(o.Key)
@@ -70,7 +70,7 @@ func (t *Tier) Remove(ctx context.Context, keys []string, copies bool) error {
 		calls := make([]call, len(part))
 		for i, key := range part {
 			if copies { // what is deleted and stored again lives nowhere else
-				t.recent.note(key)
+				t.written.note(key)
 			}
 			calls[i] = call{withSibling(key), []string{""}}
 		}
@@ -125,15 +125,9 @@ func (t *Tier) confirm(ctx context.Context, done *confirmed) error {
 	return first
 }
 
-// confirmOne asks one server. WAIT tells of what its own connection has written, and stops
-// that connection; the steps were done over others. So a connection for this purpose
-// writes something of its own first: replicas get all writes of a server in one order, and
-// one that has this has all that came before. Without it WAIT would tell of an older
-// write, also after a repetition that found nothing left to remove.
+// confirmOne asks one server, over another connection than the steps: WAIT stops its own.
 func (t *Tier) confirmOne(ctx context.Context, conns *connections) error {
-	got, err := conns.waited(ctx, t.cfg.WaitReplicas, t.timeout/2, func(cmds []rueidis.Completed) []rueidis.Completed {
-		return append(cmds, conns.waiting.B().Set().Key(conns.node.ownKey(confirmPrefix)).Value("0").Px(time.Second).Build())
-	})
+	got, err := conns.waited(ctx, t.cfg.WaitReplicas, t.timeout/2, nil)
 	if err == nil && got < int64(t.cfg.WaitReplicas) {
 		err = t.tooFew(got)
 	}
@@ -145,9 +139,6 @@ func (t *Tier) tooFew(got int64) error {
 	return fmt.Errorf("%w: %d of redis.wait_replicas = %d confirmed", shared.ErrAway, got, t.cfg.WaitReplicas)
 }
 
-// confirmPrefix begins the keys that are written so that replicas can be waited for.
-const confirmPrefix = "hearth:confirm:"
-
 // ownKey returns a key that the node serves. It begins anywhere among its slots: a slot
 // that is on its way to another node is not met again and again.
 func (n *node) ownKey(prefix string) string {
@@ -156,4 +147,11 @@ func (n *node) ownKey(prefix string) string {
 		prefix += "{" + n.tier.slotTag(r.first, r.last) + "}:"
 	}
 	return prefix
+}
+
+// Generation tells how often a server has taken another's place, or started again. What was
+// written here or outdated here within the minute before was removed from it before it was
+// asked for anything, but for what was forgotten.
+func (t *Tier) Generation() shared.Generation {
+	return shared.Generation{Number: t.takeovers.Load(), Forgotten: t.forgetful.Load()}
 }

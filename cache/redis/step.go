@@ -71,7 +71,7 @@ func (t *Tier) Release(ctx context.Context, key, token string) error {
 // when enough replicas have it: a replica that is promoted without it would let readers
 // fill the key from before the commit.
 func (t *Tier) Guard(ctx context.Context, key, token string) error {
-	t.recent.note(key)
+	t.written.note(key)
 	return t.replicatedStep(ctx, t.scripts.guard, withSibling(key), token, milliseconds(t.cfg.Lease))
 }
 
@@ -97,7 +97,7 @@ func (t *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []sha
 // there (nil: nothing) if the guard was never shared. After an error the guard may
 // stand or not, and the caller tries again.
 func (t *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl time.Duration, own bool) error {
-	t.recent.note(key) // again: the write may have taken long
+	t.written.note(key) // again: the write may have taken long
 	keys, args := withSibling(key), []string{token, textOf(value), milliseconds(ttl)}
 	if own && len(value) > 0 {
 		keys, args = withMark(key), append(args, milliseconds(shared.OwnFor))

@@ -82,13 +82,17 @@ func (n *node) takeOver(ctx context.Context, old, fresh *connections, at string)
 		n.log.Warn("redis is another server than before, and empty", "server", at, "run_id", fresh.server.runID)
 		return nil
 	}
-	keys := n.tier.recent.all(n.serves)
+	written, told := n.tier.remembered(n.serves)
+	keys := slices.Concat(written, told)
 	began := time.Now()
 	if err := n.removeRecent(ctx, fresh, keys); err != nil {
 		return fmt.Errorf("removing what was written lately from a server that takes another's place: %w", err)
 	}
-	for _, key := range keys { // the next server may lack the removal, too
-		n.tier.recent.note(key)
+	for _, key := range written { // the next server may lack the removal, too
+		n.tier.written.note(key)
+	}
+	for _, key := range told {
+		n.tier.told.note(key)
 	}
 	took := time.Since(began)
 	held := n.tier.holdFor(took)
@@ -98,6 +102,15 @@ func (n *node) takeOver(ctx context.Context, old, fresh *connections, at string)
 	n.log.Warn("redis is another server than before, which may lack the latest writes: what was written within the last minute was removed there, and answers are marked for a while",
 		"server", at, "run_id", fresh.server.runID, "keys", len(keys), "took", took.Round(time.Millisecond), "marked", held.Round(time.Millisecond))
 	return nil
+}
+
+// remembered returns the keys of the last minute that serves says yes to, and counts when
+// some were forgotten.
+func (t *Tier) remembered(serves func(string) bool) (written, told []string) {
+	if !t.written.whole() || !t.told.whole() {
+		t.forgetful.Add(1)
+	}
+	return t.written.all(serves), t.told.all(serves)
 }
 
 // removeRecent removes keys, as after a change of others.

@@ -37,8 +37,10 @@ type Tier struct {
 
 	deadlines
 	scripts   scripts
-	recent    recentKeys
-	takeovers atomic.Int64
+	written   recentKeys   // here
+	told      recentKeys   // by others
+	takeovers atomic.Int64 // ever
+	forgetful atomic.Int64 // those among them at which keys of the minute before were forgotten
 
 	seeds     []string
 	sentinels *sentinels // nil without
@@ -83,6 +85,7 @@ func New(c Config, s *memory.Store, f Reads) (*Tier, error) {
 	if o.Sentinel.MasterSet != "" {
 		t.sentinels = newSentinels(c, o.InitAddress, o.Sentinel.MasterSet)
 	}
+	t.written.most, t.told.most = maxWritten, maxTold
 	t.discovery.init(c.Log)
 	t.listings.wake = make(chan struct{}, 1)
 	return t, nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hearth/cache/memory"
+	"hearth/cache/shared"
 )
 
 // unopened is a tier that has connected to nothing.
@@ -141,7 +142,7 @@ func TestTheMajorityOfTheSentinels(t *testing.T) {
 // TestRecentKeys are remembered for one to two minutes, and bounded.
 func TestRecentKeys(t *testing.T) {
 	t.Parallel()
-	var r recentKeys
+	r := recentKeys{most: maxTold}
 	every := func(string) bool { return true }
 	r.note("a")
 	r.note("b")
@@ -169,11 +170,44 @@ func TestRecentKeys(t *testing.T) {
 	if got := r.all(every); len(got) != 0 {
 		t.Errorf("long after: got %q", got)
 	}
-	for i := range 3 * recentShards * maxRecent {
+	if !r.whole() {
+		t.Error("a key was forgotten before its time")
+	}
+	for i := range 3 * recentShards * maxTold {
 		r.note(fmt.Sprint("key ", i))
 	}
-	if n := len(r.all(every)); n > 2*recentShards*maxRecent || n < recentShards*maxRecent {
+	if n := len(r.all(every)); n > 2*recentShards*maxTold || n < recentShards*maxTold {
 		t.Errorf("of many, %d are remembered", n)
+	}
+	if r.whole() {
+		t.Error("nobody is told that keys were forgotten")
+	}
+	r.forgotten.Add(-int64(recentFor) - 1)
+	if !r.whole() {
+		t.Error("what was forgotten long ago is told for ever")
+	}
+}
+
+// TestMuchThatIsToldPushesOutNothingWritten, and whoever asks is told that keys of it were
+// forgotten.
+func TestMuchThatIsToldPushesOutNothingWritten(t *testing.T) {
+	t.Parallel()
+	var tier Tier
+	tier.written.most, tier.told.most = 2, 2
+	every := func(string) bool { return true }
+	tier.written.note("written")
+	tier.told.note("told")
+	if written, told := tier.remembered(every); len(written) != 1 || len(told) != 1 || tier.Generation() != (shared.Generation{}) {
+		t.Errorf("remembered: %q, %q, %+v", written, told, tier.Generation())
+	}
+	for i := range 1000 {
+		tier.told.note(fmt.Sprint("told ", i))
+	}
+	if written, told := tier.remembered(every); !slices.Equal(written, []string{"written"}) || len(told) > 4*recentShards {
+		t.Errorf("remembered: %q, and %d others", written, len(told))
+	}
+	if got := tier.Generation().Forgotten; got != 1 {
+		t.Errorf("keys were forgotten %d times, want once", got)
 	}
 }
 

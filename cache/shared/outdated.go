@@ -35,3 +35,16 @@ func OwnOf(key string) string {
 	}
 	return OwnPrefix + "{" + key + "}"
 }
+
+// Generation tells whether a shared tier may have lost what it was told. Numbers only grow
+// while the process runs, and say nothing of the time before.
+//
+// It cannot tell of a FLUSHALL, nor need it: an empty tier holds nothing old.
+type Generation struct {
+	// Number grows whenever a server takes another's place, or starts again, or the file
+	// of the embedded tier is replaced: what was outdated at the one before may stand
+	// there as it was. What this process has outdated within the last minute does not.
+	Number int64
+	// Forgotten grows with Number, when that was more than this process remembers.
+	Forgotten int64
+}
