@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"reflect"
@@ -10,6 +11,12 @@ import (
 	"strings"
 
 	"hearth/internal/source/engine"
+)
+
+// What puts most faults right.
+const (
+	mend       = "run: hearth feed install -apply"
+	mendRights = "run as the account that has installed it: hearth feed install -apply, or grant what is missing"
 )
 
 // Version is that of the triggers which this program installs.
@@ -109,13 +116,22 @@ func (o *Outbox) Plan(ctx context.Context, want []Set, opt Options) (*Script, er
 	return script, nil
 }
 
+// unwatchable says why a table cannot be watched, and what to do instead.
+type unwatchable string
+
+func (u unwatchable) Error() string { return string(u) }
+
+// notWatched is an unwatchable. Other errors of Canonical are about the database itself.
+func notWatched(format string, args ...any) error { return unwatchable(fmt.Sprintf(format, args...)) }
+
 // granter is a dialect in which the account that drains may be another one than that which
 // runs the script: the first is the one that has asked for it.
 type granter interface {
 	Grants(ctx context.Context, e engine.Engine) ([]string, error)
 }
 
-// columnLister is a dialect that names the columns of a table; nil if there is none.
+// columnLister is a dialect that names the columns of a table; none if there is no such
+// table, or none that can be watched.
 type columnLister interface {
 	Columns(ctx context.Context, e engine.Engine, table string) ([]string, error)
 }
@@ -134,17 +150,25 @@ func (o *Outbox) merge(ctx context.Context, there, want []Set, prune bool) (all,
 		if s.Table, err = o.dialect.Canonical(ctx, o.engine, s.Table); err != nil {
 			return nil, nil, err
 		}
+		if err = o.has(ctx, s); err != nil {
+			return nil, nil, err
+		}
 		s.ID, s.Version = IDOf(s.Table, s.Filter), Version
 		all = mergeSet(all, s)
 	}
 	for _, s := range there {
 		switch {
 		case !prune:
-			if s, err = o.standing(ctx, s); err != nil {
+			still, stands, err := o.standing(ctx, s)
+			if err != nil {
 				return nil, nil, err
 			}
-			s.Version = Version
-			all = mergeSet(all, s)
+			still.Version = Version
+			if stands {
+				all = mergeSet(all, still)
+			} else if !slices.ContainsFunc(all, func(o Set) bool { return o.ID == s.ID }) {
+				gone = append(gone, s)
+			}
 		case !slices.ContainsFunc(all, func(o Set) bool { return o.ID == s.ID }):
 			gone = append(gone, s)
 		}
@@ -152,25 +176,47 @@ func (o *Outbox) merge(ctx context.Context, there, want []Set, prune bool) (all,
 	return all, gone, nil
 }
 
-// standing leaves out of an installed set what its table has no more: captured columns,
-// and the meanings that rest on them. The instances that mean them cannot read that table
-// either.
-func (o *Outbox) standing(ctx context.Context, s Set) (Set, error) {
+// has tells which column a set names that its table does not have.
+func (o *Outbox) has(ctx context.Context, s Set) error {
 	l, ok := o.dialect.(columnLister)
 	if !ok {
-		return s, nil
+		return nil
 	}
 	columns, err := l.Columns(ctx, o.engine, s.Table)
 	if err != nil {
-		return s, fmt.Errorf("reading the columns of table %q: %w", s.Table, err)
+		return fmt.Errorf("reading the columns of table %q: %w", s.Table, err)
+	}
+	for _, c := range slices.Concat(s.Captured, s.Filter) {
+		if !slices.Contains(columns, c) {
+			return fmt.Errorf("table %q has no column %q; correct resource.watch", s.Table, c)
+		}
+	}
+	return nil
+}
+
+// standing leaves out of an installed set what its table has no more: captured columns,
+// and the meanings that rest on them. The instances that mean them cannot read that table
+// either. A set whose table is gone, or that means nothing any more, does not stand.
+func (o *Outbox) standing(ctx context.Context, s Set) (still Set, stands bool, err error) {
+	l, ok := o.dialect.(columnLister)
+	if !ok {
+		return s, true, nil
+	}
+	columns, err := l.Columns(ctx, o.engine, s.Table)
+	if err != nil {
+		return s, false, fmt.Errorf("reading the columns of table %q: %w", s.Table, err)
+	}
+	if len(columns) == 0 {
+		return s, false, nil
 	}
 	gone := slices.DeleteFunc(slices.Clone(s.Captured), func(c string) bool { return slices.Contains(columns, c) })
 	if len(gone) == 0 {
-		return s, nil
+		return s, true, nil
 	}
+	s.leftOut = &Set{Captured: s.Captured, Meanings: s.Meanings}
 	s.Captured = slices.DeleteFunc(slices.Clone(s.Captured), func(c string) bool { return slices.Contains(gone, c) })
 	s.Meanings = slices.DeleteFunc(slices.Clone(s.Meanings), func(m Meaning) bool { return m.restsOn(gone) })
-	return s, nil
+	return s, len(s.Meanings) > 0, nil
 }
 
 // restsOn tells whether a meaning needs the value of one of these columns.
@@ -187,6 +233,7 @@ func mergeSet(all []Set, s Set) []Set {
 		s.Captured, s.Meanings = slices.Clone(s.Captured), slices.Clone(s.Meanings)
 		return append(all, s)
 	}
+	all[i].leftOut = s.leftOut
 	for _, column := range s.Captured {
 		if !slices.Contains(all[i].Captured, column) {
 			all[i].Captured = append(all[i].Captured, column)
@@ -225,20 +272,25 @@ func (o *Outbox) Faults(ctx context.Context, want []Set) ([]Fault, error) {
 	there, err := o.Sets(ctx)
 	switch {
 	case err == nil:
+	case o.Denied(err):
+		return ofAll(want, []Fault{{Lost: true, Text: fmt.Sprintf("the account that drains the outbox may not read it: %v; %s", err, mendRights)}}), nil
 	case o.engine.Fault(err).Class >= engine.FaultRefused:
 		there = nil
 	default:
 		return nil, err
 	}
-	const mend = "run: hearth feed install -apply"
 	var faults []Fault
 	var installed []Set
 	for _, s := range want {
-		if s.Table, err = o.dialect.Canonical(ctx, o.engine, s.Table); err != nil {
+		table, err := o.dialect.Canonical(ctx, o.engine, s.Table)
+		if err != nil {
+			if verdict := unwatchable(""); !errors.As(err, &verdict) {
+				return nil, err
+			}
 			faults = append(faults, Fault{Set: s, Lost: true, Text: err.Error()})
 			continue
 		}
-		s.ID = IDOf(s.Table, s.Filter)
+		s.Table, s.ID = table, IDOf(table, s.Filter)
 		i := slices.IndexFunc(there, func(o Set) bool { return o.ID == s.ID })
 		switch {
 		case i < 0:
@@ -249,10 +301,26 @@ func (o *Outbox) Faults(ctx context.Context, want []Set) ([]Fault, error) {
 		case there[i].Version != Version:
 			faults = append(faults, Fault{Set: s, Text: fmt.Sprintf("the triggers on table %q are of version %d, and this program installs version %d; %s", s.Table, there[i].Version, Version, mend)})
 		}
-		installed = append(installed, there[i])
+		if !slices.ContainsFunc(installed, func(o Set) bool { return o.ID == s.ID }) {
+			installed = append(installed, there[i])
+		}
 	}
 	more, err := o.dialect.Faults(ctx, o.engine, installed)
-	return append(faults, more...), err
+	return append(faults, ofAll(want, more)...), err
+}
+
+// ofAll has a fault of no set be one of each.
+func ofAll(want []Set, faults []Fault) (all []Fault) {
+	for _, f := range faults {
+		if f.Set.Table != "" {
+			all = append(all, f)
+			continue
+		}
+		for _, f.Set = range want {
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 // Heal ends what Faults has found where it makes the application's writes fail, or where

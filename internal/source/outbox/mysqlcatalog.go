@@ -215,11 +215,11 @@ func (mysql) Canonical(ctx context.Context, e engine.Engine, table string) (stri
 	case err != nil:
 		return "", err
 	case kind == "":
-		return "", fmt.Errorf("there is no table %q that account and database of the URL have access to", table)
+		return "", notWatched("there is no table %q that account and database of the URL have access to", table)
 	case strings.HasPrefix(kind, "VIEW"):
-		return "", fmt.Errorf("%q is a view, which has no triggers: watch the tables that it reads", table)
+		return "", notWatched("%q is a view, which has no triggers: watch the tables that it reads", table)
 	case !strings.HasPrefix(kind, "BASE TABLE") && !strings.HasPrefix(kind, "SYSTEM VERSIONED"):
-		return "", fmt.Errorf("%q is a %s, which has no triggers of rows", table, strings.ToLower(strings.TrimSpace(kind)))
+		return "", notWatched("%q is a %s, which has no triggers of rows", table, strings.ToLower(strings.TrimSpace(kind)))
 	}
 	return r.text(), nil
 }

@@ -40,6 +40,8 @@ type Set struct {
 	Meanings []Meaning
 	// Version is that of the text of the triggers; an older one is installed anew.
 	Version int
+
+	leftOut *Set // what was installed before part of it was left out; nil: nothing was
 }
 
 // Meaning says which records of one resource a captured row concerns. It stands in the
@@ -151,8 +153,8 @@ type dialect interface {
 	Triggers(ctx context.Context, e engine.Engine, s Set, o Options) (statements, notes []string, err error)
 	// Without drops the triggers of a set.
 	Without(s Set) []string
-	// Canonical is a table's full name as the catalog has it; an error says what it is
-	// instead of a table that can be watched.
+	// Canonical is a table's full name as the catalog has it; an error by notWatched says
+	// what it is instead of a table that can be watched.
 	Canonical(ctx context.Context, e engine.Engine, table string) (string, error)
 	// Faults looks at the triggers of sets as they are.
 	Faults(ctx context.Context, e engine.Engine, sets []Set) ([]Fault, error)

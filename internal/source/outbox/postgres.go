@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -57,10 +58,14 @@ func saveSet(s Set, opt Options) string {
 	captured, filter, meanings := jsonLiteral(s.Captured), jsonLiteral(s.Filter), jsonLiteral(s.Meanings)
 	keep := ""
 	if !opt.Prune {
+		known := Set{Captured: s.Captured, Meanings: s.Meanings}
+		if s.leftOut != nil {
+			known.Captured, known.Meanings = slices.Concat(known.Captured, s.leftOut.Captured), slices.Concat(known.Meanings, s.leftOut.Meanings)
+		}
 		keep = fmt.Sprintf(`
 	IF EXISTS (SELECT FROM hearth.watch AS w WHERE w.id = %d AND NOT (w.captured <@ %s AND w.meanings <@ %s)) THEN
 		RAISE EXCEPTION 'hearth: the outbox watches more of %% than this script knows of; print it anew by: hearth feed install', %s;
-	END IF;`, s.ID, captured, meanings, literal(s.Table))
+	END IF;`, s.ID, jsonLiteral(known.Captured), jsonLiteral(known.Meanings), literal(s.Table))
 	}
 	return doBlock(fmt.Sprintf(`BEGIN%s
 	INSERT INTO hearth.watch (id, tab, captured, filter, meanings, version) VALUES (%d, %s, %s, %s, %s, %d)

@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"hearth/internal/source/engine"
@@ -139,11 +138,6 @@ func (postgres) Triggers(ctx context.Context, e engine.Engine, s Set, o Options)
 	if err := r.instead(); err != nil {
 		return nil, nil, err
 	}
-	for _, c := range union(s.Captured, s.Filter) {
-		if !slices.ContainsFunc(r.Columns, func(have column) bool { return have.Name == c }) {
-			return nil, nil, fmt.Errorf("%s has no column %q; correct the resource's watch", r.Name, c)
-		}
-	}
 	p := planOf(s, r, o.FlushRows)
 	return []string{p.clear(), p.function(), p.create()}, p.notes(), nil
 }
@@ -205,7 +199,7 @@ END`, literal(name(role)), literal(role), name(role)))}, nil
 // Columns implements columnLister.
 func (postgres) Columns(ctx context.Context, e engine.Engine, table string) (all []string, err error) {
 	r, err := look(ctx, e, table)
-	if r != nil {
+	if r != nil && r.instead() == nil {
 		for _, c := range r.Columns {
 			all = append(all, c.Name)
 		}

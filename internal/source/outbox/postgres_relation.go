@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"hearth/internal/source/engine"
@@ -91,21 +90,21 @@ func (r *relation) members() []string {
 func (r *relation) instead() error {
 	switch {
 	case r.Kind == "v":
-		return fmt.Errorf("%s is a view: watch the tables that it reads", r.Name)
+		return notWatched("%s is a view: watch the tables that it reads", r.Name)
 	case r.Kind == "m":
-		return fmt.Errorf("%s is a materialized view, which changes when it is refreshed: select from the tables that it reads, and watch those; or give the resource a short ttl", r.Name)
+		return notWatched("%s is a materialized view, which changes when it is refreshed: select from the tables that it reads, and watch those; or give the resource a short ttl", r.Name)
 	case r.Kind == "f":
-		return fmt.Errorf("%s is a foreign table, whose rows change on another server: watch the table there; or give the resource a short ttl", r.Name)
+		return notWatched("%s is a foreign table, whose rows change on another server: watch the table there; or give the resource a short ttl", r.Name)
 	case r.Kind == "S":
-		return fmt.Errorf("%s is a sequence: watch the table that takes its values", r.Name)
+		return notWatched("%s is a sequence: watch the table that takes its values", r.Name)
 	case r.Kind != "r" && r.Kind != "p":
-		return fmt.Errorf("%s is no table: watch the tables that hold the rows", r.Name)
+		return notWatched("%s is no table: watch the tables that hold the rows", r.Name)
 	case r.Persistence == "t":
-		return fmt.Errorf("%s is a temporary table of one session: watch the tables that are there for all", r.Name)
+		return notWatched("%s is a temporary table of one session: watch the tables that are there for all", r.Name)
 	case r.Schema == "hearth":
-		return fmt.Errorf("%s is a table of the feed itself: watch tables of the application", r.Name)
+		return notWatched("%s is a table of the feed itself: watch tables of the application", r.Name)
 	case r.Schema == "pg_catalog", r.Schema == "information_schema", strings.HasPrefix(r.Schema, "pg_toast"):
-		return fmt.Errorf("%s is a table of PostgreSQL itself, which takes no triggers: watch tables of the application", r.Name)
+		return notWatched("%s is a table of PostgreSQL itself, which takes no triggers: watch tables of the application", r.Name)
 	}
 	return nil
 }
@@ -207,8 +206,8 @@ func missingTable(ctx context.Context, e engine.Engine, table string) error {
 	}
 	res, err := e.Query(ctx, engine.Query{SQL: moved, Args: []any{append(names, table)}})
 	if err == nil && len(res.Rows) > 0 {
-		return fmt.Errorf("there is no table %q, and the triggers of the feed that were installed on it are on %s now; "+
+		return notWatched("there is no table %q, and the triggers of the feed that were installed on it are on %s now; "+
 			"if it was renamed, watch %s instead and run: hearth feed install -apply", table, textOf(res.Rows[0][0]), textOf(res.Rows[0][0]))
 	}
-	return fmt.Errorf("there is no table %q that the role may see; correct the name, with its schema, or grant USAGE on that", table)
+	return notWatched("there is no table %q that the role may see; correct the name, with its schema, or grant USAGE on that", table)
 }
