@@ -164,9 +164,10 @@ func (o *Outbox) merge(ctx context.Context, there, want []Set, prune bool) (all,
 				return nil, nil, err
 			}
 			still.Version = Version
-			if stands {
+			wanted := slices.ContainsFunc(all, func(o Set) bool { return o.ID == s.ID })
+			if stands || wanted {
 				all = mergeSet(all, still)
-			} else if !slices.ContainsFunc(all, func(o Set) bool { return o.ID == s.ID }) {
+			} else {
 				gone = append(gone, s)
 			}
 		case !slices.ContainsFunc(all, func(o Set) bool { return o.ID == s.ID }):

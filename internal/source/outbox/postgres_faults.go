@@ -12,8 +12,8 @@ import (
 	"hearth/internal/source/engine"
 )
 
-// drainRights are the rights of the role that drains.
-const drainRights = `SELECT coalesce(string_agg(r.needs, ', '), '') FROM (VALUES
+// drainLacks are the rights of the role that drains.
+const drainLacks = `SELECT coalesce(string_agg(r.needs, ', '), '') FROM (VALUES
 		('USAGE on the schema hearth', has_schema_privilege('hearth', 'USAGE')),
 		('SELECT, INSERT and DELETE on hearth.feed', has_table_privilege(to_regclass('hearth.feed'), 'SELECT')
 			AND has_table_privilege(to_regclass('hearth.feed'), 'INSERT') AND has_table_privilege(to_regclass('hearth.feed'), 'DELETE')),
@@ -82,7 +82,7 @@ func (d postgres) Faults(ctx context.Context, e engine.Engine, sets []Set) (all 
 		{"NULL", "the outbox lacks what these rights are for: %s; " + mend},
 		{"FALSE", "the role that drains the outbox lacks %s; run as the owner of the schema hearth: hearth feed install -apply, or grant them"},
 	} {
-		res, err := e.Query(ctx, engine.Query{SQL: fmt.Sprintf(drainRights, q.is)})
+		res, err := e.Query(ctx, engine.Query{SQL: fmt.Sprintf(drainLacks, q.is)})
 		if err != nil {
 			return nil, fmt.Errorf("looking at the rights on the outbox: %w", err)
 		}
@@ -142,8 +142,8 @@ func (f *faults) columns() {
 	}
 }
 
-// flushMark finds what the text of a function was written with.
-var flushMark = regexp.MustCompile(`flush_rows (\d+)`)
+// markText finds what the text of a function was written with; see plan.mark.
+var markText = regexp.MustCompile(`(?m)^-- version \d+, flush_rows (\d+), compared by (.*)$`)
 
 // knownText is the part of a function for rows that follows from the types of columns.
 var knownText = regexp.MustCompile(`(?s)hearth\.known := .*?;`)
@@ -161,24 +161,37 @@ func (f *faults) function() bool {
 		f.add(true, "the function %s of the triggers on table %s is not there; %s", want, table, mend)
 		return false
 	}
-	g := f.there.Functions[i]
-	if m := flushMark.FindStringSubmatch(g.Body); m != nil {
+	f.text(f.there.Functions[i])
+	return true
+}
+
+// text compares the text of a function with the one that would be written now, for the key
+// that there was then.
+func (f *faults) text(g installedFunction) {
+	table, now := f.plan.table, f.plan.compared
+	if m := markText.FindStringSubmatch(g.Body); m != nil {
 		f.plan.flush, _ = strconv.Atoi(m[1])
+		_ = json.Unmarshal([]byte(m[2]), &f.plan.compared)
 	}
+	lacks := func(c string) bool { _, ok := f.plan.typed(c); return !ok }
+	gone := slices.ContainsFunc(union(f.plan.compared, f.set.Captured), lacks)
 	body := f.plan.body()
 	switch {
 	case !g.May:
 		f.add(true, "the owner %q of the function %s() may not write to hearth.feed, so that writes to table %s fail; grant it USAGE on the schema hearth and INSERT on hearth.feed, or %s",
-			g.Owner, want, table, mend)
+			g.Owner, g.Name, table.Name, mend)
 	case !g.Definer || !slices.Equal(slices.Sorted(slices.Values(g.Settings)), slices.Sorted(slices.Values(f.plan.settings()))):
-		f.add(true, "the function %s() was altered: it runs with the rights or the settings of who writes to table %s; %s", want, table, mend)
+		f.add(true, "the function %s() was altered: it runs with the rights or the settings of who writes to table %s; %s", g.Name, table.Name, mend)
+	case f.set.Version != Version: // which has been told
+	case gone && table.byRow(): // so has this; the text had a part for each column
+	case g.Body == body && (gone || slices.Equal(now, f.plan.compared)):
 	case g.Body == body:
-	case knownText.ReplaceAllString(g.Body, "") == knownText.ReplaceAllString(body, "") && len(f.plan.table.Columns) > 0:
-		f.add(false, "columns of table %s have other types than when its triggers were installed, so that these are slow; %s", table, mend)
-	case f.set.Version == Version:
-		f.add(true, "the function %s() of the triggers on table %s is not the one that is installed for it: somebody has replaced it, or the primary key has changed; %s", want, table, mend)
+		f.add(true, "the triggers on table %s were installed for another primary key; %s", table.Name, mend)
+	case knownText.ReplaceAllString(g.Body, "") == knownText.ReplaceAllString(body, ""):
+		f.add(false, "columns of table %s have other types than when its triggers were installed, so that these are slow; %s", table.Name, mend)
+	default:
+		f.add(true, "the function %s() of the triggers on table %s is not the one that was installed: somebody has replaced it; %s", g.Name, table.Name, mend)
 	}
-	return true
 }
 
 // triggers compares the triggers with those that are created. What is wrong on several

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"hearth/internal/source/engine"
@@ -191,23 +192,25 @@ func lower(text string) string {
 	}, text)
 }
 
+// movedText finds the tables that the triggers of each set are on.
+const movedText = `SELECT DISTINCT w.tab, format('%I.%I', n.nspname, c.relname) FROM hearth.watch w
+	JOIN pg_catalog.pg_proc p ON p.pronamespace = to_regnamespace('hearth') AND p.proname::text IN ('hearth_' || w.id, 'hearth_' || w.id || '_row')
+	JOIN pg_catalog.pg_trigger t ON t.tgfoid = p.oid JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE NOT c.relispartition ORDER BY 1, 2`
+
 // missingTable tells that there is no such table, and where the triggers are that were
 // once installed on it.
 func missingTable(ctx context.Context, e engine.Engine, table string) error {
-	const moved = `SELECT DISTINCT format('%I.%I', n.nspname, c.relname) FROM hearth.watch w
-		JOIN pg_catalog.pg_proc p ON p.pronamespace = to_regnamespace('hearth')
-			AND p.proname::text IN ('hearth_' || w.id, 'hearth_' || w.id || '_row')
-		JOIN pg_catalog.pg_trigger t ON t.tgfoid = p.oid JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
-		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		WHERE w.tab = ANY ($1::text[]) ORDER BY 1 LIMIT 1`
-	names := readings(table)
-	if parts, ok := nameParts(table); ok {
-		names = append(names, strings.Join(parts, "."))
-	}
-	res, err := e.Query(ctx, engine.Query{SQL: moved, Args: []any{append(names, table)}})
-	if err == nil && len(res.Rows) > 0 {
-		return notWatched("there is no table %q, and the triggers of the feed that were installed on it are on %s now; "+
-			"if it was renamed, watch %s instead and run: hearth feed install -apply", table, textOf(res.Rows[0][0]), textOf(res.Rows[0][0]))
+	want, ok := nameParts(table)
+	// Without an outbox it fails, and there are no triggers.
+	if res, err := e.Query(ctx, engine.Query{SQL: movedText}); err == nil && ok {
+		for _, cells := range res.Rows {
+			if was, _ := nameParts(textOf(cells[0])); len(was) == 2 && slices.Equal(was[2-len(want):], want) {
+				now := textOf(cells[1])
+				return notWatched("there is no table %q, and the triggers of the feed that were installed on it are on %s now; "+
+					"if it was renamed, watch %s instead and %s", table, now, now, mend)
+			}
+		}
 	}
 	return notWatched("there is no table %q that the role may see; correct the name, with its schema, or grant USAGE on that", table)
 }

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -195,7 +196,13 @@ func (p *plan) difference(now, before string) string {
 		GROUP BY q.part;`, now, before, 2*p.flush+1, insert, p.set.ID, writerText, perRow, 2*p.flush)
 }
 
-// mark is a comment by which Faults knows what a function was written from.
+// mark is a comment by which Faults knows what a function was written from. JSON has no
+// line end in it, whatever the columns are called.
 func (p *plan) mark() string {
-	return fmt.Sprintf("-- Hearth writes down which rows have changed. Version %d, flush_rows %d. Installed by: hearth feed install", Version, p.flush)
+	compared, err := json.Marshal(p.compared)
+	if err != nil {
+		panic("BUG: names are no JSON: " + err.Error())
+	}
+	return fmt.Sprintf("-- Hearth writes down which rows have changed. Installed by: hearth feed install\n-- version %d, flush_rows %d, compared by %s",
+		Version, p.flush, compared)
 }
