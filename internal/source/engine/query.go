@@ -12,6 +12,7 @@ type Query struct {
 	Args      []any
 	From      []int           // the slot of each argument; the first of those that share one
 	One       bool            // one row is expected: a second is read to know of it, no third
+	Most      int             // how many rows are read at most; 0: all
 	Keyed     bool            // a column json is the record itself although a key stands before it
 	Varies    bool            // the text depends on the request: do not keep it prepared
 	Uncounted bool            // the number of rows it changes tells nothing

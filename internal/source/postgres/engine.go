@@ -215,7 +215,7 @@ func (e *server) queryOn(ctx context.Context, conn *pgx.Conn, q engine.Query) (_
 		oids = append(oids, f.DataTypeOID)
 	}
 	for rows.Next() {
-		if q.One && len(res.Rows) == 2 {
+		if q.One && len(res.Rows) == 2 || q.Most > 0 && len(res.Rows) == q.Most {
 			continue // to the end all the same: an error may come after rows
 		}
 		cells := make([][]byte, len(oids))

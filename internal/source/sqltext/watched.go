@@ -28,7 +28,7 @@ import (
 
 // Watched is what a select reads: one table, whose rows have the parameters in columns.
 type Watched struct {
-	Table   string   // as SQL writes it, in quotes where it needs some
+	Table   string   // in PostgreSQL in quotes where it needs some
 	Columns []string // as the table has them, by parameter
 	All     bool     // there are no parameters: every row concerns the one record
 }
@@ -217,17 +217,15 @@ func (d Dialect) folded(l lexeme) string {
 	return l.text
 }
 
-// written is a name as SQL has it.
+// written is a part of a table's name: as PostgreSQL reads it, quoted where it needs to
+// be, and as the catalog of the others has it.
 func (d Dialect) written(l lexeme) string {
 	name := d.folded(l)
 	plain := name != "" && !isDigit(name[0]) && strings.IndexFunc(name, func(r rune) bool {
-		return r >= 0x80 || !isNameByte(byte(r)) || d == PostgreSQL && r >= 'A' && r <= 'Z'
+		return r >= 0x80 || !isNameByte(byte(r)) || r >= 'A' && r <= 'Z'
 	}) < 0
-	switch {
-	case plain || l.kind == word:
+	if d != PostgreSQL || plain {
 		return name
-	case d == MySQL:
-		return "`" + strings.ReplaceAll(name, "`", "``") + "`"
 	}
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }

@@ -62,7 +62,7 @@ func (e *Engine) collect(rows *sql.Rows, q engine.Query) (res *engine.Result, er
 			}
 		}
 		res.Rows = append(res.Rows, cells)
-		if q.One && len(res.Rows) == 2 {
+		if q.One && len(res.Rows) == 2 || q.Most > 0 && len(res.Rows) == q.Most {
 			return res, nil
 		}
 	}
