@@ -102,6 +102,8 @@ type Resource struct {
 	unsharedLog logLimit // of answers that may not be shared
 
 	loadTime atomic.Int64 // of one record, see noteLoadTime; ns, 0 until one was loaded here
+
+	lost atomic.Pointer[loss] // while the feed is lost that tells of its records' changes
 }
 
 // NewResource returns a resource with a shape of its own.
@@ -172,6 +174,7 @@ type Settings struct {
 	MissingShare float64 // of it, for missing records
 	MissingRate  int     // missing records written to the shared tier per second
 	UntrackedTTL time.Duration
+	DegradedTTL  time.Duration // of copies while the feed is lost that tells of changes; 0: as ever
 
 	MaxLoads   int           // loads from one source at a time, and as many writes
 	MaxWaiting int           // readers that wait for another's load or write at a time
@@ -230,6 +233,7 @@ type Cache struct {
 		sync.Mutex
 		byKey map[passKey]*passes
 	}
+	losses     losses
 	writes     openWrites
 	counters   counters
 	refusalLog logLimit // logged, of reads that are answered all the same
@@ -251,6 +255,7 @@ func New(cfg Config) (*Cache, error) {
 	c.settings.Store(&cfg.Settings)
 	c.apply(&cfg.Settings)
 	c.local = c.store.NewOwner(true)
+	c.losses.since, c.losses.aging = map[*Resource]time.Time{}, map[uint32]*loss{}
 	c.passing.byKey = map[passKey]*passes{}
 	c.counters.rounds = map[counterKey]*round{}
 	c.flights.open = c.writes.has
@@ -310,8 +315,11 @@ func (c *Cache) SharedTier() Tier { return c.shared }
 func (c *Cache) Reconfigure(s Settings) {
 	c.reconfiguring.Lock()
 	defer c.reconfiguring.Unlock()
-	c.settings.Store(&s)
+	was := c.settings.Swap(&s)
 	c.apply(&s)
+	if was.DegradedTTL != s.DegradedTTL {
+		c.degradeAgain()
+	}
 	c.gates.Range(func(_, g any) bool {
 		g.(*gate.Gate).Resize(s.MaxLoads, s.Wait)
 		return true

@@ -44,7 +44,10 @@ type result struct {
 	entry   *Entry // the finished record when kind is kindValue or kindNull
 	stored  bool
 	changed *watch // for placeholders: fires when the key changes after the read
-	err     error
+
+	verified *loss // under which it is known to be loaded since the feed was lost
+	untimed  bool  // what is left of its lifetime is not known
+	err      error
 }
 
 // Flights are the tracked reads under way, beside the memory that they fill.
@@ -241,10 +244,18 @@ func (s *Flights) finish(f *flight, res result, expiry int64) {
 			if res.TTL > 0 {
 				ends = f.sent + int64(res.TTL)
 			}
+			l := f.res.lost.Load()
+			aged := l != nil && res.verified != l
+			if aged {
+				expiry = min(expiry, l.until)
+			}
 			res.stored = s.Keep(res.entry, f.owner, f.epoch, expiry, ends)
 			s.NoteSize(res.entry, res.stored)
 			if res.stored && ends != memory.Never && f.res.Records != nil {
 				res.entry.SetRefreshAt(f.res.dueAt(f.sent, ends, res.entry.Missing()))
+			}
+			if res.stored && aged {
+				l.age(res.entry, s.Now())
 			}
 		}
 		if res.IsPlaceholder() {
@@ -260,6 +271,16 @@ func (s *Flights) finish(f *flight, res result, expiry int64) {
 	f.result = res
 	sh.mu.Unlock()
 	close(f.done)
+}
+
+// settle returns when every flight that was being ended has been.
+func (s *Flights) settle() {
+	for i := range s.shards {
+		func(sh *flightShard) {
+			sh.mu.Lock()
+			defer sh.mu.Unlock()
+		}(&s.shards[i])
+	}
 }
 
 // Invalidated applies a change of key reported on o's connection. A read still

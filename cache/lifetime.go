@@ -17,13 +17,14 @@ import (
 
 // lifetime is how long a loaded record lives in the shared tier.
 func (c *Cache) lifetime(r *Resource, key string, missing bool) time.Duration {
+	life := r.TTL.Cold
 	switch {
 	case missing:
-		return shared.Jitter(r.TTL.Missing)
+		life = r.TTL.Missing
 	case c.store.Rate(key) > c.settings.Load().HotRate:
-		return shared.Jitter(r.TTL.Hot)
+		life = r.TTL.Hot
 	}
-	return shared.Jitter(r.TTL.Cold)
+	return r.lost.Load().within(shared.Jitter(life))
 }
 
 // noteLoadTime notes how long a load was. A source that becomes slow is believed at

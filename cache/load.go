@@ -133,6 +133,7 @@ type leased struct {
 	q     *query
 	token string
 	load  *load
+	old   *sharedRead // whose place the lease has taken: a copy from before the loss of the feed; see meetCopy
 }
 
 // loadLeased takes the lease of the key and loads its record. instead is nil for a
@@ -247,7 +248,7 @@ func (q *query) acquire(instead []byte) (got *leased, seen sharedRead) {
 	began := q.store.Now()
 	found, err := q.tier.Acquire(q.ctx, q.key, token, instead)
 	if err == nil && found.State == shared.Absent {
-		return &leased{q: q, token: token, load: l}, sharedRead{}
+		return &leased{q: q, token: token, load: l, old: q.old}, sharedRead{}
 	}
 	q.flights.conclude(token, l, Answer{}, nil)
 	if err != nil {
@@ -257,7 +258,7 @@ func (q *query) acquire(instead []byte) (got *leased, seen sharedRead) {
 	if found.IsPlaceholder() && found.TTL == 0 {
 		found.TTL = q.cfg.Lease // SET does not tell; without expiry it is to whom a GET says so
 	}
-	seen = sharedRead{result: result{Content: found}, sent: began}
+	seen = sharedRead{result: result{Content: found, untimed: true}, sent: began}
 	q.finished(q.r, q.key, &seen.result, 0)
 	return nil, seen
 }
@@ -299,7 +300,7 @@ func (k *leased) complete(ctx context.Context, got loaded, at int, err error) {
 	q, a := k.q, Answer{}
 	defer func() { q.flights.conclude(k.token, k.load, a, err) }()
 	if err != nil {
-		k.release(ctx)
+		a, err = k.failed(ctx, err)
 		return
 	}
 	a = q.answerOf(got, at)
@@ -310,6 +311,7 @@ func (k *leased) complete(ctx context.Context, got loaded, at int, err error) {
 		k.release(ctx)
 		return
 	}
+	q.mark(ctx, q.r, q.key, e.Data())
 	stored, fillErr := q.tier.Fill(ctx, q.key, k.token, e.Data(), got.term.Within(q.lifetime(q.r, q.key, e.Missing())))
 	if a.Stored = stored; fillErr == nil {
 		return

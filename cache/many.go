@@ -94,7 +94,7 @@ func (m *many) add(at int, q *query) {
 }
 
 // answerMisses answers what memory did not: hits of the shared tier at once, absent
-// keys with one call of the source where it takes many, and all else, which has to be
+// keys, and copies whose time is over, with one call of the source where it takes many, and all else, which has to be
 // loaded or waited for, side by side. The gate bounds the work behind it, and
 // server.max_many the number of goroutines.
 func (m *many) answerMisses() error {
@@ -112,8 +112,11 @@ func (m *many) answerMisses() error {
 		seen := sharedRead{result: open.flight.result, sent: open.q.began}
 		_, takesMany := open.q.r.Records.(source.ManyRecords)
 		switch {
-		case seen.err == nil && seen.entry != nil:
-			m.answers[open.at] = open.q.fromShared(seen.result)
+		case seen.err == nil && seen.entry != nil && open.q.servable(&seen):
+			m.answers[open.at], _, errs[n] = open.q.meetCopy(seen)
+		case seen.err == nil && seen.entry != nil && takesMany: // from before the loss of the feed
+			open.q.old = &seen
+			absent = append(absent, n)
 		case seen.err == nil && seen.State == shared.Absent && takesMany:
 			absent = append(absent, n)
 		default:
@@ -184,7 +187,11 @@ func (m *many) acquire(tries map[int]*attempt, one func(int, *sharedRead)) map[i
 	var all sync.WaitGroup
 	for n := range tries {
 		all.Go(func() {
-			k, seen := m.misses[n].q.acquire(nil)
+			q, instead := m.misses[n].q, []byte(nil)
+			if q.old != nil {
+				instead = q.old.bytes()
+			}
+			k, seen := q.acquire(instead)
 			if k == nil {
 				one(n, &seen)
 				return

@@ -61,10 +61,13 @@ func (q *query) run(first *sharedRead) (Answer, error) {
 }
 
 func (q *query) orStale(a Answer, err error) (Answer, error) {
-	if err == nil || q.r.Records == nil || !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrOverload) && !errors.Is(err, ErrTimeout) {
+	if err == nil || q.r.Records == nil || !unanswered(err) {
 		return a, err
 	}
 	if stale, ok := q.stale(); ok {
+		return stale, nil
+	}
+	if stale, ok := q.outlived(q.old); ok {
 		return stale, nil
 	}
 	return a, err
@@ -117,6 +120,9 @@ type query struct {
 	followed *attempt      // the last one that it has waited for
 
 	interrupted bool // a read of the shared tier broke off
+
+	old      *sharedRead // the copy whose place a load is to take, see meetCopy
+	replaced int         // how often one was to be
 }
 
 // sharedRead is what one read of the shared tier found, and when it was sent. The
@@ -164,8 +170,12 @@ func (q *query) readShared() *sharedRead {
 	switch {
 	case plain:
 		sent := q.store.Now()
+		verify := q.marks(q.ctx, q.r, []string{q.key})
 		rep, err := q.tier.Get(q.ctx, q.key)
 		res := result{Content: rep, err: err}
+		if verify != nil {
+			res.verified = verify(0, rep)
+		}
 		q.finished(q.r, q.key, &res, 0)
 		return &sharedRead{result: res, sent: sent}
 	case lead:
@@ -176,7 +186,7 @@ func (q *query) readShared() *sharedRead {
 	return &sharedRead{result: f.wait(q.ctx), sent: sent}
 }
 
-// lead reads flights in one round trip and ends them, whatever happens: readers
+// lead reads flights of one resource in one round trip and ends them, whatever happens: readers
 // that have joined wait for nothing else.
 func (c *Cache) lead(ctx context.Context, flights []*flight) {
 	ended := 0
@@ -189,8 +199,12 @@ func (c *Cache) lead(ctx context.Context, flights []*flight) {
 	for i, f := range flights {
 		keys[i] = f.key
 	}
+	verify := c.marks(ctx, flights[0].res, keys)
 	for i, got := range c.tier.Track(ctx, keys) {
 		res := result{Content: got.Content, err: got.Err}
+		if verify != nil {
+			res.verified = verify(i, got.Content)
+		}
 		expiry, flags := c.trust(flights[i], got.TTL)
 		c.finished(flights[i].res, flights[i].key, &res, flags)
 		c.flights.finish(flights[i], res, expiry)
@@ -235,13 +249,14 @@ func (c *Cache) finished(r *Resource, key string, res *result, flags uint8) {
 // resolve turns what the shared tier holds into an answer, or says that the key
 // has to be read again:
 //
-//	value, no record    the answer
+//	value, no record    the answer, or the same as malformed; see meetCopy
 //	lease               wait for the load, or join it
 //	guard               wait for the write, at last pass by it
 //	nothing             take the lease and load
 //	malformed           the same, by compare-and-set; 502 without a source
 //	error               answer without the shared tier
 func (q *query) resolve(seen sharedRead) (a Answer, again bool, err error) {
+	q.old = nil
 	switch {
 	case errors.Is(seen.err, ErrTimeout): // this reader's own, waiting for a flight
 		return Answer{}, false, seen.err
@@ -251,7 +266,7 @@ func (q *query) resolve(seen sharedRead) (a Answer, again bool, err error) {
 		a, err = q.withoutShared(seen.err)
 		return a, false, err
 	case seen.entry != nil:
-		return q.fromShared(seen.result), false, nil
+		return q.meetCopy(seen)
 	case seen.State == shared.Lease:
 		return q.meetLease(seen)
 	case seen.State == shared.Guard:

@@ -13,10 +13,10 @@ import (
 )
 
 // TakeRefresh tells whether the caller, which has found the entry due, is to call
-// Refresh: the record is hot, and no other reader in this process was told so just
+// Refresh: the record is hot, or was aged by the loss of its feed, and no other reader in this process was told so just
 // now. It does not allocate and takes no lock.
 func (c *Cache) TakeRefresh(r *Resource, e *Entry) bool {
-	if r.Records == nil || c.store.RateOf(e) <= c.settings.Load().HotRate {
+	if r.Records == nil || c.store.RateOf(e) <= c.settings.Load().HotRate && !(e.Aged() && r.Degraded()) {
 		return false
 	}
 	// The reader that moves the time on has the task. Should the refresh fail, here or
@@ -29,11 +29,22 @@ func (c *Cache) TakeRefresh(r *Resource, e *Entry) bool {
 // returns at once, and does nothing if another instance refreshes the key or the
 // source is busy: no reader waits for it. Close joins it. key and args are kept.
 func (c *Cache) Refresh(r *Resource, key string, args source.Args, e *Entry) {
+	c.refreshInBackground(r, key, args, e, e.SharedExpiry() == memory.Never)
+}
+
+// refreshInBackground is Refresh. A copy that never ends is replaced while its feed is
+// lost, and else left alone.
+func (c *Cache) refreshInBackground(r *Resource, key string, args source.Args, e *Entry, endless bool) {
 	if c.writes.has(key) {
 		return
 	}
-	was := e.Data()
-	c.running.Go(func() { c.refreshNow(c.life, r, key, args, was) })
+	c.running.Go(func() {
+		if endless && r.Degraded() {
+			c.noteRefresh(r, func() (refreshResult, error) { return c.replace(r, key, args, e) })
+			return
+		}
+		c.refreshNow(c.life, r, key, args, e.Data())
+	})
 }
 
 // refreshNow runs one refresh of the value was.
@@ -45,7 +56,12 @@ func (c *Cache) refreshNow(ctx context.Context, r *Resource, key string, args so
 		c.numbers.refreshes[refreshSkipped].Add(1)
 		return
 	}
-	result, err := c.refresh(ctx, g, r, key, args, was)
+	c.noteRefresh(r, func() (refreshResult, error) { return c.refresh(ctx, g, r, key, args, was) })
+}
+
+// noteRefresh counts how a refresh has ended.
+func (c *Cache) noteRefresh(r *Resource, refresh func() (refreshResult, error)) {
+	result, err := refresh()
 	c.numbers.refreshes[result].Add(1)
 	if err != nil {
 		c.cfg.Log.Debug("a record was not refreshed", "resource", r.Name, "error", err)
@@ -77,6 +93,7 @@ func (c *Cache) refresh(ctx context.Context, g *gate.Gate, r *Resource, key stri
 	if err != nil || missing && !c.missing.allow(c.store.Now()) {
 		return refreshFailed, errors.Join(err, c.disclaim(ctx, key, token))
 	}
+	c.mark(ctx, r, key, value)
 	stored, err := c.tier.Refresh(ctx, key, token, was, expires, value, got.term.Within(c.lifetime(r, key, missing)))
 	switch {
 	case err != nil:

@@ -110,6 +110,8 @@ type keeper interface {
 	// Set stores items without expiry in one pipeline; errs is nil when all
 	// were acknowledged, else errs[i] belongs to items[i].
 	Set(ctx context.Context, items []Item) (errs []error)
+	// SetFor writes value, for ttl.
+	SetFor(ctx context.Context, key string, value []byte, ttl time.Duration) error
 	// Remove deletes keys. A guard that stands in one stays, marked as shared. copies
 	// tells that the keys hold copies of records that have a source.
 	Remove(ctx context.Context, keys []string, copies bool) error

@@ -183,6 +183,9 @@ func (w *writer) unguard(record []byte, t source.Term, own bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), max(time.Second, w.cfg.LinkTimeout))
 	defer cancel()
 	w.writes.unguarding(w.openWrite)
+	if record != nil {
+		w.mark(ctx, w.r, w.key, record)
+	}
 	err := w.tier.Unguard(ctx, w.key, w.token, record, t.Within(w.lifetime(w.r, w.key, false)), own)
 	if err != nil {
 		w.writes.markUnconfirmed(w.openWrite, nil)

@@ -107,7 +107,7 @@ func (e *Tier) Acquire(ctx context.Context, key, token string, instead []byte) (
 	if err != nil {
 		return shared.Content{}, err
 	}
-	if r.State != shared.Absent && (instead == nil || string(instead) != string(r.Data)) {
+	if r.State != shared.Absent && (instead == nil || string(instead) != string(r.Bytes())) {
 		return r, nil
 	}
 	sh.placeholders[key] = &placeholder{lease: token, deadline: now.Add(e.lease)}

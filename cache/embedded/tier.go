@@ -298,6 +298,12 @@ func (e *Tier) Set(ctx context.Context, items []shared.Item) []error {
 	return nil
 }
 
+// SetFor writes value, for ttl. It is in the file no later than what is written after it.
+func (e *Tier) SetFor(_ context.Context, key string, value []byte, ttl time.Duration) error {
+	e.writer.queue(row{key: key, value: value, expires: expiryOf(ttl)})
+	return nil
+}
+
 // replace writes rows in one transaction. Leases on their keys are void from then on, and
 // no writer whose guard stands there puts its record over them.
 func (e *Tier) replace(ctx context.Context, rows []row) (*rowJob, error) {

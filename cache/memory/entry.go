@@ -19,13 +19,13 @@ import (
 // It holds no pointer, so the garbage collector marks an entry without looking inside:
 // with millions of them that cost decides the latency while a collection runs.
 //
-// An entry is immutable once Keep has stored it, but for state and refreshAt, and safe
-// for concurrent use. Its memory belongs to the garbage collector and is never reused, so
+// An entry is immutable once Keep has stored it, but for state, refreshAt and expiry, which
+// only goes down, and safe for concurrent use. Its memory belongs to the garbage collector and is never reused, so
 // Body and Gzip may be handed to a connection (fasthttp's SetBodyRaw) and outlive the
 // entry's place in the table.
 type Entry struct {
 	hash         uint64       // of the key, by the table's seed
-	expiry       int64        // clock ns from which on the entry is not fresh
+	expiry       atomic.Int64 // clock ns from which on the entry is not fresh
 	sharedExpiry int64        // clock ns at which the shared tier's copy expires; never
 	refreshAt    atomic.Int64 // clock ns from which on a hot record is loaded anew; Never before the first decision
 	bodyLen      uint32
@@ -45,6 +45,7 @@ type Entry struct {
 const (
 	stateRead    = 1 << iota // since the hand of the eviction clock last passed
 	stateKept                // in a table
+	stateAged                // to be loaded anew whether it is hot or not
 	stateSending             // one answer on its way; they add up
 )
 
@@ -199,7 +200,9 @@ func (e *Entry) Compressible() bool { return e.flags&flagCompressible != 0 }
 
 // RefreshDue tells whether a read that found ttl left of the entry's life came late
 // enough for a refresh. It costs one comparison.
-func (e *Entry) RefreshDue(ttl time.Duration) bool { return e.expiry-int64(ttl) >= e.refreshAt.Load() }
+func (e *Entry) RefreshDue(ttl time.Duration) bool {
+	return e.expiry.Load()-int64(ttl) >= e.refreshAt.Load()
+}
 
 // Sourced tells whether the record has a source.
 func (e *Entry) Sourced() bool { return e.flags&FlagSourced != 0 }
@@ -250,7 +253,7 @@ func HashKey(key string) uint64 { return maphash.String(seed, key) }
 func (e *Entry) Untracked() bool { return e.flags&FlagUntracked != 0 }
 
 // TTL is what is left of the entry's own lifetime at clock time now.
-func (e *Entry) TTL(now int64) time.Duration { return time.Duration(e.expiry - now) }
+func (e *Entry) TTL(now int64) time.Duration { return time.Duration(e.expiry.Load() - now) }
 
 // SharedExpiry is the clock time at which the shared tier's copy expires; Never.
 func (e *Entry) SharedExpiry() int64 { return e.sharedExpiry }
@@ -267,3 +270,20 @@ func (e *Entry) TakeRefresh(now, next int64) bool {
 	due := e.refreshAt.Load()
 	return now >= due && e.refreshAt.CompareAndSwap(due, next)
 }
+
+// Age has an entry that is kept be fresh until a clock time at most, and loaded anew from
+// refreshAt on, whether its key is hot or not: nobody tells of changes any more. A reader
+// that meets it meanwhile may go by what was before.
+func (e *Entry) Age(until, refreshAt int64) {
+	for was := e.expiry.Load(); was > until && !e.expiry.CompareAndSwap(was, until); was = e.expiry.Load() {
+	}
+	e.state.Or(stateAged)
+	for was := e.refreshAt.Load(); was > refreshAt && !e.refreshAt.CompareAndSwap(was, refreshAt); was = e.refreshAt.Load() {
+	}
+}
+
+// Aged tells whether the entry was aged since it is kept.
+func (e *Entry) Aged() bool { return e.state.Load()&stateAged != 0 }
+
+// ShapeID tells for which Shape the entry was made.
+func (e *Entry) ShapeID() uint32 { return e.shape }

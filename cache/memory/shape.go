@@ -37,6 +37,9 @@ func NewShape(envelope string) *Shape {
 	return s
 }
 
+// ID tells the Shape from every other of this process.
+func (s *Shape) ID() uint32 { return s.id }
+
 // tail is what stands behind the data in an answer of a tier.
 func (s *Shape) tail() string {
 	if s.head == "" {

@@ -125,7 +125,7 @@ func (s *Store) Hit(sh *Shape, key []byte, now time.Time) (e *Entry, ttl time.Du
 	if sampled(at) {
 		s.reads.add(e.hash, at, sketchSample)
 	}
-	return e, time.Duration(e.expiry - at)
+	return e, time.Duration(e.expiry.Load() - at)
 }
 
 // CountRead counts a read of key that memory did not answer, for its rate.
@@ -159,7 +159,7 @@ func (s *Store) FreshUntil(e *Entry) int64 {
 	if o == nil || o.ended.Load() || o.epoch.Load() != e.epoch {
 		return math.MinInt64
 	}
-	return min(e.expiry, o.verified.Load()+s.linkTimeout)
+	return min(e.expiry.Load(), o.verified.Load()+s.linkTimeout)
 }
 
 // StaleUntil is when e must not even be served marked: ttl.stale after its
@@ -169,7 +169,7 @@ func (s *Store) StaleUntil(e *Entry, stale time.Duration) int64 {
 	if o == nil || o.epoch.Load() != e.epoch {
 		return math.MinInt64
 	}
-	return min(o.verified.Load(), e.expiry) + int64(stale)
+	return min(o.verified.Load(), e.expiry.Load()) + int64(stale)
 }
 
 // Keep stores e as read on o in an epoch of it, fresh until expiry at most; sharedExpiry
@@ -184,8 +184,10 @@ func (s *Store) Keep(e *Entry, o *Owner, epoch uint32, expiry, ends int64) bool 
 		s.Drop(e.key(), nil)
 		return false
 	}
-	e.owner, e.epoch, e.expiry, e.sharedExpiry = o.id, epoch, expiry, ends
+	e.owner, e.epoch, e.sharedExpiry = o.id, epoch, ends
+	e.expiry.Store(expiry)
 	e.refreshAt.Store(Never)
+	e.state.And(^uint32(stateAged))
 	in, other := s.entries, s.missing
 	if e.Missing() {
 		in, other = other, in
@@ -214,6 +216,24 @@ func (s *Store) Drop(key string, keep func(*Entry) bool) {
 	hash := HashKey(key)
 	s.entries.remove(hash, key, keep)
 	s.missing.remove(hash, key, keep)
+}
+
+// Each calls f with every entry that was kept before Each was called and is still there,
+// until f returns false. It holds no lock while f runs. An entry that is kept meanwhile may
+// come or not, and one that is replaced may come all the same.
+func (s *Store) Each(f func(*Entry) bool) {
+	var found []*Entry
+	for _, t := range []*table{s.entries, s.missing} {
+		for i := range t.shards {
+			found = t.shards[i].appendAll(found[:0])
+			for _, e := range found {
+				if !f(e) {
+					return
+				}
+			}
+			clear(found) // what is evicted meanwhile may go
+		}
+	}
 }
 
 // distrust makes every link verify itself anew; see Clock. Entries that were read on it

@@ -139,6 +139,19 @@ func (t *table) remove(hash uint64, key string, keep func(*Entry) bool) bool {
 	return true
 }
 
+// appendAll appends the entries of the shard. The lock is held for as long as it takes to
+// copy the pointers: without it an entry that moves to another slot could be missed.
+func (sh *shard) appendAll(to []*Entry) []*Entry {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for s, i := sh.slots.Load(), 0; i < len(s.entries); i++ {
+		if e := s.entries[i].Load(); e != nil {
+			to = append(to, e)
+		}
+	}
+	return to
+}
+
 // find returns the slot of key and its entry, or the empty slot where it
 // belongs. The shard is locked.
 func (s *slotArray) find(hash uint64, key string) (int, *Entry) {

@@ -109,6 +109,13 @@ func (t *Tier) Set(ctx context.Context, items []shared.Item) (errs []error) {
 	return errs
 }
 
+// SetFor writes value, for ttl.
+func (t *Tier) SetFor(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	return t.run(ctx, key, true, func(ctx context.Context, c rueidis.Client) error {
+		return c.Do(ctx, c.B().Set().Key(key).Value(textOf(value)).PxMilliseconds(ttl.Milliseconds()).Build()).Error()
+	})
+}
+
 // Add adds n to the number at key and returns the sum. It is not repeated when the
 // connection breaks: it may have counted.
 func (t *Tier) Add(ctx context.Context, key string, n int64) (sum int64, err error) {

@@ -52,12 +52,21 @@ const (
 type Content struct {
 	State State
 	Data  []byte        // value, or the raw bytes of what is malformed; immutable
-	Text  string        // the placeholder
+	Text  string        // the placeholder, or a missing record as it is written
 	TTL   time.Duration // remaining; 0: none known
 
 	// Unreported tells that a change of the key may be reported to nobody, so that no
 	// memory may keep what stands there.
 	Unreported bool
+}
+
+// Bytes are what stands there, as Acquire compares it.
+func (c Content) Bytes() []byte {
+	switch c.State {
+	case Lease, Guard, NoRecord:
+		return []byte(c.Text)
+	}
+	return c.Data
 }
 
 // Found is what one read of several has found in its key, or why it found nothing.
@@ -90,6 +99,19 @@ func SiblingOf(key string) string {
 	return RefreshPrefix + "{" + key + "}"
 }
 
+// MarkPrefix begins the keys that tell when a record was loaded while the feed that tells
+// of its changes was lost.
+const MarkPrefix = "hearth:loaded:"
+
+// MarkOf is the key of the mark of key, in a Cluster in the same slot unless the braces of
+// key are odd.
+func MarkOf(key string) string {
+	if strings.ContainsAny(key, "{}") {
+		return MarkPrefix + key
+	}
+	return MarkPrefix + "{" + key + "}"
+}
+
 var null = []byte("null")
 
 // Parse reads what a key holds; ttl is what is left of its lifetime. It is the one place
@@ -102,7 +124,7 @@ func Parse(raw []byte, ttl time.Duration) Content {
 	case bytes.HasPrefix(raw, []byte(GuardPrefix)), bytes.HasPrefix(raw, []byte(SharedPrefix)):
 		return Content{State: Guard, Text: string(raw), TTL: ttl}
 	case bytes.Equal(jsonvalue.Trim(raw), null): // other programs may write it with spaces
-		return Content{State: NoRecord, Data: null, TTL: ttl}
+		return Content{State: NoRecord, Data: null, Text: string(raw), TTL: ttl}
 	case !isJSON(raw):
 		return Content{State: Malformed, Data: raw, TTL: ttl}
 	}
