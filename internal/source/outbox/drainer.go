@@ -32,3 +32,17 @@ func (o *Outbox) Drainer(ctx context.Context) (d Drainer, err error) {
 	d.Since, err = secondsOf(cells[3])
 	return d, err
 }
+
+// Named returns sets with the names and ids that they have, or are going to have, in the
+// database. One whose table cannot be found keeps the name that it was given.
+func (o *Outbox) Named(ctx context.Context, sets []Set) []Set {
+	named := make([]Set, len(sets))
+	for i, s := range sets {
+		if table, err := o.dialect.Canonical(ctx, o.engine, s.Table); err == nil {
+			s.Table = table
+		}
+		s.ID = IDOf(s.Table, s.Filter)
+		named[i] = s
+	}
+	return named
+}

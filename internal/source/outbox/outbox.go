@@ -121,7 +121,7 @@ type Fault struct {
 
 // Options are those of Plan.
 type Options struct {
-	Roles []string // accounts of other programs that write, to be granted what the triggers need
+	Roles []string // accounts that are to be granted what it takes to drain the outbox
 	Prune bool     // remove meanings and sets that are not wanted
 	// FlushRows is how many rows one statement may change: beyond it one row of the outbox
 	// says that everything has changed.

@@ -1,7 +1,9 @@
 package outbox
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -34,20 +36,68 @@ func (o *Outbox) Missing(err error) bool {
 	return errors.Is(err, errNotInstalled) || o.engine.Fault(err).Class >= engine.FaultRefused && !o.Denied(err)
 }
 
-// Rights are what the account needs that installs triggers on tables and drains the
-// outbox, as statements for an account that may grant it; ACCOUNT stands for its name.
-func (o *Outbox) Rights(tables []string) (lines []string) {
+// Rights are what the account needs that the outbox is opened with, so that it can install
+// triggers on tables and drain the outbox: statements for an account that may grant it.
+func (o *Outbox) Rights(ctx context.Context, tables []string) (lines []string) {
+	const stranger = "ACCOUNT"
 	switch o.Dialect() {
 	case sqltext.PostgreSQL:
-		lines = []string{"CREATE SCHEMA IF NOT EXISTS hearth AUTHORIZATION ACCOUNT;  -- or: GRANT CREATE ON DATABASE … TO ACCOUNT;"}
+		account := stranger
+		if res, err := o.engine.Query(ctx, engine.Query{SQL: "SELECT current_user::text"}); err == nil {
+			account = name(textOf(res.Rows[0][0]))
+		}
+		lines = append(lines, "CREATE SCHEMA IF NOT EXISTS hearth AUTHORIZATION "+account+";")
 		if len(tables) > 0 {
-			lines = append(lines, "GRANT SELECT, TRIGGER ON "+strings.Join(tables, ", ")+" TO ACCOUNT;")
+			lines = append(lines, "GRANT TRIGGER ON "+strings.Join(tables, ", ")+" TO "+account+";")
 		}
 	case sqltext.MySQL:
-		lines = []string{"GRANT CREATE, DROP, SELECT, INSERT, UPDATE, DELETE, TRIGGER, REFERENCES ON DATABASE.* TO ACCOUNT;",
-			"SET GLOBAL log_bin_trust_function_creators = 1;  -- where the binary log is on, or else SUPER"}
+		account, database := stranger, "DATABASE"
+		if res, err := o.engine.Query(ctx, engine.Query{SQL: "SELECT CURRENT_USER(), DATABASE()"}); err == nil {
+			account, database = mysqlAccount(textOf(res.Rows[0][0])), mysqlNames(textOf(res.Rows[0][1]))
+		}
+		lines = append(lines, "GRANT CREATE, DROP, INDEX, SELECT, INSERT, UPDATE, DELETE, TRIGGER ON "+database+".* TO "+account+";",
+			"SET GLOBAL log_bin_trust_function_creators = 1;  -- where the binary log is on and the account has no SUPER")
 	default:
-		lines = []string{"let the user that runs this write to the file and to its directory"}
+		lines = append(lines, "let the user that runs this write to the file and to its directory")
 	}
 	return lines
+}
+
+// grantsTo are the statements that let accounts drain the outbox, once it is there.
+func (o *Outbox) grantsTo(accounts []string) (all []string, err error) {
+	tables, quoted := "`hearth_%s`", mysqlAccount
+	switch o.Dialect() {
+	case sqltext.PostgreSQL:
+		tables, quoted = "hearth.%s", func(account string) string { return name(account) }
+	case sqltext.MySQL:
+	default:
+		if len(accounts) > 0 {
+			return nil, errors.New("SQLite has no accounts; leave -role out, and let the program's user write to the file and its directory")
+		}
+	}
+	for _, account := range accounts {
+		if o.Dialect() == sqltext.PostgreSQL {
+			all = append(all, "GRANT USAGE ON SCHEMA hearth TO "+quoted(account))
+		}
+		for _, g := range drainRights {
+			all = append(all, fmt.Sprintf("GRANT %s ON "+tables+" TO %s", g.rights, g.table, quoted(account)))
+		}
+	}
+	return all, nil
+}
+
+// drainRights are what it takes to drain the outbox.
+var drainRights = []struct{ rights, table string }{
+	{"SELECT, INSERT, DELETE", "feed"}, {"SELECT, INSERT, DELETE", "kept"}, {"SELECT", "watch"}, {"SELECT, UPDATE", "drain"},
+}
+
+// mysqlAccount quotes an account, whose host stands behind the last @; without one it is
+// that name from anywhere.
+func mysqlAccount(account string) string {
+	user, host := account, "%"
+	if i := strings.LastIndexByte(account, '@'); i >= 0 {
+		user, host = strings.Trim(account[:i], "'`"), strings.Trim(account[i+1:], "'`")
+	}
+	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+	return "'" + quote.Replace(user) + "'@'" + quote.Replace(host) + "'"
 }
