@@ -34,7 +34,8 @@ type Config struct {
 	Stats func() any
 	// Invalidate drops what the targets name from all tiers and returns the
 	// number of keys dropped. An *InvalidateError is the request's fault; ErrRefused
-	// says that sending it again does not help.
+	// says that sending it again does not help, and ErrContinues that the records of a
+	// resource are still being removed when ctx ends, and go on being.
 	Invalidate func(ctx context.Context, t Targets) (int, error)
 	// Log takes failures whose cause a client must not see.
 	Log *slog.Logger
@@ -48,17 +49,18 @@ type Reason string
 
 func (r Reason) Error() string { return string(r) }
 
-// Targets is the body of an invalidation. Delete says that records without a
-// source, whose only copy is in the shared tier, may be among them.
+// Targets is the body of an invalidation. Resource means all records of it. Delete says
+// that records without a source, whose only copy is in the shared tier, may be among them.
 type Targets struct {
 	Paths, Keys []string
+	Resource    string
 	Delete      bool
 }
 
-// InvalidateError says which path or key of an invalidation is at fault. Its
+// InvalidateError says which path, key or resource of an invalidation is at fault. Its
 // text is shown to the client.
 type InvalidateError struct {
-	Target string // the path or key
+	Target string // the path, key or resource
 	Reason string // such as "matches the template of no resource"
 }
 
@@ -66,6 +68,10 @@ func (e *InvalidateError) Error() string { return fmt.Sprintf("%q %s", e.Target,
 
 // ErrRefused says that the shared tier refuses to remove a key, and will again.
 var ErrRefused = errors.New("the shared tier refuses to remove a key")
+
+// ErrContinues says that removing the records of a resource takes longer than a request
+// may, and goes on.
+var ErrContinues = errors.New("the records are still being removed")
 
 // Admin is the handler of the admin listener. It starts no goroutines and
 // holds nothing that needs closing.

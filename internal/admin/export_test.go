@@ -19,10 +19,10 @@ func Rows(a *Admin) []Row {
 
 // ReadTargets opens the reader of invalidations to tests; status is 0 when the
 // body can be used.
-func ReadTargets(body []byte, most int) (paths, keys []string, status int) {
+func ReadTargets(body []byte, most int) (all Targets, status int) {
 	all, fault := readTargets(body, most)
 	if fault != nil {
-		return nil, nil, fault.status
+		return Targets{}, fault.status
 	}
-	return all.Paths, all.Keys, 0
+	return all, 0
 }

@@ -38,6 +38,9 @@ func (a *Admin) invalidate(ctx *fasthttp.RequestCtx) {
 	switch {
 	case err == nil:
 		a.respond(ctx, fasthttp.StatusOK, map[string]any{"status": "success", "count": n})
+	case errors.Is(err, ErrContinues):
+		// How many it will be nobody knows yet.
+		a.respond(ctx, fasthttp.StatusAccepted, map[string]any{"status": "running"})
 	case errors.As(err, &atFault):
 		problem(ctx, fasthttp.StatusUnprocessableEntity, atFault.Error())
 	case errors.Is(err, context.DeadlineExceeded):
@@ -59,8 +62,8 @@ type fault struct {
 	detail string
 }
 
-// readTargets reads {"paths":[…],"keys":[…],"delete":true}, all optional, at
-// least one target in all. Unknown and duplicate members are refused: a "key"
+// readTargets reads {"paths":[…],"keys":[…],"resource":"…","delete":true}, all optional,
+// at least one target in all. Unknown and duplicate members are refused: a "key"
 // written for "keys" would invalidate nothing and look like success.
 func readTargets(body []byte, most int) (all Targets, _ *fault) {
 	if !jsontext.Value(body).IsValid() {
@@ -68,7 +71,7 @@ func readTargets(body []byte, most int) (all Targets, _ *fault) {
 	}
 	d := jsontext.NewDecoder(bytes.NewReader(body))
 	if next(d).Kind() != '{' {
-		return all, &fault{fasthttp.StatusUnprocessableEntity, `the body must be an object with "paths" or "keys"`}
+		return all, &fault{fasthttp.StatusUnprocessableEntity, `the body must be an object with "paths", "keys" or "resource"`}
 	}
 	for d.PeekKind() != '}' {
 		member, ok, want := next(d).String(), true, "an array of strings"
@@ -77,13 +80,19 @@ func readTargets(body []byte, most int) (all Targets, _ *fault) {
 			all.Paths, ok = readStrings(d)
 		case "keys":
 			all.Keys, ok = readStrings(d)
+		case "resource":
+			name := next(d)
+			ok, want = name.Kind() == '"' && name.String() != "", "the name of a resource"
+			if ok {
+				all.Resource = name.String()
+			}
 		case "delete":
 			yes := next(d)
 			ok, want = yes.Kind() == 't' || yes.Kind() == 'f', "true or false"
 			all.Delete = yes.Kind() == 't'
 		default:
 			return all, &fault{fasthttp.StatusUnprocessableEntity,
-				fmt.Sprintf(`member %q is unknown; there are "paths", "keys" and "delete"`, printable([]byte(member)))}
+				fmt.Sprintf(`member %q is unknown; there are "paths", "keys", "resource" and "delete"`, printable([]byte(member)))}
 		}
 		if !ok {
 			return all, &fault{fasthttp.StatusUnprocessableEntity, fmt.Sprintf("member %q must be %s", member, want)}
@@ -92,8 +101,8 @@ func readTargets(body []byte, most int) (all Targets, _ *fault) {
 	switch n := len(all.Paths) + len(all.Keys); {
 	case n > most:
 		return all, &fault{fasthttp.StatusRequestEntityTooLarge, "too many paths and keys; send several requests"}
-	case n == 0:
-		return all, &fault{fasthttp.StatusUnprocessableEntity, `name at least one path or key`}
+	case n == 0 && all.Resource == "":
+		return all, &fault{fasthttp.StatusUnprocessableEntity, `name at least one path or key, or a resource`}
 	}
 	return all, nil
 }

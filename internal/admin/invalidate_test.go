@@ -35,6 +35,14 @@ func TestInvalidate(t *testing.T) {
 			t.Errorf("POST %s: delete is %v, want %v", body, r.delete, want)
 		}
 	}
+	f(`{"resource":"user"}`, `{"count":0,"status":"success"}`, nil, nil)
+	if r.resource != "user" {
+		t.Errorf("the resource is %q", r.resource)
+	}
+	f(`{"resource":"\u0075ser","keys":["a"],"delete":true}`, `{"count":1,"status":"success"}`, nil, []string{"a"})
+	if r.resource != "user" || !r.delete {
+		t.Errorf("the resource is %q, delete is %v", r.resource, r.delete)
+	}
 }
 
 func TestInvalidateBadBodies(t *testing.T) {
@@ -73,6 +81,13 @@ func TestInvalidateBadBodies(t *testing.T) {
 	f(422, `{"keys":["a"],"delete":"true"}`)
 	f(422, `{"keys":["a"],"delete":[]}`)
 	f(422, `{"delete":true}`)
+	f(422, `{"resource":""}`)
+	f(422, `{"resource":null}`)
+	f(422, `{"resource":["user"]}`)
+	f(422, `{"resource":{"name":"user"}}`)
+	f(422, `{"resources":"user"}`)
+	f(422, `{"resource":"","keys":["a"]}`)
+	f(400, `{"resource":"user","resource":"user"}`)
 	f(400, `{"keys":["a"],"delete":}`)
 	f(422, `{"keys":["a",["b"]]}`)
 	f(422, `{"keys":{"a":1}}`)
@@ -100,6 +115,10 @@ func TestInvalidateFailures(t *testing.T) {
 	f(fmt.Errorf("asking hunter2: %w", context.DeadlineExceeded), 504, "send the request again")
 	f(fmt.Errorf("%w: hunter2 may not", admin.ErrRefused), 500, "which right is missing")
 	f(errors.New("dialling hunter2: refused"), 503, "the log says why")
+	r.outcome = fmt.Errorf("sweeping: %w", admin.ErrContinues)
+	if got := r.post(t, `{"resource":"user"}`); got.status != 202 || got.body != `{"status":"running"}` {
+		t.Errorf("what goes on = %d %s, want 202", got.status, got.body)
+	}
 	if log := r.log.String(); !strings.Contains(log, "hunter2: refused") {
 		t.Errorf("log %q lacks the cause", log)
 	}
@@ -107,32 +126,34 @@ func TestInvalidateFailures(t *testing.T) {
 
 func FuzzReadTargets(f *testing.F) {
 	for _, seed := range []string{
-		`{"paths":["/user/1"],"keys":["user:2"]}`, `{}`, `[]`, `{"keys":[1]}`, `{"keys":["a"],"keys":["b"]}`, `{"keys":["a"]} `, "{\"keys\":[\"\xff\"]}", ``,
+		`{"paths":["/user/1"],"keys":["user:2"]}`, `{"resource":"user"}`, `{}`, `[]`, `{"keys":[1]}`, `{"keys":["a"],"keys":["b"]}`, `{"keys":["a"]} `, "{\"keys\":[\"\xff\"]}", ``,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		const most = 4
-		paths, keys, status := admin.ReadTargets(body, most)
+		all, status := admin.ReadTargets(body, most)
 		if status != 0 {
 			if status != 400 && status != 413 && status != 422 {
 				t.Errorf("ReadTargets(%q) = status %d", body, status)
 			}
 			return
 		}
-		if n := len(paths) + len(keys); n < 1 || n > most {
+		paths, keys := all.Paths, all.Keys
+		if n := len(paths) + len(keys); n < 1 && all.Resource == "" || n > most {
 			t.Errorf("ReadTargets(%q) takes %d targets", body, n)
 		}
 		// What is taken means the same to another reader.
 		var other struct {
-			Paths []string `json:"paths"`
-			Keys  []string `json:"keys"`
+			Paths    []string `json:"paths"`
+			Keys     []string `json:"keys"`
+			Resource string   `json:"resource"`
 		}
 		if err := json.Unmarshal(body, &other); err != nil {
 			t.Fatalf("ReadTargets takes %q, encoding/json does not: %v", body, err)
 		}
-		if len(other.Paths) != len(paths) || len(other.Keys) != len(keys) {
-			t.Errorf("ReadTargets(%q) = %q, %q; encoding/json reads %q, %q", body, paths, keys, other.Paths, other.Keys)
+		if len(other.Paths) != len(paths) || len(other.Keys) != len(keys) || other.Resource != all.Resource {
+			t.Errorf("ReadTargets(%q) = %+v; encoding/json reads %+v", body, all, other)
 		}
 		for i := range paths {
 			if paths[i] != other.Paths[i] {

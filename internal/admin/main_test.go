@@ -40,6 +40,7 @@ type rig struct {
 	pages    func(io.Writer) error
 	stats    func() any
 	paths    []string // of the last invalidation
+	resource string
 	delete   bool
 	keys     []string
 	outcome  error
@@ -80,7 +81,7 @@ func startOn(t *testing.T, l net.Listener, hosts []string, tokens ...auth.Token)
 			if _, ok := ctx.Deadline(); !ok {
 				return 0, errors.New("no deadline")
 			}
-			r.paths, r.keys, r.delete = all.Paths, all.Keys, all.Delete
+			r.paths, r.keys, r.resource, r.delete = all.Paths, all.Keys, all.Resource, all.Delete
 			return len(all.Paths) + len(all.Keys), r.outcome
 		},
 		Log: slog.New(slog.NewTextHandler(&r.log, nil)),

@@ -8,6 +8,7 @@ import (
 	"hearth/cache"
 	"hearth/handlers"
 	"hearth/internal/admin"
+	"hearth/internal/feed"
 )
 
 // newAdmin makes the operators' side of a generation. What it tells is that of the
@@ -61,14 +62,44 @@ func (a *App) invalidate(ctx context.Context, front *handlers.Server, t admin.Ta
 			return 0, err
 		}
 	}
-	err := errors.Join(a.cache.Invalidate(ctx, copies), a.cache.Erase(ctx, only))
+	all, err := a.wholeResource(t)
+	if err != nil {
+		return 0, err
+	}
+	err = errors.Join(a.cache.Invalidate(ctx, copies), a.cache.Erase(ctx, only))
+	removed := len(copies) + len(only)
+	if err == nil && all != nil {
+		n, over, failed := a.sweeps.ask(ctx, all)
+		if !over {
+			return 0, admin.ErrContinues
+		}
+		removed, err = removed+int(n), failed
+	}
 	switch {
 	case errors.Is(err, cache.ErrRefused):
 		return 0, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	case err != nil:
 		return 0, err
 	}
-	return len(copies) + len(only), nil
+	return removed, nil
+}
+
+// wholeResource is what a request names by its resource, nil if it names none.
+func (a *App) wholeResource(t admin.Targets) (*sweep, error) {
+	if t.Resource == "" {
+		return nil, nil
+	}
+	for _, r := range a.current.Load().resources {
+		switch {
+		case r.Name != t.Resource:
+		case !r.HasSource() && !t.Delete:
+			return nil, &admin.InvalidateError{Target: t.Resource, Reason: `has no source to be loaded from again, so this would delete all its records; add "delete": true if that is meant`}
+		default:
+			glob, matches := feed.Pattern(r.Key, r.Path.Params())
+			return newSweep(r.Name, glob, matches), nil
+		}
+	}
+	return nil, &admin.InvalidateError{Target: t.Resource, Reason: "is the name of no resource"}
 }
 
 // statistics is what /api/stats shows.
@@ -83,6 +114,8 @@ type statistics struct {
 	// Loads are counted by resource and result, Refreshes by result.
 	Loads     map[string]map[string]int64 `json:"loads"`
 	Refreshes map[string]int64            `json:"refreshes"`
+	// Sweeps are the resources of which all records are being removed.
+	Sweeps []string `json:"sweeps"`
 	// Breakers tells which sources are being spared.
 	Breakers map[string]bool `json:"breakers_open"`
 }
@@ -110,6 +143,6 @@ func (a *App) stats() any {
 	return statistics{
 		Version: a.Version, Shared: a.cache.SharedTier().String(), SharedUp: a.sharedUp(),
 		SourceUp: g.db == nil || g.db.Up(), SourceReadOnly: g.db != nil && g.db.ReadOnly(), Cache: a.cache.Stats(), Loads: loads,
-		Refreshes: refreshes, Breakers: breakers,
+		Refreshes: refreshes, Sweeps: a.sweeps.underWay(), Breakers: breakers,
 	}
 }

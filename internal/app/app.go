@@ -44,6 +44,8 @@ type App struct {
 	metrics *metrics.Set
 	numbers numbers
 	budgets *budgets
+	// sweeps remove all records of resources from the shared tier.
+	sweeps *sweeps
 	// front hands each request to the handlers of the generation that serves.
 	front *handlers.Reloadable
 	// passed are the sockets that the service manager has opened.
@@ -99,6 +101,9 @@ func newApp(cfg *config.Config, p Process) *App {
 	}
 	a.numbers.loaded.Store(time.Now().Unix())
 	a.stopped, a.stop = context.WithCancelCause(context.Background())
+	a.sweeps = newSweeps(a.stopped, a.log, func(ctx context.Context, glob string, matches func(key string) bool) (int64, error) {
+		return a.cache.Sweep(ctx, glob, matches)
+	})
 	a.state.Store(uint32(handlers.Starting))
 	// So that Close finds something, whenever it is called.
 	a.current.Store(nothing)

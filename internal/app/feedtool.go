@@ -102,7 +102,11 @@ func (t *FeedTool) Install(ctx context.Context, how FeedInstall) (done Installat
 		return done, t.explain(ctx, err, t.tables(ctx))
 	}
 	for _, f := range faults {
-		done.Faults = append(done.Faults, f.Text)
+		if f.Lost {
+			done.Faults = append(done.Faults, f.Text)
+		} else {
+			done.Warnings = append(done.Warnings, f.Text)
+		}
 	}
 	return done, nil
 }

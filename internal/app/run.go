@@ -153,6 +153,7 @@ func (a *App) drain(cause error) {
 func (a *App) Close() {
 	a.stop(errStopping)
 	a.running.Wait()
+	a.sweeps.close()
 	all := a.current.Load().minus(nothing)
 	// Limits give back what they hold through the tier; loads that nobody waits for
 	// end with the cache, and need their sources until then.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -45,10 +46,15 @@ func newSweeps(ctx context.Context, log *slog.Logger, remove func(ctx context.Co
 	return &sweeps{ctx: ctx, log: log, remove: remove, running: map[string][2]*sweep{}}
 }
 
+// newSweep is a wish for one.
+func newSweep(resource, glob string, matches func(key string) bool) *sweep {
+	return &sweep{resource: resource, glob: glob, matches: matches, done: make(chan struct{})}
+}
+
 // ask removes all keys of a resource. over is false when ctx has ended before: then the
 // sweep goes on.
-func (s *sweeps) ask(ctx context.Context, resource, glob string, matches func(key string) bool) (removed int64, over bool, err error) {
-	one, err := s.join(&sweep{resource: resource, glob: glob, matches: matches, done: make(chan struct{})})
+func (s *sweeps) ask(ctx context.Context, wish *sweep) (removed int64, over bool, err error) {
+	one, err := s.join(wish)
 	if err != nil {
 		return 0, true, err
 	}
@@ -121,6 +127,7 @@ func (s *sweeps) underWay() []string {
 	for name := range s.running {
 		names = append(names, name)
 	}
+	slices.Sort(names)
 	return names
 }
 

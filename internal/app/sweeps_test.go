@@ -26,7 +26,7 @@ func TestSweeps(t *testing.T) {
 	})
 	join := func(glob string) *sweep {
 		t.Helper()
-		one, err := s.join(&sweep{resource: "orders", glob: glob, done: make(chan struct{})})
+		one, err := s.join(newSweep("orders", glob, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,14 +43,14 @@ func TestSweeps(t *testing.T) {
 	<-begun
 	impatient, leave := context.WithCancel(ctx)
 	leave()
-	if n, over, err := s.ask(impatient, "orders", "o:*", nil); n != 0 || over || err != nil {
+	if n, over, err := s.ask(impatient, newSweep("orders", "o:*", nil)); n != 0 || over || err != nil {
 		t.Errorf("out of time: %d, %v, %v", n, over, err)
 	}
 	second := join("o:*")
 	if first == second || join("o:*") != second {
 		t.Error("who comes while a sweep runs does not get the next one")
 	}
-	if _, err := s.join(&sweep{resource: "orders", glob: "other:*"}); err == nil {
+	if _, err := s.join(newSweep("orders", "other:*", nil)); err == nil {
 		t.Error("other keys join a sweep that is not about them")
 	}
 	if got := s.underWay(); len(got) != 1 || got[0] != "orders" {
@@ -68,7 +68,7 @@ func TestSweeps(t *testing.T) {
 	stop()
 	want("the end of the server", third, 0, context.Canceled)
 	s.close()
-	if _, over, err := s.ask(context.Background(), "orders", "", nil); !over || !errors.Is(err, errStopping) {
+	if _, over, err := s.ask(context.Background(), newSweep("orders", "", nil)); !over || !errors.Is(err, errStopping) {
 		t.Errorf("after the end: %v, %v", over, err)
 	}
 	if got := s.underWay(); len(got) != 0 {
