@@ -163,10 +163,7 @@ var examples = map[param.Kind]any{param.Int: int64(0), param.String: "", param.U
 // are held against.
 func (t *table) probe(ctx context.Context, p engine.Prober, report func(source.Refusal)) error {
 	refused := func(key string, err error) { report(source.Refusal{Resource: t.name, Key: key, Err: err}) }
-	args := make(source.Args, len(t.params))
-	for i, p := range t.params {
-		args[i] = examples[p.Type]
-	}
+	args := t.exampleArgs()
 	ask := func(key string, s *sqltext.Statement, q engine.Query, reads bool) ([]string, error) {
 		if s == nil {
 			return nil, nil

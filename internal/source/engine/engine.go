@@ -50,6 +50,11 @@ type Engine interface {
 	Query(ctx context.Context, q Query) (*Result, error)
 	// Columns names what q would return, without reading a record.
 	Columns(ctx context.Context, q Query) ([]string, error)
+	// Relations names the tables that q reads, also behind views and in selects within
+	// it, each once and with its schema where the database has schemas. It runs nothing,
+	// and leaves nothing behind in the session. What functions read is not seen. A
+	// table that the plan for q has no use for may be among them.
+	Relations(ctx context.Context, q Query) ([]string, error)
 	// Begin takes the remedy for the fault that the attempt before met.
 	Begin(ctx context.Context, r Remedy) (Transaction, error)
 	// Prober with a rehearsal has tried the set-up.

@@ -161,6 +161,7 @@ func variant(to *connector, wait time.Duration) stdsql.Variant {
 		Offending: offending,
 		Catalog:   readCatalog,
 		Documents: shownDocuments,
+		Relations: relations,
 		Fault:     faultOf,
 		Commit:    commit,
 		SetUp: func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error {

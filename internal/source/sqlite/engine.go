@@ -70,6 +70,7 @@ func variant(f *sqlitefile.File, busy time.Duration) stdsql.Variant {
 		Document:  appendDocument,
 		Bind:      bind,
 		Offending: offending,
+		Relations: relations,
 		Fault:     faultOf,
 		Commit:    commit,
 		SetUp: func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error {

@@ -3,7 +3,10 @@ package sqltext
 // This file reads SQL that holds no placeholders: statements of the set-up, and
 // what a database tells of its own tables.
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // MayEndTransaction tells whether text begins or ends transactions, or cannot
 // run within one, so that nothing of it could be undone. It may say so of a text
@@ -48,4 +51,27 @@ func Check(d Dialect, declaration, name string) (expression string, ok bool) {
 		return declaration[open.to:all[at+2+open.pair].from], true
 	}
 	return "", false
+}
+
+// Collation is the collation of a column in the text that has made a table of SQLite, ""
+// for the usual one.
+func Collation(create, column string) string {
+	p, err := read(SQLite, create)
+	if err != nil {
+		return ""
+	}
+	open := slices.IndexFunc(p, func(l lexeme) bool { return l.pair > 0 })
+	if open < 0 {
+		return ""
+	}
+	definitions, _ := p.list(open + 1)
+	for _, d := range definitions {
+		if !d.at(0).isName() || !strings.EqualFold(d[0].text, column) {
+			continue
+		}
+		if i := d.first(0, func(i int) bool { return d[i].is("COLLATE") }); i < len(d) {
+			return d.at(i + 1).text
+		}
+	}
+	return ""
 }

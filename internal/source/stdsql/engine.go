@@ -8,6 +8,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"sync"
 
 	"hearth/internal/source/engine"
@@ -48,6 +49,8 @@ type Variant struct {
 	// Documents finds the columns of a select that are JSON although the driver
 	// calls them text, in lower case; nil: there are none.
 	Documents func(ctx context.Context, db Asker, s *sqltext.Statement) (map[string]bool, error)
+	// Relations is Engine.Relations, on one connection.
+	Relations func(ctx context.Context, conn *sql.Conn, q engine.Query) ([]string, error)
 	Fault     func(error) engine.Fault
 	// Commit sends COMMIT, and tells a lost answer from a refusal. It returns
 	// an outcome if the answer was lost.
@@ -281,6 +284,18 @@ func (e *Engine) Catalog(ctx context.Context, s *sqltext.Statement, shown *engin
 		return nil, nil
 	}
 	return e.Variant.Catalog(ctx, e.Reads, s, shown)
+}
+
+// Relations implements engine.Engine.
+func (e *Engine) Relations(ctx context.Context, q engine.Query) ([]string, error) {
+	conn, err := e.conn(ctx, e.Reads, q.Remedy)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	names, err := e.Variant.Relations(ctx, conn, q)
+	slices.Sort(names)
+	return slices.Compact(names), err
 }
 
 // Offending asks outside of the transaction, which is over by then. It reads on
