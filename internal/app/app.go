@@ -39,6 +39,8 @@ type App struct {
 	redis *redis.Tier // the shared tier; nil if that is the embedded file
 	// access is what the shared tier logs in with.
 	access *access
+	// changes is the change feed, if the configuration wants one.
+	changes changeFeed
 	// counts is where limits are counted: in the shared tier if that is Redis.
 	counts  limit.Store
 	metrics *metrics.Set

@@ -13,6 +13,7 @@ import (
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/origin"
+	"hearth/internal/source/outbox"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -33,9 +34,11 @@ type generation struct {
 	// resources and limits are in the order of the configuration.
 	resources []resource
 	limits    []*limit.Limiter
-	tokens    *auth.Tokens
-	front     *handlers.Server
-	admin     *admin.Admin
+	// sets are the triggers by which the feed hears of changes; none while it is off.
+	sets   []outbox.Set
+	tokens *auth.Tokens
+	front  *handlers.Server
+	admin  *admin.Admin
 }
 
 // nothing is what there is before the first generation.
@@ -72,6 +75,9 @@ func (a *App) complete(g, before *generation) []config.Fault {
 		return []config.Fault{g.cfg.Fault("auth.token", "%v", err)}
 	}
 	g.tokens = auth.New(tokens)
+	if g.cfg.FeedOn() {
+		g.sets, _ = wantedSets(g.cfg) // whose faults refuse has found
+	}
 	docs, err := g.docs(a.Version)
 	if err != nil {
 		return []config.Fault{g.cfg.Fault("resource", "describing it for /openapi.json: %v", err)}

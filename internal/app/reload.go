@@ -156,6 +156,7 @@ func (a *App) swap(next *generation) {
 		next.login.use(next.cfg.Database.URL)
 	}
 	a.cache.Reconfigure(cacheSettings(next.cfg))
+	a.useFeed(next)
 	a.budgets.resize(next.cfg)
 	a.current.Store(next)
 	a.remember(next)

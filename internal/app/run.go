@@ -59,6 +59,11 @@ func (a *App) open(cfg *config.Config) (err error) {
 	a.remember(g)
 	a.registerMetrics()
 	a.registerGeneration(g)
+	if err := a.openFeed(cfg); err != nil {
+		return err
+	}
+	a.registerFeed()
+	a.useFeed(g)
 	a.buildServers(g)
 	return nil
 }
@@ -101,6 +106,7 @@ func (a *App) Run(ctx context.Context) error {
 	serve("the admin listener", a.admin, a.operators)
 	// From here on requests are answered, with or without Redis and a database.
 	parts.Go(a.watch)
+	a.changes.open()
 	a.log.Info("serving", "version", a.Version, "listen", a.public.listener.Addr().String(), "admin", a.operators.Addr().String())
 	a.notify(systemd.Ready)
 	parts.Go(a.reloader) // what it says of itself comes after that
@@ -154,6 +160,10 @@ func (a *App) Close() {
 	a.stop(errStopping)
 	a.running.Wait()
 	a.sweeps.close()
+	// The feed removes copies until there is nothing left to remove them from.
+	if err := a.changes.close(); err != nil {
+		a.log.Warn("closing the change feed", "error", err)
+	}
 	all := a.current.Load().minus(nothing)
 	// Limits give back what they hold through the tier; loads that nobody waits for
 	// end with the cache, and need their sources until then.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"hearth/internal/source"
@@ -97,6 +98,7 @@ func (a *App) notices() map[string]string {
 	for _, r := range a.current.Load().refusals() {
 		all[refusalName(r)] = "the source refuses it; the log says why"
 	}
+	maps.Copy(all, a.feedNotices())
 	return all
 }
 

@@ -49,7 +49,7 @@ func TestWantedSets(t *testing.T) {
 			{Resource: "config", Key: "config", All: true},
 		}},
 	}
-	if diff := cmp.Diff(want, sets); diff != "" {
+	if diff := cmp.Diff(want, sets, cmp.AllowUnexported(outbox.Set{})); diff != "" {
 		t.Errorf("sets, -want +got:\n%s", diff)
 	}
 	lines := []string{

@@ -95,9 +95,18 @@ func (a *App) sharedTier(cfg *config.Config, m *memory.Store, f *cache.Flights) 
 func cacheSettings(cfg *config.Config) cache.Settings {
 	m, l := cfg.Memory, cfg.Load
 	return cache.Settings{
-		Budget: budgetOf(cfg), MissingShare: m.MissingShare, MissingRate: m.MissingRate, UntrackedTTL: m.UntrackedTTL,
+		DegradedTTL: degradedTTL(cfg),
+		Budget:      budgetOf(cfg), MissingShare: m.MissingShare, MissingRate: m.MissingRate, UntrackedTTL: m.UntrackedTTL,
 		MaxLoads: l.MaxConcurrent, MaxWaiting: l.MaxWaiting, Wait: l.Wait, HotRate: l.HotRate,
 	}
+}
+
+// degradedTTL is how long copies live while the change feed is lost; 0 without one.
+func degradedTTL(cfg *config.Config) time.Duration {
+	if !cfg.FeedOn() {
+		return 0
+	}
+	return cfg.Feed.DegradedTTL
 }
 
 // handlersConfig is what a generation serves.

@@ -62,7 +62,7 @@ type drainer struct {
 	templates map[int32][]*template
 	broken    map[int32]error // sets with meanings that are not understood
 
-	generation int64 // of the shared tier, up to which all is done
+	generation shared.Generation // of the shared tier, up to which all is done
 	canary     canary
 	wantedFor  *wanted // whose triggers were looked at
 }

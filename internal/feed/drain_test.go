@@ -290,7 +290,7 @@ func walkAtRandom(t *testing.T, random *rand.Rand) {
 				}
 				clear(old)
 				clear(w.leases)
-				w.generation++
+				w.generation.Number++
 			}
 		case n == 13:
 			failing = !failing

@@ -41,8 +41,8 @@ type Cache interface {
 	Yield(ctx context.Context, key, holder string) error
 	// Peek reads a lease, nil if nobody has it.
 	Peek(ctx context.Context, key string) ([]byte, error)
-	// Generation changes whenever the shared tier may have lost what was done to it.
-	Generation() int64
+	// Generation tells whether the shared tier may have lost what was done to it.
+	Generation() shared.Generation
 }
 
 // Outbox is what the feed needs of the outbox; see package outbox.

@@ -115,30 +115,41 @@ func (d *drainer) regain() error {
 // relearn reads what all sets mean.
 func (d *drainer) relearn() error { return d.learn([]outbox.Row{{Set: outbox.Flush}}) }
 
-// replay does again what was kept, after the shared tier may have lost it.
+// replay does again what was kept, after the shared tier may have lost it. Without rows
+// that are kept there is what this process itself remembers of the last minute, which the
+// shared tier does again by itself. Where that is not enough everything is removed.
 func (d *drainer) replay() error {
-	now := d.cfg.Cache.Generation()
-	if now == d.generation && !d.leadership.tierLost {
+	l, now := &d.leadership, d.cfg.Cache.Generation()
+	if now == d.generation && !l.tierLost {
 		return nil
 	}
-	if d.settings.Load().Keep > 0 {
-		for after := int64(0); ; {
-			rows, err := d.keptRows(after)
-			if err != nil {
-				return err
-			}
-			if len(rows) == 0 {
-				break
-			}
-			if err := d.removeAll(rows); err != nil {
-				return err
-			}
-			after = rows[len(rows)-1].ID
+	switch forgotten := now.Forgotten != d.generation.Forgotten; {
+	case d.settings.Load().Keep > 0:
+		if err := d.replayKept(); err != nil {
+			return err
 		}
 		d.cfg.Log.Info("the change feed has done again what it had kept, for the shared tier may have lost it")
+	case forgotten || l.tierLost && !l.remembers(d.now()):
+		d.cfg.Log.Warn("the shared tier may have lost more than is remembered of what the change feed has removed there; all watched records are removed: feed.keep would keep the changes, to be done again one by one")
+		if err := d.regain(); err != nil {
+			return err
+		}
 	}
 	d.generation = now
 	return nil
+}
+
+func (d *drainer) replayKept() error {
+	for after := int64(0); ; {
+		rows, err := d.keptRows(after)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		if err := d.removeAll(rows); err != nil {
+			return err
+		}
+		after = rows[len(rows)-1].ID
+	}
 }
 
 func (d *drainer) keptRows(after int64) ([]outbox.Row, error) {

@@ -89,20 +89,27 @@ func (m memory) after(p outbox.Pulse) memory {
 // leadership is this instance's part in deciding who drains. It belongs to the
 // drainer's goroutine.
 type leadership struct {
-	feed      *Feed
-	held      bool
-	renewed   time.Time // when the lease was taken or renewed last
-	beaten    time.Time // when the latest beat was noted
-	fleet     string
-	known     memory // as of the latest beat of anybody in this fleet
-	note      Note
-	drainedAt time.Time // when the reads began behind which nothing was left
-	standing  int64     // the beat that stands in the shared tier
+	feed *Feed
+	note Note
 
-	tierLost, databaseLost bool      // not mended yet
-	stranger               string    // another fleet that has the outbox, …
-	met                    time.Time // … since when, …
-	told                   bool      // … and whether the log says so
+	// The lease.
+	held      bool
+	since     time.Time // when it was taken, or lost
+	renewed   time.Time // when it was taken or renewed last
+	drainedAt time.Time // when the reads began behind which nothing was left
+
+	// What the fleet knows of the database.
+	fleet    string
+	beaten   time.Time // when the latest beat was noted
+	known    memory    // as of the latest beat of anybody in this fleet
+	standing int64     // the beat that stands in the shared tier
+	missing  int64     // beats that the shared tier has lost
+
+	tierLost, databaseLost bool // and not mended yet
+
+	stranger string    // another fleet that has the outbox, …
+	met      time.Time // … since when, …
+	told     bool      // … and whether the log says so
 }
 
 // renewEvery is how often the lease is renewed, and asked for.
@@ -134,11 +141,23 @@ func (l *leadership) ask(now time.Time) error {
 	}
 	if held != l.held {
 		l.feed.cfg.Log.Info("the change feed: this instance "+map[bool]string{true: "drains the outbox", false: "leaves the outbox to another"}[held], "instance", l.feed.cfg.Instance)
+		l.since = now
 		l.beaten = time.Time{} // whose the outbox is may have changed
 	}
 	l.held, l.renewed = held, now
 	l.feed.Leader.Store(held)
 	return nil
+}
+
+// rememberedFor is for how long a process remembers at least what it has removed from the
+// shared tier; see shared.Generation.
+const rememberedFor = time.Minute
+
+// remembers tells whether all that the shared tier has lost was removed by this process,
+// and lately: then it is removed again without the feed.
+func (l *leadership) remembers(now time.Time) bool {
+	lost := time.Duration(l.missing+2) * beatEvery
+	return l.held && lost < rememberedFor && now.Sub(l.since) > lost
 }
 
 // drop forgets the lease, of which nothing is known any more.
@@ -186,7 +205,7 @@ func (l *leadership) beat(now time.Time) error {
 		return l.meet(p.Fleet, now)
 	}
 	l.stranger, l.beaten = "", now
-	if p.Number-1 > l.standing {
+	if l.missing = p.Number - 1 - l.standing; l.missing > 0 {
 		l.tierLost = true
 	}
 	if l.known.lacks(p) {

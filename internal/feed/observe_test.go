@@ -3,6 +3,7 @@ package feed
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -203,7 +204,7 @@ func TestKeptRowsAreDoneAgain(t *testing.T) {
 	w.commit(1, "")
 	w.settle(a)
 	w.copies["user:1"] = 0
-	w.generation++
+	w.generation.Number++
 	w.settle(a)
 	if stale := w.stale(); stale != nil {
 		t.Errorf("copies older than the database: %v", stale)
@@ -224,5 +225,37 @@ func TestNotes(t *testing.T) {
 		if _, _, ok := ReadNote([]byte(text)); ok {
 			t.Errorf("%q is a note", text)
 		}
+	}
+}
+
+// TestWithoutKeptRows: the shared tier comes back as it was, and nothing was kept. What
+// this process remembers is removed again by the shared tier itself; more than that is
+// removed as a whole.
+func TestWithoutKeptRows(t *testing.T) {
+	for name, c := range map[string]struct {
+		lose    func(*world, *instance)
+		flushed bool
+	}{
+		"remembered": {func(w *world, _ *instance) { w.generation.Number++ }, false},
+		"forgotten":  {func(w *world, _ *instance) { w.generation.Number++; w.generation.Forgotten++ }, true},
+		"some beats of a leader of long": {func(w *world, i *instance) {
+			w.leases[fleetKey] = lease{i.leadership.fleet + ` {"beat":` + strconv.FormatInt(w.drain.beat-3, 10) + `}`, w.clock.Add(time.Hour)}
+		}, false},
+		"more beats than it leads": {func(w *world, i *instance) {
+			w.leases[fleetKey] = lease{i.leadership.fleet + ` {"beat":1}`, w.clock.Add(time.Hour)}
+			i.leadership.since = w.clock
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			a := w.instance("a")
+			w.settle(a)
+			w.settle(a)
+			c.lose(w, a)
+			w.settle(a)
+			if got := a.Flushes.Load() > 0; got != c.flushed {
+				t.Errorf("everything was removed: %v, want %v", got, c.flushed)
+			}
+		})
 	}
 }

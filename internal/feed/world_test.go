@@ -49,7 +49,7 @@ type world struct {
 	copies     map[string]int // the version of each copy
 	leases     map[string]lease
 	own        map[string]string // marks of own writes: key → token
-	generation int64
+	generation shared.Generation
 	asked      []shared.Outdated
 
 	// fail is asked before and after each call: an error is what the call returns.
@@ -333,7 +333,7 @@ func (w *world) Peek(_ context.Context, key string) (text []byte, err error) {
 	return text, err
 }
 
-func (w *world) Generation() int64 { return w.generation }
+func (w *world) Generation() shared.Generation { return w.generation }
 
 // pass lets time go by.
 func (w *world) pass(d time.Duration) { w.clock = w.clock.Add(d) }
