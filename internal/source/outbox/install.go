@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"hearth/internal/source/engine"
+	"hearth/internal/source/sqltext"
 )
 
 // What puts most faults right.
@@ -188,7 +189,7 @@ func (o *Outbox) has(ctx context.Context, s Set) error {
 		return fmt.Errorf("reading the columns of table %q: %w", s.Table, err)
 	}
 	for _, c := range slices.Concat(s.Captured, s.Filter) {
-		if !slices.Contains(columns, c) {
+		if !slices.ContainsFunc(columns, func(there string) bool { return o.sameColumn(there, c) }) {
 			return fmt.Errorf("table %q has no column %q; correct resource.watch", s.Table, c)
 		}
 	}
@@ -210,7 +211,9 @@ func (o *Outbox) standing(ctx context.Context, s Set) (still Set, stands bool, e
 	if len(columns) == 0 {
 		return s, false, nil
 	}
-	gone := slices.DeleteFunc(slices.Clone(s.Captured), func(c string) bool { return slices.Contains(columns, c) })
+	gone := slices.DeleteFunc(slices.Clone(s.Captured), func(c string) bool {
+		return slices.ContainsFunc(columns, func(there string) bool { return o.sameColumn(there, c) })
+	})
 	if len(gone) == 0 {
 		return s, true, nil
 	}
@@ -218,6 +221,11 @@ func (o *Outbox) standing(ctx context.Context, s Set) (still Set, stands bool, e
 	s.Captured = slices.DeleteFunc(slices.Clone(s.Captured), func(c string) bool { return slices.Contains(gone, c) })
 	s.Meanings = slices.DeleteFunc(slices.Clone(s.Meanings), func(m Meaning) bool { return m.restsOn(gone) })
 	return s, len(s.Meanings) > 0, nil
+}
+
+// sameColumn tells whether two names are of one column.
+func (o *Outbox) sameColumn(a, b string) bool {
+	return a == b || o.Dialect() != sqltext.PostgreSQL && strings.EqualFold(a, b)
 }
 
 // restsOn tells whether a meaning needs the value of one of these columns.
@@ -265,7 +273,28 @@ func (o *Outbox) Removal(ctx context.Context) (*Script, error) {
 
 // Apply runs a script, in one transaction where the database takes such statements in
 // one.
-func (o *Outbox) Apply(ctx context.Context, s *Script) error { return o.engine.Run(ctx, s.Statements) }
+func (o *Outbox) Apply(ctx context.Context, s *Script) error {
+	if err := o.engine.Run(ctx, s.Statements); err != nil {
+		return err
+	}
+	c, ok := o.dialect.(catalogued)
+	if !ok {
+		return nil
+	}
+	sets, err := o.Sets(ctx)
+	if err != nil && o.Missing(err) { // it was a removal
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var all []Fault
+	for _, s := range sets {
+		all = append(all, Fault{Set: s})
+	}
+	_, err = c.heal(ctx, o, all, true)
+	return err
+}
 
 // Faults tells what keeps the triggers of want from telling changes. A set that is not
 // installed is a fault, and so is one that lacks a meaning.
@@ -329,7 +358,7 @@ func ofAll(want []Set, faults []Fault) (all []Fault) {
 // good. It returns what it has done, each a sentence. Only one instance should call it.
 func (o *Outbox) Heal(ctx context.Context, faults []Fault) ([]string, error) {
 	if c, ok := o.dialect.(catalogued); ok {
-		return c.heal(ctx, o, faults)
+		return c.heal(ctx, o, faults, false)
 	}
 	return nil, nil
 }

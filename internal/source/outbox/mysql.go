@@ -77,7 +77,7 @@ const mysqlPatience = "SET SESSION lock_wait_timeout = 2"
 
 // Remove leaves the triggers to drops.
 func (mysql) Remove([]Set) []string {
-	return []string{"DROP TABLE IF EXISTS `hearth_feed`, `hearth_kept`, `hearth_watch`, `hearth_drain`"}
+	return []string{"DROP PROCEDURE IF EXISTS " + mysqlName(mysqlTell), "DROP TABLE IF EXISTS `hearth_feed`, `hearth_kept`, `hearth_watch`, `hearth_drain`"}
 }
 
 // Without leaves the triggers to drops.

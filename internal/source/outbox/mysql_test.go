@@ -1,4 +1,4 @@
-package outbox
+package outbox_test
 
 import (
 	"bytes"
@@ -10,13 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"hearth/internal/source/engine"
+	"hearth/internal/source/outbox"
 	"hearth/internal/testkit"
 )
 
 // myOutbox is an outbox on MariaDB, and what a test does with it.
 type myOutbox struct {
-	*Outbox
+	*outbox.Outbox
 	t  *testing.T
 	db *testkit.Database
 }
@@ -29,18 +29,16 @@ func newMyOutbox(t *testing.T, schema string) *myOutbox {
 
 func openMyOutbox(t *testing.T, db *testkit.Database, schema string) *myOutbox {
 	t.Helper()
-	o, err := New(engine.Config{URL: db.URL(), MaxConns: 4, Timeout: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := o.Open(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = o.Close() })
 	if schema != "" {
 		db.Exec(schema)
 	}
-	return &myOutbox{o, t, db}
+	return &myOutbox{open(t, db.URL()), t, db}
+}
+
+// openAs opens it as another account, that logs in without a password.
+func openAs(t *testing.T, db *testkit.Database, account string) *myOutbox {
+	t.Helper()
+	return &myOutbox{open(t, strings.Replace(db.URL(), "//root@", "//"+account+"@", 1)), t, db}
 }
 
 // ctx ends a call that hangs.
@@ -51,24 +49,24 @@ func (o *myOutbox) ctx() context.Context {
 }
 
 // watch installs the triggers of one set of a table, and drains what that writes.
-func (o *myOutbox) watch(table, captured, filter string) Set {
+func (o *myOutbox) watch(table, captured, filter string) outbox.Set {
 	o.t.Helper()
 	s := setOn(table, captured, filter)
-	o.install(Options{}, s)
+	o.install(outbox.Options{}, s)
 	o.told()
 	return s
 }
 
 // setOn is a set with a meaning for each captured column.
-func setOn(table, captured, filter string) Set {
-	s := Set{Table: table, Captured: strings.Fields(captured), Filter: strings.Fields(filter)}
+func setOn(table, captured, filter string) outbox.Set {
+	s := outbox.Set{Table: table, Captured: strings.Fields(captured), Filter: strings.Fields(filter)}
 	for _, column := range s.Captured {
-		s.Meanings = append(s.Meanings, Meaning{Resource: "r", Key: "r:{p}", Params: []Param{{Name: "p", Type: "string", Column: column}}})
+		s.Meanings = append(s.Meanings, outbox.Meaning{Resource: "r", Key: "r:{p}", Params: []outbox.Param{{Name: "p", Type: "string", Column: column}}})
 	}
 	return s
 }
 
-func (o *myOutbox) install(opt Options, sets ...Set) *Script {
+func (o *myOutbox) install(opt outbox.Options, sets ...outbox.Set) *outbox.Script {
 	o.t.Helper()
 	script, err := o.Plan(o.ctx(), sets, opt)
 	if err != nil {
@@ -128,7 +126,7 @@ func (o *myOutbox) expect(what string, want ...string) {
 }
 
 // sound fails if triggers do not stand as they are to.
-func (o *myOutbox) sound(sets ...Set) {
+func (o *myOutbox) sound(sets ...outbox.Set) {
 	o.t.Helper()
 	if faults := o.faults(sets...); len(faults) > 0 {
 		o.t.Errorf("faults: %v", faults)
@@ -136,7 +134,7 @@ func (o *myOutbox) sound(sets ...Set) {
 }
 
 // faults are the texts of faults; those of lost changes begin with "lost: ".
-func (o *myOutbox) faults(sets ...Set) (texts []string) {
+func (o *myOutbox) faults(sets ...outbox.Set) (texts []string) {
 	o.t.Helper()
 	faults, err := o.Faults(o.ctx(), sets)
 	if err != nil {

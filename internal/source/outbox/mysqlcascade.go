@@ -122,7 +122,7 @@ func (p keyPath) String() string {
 func (m *mysqlSet) cascades() (all []mysqlTrigger, err error) {
 	ends := map[string]bool{} // the upper ends of long paths
 	for paths := []keyPath{nil}; len(paths) > 0; paths = paths[1:] {
-		path, top := paths[0], m.table
+		path, top := paths[0], m.table.mysqlRelation
 		if len(path) > 0 {
 			top = path[len(path)-1].parent
 		}
@@ -139,7 +139,7 @@ func (m *mysqlSet) cascades() (all []mysqlTrigger, err error) {
 			end := longer
 			if len(longer) > deepest {
 				if !longer.circles() {
-					return nil, errTooDeep(longer)
+					return nil, tooDeepError{longer}
 				}
 				if end = longer[len(longer)-deepest-1:]; ends[end.id()] {
 					continue
@@ -155,10 +155,14 @@ func (m *mysqlSet) cascades() (all []mysqlTrigger, err error) {
 	return all, nil
 }
 
-func errTooDeep(path keyPath) error {
-	return fmt.Errorf("foreign keys lead from row to row by ON DELETE or ON UPDATE over more than %d keys (%s) and change its rows without"+
+// tooDeepError is about a path that is longer than a trigger can follow.
+type tooDeepError struct{ path keyPath }
+
+// Error names the tables, and what ends the path.
+func (e tooDeepError) Error() string {
+	return fmt.Sprintf("foreign keys lead from row to row by ON DELETE or ON UPDATE over more than %d keys (%s) and change its rows without"+
 		" firing a trigger, and a trigger that looks for them would join too many tables; give one of the keys the rule RESTRICT,"+
-		" or the resource watch = \"none\"", deepest, path)
+		" or the resource watch = \"none\"", deepest, e.path)
 }
 
 // counted is an effect on the watched table if it counts: deleted rows do, and columns
@@ -214,22 +218,18 @@ func (m *mysqlSet) above(all []mysqlTrigger, path keyPath, deletion, renaming *e
 // They are written by single INSERTs: INSERT … SELECT would lock the numbering of the
 // outbox until the application's statement is over, and with it all other writers.
 func (m *mysqlSet) below(path keyPath, e *effect) string {
-	from := m.joined(path)
+	from, top := m.joined(path), path[len(path)-1].parent
 	if len(path) > deepest {
-		return fmt.Sprintf("IF EXISTS (SELECT 1 FROM %s LOCK IN SHARE MODE) THEN\n    %s;\n  END IF",
-			from, m.insertIn(path[len(path)-1].parent, "NULL", "LEFT(@hearth_writer, 255)"))
+		return fmt.Sprintf("IF EXISTS (SELECT 1 FROM %s LOCK IN SHARE MODE) THEN\n    %s;\n  END IF", from, m.tell(top, "NULL"))
 	}
 	row := m.object("c1", nil)
 	if !e.deleted {
 		row = "CONCAT(" + row + ", ',', " + m.object("c1", e.set) + ")"
 	}
-	insert := func(data string) string {
-		return m.insertIn(path[len(path)-1].parent, data, "LEFT(@hearth_writer, 255)")
-	}
 	return strings.NewReplacer(
 		// One text of two that a collation takes for the same must not stand for both.
 		"{row}", "CONVERT("+row+" USING utf8mb4) COLLATE utf8mb4_bin", "{from}", from, "{flush}", strconv.Itoa(m.flush),
-		"{everything}", insert("NULL"), "{rows}", insert("CONCAT('[', hearth_rows, ']')"),
+		"{everything}", m.tell(top, "NULL"), "{rows}", m.tell(top, "CONCAT('[', hearth_rows, ']')"),
 	).Replace(cascade)
 }
 

@@ -1,8 +1,10 @@
-package outbox
+package outbox_test
 
 import (
 	"strings"
 	"testing"
+
+	"hearth/internal/source/outbox"
 )
 
 // TestMySQLCascades: foreign keys change rows and fire no trigger.
@@ -22,7 +24,7 @@ func TestMySQLCascades(t *testing.T) {
 		INSERT INTO items VALUES (100, 10), (101, 11), (102, 12);
 		INSERT INTO parts VALUES (1000, 100), (1001, 101), (1002, 102)`)
 	users, orders, items, parts := setOn("users", "id", ""), setOn("orders", "user_id agent_id", ""), setOn("items", "order_id", ""), setOn("parts", "id", "")
-	o.install(Options{}, users, orders, items, parts)
+	o.install(outbox.Options{}, users, orders, items, parts)
 	o.told()
 	o.sound(users, orders, items, parts)
 
@@ -63,7 +65,7 @@ func TestMySQLDeepCascade(t *testing.T) {
 		CREATE TABLE d (id int PRIMARY KEY, up int, FOREIGN KEY (up) REFERENCES c (id) ON DELETE CASCADE);
 		CREATE TABLE e (id int PRIMARY KEY, up int, FOREIGN KEY (up) REFERENCES d (id) ON DELETE CASCADE);
 		INSERT INTO a VALUES (1); INSERT INTO b VALUES (1, 1); INSERT INTO c VALUES (1, 1); INSERT INTO d VALUES (1, 1)`)
-	_, err := o.Plan(o.ctx(), []Set{setOn("e", "id", "")}, Options{})
+	_, err := o.Plan(o.ctx(), []outbox.Set{setOn("e", "id", "")}, outbox.Options{})
 	if err == nil || !strings.Contains(err.Error(), "e → d → c → b → a") {
 		t.Errorf("a chain of four keys: %v", err)
 	}

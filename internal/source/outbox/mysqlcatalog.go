@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,9 @@ type mysqlCatalog struct {
 	ctx    context.Context
 	engine engine.Engine
 	home   string // the database that the outbox is in
+	user   string // the account that the session has
+	maria  bool   // MariaDB, or else MySQL
+	number int    // of the version, 80029 for 8.0.29
 }
 
 // mysqlColumn is a column as it is declared.
@@ -37,17 +41,33 @@ func (r mysqlRelation) text() string {
 
 func (r mysqlRelation) quoted() string { return mysqlNames(r.schema, r.name) }
 
-// catalogOf asks which database the session is in.
+// catalogOf asks which database the session is in, and whose.
 func catalogOf(ctx context.Context, e engine.Engine) (*mysqlCatalog, error) {
 	c := &mysqlCatalog{ctx: ctx, engine: e}
-	rows, err := c.ask("SELECT DATABASE()")
+	rows, err := c.ask("SELECT DATABASE(), CURRENT_USER(), VERSION()")
 	if err != nil {
 		return nil, err
 	}
-	if c.home = rows[0][0]; c.home == "" {
-		return nil, fmt.Errorf("the URL names no database to hold the outbox; write it behind the host, as in mysql://host/name")
+	if c.home, c.user = rows[0][0], rows[0][1]; c.home == "" {
+		return nil, errors.New("the URL names no database to hold the outbox; write it behind the host, as in mysql://host/name")
 	}
+	c.maria = strings.Contains(rows[0][2], "MariaDB")
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(strings.TrimPrefix(rows[0][2], "5.5.5-"), "%d.%d.%d", &major, &minor, &patch); err != nil {
+		return nil, fmt.Errorf("reading the server's version %q: %w", rows[0][2], err)
+	}
+	c.number = major*10000 + minor*100 + patch
 	return c, nil
+}
+
+// knowsIfNotExists tells whether CREATE TRIGGER and CREATE PROCEDURE take IF NOT EXISTS.
+// A script for a server before that creates what it lacked when the script was made.
+func (c *mysqlCatalog) knowsIfNotExists() bool { return c.maria || c.number >= 80029 }
+
+// tells whether the procedure is there by which triggers write.
+func (c *mysqlCatalog) tells() (bool, error) {
+	rows, err := c.ask("SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = ? AND routine_name = ?", c.home, mysqlTell)
+	return err == nil && rows[0][0] != "0", err
 }
 
 // ask returns rows as texts; NULL is "".
@@ -81,24 +101,34 @@ func (c *mysqlCatalog) relation(schema, name string) mysqlRelation {
 	return mysqlRelation{schema, name}
 }
 
-// find returns the table of a Set or of a configuration, with its type. A name with a
-// point in it is looked for as it is first.
-func (c *mysqlCatalog) find(table string) (r mysqlRelation, kind string, err error) {
+// mysqlEntry is a table as the catalog has it.
+type mysqlEntry struct {
+	mysqlRelation
+	kind   string // BASE TABLE; "" if there is none
+	engine string
+	made   string // when it was created or altered last
+	fresh  bool   // within the last seconds: it may happen again, and made be the same
+}
+
+// find returns the table of a Set or of a configuration. A name with a point in it is
+// looked for as it is first.
+func (c *mysqlCatalog) find(table string) (t mysqlEntry, err error) {
 	candidates := []mysqlRelation{{"", table}}
 	if schema, name, ok := strings.Cut(table, "."); ok {
 		candidates = append(candidates, mysqlRelation{schema, name})
 	}
 	for _, r := range candidates {
-		rows, err := c.ask("SELECT table_schema, table_name, table_type, COALESCE(engine, '') FROM information_schema.tables"+
-			" WHERE table_schema = ? AND table_name = ?", c.schemaOf(r), r.name)
+		rows, err := c.ask("SELECT table_schema, table_name, table_type, engine, create_time, create_time > NOW() - INTERVAL 3 SECOND"+
+			" FROM information_schema.tables WHERE table_schema = ? AND table_name = ?", c.schemaOf(r), r.name)
 		if err != nil {
-			return r, "", err
+			return t, err
 		}
 		if len(rows) > 0 {
-			return c.relation(rows[0][0], rows[0][1]), rows[0][2] + " " + rows[0][3], nil
+			row := rows[0]
+			return mysqlEntry{c.relation(row[0], row[1]), row[2], row[3], row[4], row[5] == "1"}, nil
 		}
 	}
-	return candidates[0], "", nil
+	return mysqlEntry{mysqlRelation: candidates[0]}, nil
 }
 
 // columns returns the columns of a table; none if there is no such table.
@@ -127,6 +157,12 @@ type mysqlReference struct {
 	columns            []string // of the child
 	referenced         []string // of the parent, in their order
 	onDelete, onUpdate string
+}
+
+// changes tells whether the key changes rows of the child by itself.
+func (k mysqlReference) changes() bool {
+	does := func(rule string) bool { return rule == "CASCADE" || rule == "SET NULL" }
+	return does(k.onDelete) || does(k.onUpdate)
 }
 
 // references returns the foreign keys of a table.
@@ -176,22 +212,32 @@ func (t mysqlTrigger) quoted() string { return mysqlNames(t.table.schema, t.name
 const selectTriggers = "SELECT trigger_schema, trigger_name, event_object_table, action_timing, event_manipulation, definer" +
 	" FROM information_schema.triggers WHERE "
 
+// calls is how triggers of a table name the procedure of this outbox. A database that
+// another one watches, too, may have an outbox of its own.
+func (c *mysqlCatalog) calls(schema string) string {
+	if schema == "" {
+		return "CALL `hearth_tell"
+	}
+	return "CALL " + mysqlName(c.home) + ".`hearth_tell"
+}
+
 // triggersOn returns the triggers of the outbox on one table.
 func (c *mysqlCatalog) triggersOn(r mysqlRelation) ([]mysqlTrigger, error) {
-	rows, err := c.ask(selectTriggers+"event_object_schema = ? AND event_object_table = ?", c.schemaOf(r), r.name)
+	rows, err := c.ask(selectTriggers+"event_object_schema = ? AND event_object_table = ? AND INSTR(action_statement, ?) > 0",
+		c.schemaOf(r), r.name, c.calls(r.schema))
 	return c.triggersIn(rows), err
 }
 
 // triggersHere returns those of all tables of the outbox's own database.
 func (c *mysqlCatalog) triggersHere() ([]mysqlTrigger, error) {
-	rows, err := c.ask(selectTriggers+"event_object_schema = ?", c.home)
+	rows, err := c.ask(selectTriggers+"event_object_schema = ? AND INSTR(action_statement, ?) > 0", c.home, c.calls(""))
 	return c.triggersIn(rows), err
 }
 
-// triggersElsewhere returns those of other databases, which may have triggers of an outbox
-// of their own. It makes the server look at all tables that there are.
+// triggersElsewhere returns those of other databases. It makes the server look at all
+// tables that there are.
 func (c *mysqlCatalog) triggersElsewhere() ([]mysqlTrigger, error) {
-	rows, err := c.ask(selectTriggers+"event_object_schema <> ? AND INSTR(action_statement, ?) > 0", c.home, mysqlNames(c.home, "hearth_feed"))
+	rows, err := c.ask(selectTriggers+"event_object_schema <> ? AND INSTR(action_statement, ?) > 0", c.home, c.calls(c.home))
 	return c.triggersIn(rows), err
 }
 
@@ -210,16 +256,33 @@ func (mysql) Canonical(ctx context.Context, e engine.Engine, table string) (stri
 	if err != nil {
 		return "", err
 	}
-	r, kind, err := c.find(table)
+	t, err := c.find(table)
 	switch {
 	case err != nil:
 		return "", err
-	case kind == "":
-		return "", notWatched("there is no table %q that account and database of the URL have access to", table)
-	case strings.HasPrefix(kind, "VIEW"):
+	case t.kind == "":
+		return "", notWatched("there is no table %q, or the account has no right on it", table)
+	case strings.Contains(t.kind, "VIEW"):
 		return "", notWatched("%q is a view, which has no triggers: watch the tables that it reads", table)
-	case !strings.HasPrefix(kind, "BASE TABLE") && !strings.HasPrefix(kind, "SYSTEM VERSIONED"):
-		return "", notWatched("%q is a %s, which has no triggers of rows", table, strings.ToLower(strings.TrimSpace(kind)))
+	case t.kind != "BASE TABLE" && t.kind != "SYSTEM VERSIONED":
+		return "", notWatched("%q is a %s, which has no triggers of rows", table, strings.ToLower(t.kind))
 	}
-	return r.text(), nil
+	return t.text(), nil
+}
+
+// Columns implements columnLister.
+func (mysql) Columns(ctx context.Context, e engine.Engine, table string) (names []string, err error) {
+	c, err := catalogOf(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	t, err := c.find(table)
+	if err != nil {
+		return nil, err
+	}
+	columns, err := c.columns(t.mysqlRelation)
+	for _, column := range columns {
+		names = append(names, column.name)
+	}
+	return names, err
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,6 +36,29 @@ func (mysql) drops(ctx context.Context, e engine.Engine, id int32) ([]string, er
 	return statements, nil
 }
 
+// mysqlStand is what the table of sets has beside a Set.
+type mysqlStand struct {
+	flush int    // Options.FlushRows
+	seen  string // see mysqlSet.seen; "" before the first look
+}
+
+func (c *mysqlCatalog) stands() (map[int32]mysqlStand, error) {
+	rows, err := c.ask("SELECT `id`, `flush_rows`, `seen` FROM `hearth_watch`")
+	if err != nil {
+		return nil, err
+	}
+	all := map[int32]mysqlStand{}
+	for _, row := range rows {
+		var id int32
+		stand := mysqlStand{seen: row[2]}
+		if _, err := fmt.Sscan(row[0]+" "+row[1], &id, &stand.flush); err != nil {
+			return nil, fmt.Errorf("reading what the outbox watches: %w; %s", err, mysqlMend)
+		}
+		all[id] = stand
+	}
+	return all, nil
+}
+
 // Faults implements dialect: it writes the triggers anew, by the tables and foreign keys
 // as they are now, and looks whether they stand.
 func (mysql) Faults(ctx context.Context, e engine.Engine, sets []Set) (all []Fault, err error) {
@@ -45,71 +69,127 @@ func (mysql) Faults(ctx context.Context, e engine.Engine, sets []Set) (all []Fau
 	if err != nil {
 		return nil, err
 	}
-	rows, err := c.ask("SELECT `id`, `flush_rows` FROM `hearth_watch`")
+	stands, err := c.stands()
 	if err != nil {
 		return nil, err
 	}
-	flush := map[string]string{}
-	for _, row := range rows {
-		flush[row[0]] = row[1]
+	tells, err := c.tells()
+	if err != nil {
+		return nil, err
 	}
+	var here []*mysqlSet
 	for _, s := range sets {
-		var o Options
-		if _, err := fmt.Sscan(flush[fmt.Sprint(s.ID)], &o.FlushRows); err != nil {
-			return nil, fmt.Errorf("reading hearth_watch: %w", err)
-		}
-		faults, err := c.faultsOf(s, o)
+		m, gone, err := c.setIn(s, Options{FlushRows: stands[s.ID].flush})
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, faults...)
+		fault, err := c.faultOf(m, gone)
+		if err != nil {
+			return nil, err
+		}
+		if !tells {
+			fault = Fault{Lost: true, Text: fmt.Sprintf("the procedure %s is gone, by which triggers write, as after a dump without routines; %s;"+
+				" or this account does not see it: GRANT EXECUTE ON PROCEDURE %[1]s TO %[3]s", mysqlTell, mysqlMend, c.user)}
+		}
+		if fault.Text != "" {
+			fault.Set = s
+			all = append(all, fault)
+		}
+		if len(m.columns) > 0 {
+			here = append(here, m)
+		}
+	}
+	unseen, err := c.unseen(here, stands)
+	return append(all, unseen...), err
+}
+
+// unseen are sets whose tables the leader of the feed has not seen as they are now.
+func (c *mysqlCatalog) unseen(sets []*mysqlSet, stands map[int32]mysqlStand) (all []Fault, err error) {
+	var tables []mysqlRelation
+	for _, m := range sets {
+		tables = append(tables, m.table.mysqlRelation)
+	}
+	ids, err := c.tableIDs(tables)
+	if err != nil && !c.denied(err) {
+		return nil, err
+	}
+	for _, m := range sets {
+		switch seen := stands[m.ID].seen; {
+		case seen == "":
+			all = append(all, Fault{Set: m.Set, Text: fmt.Sprintf("no leader of the feed has looked at table %q since its triggers were installed", m.Table)})
+		case m.isNew(m.seen(ids), seen):
+			all = append(all, Fault{Set: m.Set, Text: fmt.Sprintf("table %q was emptied, altered or made anew:"+
+				" the leader of the feed removes everything that it concerns", m.Table)})
+		}
 	}
 	return all, nil
 }
 
-// faultsOf looks at one set.
-func (c *mysqlCatalog) faultsOf(s Set, o Options) ([]Fault, error) {
-	m, gone, err := c.setIn(s, o)
-	if err != nil {
-		return nil, err
-	}
-	lost := func(text string, args ...any) []Fault {
-		return []Fault{{Set: s, Lost: true, Text: fmt.Sprintf(text, args...)}}
+// faultOf looks at the triggers of one set; the text is "" if they stand.
+func (c *mysqlCatalog) faultOf(m *mysqlSet, gone []string) (Fault, error) {
+	lost := func(text string, args ...any) (Fault, error) {
+		return Fault{Lost: true, Text: fmt.Sprintf(text, args...)}, nil
 	}
 	if len(m.columns) == 0 {
-		return lost("there is no table %q any more; %s -prune", s.Table, mysqlMend), nil
+		return lost("there is no table %q any more; %s -prune", m.Table, mysqlMend)
 	}
-	there, err := c.triggersOn(m.table)
+	there, err := c.triggersOf(m)
 	if err != nil {
-		return nil, err
+		return Fault{}, err
+	}
+	orphans, err := c.orphans(there)
+	if err != nil {
+		return Fault{}, err
+	}
+	if len(orphans) > 0 {
+		return lost("writes to table %q fail: the account %q that the trigger %s runs as is gone; %s", orphans[0].table.text(), orphans[0].by, orphans[0].name, mysqlMend)
 	}
 	if len(gone) > 0 {
 		for _, kind := range []string{"i", "u", "d"} {
-			if !slices.ContainsFunc(there, func(t mysqlTrigger) bool { return strings.HasPrefix(t.name, fmt.Sprintf("hearth_%d_%s_", s.ID, kind)) }) {
-				return lost("triggers on table %q are gone; %s", s.Table, mysqlMend), nil
+			if !slices.ContainsFunc(there, func(t mysqlTrigger) bool { return strings.HasPrefix(t.name, fmt.Sprintf("hearth_%d_%s_", m.ID, kind)) }) {
+				return lost("table %q has no column %q any more, and no triggers; change the resource's watch, and %s -prune", m.Table, gone[0], mysqlMend)
 			}
 		}
-		return []Fault{{Set: s, Text: fmt.Sprintf("table %q has no column %q any more, so each change of it is taken for one of everything;"+
-			" change the resource's watch, and %s -prune", s.Table, gone[0], mysqlMend)}}, nil
+		return Fault{Text: fmt.Sprintf("table %q has no column %q any more: each change of it is taken for one of everything;"+
+			" change the resource's watch, and %s -prune", m.Table, gone[0], mysqlMend)}, nil
 	}
 	want, err := m.triggers()
-	if err != nil {
-		return lost("%v", err), nil
+	var deep tooDeepError
+	switch {
+	case errors.As(err, &deep):
+		return lost("%v", err)
+	case err != nil:
+		return Fault{}, err
 	}
-	on := map[mysqlRelation][]mysqlTrigger{m.table: there}
 	for _, t := range want {
-		there, looked := on[t.table]
-		if !looked {
-			if there, err = c.triggersOn(t.table); err != nil {
-				return nil, err
-			}
-			on[t.table] = there
-		}
-		if !slices.ContainsFunc(there, func(o mysqlTrigger) bool { return o.is(t) || s.Version != Version && t.isLike(o) }) {
-			return c.missing(m, t, there)
+		if !slices.ContainsFunc(there, func(o mysqlTrigger) bool { return o.is(t) || m.Version != Version && t.isLike(o) }) {
+			return lost("%s", t.missing(m, there))
 		}
 	}
-	return nil, nil
+	return Fault{}, nil
+}
+
+// triggersOf returns the triggers of a set that there are: on its table, and on all that
+// foreign keys lead to.
+func (c *mysqlCatalog) triggersOf(m *mysqlSet) (all []mysqlTrigger, err error) {
+	tables := []mysqlRelation{m.table.mysqlRelation}
+	for i := 0; i < len(tables); i++ {
+		there, err := c.triggersOn(tables[i])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, slices.DeleteFunc(there, func(t mysqlTrigger) bool { return setOfTrigger(t.name) != m.ID })...)
+		keys, err := c.references(tables[i])
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range keys {
+			if key.changes() && !slices.Contains(tables, key.parent) {
+				tables = append(tables, key.parent)
+			}
+		}
+	}
+	return all, nil
 }
 
 // isLike tells whether a trigger is one of the same kind, of another text.
@@ -118,18 +198,13 @@ func (t mysqlTrigger) isLike(o mysqlTrigger) bool {
 }
 
 // missing says why a trigger does not stand.
-func (c *mysqlCatalog) missing(m *mysqlSet, t mysqlTrigger, there []mysqlTrigger) ([]Fault, error) {
-	text := fmt.Sprintf("table %q lacks a trigger (%s) that tells changes of %q; %s", t.table.text(), t.when, m.Table, mysqlMend)
+func (t mysqlTrigger) missing(m *mysqlSet, there []mysqlTrigger) string {
 	switch {
 	case slices.ContainsFunc(there, t.isLike):
-		text = fmt.Sprintf("table %q has been altered, and a trigger on %q (%s) would tell its rows in another way now; %s", m.Table, t.table.text(), t.when, mysqlMend)
-	case len(there) == 0:
-		text += fmt.Sprintf(". Or the account cannot see it: GRANT TRIGGER ON %s TO it", t.table.quoted())
+		return fmt.Sprintf("table %q has been altered: the trigger on %q (%s) would tell its rows in another way now; %s", m.Table, t.table.text(), t.when, mysqlMend)
+	case !slices.ContainsFunc(there, func(o mysqlTrigger) bool { return o.table == t.table }):
+		return fmt.Sprintf("table %q has no trigger (%s) that tells changes of %q; %s; or this account does not see it: GRANT TRIGGER ON %s TO %s",
+			t.table.text(), t.when, m.Table, mysqlMend, t.table.quoted(), m.catalog.user)
 	}
-	return []Fault{{Set: m.Set, Lost: true, Text: text}}, nil
-}
-
-// heal implements catalogued.
-func (mysql) heal(ctx context.Context, o *Outbox, faults []Fault) ([]string, error) {
-	return nil, nil
+	return fmt.Sprintf("table %q has no trigger (%s) that tells changes of %q; %s", t.table.text(), t.when, m.Table, mysqlMend)
 }

@@ -33,19 +33,18 @@ func setOfTrigger(name string) int32 {
 type mysqlSet struct {
 	Set
 	catalog *mysqlCatalog
-	table   mysqlRelation
+	table   mysqlEntry
 	columns []mysqlColumn // of the table
 	flush   int           // Options.FlushRows
-	notes   []string
 }
 
 // setIn looks a set's table up. gone are columns that the table does not have.
 func (c *mysqlCatalog) setIn(s Set, o Options) (m *mysqlSet, gone []string, err error) {
 	m = &mysqlSet{Set: s, catalog: c, flush: flushRows(o)}
-	if m.table, _, err = c.find(s.Table); err != nil {
+	if m.table, err = c.find(s.Table); err != nil {
 		return nil, nil, err
 	}
-	if m.columns, err = c.columns(m.table); err != nil {
+	if m.columns, err = c.columns(m.table.mysqlRelation); err != nil {
 		return nil, nil, err
 	}
 	for _, name := range append(slices.Clone(s.Captured), s.Filter...) {
@@ -59,9 +58,9 @@ func (c *mysqlCatalog) setIn(s Set, o Options) (m *mysqlSet, gone []string, err 
 // triggers are all that a set needs.
 func (m *mysqlSet) triggers() ([]mysqlTrigger, error) {
 	own := []mysqlTrigger{
-		m.trigger("i", "AFTER INSERT", m.table, m.insert("JSON_ARRAY("+m.object("NEW", nil)+")")),
-		m.trigger("u", "AFTER UPDATE", m.table, m.update()),
-		m.trigger("d", "AFTER DELETE", m.table, m.insert("JSON_ARRAY("+m.object("OLD", nil)+")")),
+		m.trigger("i", "AFTER INSERT", m.table.mysqlRelation, m.own("JSON_ARRAY("+m.object("NEW", nil)+")")),
+		m.trigger("u", "AFTER UPDATE", m.table.mysqlRelation, m.update()),
+		m.trigger("d", "AFTER DELETE", m.table.mysqlRelation, m.own("JSON_ARRAY("+m.object("OLD", nil)+")")),
 	}
 	above, err := m.cascades()
 	return append(own, above...), err
@@ -75,10 +74,10 @@ func (m *mysqlSet) triggers() ([]mysqlTrigger, error) {
 // it has to hear of that.
 func (m *mysqlSet) trigger(kind, when string, table mysqlRelation, does string) mysqlTrigger {
 	body := "BEGIN\n" +
-		"  DECLARE EXIT HANDLER FOR 1054, 1146\n" +
+		"  DECLARE EXIT HANDLER FOR 1054, 1146, 1305\n" +
 		"  BEGIN\n" +
-		"    DECLARE CONTINUE HANDLER FOR 1146 BEGIN END;\n" +
-		"    " + m.insertIn(table, "NULL", "NULL") + ";\n" +
+		"    DECLARE CONTINUE HANDLER FOR 1305 BEGIN END;\n" +
+		"    " + m.tell(table, "NULL") + ";\n" +
 		"  END;\n" +
 		"  " + does + ";\n" +
 		"END"
@@ -87,22 +86,35 @@ func (m *mysqlSet) trigger(kind, when string, table mysqlRelation, does string) 
 	return mysqlTrigger{name: fmt.Sprintf("hearth_%d_%s_%08x", m.ID, kind, h.Sum32()), table: table, when: when, body: body}
 }
 
-// insert writes a row of the outbox from a trigger of the watched table.
-func (m *mysqlSet) insert(data string) string {
-	return m.insertIn(m.table, data, "LEFT(@hearth_writer, 255)")
-}
-
-// insertIn does so from a trigger of any table.
-func (m *mysqlSet) insertIn(table mysqlRelation, data, writer string) string {
-	return fmt.Sprintf("INSERT INTO %s (`watch`, `data`, `writer`) VALUES (%d, %s, %s)", m.feedFrom(table), m.ID, data, writer)
-}
-
-// feedFrom is the outbox as a trigger of a table names it.
-func (m *mysqlSet) feedFrom(table mysqlRelation) string {
-	if table.schema == "" {
-		return "`hearth_feed`"
+// tell has a trigger of a table write a row of the outbox.
+func (m *mysqlSet) tell(table mysqlRelation, data string) string {
+	home := ""
+	if table.schema != "" {
+		home = m.catalog.home
 	}
-	return mysqlNames(m.catalog.home, "hearth_feed")
+	return fmt.Sprintf("CALL %s(%d, %s, LEFT(@hearth_writer, 255))", mysqlNames(home, mysqlTell), m.ID, data)
+}
+
+// own has a trigger of the watched table do so.
+func (m *mysqlSet) own(data string) string { return m.tell(m.table.mysqlRelation, data) }
+
+// mysqlTell is the procedure that writes a row of the outbox. All triggers do it by this
+// one: after LOCK TABLES on a table with triggers for several events that each name the
+// outbox, MariaDB refuses every write (1442, the outbox is used already). Its name has a
+// number, so that another text of it can stand beside it.
+const mysqlTell = "hearth_tell_1"
+
+// createTell are the statements that create it.
+func (c *mysqlCatalog) createTell() []string {
+	const body = "(`set_id` INT, `told` LONGTEXT CHARACTER SET utf8mb4, `by_writer` VARCHAR(255) CHARACTER SET utf8mb4) MODIFIES SQL DATA\n" +
+		"BEGIN\n" +
+		"  DECLARE CONTINUE HANDLER FOR 1054, 1146 BEGIN END;\n" +
+		"  INSERT INTO `hearth_feed` (`watch`, `data`, `writer`) VALUES (`set_id`, `told`, `by_writer`);\n" +
+		"END"
+	if c.knowsIfNotExists() {
+		return []string{"CREATE PROCEDURE IF NOT EXISTS " + mysqlName(mysqlTell) + body}
+	}
+	return []string{"DROP PROCEDURE IF EXISTS " + mysqlName(mysqlTell), "CREATE PROCEDURE " + mysqlName(mysqlTell) + body}
 }
 
 // update tells the row as it is, and as it was if that is another one by what is captured.
@@ -112,7 +124,7 @@ func (m *mysqlSet) update() string {
 		data = fmt.Sprintf("IF(%s, %s, JSON_ARRAY(%s, %s))", m.same(m.Captured), data, m.object("OLD", nil), m.object("NEW", nil))
 	}
 	if len(m.Filter) == 0 {
-		return m.insert(data)
+		return m.own(data)
 	}
 	counts := slices.Clone(m.Filter)
 	for _, name := range m.Captured {
@@ -120,7 +132,7 @@ func (m *mysqlSet) update() string {
 			counts = append(counts, name)
 		}
 	}
-	return fmt.Sprintf("IF NOT (%s) THEN\n    %s;\n  END IF", m.same(counts), m.insert(data))
+	return fmt.Sprintf("IF NOT (%s) THEN\n    %s;\n  END IF", m.same(counts), m.own(data))
 }
 
 // object is a row as JSON. Values in instead are expressions for columns of those names.
@@ -214,13 +226,15 @@ func (mysql) Triggers(ctx context.Context, e engine.Engine, s Set, o Options) (s
 		return nil, nil, err
 	}
 	m, gone, err := c.setIn(s, o)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, nil, err
-	case len(m.columns) == 0:
-		return nil, nil, fmt.Errorf("there is no table %q any more; run: hearth feed install -prune -apply", s.Table)
-	case len(gone) > 0:
-		return nil, nil, fmt.Errorf("table %q has no column %q; change the resource's watch, and run: hearth feed install -prune -apply", s.Table, gone[0])
+	}
+	for _, name := range gone {
+		if slices.Contains(s.Captured, name) {
+			return nil, nil, fmt.Errorf("table %q has no column %q; correct resource.watch", s.Table, name)
+		}
+		// A set of another configuration, which nobody can read by any more.
+		m.Filter = slices.DeleteFunc(slices.Clone(m.Filter), func(c string) bool { return c == name })
 	}
 	want, err := m.triggers()
 	if err != nil {
@@ -240,15 +254,23 @@ func (mysql) Triggers(ctx context.Context, e engine.Engine, s Set, o Options) (s
 		}
 		there = append(there, elsewhere...)
 	}
-	return c.exchange(s.ID, want, there), m.notes, nil
+	notes, err = m.notes(want)
+	if err != nil {
+		return nil, nil, err
+	}
+	tells, err := c.tells()
+	return c.exchange(s.ID, want, there, tells), notes, err
 }
 
 // exchange puts the triggers of a set in the place of those that are there.
-func (c *mysqlCatalog) exchange(id int32, want, there []mysqlTrigger) []string {
+func (c *mysqlCatalog) exchange(id int32, want, there []mysqlTrigger, tells bool) []string {
 	var creates, drops []string
+	if !tells {
+		creates = c.createTell()
+	}
 	for _, t := range want {
 		if !slices.ContainsFunc(there, t.is) {
-			creates = append(creates, t.create(true))
+			creates = append(creates, t.create(c.knowsIfNotExists()))
 		}
 	}
 	for _, t := range there {
@@ -259,13 +281,16 @@ func (c *mysqlCatalog) exchange(id int32, want, there []mysqlTrigger) []string {
 	if len(creates) == 0 {
 		return drops
 	}
-	// A trigger keeps the sql_mode that it was created under. A strict one may refuse what
-	// it is to write down, and with that the application's write.
-	statements := append([]string{"SET @hearth_sql_mode = @@SESSION.sql_mode", "SET SESSION sql_mode = ''"}, creates...)
-	statements = append(statements, "SET SESSION sql_mode = @hearth_sql_mode")
 	// What was changed before nobody has told.
-	statements = append(statements, fmt.Sprintf("INSERT INTO `hearth_feed` (`watch`, `data`) VALUES (%d, NULL)", id))
-	return append(statements, drops...)
+	return slices.Concat(lenient(creates), []string{fmt.Sprintf("INSERT INTO `hearth_feed` (`watch`, `data`) VALUES (%d, NULL)", id)}, drops)
+}
+
+// lenient are definitions under no sql_mode: triggers and procedures keep the one that they
+// were created under, and a strict one may refuse what they are to write down, and with
+// that the application's write.
+func lenient(definitions []string) []string {
+	return slices.Concat([]string{"SET @hearth_sql_mode = @@SESSION.sql_mode", "SET SESSION sql_mode = ''"}, definitions,
+		[]string{"SET SESSION sql_mode = @hearth_sql_mode"})
 }
 
 // is tells whether two triggers are one.

@@ -174,8 +174,9 @@ type catalogued interface {
 	// drops are the statements that drop the triggers of a set, or with 0 those of all;
 	// Without drops nothing then, and Remove no triggers.
 	drops(ctx context.Context, e engine.Engine, id int32) ([]string, error)
-	// heal is Outbox.Heal.
-	heal(ctx context.Context, o *Outbox, faults []Fault) ([]string, error)
+	// heal is Outbox.Heal. It looks at the sets of all faults, whatever their texts say, and
+	// is called for all sets after an installation, too.
+	heal(ctx context.Context, o *Outbox, faults []Fault, installed bool) ([]string, error)
 }
 
 // texts are statements that one dialect has.
@@ -194,11 +195,15 @@ type texts struct {
 	Forget  func(id int32) string                      // removes a set's row
 }
 
-// New reads the URL of cfg. It starts nothing.
+// New reads the URL of cfg. It starts nothing. The outbox is asked on a server that takes
+// writes: another one may lack the latest changes, and lets nobody take rows away.
 func New(cfg engine.Config) (*Outbox, error) {
 	cfg.URL = mysqlSession(cfg.URL)
 	e, err := database.Engine(cfg)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.WantsWrites(); err != nil {
 		return nil, err
 	}
 	o := &Outbox{engine: e}
