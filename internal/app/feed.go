@@ -23,16 +23,20 @@ type changeFeed struct {
 // delete, and one more for a look at the triggers.
 const feedConns = 3
 
+// leastFeedTimeout is how long a question of the feed may take at least: one removes a
+// thousand copies, and another reads the catalog, where database.timeout is for one record.
+const leastFeedTimeout = 2 * time.Second
+
 // openFeed makes the feed, if the configuration wants one. It works as long as the process
 // lives; a reload changes what it watches.
 func (a *App) openFeed(cfg *config.Config) error {
 	if !cfg.FeedOn() {
 		return nil
 	}
-	url := cfg.FeedURL()
+	url, timeout := cfg.FeedURL(), max(cfg.Database.Timeout, leastFeedTimeout)
 	a.changes.login = &databaseAccess{}
 	a.changes.login.use(url)
-	o, err := outbox.New(engine.Config{URL: url.Reveal(), Renew: a.changes.login.read, MaxConns: feedConns, Timeout: cfg.Database.Timeout, Log: a.log})
+	o, err := outbox.New(engine.Config{URL: url.Reveal(), Renew: a.changes.login.read, MaxConns: feedConns, Timeout: timeout, Log: a.log})
 	if err != nil {
 		return config.NewFaults([]config.Fault{cfg.Fault("feed.url", "%v", err)})
 	}
@@ -42,7 +46,7 @@ func (a *App) openFeed(cfg *config.Config) error {
 	}
 	lag := a.metrics.Histogram("hearth_feed_lag_seconds", "Time from a commit in the database to the acknowledged removal of the copies, by canary rows.")
 	a.changes.feed = feed.New(feed.Config{
-		Instance: a.instanceName(cfg), Outbox: o, Cache: a.cache, Timeout: cfg.Database.Timeout, Log: a.log,
+		Instance: a.instanceName(cfg), Outbox: o, Cache: a.cache, Timeout: timeout, Log: a.log,
 		OnLag: lag.Observe, Settings: feedSettings(cfg),
 	})
 	return nil

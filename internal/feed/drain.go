@@ -35,8 +35,6 @@ const (
 	lookEvery  = 250 * time.Millisecond // looks from the beginning
 	chainFor   = 2 * time.Second        // so long a backlog is gone through before another look
 	idleAfter  = 10 * time.Second       // without rows: then polls are four times as long apart
-	faultEvery = 5 * time.Second        // looks at the triggers
-	healEvery  = time.Second
 	retryAfter = 250 * time.Millisecond // after an error
 )
 
@@ -52,8 +50,6 @@ type drainer struct {
 	ended   time.Time      // when rows were taken out of the outbox last
 	looked  time.Time      // when the latest look from the beginning began
 	busy    time.Time      // when there were rows last
-	checked time.Time      // when the triggers were looked at
-	healed  time.Time
 	expired time.Time
 	sized   time.Time
 	oldest  int64 // the first row that the latest look has found undone; 0: none
@@ -64,7 +60,6 @@ type drainer struct {
 
 	generation shared.Generation // of the shared tier, up to which all is done
 	canary     canary
-	wantedFor  *wanted // whose triggers were looked at
 }
 
 // canary is a row that is measured on its way.
@@ -105,7 +100,6 @@ func (d *drainer) run() {
 // next one.
 func (d *drainer) round() (wait time.Duration, err error) {
 	now := d.now()
-	d.inspect(now)
 	since := now.Sub(d.looked)
 	fromZero := since >= lookEvery && (d.cursor == 0 || since >= chainFor)
 	if !d.leadership.held && !fromZero {

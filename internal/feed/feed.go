@@ -61,6 +61,8 @@ type Outbox interface {
 	Heal(ctx context.Context, faults []outbox.Fault) ([]string, error)
 	Keys(ctx context.Context, m outbox.Meaning, row map[string]json.RawMessage) ([][]string, error)
 	Lost()
+	// Heals tells whether there may be something to heal.
+	Heals() bool
 	// Lazy tells that taking rows out costs writers their lock, so that it should be done
 	// seldom; Busy that an error is somebody else's lock.
 	Lazy() bool
@@ -155,6 +157,7 @@ func (f *Feed) Use(resources []Resource, sets []outbox.Set, s Settings) {
 // tier to be there.
 func (f *Feed) Open() {
 	f.running.Go(newDrainer(f).run)
+	f.running.Go((&inspector{Feed: f}).run)
 	f.running.Go(f.observe)
 }
 

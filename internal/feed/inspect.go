@@ -4,36 +4,57 @@ import (
 	"time"
 )
 
-// inspect looks whether the triggers stand, now and then, on every instance: each knows
-// best which it needs. The leader looks more often where a trigger can make writes fail,
-// and takes it away then.
-//
-// What cannot be found out leaves what is known as it is, and keeps nobody from draining.
-func (d *drainer) inspect(now time.Time) {
-	w := d.wanted.Load()
-	if w == d.wantedFor && now.Sub(d.checked) < faultEvery && !(d.leadership.held && now.Sub(d.healed) >= healEvery) {
+const (
+	faultEvery = 5 * time.Second // between two looks at the triggers
+	healEvery  = time.Second     // the same for the leader, where a trigger can make writes fail
+)
+
+// inspector looks whether the triggers stand, on every instance: each knows best which it
+// needs. It has a goroutine of its own, for a look at the catalog may take longer than a
+// change may wait.
+type inspector struct {
+	*Feed
+	checked time.Time
+	asked   *wanted // whose triggers were looked at
+}
+
+// run looks until the feed ends.
+func (i *inspector) run() {
+	for ok := true; ok; ok = i.pause(lookEvery) {
+		i.inspect(i.now())
+	}
+}
+
+// inspect looks if it is time to. The leader also takes a trigger away that makes writes
+// fail. What cannot be found out leaves what is known as it is.
+func (i *inspector) inspect(now time.Time) {
+	every := faultEvery
+	if i.Leader.Load() && i.cfg.Outbox.Heals() {
+		every = healEvery
+	}
+	w := i.wanted.Load()
+	if w == i.asked && now.Sub(i.checked) < every {
 		return
 	}
-	d.checked, d.healed, d.wantedFor = now, now, w
-	ctx, cancel := d.within()
+	i.checked, i.asked = now, w
+	ctx, cancel := i.within()
 	defer cancel()
-	faults, err := d.cfg.Outbox.Faults(ctx, w.sets)
+	faults, err := i.cfg.Outbox.Faults(ctx, w.sets)
 	if err != nil {
-		d.cfg.Outbox.Lost()
-		d.checked = now.Add(healEvery - faultEvery) // sooner
-		d.cfg.Log.Debug("looking at the triggers of the change feed", "error", err)
+		i.checked = now.Add(healEvery - every) // sooner
+		i.cfg.Log.Debug("looking at the triggers of the change feed", "error", err)
 		return
 	}
-	d.noteFaults(now, w.sets, faults)
-	if len(faults) == 0 || !d.leadership.held {
+	i.noteFaults(now, w.sets, faults)
+	if len(faults) == 0 || !i.Leader.Load() {
 		return
 	}
-	done, err := d.cfg.Outbox.Heal(ctx, faults)
+	done, err := i.cfg.Outbox.Heal(ctx, faults)
 	for _, text := range done {
-		d.cfg.Log.Warn("a trigger of the change feed made writes fail and was taken away; what it watched is not told until the feed is installed anew", "done", text)
+		i.cfg.Log.Warn("a trigger of the change feed made writes fail and was taken away; what it watched is not told until the feed is installed anew", "done", text)
 	}
 	if err != nil {
-		d.cfg.Log.Debug("taking triggers away that make writes fail", "error", err)
+		i.cfg.Log.Debug("taking triggers away that make writes fail", "error", err)
 	}
 }
 

@@ -89,7 +89,8 @@ func orderSet() outbox.Set {
 // resources were told.
 type instance struct {
 	*drainer
-	degraded map[string]time.Time
+	inspector inspector
+	degraded  map[string]time.Time
 }
 
 func (w *world) instance(name string) *instance {
@@ -101,7 +102,7 @@ func (w *world) instance(name string) *instance {
 	w.t.Cleanup(f.Close)
 	f.now = func() time.Time { return w.clock }
 	f.state.began = w.clock
-	i := &instance{drainer: newDrainer(f), degraded: map[string]time.Time{}}
+	i := &instance{drainer: newDrainer(f), inspector: inspector{Feed: f}, degraded: map[string]time.Time{}}
 	var resources []Resource
 	for _, s := range w.sets {
 		m := s.Meanings[0]
@@ -122,6 +123,7 @@ func (w *world) instance(name string) *instance {
 
 // step runs one round and what the observer does.
 func (i *instance) step() error {
+	i.inspector.inspect(i.now())
 	_, err := i.round()
 	i.look()
 	i.judge()
@@ -241,6 +243,7 @@ func (w *world) Size(context.Context) (outbox.Size, error) {
 func (w *world) Moved(context.Context) (bool, error) { return true, nil }
 func (w *world) Lost()                               {}
 func (w *world) Lazy() bool                          { return false }
+func (w *world) Heals() bool                         { return false }
 func (w *world) Busy(err error) bool                 { return errors.Is(err, errLocked) }
 
 func (w *world) Beat(_ context.Context, b outbox.Beat) (p outbox.Pulse, err error) {

@@ -377,3 +377,10 @@ func (s Set) covers(other Set) bool {
 	}
 	return true
 }
+
+// Heals tells whether Heal may have something to do: a trigger may fail for a reason that
+// comes later.
+func (o *Outbox) Heals() bool {
+	_, ok := o.dialect.(catalogued)
+	return ok
+}
