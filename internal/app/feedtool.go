@@ -75,31 +75,49 @@ func (t *FeedTool) Install(ctx context.Context, how FeedInstall) (done Installat
 	if len(t.want) == 0 {
 		return done, errors.New("nothing is to be watched: no resource has a select whose tables are known; write [[resource.watch]]")
 	}
-	opt := outbox.Options{Roles: how.Roles, Prune: how.Prune, FlushRows: t.cfg.Feed.FlushRows}
 	before, err := t.outbox.Sets(ctx)
-	if err != nil && !t.outbox.Missing(err) {
+	unread := ""
+	switch {
+	case err == nil, t.outbox.Missing(err):
+	case t.outbox.Denied(err) && !how.Apply:
+		unread = oneLine(err)
+	default:
 		return done, t.explain(ctx, err, t.tables(ctx))
 	}
+	opt := outbox.Options{Roles: how.Roles, Prune: how.Prune, FlushRows: t.cfg.Feed.FlushRows}
 	script, err := t.outbox.Plan(ctx, t.want, opt)
 	if err != nil {
 		return done, t.explain(ctx, err, t.tables(ctx))
 	}
 	script.Notes = append(t.warnings(), script.Notes...)
+	if unread != "" {
+		script.Notes = append(script.Notes, "What is installed already could not be read ("+unread+"). This script knows of this configuration alone, and takes from the triggers what others have added.")
+	}
 	done.SQL, done.Warnings = t.outbox.Text(script), script.Notes
 	if !how.Apply {
 		return done, nil
 	}
+	err = t.apply(ctx, script, before, &done)
+	return done, err
+}
+
+// apply runs a plan, and looks what has come of it.
+func (t *FeedTool) apply(ctx context.Context, script *outbox.Script, before []outbox.Set, done *Installation) error {
+	broken, err := t.outbox.Faults(ctx, t.want)
+	if err != nil {
+		return t.explain(ctx, err, t.tables(ctx))
+	}
 	if err := t.outbox.Apply(ctx, script); err != nil {
-		return done, t.explain(ctx, err, t.tables(ctx))
+		return t.explain(ctx, err, t.tables(ctx))
 	}
 	after, err := t.outbox.Sets(ctx)
 	if err != nil {
-		return done, t.explain(ctx, err, t.tables(ctx))
+		return t.explain(ctx, err, t.tables(ctx))
 	}
-	done.Done = changesOf(before, after)
+	done.Done = changesOf(before, after, broken)
 	faults, err := t.outbox.Faults(ctx, t.want)
 	if err != nil {
-		return done, t.explain(ctx, err, t.tables(ctx))
+		return t.explain(ctx, err, t.tables(ctx))
 	}
 	for _, f := range faults {
 		if f.Lost {
@@ -108,7 +126,7 @@ func (t *FeedTool) Install(ctx context.Context, how FeedInstall) (done Installat
 			done.Warnings = append(done.Warnings, f.Text)
 		}
 	}
-	return done, nil
+	return nil
 }
 
 // Remove plans the script that leaves nothing behind, and runs it if it is told to.
@@ -132,7 +150,7 @@ func (t *FeedTool) Remove(ctx context.Context, apply bool) (done Installation, e
 	if err := t.outbox.Apply(ctx, script); err != nil {
 		return done, t.explain(ctx, err, nil)
 	}
-	done.Done = changesOf(before, nil)
+	done.Done = changesOf(before, nil, nil)
 	return done, nil
 }
 
@@ -179,8 +197,9 @@ func (t *FeedTool) tables(ctx context.Context) (names []string) {
 	return names
 }
 
-// changesOf says what has become of each set.
-func changesOf(before, after []outbox.Set) (lines []string) {
+// changesOf says what has become of each set. broken is what kept changes from being told
+// before.
+func changesOf(before, after []outbox.Set, broken []outbox.Fault) (lines []string) {
 	of := func(all []outbox.Set, id int32) int {
 		return slices.IndexFunc(all, func(s outbox.Set) bool { return s.ID == id })
 	}
@@ -188,7 +207,7 @@ func changesOf(before, after []outbox.Set) (lines []string) {
 		switch i := of(before, s.ID); {
 		case i < 0:
 			lines = append(lines, "installed: "+nameOf(s))
-		case sameSet(before[i], s):
+		case sameSet(before[i], s) && !slices.ContainsFunc(broken, func(f outbox.Fault) bool { return f.Lost && outbox.IDOf(f.Set.Table, f.Set.Filter) == s.ID }):
 			lines = append(lines, "as before: "+nameOf(s))
 		default:
 			lines = append(lines, "renewed:   "+nameOf(s))

@@ -55,7 +55,7 @@ func (o *Outbox) Rights(ctx context.Context, tables []string) (lines []string) {
 		if res, err := o.engine.Query(ctx, engine.Query{SQL: "SELECT CURRENT_USER(), DATABASE()"}); err == nil {
 			account, database = mysqlAccount(textOf(res.Rows[0][0])), mysqlNames(textOf(res.Rows[0][1]))
 		}
-		lines = append(lines, "GRANT CREATE, DROP, INDEX, SELECT, INSERT, UPDATE, DELETE, TRIGGER ON "+database+".* TO "+account+";",
+		lines = append(lines, "GRANT CREATE, DROP, SELECT, INSERT, UPDATE, DELETE, TRIGGER ON "+database+".* TO "+account+";",
 			"SET GLOBAL log_bin_trust_function_creators = 1;  -- where the binary log is on and the account has no SUPER")
 	default:
 		lines = append(lines, "let the user that runs this write to the file and to its directory")
