@@ -89,7 +89,7 @@ func (o *Outbox) Plan(ctx context.Context, want []Set, opt Options) (*Script, er
 		}
 		script.Statements = append(script.Statements, grants...)
 	}
-	grants, err := o.grantsTo(opt.Roles)
+	grants, err := o.grantsTo(ctx, opt.Roles)
 	if err != nil {
 		return nil, err
 	}

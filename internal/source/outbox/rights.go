@@ -64,16 +64,25 @@ func (o *Outbox) Rights(ctx context.Context, tables []string) (lines []string) {
 }
 
 // grantsTo are the statements that let accounts drain the outbox, once it is there.
-func (o *Outbox) grantsTo(accounts []string) (all []string, err error) {
+func (o *Outbox) grantsTo(ctx context.Context, accounts []string) (all []string, err error) {
+	if len(accounts) == 0 {
+		return nil, nil
+	}
 	tables, quoted := "`hearth_%s`", mysqlAccount
 	switch o.Dialect() {
 	case sqltext.PostgreSQL:
 		tables, quoted = "hearth.%s", func(account string) string { return name(account) }
 	case sqltext.MySQL:
-	default:
-		if len(accounts) > 0 {
-			return nil, errors.New("SQLite has no accounts; leave -role out, and let the program's user write to the file and its directory")
+		// Who has no right to a table's triggers does not see whether they are there.
+		res, err := o.engine.Query(ctx, engine.Query{SQL: "SELECT DATABASE()"})
+		if err != nil {
+			return nil, fmt.Errorf("asking for the name of the database: %w", err)
 		}
+		for _, account := range accounts {
+			all = append(all, fmt.Sprintf("GRANT TRIGGER ON %s.* TO %s", mysqlNames(textOf(res.Rows[0][0])), quoted(account)))
+		}
+	default:
+		return nil, errors.New("SQLite has no accounts; leave -role out, and let the program's user write to the file and its directory")
 	}
 	for _, account := range accounts {
 		if o.Dialect() == sqltext.PostgreSQL {
