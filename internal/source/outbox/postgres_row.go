@@ -32,7 +32,7 @@ func (p *plan) rowBody() string {
 			hearth.%[1]s := %[2]s;%[3]s
 		ELSE
 			EXECUTE %[4]s INTO %[5]s USING %[6]s;
-		END IF;`, side.as, p.recordObject(side.record), p.recordText(side.record, side.as), literal(query), into, side.record)
+		END IF;`, side.as, p.recordInside(side.record), p.recordText(side.record, side.as), literal(query), into, side.record)
 	}
 	same := ""
 	if len(p.compared) > 0 {
@@ -47,8 +47,8 @@ func (p *plan) rowBody() string {
 <<hearth>>
 DECLARE
 	known boolean;
-	now jsonb;
-	before jsonb;
+	now text;
+	before text;
 	now_text text;
 	before_text text;
 BEGIN
@@ -64,11 +64,12 @@ BEGIN
 		%[5]s
 	END IF;%[6]s
 	%[7]s
-	VALUES (%[8]d, CASE WHEN hearth.now IS NULL OR hearth.now = hearth.before THEN jsonb_build_array(hearth.before)
-		WHEN hearth.before IS NULL THEN jsonb_build_array(hearth.now) ELSE jsonb_build_array(hearth.before, hearth.now) END, %[9]s);
+	VALUES (%[8]d, %[10]s, %[9]s);
 	RETURN NULL;
 END
-`, p.mark(), p.everything(), p.known(), now.String(), before.String(), same, insert, p.set.ID, writerText)
+`, p.mark(), p.everything(), p.known(), now.String(), before.String(), same, insert, p.set.ID, writerText,
+		array("CASE WHEN hearth.now IS NULL OR hearth.now = hearth.before THEN hearth.before WHEN hearth.before IS NULL THEN hearth.now"+
+			" ELSE hearth.before || "+between+" || hearth.now END"))
 }
 
 // typed is a column of the table as it is while the function is written.
@@ -97,20 +98,14 @@ func (p *plan) known() string {
 		AND (a.attname, a.atttypid::regtype::text) IN (%s));`, len(all), strings.Join(all, ", "))
 }
 
-// recordObject is what is told of a record whose columns are as they were.
-func (p *plan) recordObject(record string) string {
-	if len(p.set.Captured) == 0 {
-		return "'{}'::jsonb"
-	}
-	var parts []string
-	for _, c := range p.set.Captured {
-		if _, ok := p.typed(c); !ok { // which is never reached
-			parts = append(parts, literal(c)+", "+gone)
-			continue
+// recordInside is what is told of a record whose columns are as they were.
+func (p *plan) recordInside(record string) string {
+	return p.inside(func(i int) string {
+		if _, ok := p.typed(p.set.Captured[i]); !ok { // which is never reached
+			return gone
 		}
-		parts = append(parts, literal(c)+", "+jsonOf(record+"."+name(c)))
-	}
-	return "jsonb_build_object(" + strings.Join(parts, ", ") + ")"
+		return record + "." + name(p.set.Captured[i])
+	})
 }
 
 // recordText assigns by what a record is compared.

@@ -18,8 +18,11 @@ import (
 //   - Values of types that are not PostgreSQL's own become text by the type's own output: a
 //     cast to JSON may be anybody's function, and would run with the installer's rights. So
 //     does json, of which not all is jsonb.
-//   - What has changed is told by text: json has no equality, and types of extensions may
+//   - What is alike is found out by text: json has no equality, and types of extensions may
 //     have theirs in a schema that is not searched.
+//
+// Objects are text until a row of the outbox is complete: many of them cost a third of what
+// they do as jsonb.
 //
 // No variable stands in a query that sees the table's columns, as they may have any name.
 
@@ -68,18 +71,13 @@ func union(lists ...[]string) (all []string) {
 	return all
 }
 
-// rows is a query over rows of the table: d is what is told of each, and t, where rows are
-// compared, by what it is compared. side differs for rows as they were and as they are:
-// where something to compare by is gone each row counts.
+// rows is a query over rows of the table: d is the inside of the object that tells each, and
+// t, where rows are compared, by what it is compared. side differs for rows as they were and
+// as they are: where something to compare by is gone each row counts.
 func (p *plan) rows(from, side string) string {
-	told := "'{}'::jsonb"
 	join := ""
+	told := p.inside(func(i int) string { return fmt.Sprintf("c.v%d", i) })
 	if len(p.set.Captured) > 0 {
-		var parts []string
-		for i, c := range p.set.Captured {
-			parts = append(parts, literal(c)+", "+jsonOf(fmt.Sprintf("c.v%d", i)))
-		}
-		told = "jsonb_build_object(" + strings.Join(parts, ", ") + ")"
 		join += pick("c", p.set.Captured, gone)
 	}
 	text := "SELECT " + told + " AS d"
@@ -93,6 +91,33 @@ func (p *plan) rows(from, side string) string {
 	}
 	return text + " FROM " + from + " AS n" + join
 }
+
+// inside is the inside of an object of JSON with the captured columns, of values in their
+// order.
+func (p *plan) inside(value func(i int) string) string {
+	if len(p.set.Captured) == 0 {
+		return "''::text"
+	}
+	var parts []string
+	for i, c := range p.set.Captured {
+		key, err := json.Marshal(c)
+		if err != nil {
+			panic("BUG: a name is no JSON: " + err.Error())
+		}
+		lead := string(key) + ": "
+		if i > 0 {
+			lead = ", " + lead
+		}
+		parts = append(parts, literal(lead)+" || "+jsonText(value(i)))
+	}
+	return "(" + strings.Join(parts, " || ") + `) COLLATE "C"`
+}
+
+// array is the JSON of a row of the outbox, of a text with insides of objects.
+func array(insides string) string { return "('[{' || " + insides + " || '}]')::jsonb" }
+
+// between separates insides of objects.
+const between = `'}, {'`
 
 // pick joins the columns of a row n as v0, v1 and so on. A name that the row lacks is that
 // of the stand-in, which the query around has.
@@ -113,9 +138,12 @@ func textOfAll(values []string) string {
 	return fmt.Sprintf("format(%s, %s)", literal(strings.TrimSuffix(strings.Repeat("%L,", len(values)), ",")), strings.Join(values, ", "))
 }
 
-// jsonOf is a value as JSON.
-func jsonOf(value string) string {
-	return fmt.Sprintf("CASE WHEN %[1]s IS NULL THEN 'null'::jsonb WHEN pg_typeof(%[1]s)::oid >= 16384 OR pg_typeof(%[1]s)::oid IN (114, 199) THEN to_jsonb(format('%%s', %[1]s)) ELSE to_jsonb(%[1]s) END", value)
+// jsonText is a value as the text of JSON. 16384 is the first type that is not built in; 114
+// and 199 are json and its array, 16 to 23 boolean and integers, 3802 jsonb.
+func jsonText(value string) string {
+	return fmt.Sprintf("CASE WHEN %[1]s IS NULL THEN 'null' WHEN pg_typeof(%[1]s)::oid IN (16, 20, 21, 23, 3802) THEN %[1]s::text"+
+		" WHEN pg_typeof(%[1]s)::oid < 16384 AND pg_typeof(%[1]s)::oid NOT IN (114, 199) THEN to_json(%[1]s)::text"+
+		" ELSE to_json(format('%%s', %[1]s))::text END", value)
 }
 
 // insert begins a statement that writes rows of the outbox.
@@ -129,10 +157,10 @@ func (p *plan) everything() string {
 // many writes rows of perRow each, out of a query for d.
 func (p *plan) many(query string) string {
 	return fmt.Sprintf(`%s
-		SELECT %d, jsonb_agg(q.d), %s
+		SELECT %d, %s, %s
 		FROM (SELECT s.d, (row_number() OVER () - 1) / %d AS part FROM (
 			%s
-		) AS s) AS q GROUP BY q.part;`, insert, p.set.ID, writerText, perRow, query)
+		) AS s) AS q GROUP BY q.part;`, insert, p.set.ID, array("string_agg(q.d, "+between+")"), writerText, perRow, query)
 }
 
 // statementBody is the function of triggers for statements. For one of DELETE the rows as
@@ -162,21 +190,22 @@ BEGIN
 		RETURN NULL;
 	ELSIF TG_OP = 'UPDATE' AND hearth.rows = 1 THEN
 		%[4]s
-		SELECT %[5]d, CASE WHEN o.d = n.d THEN jsonb_build_array(n.d) ELSE jsonb_build_array(o.d, n.d) END, %[6]s
+		SELECT %[5]d, %[14]s, %[6]s
 		FROM (%[7]s) AS n
 			CROSS JOIN (%[8]s) AS o%[9]s;
 %[10]s	ELSIF TG_OP = 'UPDATE' THEN
 		%[11]s
 %[12]s	ELSIF hearth.rows = 1 THEN
 		%[4]s
-		SELECT %[5]d, jsonb_build_array(n.d), %[6]s FROM (%[7]s) AS n;
+		SELECT %[5]d, %[15]s, %[6]s FROM (%[7]s) AS n;
 	ELSE
 		%[13]s
 	END IF;
 	RETURN NULL;
 END
 `, p.mark(), p.everything(), p.flush+1, insert, p.set.ID, writerText, now, before, where, tooMany, changed,
-		strings.Repeat(rest, min(1, len(p.compared))), p.many("SELECT DISTINCT n.d FROM ("+now+") AS n"))
+		strings.Repeat(rest, min(1, len(p.compared))), p.many("SELECT DISTINCT n.d FROM ("+now+") AS n"),
+		array("CASE WHEN o.d = n.d THEN n.d ELSE o.d || "+between+" || n.d END"), array("n.d"))
 }
 
 // difference writes down the rows that are in one of two transition tables and not in the
@@ -190,10 +219,10 @@ func (p *plan) difference(now, before string) string {
 				SELECT a.d, a.t, -1 AS sign FROM (%s) AS a
 			) AS u GROUP BY u.d, u.t HAVING sum(u.sign) <> 0 LIMIT %d)
 		%s
-		SELECT %d, jsonb_agg(q.d) FILTER (WHERE NOT q.much), %s
+		SELECT %d, %s, %s
 		FROM (SELECT z.d, z.much, CASE WHEN z.much THEN 0 ELSE (row_number() OVER () - 1) / %d END AS part
 			FROM (SELECT DISTINCT x.d, (SELECT count(*) > %d FROM hearth_changed) AS much FROM hearth_changed AS x) AS z) AS q
-		GROUP BY q.part;`, now, before, 2*p.flush+1, insert, p.set.ID, writerText, perRow, 2*p.flush)
+		GROUP BY q.part;`, now, before, 2*p.flush+1, insert, p.set.ID, array("string_agg(q.d, "+between+") FILTER (WHERE NOT q.much)"), writerText, perRow, 2*p.flush)
 }
 
 // mark is a comment by which Faults knows what a function was written from. JSON has no
