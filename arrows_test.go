@@ -55,7 +55,7 @@ cache/protocol
 
 internal/source          internal/jsonvalue
 internal/source/origin   internal/source internal/jsonvalue internal/param
-internal/source/outbox   internal/source/database internal/source/engine internal/source/sqltext internal/param
+internal/source/outbox   internal/source/database internal/source/engine internal/source/sqltext internal/source/stdsql internal/sqlitefile internal/param
 internal/source/database internal/source internal/jsonvalue internal/source/engine internal/source/mysql internal/source/postgres
                          internal/source/sqlite internal/source/sqltext internal/param
 internal/source/postgres internal/source internal/source/engine internal/source/sqltext internal/param

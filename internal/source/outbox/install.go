@@ -274,7 +274,7 @@ func (o *Outbox) Removal(ctx context.Context) (*Script, error) {
 // Apply runs a script, in one transaction where the database takes such statements in
 // one.
 func (o *Outbox) Apply(ctx context.Context, s *Script) error {
-	if err := o.engine.Run(ctx, s.Statements); err != nil {
+	if err := o.patiently(ctx, func() error { return o.engine.Run(ctx, s.Statements) }); err != nil {
 		return err
 	}
 	c, ok := o.dialect.(catalogued)

@@ -14,6 +14,8 @@ package outbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"time"
 
 	"hearth/internal/source/database"
@@ -199,6 +201,10 @@ type texts struct {
 // writes: another one may lack the latest changes, and lets nobody take rows away.
 func New(cfg engine.Config) (*Outbox, error) {
 	cfg.URL = mysqlSession(cfg.URL)
+	file, cfg, err := newSqlite(cfg)
+	if err != nil {
+		return nil, err
+	}
 	e, err := database.Engine(cfg)
 	if err != nil {
 		return nil, err
@@ -213,7 +219,7 @@ func New(cfg engine.Config) (*Outbox, error) {
 	case sqltext.MySQL:
 		o.dialect = mysql{}
 	default:
-		o.dialect = sqlite{}
+		o.dialect = file
 	}
 	return o, nil
 }
@@ -222,4 +228,10 @@ func New(cfg engine.Config) (*Outbox, error) {
 func (o *Outbox) Open() error { return o.engine.Open() }
 
 // Close ends all connections. It may be called without Open.
-func (o *Outbox) Close() error { return o.engine.Close() }
+func (o *Outbox) Close() error {
+	var err error
+	if c, ok := o.dialect.(io.Closer); ok {
+		err = c.Close()
+	}
+	return errors.Join(err, o.engine.Close())
+}
