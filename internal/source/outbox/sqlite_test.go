@@ -92,7 +92,9 @@ func setOf(table string, filter []string, captured ...string) outbox.Set {
 // TestSQLiteChanges has each kind of statement change rows of an ordinary table.
 func TestSQLiteChanges(t *testing.T) {
 	t.Parallel()
-	l := newLite(t, `CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, city TEXT); CREATE TABLE other (id)`, setOf("Users", nil, "id"))
+	users := setOf("users", nil, "id")
+	users.Table = "Users" // as somebody may write it
+	l := newLite(t, `CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, city TEXT); CREATE TABLE other (id)`, users)
 	install(t, l.Outbox, outbox.Options{}, setOf("users", nil, "id")) // once more changes nothing
 	for _, c := range []struct {
 		sql  string
