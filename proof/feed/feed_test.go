@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
 )
 
@@ -36,9 +37,10 @@ func TestArguments(t *testing.T) {
 func TestShort(t *testing.T) {
 	binary := launch.Build(t, "../..")
 	p := plan{size: short, mode: "outbox", seed: uint64(time.Now().UnixNano())}
-	p.slack = 20
+	p.lag, p.backends, p.changes, p.bulk, p.dying, p.slack = 100, 5, 500, 20_000, 2000, 20
+	p.pace, p.look, p.calm = 5*time.Millisecond, 5*time.Millisecond, 200*time.Millisecond
 	for _, s := range scenarios {
-		if !slices.Contains(inTests, s.name) {
+		if !slices.Contains(inTests, s.name) && !testkit.Long() {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
@@ -54,5 +56,6 @@ func TestShort(t *testing.T) {
 	}
 }
 
-// inTests are the scenarios of TestShort.
-var inTests = []string{}
+// inTests are the scenarios of TestShort. The others are played in its long form, or by
+// tests of what they are about.
+var inTests = []string{"lag", "kill", "degraded", "gaps", "rolling", "restored"}

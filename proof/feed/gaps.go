@@ -94,13 +94,27 @@ func (f *gapped) begin(id int) {
 	testkit.Eventually(f, patience, "all instances have the row", func() bool { return f.answering(f.now) == len(f.ins) })
 }
 
-// put begins a PUT of the next version by the writer, and waits until its guard stands.
-func (f *gapped) put() {
+// put begins a PUT of the next version by the writer, and waits until it is where it is to
+// be, with its guard. One that has ended before that, as it came too late to, is begun again.
+func (f *gapped) put(where string, there func() bool) {
 	f.Helper()
-	_ = f.writer.Begin(http.MethodPut, fmt.Sprintf("/row/%d", f.id), fmt.Sprintf(`{"grp":0,"v":%d}`, f.now+1))
-	testkit.Eventually(f, patience, "the guard stands", func() bool {
-		return strings.HasPrefix(f.redis.Text("GET", fmt.Sprintf("row:%d", f.id)), "guard")
+	var answer <-chan launch.Reply
+	testkit.Eventually(f, patience, where, func() bool {
+		select {
+		case <-answer:
+			answer = nil
+		default:
+		}
+		if answer == nil {
+			answer = f.writer.Begin(http.MethodPut, fmt.Sprintf("/row/%d", f.id), fmt.Sprintf(`{"grp":0,"v":%d}`, f.now+1))
+		}
+		return strings.HasPrefix(f.redis.Text("GET", fmt.Sprintf("row:%d", f.id)), "guard") && there()
 	})
+}
+
+// waiting is how many sessions of the database wait for a lock of a kind.
+func (f *gapped) waiting(kind string) int64 {
+	return f.ground.count(f.trial, fmt.Sprintf("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.datname = current_database() AND l.locktype = '%s' AND NOT l.granted;", kind))
 }
 
 // hold has the database's session do something.
@@ -125,7 +139,7 @@ func (f *gapped) committed() {
 func (f *gapped) lostGuard() {
 	f.begin(5)
 	f.hold("BEGIN; SELECT v FROM numbers WHERE id = 5 FOR UPDATE;")
-	f.put()
+	f.put("the guard stands, and the writer waits for the lock", func() bool { return f.waiting("transactionid") == 1 })
 	f.relay.Retarget("")
 	f.relay.Cut()
 	f.redis.Do("DEL", "row:5")
@@ -140,10 +154,7 @@ func (f *gapped) lostGuard() {
 func (f *gapped) lateCommit() {
 	f.begin(6)
 	f.hold("SELECT pg_advisory_lock(77);")
-	f.put()
-	testkit.Eventually(f, patience, "the COMMIT waits", func() bool {
-		return f.ground.count(f.trial, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted;") == 1
-	})
+	f.put("the guard stands, and the COMMIT waits", func() bool { return f.waiting("advisory") == 1 })
 	f.writer.Kill()
 	testkit.Eventually(f, patience, "others have loaded the row as it was", func() bool {
 		return f.answering(f.now) == len(f.ins) && strings.HasPrefix(f.redis.Text("GET", "row:6"), "{")

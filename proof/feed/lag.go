@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"hearth/bench/report"
@@ -58,14 +59,13 @@ func (f *fleet) lagOf(how string, changes int, change func(sql string) error, ti
 	f.Helper()
 	l := newLedger(lagRows)
 	first := f.ground.count(f.trial, "SELECT max(v) FROM numbers;") + 1
+	f.warm(l)
 	end := f.read(l, func(to []int64) []int64 {
 		for n := range int64(4) {
 			to = append(to, (l.latest.Load()+n)%lagRows)
 		}
 		return to
 	})
-	f.warm(l)
-	l.reads.Store(0)
 	for n := range int64(changes) {
 		id, version := n%lagRows, first+n/lagRows
 		if err := change(fmt.Sprintf("UPDATE numbers SET v = %d WHERE id = %d;", version, id)); err != nil {
@@ -79,10 +79,17 @@ func (f *fleet) lagOf(how string, changes int, change func(sql string) error, ti
 	f.report(how, l, timed)
 }
 
-// warm waits until every instance has read.
+// warm has every instance remember all rows.
 func (f *fleet) warm(l *ledger) {
-	if _, good := f.await(patience, func() bool { return l.reads.Load() > int64(20*lagRows*len(f.ins)) }); !good {
-		f.Fatalf("waiting %v in vain: the instances answer; one has logged:\n%s", patience, f.ins[0].Logs())
+	f.Helper()
+	var keys []string
+	for id := range l.rows {
+		keys = append(keys, "row:"+strconv.Itoa(id))
+	}
+	for i := range f.ins {
+		for range 2 {
+			f.inMemory(i, nil, keys)
+		}
 	}
 }
 

@@ -48,7 +48,7 @@ func (f *fleet) readAt(l *ledger, path string, next func(to []int64) []int64, in
 	for n := range readers * len(ins) {
 		i := slices.Index(f.ins, ins[n%len(ins)])
 		r := &reader{
-			ledger: l, instance: i, addr: f.ins[i].Public, path: path, next: next, pause: 200 * time.Microsecond, seen: make([]int64, len(l.rows)),
+			ledger: l, instance: i, addr: f.ins[i].Public, path: path, next: next, pause: f.look, seen: make([]int64, len(l.rows)),
 			rand: rand.New(rand.NewPCG(f.seed, uint64(100+n))), excused: f.excuse(i),
 		}
 		ends = append(ends, testkit.Meanwhile(f.trial, r.run))

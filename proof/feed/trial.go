@@ -26,6 +26,7 @@ type size struct {
 	lag        int           // changes of which each is timed, by one session
 	backends   int           // … and by a session for each
 	pace       time.Duration // between two of them
+	look       time.Duration // between two rounds of a reader
 	changes    int           // while servers are hurt
 	after, ttl time.Duration // degraded_after and degraded_ttl
 	puts       int           // rounds of PUTs of every row
@@ -41,8 +42,8 @@ type size struct {
 }
 
 var (
-	full  = size{lag: 20_000, backends: 2000, pace: 2 * time.Millisecond, changes: 1_000_000, leaders: 10, puts: 10, bulk: 1_000_000, rounds: 5, lasts: 6 * time.Second, dying: 300_000, after: 5 * time.Second, ttl: 30 * time.Second, calm: 5 * time.Second, timed: true, slack: 1}
-	short = size{lag: 500, backends: 25, pace: 2 * time.Millisecond, changes: 3000, leaders: 1, puts: 1, bulk: 200_000, rounds: 1, lasts: time.Second, dying: 10_000, after: 500 * time.Millisecond, ttl: time.Second, fewFaults: true, calm: 500 * time.Millisecond, slack: 1}
+	full  = size{lag: 20_000, backends: 2000, pace: 2 * time.Millisecond, look: 200 * time.Microsecond, changes: 1_000_000, leaders: 10, puts: 10, bulk: 1_000_000, rounds: 5, lasts: 6 * time.Second, dying: 300_000, after: 5 * time.Second, ttl: 30 * time.Second, calm: 5 * time.Second, timed: true, slack: 1}
+	short = size{lag: 500, backends: 25, pace: 2 * time.Millisecond, look: 200 * time.Microsecond, changes: 3000, leaders: 1, puts: 1, bulk: 200_000, rounds: 1, lasts: time.Second, dying: 10_000, after: 500 * time.Millisecond, ttl: time.Second, fewFaults: true, calm: 500 * time.Millisecond, slack: 1}
 )
 
 const (
