@@ -96,6 +96,9 @@ type Resource struct {
 	// that a reload has put in its place: what the one suffers from says
 	// nothing about the other. Comparable; nil if the name is enough.
 	Opened any
+	// Unwatched tells that the change feed tells nothing of this resource, so that no
+	// write of it is marked as Hearth's own.
+	Unwatched bool
 
 	*memory.Shape
 

@@ -161,6 +161,9 @@ type ledger struct {
 	commit func(apply func()) error                   // instead of committing
 	over   func() (bool, error)                       // whether a commit of unknown outcome is over; nil: at once
 	undone atomic.Int64                               // rollbacks
+
+	marks  bool                   // changes note their writer
+	writer atomic.Pointer[string] // of the latest change
 }
 
 func newLedger(rows ...string) *ledger {
@@ -202,20 +205,26 @@ func (l *ledger) Load(ctx context.Context, args source.Args) ([]byte, error) {
 	return []byte(row), nil
 }
 
-func (l *ledger) Put(_ context.Context, args source.Args, body jsonvalue.Node) (source.Change, error) {
+func (l *ledger) Put(ctx context.Context, args source.Args, body jsonvalue.Node) (source.Change, error) {
 	if l.begun != nil {
 		if err := l.begun(); err != nil {
 			return nil, err
 		}
 	}
-	return &change{ledger: l, id: fmt.Sprint(args...), row: string(body.Value)}, nil
+	return l.change(ctx, args, string(body.Value)), nil
 }
 
-func (l *ledger) Delete(_ context.Context, args source.Args) (source.Change, error) {
+func (l *ledger) change(ctx context.Context, args source.Args, row string) *change {
+	token := source.WriterOf(ctx)
+	l.writer.Store(&token)
+	return &change{ledger: l, id: fmt.Sprint(args...), row: row}
+}
+
+func (l *ledger) Delete(ctx context.Context, args source.Args) (source.Change, error) {
 	if l.row(fmt.Sprint(args...)) == "" {
 		return nil, source.ErrNoRecord
 	}
-	return &change{ledger: l, id: fmt.Sprint(args...)}, nil
+	return l.change(ctx, args, ""), nil
 }
 
 type change struct {
@@ -247,6 +256,8 @@ func (c *change) Over(context.Context) (bool, error) {
 }
 
 func (c *change) Rollback() { c.undone.Add(1) }
+
+func (c *change) Marked() bool { return c.marks }
 
 // expireAt makes the copy e in memory expire at a clock time.
 func (c *Cache) expireAt(e *Entry, at int64) {

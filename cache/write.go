@@ -110,7 +110,7 @@ func (w *writer) run(ctx context.Context, begin func(context.Context) (source.Ch
 	if !known {
 		w.cfg.Log.Warn("a record was written, and could not be read after that", "resource", w.r.Name)
 	}
-	if err := w.unguard(kept(change, t, known), t, marked(change)); err != nil {
+	if err := w.unguard(kept(change, t, known), t, marked(change) && !w.r.Unwatched); err != nil {
 		return nil, false, fmt.Errorf("%w: removing the guard: %w", ErrUnconfirmed, err)
 	}
 	return change.Record(), known, nil

@@ -13,8 +13,14 @@ type Marked interface {
 
 type writerKey struct{}
 
-// WithWriter returns ctx with the token of a writer in it.
+// WithWriter returns ctx with the token of a writer in it. A token is letters and digits;
+// any other one is not noted.
 func WithWriter(ctx context.Context, token string) context.Context {
+	for _, c := range []byte(token) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return ctx
+		}
+	}
 	return context.WithValue(ctx, writerKey{}, token)
 }
 

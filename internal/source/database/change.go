@@ -24,12 +24,16 @@ type change struct {
 	write   write
 	record  []byte
 	tries   tries // of remedies
+	marked  bool  // Marked
 	ended   bool  // by Commit or Rollback
 	unknown bool  // how it ended
 }
 
 // Record implements source.Change. A repeated transaction may have left another one.
 func (c *change) Record() []byte { return c.record }
+
+// Marked implements source.Marked.
+func (c *change) Marked() bool { return c.marked }
 
 // repeat does everything once more if that may help after err, and again if what it
 // meets then has a remedy that is left; it returns the error if not. Nothing was
@@ -173,7 +177,7 @@ func (t *table) change(ctx context.Context, args source.Args, write write) (sour
 	if err := t.ready(ctx, args); err != nil {
 		return nil, t.failed("changing", err)
 	}
-	c := &change{table: t, args: args}
+	c := &change{table: t, args: args, marked: t.db.marksWriters() && source.WriterOf(ctx) != ""}
 	// The transaction outlives this call only as a Change that the caller has to end.
 	kept := false
 	defer func() { // a panic must not keep the connection

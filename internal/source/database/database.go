@@ -18,6 +18,7 @@ import (
 	"hearth/internal/source/mysql"
 	"hearth/internal/source/postgres"
 	"hearth/internal/source/sqlite"
+	"hearth/internal/source/sqltext"
 )
 
 // setUpTimeout bounds one attempt at the set-up: init statements may build
@@ -113,6 +114,11 @@ func (db *DB) Close() error {
 	db.wg.Wait()
 	db.up.Store(false)
 	return db.engine.Close()
+}
+
+// marksWriters tells whether transactions note who writes.
+func (db *DB) marksWriters() bool {
+	return db.cfg.MarkWriter && db.engine.Dialect() != sqltext.SQLite
 }
 
 // Up tells whether the latest call reached the database and the set-up is done.

@@ -218,6 +218,9 @@ type Config struct {
 	Demo     bool          // create and fill the table users if there is none
 	MaxConns int           // SQLite writes over one more
 	Timeout  time.Duration // of one call
-	Wait     time.Duration // of a set-up for another one; 0: SetUpWait
-	Log      *slog.Logger  // for what a driver has to say besides its errors; nil: nothing
+	// MarkWriter has each transaction note the token of source.WriterOf, where triggers of
+	// the outbox look for it. SQLite has no place for it.
+	MarkWriter bool
+	Wait       time.Duration // of a set-up for another one; 0: SetUpWait
+	Log        *slog.Logger  // for what a driver has to say besides its errors; nil: nothing
 }

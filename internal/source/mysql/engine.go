@@ -55,7 +55,7 @@ func New(cfg engine.Config) (engine.Engine, error) {
 		to.hosts = append(to.hosts, driver)
 	}
 	to.moves.Dial, to.moves.Strict = to.dialPrimary, to.strict
-	return stdsql.New(variant(to, cfg.WaitOf()), func() (reads, writes *sql.DB, err error) {
+	return stdsql.New(variant(to, cfg), func() (reads, writes *sql.DB, err error) {
 		db := sql.OpenDB(to)
 		to.moves.Renew = func() { renew(db, cfg.MaxConns) }
 		db.SetMaxOpenConns(cfg.MaxConns)
@@ -143,8 +143,8 @@ func fix(c *mysql.Config, variables map[string]string) {
 }
 
 // variant is what stdsql has to know of MySQL and MariaDB.
-func variant(to *connector, wait time.Duration) stdsql.Variant {
-	return stdsql.Variant{
+func variant(to *connector, cfg engine.Config) stdsql.Variant {
+	v := stdsql.Variant{
 		Wanted:      func() { to.writes.Store(true) },
 		TakesWrites: takesWrites, Moves: to.moves, Number: numberOf,
 
@@ -165,7 +165,7 @@ func variant(to *connector, wait time.Duration) stdsql.Variant {
 		Fault:     faultOf,
 		Commit:    commit,
 		SetUp: func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error {
-			return setUp(ctx, conn, wait, init, demo)
+			return setUp(ctx, conn, cfg.WaitOf(), init, demo)
 		},
 
 		Unprepared: func(err error) bool {
@@ -175,6 +175,10 @@ func variant(to *connector, wait time.Duration) stdsql.Variant {
 		RehearsalPool: func(e *stdsql.Engine) (*sql.DB, func(), error) { return e.Writes, func() {}, nil },
 		Rehearse:      rehearse,
 	}
+	if cfg.MarkWriter {
+		v.Note = note
+	}
+	return v
 }
 
 // appendValue writes a value of the binary protocol. BOOLEAN is TINYINT to MySQL,

@@ -34,6 +34,7 @@ type server struct {
 	chosen    bool                      // the URL says how statements are executed
 	pooled    atomic.Bool               // sessions are handed from one client to another; see pooler.go
 	setUpWait time.Duration             // for the lock of the set-up
+	marks     bool                      // transactions note who writes
 	alone     atomic.Pointer[time.Time] // when the set-up found no second session
 
 	tellsOutcomes atomic.Bool // the database says what became of a transaction
@@ -78,7 +79,7 @@ func New(cfg engine.Config) (engine.Engine, error) {
 		params["application_name"] = "hearth"
 	}
 	e := &server{
-		config: c, setUpWait: cfg.WaitOf(), chosen: strings.Contains(cfg.URL, "default_query_exec_mode="),
+		config: c, setUpWait: cfg.WaitOf(), marks: cfg.MarkWriter, chosen: strings.Contains(cfg.URL, "default_query_exec_mode="),
 		renew: func(to *pgx.ConnConfig) { renew(to, present.Now()) },
 	}
 	c.BeforeConnect, c.AfterConnect, c.PrepareConn = e.beforeConnect, e.afterConnect, e.prepareConn

@@ -46,10 +46,24 @@ func (t *transaction) begin(ctx context.Context, r engine.Remedy) (err error) {
 	}
 	// The id is that of one transaction: a repetition gets another.
 	t.id = nil
-	if t.tx, err = t.conn.Conn().Begin(ctx); err != nil {
+	if t.tx, err = t.conn.Conn().BeginTx(ctx, t.engine.options(ctx)); err != nil {
 		t.release()
 	}
 	return err
+}
+
+// options have the transaction note the token of its writer, in the round trips of BEGIN and
+// COMMIT. Any name with a dot is a setting that anybody may have; that of a transaction is
+// nobody else's, also behind a pooler.
+//
+// The record is read back before COMMIT. What deferred triggers change only then is not in
+// it, so the token is taken back before: to the feed that is a change of others.
+func (e *server) options(ctx context.Context) (o pgx.TxOptions) {
+	if token := source.WriterOf(ctx); e.marks && token != "" { // letters and digits
+		o.BeginQuery = "begin; set local hearth.writer = '" + token + "'"
+		o.CommitQuery = "set local hearth.writer = ''; commit"
+	}
+	return o
 }
 
 // Again stays on the connection if it can: there it is known which plans are to

@@ -56,6 +56,9 @@ type Variant struct {
 	// an outcome if the answer was lost.
 	Commit func(ctx context.Context, conn *sql.Conn) (Outcome, error)
 	SetUp  func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error
+	// Note notes the token of a writer on the connection of its transaction, and with ""
+	// takes it back; nil: nobody wants to know.
+	Note func(ctx context.Context, conn *sql.Conn, token string) error
 	// Renewed is Engine.Renewed; nil: the database stays the same.
 	Renewed func() bool
 	// Unprepared tells that a statement is of a kind that is never prepared.

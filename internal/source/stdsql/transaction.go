@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 
+	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
 )
@@ -41,6 +42,7 @@ type Transaction struct {
 	Conn    *sql.Conn // nil once it was given back
 	number  uint64    // of the latest connection, see Variant.Number
 	outcome Outcome   // of a lost COMMIT
+	noted   bool      // the connection has the token of a writer
 }
 
 // begin takes a connection and opens a transaction on it. After an error nothing
@@ -56,10 +58,23 @@ func (t *Transaction) begin(ctx context.Context, r engine.Remedy) (err error) {
 			return nil
 		})
 	}
-	if _, err = t.Conn.ExecContext(ctx, t.engine.Variant.Begin); err != nil {
+	if _, err = t.Conn.ExecContext(ctx, t.engine.Variant.Begin); err == nil {
+		err = t.note(ctx)
+	}
+	if err != nil {
 		t.Rollback()
 	}
 	return err
+}
+
+// note has the connection note who writes.
+func (t *Transaction) note(ctx context.Context) error {
+	token := source.WriterOf(ctx)
+	if t.engine.Note == nil || token == "" {
+		return nil
+	}
+	t.noted = true // also after an error
+	return t.engine.Note(ctx, t.Conn, token)
 }
 
 // Again does not keep the connection. Writes have no plans that outlive them.
@@ -126,8 +141,19 @@ func (t *Transaction) Commit(ctx context.Context) error {
 		t.Rollback()
 		return err
 	}
-	err, t.Conn = t.Conn.Close(), nil
+	if t.noted && t.engine.Note(ctx, t.Conn, "") != nil {
+		t.discard() // it is committed all the same
+		return nil
+	}
+	err, t.Conn, t.noted = t.Conn.Close(), nil, false
 	return err
+}
+
+// discard ends the connection: it must not go back to the pool.
+func (t *Transaction) discard() {
+	_ = t.Conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = t.Conn.Close()
+	t.Conn, t.noted = nil, false
 }
 
 // Over has nothing to ask where COMMIT always has an answer: what did not commit
@@ -148,9 +174,14 @@ func (t *Transaction) Rollback() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), engine.RollbackTimeout)
 	defer cancel()
-	if _, err := t.Conn.ExecContext(ctx, "ROLLBACK"); err != nil {
-		_ = t.Conn.Raw(func(any) error { return driver.ErrBadConn })
+	_, err := t.Conn.ExecContext(ctx, "ROLLBACK")
+	if err == nil && t.noted { // the next transaction on the connection is another's
+		err = t.engine.Note(ctx, t.Conn, "")
+	}
+	if err != nil {
+		t.discard()
+		return
 	}
 	_ = t.Conn.Close()
-	t.Conn = nil
+	t.Conn, t.noted = nil, false
 }
