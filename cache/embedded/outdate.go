@@ -141,7 +141,9 @@ func (e *Tier) Lead(ctx context.Context, key, holder string, note []byte, ttl ti
 	if err != nil {
 		return nil, false, err
 	}
-	other, err := e.Peek(ctx, key)
+	e.leases.mu.Lock() // also while the file is read and written: of two that ask, one holds it
+	defer e.leases.mu.Unlock()
+	other, err := e.peek(ctx, key)
 	if err != nil {
 		return nil, false, err
 	}
@@ -154,8 +156,6 @@ func (e *Tier) Lead(ctx context.Context, key, holder string, note []byte, ttl ti
 		}
 		return text, true, nil
 	}
-	e.leases.mu.Lock()
-	defer e.leases.mu.Unlock()
 	if e.leases.texts == nil {
 		e.leases.texts = map[string]leaderText{}
 	}
@@ -166,8 +166,13 @@ func (e *Tier) Lead(ctx context.Context, key, holder string, note []byte, ttl ti
 // Peek returns what stands in the key of such a lease, nil for nothing.
 func (e *Tier) Peek(ctx context.Context, key string) (standing []byte, err error) {
 	e.leases.mu.Lock()
+	defer e.leases.mu.Unlock()
+	return e.peek(ctx, key)
+}
+
+// peek is Peek; the leases are locked.
+func (e *Tier) peek(ctx context.Context, key string) (standing []byte, err error) {
 	lease, there := e.leases.texts[key]
-	e.leases.mu.Unlock()
 	if there && time.Now().Before(lease.until) {
 		return lease.text, nil
 	}
@@ -180,15 +185,15 @@ func (e *Tier) Peek(ctx context.Context, key string) (standing []byte, err error
 
 // Yield gives that lease back if it is still the holder's.
 func (e *Tier) Yield(ctx context.Context, key, holder string) error {
-	standing, err := e.Peek(ctx, key)
+	e.leases.mu.Lock()
+	defer e.leases.mu.Unlock()
+	standing, err := e.peek(ctx, key)
 	if err != nil {
 		return err
 	}
 	if who, _ := shared.LeaderOf(standing); who != holder {
 		return nil
 	}
-	e.leases.mu.Lock()
 	delete(e.leases.texts, key)
-	e.leases.mu.Unlock()
 	return e.writer.queue(row{key: key, remove: true}).wait(ctx)
 }

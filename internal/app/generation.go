@@ -102,7 +102,7 @@ func (g *generation) prepareSources(before *generation) (faults []config.Fault) 
 	} else if !c.URL.Empty() && g.cfg.Sound("database") {
 		g.login = &databaseAccess{}
 		g.login.use(c.URL)
-		db, err := database.New(engine.Config{URL: c.URL.Reveal(), Renew: g.login.read, Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, Log: g.log})
+		db, err := database.New(engine.Config{URL: c.URL.Reveal(), Renew: g.login.read, Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, MarkWriter: g.cfg.FeedOn(), Log: g.log})
 		if err != nil {
 			faults = append(faults, g.cfg.Fault("database.url", "%v", err))
 		}
@@ -148,6 +148,7 @@ func (g *generation) newResource(r config.Resource) (made resource, err error) {
 		}
 	}
 	made.cached = cache.NewResource(r.Name, r.Envelope, cache.Lifetimes(r.TTL), records)
+	made.cached.Unwatched = r.Unwatched
 	made.cached.Source = sourceName(r)
 	if r.Select != "" {
 		made.cached.Opened = g.db

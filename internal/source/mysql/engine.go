@@ -176,7 +176,7 @@ func variant(to *connector, cfg engine.Config) stdsql.Variant {
 		Rehearse:      rehearse,
 	}
 	if cfg.MarkWriter {
-		v.Note = note
+		v.Note, v.Unnote = note, unnote
 	}
 	return v
 }

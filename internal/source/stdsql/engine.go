@@ -56,9 +56,10 @@ type Variant struct {
 	// an outcome if the answer was lost.
 	Commit func(ctx context.Context, conn *sql.Conn) (Outcome, error)
 	SetUp  func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error
-	// Note notes the token of a writer on the connection of its transaction, and with ""
-	// takes it back; nil: nobody wants to know.
-	Note func(ctx context.Context, conn *sql.Conn, token string) error
+	// Note notes on the connection of a transaction who writes, as ctx tells, and whether
+	// it has. Unnote takes that back. nil: nobody wants to know.
+	Note   func(ctx context.Context, conn *sql.Conn) (noted bool, err error)
+	Unnote func(ctx context.Context, conn *sql.Conn) error
 	// Renewed is Engine.Renewed; nil: the database stays the same.
 	Renewed func() bool
 	// Unprepared tells that a statement is of a kind that is never prepared.

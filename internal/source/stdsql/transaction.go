@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 
-	"hearth/internal/source"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
 )
@@ -68,13 +67,11 @@ func (t *Transaction) begin(ctx context.Context, r engine.Remedy) (err error) {
 }
 
 // note has the connection note who writes.
-func (t *Transaction) note(ctx context.Context) error {
-	token := source.WriterOf(ctx)
-	if t.engine.Note == nil || token == "" {
-		return nil
+func (t *Transaction) note(ctx context.Context) (err error) {
+	if t.engine.Note != nil {
+		t.noted, err = t.engine.Note(ctx, t.Conn)
 	}
-	t.noted = true // also after an error
-	return t.engine.Note(ctx, t.Conn, token)
+	return err
 }
 
 // Again does not keep the connection. Writes have no plans that outlive them.
@@ -141,7 +138,7 @@ func (t *Transaction) Commit(ctx context.Context) error {
 		t.Rollback()
 		return err
 	}
-	if t.noted && t.engine.Note(ctx, t.Conn, "") != nil {
+	if t.noted && t.engine.Unnote(ctx, t.Conn) != nil {
 		t.discard() // it is committed all the same
 		return nil
 	}
@@ -176,7 +173,7 @@ func (t *Transaction) Rollback() {
 	defer cancel()
 	_, err := t.Conn.ExecContext(ctx, "ROLLBACK")
 	if err == nil && t.noted { // the next transaction on the connection is another's
-		err = t.engine.Note(ctx, t.Conn, "")
+		err = t.engine.Unnote(ctx, t.Conn)
 	}
 	if err != nil {
 		t.discard()
