@@ -11,6 +11,8 @@ import (
 	"hearth/cache/redis"
 	"hearth/internal/config"
 	"hearth/internal/source"
+	"hearth/internal/source/engine"
+	"hearth/internal/source/outbox"
 )
 
 // Report is what is to be said of a configuration without serving it.
@@ -85,6 +87,10 @@ func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault, no
 			notes = append(notes, "the database is reached "+way)
 		}
 	}
+	if cfg.FeedOn() && len(faults) == 0 {
+		wrong, doubts := g.rehearseFeed(ctx)
+		faults, notes = append(faults, wrong...), append(notes, doubts...)
+	}
 	// One host is asked once, however many resources it has.
 	var reached []string // hosts
 	for i, r := range g.resources {
@@ -124,6 +130,52 @@ func (g *generation) rehearse(ctx context.Context) (faults []config.Fault) {
 		faults = append(faults, g.cfg.Fault("database.url", "asking the database: %s", text))
 	}
 	return faults
+}
+
+// rehearseFeed asks the database about the watches, and about the triggers that tell of
+// changes.
+func (g *generation) rehearseFeed(ctx context.Context) (faults []config.Fault, notes []string) {
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	url := g.cfg.FeedURL()
+	away := func(err error) []config.Fault {
+		return append(faults, g.cfg.Fault("feed.url", "asking the database about the change feed: %s", oneLine(err)))
+	}
+	o, err := outbox.New(engine.Config{URL: url.Reveal(), Renew: url.Current, MaxConns: 2, Timeout: g.cfg.Database.Timeout, Log: g.log})
+	if err != nil {
+		return away(err), nil
+	}
+	defer func() { _ = o.Close() }()
+	if err := o.Open(); err != nil {
+		return away(err), nil
+	}
+	found, err := g.inspectWatches(ctx, o)
+	if err != nil {
+		return away(err), nil
+	}
+	for _, f := range found {
+		if f.doubt {
+			notes = append(notes, f.faultOf(g.cfg).String())
+		} else {
+			faults = append(faults, f.faultOf(g.cfg))
+		}
+	}
+	if len(faults) > 0 { // triggers on what is not right are not right either
+		return faults, notes
+	}
+	sets, _ := wantedSets(g.cfg)
+	wrong, err := o.Faults(ctx, sets)
+	if err != nil {
+		return away(err), notes
+	}
+	for _, f := range wrong {
+		if f.Lost {
+			faults = append(faults, g.cfg.Fault("feed.mode", "%s", f.Text))
+		} else {
+			notes = append(notes, "the change feed: "+f.Text)
+		}
+	}
+	return faults, notes
 }
 
 // oneLine keeps each fault in one line, whatever a driver says.

@@ -34,9 +34,6 @@ var ErrManyKeys = errors.New("a change of one row concerns more than 100000 reco
 // It is asked after the change was committed, of the data as they are by then. Whatever
 // the query reads is watched, too: a row that has moved since has a change of its own in
 // the outbox.
-//
-// An error that is none of the database's, by Fault, is about the row or the query, and
-// comes again.
 func (o *Outbox) Keys(ctx context.Context, m Meaning, row map[string]json.RawMessage) ([][]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, keysWithin)
 	defer cancel()

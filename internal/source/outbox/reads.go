@@ -61,11 +61,23 @@ func (t Table) Column(name string, d sqltext.Dialect) (TableColumn, bool) {
 	return t.Columns[i], true
 }
 
-// Table looks a table up. The error of one that cannot be watched says what to watch
-// instead; it is none of the database's, by Fault.
+// TableError says why a table cannot be watched, and what to watch instead.
+type TableError struct{ Err error }
+
+// Error is the text of what it wraps.
+func (e *TableError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what it wraps.
+func (e *TableError) Unwrap() error { return e.Err }
+
+// Table looks a table up. Its errors are *TableError, or the engine's.
 func (o *Outbox) Table(ctx context.Context, name string) (t Table, err error) {
 	if t.Name, err = o.dialect.Canonical(ctx, o.engine, name); err != nil {
-		return t, err
+		// No engine tells this error from a connection that was lost, and a ping does.
+		if _, lost := o.engine.Ping(ctx); lost != nil {
+			return t, err
+		}
+		return t, &TableError{err}
 	}
 	quoted, text := t.Name, columnTexts[o.engine.Dialect()]
 	switch o.engine.Dialect() {
@@ -83,7 +95,7 @@ func (o *Outbox) Table(ctx context.Context, name string) (t Table, err error) {
 		return t, err
 	}
 	if len(relations) != 1 {
-		return t, fmt.Errorf("the table %q is no plain table", name)
+		return t, &TableError{fmt.Errorf("%q is no plain table, for a select of it reads %q", name, relations)}
 	}
 	t.Relation = relations[0]
 	args := []any{t.Name}
