@@ -2,6 +2,7 @@ package app
 
 import (
 	"os"
+	"sync/atomic"
 	"time"
 
 	"hearth/internal/config"
@@ -17,6 +18,7 @@ type changeFeed struct {
 	feed   *feed.Feed
 	outbox *outbox.Outbox
 	login  *databaseAccess
+	found  atomic.Pointer[foundWatches]
 }
 
 // feedConns is how many connections to the database the feed may have: one to read, one to
@@ -46,7 +48,7 @@ func (a *App) openFeed(cfg *config.Config) error {
 	}
 	lag := a.metrics.Histogram("hearth_feed_lag_seconds", "Time from a commit in the database to the acknowledged removal of the copies, by canary rows.")
 	a.changes.feed = feed.New(feed.Config{
-		Instance: a.instanceName(cfg), Outbox: o, Cache: a.cache, Timeout: timeout, Log: a.log,
+		Instance: a.instanceName(cfg), Outbox: judgedOutbox{o, a}, Cache: a.cache, Timeout: timeout, Log: a.log,
 		OnLag: lag.Observe, Settings: feedSettings(cfg),
 	})
 	return nil

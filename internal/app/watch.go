@@ -13,6 +13,7 @@ import (
 func (a *App) watch() {
 	started := time.Now()
 	var statements statementProbe
+	var watches watchProbe
 	var noted *generation // what its copies are made from
 	var way string        // how the database is reached, as the log has it
 	var last pinged
@@ -27,6 +28,7 @@ func (a *App) watch() {
 		}
 		a.tellWay(g, &way)
 		a.probeStatements(&statements)
+		a.probeWatches(&watches)
 		// At the start often: balancers wait for the state to end.
 		wait := time.Second
 		if a.serverState() == handlers.Starting {
