@@ -79,7 +79,7 @@ func scrape(t *testing.T) string {
 	cert, key := ca.Issue("hearth.test", 240*time.Hour)
 	write(t, filepath.Join(dir, "cert.pem"), cert)
 	write(t, filepath.Join(dir, "key.pem"), key)
-	in := launch.Ready(t, fmt.Sprintf(measured, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")), "HEARTH_REDIS_URL="+testkit.Redis(t).URL())
+	in := launch.Ready(t, fmt.Sprintf(measured, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")), "HEARTH_REDIS_URL="+testkit.Redis(t).URL(), "HEARTH_FEED_MODE=outbox")
 	client := &http.Client{Timeout: launch.Patience, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: ca.Pool()},
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
