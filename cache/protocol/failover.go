@@ -29,7 +29,7 @@ func (x expansion) failover() {
 	if f.Promotions == 0 {
 		return
 	}
-	master := Server{x.s.Redis, x.s.Refresher}
+	master := Server{x.s.Redis, x.s.Refresher, x.s.Mark}
 	for k := range f.replicas() {
 		if x.s.Replicas[k] != master {
 			st := x.step(ReplicaCatchesUp, NoProcess)
@@ -49,9 +49,11 @@ func (x expansion) failover() {
 func (x expansion) promote(k int) {
 	st := x.step(FailsOver, NoProcess)
 	s := &st.After
-	s.Former = Server{s.Redis, s.Refresher}
-	s.Redis, s.Refresher = s.Replicas[k].Content, s.Replicas[k].Refresher
+	s.Former = Server{s.Redis, s.Refresher, s.Mark}
+	s.Redis, s.Refresher, s.Mark = s.Replicas[k].Content, s.Replicas[k].Refresher, s.Replicas[k].Mark
 	s.Promotions++
+	s.Lost |= s.Kept
+	s.Kept = 0
 	for i := range s.Instances {
 		if in := &s.Instances[i]; in.lives() {
 			in.Standing = Behind
@@ -114,7 +116,7 @@ func (x expansion) takeOver(i int) {
 		st.After.Instances[i] = Instance{Standing: Gone, Memory: NoVersion}
 		for n, p := range x.m.Processes {
 			if p.Role < Deleter && p.Instance == i {
-				st.After.Processes[n] = Progress{Phase: Dead, Value: NoVersion}
+				st.After.Processes[n] = Progress{Phase: Dead, Value: x.m.kept(x.s.Processes[n].Value)}
 			}
 		}
 		x.emit(st)
@@ -189,7 +191,7 @@ func (x expansion) replicated(st Step, i int) {
 		x.emit(st) // those who confirm to a former master are not promoted any more
 		return
 	}
-	has := Server{st.After.Redis, st.After.Refresher}
+	has := Server{st.After.Redis, st.After.Refresher, st.After.Mark}
 	if x.m.Rules.Replicate == ReplicateAll {
 		for k := range replicas {
 			st.After.Replicas[k] = has

@@ -36,7 +36,7 @@ func (v *Violation) Error() string { return fmt.Sprintf("%v: %s", v.Invariant, v
 
 // Check returns the first invariant that s breaks, nil if there is none.
 func (m *Model) Check(s State) *Violation {
-	calm := true
+	calm := !m.fed || m.drained(&s)
 	for n := range m.Processes {
 		calm = calm && s.Processes[n].Phase.resting()
 	}

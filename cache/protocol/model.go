@@ -18,13 +18,18 @@
 //	PassesGuard, PassesOpenWrite  a pass
 //	Refresher                     a refresh, whose lease stands in the sibling key
 //	Standing, Holds               a take-over: another server answers where one node's did
+//	Drainer, Outdates             the change feed, internal/feed; cache.Cache.Outdate
+//	State.Outbox, Kept            the outbox of the database, and what was taken out of it
+//	State.Mark                    the mark of an own write, hearth:own:{key}
 //
 // Values are versions: version v is the record after the v-th commit, and has
 // the bytes v % 2, so that bytes come back (ABA). A missing record is a version
 // like any other. A read of memory needs no process: what it would be answered if it
 // began now is checked in every state. Not modelled: lifetimes of values, answers marked
 // stale or untracked but for those of a hold, several keys, sources that lag behind their
-// own commits. The slots of a Cluster that move have a model of their own (SlotSetup).
+// own commits, records of several rows (so a change of a joined table is one of the record),
+// and for how long a feed may be away. The slots of a Cluster that move have a model of their
+// own (SlotSetup).
 //
 // Only tests import this package.
 package protocol
@@ -65,15 +70,20 @@ const (
 	Reader
 	// Refresher takes the lease in the sibling key, loads, and renews the value.
 	Refresher
+	// Drainer is the change feed: it reads a row of the outbox, outdates the key, takes the
+	// row out.
+	Drainer
 	// Deleter is a foreign program that writes the database, then DELs the key.
 	Deleter
 	// Setter is one that writes the database, then SETs the key.
 	Setter
 	// Killer is one that DELs the key for no reason.
 	Killer
+	// Changer is one that writes the database and knows nothing of the key.
+	Changer
 )
 
-const roleLetters = " WRXDSK"
+const roleLetters = " WRXEDSKF"
 
 // Process is one member of the cast.
 type Process struct {
@@ -88,6 +98,7 @@ type Model struct {
 	Processes []Process
 
 	numbered bool // writes of the key are numbered, which only a Refresher looks at
+	fed      bool // commits leave rows in the outbox, which only a Drainer looks at
 }
 
 // New returns the model of a setup, or what is wrong with its cast.
@@ -114,6 +125,7 @@ func New(s Setup) (*Model, error) {
 			readers[p.Instance]++
 		}
 		m.numbered = m.numbered || role == Refresher
+		m.fed = m.fed || role == Drainer
 		m.Processes = append(m.Processes, p)
 	}
 	if len(m.Processes) > MaxProcesses || readers[0] > maxReaders || readers[1] > maxReaders {

@@ -24,6 +24,14 @@ type Rules struct {
 	TakeOver  TakeOver
 	Hold      Hold
 	Birth     Birth
+	Tell      Tell
+	Outdate   Outdate
+	Mark      Mark
+	Take      Take
+	Rows      Rows
+	Find      Find
+	Await     Await
+	Kept      Kept
 }
 
 // Unguard is what a writer does to the key after its commit.

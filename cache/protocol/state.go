@@ -27,6 +27,11 @@ type State struct {
 	DB        Version // latest commit
 	Acked     Version // latest acknowledged write, of any process
 	Refresher int8    // process whose lease stands in the sibling key, or NoProcess
+	Mark      uint8   // process whose own write is marked beside the key, and one more; 0: none
+	Outbox    uint8   // processes whose commits wait in the outbox
+	Kept      uint8   // those whose rows were taken out of it, and kept
+	Lost      uint8   // those of Kept whose step was done at a former master
+	Replayed  uint8   // promotion up to which lost rows were done again (KeptOnce)
 	Redis     Content // what the master holds
 	// Replicas follow the master; any of them may be promoted.
 	Replicas [Replicas]Server
@@ -42,6 +47,7 @@ type State struct {
 type Server struct {
 	Content   Content
 	Refresher int8
+	Mark      uint8
 }
 
 // Content is what a key of Redis holds.
@@ -103,9 +109,12 @@ func (c Content) holders() uint8 {
 }
 
 // Holders are the processes whose tokens stand there.
-func (c Content) Holders() []int {
+func (c Content) Holders() []int { return members(c.holders()) }
+
+// members are the processes in a set.
+func members(set uint8) []int {
 	var all []int
-	for set := c.holders(); set != 0; set &= set - 1 {
+	for ; set != 0; set &= set - 1 {
 		all = append(all, bits.TrailingZeros8(set))
 	}
 	return all
@@ -186,7 +195,7 @@ type Progress struct {
 	Phase  Phase
 	Flight Flight
 	Value  Version // what it has loaded or committed
-	Saw    Content // the value that a refresh is to renew; the guard that a pass has met
+	Saw    Content // the value that a refresh is to renew; the guard that a pass has met; the row that a feed has read, as the Tag
 }
 
 // Phase is what a process does next.
@@ -233,13 +242,16 @@ const (
 
 	Wrote // foreign program: to touch the key
 
+	Draining // feed: to outdate the key for the row that it has read
+	Told     // feed: to take that row out of the outbox
+
 	Done
 	Dead
 )
 
 var phaseNames = [...]string{
 	"idle", "guarded", "in doubt", "committing", "unanswered", "resolved", "unguarded", "committed", "dropped", "confirmed", "reading", "acquiring", "waiting",
-	"loading", "filling", "passing", "storing", "wrote", "done", "dead",
+	"loading", "filling", "passing", "storing", "wrote", "draining", "told", "done", "dead",
 }
 
 func (p Phase) String() string { return phaseNames[p] }
@@ -302,13 +314,17 @@ func (s *State) sibling(i int) *int8 {
 	return &s.Refresher
 }
 
+// mark is the process whose own write is marked there, and one more.
+func (s *State) mark(i int) *uint8 {
+	if s.Instances[i].Standing == Behind {
+		return &s.Former.Mark
+	}
+	return &s.Mark
+}
+
 // Describe prints a content with the names of the cast.
 func (m *Model) Describe(c Content) string {
-	var names []string
-	for _, n := range c.Holders() {
-		names = append(names, m.Processes[n].Name)
-	}
-	who := strings.Join(names, ",")
+	who := m.namesOf(c.holders())
 	switch c.State {
 	case Value:
 		return fmt.Sprintf("value %d", c.Version)
@@ -324,6 +340,15 @@ func (m *Model) Describe(c Content) string {
 	return "nothing"
 }
 
+// namesOf prints a set of processes.
+func (m *Model) namesOf(set uint8) string {
+	var names []string
+	for _, n := range members(set) {
+		names = append(names, m.Processes[n].Name)
+	}
+	return strings.Join(names, ",")
+}
+
 // DescribeState prints what one line of a trace says of a state.
 func (m *Model) DescribeState(s *State) string {
 	var parts []string
@@ -337,6 +362,12 @@ func (m *Model) DescribeState(s *State) string {
 	sibling := ""
 	if s.Refresher != NoProcess {
 		sibling = ", refresh lease of " + m.Processes[s.Refresher].Name
+	}
+	if s.Mark != 0 {
+		sibling += ", mark of " + m.Processes[s.Mark-1].Name
+	}
+	if s.Outbox != 0 {
+		sibling += ", outbox: " + m.namesOf(s.Outbox)
 	}
 	former := ""
 	if s.Promotions > 0 {

@@ -43,9 +43,16 @@ const (
 	Refreshes // unless Refused
 
 	// Foreign programs.
+	FlushesForeign // its row can be read, its commit is not visible (TellEarly)
 	CommitsForeign
 	SetsForeign
 	DeletesForeign
+
+	// The feed.
+	ReadsRow    // that of the process in the Tag of Content, as the others
+	Outdates    // unless Spared
+	TakesRowOut // of the outbox
+	ReplaysKept // rows that were taken out, after the server has become another
 
 	// The rest of the world.
 	Dies
@@ -55,6 +62,7 @@ const (
 	LinkBreaks
 	Expires // the token of Process
 	RefreshLeaseExpires
+	MarkExpires
 	ReplicaCatchesUp
 	FailsOver
 	LearnsOfPromotion // ends its connections
@@ -70,10 +78,11 @@ const (
 type Step struct {
 	Act      Act
 	Refused  bool    // a fill or a refresh came too late
+	Spared   bool    // what stands in the key stays: the writer of the row has put it
 	Process  int8    // that takes it, whose token expires, or whose reply is taken; or NoProcess
 	Instance int8    // of messages and links
 	Version  Version // committed, loaded, stored or acknowledged
-	Content  Content // met, replied, or of which a token expires
+	Content  Content // met, replied, or of which a token expires; the row of a drainer, as the Tag
 	After    State
 }
 
@@ -87,6 +96,7 @@ var actFormats = [Acts]string{
 	ReadsTracked: "reads tracked", TakesLease: "takes the lease", Loads: "loads %d", Fills: "fills %d",
 	PassesGuard: "passes the guard, loads %d", PassesOpenWrite: "passes an open write, loads %d", AnswersPass: "answers %d, stores nothing",
 	TakesRefreshLease: "takes the refresh lease", LoadsToRefresh: "loads %d to refresh", Refreshes: "stores %d",
+	FlushesForeign: "(foreign) flushes its commit", ReadsRow: "reads a row of the outbox", Outdates: "outdates the key", TakesRowOut: "takes the row out", ReplaysKept: "does again what was kept", MarkExpires: "the mark expires",
 	CommitsForeign: "(foreign) commits %d", SetsForeign: "(foreign) SETs %d", DeletesForeign: "(foreign) DELs",
 	Dies: "dies", TakesInvalidation: "takes the invalidation", TakesArmed: "has read its lease tracked",
 	RefreshLeaseExpires: "the refresh lease expires", ReplicaCatchesUp: "the replica catches up", FailsOver: "the replica is promoted",
@@ -113,6 +123,12 @@ func (m *Model) DescribeStep(s *Step) string {
 		return fmt.Sprintf("the link of instance %d breaks", s.Instance)
 	case Expires:
 		return fmt.Sprintf("%s: that of %s expires", m.Describe(s.Content), name)
+	case ReadsRow, Outdates, TakesRowOut:
+		what := fmt.Sprintf("%s %s for %s", name, actFormats[s.Act], m.Processes[s.Content.Tag].Name)
+		if s.Spared {
+			what += " (spared: it has put the record)"
+		}
+		return what
 	case Acknowledges:
 		if s.Version == NoVersion {
 			return name + " says that the write was refused"
@@ -148,6 +164,8 @@ func (m *Model) expand(s State, emit func(Step)) {
 			x.reader(n)
 		case Refresher:
 			x.refresher(n)
+		case Drainer:
+			x.drainer(n)
 		default:
 			x.foreign(n)
 		}
@@ -201,7 +219,9 @@ func (x expansion) value(i int, v Version) Content {
 // able to end.
 func (x expansion) crash(n int) {
 	switch x.s.Processes[n].Phase {
-	case Guarded, Committed, Dropped, Confirmed, Loading, Filling, Storing:
-		x.emit(x.advance(Dies, n, Dead))
+	case Guarded, Committed, Dropped, Confirmed, Loading, Filling, Storing, Draining, Told:
+		st := x.advance(Dies, n, Dead)
+		st.After.Processes[n].Value = x.m.kept(x.s.Processes[n].Value)
+		x.emit(st)
 	}
 }

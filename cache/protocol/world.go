@@ -7,20 +7,24 @@ const foreignTag = 128
 func (x expansion) foreign(n int) {
 	p, kind := x.s.Processes[n], x.m.Processes[n].Role
 	switch {
-	case p.Phase == Idle && kind != Killer:
-		st := x.advance(CommitsForeign, n, Wrote)
-		st.Version = x.s.DB + 1
-		st.After.DB = st.Version
-		st.After.Processes[n].Value = st.Version
+	case p.Phase == Idle && kind == Changer && x.m.Rules.Tell == TellEarly:
+		st := x.advance(FlushesForeign, n, Wrote)
+		st.After.Outbox |= 1 << n
 		x.emit(st)
+	case kind == Changer && !p.Phase.ended():
+		x.emit(x.committing(CommitsForeign, n, Done))
+	case p.Phase == Idle && kind != Killer:
+		x.emit(x.committing(CommitsForeign, n, Wrote))
 	case p.Phase.ended():
 	case kind == Setter:
 		st := x.advance(SetsForeign, n, Done)
 		st.Version = p.Value
+		st.After.Processes[n].Value = x.m.kept(p.Value)
 		st.After.writeAt(x.foreignBehind(), Content{State: ForeignValue, Version: p.Value, Tag: uint8(foreignTag + n)})
 		x.emit(st)
 	default:
 		st := x.advance(DeletesForeign, n, Done)
+		st.After.Processes[n].Value = x.m.kept(p.Value)
 		st.After.writeAt(x.foreignBehind(), Content{})
 		st.After.Acked = max(st.After.Acked, p.Value) // behind a commit, the DEL acknowledges it
 		x.emit(st)
@@ -188,6 +192,11 @@ func (x expansion) expiryAt(former bool, r Content, refresher int8) {
 			st.After.writeAt(former, r.without(n))
 			x.emit(st)
 		}
+	}
+	if !former && x.s.Mark != 0 && x.m.Faults.Expire {
+		st := x.step(MarkExpires, NoProcess)
+		st.After.Mark = 0
+		x.emit(st)
 	}
 	if n := refresher; n != NoProcess && (x.m.Faults.Expire || x.s.Processes[n].Phase.resting()) {
 		st := x.step(RefreshLeaseExpires, NoProcess)

@@ -9,9 +9,8 @@ func (x expansion) writer(n int) {
 	case Guarded:
 		x.commit(n)
 	case Doubt:
-		st := x.advance(CommitsLate, n, Dead)
-		st.Version = x.s.DB + 1
-		st.After.DB = st.Version
+		st := x.committing(CommitsLate, n, Dead)
+		st.After.Processes[n].Value = x.m.kept(st.Version)
 		x.emit(st)
 	case Sent, Unanswered:
 		x.awaitOutcome(n)
@@ -54,6 +53,9 @@ func (x expansion) setGuard(n int) {
 	}
 	st.After.write(i, guard)
 	*st.After.sibling(i) = NoProcess
+	if x.m.Rules.Mark == MarkAtGuard && x.m.fed {
+		*st.After.mark(i) = uint8(n + 1)
+	}
 	x.m.remember(&st.After, i)
 	x.replicated(st, i)
 }
@@ -61,11 +63,7 @@ func (x expansion) setGuard(n int) {
 // commit: it commits, or finds that its guard is gone and rolls back, or dies
 // with the COMMIT under way.
 func (x expansion) commit(n int) {
-	st := x.advance(Commits, n, Committed)
-	st.Version = x.s.DB + 1
-	st.After.DB = st.Version
-	st.After.Processes[n].Value = st.Version
-	x.emit(st)
+	x.emit(x.committing(Commits, n, Committed))
 	if i := x.m.Processes[n].Instance; x.m.asks(x.s, i) && !x.s.at(i).guardedBy(n) {
 		x.emit(x.advance(Aborts, n, Committed))
 	}
@@ -88,11 +86,7 @@ func (x expansion) awaitOutcome(n int) {
 		return st
 	}
 	if p.Value == NoVersion {
-		st := x.step(CommitLands, n)
-		st.Version = x.s.DB + 1
-		st.After.DB = st.Version
-		st.After.Processes[n].Value = st.Version
-		x.emit(st)
+		x.emit(x.committing(CommitLands, n, p.Phase))
 	}
 	if p.Phase == Sent {
 		x.emit(to(HearsOutcome, Committed))
@@ -189,6 +183,7 @@ func (x expansion) removeGuard(n int) {
 	if writes {
 		st.After.write(i, content)
 	}
+	x.markOwn(&st.After, n, content)
 	if x.m.Rules.Sibling == SiblingAtUnguard {
 		*st.After.sibling(i) = NoProcess
 	}
