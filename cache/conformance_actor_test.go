@@ -338,3 +338,6 @@ func (e *entering) Record() []byte {
 func (e *entering) Over(context.Context) (bool, error) { return e.a.learned.Load(), nil }
 
 func (e *entering) Rollback() {}
+
+// Marked implements source.Marked.
+func (e *entering) Marked() bool { return e.a.play.fed }

@@ -159,6 +159,32 @@ func livingOwners(c *Cache) (all []*memory.Owner) {
 	return all
 }
 
+// outdate has an instance do what the feed has it do for a row of the outbox.
+func (r *rehearsal) outdate(st *protocol.Step) error {
+	o := shared.Outdated{Key: r.key}
+	if row := int(st.Content.Tag); r.model.Processes[row].Role == protocol.Writer {
+		o.Writer = r.actors[row].token
+	}
+	all := []shared.Outdated{o}
+	if err := r.caches[r.model.Processes[st.Process].Instance].Outdate(within(r.t), all); err != nil {
+		return err
+	}
+	if all[0].Kept != st.Spared {
+		return fmt.Errorf("the feed leaves the record: %v, in the model %v", all[0].Kept, st.Spared)
+	}
+	return nil
+}
+
+// leaves tells whether the feed leaves the key as it is for a row: the guard that stands
+// there is that of the row's writer, or marked already.
+func (r *rehearsal) leaves(st *protocol.Step) bool {
+	at, row := r.now.Redis, int(st.Content.Tag)
+	if r.model.Processes[row].Role != protocol.Writer || !slices.Contains(at.Holders(), row) || !at.IsGuard() {
+		return false
+	}
+	return at.State == protocol.SharedGuard || len(at.Holders()) == 1
+}
+
 // expire ends one token of the placeholder, as its deadline would.
 func (r *rehearsal) expire(a *actor) error {
 	prefix, pairs, found := strings.Cut(*r.text, ":")

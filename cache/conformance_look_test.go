@@ -15,7 +15,7 @@ import (
 // follow notes what the step has changed in the model and beside it.
 func (r *rehearsal) follow(st *protocol.Step) {
 	upheld := upholds(r.model, r.now, st)
-	wrote := writes(st) || upheld && st.After.Redis != r.now.Redis
+	wrote := writes(st) || st.Act == protocol.Outdates && !st.Spared && !r.leaves(st) && r.now.Redis.State != protocol.Nothing || upheld && st.After.Redis != r.now.Redis
 	changed := upheld || wrote && (r.now.Redis.State != protocol.Nothing || st.After.Redis.State != protocol.Nothing)
 	for i := range st.After.Instances {
 		after, mine := st.After.Instances[i].Memory, int(st.Instance) == i
@@ -114,7 +114,7 @@ func (r *rehearsal) compare(model protocol.State) error {
 // compareRedis demands that Redis holds exactly what the model says.
 func (r *rehearsal) compareRedis(seen *protocol.State) error {
 	want, before := seen.Redis, r.ends
-	text, ends, sibling := r.look()
+	text, ends, sibling, mark := r.look()
 	r.text, r.ends, r.beside = text, ends, sibling
 	if got := r.contentOf(text, want); got != r.described(want) {
 		return fmt.Errorf("Redis holds %s, want %s", got, r.described(want))
@@ -136,17 +136,24 @@ func (r *rehearsal) compareRedis(seen *protocol.State) error {
 	if got := r.holderOf(sibling); got != holder {
 		return fmt.Errorf("the refresh lease is of %s, want %s", got, holder)
 	}
+	marked := "nobody"
+	if seen.Mark != 0 {
+		marked = r.actors[seen.Mark-1].name
+	}
+	if got := r.holderOf(mark); got != marked {
+		return fmt.Errorf("the mark beside the key is of %s, want %s", got, marked)
+	}
 	return nil
 }
 
-// look asks Redis for the key, its expiry and its sibling in one round trip.
-func (r *rehearsal) look() (text *string, ends, sibling string) {
-	for _, cmd := range [][]string{{"GET", r.key}, {"PEXPIRETIME", r.key}, {"GET", shared.SiblingOf(r.key)}} {
+// look asks Redis for the key, its expiry, its sibling and its mark in one round trip.
+func (r *rehearsal) look() (text *string, ends, sibling, mark string) {
+	for _, cmd := range [][]string{{"GET", r.key}, {"PEXPIRETIME", r.key}, {"GET", shared.SiblingOf(r.key)}, {"GET", shared.OwnOf(r.key)}} {
 		if err := r.redis.Send(cmd...); err != nil {
 			r.t.Fatal(err)
 		}
 	}
-	var got [3]any
+	var got [4]any
 	for i := range got {
 		var err error
 		if got[i], err = r.redis.Receive(); err != nil {
@@ -158,7 +165,8 @@ func (r *rehearsal) look() (text *string, ends, sibling string) {
 	}
 	ends = fmt.Sprint(got[1])
 	sibling, _ = got[2].(string)
-	return text, ends, sibling
+	mark, _ = got[3].(string)
+	return text, ends, sibling, mark
 }
 
 // described names a content; values by their bytes.

@@ -39,6 +39,7 @@ type company struct {
 	acts                [protocol.Acts]int
 	plain               int // reads beside a poisoned one
 	refused             int // fills and refreshes
+	spared              int // own writes, by the feed
 	nulls               int // plays that begin with a missing record
 	renewals, unclaimed int // of the steps that change nothing
 }
@@ -89,6 +90,7 @@ type rehearsal struct {
 	text   *string          // what it held
 	ends   string           // when that expires
 	beside string           // what the sibling held
+	fed    bool             // a feed tells of writes by their tokens
 
 	lines   [protocol.Instances][]note           // what is under way to each instance
 	tracked [protocol.Instances]bool             // Redis will really tell of the next change
@@ -132,7 +134,7 @@ func (r *rehearsal) args(a *actor) source.Args { return source.Args{a} }
 func (co *company) play(trace protocol.Trace, rng *rand.Rand) (err error) {
 	r := &rehearsal{
 		company: co, model: trace.Model, rng: rng, key: fmt.Sprint("play:", co.plays), over: make(chan struct{}),
-		same: strings.Contains(trace.Model.Cast, "X"), now: trace.Start,
+		same: strings.Contains(trace.Model.Cast, "X"), fed: strings.Contains(trace.Model.Cast, "E"), now: trace.Start,
 	}
 	r.null = !r.same && rng.IntN(3) == 0
 	if r.null {
@@ -163,6 +165,9 @@ func (co *company) play(trace protocol.Trace, rng *rand.Rand) (err error) {
 		co.acts[st.Act]++
 		if st.Refused {
 			co.refused++
+		}
+		if st.Spared {
+			co.spared++
 		}
 		co.steps++
 	}
@@ -221,7 +226,7 @@ func (r *rehearsal) end() {
 		c.running.Wait()
 		r.prompters[i].dismiss(r)
 	}
-	r.redis.Do("DEL", r.key, shared.SiblingOf(r.key))
+	r.redis.Do("DEL", r.key, shared.SiblingOf(r.key), shared.OwnOf(r.key))
 }
 
 // perform makes the real code take the step.
@@ -262,6 +267,13 @@ func (r *rehearsal) perform(st *protocol.Step) error {
 		return r.expire(a)
 	case protocol.RefreshLeaseExpires:
 		r.redis.Do("DEL", shared.SiblingOf(r.key))
+		return nil
+	case protocol.ReadsRow, protocol.TakesRowOut: // the outbox is none of this package's
+		return nil
+	case protocol.Outdates:
+		return r.outdate(st)
+	case protocol.MarkExpires:
+		r.redis.Do("DEL", shared.OwnOf(r.key))
 		return nil
 	case protocol.TakesInvalidation:
 		return r.takeInvalidation(int(st.Instance))

@@ -32,11 +32,18 @@ var repertoire = []protocol.Setup{
 	{Cast: "W0 W1 R0 R1 X0", Faults: protocol.Faults{Crash: true}, Start: protocol.Warm},
 	{Cast: "S D R0 R1 X1 K", Faults: protocol.Faults{Expire: true}, Start: protocol.Warm},
 	{Cast: "R0 R1 K K X0", Faults: protocol.Faults{Expire: true}, Start: protocol.Filled},
+	{Cast: "E0 F W0 W1 R0 R1", Faults: protocol.Faults{Expire: true}, Start: protocol.Warm},
+	{Cast: "E0 E1 F W0 R0 R1", Faults: protocol.Faults{Crash: true, Expire: true}, Start: protocol.Filled},
+	{Cast: "E1 F F R0 R1 X0", Faults: protocol.Faults{Expire: true}, Start: protocol.Warm},
+	{Cast: "E0 W0 W1 R1 X0", Faults: protocol.Faults{Crash: true}, Start: protocol.Warm},
+	{Cast: "E1 F W0 R0 R1", Faults: protocol.Faults{Commit: protocol.CommitUnanswered, Expire: true}},
+	{Cast: "E0 W0 R0 R1", Faults: protocol.Faults{Commit: protocol.CommitOutlivesGuard, Expire: true}},
+	{Cast: "E0 F D W1 R0 R1", Faults: protocol.Faults{Links: true}, Start: protocol.Warm},
 }
 
 // unplayable are acts of variants, and of accidents that are not staged.
 var unplayable = map[protocol.Act]bool{
-	protocol.DropsCopy: true, protocol.FailsToRemoveGuard: true, protocol.TakesArmed: true,
+	protocol.FlushesForeign: true, protocol.ReplaysKept: true, protocol.DropsCopy: true, protocol.FailsToRemoveGuard: true, protocol.TakesArmed: true,
 	protocol.ReplicaCatchesUp: true, protocol.FailsOver: true, protocol.LearnsOfPromotion: true, protocol.TakesOver: true,
 	protocol.EndsHold: true, protocol.InstanceDies: true, protocol.InstanceStarts: true,
 }
@@ -130,7 +137,7 @@ func (co *company) checkCounts() {
 	for what, n := range map[string]int{
 		"memory never held what it had to": co.memories, "no read went beside a poisoned one": co.plain,
 		"no fill or refresh was refused": co.refused, "no record was missing": co.nulls,
-		"no guard was renewed": co.renewals, "no refresh was refused its lease": co.unclaimed,
+		"the feed spared no own write": co.spared, "no guard was renewed": co.renewals, "no refresh was refused its lease": co.unclaimed,
 	} {
 		if n == 0 {
 			t.Error(what)
@@ -165,6 +172,8 @@ func TestConformanceNotices(t *testing.T) {
 	f("guards that are not joined", func(_ *Cache, whole SharedTier) SharedTier { return loneGuard{whole} })
 	f("a refresh that does not compare", func(_ *Cache, whole SharedTier) SharedTier { return blindRefresh{whole} })
 	f("a lost guard that is not set anew", func(_ *Cache, whole SharedTier) SharedTier { return lastingLoss{whole} })
+	f("a feed that leaves guards as they are", func(_ *Cache, whole SharedTier) SharedTier { return shyFeed{whole} })
+	f("a feed that takes guards away", func(_ *Cache, whole SharedTier) SharedTier { return rudeFeed{whole} })
 	f("memory keeps what it filled", func(c *Cache, whole SharedTier) SharedTier { return keptFill{whole, c} })
 }
 
@@ -209,6 +218,29 @@ func (l lastingLoss) RenewGuards(ctx context.Context, guards []shared.HeldGuard)
 		guards[i].Restore = false
 	}
 	return l.SharedTier.RenewGuards(ctx, guards)
+}
+
+// shyFeed marks no guards of others.
+type shyFeed struct{ SharedTier }
+
+func (s shyFeed) Outdate(ctx context.Context, keys []shared.Outdated) error {
+	if r, err := s.Get(ctx, keys[0].Key); err == nil && r.State == shared.Guard {
+		return nil
+	}
+	return s.SharedTier.Outdate(ctx, keys)
+}
+
+// rudeFeed deletes whatever stands there.
+type rudeFeed struct{ SharedTier }
+
+func (d rudeFeed) Outdate(ctx context.Context, keys []shared.Outdated) error {
+	if r, err := d.Get(ctx, keys[0].Key); err != nil || r.State != shared.Guard {
+		return d.SharedTier.Outdate(ctx, keys)
+	}
+	if err := errors.Join(d.Set(ctx, []Item{{Key: keys[0].Key, Value: memory.Null}})...); err != nil {
+		return err
+	}
+	return d.SharedTier.Outdate(ctx, []shared.Outdated{{Key: keys[0].Key}})
 }
 
 // blindRefresh stores over whatever has come meanwhile.
