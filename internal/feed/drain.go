@@ -59,6 +59,7 @@ type drainer struct {
 	broken    map[int32]error // sets with meanings that are not understood
 
 	generation shared.Generation // of the shared tier, up to which all is done
+	late       time.Time         // when what was kept is done once more; zero: it need not be
 	canary     canary
 }
 

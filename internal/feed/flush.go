@@ -89,14 +89,11 @@ func (d *drainer) mend() error {
 	if err := d.replay(); err != nil {
 		return err
 	}
-	if !l.databaseLost && !l.tierLost {
+	l.databaseLost = false
+	if !l.unconfirmed || !d.late.IsZero() {
 		return nil
 	}
-	if err := l.confirm(); err != nil {
-		return err
-	}
-	l.databaseLost, l.tierLost = false, false
-	return nil
+	return l.confirm()
 }
 
 // regain removes everything that is watched after the database has lost commits: copies
@@ -121,13 +118,18 @@ func (d *drainer) relearn() error { return d.learn([]outbox.Row{{Set: outbox.Flu
 func (d *drainer) replay() error {
 	l, now := &d.leadership, d.cfg.Cache.Generation()
 	if now == d.generation && !l.tierLost {
-		return nil
+		return d.replayLate()
 	}
+	// What was done at the former server and still stands in the outbox is not done here.
+	clear(d.pending)
+	d.looked, d.cursor = time.Time{}, 0
 	switch forgotten := now.Forgotten != d.generation.Forgotten; {
 	case d.settings.Load().Keep > 0:
 		if err := d.replayKept(); err != nil {
 			return err
 		}
+		d.late = d.now().Add(lateAfter)
+		l.unconfirmed = true
 		d.cfg.Log.Info("the change feed has done again what it had kept, for the shared tier may have lost it")
 	case forgotten || l.tierLost && !l.remembers(d.now()):
 		d.cfg.Log.Warn("the shared tier may have lost more than is remembered of what the change feed has removed there; all watched records are removed: feed.keep would keep the changes, to be done again one by one")
@@ -135,7 +137,30 @@ func (d *drainer) replay() error {
 			return err
 		}
 	}
-	d.generation = now
+	d.generation, l.tierLost = now, false
+	return nil
+}
+
+// lateAfter is how long a round may still be under way that has begun before another leader
+// did again what was kept: as long as its lease, and the questions of one round.
+const lateAfter = leaseTTL + 4*time.Second
+
+// replayLate does it once more, for this order:
+//
+//	one leader    removes a copy at the former server of the shared tier
+//	another one   learns of the new server, and does again what is kept
+//	the first     moves its row to what is kept, and dies
+//
+// Until then the fleet's memory says that the shared tier has lost something: a leader that
+// dies in between leaves both to the next one.
+func (d *drainer) replayLate() error {
+	if d.late.IsZero() || d.now().Before(d.late) {
+		return nil
+	}
+	if err := d.replayKept(); err != nil {
+		return err
+	}
+	d.late = time.Time{}
 	return nil
 }
 

@@ -106,6 +106,7 @@ type leadership struct {
 	missing  int64     // beats that the shared tier has lost
 
 	tierLost, databaseLost bool // and not mended yet
+	unconfirmed            bool // the beat in the shared tier is still that of before the loss
 
 	stranger string    // another fleet that has the outbox, …
 	met      time.Time // … since when, …
@@ -177,6 +178,10 @@ func (l *leadership) yield() {
 	l.drop()
 }
 
+// leastPatience is how long another fleet is waited for at least: it beats once a second,
+// and may miss some beats.
+const leastPatience = 5 * beatEvery
+
 // errStranger says that another fleet drains the outbox.
 var errStranger = errors.New("another fleet drains this outbox")
 
@@ -196,7 +201,7 @@ func (l *leadership) beat(now time.Time) error {
 	ctx, cancel := l.feed.within()
 	defer cancel()
 	p, err := l.feed.cfg.Outbox.Beat(ctx, outbox.Beat{
-		Fleet: l.fleet, Instance: l.feed.cfg.Instance, Patience: l.feed.settings.Load().DegradedAfter,
+		Fleet: l.fleet, Instance: l.feed.cfg.Instance, Patience: max(leastPatience, l.feed.settings.Load().DegradedAfter),
 	})
 	if err != nil {
 		return err
@@ -205,7 +210,8 @@ func (l *leadership) beat(now time.Time) error {
 		return l.meet(p.Fleet, now)
 	}
 	l.stranger, l.beaten = "", now
-	if l.missing = p.Number - 1 - l.standing; l.missing > 0 {
+	// While what was lost is being mended the shared tier lags behind on purpose.
+	if l.missing = p.Number - 1 - l.standing; l.missing > 0 && !l.unconfirmed {
 		l.tierLost = true
 	}
 	if l.known.lacks(p) {
@@ -214,7 +220,8 @@ func (l *leadership) beat(now time.Time) error {
 			"beat", p.Number, "seen", l.known.Beat, "server", p.Server)
 	}
 	l.known = l.known.after(p)
-	if l.tierLost || l.databaseLost {
+	l.unconfirmed = l.unconfirmed || l.tierLost || l.databaseLost
+	if l.unconfirmed {
 		return nil // noted by confirm when that is mended: a leader that dies before leaves it to the next one
 	}
 	return l.confirm()
@@ -246,7 +253,7 @@ func (l *leadership) confirm() error {
 	if err != nil {
 		return fmt.Errorf("noting the fleet: %w", err)
 	}
-	if !held { // somebody has named the fleet anew, after the shared tier was lost
+	if l.unconfirmed = false; !held { // somebody has named the fleet anew, after the shared tier was lost
 		l.adopt(standing)
 	}
 	return nil

@@ -259,3 +259,54 @@ func TestWithoutKeptRows(t *testing.T) {
 		})
 	}
 }
+
+// TestALateRowIsDoneAgain: a leader has removed copies at the former server of the shared
+// tier, and takes their rows out when its successor has done again what was kept.
+func TestALateRowIsDoneAgain(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.instance("a"), w.instance("b")
+	for _, i := range []*instance{a, b} {
+		s := *i.settings.Load()
+		s.Keep = time.Minute
+		i.settings.Store(&s)
+	}
+	w.settle(b)
+	w.load(1)
+	w.commit(1, "")
+	row := w.read(w.rows, 0, 1)[0]
+	w.generation.Number++ // the other server has the copy
+	if err := b.leadership.ask(w.clock.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	delete(w.rows, row.ID) // which a has done at the former one, …
+	for range 10 {
+		_ = b.step()
+		w.pass(100 * time.Millisecond)
+	}
+	w.kept[row.ID] = row // … and keeps only now; then it dies
+	if stale := w.stale(); stale == nil {
+		t.Fatal("the copy is gone, so the order is not the one that is meant")
+	}
+	w.settle(b)
+	w.settle(b)
+	if stale := w.stale(); stale != nil {
+		t.Errorf("copies older than the database: %v", stale)
+	}
+}
+
+// TestRowsThatWaitToBeTakenOut are done again when the shared tier may have lost it.
+func TestRowsThatWaitToBeTakenOut(t *testing.T) {
+	w := newWorld(t)
+	a := w.instance("a")
+	w.settle(a)
+	w.locked = true
+	w.load(1)
+	w.commit(1, "")
+	w.settle(a)
+	w.copies["user:1"] = 0 // the shared tier is back as it was
+	w.generation.Number++
+	w.settle(a)
+	if stale := w.stale(); stale != nil {
+		t.Errorf("copies older than the database: %v", stale)
+	}
+}

@@ -69,6 +69,9 @@ func (o *Outbox) Done(ctx context.Context, ids []int64) error {
 		return nil
 	}
 	return o.change(ctx, "deleting what was drained", func(tx engine.Transaction) error {
+		if err := o.owned(ctx, tx); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, o.dialect.Texts().Done(ids))
 		return err
 	})
@@ -81,6 +84,9 @@ func (o *Outbox) Keep(ctx context.Context, ids []int64) error {
 		return nil
 	}
 	return o.change(ctx, "keeping what was drained", func(tx engine.Transaction) error {
+		if err := o.owned(ctx, tx); err != nil {
+			return err
+		}
 		for _, q := range o.dialect.Keep(ids) {
 			if _, err := tx.Exec(ctx, q); err != nil {
 				return err
@@ -163,10 +169,34 @@ func (o *Outbox) Beat(ctx context.Context, b Beat) (p Pulse, err error) {
 			return nil
 		}
 		p.Held, p.Fleet, p.Number = true, b.Fleet, p.Number+1
+		o.fleet.Store(&b.Fleet)
 		_, err = tx.Exec(ctx, engine.Query{SQL: t.Note, Args: []any{b.Fleet, b.Instance, p.Number, p.Server}})
 		return err
 	})
 	return p, err
+}
+
+// ErrOthers says that another fleet drains the outbox by now.
+var ErrOthers = errors.New("another fleet drains the outbox by now")
+
+// owned makes sure that the outbox is still the fleet's which has noted a beat here. An
+// instance that stood still may wake long after another fleet has taken over, which has not
+// seen the rows that were read before.
+func (o *Outbox) owned(ctx context.Context, tx engine.Transaction) error {
+	fleet := o.fleet.Load()
+	if fleet == nil {
+		return nil
+	}
+	res, err := tx.Query(ctx, engine.Query{SQL: o.dialect.Texts().Drainer})
+	switch {
+	case err != nil:
+		return err
+	case len(res.Rows) != 1:
+		return errNotInstalled
+	case textOf(res.Rows[0][0]) != *fleet:
+		return ErrOthers
+	}
+	return nil
 }
 
 // errNotInstalled: the tables are there, and not what is in them.
@@ -183,6 +213,9 @@ func (o *Outbox) change(ctx context.Context, doing string, f func(engine.Transac
 	}
 	if err != nil {
 		tx.Rollback()
+		if o.engine.Fault(err).Remedy == engine.RemedyPrimary {
+			o.engine.Seek(ctx) // for the next time
+		}
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return nil

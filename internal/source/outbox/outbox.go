@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"hearth/internal/source/database"
@@ -142,6 +143,7 @@ type Script struct {
 type Outbox struct {
 	engine  engine.Engine
 	dialect dialect
+	fleet   atomic.Pointer[string] // that has noted a beat here; nil: none
 }
 
 // dialect is what differs between the kinds of database. Texts take bind parameters as
@@ -209,6 +211,10 @@ func New(cfg engine.Config) (*Outbox, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.WantsWrites(); err != nil {
+		return nil, err
+	}
+	// Rows are deleted: a server that takes no writes is of no use.
 	if err := e.WantsWrites(); err != nil {
 		return nil, err
 	}
