@@ -230,6 +230,9 @@ func (w *world) Keep(_ context.Context, ids []int64) error {
 func (w *world) Expire(context.Context, time.Duration) error { return nil }
 
 func (w *world) Canary(context.Context) error {
+	if w.locked {
+		return errLocked
+	}
 	return w.call("Canary", func() {
 		w.rows[w.nextID] = outbox.Row{ID: w.nextID, Set: outbox.Canary}
 		w.nextID++
@@ -247,6 +250,9 @@ func (w *world) Heals() bool                         { return false }
 func (w *world) Busy(err error) bool                 { return errors.Is(err, errLocked) }
 
 func (w *world) Beat(_ context.Context, b outbox.Beat) (p outbox.Pulse, err error) {
+	if w.locked {
+		return p, errLocked
+	}
 	err = w.call("Beat", func() {
 		d := &w.drain
 		p = outbox.Pulse{Fleet: d.fleet, Number: d.beat, Before: d.server, Server: w.server}
