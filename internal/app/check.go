@@ -2,8 +2,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +70,7 @@ const connectWithin = 10 * time.Second
 // out that an operator may want to know.
 func Connect(ctx context.Context, cfg *config.Config) (faults []config.Fault, notes []string) {
 	log := NewLog(cfg.Log, io.Discard).Logger()
-	g := &generation{cfg: cfg, log: log}
+	g := &generation{cfg: cfg, log: log, looks: true}
 	defer func() { g.minus(nothing).close(log) }()
 	if faults = g.prepareSources(nothing); len(faults) > 0 {
 		return faults, nil
@@ -138,10 +141,15 @@ func (g *generation) rehearseFeed(ctx context.Context) (faults []config.Fault, n
 	ctx, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	url := g.cfg.FeedURL()
+	if file, isFile := strings.CutPrefix(url.Reveal(), "sqlite:"); isFile {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil, []string{"the change feed is not looked at, for the file of database.url is not there yet"}
+		}
+	}
 	away := func(err error) []config.Fault {
 		return append(faults, g.cfg.Fault("feed.url", "asking the database about the change feed: %s", oneLine(err)))
 	}
-	o, err := outbox.New(engine.Config{URL: url.Reveal(), Renew: url.Current, MaxConns: 2, Timeout: g.cfg.Database.Timeout, Log: g.log})
+	o, err := outbox.New(engine.Config{URL: url.Reveal(), Renew: url.Current, MaxConns: 2, Timeout: g.cfg.Database.Timeout, Log: g.log, Look: true})
 	if err != nil {
 		return away(err), nil
 	}

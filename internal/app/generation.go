@@ -26,6 +26,8 @@ import (
 // holds, and the database its connections. It is immutable once it serves.
 type generation struct {
 	cfg *config.Config
+	// looks says that nothing is served: what is asked is left as it is.
+	looks bool
 	// log is for what sources have to say.
 	log *slog.Logger
 	// db is nil without a database; login is what its connections are made with.
@@ -102,7 +104,7 @@ func (g *generation) prepareSources(before *generation) (faults []config.Fault) 
 	} else if !c.URL.Empty() && g.cfg.Sound("database") {
 		g.login = &databaseAccess{}
 		g.login.use(c.URL)
-		db, err := database.New(engine.Config{URL: c.URL.Reveal(), Renew: g.login.read, Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, MarkWriter: g.cfg.FeedOn(), Log: g.log})
+		db, err := database.New(engine.Config{URL: c.URL.Reveal(), Renew: g.login.read, Init: c.Init, Demo: c.Demo, MaxConns: c.MaxConns, Timeout: c.Timeout, MarkWriter: g.cfg.FeedOn(), Log: g.log, Look: g.looks})
 		if err != nil {
 			faults = append(faults, g.cfg.Fault("database.url", "%v", err))
 		}

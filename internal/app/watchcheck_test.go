@@ -1,9 +1,13 @@
 package app
 
 import (
+	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -89,7 +93,8 @@ func TestInspectWatches(t *testing.T) {
 		my.Exec(text)
 	}
 	home := my.URL()[strings.LastIndexByte(my.URL(), '/')+1:]
-	for url, prefix := range map[string]string{pg.URL(): "public", my.URL(): home} {
+	file := liteShop(t)
+	for url, prefix := range map[string]string{pg.URL(): "public.", my.URL(): home + ".", "sqlite:" + file: ""} {
 		var resources [][3]string
 		for _, c := range watchCases() {
 			resources = append(resources, c.resource)
@@ -102,11 +107,50 @@ func TestInspectWatches(t *testing.T) {
 				continue
 			}
 			for i, want := range c.want {
-				if !strings.HasPrefix(got[name][i], strings.ReplaceAll(want, "PUBLIC", prefix)) && !strings.Contains(got[name][i], strings.ReplaceAll(want, "PUBLIC", prefix)) {
+				if !strings.Contains(got[name][i], strings.ReplaceAll(want, "PUBLIC.", prefix)) {
 					t.Errorf("%s: %s: got %q, want %q", prefix, c.resource, got[name], c.want)
 				}
 			}
 		}
+	}
+}
+
+// liteShop is a file of SQLite with the shop's tables, as another program makes it.
+func liteShop(t *testing.T) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "shop.db")
+	db, err := sql.Open("sqlite", file)
+	if err == nil {
+		_, err = db.Exec(shopTables)
+	}
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestConnectLeavesAFileAsItIs: to ask about watches makes no file, and changes none.
+func TestConnectLeavesAFileAsItIs(t *testing.T) {
+	t.Parallel()
+	file := liteShop(t)
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := [3]string{"user", "SELECT id, email FROM users WHERE id = {id}"}
+	if faults, _ := Connect(t.Context(), shop(t, "sqlite:"+file, user)); len(faults) != 1 || !strings.Contains(faults[0].Text, "feed install") {
+		t.Errorf("got %v, want a fault of triggers that are not installed", faults)
+	}
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file has changed (%v)", err)
+	}
+	none := filepath.Join(t.TempDir(), "none.db")
+	faults, notes := Connect(t.Context(), shop(t, "sqlite:"+none, [3]string{"one", "SELECT {id} AS one", `watch = "none"`}))
+	if _, err := os.Stat(none); err == nil || len(faults) > 0 || len(notes) != 1 {
+		t.Errorf("the file was made (%v), or found wrong: %v, %q", err, faults, notes)
 	}
 }
 

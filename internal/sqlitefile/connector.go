@@ -34,8 +34,10 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, ctx.Err()
 	}
 	for range 10 {
-		if err := f.prepare(); err != nil {
-			return nil, err
+		if !c.AsIs {
+			if err := f.prepare(); err != nil {
+				return nil, err
+			}
 		}
 		before, err := f.look(false)
 		if err != nil {
@@ -121,7 +123,12 @@ func (c connector) openFile(ctx context.Context, readOnly bool) (conn driverConn
 		// WAL lets readers go on while the writer commits. The mode stays in the
 		// file, so setting it again changes nothing, and where others are in the way
 		// of setting it a later connection does.
-		conn, err = c.openWith(ctx, name+v.Encode(), "PRAGMA journal_mode = WAL")
+		mode := "PRAGMA journal_mode = WAL"
+		if c.AsIs {
+			mode = ""
+			v.Set("mode", "rw")
+		}
+		conn, err = c.openWith(ctx, name+v.Encode(), mode)
 		return conn, false, err
 	}
 	v.Set("mode", "ro")

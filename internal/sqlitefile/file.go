@@ -64,6 +64,7 @@ type Settings struct {
 	Conns    int           // at most; as many are kept idle
 	Busy     time.Duration // how long a lock is waited for
 	ReadOnly bool          // statements that write are refused
+	AsIs     bool          // no file is made, and it keeps its mode
 	// Pragmas are run on each connection, such as "synchronous = NORMAL".
 	Pragmas []string
 }

@@ -222,5 +222,6 @@ type Config struct {
 	// the outbox look for it. SQLite has no place for it.
 	MarkWriter bool
 	Wait       time.Duration // of a set-up for another one; 0: SetUpWait
+	Look       bool          // a file of SQLite is not made, and keeps its mode
 	Log        *slog.Logger  // for what a driver has to say besides its errors; nil: nothing
 }

@@ -46,11 +46,11 @@ func New(cfg engine.Config) (engine.Engine, error) {
 func open(f *sqlitefile.File, cfg engine.Config) (reads, writes *sql.DB) {
 	// SQLite has one writer at a time; a second connection would only wait within SQLite,
 	// where no context reaches it.
-	writes = f.Pool(sqlitefile.Settings{Conns: 1, Busy: cfg.Timeout})
+	writes = f.Pool(sqlitefile.Settings{Conns: 1, Busy: cfg.Timeout, AsIs: cfg.Look})
 	if f.Path() == "" {
 		return writes, writes
 	}
-	return f.Pool(sqlitefile.Settings{Conns: cfg.MaxConns, Busy: cfg.Timeout, ReadOnly: true}), writes
+	return f.Pool(sqlitefile.Settings{Conns: cfg.MaxConns, Busy: cfg.Timeout, ReadOnly: true, AsIs: cfg.Look}), writes
 }
 
 // alive is a question that needs the file.
