@@ -1,13 +1,11 @@
 package outbox_test
 
 import (
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	"hearth/internal/source/outbox"
-	"hearth/internal/testkit"
 )
 
 // left counts what an installation has left in the database of a test.
@@ -90,10 +88,7 @@ func TestMySQLNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	host, port, _ := strings.Cut(o.db.Addr(), ":")
-	cmd := exec.Command(testkit.NeedMariaDB(t, "mariadb"), "--no-defaults", "--protocol=tcp", "--host="+host, "--port="+port, "--user=root",
-		"--default-character-set=latin1", o.db.Text("SELECT DATABASE()"))
-	cmd.Stdin = strings.NewReader(o.Text(script))
+	cmd := o.client("", o.Text(script), "--default-character-set=latin1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s\n%s", err, out, o.Text(script))
 	}
