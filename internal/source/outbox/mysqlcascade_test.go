@@ -38,6 +38,10 @@ func TestMySQLCascades(t *testing.T) {
 		`{"order_id":20}`, `{"order_id":11}`, `{"id":1000}`, `{"id":1001}`)
 	o.after(`DELETE users, orders FROM users JOIN orders ON orders.user_id = users.id WHERE users.id = 3`,
 		`{"id":3}`, `{"user_id":3,"agent_id":null}`, `{"order_id":12}`, `{"id":1002}`)
+	o.after(`INSERT INTO users VALUES (7, 'e'); INSERT INTO orders VALUES (13, 7, NULL, ''); INSERT INTO items VALUES (103, 13);
+		INSERT INTO parts VALUES (1003, 103)`, `{"id":7}`, `{"user_id":7,"agent_id":null}`, `{"order_id":13}`, `{"id":1003}`)
+	o.after(`LOCK TABLES users WRITE; UPDATE users SET id = 8 WHERE id = 7; DELETE FROM users WHERE id = 8; UNLOCK TABLES`,
+		`{"id":7}`, `{"id":8}`, `{"user_id":7,"agent_id":null}`, `{"user_id":8,"agent_id":null}`, `{"order_id":13}`, `{"id":1003}`)
 	if n := o.db.Int("SELECT count(*) FROM parts"); n != 0 {
 		t.Errorf("%d parts are left", n)
 	}
@@ -71,4 +75,29 @@ func TestMySQLDeepCascade(t *testing.T) {
 	}
 	o.watch("d", "id", "")
 	o.after(`DELETE FROM a`, ids(1)...)
+}
+
+// TestMySQLManyBelow: of more rows than it may name a trigger says that everything has
+// changed. What a collation takes for the same is told all the same.
+func TestMySQLManyBelow(t *testing.T) {
+	t.Parallel()
+	o := newMyOutbox(t, `CREATE TABLE users (id int PRIMARY KEY);
+		CREATE TABLE orders (id int PRIMARY KEY, user_id int, code varchar(20) COLLATE utf8mb4_general_ci, FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE);
+		INSERT INTO users VALUES (1), (2), (3); INSERT INTO orders SELECT seq, 1, 'x' FROM seq_1_to_3000; INSERT INTO orders SELECT seq, 2, seq FROM seq_3001_to_3600;
+		INSERT INTO orders VALUES (1, 3, 'a'), (2, 3, 'A'), (3, 3, 'ä') ON DUPLICATE KEY UPDATE user_id = 3, code = VALUES(code)`)
+	s := setOn("orders", "code", "")
+	o.install(outbox.Options{FlushRows: 1000}, s)
+	o.told()
+	o.sound(s)
+	o.after(`DELETE FROM users WHERE id = 3`, `{"code":"a"}`, `{"code":"A"}`, `{"code":"ä"}`)
+	o.after(`DELETE FROM users WHERE id = 1`, `{"code":"x"}`) // each text once
+	o.db.Exec(`DELETE FROM users WHERE id = 2`)
+	if got := o.told(); len(got) != 600 {
+		t.Errorf("%d rows were told", len(got))
+	}
+	o.install(outbox.Options{FlushRows: 100}, s)
+	o.told()
+	o.db.Exec(`INSERT INTO users VALUES (2); INSERT INTO orders SELECT seq, 2, seq FROM seq_3001_to_3600`)
+	o.told()
+	o.after(`DELETE FROM users WHERE id = 2`, "everything")
 }
