@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"hearth/cache/shared"
 )
 
 // TestHitAllocatesNothing is left out under the race detector, which allocates.
@@ -32,4 +34,23 @@ func TestHitAllocatesNothing(t *testing.T) {
 	if got != 0 {
 		t.Errorf("a hit allocates %v times, want 0", got)
 	}
+}
+
+// TestOutdatingAllocatesLittle: a statement of others may change a million records.
+func TestOutdatingAllocatesLittle(t *testing.T) {
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
+		c, ctx := open(t), within(t)
+		keys := make([]shared.Outdated, 2000)
+		for i := range keys {
+			keys[i].Key = keyOf(t, i)
+		}
+		got := testing.AllocsPerRun(3, func() {
+			if err := c.Outdate(ctx, keys); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if most := 10.0; got > most*float64(len(keys)) {
+			t.Errorf("a key allocates %v times, want %v at most", got/float64(len(keys)), most)
+		}
+	})
 }

@@ -213,3 +213,25 @@ func TestAMarkLivesBesideItsKey(t *testing.T) {
 		t.Error("of a key with braces nobody knows whether it was put")
 	}
 }
+
+// TestOutdatingNeedsNoMemory. A script that has begun to write may go on; one whose first
+// write would be the marked guard may not. Then the guard goes, and its write is given up.
+func TestOutdatingNeedsNoMemory(t *testing.T) {
+	t.Parallel()
+	srv := testkit.Redis(t)
+	c := openRedis(t, srv)
+	x, guarded, bare := fixture{c, t, keyOf(t, "value")}, fixture{c, t, keyOf(t, "guard")}, fixture{c, t, keyOf(t, "{guard}")}
+	x.set("1")
+	guarded.guard("w")
+	bare.guard("w")
+	srv.Do("CONFIG", "SET", "maxmemory", "1")
+	x.outdate("")
+	guarded.outdate("")
+	bare.outdate("")
+	srv.Do("CONFIG", "SET", "maxmemory", "0")
+	x.want("nothing")
+	guarded.want("guard")
+	guarded.unguard("w", "1")
+	guarded.want("nothing")
+	bare.want("nothing")
+}

@@ -88,6 +88,22 @@ func TestRefusedKeys(t *testing.T) {
 		}
 		up(what)
 	}
+	// Nobody reads what is refused, so it keeps no change waiting.
+	changed := []shared.Outdated{{Key: d.key("shut")}, {Key: d.key("free"), Writer: "w"}}
+	if err := c.Outdate(within(t), changed); err != nil || redis.Int("EXISTS", d.key("free")) != 0 {
+		t.Errorf("a change of several: %v", err)
+	}
+	redis.Do("ACL", "SETUSER", "hearth", "%R~"+t.Name()+":shut*")
+	if err := c.Outdate(within(t), changed); !errors.Is(err, ErrRefused) {
+		t.Errorf("a change of a key that can be read and not written: got %v, want ErrRefused", err)
+	}
+	redis.Do("ACL", "SETUSER", "hearth", "resetkeys", "~hearth:canary:*", "~"+t.Name()+":free*")
+	redis.Do("SET", d.key("free"), "1")
+	if err := c.Outdate(within(t), changed); err != nil || redis.Int("EXISTS", d.key("free")) != 0 {
+		t.Errorf("a change of a key whose sibling is refused: %v", err)
+	}
+	redis.Do("ACL", "SETUSER", "hearth", "~hearth:*")
+	d.wantRead("free", "1", TierSource)
 	answers, err := d.ReadMany(within(t), d.r, []string{d.key("free"), d.key("shut")}, []source.Args{{"free"}, {"shut"}})
 	if err != nil || answers[0].Tier != TierRedis || string(answers[1].Data()) != "2" {
 		t.Errorf("a many-read: got %v, %v", answers, err)
@@ -268,6 +284,15 @@ func TestTheDocumentedAccountIsEnough(t *testing.T) {
 	}
 	if err := c.Invalidate(within(t), []string{"user:1", "item:1"}); err != nil {
 		t.Errorf("an invalidation: %v", err)
+	}
+	if _, held, err := c.Lead(within(t), "hearth:feed", "me", nil, time.Hour); err != nil || !held || c.Yield(within(t), "hearth:feed", "me") != nil {
+		t.Errorf("a lease of the fleet: held %v, %v", held, err)
+	}
+	if err := c.Outdate(within(t), []shared.Outdated{{Key: "user:1"}, {Key: "user:2", Writer: "w"}}); err != nil {
+		t.Errorf("a change of others: %v", err)
+	}
+	if _, err := c.Sweep(within(t), shared.Glob("user:", ""), func(string) bool { return true }); err != nil {
+		t.Errorf("a sweep: %v", err)
 	}
 	server.Do("RPUSH", "user:3", "x")
 	book.write("3", `{"v":3}`)

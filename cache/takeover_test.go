@@ -127,7 +127,7 @@ func TestASlotOnItsWay(t *testing.T) {
 				t.Errorf("round %d: the guard is renewed: %v, %v", round, got.State, got.Err)
 			}
 		}
-		if err := c.tier.Unguard(within(t), plain, token, []byte(want), time.Hour, false); err != nil {
+		if err := c.tier.Unguard(within(t), plain, token, []byte(want), time.Hour, true); err != nil {
 			t.Errorf("round %d: its removal: %v", round, err)
 		}
 		if got, err := c.tier.Get(within(t), plain); err != nil || string(got.Data) != want {
@@ -137,6 +137,16 @@ func TestASlotOnItsWay(t *testing.T) {
 			t.Errorf("round %d: a refresh may begin: %v, %v", round, ok, err)
 		}
 		from.Do("MIGRATE", "127.0.0.1", fmt.Sprint(to.Port()), plain, "0", "5000")
+	}
+	// Of an own write nobody knows whether it was put, where its mark is elsewhere.
+	changed := []shared.Outdated{{Key: plain, Writer: "w"}, {Key: key("here")}, {Key: "elsewhere"}}
+	for range 2 {
+		if err := c.Outdate(within(t), changed); err != nil || changed[0].Kept {
+			t.Errorf("a change of others: %v, kept: %v", err, changed[0].Kept)
+		}
+	}
+	if got, err := c.tier.Get(within(t), plain); err != nil || got.State != shared.Absent {
+		t.Errorf("the key holds %s, %v, want nothing", got.Data, err)
 	}
 	if err := c.tier.Remove(within(t), []string{plain}, true); err != nil {
 		t.Error(err)

@@ -69,6 +69,12 @@ func isTransient(err error) bool {
 	return slices.Contains(unusable, code) || slices.Contains(transient, code) && code != "MOVED" && code != "ASK"
 }
 
+// isKeyRefused tells that the account may run the command, and not with this key.
+func isKeyRefused(err error) bool {
+	reply := errorReply(err)
+	return codeOf(reply) == "NOPERM" && strings.Contains(reply, "access")
+}
+
 // codeOf is the first word of an error reply.
 func codeOf(reply string) string {
 	code, _, _ := strings.Cut(reply, " ")

@@ -49,6 +49,9 @@ func (t *Tier) outdatePart(ctx context.Context, part []shared.Outdated) error {
 	var done confirmed
 	var first error
 	for i, a := range t.steps(t.bound(ctx), t.scripts.outdate, calls, &done) {
+		if isKeyRefused(a.err) {
+			a.err = t.outdateRefused(ctx, &part[i], &done)
+		}
 		part[i].Kept = a.err == nil && a.number == 2
 		if errors.Is(a.err, shared.ErrAway) {
 			return a.err
@@ -59,6 +62,20 @@ func (t *Tier) outdatePart(ctx context.Context, part []shared.Outdated) error {
 		return first
 	}
 	return t.confirm(ctx, &done)
+}
+
+// outdateRefused is for a key of which some key is refused to the account. That may be a
+// sibling or a mark, then there are none. A key that cannot be read either has nothing in it
+// that anybody is answered, and must not keep the changes of all other keys waiting.
+func (t *Tier) outdateRefused(ctx context.Context, o *shared.Outdated, done *confirmed) error {
+	_, err := t.stepOver(ctx, t.scripts.outdate, []string{o.Key}, []string{o.Writer}, done)
+	if !isKeyRefused(err) {
+		return err
+	}
+	if _, unreadable := t.Get(ctx, o.Key); isKeyRefused(unreadable) {
+		return nil
+	}
+	return err
 }
 
 // Remove deletes keys. It is Outdate for a change of others, but that no replica is

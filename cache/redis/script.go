@@ -189,9 +189,9 @@ return 1`
 // it was, or the empty string. Returns 2 if the record of that writer stays, else 1.
 //
 // A guard of others stays, and is marked as shared: what its writer has read back may be
-// from before the change. DEL would take the guard away, and have its write rolled back.
-// Anything else is deleted: a value is from before the change, and so may be what is
-// loaded under a lease.
+// from before the change. DEL would take the guard away, and have its write rolled back, so
+// that is for a Redis alone that has no memory left for the marked guard. Anything else is
+// deleted: a value is from before the change, and so may be what is loaded under a lease.
 //
 // Not so for the writer whose change it was. The record that it puts has the change in it,
 // and so has all that comes after its guard: the mark says that it was put. A guard that
@@ -202,11 +202,7 @@ if KEYS[3] and redis.pcall('GET', KEYS[3]) == ARGV[1] then
   return 2
 end
 if mine and (plus or #others == 0) then return 1 end
-if #others > 0 then
-  put('guard+:')
-else
-  redis.call('DEL', KEYS[1])
-end
+if #others == 0 or not pcall(put, 'guard+:') then redis.call('DEL', KEYS[1]) end
 return 1`
 
 // leadScript: KEYS key; ARGV holder, text, lifetime in ms. Returns nothing if the lease is
