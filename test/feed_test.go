@@ -99,6 +99,22 @@ func TestAnUpdateByAnybodyReachesEveryMemory(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) (url string, exec func(sql string)){
 		"PostgreSQL": func(t *testing.T) (string, func(string)) { d := testkit.Postgres(t); return d.URL(), d.Exec },
 		"MariaDB":    func(t *testing.T) (string, func(string)) { d := testkit.MariaDB(t); return d.URL(), d.Exec },
+		"SQLite": func(t *testing.T) (string, func(string)) {
+			file := filepath.Join(t.TempDir(), "data.db")
+			shell, err := testkit.SQLite(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(shell.Close)
+			return "sqlite:" + file, func(sql string) {
+				if !strings.HasSuffix(sql, ";") {
+					sql += ";"
+				}
+				if _, err := shell.Do(sql); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -163,6 +179,39 @@ func TestTheEmbeddedTierIsTold(t *testing.T) {
 	for _, want := range []string{"Rome", "Bonn", "Bern"} {
 		d.Exec("UPDATE users SET city = '" + want + "' WHERE id = 1")
 		testkit.Eventually(t, 20*time.Second, "the city is "+want, func() bool { return city(t, in, 1) == want })
+	}
+}
+
+// TestOwnWritesAreNotLoadedAgain: a PUT's own event leaves the record that it has put.
+func TestOwnWritesAreNotLoadedAgain(t *testing.T) {
+	t.Parallel()
+	d := testkit.Postgres(t)
+	d.Exec(feedTables)
+	redis := testkit.Redis(t)
+	file := fed(t, d.URL(), redis.URL(), "")
+	install(t, file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := launch.Ready(t, string(text))
+	testkit.Eventually(t, 20*time.Second, "the feed is live", func() bool { return in.Metric("hearth_feed_live") == 1 })
+	loads := in.Metric(`hearth_loads_total{resource="user",result="ok"}`)
+	const writes = 20
+	for n := range writes {
+		if r := in.Ask("PUT", "/user/1", fmt.Sprintf(`{"city":"c%d"}`, n)); r.Code != 200 {
+			t.Fatalf("PUT: %v", r)
+		}
+		drained := in.Metric(`hearth_feed_rows_total{result="drained"}`)
+		testkit.Eventually(t, 20*time.Second, "the event is drained", func() bool {
+			return in.Metric(`hearth_feed_rows_total{result="drained"}`) > drained || d.Int("SELECT count(*) FROM hearth.feed WHERE watch > 0") == 0
+		})
+		if got := city(t, in, 1); got != fmt.Sprint("c", n) {
+			t.Fatalf("read %q after writing c%d", got, n)
+		}
+	}
+	if again := in.Metric(`hearth_loads_total{resource="user",result="ok"}`) - loads; again > writes/4 {
+		t.Errorf("%v of %d writes were followed by a load", again, writes)
 	}
 }
 
