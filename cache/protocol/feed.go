@@ -125,7 +125,7 @@ func (x expansion) outdate(n, i, row int) {
 		x.m.poison(s, i)
 	}
 	x.m.remember(s, i)
-	if v != NoVersion && rules.Kept == KeptNot { // what is done again later is promised for the end only
+	if v != NoVersion {
 		s.Acked = max(s.Acked, v)
 	}
 	if rules.Await == AwaitNothing {

@@ -43,7 +43,7 @@ func (m *Model) Check(s State) *Violation {
 	for i := range s.Instances {
 		in := s.Instances[i]
 		calm = calm && in.Standing != Behind && in.Standing != Arrived
-		if v := m.checkServer(s, i); v != nil {
+		if v := m.checkServer(s, i); v != nil && !m.AtRest {
 			return v
 		}
 	}
@@ -55,7 +55,7 @@ func (m *Model) Check(s State) *Violation {
 		if !in.lives() {
 			continue
 		}
-		if v := m.checkOffers(s, i); v != nil {
+		if v := m.checkOffers(s, i); v != nil && !m.AtRest {
 			return v
 		}
 		if !calm || in.queued > 0 || in.Memory == NoVersion {

@@ -47,6 +47,9 @@ type Setup struct {
 	Rules  Rules
 	Faults Faults
 	Start  Start
+	// AtRest looks only at what there is when all is done: for promises that are kept again
+	// after a while.
+	AtRest bool
 }
 
 // Limits of a State, which has a fixed size so that it can be a map's key.
