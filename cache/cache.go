@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"hearth/cache/gate"
 	"hearth/cache/memory"
@@ -258,7 +259,7 @@ func New(cfg Config) (*Cache, error) {
 	c.settings.Store(&cfg.Settings)
 	c.apply(&cfg.Settings)
 	c.local = c.store.NewOwner(true)
-	c.losses.since, c.losses.aging = map[*Resource]time.Time{}, map[uint32]*loss{}
+	c.losses.since, c.losses.aging = map[weak.Pointer[Resource]]time.Time{}, map[uint32]*loss{}
 	c.passing.byKey = map[passKey]*passes{}
 	c.counters.rounds = map[counterKey]*round{}
 	c.flights.open = c.writes.has

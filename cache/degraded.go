@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
+	"weak"
 
 	"hearth/cache/gate"
 	"hearth/cache/memory"
@@ -43,28 +45,29 @@ type loss struct {
 	life    time.Duration // of what is loaded meanwhile
 }
 
-// losses are the resources whose feed is lost.
+// losses are the resources whose feed is lost. One that a reload has replaced, and of which
+// nobody says that it is over, is not kept for that.
 type losses struct {
 	sync.Mutex
-	since map[*Resource]time.Time
+	since map[weak.Pointer[Resource]]time.Time
 	aging map[uint32]*loss // by shape: those whose entries in memory are still to be aged
 	walks bool             // somebody is at it
 }
 
 // Degrade says that the feed is lost since a time that tells of changes of r's records.
 // A second call changes nothing, unless its time is an earlier one. A Resource that a
-// reload has made is not degraded: Degrade it before its first use, and Restore the one
-// that it replaces.
+// reload has made is not degraded: Degrade it before its first use.
 func (c *Cache) Degrade(r *Resource, since time.Time) {
 	if r.Records == nil {
 		return
 	}
 	c.losses.Lock()
 	defer c.losses.Unlock()
-	if was, ok := c.losses.since[r]; ok && !since.Before(was) {
+	if was, ok := c.losses.since[weak.Make(r)]; ok && !since.Before(was) {
 		return
 	}
-	c.losses.since[r] = since
+	maps.DeleteFunc(c.losses.since, func(at weak.Pointer[Resource], _ time.Time) bool { return at.Value() == nil })
+	c.losses.since[weak.Make(r)] = since
 	c.degradeLocked(r, since)
 }
 
@@ -73,7 +76,7 @@ func (c *Cache) Degrade(r *Resource, since time.Time) {
 func (c *Cache) Restore(r *Resource) {
 	c.losses.Lock()
 	defer c.losses.Unlock()
-	delete(c.losses.since, r)
+	delete(c.losses.since, weak.Make(r))
 	delete(c.losses.aging, r.ID())
 	r.lost.Store(nil)
 }
@@ -85,8 +88,10 @@ func (r *Resource) Degraded() bool { return r.lost.Load() != nil }
 func (c *Cache) degradeAgain() {
 	c.losses.Lock()
 	defer c.losses.Unlock()
-	for r, since := range c.losses.since {
-		c.degradeLocked(r, since)
+	for at, since := range c.losses.since {
+		if r := at.Value(); r != nil {
+			c.degradeLocked(r, since)
+		}
 	}
 }
 
@@ -263,7 +268,7 @@ func (q *query) servable(seen *sharedRead) bool {
 func (q *query) fromAged(l *loss, res result) Answer {
 	now := q.store.Now()
 	if !res.stored && l.due(q.key, now) && res.entry.TakeRefresh(now, now+int64(q.cfg.Lease)) {
-		q.refreshInBackground(q.r, q.key, q.args, res.entry, res.TTL == 0)
+		q.refreshInBackground(q.r, q.key, q.args, res.entry, res.TTL != 0 && shared.SiblingOf(q.key) != "")
 	}
 	return q.fromShared(res)
 }
@@ -307,8 +312,8 @@ func (k *leased) failed(ctx context.Context, err error) (Answer, error) {
 	return Answer{}, err
 }
 
-// replace loads a copy anew that has no expiry, which Claim needs: readers wait
-// meanwhile.
+// replace loads a copy anew that cannot be claimed, because it has no expiry or its key no
+// sibling: readers wait meanwhile.
 func (c *Cache) replace(r *Resource, key string, args source.Args, e *Entry) (refreshResult, error) {
 	g := c.gateOf(r)
 	if !g.TryEnter() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,7 @@ func TestALongLivedCopyIsLoadedAnewWithinTheWindow(t *testing.T) {
 		f("read since", "2", func() { d.stand("2", `"old"`, time.Hour); d.lose(0); d.warm("2", `"old"`) })
 		f("with little left", "3", func() { d.stand("3", `"old"`, 55*time.Second); d.lose(30 * time.Second); d.warm("3", `"old"`) })
 		f("without expiry", "4", func() { d.stand("4", `"old"`, 0); d.lose(0); d.warm("4", `"old"`) })
+		f("in a key without a sibling", "{5}", func() { d.stand("{5}", `"old"`, time.Hour); d.lose(0); d.warm("{5}", `"old"`) })
 	})
 }
 
@@ -337,6 +339,17 @@ func TestAnEarlierLossWins(t *testing.T) {
 	if d.r.Degraded() {
 		t.Error("degraded although nothing is to change")
 	}
+	for range 10 { // those that reloads have replaced
+		d.r = NewResource("user", "user", testLives, d.book)
+		d.Degrade(d.r, time.Now())
+	}
+	testkit.Eventually(t, patience, "nothing holds resources that nobody uses", func() bool {
+		runtime.GC()
+		d.Degrade(NewResource("user", "user", testLives, d.book), time.Now())
+		d.losses.Lock()
+		defer d.losses.Unlock()
+		return len(d.losses.since) < 5
+	})
 	bare := newDesk(t, openFile(t, degradedFor(time.Hour)), nil)
 	if bare.lose(0); bare.r.Degraded() {
 		t.Error("a record without a source cannot be loaded anew")

@@ -29,17 +29,18 @@ func (c *Cache) TakeRefresh(r *Resource, e *Entry) bool {
 // returns at once, and does nothing if another instance refreshes the key or the
 // source is busy: no reader waits for it. Close joins it. key and args are kept.
 func (c *Cache) Refresh(r *Resource, key string, args source.Args, e *Entry) {
-	c.refreshInBackground(r, key, args, e, e.SharedExpiry() == memory.Never)
+	claimable := !e.Aged() || e.SharedExpiry() != memory.Never && shared.SiblingOf(key) != ""
+	c.refreshInBackground(r, key, args, e, claimable)
 }
 
-// refreshInBackground is Refresh. A copy that never ends is replaced while its feed is
-// lost, and else left alone.
-func (c *Cache) refreshInBackground(r *Resource, key string, args source.Args, e *Entry, endless bool) {
+// refreshInBackground is Refresh. A copy that cannot be claimed is replaced while its feed
+// is lost, and else left alone.
+func (c *Cache) refreshInBackground(r *Resource, key string, args source.Args, e *Entry, claimable bool) {
 	if c.writes.has(key) {
 		return
 	}
 	c.running.Go(func() {
-		if endless && r.Degraded() {
+		if !claimable && r.Degraded() {
 			c.noteRefresh(r, func() (refreshResult, error) { return c.replace(r, key, args, e) })
 			return
 		}
