@@ -35,7 +35,13 @@ var ErrManyKeys = errors.New("a change of one row concerns more than 100000 reco
 // the query reads is watched, too: a row that has moved since has a change of its own in
 // the outbox.
 func (o *Outbox) Keys(ctx context.Context, m Meaning, row map[string]json.RawMessage) ([][]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, keysWithin)
+	within := keysWithin
+	if end, ok := ctx.Deadline(); ok {
+		// It ends before the caller's time does: whoever waits in vain can say so then, and
+		// need not ask the same slow question for ever.
+		within = min(within, time.Until(end)*3/4)
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	q, err := keysQuery(o.engine.Dialect(), m.Keys, row)
 	if err != nil {

@@ -1,12 +1,14 @@
 package outbox_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -37,6 +39,19 @@ func keysDatabases(t *testing.T) map[string]*outbox.Outbox {
 	}
 	all["SQLite"] = lite
 	return all
+}
+
+// TestKeysThatTakeTooLong: a slow query ends before the caller's time does, so that the
+// caller knows it from a caller's end of its own.
+func TestKeysThatTakeTooLong(t *testing.T) {
+	t.Parallel()
+	o := open(t, testkit.Postgres(t).URL())
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	m := outbox.Meaning{Resource: "slow", Params: []outbox.Param{{Name: "id", Type: "int"}}, Keys: "SELECT 1 FROM pg_sleep(60)"}
+	if got, err := o.Keys(ctx, m, nil); err == nil || ctx.Err() != nil {
+		t.Errorf("got %q, %v, and the caller's context %v; want an error within its time", got, err, ctx.Err())
+	}
 }
 
 // TestKeys asks each database which records a changed row concerns.
