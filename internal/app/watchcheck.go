@@ -84,6 +84,15 @@ func (in *inspection) inspect(w watched) error {
 		}
 		in.ignored(w, key)
 	}
+	if w.how == watchDerived { // who writes a watch has thought of them
+		functions, err := in.outbox.Functions(in.ctx, w.resource.Select, w.resource.SelectMany)
+		if err != nil {
+			return err
+		}
+		for _, name := range functions {
+			in.say(w, w.at("select"), true, "calls the function %s, and nobody sees what that reads; write [[resource.watch]] for the tables behind it, too", name)
+		}
+	}
 	for i, s := range w.sets {
 		if s.Meanings[0].Keys != "" {
 			if err := in.keys(w, w.place(i)+".keys", s.Meanings[0]); err != nil {
@@ -164,7 +173,7 @@ func columnNames(t outbox.Table) string {
 func (in *inspection) keys(w watched, key string, m outbox.Meaning) error {
 	reads, err := in.outbox.Reads(in.ctx, m.Keys)
 	switch class := in.outbox.Fault(err).Class; {
-	case err != nil && (class == engine.FaultLost || in.ctx.Err() != nil):
+	case err != nil && (class == engine.FaultLost || class == engine.FaultBusy || class == engine.FaultSlow || in.ctx.Err() != nil):
 		return err
 	case err != nil:
 		in.say(w, key, false, "the database refuses it: %s", oneLine(err))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"hearth/internal/config"
 	"hearth/internal/source/outbox"
 )
 
@@ -101,4 +102,26 @@ func TestWatchesThatAreLacking(t *testing.T) {
 	f(strings.ReplaceAll(withFeed, "outbox", "off")+orders+keys+`'SELECT {id}'`, "unknown placeholder {id}") // a mistake even before the mode is on
 	// What is at fault elsewhere is told once.
 	f(withFeed+strings.ReplaceAll(aUser, "{user_id}'", "{nobody}'"), "resource.select: unknown placeholder {nobody}")
+}
+
+// TestFeedURLAtAReload: account and settings of the connection may change, the database
+// may not.
+func TestFeedURLAtAReload(t *testing.T) {
+	t.Parallel()
+	f := func(before, after string, fixes bool) {
+		t.Helper()
+		of := func(url string) *config.Config {
+			c := load(t, withFeed, aUser)
+			c.Feed.URL = config.NewSecret(url)
+			return c
+		}
+		err := fixed(of(before), of(after))
+		if got := err != nil && strings.Contains(err.Error(), "feed.url"); got != fixes {
+			t.Errorf("%s to %s: %v, want a fault %v", before, after, err, fixes)
+		}
+	}
+	f("postgres://a:b@h/d", "postgres://a:c@h/d?sslmode=require", false)
+	f("", "postgres://a:b@h/d", false) // the same by its own name
+	f("postgres://a:b@h/d", "postgres://a:b@h/e", true)
+	f("postgres://a:b@other/d", "", true)
 }

@@ -35,8 +35,8 @@ func (db *DB) Reads(ctx context.Context, records source.Records) (map[string][]s
 		}
 		names, err := db.engine.Relations(ctx, q)
 		switch class := db.engine.Fault(err).Class; {
-		case err != nil && (class == engine.FaultLost || ctx.Err() != nil):
-			return nil, db.mark(ctx, err)
+		case err != nil && (class == engine.FaultLost || class == engine.FaultBusy || class == engine.FaultSlow || ctx.Err() != nil):
+			return nil, db.mark(ctx, err) // which says nothing of the statement
 		case err != nil:
 			return nil, &source.SpecError{Resource: t.name, Key: key, Text: err.Error()}
 		}

@@ -143,3 +143,35 @@ func columnOf(d sqltext.Dialect, cells [][]byte) TableColumn {
 	}
 	return c
 }
+
+// Functions are those of the texts' calls whose own text is in the database, and may read
+// any table. SQLite has none.
+func (o *Outbox) Functions(ctx context.Context, texts ...string) (names []string, err error) {
+	var calls []string
+	for _, text := range texts {
+		calls = append(calls, sqltext.Calls(o.engine.Dialect(), text)...)
+	}
+	q := engine.Query{Varies: true}
+	switch {
+	case len(calls) == 0 || o.engine.Dialect() == sqltext.SQLite:
+		return nil, nil
+	case o.engine.Dialect() == sqltext.PostgreSQL:
+		q.SQL, q.Args = `SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, p.proname) FROM pg_catalog.pg_proc p
+			JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+			WHERE p.proname = ANY ($1::text[]) AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND l.lanname NOT IN ('internal', 'c') ORDER BY 1`, []any{calls}
+	default:
+		q.SQL = "SELECT CONCAT(routine_schema, '.', routine_name) FROM information_schema.routines WHERE routine_type = 'FUNCTION'" +
+			" AND routine_schema = DATABASE() AND routine_name IN (?" + strings.Repeat(", ?", len(calls)-1) + ") ORDER BY 1"
+		for _, name := range calls {
+			q.Args = append(q.Args, name)
+		}
+	}
+	res, err := o.engine.Query(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	for _, cells := range res.Rows {
+		names = append(names, textOf(cells[0]))
+	}
+	return names, nil
+}

@@ -75,3 +75,18 @@ func Collation(create, column string) string {
 	}
 	return ""
 }
+
+// Calls are the names before brackets in a text, in small letters: of functions, and of
+// whatever else has brackets.
+func Calls(d Dialect, text string) (names []string) {
+	p, err := read(d, text)
+	if err != nil {
+		return nil
+	}
+	for i, l := range p {
+		if name := strings.ToLower(l.text); l.isName() && p.at(i+1).pair > 0 && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
