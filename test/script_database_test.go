@@ -14,6 +14,7 @@ import (
 // application:
 //
 //	database postgres | mariadb   a new one; sets HEARTH_DATABASE_URL, and NAME to its name
+//	database sqlite FILE          a file
 //	database as ACCOUNT [PASSWORD]  has the program log in as another account
 //	database run FILE             gives a file to the database's own client
 //	database SQL                  rows go to stdout, with | between values
@@ -27,6 +28,20 @@ func databaseCommand(ts *testscript.TestScript, neg bool, args []string) {
 		address, err := url.Parse(own.database.URL())
 		ts.Check(err)
 		ts.Setenv("NAME", strings.TrimPrefix(address.Path, "/"))
+	case args[0] == "sqlite":
+		own.file = ts.MkAbs(args[1])
+		ts.Setenv("HEARTH_DATABASE_URL", "sqlite:"+own.file)
+	case own.file != "":
+		text := strings.Join(args, "\n")
+		if args[0] == "run" {
+			text = ts.ReadFile(args[1])
+		}
+		shell, err := testkit.SQLite(own.file)
+		ts.Check(err)
+		out, err := shell.Do(text + ";")
+		shell.Close()
+		ts.Check(err)
+		fmt.Fprintln(ts.Stdout(), out)
 	case args[0] == "as":
 		address, err := url.Parse(own.database.URL())
 		ts.Check(err)

@@ -211,8 +211,9 @@ func (t scriptT) Fatal(args ...any)                 { t.Fatalf("%s", fmt.Sprint(
 type servers struct {
 	redis *testkit.RedisServer
 	pg    *testkit.Database
-	// database is one on a server that is shared.
+	// database is one on a server that is shared, file one of SQLite.
 	database *testkit.Database
+	file     string
 }
 
 // redisCommand runs a redis-server for the script: redis start [CONFIG LINE…],

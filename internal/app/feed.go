@@ -167,11 +167,11 @@ func (a *App) feedNotices() map[string]string {
 	}
 	s := a.changes.feed.Status()
 	if !s.Live {
-		all["feed"] = "nobody drains the outbox of the database; the log says why"
+		all["feed"] = "not live: nobody drains the outbox of the database; hearth feed status says why"
 	}
 	for name, because := range s.Lost {
 		if because != "" {
-			all["feed."+name] = "changes of others are not told; the log says why"
+			all["feed."+name] = "the change feed does not tell of it; hearth feed status says why"
 		}
 	}
 	return all

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hearth/cache/redis"
+	"hearth/internal/feed"
 	"hearth/internal/source/outbox"
 )
 
@@ -36,11 +37,13 @@ type FeedDrainer struct {
 	Since    float64 `json:"seconds_since"`
 }
 
-// FeedLease is what stands in the shared tier's lease of the feed.
+// FeedLease is what the instance that drains tells its fleet in Redis.
 type FeedLease struct {
-	Holder string  `json:"holder"`
-	Note   string  `json:"note"`
-	Left   float64 `json:"seconds_left"`
+	Fleet    string  `json:"fleet"`
+	Instance string  `json:"instance"`
+	Lag      float64 `json:"lag_seconds"` // of the latest canary
+	Backlog  int64   `json:"backlog"`
+	Left     float64 `json:"seconds_left"`
 }
 
 // FeedBacklog is what waits to be drained.
@@ -192,9 +195,6 @@ func (t *FeedTool) addResources(s *FeedStatus, lost []string) {
 	}
 }
 
-// feedLease is the key of the leader's lease in Redis.
-const feedLease = "hearth:feed"
-
 // readLease reads the lease of the leader. That Redis does not answer is said, and leaves
 // the rest as it is: without Redis nobody drains.
 func (t *FeedTool) readLease(ctx context.Context, s *FeedStatus) {
@@ -203,15 +203,27 @@ func (t *FeedTool) readLease(ctx context.Context, s *FeedStatus) {
 	}
 	within, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
-	text, left, found, err := redis.Peek(within, newAccess(t.cfg, slog.New(slog.DiscardHandler)).redisConfig(), feedLease)
+	access := newAccess(t.cfg, slog.New(slog.DiscardHandler)).redisConfig()
+	text, left, found, err := redis.Peek(within, access, feed.LeaderKey)
+	var fleet string
+	if err == nil {
+		fleet, _, _, err = redis.Peek(within, access, feed.FleetKey)
+		fleet, _, _ = strings.Cut(fleet, " ")
+	}
+	holder, note, known := feed.ReadNote([]byte(text))
 	switch {
 	case err != nil:
 		s.Why = append(s.Why, "asking Redis: "+oneLine(err))
+		return
 	case !found:
-		s.Why = append(s.Why, "no instance of this fleet holds the lease "+feedLease+" in Redis")
+		s.Why = append(s.Why, "no instance holds the lease "+feed.LeaderKey+" in Redis")
+	case !known: // of a version to come
+		s.Lease = &FeedLease{Fleet: fleet, Instance: holder, Left: left.Seconds()}
 	default:
-		holder, note, _ := strings.Cut(text, " ")
-		s.Lease = &FeedLease{Holder: holder, Note: note, Left: left.Seconds()}
+		s.Lease = &FeedLease{Fleet: fleet, Instance: note.Instance, Lag: float64(note.LagMS) / 1000, Backlog: note.Backlog, Left: left.Seconds()}
+	}
+	if s.Drained != nil && s.Drained.Fleet != fleet {
+		s.Why = append(s.Why, fmt.Sprintf("another fleet drains the outbox: %s, instance %s; this one is %q", s.Drained.Fleet, s.Drained.Instance, fleet))
 	}
 }
 
@@ -220,7 +232,7 @@ func round(d time.Duration) time.Duration {
 	if d > time.Minute {
 		return d.Round(time.Second)
 	}
-	return d.Round(10 * time.Millisecond)
+	return d.Round(time.Millisecond)
 }
 
 // Write tells people.
@@ -238,7 +250,7 @@ func (s FeedStatus) Write(out io.Writer) error {
 		fmt.Fprintf(w, "drained by\tinstance %s of fleet %s, %s ago (beat %d)\n", d.Instance, d.Fleet, round(seconds(d.Since)), d.Beat)
 	}
 	if l := s.Lease; l != nil {
-		fmt.Fprintf(w, "lease\t%s %s\n", l.Holder, l.Note)
+		fmt.Fprintf(w, "lease in Redis\tinstance %s of fleet %s; a change takes %s\n", l.Instance, l.Fleet, round(seconds(l.Lag)))
 	}
 	if b := s.Backlog; b != nil {
 		fmt.Fprintf(w, "backlog\t%d rows, the oldest %s old\n", b.Rows, round(seconds(b.Oldest)))

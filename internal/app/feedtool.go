@@ -256,8 +256,7 @@ func (t *FeedTool) warnings() (all []string) {
 			"TRUNCATE, and ALTER TABLE … DROP, TRUNCATE or EXCHANGE PARTITION, fire no trigger: run hearth feed flush RESOURCE after them.",
 			"Each definition is committed by itself and waits two seconds at most for its table; if one fails, those before it stay. Run it again when that is mended.")
 	default:
-		all = append(all, fails, "REPLACE fires no trigger for a row that it removes through another UNIQUE index, unless its writer has set PRAGMA recursive_triggers. "+
-			"The schema may be changed while others have the file open; give sqlite3 the option -bail, so that it stops at an error.")
+		all = append(all, fails, "Give sqlite3 the option -bail, so that it stops at an error.")
 	}
 	if !t.cfg.FeedOn() {
 		all = append(all, `feed.mode is "off": nobody drains the outbox, and it grows with every change, until instances run with feed.mode = "outbox".`)

@@ -51,8 +51,12 @@ func bytesCut(lease []byte) (holder string, note []byte, found bool) {
 	return string(before), after, found
 }
 
-// LeaderKey is where the lease of the one that drains stands.
-const LeaderKey = leaderKey
+// LeaderKey is where the lease of the one that drains stands, FleetKey where the fleet's
+// name does, before a space.
+const (
+	LeaderKey = leaderKey
+	FleetKey  = fleetKey
+)
 
 // memory is what the fleet knows of the database, beside its name. A database that knows
 // less has lost commits: it was restored, or another server has taken over without them.

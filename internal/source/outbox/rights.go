@@ -55,7 +55,7 @@ func (o *Outbox) Rights(ctx context.Context, tables []string) (lines []string) {
 		if res, err := o.engine.Query(ctx, engine.Query{SQL: "SELECT CURRENT_USER(), DATABASE()"}); err == nil {
 			account, database = mysqlAccount(textOf(res.Rows[0][0])), mysqlNames(textOf(res.Rows[0][1]))
 		}
-		lines = append(lines, "GRANT CREATE, DROP, SELECT, INSERT, UPDATE, DELETE, TRIGGER ON "+database+".* TO "+account+";",
+		lines = append(lines, "GRANT CREATE, DROP, SELECT, INSERT, UPDATE, DELETE, TRIGGER, CREATE ROUTINE ON "+database+".* TO "+account+";",
 			"SET GLOBAL log_bin_trust_function_creators = 1;  -- where the binary log is on and the account has no SUPER")
 	default:
 		lines = append(lines, "let the user that runs this write to the file and to its directory")
@@ -73,13 +73,15 @@ func (o *Outbox) grantsTo(ctx context.Context, accounts []string) (all []string,
 	case sqltext.PostgreSQL:
 		tables, quoted = "hearth.%s", func(account string) string { return name(account) }
 	case sqltext.MySQL:
-		// Who has no right to a table's triggers does not see whether they are there.
+		// Who has no right to a table's triggers, or to the procedure, does not see whether
+		// they are there.
 		res, err := o.engine.Query(ctx, engine.Query{SQL: "SELECT DATABASE()"})
 		if err != nil {
 			return nil, fmt.Errorf("asking for the name of the database: %w", err)
 		}
 		for _, account := range accounts {
-			all = append(all, fmt.Sprintf("GRANT TRIGGER ON %s.* TO %s", mysqlNames(textOf(res.Rows[0][0])), quoted(account)))
+			all = append(all, fmt.Sprintf("GRANT TRIGGER ON %s.* TO %s", mysqlNames(textOf(res.Rows[0][0])), quoted(account)),
+				fmt.Sprintf("GRANT EXECUTE ON PROCEDURE %s TO %s", mysqlName(mysqlTell), quoted(account)))
 		}
 	default:
 		return nil, errors.New("SQLite has no accounts; leave -role out, and let the program's user write to the file and its directory")
