@@ -253,7 +253,6 @@ func (t *FeedTool) warnings() (all []string) {
 	case sqltext.MySQL:
 		all = append(all, fails, "The triggers run with the rights of the account that runs this script, so that the application's accounts need none. "+
 			"It has to stay: without it, or without its rights, the application's writes fail.",
-			"TRUNCATE, and ALTER TABLE … DROP, TRUNCATE or EXCHANGE PARTITION, fire no trigger: run hearth feed flush RESOURCE after them.",
 			"Each definition is committed by itself and waits two seconds at most for its table; if one fails, those before it stay. Run it again when that is mended.")
 	default:
 		all = append(all, fails, "Give sqlite3 the option -bail, so that it stops at an error.")
