@@ -83,6 +83,7 @@ func FuzzLex(f *testing.F) {
 		"SELECT DISTINCT ON (a) t.a AS b, * FROM s.t AS u JOIN v WHERE lower(CAST(a AS text)) = (({a}::text COLLATE x.y)) OR BINARY a IS NOT DISTINCT FROM {a}",
 		"INSERT INTO t AS x (a, b) VALUES ROW({a}, CASE WHEN a THEN {a} ELSE 1 END) ON CONFLICT (a) DO UPDATE SET (a, b) = ROW(COALESCE({a}), CAST({a} AS x));",
 		"CONSTRAINT a CHECK (b) (SELECT {a} IN ({a})) COLLATE . :: = ) UPDATE t SET a = {a} KEY UPDATE",
+		"WITH x (a) AS (SELECT b FROM (t JOIN u), LATERAL f(1)) SELECT {row.a} FROM ONLY x, (VALUES (1)) y WHERE (a = {a}) AND {a} = t.b GROUP BY c",
 		"a = {a}", "'a''b' \"c\"", `E'\'' $x$ {a} $x$`, "/* /* */ */ -- x\n#", "[a]]`b`", "{body.a.b?}"} {
 		for d := range 3 {
 			f.Add(d, text)
@@ -113,6 +114,17 @@ func FuzzLex(f *testing.F) {
 		MayEndTransaction(kind, text)
 		Check(kind, text, "a")
 		Names(kind, text)
+		Calls(kind, text)
+		Collation(text, "a")
+		if _, err := Reads(kind, text); err != nil {
+			t.Errorf("%v: %q has lexemes, and is not read: %v", kind, text, err)
+		}
+		if row, err := ParseRow(kind, text); err == nil {
+			row.Bind(nil, make([]any, len(row.Fields)))
+			row.Columns()
+		}
+		s.Watched(0)
+		s.ReadsOnly("t")
 		if s.FindMany() == nil {
 			s.BindMany([]any{int64(1), `x"\`})
 		}
