@@ -234,10 +234,26 @@ func (in *inspection) ignored(w watched, key string) {
 				shown = append(shown, name)
 			}
 		}
-		if len(shown) > 0 {
+		if showsAll(w, t, text, dialectOf(in.g.cfg)) {
+			in.say(w, w.place(i), true, "an UPDATE of other columns of %q than %s does not count, and %s returns all; leave columns out", t.Relation, strings.Join(s.Filter, ", "), key)
+		} else if len(shown) > 0 {
 			in.say(w, w.place(i), true, "an UPDATE of %s in %q does not count, and %s names it; add it to columns, or leave columns out", strings.Join(shown, ", "), t.Relation, key)
 		}
 	}
+}
+
+// showsAll tells whether a select returns all columns of a table, by an asterisk.
+func showsAll(w watched, t outbox.Table, text string, d sqltext.Dialect) bool {
+	s, err := sqltext.Parse(d, text, w.resource.Path.Params(), false)
+	if err != nil {
+		return false
+	}
+	list := s.Select()
+	return slices.ContainsFunc(list.Items, func(item sqltext.SelectItem) bool {
+		return item.Column == "*" && slices.ContainsFunc(list.From, func(f sqltext.SelectFrom) bool {
+			return (item.Table == "" || strings.EqualFold(item.Table, f.Alias)) && strings.EqualFold(f.Table.Name, t.Relation[strings.LastIndexByte(t.Relation, '.')+1:])
+		})
+	})
 }
 
 // elsewhere tells whether another watched table has a column of that name.

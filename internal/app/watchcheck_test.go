@@ -80,6 +80,7 @@ func watchCases() (all []watchCase) {
 	f("SELECT id FROM users WHERE rating = {id}", "", "? select: {id} is int, and PUBLIC.users.rating has the type ")
 	f("SELECT {id} AS rate", `watch = "none"`)
 	f("SELECT nobody FROM users WHERE id = {id}", watch("users", "all = true"), "? select: the database does not tell which tables it reads")
+	f("SELECT u.* FROM users u WHERE u.id = {id}", watch("users", `key = { id = "id" }`, `columns = ["email"]`), `? watch.[0]: an UPDATE of other columns of "PUBLIC.users" than email does not count`)
 	f("SELECT id, opaque(id) AS n FROM users WHERE id = {id}", "", "? select: calls the function PUBLIC.opaque, and nobody sees what that reads")
 	f("SELECT id, opaque(id) AS n FROM users WHERE id = {id}", watch("users", `key = { id = "id" }`)+watch("orders", "all = true"))
 	return all
