@@ -153,6 +153,21 @@ func TestAnUpdateByAnybodyReachesEveryMemory(t *testing.T) {
 			everywhere(10, "Bern")
 			exec("DELETE FROM users WHERE id = 10")
 			everywhere(10, "")
+			// What Hearth itself writes is told by its writer's token, and costs no load.
+			loads := func() float64 {
+				const series = `hearth_loads_total{resource="user",result="ok"}`
+				return a.Metric(series) + b.Metric(series)
+			}
+			if got := a.Ask("PUT", "/user/2", `{"city":"Wien"}`); got.Code != 200 {
+				t.Fatalf("a PUT is answered %v", got)
+			}
+			exec("UPDATE users SET city = 'Graz' WHERE id = 3") // told behind it
+			everywhere(3, "Graz")
+			before := loads()
+			everywhere(2, "Wien")
+			if got := loads() - before; got != 0 {
+				t.Errorf("an own write costs %v loads", got)
+			}
 			if leaders := a.Metric("hearth_feed_leader") + b.Metric("hearth_feed_leader"); leaders != 1 {
 				t.Errorf("%v instances drain the outbox", leaders)
 			}

@@ -29,12 +29,18 @@ func TestTheFileIsReplaced(t *testing.T) {
 	must(t, backup.set(t, "k", `"of the backup"`))
 	must(t, e.set(t, "k", `"before"`))
 	must(t, e.set(t, "lost", `"before"`))
+	must(t, e.Guard(within(t), "own", "w"))
+	must(t, e.Unguard(within(t), "own", "w", []byte("2"), time.Hour, true))
+	must(t, backup.set(t, "own", "1"))
 	epoch := e.owner.Epoch()
 	backup.Close()
 	must(t, os.Rename(backup.path, e.path))
 	testkit.Eventually(t, patience, "copies in memory do not count any more", func() bool { return e.owner.Epoch() != epoch })
 	e.want(t, "k", `"of the backup"`)
 	e.want(t, "lost", "")
+	testkit.Eventually(t, patience, "it is told", func() bool { return e.Generation() == shared.Generation{Number: 1, Forgotten: 1} })
+	must(t, e.Outdate(within(t), []shared.Outdated{{Key: "own", Writer: "w"}}))
+	e.want(t, "own", "") // what the writer has put is not in this file
 	must(t, e.set(t, "k", `"after"`))
 	e.want(t, "k", `"after"`)
 	for _, suffix := range []string{"-wal", "-shm"} {

@@ -110,9 +110,16 @@ func (e *Tier) Open() (err error) {
 	return nil
 }
 
-// noteReplaced is for the writer's goroutine: another file counts from now on.
+// noteReplaced is for the writer's goroutine: another file counts from now on. What a
+// writer has put is not in it.
 func (e *Tier) noteReplaced() {
 	e.owner.Flush()
+	for i := range e.shards {
+		sh := &e.shards[i]
+		sh.mu.Lock()
+		clear(sh.own)
+		sh.mu.Unlock()
+	}
 	e.replaced.Add(1)
 }
 
