@@ -270,7 +270,7 @@ func (t *FeedTool) explain(ctx context.Context, err error, tables []string) erro
 	case t.outbox.Denied(err):
 		lines := []string{"a right is missing: " + oneLine(err), "let an account that has it run what this prints: hearth feed install; or grant it:"}
 		return errors.New(strings.Join(append(lines, t.outbox.Rights(ctx, tables)...), "\n  "))
-	case t.outbox.Missing(err):
+	case t.outbox.Missing(err) && !errors.As(err, new(*engine.StatementError)):
 		return fmt.Errorf("the outbox is not installed; run: hearth feed install -apply (%s)", oneLine(err))
 	}
 	text := oneLine(err)

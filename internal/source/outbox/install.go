@@ -89,11 +89,6 @@ func (o *Outbox) Plan(ctx context.Context, want []Set, opt Options) (*Script, er
 		}
 		script.Statements = append(script.Statements, grants...)
 	}
-	grants, err := o.grantsTo(ctx, opt.Roles)
-	if err != nil {
-		return nil, err
-	}
-	script.Statements = append(script.Statements, grants...)
 	for _, s := range all {
 		statements, notes, err := o.dialect.Triggers(ctx, o.engine, s, opt)
 		if err != nil {
@@ -114,6 +109,11 @@ func (o *Outbox) Plan(ctx context.Context, want []Set, opt Options) (*Script, er
 		}
 		script.Statements = append(append(script.Statements, drops...), t.Forget(s.ID))
 	}
+	grants, err := o.grantsTo(ctx, opt.Roles)
+	if err != nil {
+		return nil, err
+	}
+	script.Statements = append(script.Statements, grants...)
 	return script, nil
 }
 

@@ -91,6 +91,9 @@ func (o *Outbox) grantsTo(ctx context.Context, accounts []string) (all []string,
 			all = append(all, "GRANT USAGE ON SCHEMA hearth TO "+quoted(account))
 		}
 		for _, g := range drainRights {
+			if g.table == "watch" && o.Dialect() == sqltext.MySQL {
+				g.rights = "SELECT, UPDATE" // where the leader notes what it has seen of a table
+			}
 			all = append(all, fmt.Sprintf("GRANT %s ON "+tables+" TO %s", g.rights, g.table, quoted(account)))
 		}
 	}
