@@ -107,7 +107,7 @@ func (x expansion) outdate(n, i, row int) {
 	if rules.Outdate != OutdateLeavesSibling {
 		*s.sibling(i) = NoProcess
 	}
-	own := x.m.Processes[row].Role == Writer && rules.Mark != MarkNothing
+	own := x.m.Processes[row].Role == Writer && rules.Mark != MarkNothing && (!x.m.Faults.Deferred || rules.Mark == MarkDeferred)
 	mark := int(*s.mark(i)) - 1
 	switch {
 	case mark >= 0 && (own && mark == row || rules.Mark == MarkBelieved):

@@ -30,6 +30,8 @@ var feedHolds = []hold{
 	{"feed, a guard outlives a COMMIT under way", Setup{Cast: "E0 F W0 R0", Faults: Faults{Commit: CommitInDoubt}}, 9361},
 	{"feed, deletions, expiry", Setup{Cast: "E0 F W0 R0", Rules: deleting, Faults: expiring}, 8644},
 
+	{"feed, a record is changed again in COMMIT", Setup{Cast: "E0 F W0 R0", Faults: Faults{Expire: true, Deferred: true}, AtRest: true}, 12578},
+
 	// What holds as well, at a price.
 	{"feed deletes guards", Setup{Cast: "E0 F W0 R1", Rules: Rules{Outdate: OutdateDeletes}, Faults: losing}, 24963},
 	{"feed leaves refreshes", Setup{Cast: "E0 F F R1 X0", Rules: Rules{Outdate: OutdateLeavesSibling}, Faults: expiring, Start: Warm}, 9554},
@@ -75,6 +77,8 @@ var feedFailures = []failure{
 		Setup{Cast: "E0 F W0", Rules: Rules{Mark: MarkBelieved}}, 6},
 	{"an own write is marked when its guard is set", OnTheWire,
 		Setup{Cast: "E0 W0 R0", Rules: Rules{Mark: MarkAtGuard}, Faults: expiring}, 9},
+	{"a mark is believed for what is changed in COMMIT", Agreement,
+		Setup{Cast: "E0 W0", Rules: Rules{Mark: MarkDeferred}, Faults: Faults{Deferred: true}, AtRest: true}, 7},
 	{"all that stands in the outbox is taken out", Agreement,
 		Setup{Cast: "E0 F F R0", Rules: Rules{Take: TakeAll}}, 10},
 	{"a row is taken out before its step, and the drainer dies", Agreement,

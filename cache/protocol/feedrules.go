@@ -50,6 +50,9 @@ const (
 	MarkAlways
 	// MarkAtGuard is set when the guard is. That may be lost before the commit.
 	MarkAtGuard
+	// MarkDeferred is believed for what the database changes in COMMIT, too: deferred triggers.
+	// The record that was read back lacks it, so the token is taken back before.
+	MarkDeferred
 	// MarkBelieved is believed for any row, also that of a later change by others.
 	MarkBelieved
 )

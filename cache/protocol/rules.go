@@ -310,6 +310,7 @@ type Faults struct {
 	Death      bool   // one instance dies, with no write under way: the rest is a matter of Crash
 	Late       bool   // instance 1 starts at any time
 	Foreign    bool   // foreign programs do not learn of a promotion
+	Deferred   bool   // the database changes a record once more in COMMIT, when it was read back already
 }
 
 // replicas is how many of State.Replicas there are.

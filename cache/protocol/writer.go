@@ -166,6 +166,9 @@ func (x expansion) removeGuard(n int) {
 	switch {
 	case rule == UnguardFills && p.Phase != Resolved && p.Value != NoVersion && alone:
 		content = x.value(i, p.Value)
+		if x.m.Faults.Deferred {
+			content.Version-- // what was read back is not what was committed
+		}
 	case rule == UnguardOwn && !alone:
 		writes = false
 	case rule <= UnguardDeletes && r.IsGuard() && r.Tag&^(1<<n) != 0:
