@@ -35,12 +35,19 @@ path = "/count/{user_id:int}"
 key = "count:{user_id}"
 select = "SELECT count(*) AS n FROM orders WHERE user_id = {user_id} AND product_id > 0"
 key_columns = { user_id = "" }
+[[resource]]
+name = "code"
+path = "/code/{code:string}"
+key = "code:{code}"
+select = "SELECT code, value FROM codes WHERE code = {code}"
 `
 
 const watchedTables = feedTables + `
 CREATE TABLE products (id int PRIMARY KEY, name varchar(100), stock int);
 CREATE TABLE orders (id int PRIMARY KEY, user_id int, product_id int);
 CREATE TABLE settings (id int PRIMARY KEY, value varchar(100));
+CREATE TABLE codes (code char(8) PRIMARY KEY, value int);
+INSERT INTO codes VALUES ('ab', 1);
 INSERT INTO products VALUES (1, 'pen', 5), (2, 'cup', 5);
 INSERT INTO orders VALUES (1, 1, 1), (2, 2, 2);
 INSERT INTO settings VALUES (1, 'EUR');`
@@ -81,6 +88,9 @@ func TestEveryKindOfWatch(t *testing.T) {
 			}
 			all(list(1, "pen", "EUR"), list(2, "cup", "EUR"))
 			sees("/count/1", `"n":1`)
+			sees("/code/ab", `"value":1`)
+			exec("UPDATE codes SET value = 2") // a text that the database may pad
+			sees("/code/ab", `"value":2`)
 			exec("UPDATE products SET name = 'quill' WHERE id = 1")
 			all(list(1, "quill", "EUR"), list(2, "cup", "EUR"))
 			exec("UPDATE settings SET value = 'CHF'")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 
 	"hearth/cache/shared"
@@ -95,10 +96,7 @@ func (t *template) keysOf(ctx context.Context, o Outbox, row map[string]json.Raw
 			}
 			texts[i] = scalarOf(cell)
 		}
-		if key, ok := t.keyOf(texts); ok {
-			return []string{key}, nil
-		}
-		return nil, nil
+		return t.keysFor(texts), nil
 	}
 	for _, cell := range row {
 		if isGone(cell) {
@@ -111,11 +109,34 @@ func (t *template) keysOf(ctx context.Context, o Outbox, row map[string]json.Raw
 	}
 	var keys []string
 	for _, texts := range all {
-		if key, ok := t.keyOf(texts); ok {
-			keys = append(keys, key)
-		}
+		keys = append(keys, t.keysFor(texts)...)
 	}
 	return keys, nil
+}
+
+// keysFor are the keys of a row that shows these texts. Where the database pads a text, as
+// in a char(n), or blanks at the end count for nothing, the row goes by the text without
+// them; which of the two it is only a look at the row would tell.
+func (t *template) keysFor(texts []string) (keys []string) {
+	if len(texts) != len(t.params) {
+		return nil
+	}
+	if key, ok := t.keyOf(texts); ok {
+		keys = append(keys, key)
+	}
+	short := slices.Clone(texts)
+	for i, text := range texts {
+		if bare := strings.TrimRight(text, " "); bare != "" && t.params[i].Type == param.String {
+			short[i] = bare
+		}
+	}
+	if slices.Equal(short, texts) {
+		return keys
+	}
+	if key, ok := t.keyOf(short); ok {
+		keys = append(keys, key)
+	}
+	return keys
 }
 
 // isGone tells that the table has a captured column no more.
@@ -131,9 +152,6 @@ func isGone(cell json.RawMessage) bool {
 
 // keyOf renders a key by the code that renders those of requests.
 func (t *template) keyOf(texts []string) (key string, ok bool) {
-	if len(texts) != len(t.params) {
-		return "", false
-	}
 	values := make([]param.Value, len(texts))
 	for i, text := range texts {
 		if t.params[i].Type == param.Int {
