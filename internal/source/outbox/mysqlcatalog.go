@@ -19,6 +19,8 @@ type mysqlCatalog struct {
 	user   string // the account that the session has
 	maria  bool   // MariaDB, or else MySQL
 	number int    // of the version, 80029 for 8.0.29
+
+	keys map[mysqlRelation][]mysqlReference // what references has found
 }
 
 // mysqlColumn is a column as it is declared.
@@ -43,7 +45,7 @@ func (r mysqlRelation) quoted() string { return mysqlNames(r.schema, r.name) }
 
 // catalogOf asks which database the session is in, and whose.
 func catalogOf(ctx context.Context, e engine.Engine) (*mysqlCatalog, error) {
-	c := &mysqlCatalog{ctx: ctx, engine: e}
+	c := &mysqlCatalog{ctx: ctx, engine: e, keys: map[mysqlRelation][]mysqlReference{}}
 	rows, err := c.ask("SELECT DATABASE(), CURRENT_USER(), VERSION()")
 	if err != nil {
 		return nil, err
@@ -167,6 +169,9 @@ func (k mysqlReference) changes() bool {
 
 // references returns the foreign keys of a table.
 func (c *mysqlCatalog) references(child mysqlRelation) (all []mysqlReference, err error) {
+	if known, ok := c.keys[child]; ok {
+		return known, nil
+	}
 	schema := c.schemaOf(child)
 	rows, err := c.ask(`SELECT r.constraint_name, k.referenced_table_schema, k.referenced_table_name,
 			k.column_name, k.referenced_column_name, r.delete_rule, r.update_rule
@@ -182,6 +187,9 @@ func (c *mysqlCatalog) references(child mysqlRelation) (all []mysqlReference, er
 		}
 		last := &all[len(all)-1]
 		last.columns, last.referenced = append(last.columns, row[3]), append(last.referenced, row[4])
+	}
+	if err == nil {
+		c.keys[child] = all
 	}
 	return all, err
 }

@@ -89,7 +89,7 @@ func (mysql) Faults(ctx context.Context, e engine.Engine, sets []Set) (all []Fau
 		}
 		if !tells {
 			fault = Fault{Lost: true, Text: fmt.Sprintf("the procedure %s is gone, by which triggers write, as after a dump without routines; %s;"+
-				" or this account does not see it: GRANT EXECUTE ON PROCEDURE %[1]s TO %[3]s", mysqlTell, mysqlMend, c.user)}
+				" or this account does not see it: GRANT EXECUTE ON PROCEDURE %[1]s TO %[3]s", mysqlTell, mysqlMend, mysqlAccount(c.user))}
 		}
 		if fault.Text != "" {
 			fault.Set = s
@@ -110,13 +110,16 @@ func (c *mysqlCatalog) unseen(sets []*mysqlSet, stands map[int32]mysqlStand) (al
 		tables = append(tables, m.table.mysqlRelation)
 	}
 	ids, err := c.tableIDs(tables)
-	if err != nil && !c.denied(err) {
+	if err != nil {
 		return nil, err
 	}
 	for _, m := range sets {
 		switch seen := stands[m.ID].seen; {
 		case seen == "":
 			all = append(all, Fault{Set: m.Set, Text: fmt.Sprintf("no leader of the feed has looked at table %q since its triggers were installed", m.Table)})
+		case m.isNew(m.seen(ids), seen) && seen == m.table.made+unseenIDs:
+			all = append(all, Fault{Set: m.Set, Text: fmt.Sprintf("the account that drains does not see when table %q is emptied, unless the leader of the feed"+
+				" is about to look: grant it the right PROCESS, or run: hearth feed flush RESOURCE, when it was", m.Table)})
 		case m.isNew(m.seen(ids), seen):
 			all = append(all, Fault{Set: m.Set, Text: fmt.Sprintf("table %q was emptied, altered or made anew:"+
 				" the leader of the feed removes everything that it concerns", m.Table)})
@@ -204,7 +207,7 @@ func (t mysqlTrigger) missing(m *mysqlSet, there []mysqlTrigger) string {
 		return fmt.Sprintf("table %q has been altered: the trigger on %q (%s) would tell its rows in another way now; %s", m.Table, t.table.text(), t.when, mysqlMend)
 	case !slices.ContainsFunc(there, func(o mysqlTrigger) bool { return o.table == t.table }):
 		return fmt.Sprintf("table %q has no trigger (%s) that tells changes of %q; %s; or this account does not see it: GRANT TRIGGER ON %s TO %s",
-			t.table.text(), t.when, m.Table, mysqlMend, t.table.quoted(), m.catalog.user)
+			t.table.text(), t.when, m.Table, mysqlMend, t.table.quoted(), mysqlAccount(m.catalog.user))
 	}
 	return fmt.Sprintf("table %q has no trigger (%s) that tells changes of %q; %s", t.table.text(), t.when, m.Table, mysqlMend)
 }

@@ -176,3 +176,44 @@ func TestMySQLRights(t *testing.T) {
 		t.Errorf("an account without rights: %v", err)
 	}
 }
+
+// TestMySQLDrainsAlone: an account that has what -role grants drains, and sees faults.
+func TestMySQLDrainsAlone(t *testing.T) {
+	t.Parallel()
+	o := newMyOutbox(t, `CREATE TABLE users (id int PRIMARY KEY)`)
+	home := o.db.Text("SELECT DATABASE()")
+	o.db.Exec(`CREATE USER 'draining'@'%'; GRANT SELECT ON ` + home + `.users TO 'draining'@'%'`)
+	t.Cleanup(func() { o.db.Exec(`DROP USER 'draining'@'%'`) })
+	s := setOn("users", "id", "")
+	o.install(outbox.Options{Roles: []string{"draining"}}, s)
+	drains := openAs(t, o.db, "draining")
+	drains.told()
+	drains.sound(s) // although it sees less than the other one
+	drains.after(`INSERT INTO users VALUES (1)`, ids(1)...)
+	o.db.Exec(`INSERT INTO users VALUES (2)`)
+	rows, err := drains.Read(o.ctx(), 0, 1)
+	if err == nil && len(rows) == 1 {
+		err = drains.Keep(o.ctx(), []int64{rows[0].ID})
+	}
+	if err == nil {
+		err = drains.Expire(o.ctx(), 0)
+	}
+	if err == nil {
+		err = drains.Canary(o.ctx())
+	}
+	if err == nil {
+		_, err = drains.Beat(o.ctx(), outbox.Beat{Fleet: "f", Instance: "i"})
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	o.db.Exec("DROP TRIGGER " + o.triggerNames()[0])
+	if faults := drains.faults(s); len(faults) != 1 || !strings.Contains(faults[0], "has no trigger") {
+		t.Errorf("a trigger was dropped: %q", faults)
+	}
+	o.db.Exec("DROP PROCEDURE hearth_tell_1")
+	if faults := drains.faults(s); len(faults) != 1 || !strings.Contains(faults[0], "the procedure hearth_tell_1 is gone") {
+		t.Errorf("the procedure was dropped: %q", faults)
+	}
+	drains.healed(s) // it may not create one
+}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"hearth/internal/source/engine"
 )
 
 // notes are what an operator should know of a set's triggers.
@@ -38,10 +40,11 @@ func (m *mysqlSet) notes(triggers []mysqlTrigger) (notes []string, err error) {
 // notes are what holds for all triggers of this server; table is any of those watched.
 func (c *mysqlCatalog) notes(table mysqlRelation) (notes []string, err error) {
 	rows, err := c.ask("SELECT @@log_bin, @@log_bin_trust_function_creators, @@binlog_format")
-	if err != nil {
+	if err != nil && c.engine.Fault(err).Class < engine.FaultRefused { // a server without one of them has not its troubles
 		return nil, err
 	}
-	if row := rows[0]; row[0] == "1" {
+	if err == nil && rows[0][0] == "1" {
+		row := rows[0]
 		if row[1] != "1" {
 			notes = append(notes, "The binary log is on: CREATE TRIGGER needs the right SUPER, or: SET GLOBAL log_bin_trust_function_creators = 1")
 		}
@@ -50,11 +53,13 @@ func (c *mysqlCatalog) notes(table mysqlRelation) (notes []string, err error) {
 				" Take MIXED or ROW.")
 		}
 	}
-	if _, err := c.tableIDs([]mysqlRelation{table}); c.denied(err) {
-		notes = append(notes, "This account does not see when a table is emptied by TRUNCATE, or a partition by ALTER TABLE: after those run:"+
-			" hearth feed flush RESOURCE. With the right PROCESS it sees them within a second: GRANT PROCESS ON *.* TO "+c.user)
-	} else if err != nil {
+	ids, err := c.tableIDs([]mysqlRelation{table})
+	if err != nil {
 		return nil, err
+	}
+	if ids == nil {
+		notes = append(notes, "This account does not see when a table is emptied by TRUNCATE, or a partition by ALTER TABLE: after those run:"+
+			" hearth feed flush RESOURCE. With the right PROCESS it sees them within a second: GRANT PROCESS ON *.* TO "+mysqlAccount(c.user))
 	}
 	notes = append(notes, "gh-ost and pt-online-schema-change put another table in the place of a watched one, and refuse one with triggers"+
 		" unless told to take them along (--include-triggers, --preserve-triggers). Afterwards run: hearth feed install -apply")

@@ -18,8 +18,11 @@ import (
 // notes what it has seen, in the table of sets, and says that everything has changed when
 // that is another one.
 
-// seen is the trace of a set's table.
+// seen is the trace of a set's table. ids is nil for an account that does not see them.
 func (m *mysqlSet) seen(ids map[string]string) string {
+	if ids == nil {
+		return m.table.made + unseenIDs
+	}
 	name := m.catalog.fileName(m.table.mysqlRelation)
 	var all []string
 	for table, id := range ids {
@@ -28,21 +31,32 @@ func (m *mysqlSet) seen(ids map[string]string) string {
 		}
 	}
 	slices.Sort(all)
-	return strings.Join(append([]string{m.table.made}, all...), " ")
+	return m.table.made + " " + strings.Join(all, " ")
 }
 
-// soon ends a trace that was noted when its table had just been altered. The server tells
-// that by the second, so the same trace may be of the next one, too: it is taken for
-// another one when that second is long over.
-const soon = " and soon after"
+const (
+	// unseenIDs ends a trace of which the account saw the time alone.
+	unseenIDs = " ?"
+	// soon ends a trace that was noted when its table had just been altered. The server tells
+	// that by the second, so the same trace may be of the next one, too: it is taken for
+	// another one when that second is long over.
+	soon = " and soon after"
+)
 
 // isNew tells whether a trace is another one than that which was noted.
 func (m *mysqlSet) isNew(trace, noted string) bool {
-	return trace != noted && (trace+soon != noted || !m.table.fresh)
+	before := strings.TrimSuffix(noted, soon)
+	switch {
+	case before != noted && !m.table.fresh:
+		return true
+	case strings.HasSuffix(trace, unseenIDs):
+		return !strings.HasPrefix(before, m.table.made+" ")
+	}
+	return trace != before
 }
 
-// tableIDs are InnoDB's numbers of tables and partitions, by their names in lower case. To
-// see them takes the right PROCESS.
+// tableIDs are InnoDB's numbers of tables and partitions, by their names in lower case; nil
+// for an account without the right PROCESS, which it takes to see them.
 func (c *mysqlCatalog) tableIDs(tables []mysqlRelation) (map[string]string, error) {
 	of := "information_schema.innodb_sys_tables"
 	if !c.maria && c.number >= 80000 {
@@ -56,6 +70,9 @@ func (c *mysqlCatalog) tableIDs(tables []mysqlRelation) (map[string]string, erro
 		}
 	}
 	rows, err := c.ask("SELECT LOWER(name), table_id FROM "+of+" WHERE "+strings.Join(where, " OR "), args...)
+	if c.denied(err) {
+		return nil, nil
+	}
 	ids := map[string]string{}
 	for _, row := range rows {
 		ids[row[0]] = row[1]
@@ -190,7 +207,7 @@ func (c *mysqlCatalog) healSet(o *Outbox, s Set, stand mysqlStand, missed, insta
 			t.name, t.table.text(), t.by, mysqlMend))
 	}
 	ids, err := c.tableIDs([]mysqlRelation{m.table.mysqlRelation})
-	if err != nil && !c.denied(err) {
+	if err != nil {
 		return done, err
 	}
 	trace, noted := m.seen(ids), stand.seen
@@ -198,7 +215,7 @@ func (c *mysqlCatalog) healSet(o *Outbox, s Set, stand mysqlStand, missed, insta
 	if !altered && !missed && len(done) == 0 {
 		return nil, nil
 	}
-	tell := altered && noted != "" && trace+soon != noted
+	tell := altered && noted != "" && trace+soon != noted && !strings.HasSuffix(noted, unseenIDs)
 	if m.table.fresh && !installed {
 		trace += soon
 	}
