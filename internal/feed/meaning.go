@@ -170,6 +170,9 @@ func (t *template) keyOf(texts []string) (key string, ok bool) {
 func scalarOf(cell json.RawMessage) string {
 	cell = bytes.TrimSpace(cell)
 	var text string
+	if text, ok := outbox.BytesText(cell); ok {
+		return text
+	}
 	switch {
 	case string(cell) == "null":
 		return ""

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"hearth/internal/param"
 	"hearth/internal/source/engine"
@@ -106,6 +107,10 @@ func bindCell(d sqltext.Dialect, cell json.RawMessage) (any, error) {
 		return text, err
 	case cell[0] == '{' && isGone(cell):
 		return nil, errors.New("the table has it no more")
+	case cell[0] == '{':
+		if data, ok := bytesOf(cell); ok {
+			return data, nil
+		}
 	case d == sqltext.PostgreSQL:
 		return string(cell), nil
 	case string(cell) == "true":
@@ -126,6 +131,33 @@ func bindCell(d sqltext.Dialect, cell json.RawMessage) (any, error) {
 func isGone(cell json.RawMessage) bool {
 	var mark map[string]bool
 	return json.Unmarshal(cell, &mark) == nil && len(mark) == 1 && mark["gone"]
+}
+
+// bytesOf reads a value that SQLite's triggers tell as {"bytes": "00FF"}.
+func bytesOf(cell json.RawMessage) ([]byte, bool) {
+	var told struct {
+		Bytes *string `json:"bytes"`
+	}
+	if len(cell) == 0 || cell[0] != '{' || json.Unmarshal(cell, &told) != nil || told.Bytes == nil {
+		return nil, false
+	}
+	data, err := hex.DecodeString(*told.Bytes)
+	return data, err == nil
+}
+
+// BytesText is a captured value of bytes as a path names it: sixteen are a uuid, and what
+// is no text is in hexadecimal digits. ok is false for any other value.
+func BytesText(cell json.RawMessage) (text string, ok bool) {
+	data, ok := bytesOf(cell)
+	switch {
+	case !ok:
+		return "", false
+	case len(data) == 16:
+		return uuidText(base64.StdEncoding.EncodeToString(data)), true
+	case utf8.Valid(data):
+		return string(data), true
+	}
+	return hex.EncodeToString(data), true
 }
 
 // keyTexts are the values of parameters in a row of the answer; nil if one of them is NULL.

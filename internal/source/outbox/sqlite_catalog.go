@@ -14,6 +14,7 @@ type sqliteTable struct {
 	name    string
 	kind    string // table, view, virtual, shadow; "": there is none
 	columns []string
+	number  string      // the column that is the row's number, and so always an integer or NULL; "": none is
 	keys    []sqliteKey // what makes rows unique
 }
 
@@ -74,6 +75,7 @@ func (*sqlite) tableOf(ctx context.Context, e engine.Engine, name string) (t sql
 		t.keys = append(t.keys, k)
 	}
 	if rowid {
+		t.number = primary[0]
 		t.keys = append(t.keys, sqliteKey{columns: primary, exact: true})
 	}
 	return t, nil

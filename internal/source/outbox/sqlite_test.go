@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -126,6 +127,17 @@ func TestSQLiteChanges(t *testing.T) {
 	}
 }
 
+// TestSQLiteTriggersHaveAVersion: instances of two releases that write other texts under
+// one version would set up each other's triggers anew, and remove all records each time.
+func TestSQLiteTriggersHaveAVersion(t *testing.T) {
+	t.Parallel()
+	l := newLite(t, `CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE, b);`, setOf("t", []string{"b"}, "id", "a"))
+	sum := sha256.Sum256([]byte(l.shell(`SELECT sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name;`)))
+	if got, want := fmt.Sprintf("%d %x", outbox.Version, sum[:4]), "1 bddb6fb3"; got != want {
+		t.Errorf("the triggers have changed: raise outbox.Version, and write %q here instead of %q", got, want)
+	}
+}
+
 // TestSQLiteFilters: an UPDATE counts if a column of the filter or a captured one has
 // other bytes.
 func TestSQLiteFilters(t *testing.T) {
@@ -150,11 +162,48 @@ func TestSQLiteValues(t *testing.T) {
 		{`9223372036854775807`, `9223372036854775807`}, {`-9223372036854775808`, `-9223372036854775808`},
 		{`NULL`, `null`}, {`0.1`, `"0.1"`}, {`0.1 + 0.2`, `"0.30000000000000004"`}, {`1.0`, `1`}, {`1e15`, `1000000000000000`}, {`-1e300`, `"-1.0e+300"`},
 		{`9e999`, `"Inf"`}, {`''`, `""`}, {`'it''s "quoted" \ 日本'`, `"it's\"quoted\"\\日本"`}, {`'a' || char(0, 1, 10) || 'b'`, `"a\u0000\u0001\nb"`},
-		{`CAST(x'ff41' AS TEXT)`, `"�A"`}, {`x''`, `""`}, {`x'00FF'`, `"00ff"`}, {`x'00112233445566778899AABBCCDDEEFF'`, `"00112233-4455-6677-8899-aabbccddeeff"`},
+		{`CAST(x'ff41' AS TEXT)`, `"�A"`}, {`x''`, `{"bytes":""}`}, {`x'00FF'`, `{"bytes":"00FF"}`},
 		{`'007'`, `"007"`}, {`'null'`, `"null"`}, {`'{"gone":true}'`, `"{\"gone\":true}"`},
 	} {
 		l.check(`INSERT INTO t ("select") VALUES (`+c[0]+`);`, `{"select":`+c[1]+`}`)
 		l.check(`INSERT INTO loose VALUES (`+c[0]+`);`, `{"v":`+c[1]+`}`)
+	}
+	for told, want := range map[string]string{
+		`{"bytes":""}`: "", `{"bytes":"00FF"}`: "00ff", `{"bytes":"417A"}`: "Az", `{"bytes":"00112233445566778899AABBCCDDEEFF"}`: "00112233-4455-6677-8899-aabbccddeeff",
+		`{"bytes":"0"}`: "no", `{"bytes":1}`: "no", `{"gone":true}`: "no", `"00FF"`: "no", `1`: "no", ``: "no",
+	} {
+		if text, ok := outbox.BytesText(json.RawMessage(told)); ok != (want != "no") || ok && text != want {
+			t.Errorf("%s is %q, %v, want %q", told, text, ok, want)
+		}
+	}
+}
+
+// TestSQLiteKeysOfBytes: a query is asked with the very value that the row had.
+func TestSQLiteKeysOfBytes(t *testing.T) {
+	t.Parallel()
+	l := newLite(t, `CREATE TABLE products (id BLOB PRIMARY KEY, name); CREATE TABLE orders (user_id INT, product_id BLOB, price REAL);
+		INSERT INTO orders VALUES (5, x'00FF', 0.1), (6, 'text', 2);`, setOf("products", nil, "id"), setOf("orders", nil, "price"))
+	m := outbox.Meaning{Resource: "orders", Params: []outbox.Param{{Name: "user_id", Type: "int"}}}
+	for sql, want := range map[string][2]string{
+		`INSERT INTO products VALUES (x'00FF', 'a');`:            {`SELECT user_id FROM orders WHERE product_id = {row.id}`, "[[5]]"},
+		`INSERT INTO products VALUES ('text', 'a');`:             {`SELECT user_id FROM orders WHERE product_id = {row.id}`, "[[6]]"},
+		`UPDATE orders SET user_id = user_id WHERE user_id = 5;`: {`SELECT user_id FROM orders WHERE price = {row.price}`, "[[5]]"},
+	} {
+		l.shell(sql)
+		rows, err := l.Read(t.Context(), 0, 10)
+		if err != nil || len(rows) != 1 {
+			t.Fatal(rows, err)
+		}
+		var told []map[string]json.RawMessage
+		if err := json.Unmarshal(rows[0].Data, &told); err != nil {
+			t.Fatal(err)
+		}
+		m.Keys = want[0]
+		keys, err := l.Keys(t.Context(), m, told[0])
+		if got := fmt.Sprint(keys); err != nil || got != want[1] {
+			t.Errorf("%s: %s, %v, want %s", sql, got, err, want[1])
+		}
+		drain(t, l.Outbox)
 	}
 }
 

@@ -155,17 +155,19 @@ func differ(columns []string) string {
 func (w sqliteWriter) object(row string) string {
 	var members []string
 	for _, c := range w.set.Captured {
-		members = append(members, sqliteText(c)+", "+valueOf(row+"."+sqliteName(c)))
+		value := row + "." + sqliteName(c)
+		if c != w.table.number {
+			value = valueOf(value)
+		}
+		members = append(members, sqliteText(c)+", "+value)
 	}
 	return "json_object(" + strings.Join(members, ", ") + ")"
 }
 
-// valueOf is a value as a path names it. JSON has no bytes: sixteen are a uuid, others are
-// told in hexadecimal digits. JSON's own way to write a REAL loses digits.
+// valueOf is a value as JSON. JSON has no bytes: they are an object that says so, see
+// BytesText. JSON's own way to write a REAL loses digits.
 func valueOf(column string) string {
-	return strings.ReplaceAll(`CASE typeof(?)`+
-		` WHEN 'blob' THEN CASE length(?) WHEN 16 THEN lower(substr(hex(?), 1, 8) || '-' || substr(hex(?), 9, 4) || '-' || substr(hex(?), 13, 4)`+
-		` || '-' || substr(hex(?), 17, 4) || '-' || substr(hex(?), 21)) ELSE lower(hex(?)) END`+
+	return strings.ReplaceAll(`CASE typeof(?) WHEN 'blob' THEN json_object('bytes', hex(?))`+
 		` WHEN 'real' THEN CASE WHEN abs(?) < 9e18 AND ? = CAST(? AS INTEGER) THEN CAST(? AS INTEGER)`+
 		` WHEN CAST(printf('%!.15g', ?) AS REAL) = ? THEN printf('%!.15g', ?) ELSE printf('%!.17g', ?) END`+
 		` ELSE ? END`, "?", column)
