@@ -19,7 +19,17 @@ import (
 //
 // What was read is not taken: it stands until Done.
 func (o *Outbox) Read(ctx context.Context, after int64, most int) ([]Row, error) {
-	return o.rows(ctx, o.dialect.Texts().Read, after, most)
+	read := func(after int64) ([]Row, error) { return o.rows(ctx, o.dialect.Texts().Read, after, most) }
+	if l, ok := o.dialect.(looker); ok && after <= 0 {
+		return l.lookFrom(ctx, o.engine, read)
+	}
+	return read(after)
+}
+
+// looker is a dialect in which a look from the beginning is dear, and knows where it may
+// begin.
+type looker interface {
+	lookFrom(ctx context.Context, e engine.Engine, read func(after int64) ([]Row, error)) ([]Row, error)
 }
 
 // Kept returns rows that were kept, as Read does those that wait.

@@ -221,7 +221,7 @@ func New(cfg engine.Config) (*Outbox, error) {
 	o := &Outbox{engine: e}
 	switch e.Dialect() {
 	case sqltext.PostgreSQL:
-		o.dialect = postgres{}
+		o.dialect = postgres{bottom: &bottom{}}
 	case sqltext.MySQL:
 		o.dialect = mysql{}
 	default:

@@ -17,7 +17,7 @@ import (
 //
 // The functions of the triggers run with the rights of who has installed them, so that
 // the application's roles need none.
-type postgres struct{}
+type postgres struct{ bottom *bottom }
 
 // Texts implements dialect. Parameters have types that all modes of execution send alike.
 func (postgres) Texts() texts {
@@ -29,7 +29,7 @@ func (postgres) Texts() texts {
 		Expire: `DELETE FROM hearth.kept WHERE kept_at < clock_timestamp() - make_interval(secs => $1::float8)`,
 		Size:   `SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(at)), 0)::float8 FROM hearth.feed`,
 		Sets:   `SELECT id, tab, captured, filter, meanings, version FROM hearth.watch ORDER BY id`,
-		Insert: `INSERT INTO hearth.feed (watch, data) VALUES ($1::bigint, $2::text::jsonb)`,
+		Insert: `SELECT hearth.tell($1::bigint::integer, $2::text::jsonb)`,
 		Pulse: `SELECT fleet, beat, server, extract(epoch FROM clock_timestamp() - at)::float8, hearth.server()
 			FROM hearth.drain WHERE id = 1 FOR UPDATE`,
 		Note: `UPDATE hearth.drain SET fleet = $1::text, instance = $2::text, beat = $3::bigint, server = $4::text, at = clock_timestamp()
@@ -89,7 +89,8 @@ BEGIN
 		EXECUTE pg_catalog.format('DROP FUNCTION %s CASCADE', f);
 	END LOOP;
 END $hearth$`,
-		`DROP FUNCTION IF EXISTS hearth.read(bigint, bigint), hearth.done(bigint[]), hearth.keep(bigint[]), hearth.server()`,
+		`DROP FUNCTION IF EXISTS hearth.read(bigint, bigint), hearth.done(bigint[]), hearth.keep(bigint[]), hearth.tell(integer, jsonb),
+			hearth.bottom(), hearth.server()`,
 		`DROP TABLE IF EXISTS hearth.feed, hearth.kept, hearth.watch, hearth.drain`,
 		// A schema that was given by somebody else, or has more in it, stays.
 		`DO $hearth$ BEGIN

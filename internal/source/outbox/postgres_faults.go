@@ -24,6 +24,8 @@ const drainLacks = `SELECT coalesce(string_agg(r.needs, ', '), '') FROM (VALUES
 		('EXECUTE on hearth.read', has_function_privilege(to_regprocedure('hearth.read(bigint, bigint)'), 'EXECUTE')),
 		('EXECUTE on hearth.done', has_function_privilege(to_regprocedure('hearth.done(bigint[])'), 'EXECUTE')),
 		('EXECUTE on hearth.keep', has_function_privilege(to_regprocedure('hearth.keep(bigint[])'), 'EXECUTE')),
+		('EXECUTE on hearth.tell', has_function_privilege(to_regprocedure('hearth.tell(integer, jsonb)'), 'EXECUTE')),
+		('EXECUTE on hearth.bottom', has_function_privilege(to_regprocedure('hearth.bottom()'), 'EXECUTE')),
 		('EXECUTE on hearth.server', has_function_privilege(to_regprocedure('hearth.server()'), 'EXECUTE'))
 	) AS r (needs, has) WHERE r.has IS %s`
 

@@ -1,9 +1,11 @@
 package outbox
 
+import "slices"
+
 // Tables implements dialect. Each statement leaves alone what is there, and asks for no
 // right that only making it anew would need.
 func (postgres) Tables() []string {
-	return append(postgresTables(), postgresFunctions()...)
+	return slices.Concat(postgresTables(), postgresDrain(), postgresSight())
 }
 
 func postgresTables() []string {
@@ -39,8 +41,9 @@ END $hearth$`,
 	}
 }
 
-// postgresFunctions are those of the drain. They run with the rights of who calls them.
-func postgresFunctions() []string {
+// postgresDrain are the functions that read rows and take them away. They run with the
+// rights of who calls them.
+func postgresDrain() []string {
 	return []string{
 		// Behind rows that are deleted and not yet vacuumed an index leads at once to those
 		// that are left, and a scan of the table does not. The planner, which has no statistics of
@@ -67,6 +70,30 @@ BEGIN
 	WITH gone AS (DELETE FROM hearth.feed AS f WHERE f.id = ANY (ids) RETURNING f.id, f.watch, f.data, f.writer, f.at)
 	INSERT INTO hearth.kept (id, watch, data, writer, at) SELECT g.id, g.watch, g.data, g.writer, g.at FROM gone AS g
 		ON CONFLICT DO NOTHING;
+END $hearth$`,
+	}
+}
+
+// postgresSight are the functions for a row of our own, and for what a look and a beat have
+// to know of the server.
+func postgresSight() []string {
+	return []string{
+		// A row of our own: as in a trigger, its transaction has an id before the row has; see
+		// bottom.
+		`CREATE OR REPLACE FUNCTION hearth.tell(watch integer, data jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $hearth$
+#variable_conflict use_variable
+BEGIN
+	PERFORM txid_current();
+	INSERT INTO hearth.feed (watch, data) VALUES (tell.watch, tell.data);
+END $hearth$`,
+		`CREATE OR REPLACE FUNCTION hearth.bottom(OUT key text, OUT last bigint, OUT running bigint[])
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $hearth$
+BEGIN
+	key := concat_ws('/', to_regclass('hearth.feed')::oid, hearth.server(), pg_postmaster_start_time());
+	SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO last FROM hearth.feed_id_seq AS s;
+	PERFORM txid_current();
+	running := ARRAY(SELECT txid_snapshot_xip(txid_current_snapshot()));
 END $hearth$`,
 		// The timeline is that of the log which is written, known at once after a fail-over; the
 		// control file has it only from the next checkpoint on. A hosted server may not tell.
