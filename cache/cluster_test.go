@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -103,6 +104,24 @@ func TestWaitFollowsItsWrite(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("%d nodes were asked, want 1", asked)
 	}
+
+	// Of several keys each node is asked once. A slow machine may be out of time before.
+	var keys []shared.Outdated
+	for i := range 30 {
+		keys = append(keys, shared.Outdated{Key: keyOf(t, i)})
+	}
+	testkit.Eventually(t, patience, "each node is asked once, and none confirms", func() bool {
+		for _, n := range nodes {
+			n.Do("CONFIG", "RESETSTAT")
+		}
+		err := c.Outdate(within(t), keys)
+		if err == nil {
+			t.Fatal("without replicas keys count as outdated")
+		}
+		return strings.Contains(err.Error(), "redis.wait_replicas") && !slices.ContainsFunc(nodes, func(n *testkit.RedisServer) bool {
+			return !strings.Contains(n.Text("INFO", "commandstats"), "cmdstat_wait:calls=1,")
+		})
+	})
 }
 
 // TestARoundOverACluster keeps guards on all nodes, none of which knows the script yet.

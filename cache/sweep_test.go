@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -200,4 +201,42 @@ func TestOutdatedKeysReachReplicas(t *testing.T) {
 	}
 	f("Redis")
 	f("Valkey", testkit.AsValkey())
+}
+
+// TestGlobsAreThoseOfRedis, where the embedded tier reads them by itself.
+func TestGlobsAreThoseOfRedis(t *testing.T) {
+	t.Parallel()
+	srv := testkit.Redis(t)
+	conn := srv.AdminConn()
+	defer conn.Close()
+	const letters = `aabb**?[]^-\`
+	text := func(of string, most int) string {
+		b := make([]byte, rand.IntN(most))
+		for i := range b {
+			b[i] = of[rand.IntN(len(of))]
+		}
+		return string(b)
+	}
+	var keys []string
+	for range 200 {
+		keys = append(keys, text(letters, 6)+letters[rand.IntN(len(letters)):][:1]) // none is empty
+		conn.Do("SET", keys[len(keys)-1], "1")
+	}
+	for range 500 {
+		pattern := text(letters, 7)
+		got := map[string]bool{}
+		for _, key := range conn.Do("KEYS", pattern).([]any) {
+			got[fmt.Sprint(key)] = true
+		}
+		for _, key := range keys {
+			if want := shared.MatchGlob(pattern, key); got[key] != want {
+				t.Fatalf("%q, %q: Redis says %v", pattern, key, got[key])
+			}
+		}
+	}
+	for _, key := range keys {
+		if pattern := shared.Glob(key); fmt.Sprint(conn.Do("KEYS", pattern)) != fmt.Sprint([]any{key}) {
+			t.Errorf("%q finds %q, want %q alone", pattern, conn.Do("KEYS", pattern), key)
+		}
+	}
 }
