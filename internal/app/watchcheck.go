@@ -149,11 +149,17 @@ func (in *inspection) table(w watched, key string, s outbox.Set) error {
 		}
 	}
 	for _, p := range m.Params {
-		if c, found := t.Column(p.Column, d); found {
-			if doubt := misfit(p, c, d); doubt != "" {
-				in.say(w, key, true, "{%s} is %s, and %s.%s %s: the feed removes the copy under the row's own spelling; "+
-					"what was found by another one, or not found, stays until it expires", p.Name, p.Type, t.Relation, c.Name, doubt)
-			}
+		c, found := t.Column(p.Column, d)
+		if !found {
+			continue
+		}
+		switch how, why := fitOf(p, c, d); how {
+		case doubted:
+			in.say(w, key, true, "{%s} is %s, and %s.%s %s: the feed removes the copy under the row's own spelling; "+
+				"what was found by another one, or not found, stays until it expires", p.Name, p.Type, t.Relation, c.Name, why)
+		case strange:
+			in.say(w, key, false, "{%s} is %s, and %s.%s %s: nobody knows how a path spells its values; "+
+				"write keys with a query that returns them so, or all = true", p.Name, p.Type, t.Relation, c.Name, why)
 		}
 	}
 	return nil
