@@ -211,6 +211,8 @@ func TestProtocolCasts(t *testing.T) {
 	f("W", "on no instance")
 	f("R2", "on no instance")
 	f("D0", "on no instance")
+	f("E", "on no instance")
+	f("F0", "on no instance")
 	f("W0 W0 W0 W0 W0 W0 W0", "at most 6 processes")
 	f("R0 R0 R0", "2 readers")
 }
