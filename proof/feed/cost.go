@@ -31,9 +31,9 @@ func cost(t *trial) {
 	g := onPostgres(t, db, lagRows)
 	db.Exec(fmt.Sprintf(`CREATE EXTENSION pg_stat_statements;
 CREATE TABLE plain (id BIGINT PRIMARY KEY, grp BIGINT NOT NULL, v BIGINT NOT NULL);
-INSERT INTO plain SELECT n, n / %d, 0 FROM generate_series(0, %d) n;
-TRUNCATE numbers; INSERT INTO numbers SELECT * FROM plain;
-CREATE INDEX plain_grp ON plain (grp); VACUUM ANALYZE plain; VACUUM ANALYZE numbers;`, groupSize, t.bulk-1))
+INSERT INTO plain SELECT n, n / %[1]d, 0 FROM generate_series(0, %[2]d) n;
+TRUNCATE numbers; INSERT INTO numbers SELECT * FROM plain; INSERT INTO numbers SELECT n, -n, 0 FROM generate_series(%[2]d + 1, %[2]d + %[3]d) n;
+CREATE INDEX plain_grp ON plain (grp); VACUUM ANALYZE plain; VACUUM ANALYZE numbers;`, groupSize, t.bulk-1, lagRows))
 	redis := testkit.Redis(t)
 	s := settings{Redis: redis.URL()}
 	t.install(g, s)
@@ -154,8 +154,8 @@ func (c *costs) million(how, sql string) {
 	c.Timed(report.Ratio(busy.Quantile(0.99), calm.Quantile(0.99)) <= slowMost, "… readers keep their p99 within %.0f times: %.2f", slowMost, report.Ratio(busy.Quantile(0.99), calm.Quantile(0.99)))
 }
 
-// readers reads a few records from all instances, at a bearable rate, while something is
-// done, and returns how long answers took.
+// readers reads a few records that nobody changes from all instances, at a bearable rate,
+// while something is done, and returns how long answers took.
 func (c *costs) readers(do func()) *report.Latencies {
 	c.Helper()
 	var addrs []string
@@ -165,7 +165,7 @@ func (c *costs) readers(do func()) *report.Latencies {
 	all := load.Connect(c, addrs, 1, c.seed)
 	end := all.Begin(c, func(ctx context.Context, r *load.Client) error {
 		for testkit.Sleep(ctx, time.Millisecond) {
-			if err := r.Ask("/row/" + strconv.Itoa(r.Rand.IntN(lagRows))); err != nil {
+			if err := r.Ask("/row/" + strconv.Itoa(c.bulk+r.Rand.IntN(lagRows))); err != nil {
 				return err
 			}
 		}
