@@ -69,6 +69,17 @@ func (d difference) String() string {
 	return fmt.Sprintf("%s has %s as %.200s, the database has %.200s", d.where, d.key, d.got, d.want)
 }
 
+// slow is an answer that took its time.
+type slow struct {
+	took     time.Duration
+	instance int
+	key      string
+}
+
+func (s slow) String() string {
+	return fmt.Sprintf("instance %d for %s, %v", s.instance+1, s.key, s.took.Round(time.Millisecond))
+}
+
 // differences asks every instance for everything, and Redis, if there is one.
 func (f *fleet) differences(all truth, redis *testkit.RedisServer) (wrong []difference) {
 	f.Helper()
@@ -96,8 +107,12 @@ func (f *fleet) inMemory(i int, all truth, keys []string) (wrong []difference) {
 			f.Fatal(err)
 		}
 		for _, key := range some {
+			began := time.Now()
 			if err := conn.Next(); err != nil {
 				f.Fatal(err)
+			}
+			if took := time.Since(began); took > f.slowest.took {
+				f.slowest = slow{took, i, key}
 			}
 			got := "null"
 			switch code := conn.Answer.StatusCode(); code {
@@ -158,8 +173,12 @@ func (f *fleet) settled(what string, rows int, redis *testkit.RedisServer, withi
 	all := f.truth(rows)
 	var wrong []difference
 	took, good := f.await(within, func() bool { wrong = f.differences(all, redis); return len(wrong) == 0 })
-	if good {
+	if good && took <= within {
 		f.Bound(true, "%s: of %d keys all answers of %d instances and all copies are what the database has, after %v", what, len(all), len(f.ins), took.Round(time.Millisecond))
+		return
+	}
+	if good {
+		f.Bound(false, "%s: everything is what the database has, but only after %v, not within %v; the answer that took longest was that of %s", what, took.Round(time.Millisecond), within, f.slowest)
 		return
 	}
 	f.Bound(false, "%s: after %v %d of %d keys on %d instances differ, such as: %v", what, took.Round(time.Millisecond), len(wrong), len(all), len(f.ins), wrong[0])

@@ -101,6 +101,7 @@ type fleet struct {
 	ground   *ground
 	ins      []*launch.Instance
 	off      bool            // there is no feed
+	slowest  slow            // answer of those that were compared with the database
 	more     []string        // beginnings of further keys whose records are rows
 	next     atomic.Int64    // version that was given last
 	restarts []atomic.Uint64 // how often each was ended or started: odd while it is away

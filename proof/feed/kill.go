@@ -36,6 +36,7 @@ func (t *trial) survive(shared sharedTier, changes int) {
 	c := &changing{fleet: f, ledger: l, wanted: int64(changes), mostRow: 50, pace: 10 * time.Millisecond}
 	stop := f.read(l, nil)
 	end := c.begin()
+	t.Figure("began", "%s", l.began.UTC().Format("15:04:05.000"))
 	hurt := &faults{changing: c, database: db, shared: shared}
 	happened := hurt.rounds()
 	end()
@@ -59,6 +60,7 @@ func (f *faults) rounds() string {
 		all = slices.DeleteFunc(all, func(one fault) bool { return !slices.Contains(fewFaults, one.name) })
 	}
 	counts := make([]int, len(all))
+	var happened []string
 	order := f.dice.Perm(len(all))
 	for n := 0; (n < len(all) || !f.enough()) && f.Context().Err() == nil; n++ {
 		i := f.dice.IntN(len(all))
@@ -66,12 +68,17 @@ func (f *faults) rounds() string {
 			i = order[n]
 		}
 		counts[i]++
+		began := f.now()
 		all[i].do()
+		happened = append(happened, fmt.Sprintf("%v to %v %s", began.Round(time.Millisecond), f.now().Round(time.Millisecond), all[i].name))
 		f.pause(100, 1000)
 	}
 	var text []string
 	for i, one := range all {
 		text = append(text, fmt.Sprintf("%s: %d", one.name, counts[i]))
+	}
+	if f.logs {
+		f.Figure("what happened", "%s", strings.Join(happened, "; "))
 	}
 	return strings.Join(text, "; ")
 }
@@ -82,17 +89,18 @@ var fewFaults = []string{
 	"the database killed",
 }
 
-// drained waits until nothing waits in the outbox, by the instances' own word.
+// drained waits until nothing waits in the outbox.
 func (f *fleet) drained() {
 	f.Helper()
 	if f.off {
 		return
 	}
-	took, good := f.await(patience, func() bool {
-		v, err := metric(f.ins[0], "hearth_feed_backlog")
-		return err == nil && v == 0
-	})
+	left := int64(0)
+	took, good := f.await(patience, func() bool { left = f.ground.count(f.trial, f.ground.pending); return left == 0 })
 	f.Bound(good, "nothing waits to be drained any more, %v after the last change", took.Round(time.Millisecond))
+	if !good {
+		f.Figure("", "%d rows wait in the outbox; instance %d leads", left, f.leader()+1)
+	}
 }
 
 // leader kills leaders under changes, and shows what that costs.
