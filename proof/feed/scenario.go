@@ -10,6 +10,7 @@ var scenarios = []scenario{
 	{"rolling", "instances with one more watch take the others' place, behind PgBouncer", rolling},
 	{"saved", "rows are written by PUT, and the feed sees that, too", saved},
 	{"puts", "PUTs meet changes of their rows by others, and by their own triggers", puts},
+	{"tampered", "what is installed is changed by hand", tampered},
 	{"kinds", "changes of every kind on each database", kinds},
 	{"engines", "the same on MariaDB and SQLite, in short", engines},
 	{"fleets", "two fleets share a database", fleets},
