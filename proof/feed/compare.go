@@ -11,6 +11,7 @@ import (
 
 	"hearth/bench/load"
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/outside"
 )
 
 // truth is what the database has, by key, as the public listener and Redis answer it.
@@ -80,15 +81,26 @@ func (s slow) String() string {
 	return fmt.Sprintf("instance %d for %s, %v", s.instance+1, s.key, s.took.Round(time.Millisecond))
 }
 
+// reach is how Redis is asked past all instances; nil: there is none.
+type reach func() *outside.Client
+
+// one asks one server.
+func one(server *testkit.RedisServer) reach {
+	if server == nil {
+		return nil
+	}
+	return func() *outside.Client { return outside.One(server) }
+}
+
 // differences asks every instance for everything, and Redis, if there is one.
-func (f *fleet) differences(all truth, redis *testkit.RedisServer) (wrong []difference) {
+func (f *fleet) differences(all truth, copies reach) (wrong []difference) {
 	f.Helper()
 	keys := all.keys()
 	for i := range f.ins {
 		wrong = append(wrong, f.inMemory(i, all, keys)...)
 	}
-	if redis != nil {
-		wrong = append(wrong, f.inRedis(redis, all, keys)...)
+	if copies != nil {
+		wrong = append(wrong, f.inRedis(copies, all, keys)...)
 	}
 	return wrong
 }
@@ -147,20 +159,21 @@ func recordIn(body []byte) string {
 
 // inRedis looks at every copy. What is not there is nobody's answer, and a lease or a
 // guard is no copy.
-func (f *fleet) inRedis(redis *testkit.RedisServer, all truth, keys []string) (wrong []difference) {
+func (f *fleet) inRedis(copies reach, all truth, keys []string) (wrong []difference) {
 	f.Helper()
-	conn := redis.AdminConn()
-	defer conn.Close()
-	for some := range slices.Chunk(keys, 500) {
-		list, _ := conn.Do(append([]string{"MGET"}, some...)...).([]any)
-		for i, v := range list {
-			copied, _ := v.(string)
-			if copied == "" || strings.HasPrefix(copied, "lease:") || strings.HasPrefix(copied, "guard") {
-				continue
-			}
-			if copied != all[some[i]] {
-				wrong = append(wrong, difference{"Redis", some[i], copied, all[some[i]], false})
-			}
+	client := copies()
+	defer client.Close()
+	for _, key := range keys {
+		v, err := client.Do(key, "GET", key)
+		if err != nil {
+			f.Fatalf("asking Redis for %s: %v", key, err)
+		}
+		copied, _ := v.(string)
+		if copied == "" || strings.HasPrefix(copied, "lease:") || strings.HasPrefix(copied, "guard") {
+			continue
+		}
+		if copied != all[key] {
+			wrong = append(wrong, difference{"Redis", key, copied, all[key], false})
 		}
 	}
 	return wrong
@@ -168,11 +181,11 @@ func (f *fleet) inRedis(redis *testkit.RedisServer, all truth, keys []string) (w
 
 // settled waits until everything everywhere is what the database has, for so long, and
 // notes the bound that it is. Nobody may be writing.
-func (f *fleet) settled(what string, rows int, redis *testkit.RedisServer, within time.Duration) {
+func (f *fleet) settled(what string, rows int, copies reach, within time.Duration) {
 	f.Helper()
 	all := f.truth(rows)
 	var wrong []difference
-	took, good := f.await(within, func() bool { wrong = f.differences(all, redis); return len(wrong) == 0 })
+	took, good := f.await(within, func() bool { wrong = f.differences(all, copies); return len(wrong) == 0 })
 	if good && took <= within {
 		f.Bound(true, "%s: of %d keys all answers of %d instances and all copies are what the database has, after %v", what, len(all), len(f.ins), took.Round(time.Millisecond))
 		return

@@ -56,5 +56,5 @@ func degraded(t *trial) {
 	took = write(patience, func() bool { return f.all("hearth_feed_live", 1) })
 	f.Bound(took < patience, "when somebody may again, it is live after %v", took.Round(time.Millisecond))
 	stop()
-	f.settled("afterwards", lagRows, redis, t.within(2*time.Second))
+	f.settled("afterwards", lagRows, one(redis), t.within(2*time.Second))
 }

@@ -33,7 +33,7 @@ func (t *trial) others(g *ground, n int, shared bool) {
 	f := t.start(g, n, s)
 	f.live()
 	f.lagOf("one session", t.lag/10, f.session(), false)
-	f.settled("afterwards", lagRows, redis, t.within(2*time.Second))
+	f.settled("afterwards", lagRows, one(redis), t.within(2*time.Second))
 	f.killed(redis)
 }
 
@@ -57,7 +57,7 @@ func (f *fleet) killed(redis *testkit.RedisServer) {
 	}
 	end()
 	f.drained()
-	f.settled("when nobody writes any more, after leaders and Redis were killed", lagRows, redis, f.within(10*time.Second))
+	f.settled("when nobody writes any more, after leaders and Redis were killed", lagRows, one(redis), f.within(10*time.Second))
 	stop()
 	f.Figure("changes", "%d rows, of them %d by PUT; %d statements and PUTs had no answer", c.done.Load(), c.puts.Load(), c.lost.Load())
 }

@@ -6,6 +6,7 @@ import (
 
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
+	"hearth/internal/testkit/outside"
 	"hearth/internal/testkit/topology"
 )
 
@@ -26,7 +27,7 @@ type faults struct {
 // sharedTier is a Redis that can fail over.
 type sharedTier interface {
 	url() string
-	master() *testkit.RedisServer
+	past() *outside.Client
 	faults(f *faults) []fault
 }
 
@@ -103,6 +104,7 @@ func newAddress(t *trial) *address {
 }
 
 func (a *address) url() string                  { return "redis://" + a.relay.Addr() }
+func (a *address) past() *outside.Client        { return outside.One(a.master()) }
 func (a *address) master() *testkit.RedisServer { return a.servers[a.at] }
 
 func (a *address) faults(f *faults) []fault {
@@ -161,8 +163,8 @@ func newSentinels(t *trial) *sentinels {
 	return &sentinels{s}
 }
 
-func (s *sentinels) url() string                  { return s.URL() }
-func (s *sentinels) master() *testkit.RedisServer { return s.Master() }
+func (s *sentinels) url() string           { return s.URL() }
+func (s *sentinels) past() *outside.Client { return s.Past() }
 
 func (s *sentinels) faults(f *faults) []fault {
 	replaced := func(master *testkit.RedisServer) {
@@ -189,5 +191,44 @@ func (s *sentinels) faults(f *faults) []fault {
 			s.AwaitWhole()
 		}},
 		{"SENTINEL FAILOVER", func() { s.Failover(); s.AwaitWhole() }},
+	}
+}
+
+// cluster is a Cluster of three masters with a replica each.
+type cluster struct{ *topology.Cluster }
+
+func newCluster(t *trial) *cluster { return &cluster{topology.NewCluster(t, 3, time.Second)} }
+
+func (c *cluster) url() string           { return c.URL() }
+func (c *cluster) past() *outside.Client { return c.Past() }
+
+// slotsMoved is how many slots move at a time.
+const slotsMoved = 100
+
+func (c *cluster) faults(f *faults) []fault {
+	any := func() *testkit.RedisServer { m := c.Masters(); return m[f.dice.IntN(len(m))] }
+	replaced := func(master *testkit.RedisServer, lose, back func()) {
+		replica := c.ReplicaOf(master)
+		lose()
+		testkit.Eventually(f, patience, "the replica takes its master's place", func() bool { return c.IsMaster(replica) && c.Serving() == nil })
+		f.pause(0, 500)
+		back()
+		c.AwaitWhole()
+	}
+	return []fault{
+		{"a master killed", func() { m := any(); replaced(m, m.Kill, m.Start) }},
+		{"a master frozen", func() { m := any(); replaced(m, m.Pause, m.Resume) }},
+		{"CLUSTER FAILOVER", func() { c.Failover(any()); c.AwaitWhole() }},
+		{"slots moved there and back", func() {
+			masters := c.Masters()
+			from := f.dice.IntN(len(masters))
+			a, b := masters[from], masters[(from+1)%len(masters)]
+			slots := c.SlotsOf(a)
+			at := f.dice.IntN(len(slots) - slotsMoved)
+			slots = slots[at : at+slotsMoved]
+			c.Move(a, b, slots...)
+			f.pause(0, 1000)
+			c.Move(b, a, slots...)
+		}},
 	}
 }

@@ -33,28 +33,28 @@ func (t *trial) twice(g *ground, a, b settings, other *testkit.RedisServer) {
 	first := t.start(g, 1, a)
 	first.live()
 	second := t.start(g, 1, b)
-	one, two := newLedger(lagRows), newLedger(lagRows)
-	stopOne, stopTwo := first.read(one, nil), second.read(two, nil)
-	first.warm(one)
-	second.warm(two)
+	left, right := newLedger(lagRows), newLedger(lagRows)
+	stopOne, stopTwo := first.read(left, nil), second.read(right, nil)
+	first.warm(left)
+	second.warm(right)
 	change, n := first.session(), int64(0)
 	write := func(during time.Duration) {
-		for began := one.now(); one.now()-began < during; n++ {
+		for began := left.now(); left.now()-began < during; n++ {
 			id, version := n%lagRows, 1+n/lagRows
 			if err := change(fmt.Sprintf("UPDATE numbers SET v = %d WHERE id = %d;", version, id)); err != nil {
 				t.Fatal(err)
 			}
-			one.commit(version, id)
-			two.commit(version, id)
+			left.commit(version, id)
+			right.commit(version, id)
 			t.rest(5 * time.Millisecond)
 		}
 	}
 	write(2*t.ttl + t.after)
 	t.Bound(first.all("hearth_feed_live", 1) && second.all("hearth_feed_live", 0), "the first fleet is live, the second says that it is not")
 	load := time.Second
-	worst := two.worst(0, two.now())
+	worst := right.worst(0, right.now())
 	t.Bound(worst <= t.after+t.ttl+t.within(load), "no unmarked answer of the second is older than %v + %v + a load: the latest old one is asked for %v after its change", t.after, t.ttl, worst.Round(time.Millisecond))
-	t.Figure("the first fleet", "the latest old answer is asked for %v after its change", one.worst(0, one.now()).Round(time.Millisecond))
+	t.Figure("the first fleet", "the latest old answer is asked for %v after its change", left.worst(0, left.now()).Round(time.Millisecond))
 	stopOne()
 	first.ins[0].Kill()
 	began := time.Now()
@@ -63,7 +63,7 @@ func (t *trial) twice(g *ground, a, b settings, other *testkit.RedisServer) {
 	write(500 * time.Millisecond)
 	t.rest(time.Second)
 	stopTwo()
-	second.settled("the second fleet, afterwards", lagRows, other, t.within(2*time.Second))
+	second.settled("the second fleet, afterwards", lagRows, one(other), t.within(2*time.Second))
 }
 
 // restored brings back a dump of the database while instances serve.
@@ -80,12 +80,12 @@ func restored(t *trial) {
 	t.command(exec.CommandContext(t.Context(), testkit.NeedPostgres(t, "pg_dump"), "--clean", "--if-exists", "--file="+dump, "--dbname="+db.URL()))
 	t.rest(2 * time.Second) // the feed has noted more since
 	db.Exec("UPDATE numbers SET v = 1;")
-	f.settled("after a change", lagRows, redis, t.within(2*time.Second))
+	f.settled("after a change", lagRows, one(redis), t.within(2*time.Second))
 	t.command(exec.CommandContext(t.Context(), testkit.NeedPostgres(t, "psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", "--file="+dump, "--dbname="+db.URL()))
 	t.Bound(g.count(t, "SELECT max(v) FROM numbers;") == 0, "the database is what it was before the change")
-	f.settled("after the dump was restored", lagRows, redis, t.within(5*time.Second))
+	f.settled("after the dump was restored", lagRows, one(redis), t.within(5*time.Second))
 	db.Exec("UPDATE numbers SET v = 2;")
-	f.settled("after a change of the restored rows", lagRows, redis, t.within(2*time.Second))
+	f.settled("after a change of the restored rows", lagRows, one(redis), t.within(2*time.Second))
 }
 
 // command runs a program that has to succeed.

@@ -71,7 +71,7 @@ func (t *trial) gap(g *ground, s settings, force func(f *gapped)) {
 	}
 	took, good := f.await(t.within(2*time.Second), func() bool { return old() == 0 })
 	f.Bound(good, "no instance answers with the row as it was, %v after the commit was seen", took.Round(time.Millisecond))
-	f.settled("afterwards", lagRows, redis, patience)
+	f.settled("afterwards", lagRows, one(redis), patience)
 }
 
 // answering is how many instances answer with a version, without a mark.

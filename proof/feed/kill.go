@@ -22,6 +22,11 @@ func killSentinel(t *trial) {
 	t.survive(newSentinels(t), t.changes/10)
 }
 
+// killCluster does the same with a Cluster.
+func killCluster(t *trial) {
+	t.survive(newCluster(t), t.changes/10)
+}
+
 // survive changes rows while faults happen, and looks at everything at the end.
 func (t *trial) survive(shared sharedTier, changes int) {
 	t.Helper()
@@ -41,7 +46,7 @@ func (t *trial) survive(shared sharedTier, changes int) {
 	happened := hurt.rounds()
 	end()
 	f.drained()
-	f.settled("when nobody writes any more", killRows, shared.master(), t.within(10*time.Second))
+	f.settled("when nobody writes any more", killRows, shared.past, t.within(10*time.Second))
 	stop()
 	asked, _, old := l.lags(0)
 	t.Figure("changes", "%d rows in %d statements' worth of commits, of them %d by PUT; %d statements and PUTs had no answer", c.done.Load(), asked.N, c.puts.Load(), c.lost.Load())
@@ -147,5 +152,5 @@ func leader(t *trial) {
 	f.rest(time.Second)
 	stop()
 	t.Timed(worst <= looked+feedLease, "of %d leaders killed none costs more than %v and the lease of %v: the latest old answer is asked for %v after its change", t.leaders, looked, feedLease, worst.Round(time.Millisecond))
-	f.settled("afterwards", lagRows, redis, t.within(5*time.Second))
+	f.settled("afterwards", lagRows, one(redis), t.within(5*time.Second))
 }

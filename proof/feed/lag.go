@@ -27,9 +27,9 @@ func lag(t *trial) {
 	f := t.start(g, instances, s)
 	f.live()
 	f.lagOf("one session", t.lag, f.session(), t.timed)
-	f.settled("afterwards", lagRows, redis, patience)
+	f.settled("afterwards", lagRows, one(redis), patience)
 	f.lagOf("a session for each", t.backends, f.anew(), t.timed)
-	f.settled("afterwards", lagRows, redis, patience)
+	f.settled("afterwards", lagRows, one(redis), patience)
 	t.part("the same without the feed", func(t *trial) {
 		redis := testkit.Redis(t)
 		f := t.start(g, instances, settings{Redis: redis.URL(), Feed: "off"})
@@ -112,12 +112,12 @@ func (f *fleet) report(how string, l *ledger, timed bool) {
 // blind shows what answers are without the feed: old.
 func (f *fleet) blind(redis *testkit.RedisServer) {
 	f.Helper()
-	if wrong := f.differences(f.truth(lagRows), redis); len(wrong) > 0 {
+	if wrong := f.differences(f.truth(lagRows), one(redis)); len(wrong) > 0 {
 		f.Fatalf("before the change %v", wrong[0])
 	}
 	f.ground.exec(f.trial, "UPDATE numbers SET v = v + 1;")
 	f.rest(f.calm)
-	wrong := f.differences(f.truth(lagRows), redis)
+	wrong := f.differences(f.truth(lagRows), one(redis))
 	want := (lagRows + lagRows/groupSize + 1) * (len(f.ins) + 1)
 	f.Bound(len(wrong) == want, "%v after a change %d of %d answers and copies are old", f.calm, len(wrong), want)
 }

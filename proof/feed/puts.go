@@ -24,7 +24,7 @@ CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON numbers DEFERRABLE INITIALLY DEFE
 	if got := f.ins[0].Ask(http.MethodPut, "/row/7", `{"grp":0,"v":5}`); got.Code != http.StatusOK {
 		f.Fatalf("a PUT is answered %v", got)
 	}
-	f.settled("a trigger has changed the row of a PUT as that committed", lagRows, redis, t.within(2*time.Second))
+	f.settled("a trigger has changed the row of a PUT as that committed", lagRows, one(redis), t.within(2*time.Second))
 
 	db.Exec(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END $$;
 CREATE TRIGGER slow BEFORE UPDATE ON numbers FOR EACH ROW WHEN (NEW.id = 8 AND NEW.v < 100) EXECUTE FUNCTION slow();`)
@@ -45,7 +45,7 @@ CREATE TRIGGER slow BEFORE UPDATE ON numbers FOR EACH ROW WHEN (NEW.id = 8 AND N
 			f.rest(20 * time.Millisecond)
 		}
 	}
-	f.settled("afterwards", lagRows, redis, t.within(2*time.Second))
+	f.settled("afterwards", lagRows, one(redis), t.within(2*time.Second))
 
 	// A foreign change between the commit of a PUT and the feed's look at either.
 	for n := range 20 * f.puts {
@@ -54,5 +54,5 @@ CREATE TRIGGER slow BEFORE UPDATE ON numbers FOR EACH ROW WHEN (NEW.id = 8 AND N
 		g.exec(t, fmt.Sprintf("UPDATE numbers SET v = v + 100000 WHERE id = %d;", id))
 		<-got
 	}
-	f.settled("after PUTs and changes of the same rows by others at the same time", lagRows, redis, t.within(2*time.Second))
+	f.settled("after PUTs and changes of the same rows by others at the same time", lagRows, one(redis), t.within(2*time.Second))
 }

@@ -63,7 +63,7 @@ func rolling(t *trial) {
 	stop()
 	f.Figure("", "%d changes; while %d of %d instances had the newer configuration, one with the older one led", n, mixed, len(f.ins))
 	f.more = []string{"page:v2:"}
-	f.settled("afterwards", lagRows, redis, t.within(5*time.Second))
+	f.settled("afterwards", lagRows, one(redis), t.within(5*time.Second))
 	for name, of := range map[string]*ledger{"the older resource": l, "the newer resource": pages} {
 		asked, _, old := of.lags(0)
 		f.Figure(name, "%d answers, %d of %d changes were seen old; the last old one asked for p99 %v, longest %v", of.reads.Load(), old, asked.N, asked.Quantile(0.99).Round(10*time.Microsecond), asked.Longest.Round(time.Millisecond))

@@ -21,7 +21,7 @@ func saved(t *trial) {
 CREATE TRIGGER unmarked BEFORE INSERT ON hearth.feed FOR EACH ROW EXECUTE FUNCTION unmarked();`)
 	without := f.loadsPerPut("when the database forgets it")
 	f.Bound(with <= 0.1 && without >= 0.9, "a PUT costs %.2f loads of its row with the mark of own writes, and %.2f without", with, without)
-	f.settled("afterwards", lagRows, redis, patience)
+	f.settled("afterwards", lagRows, one(redis), patience)
 }
 
 // loadsPerPut writes every row by one instance, waits until the feed has seen that, and

@@ -5,6 +5,7 @@ var scenarios = []scenario{
 	{"leader", "leaders are killed while rows are changed", leader},
 	{"kill", "everything is killed, frozen and restarted while rows are changed; Redis is at an address that moves", kill},
 	{"kill-sentinel", "the same with a Redis that sentinels watch", killSentinel},
+	{"kill-cluster", "the same with a Redis Cluster", killCluster},
 	{"degraded", "nobody may drain for a while", degraded},
 	{"gaps", "a guard is lost under a writer that dies, a commit finishes after its guard has expired", gaps},
 	{"rolling", "instances with one more watch take the others' place, behind PgBouncer", rolling},

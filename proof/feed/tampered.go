@@ -49,12 +49,12 @@ func (t *trial) tamper(sql string) {
 	}
 	f.Bound(last < t.within(5*time.Second), "the application's writes are refused %d times, the last %v after that", refused, last.Round(10*time.Millisecond))
 	f.Bound(good, "the instances know of it after %v", took.Round(10*time.Millisecond))
-	f.settled("without anybody's doing", lagRows, redis, t.within(noticed+3*t.ttl))
+	f.settled("without anybody's doing", lagRows, one(redis), t.within(noticed+3*t.ttl))
 	t.install(g, s)
 	took, good = f.await(t.within(2*noticed), func() bool {
 		return f.all("hearth_feed_degraded{resource=\"row\"}", 0) && f.all("hearth_feed_live", 1)
 	})
 	f.Bound(good, "after it is installed again it is live after %v", took.Round(10*time.Millisecond))
 	g.exec(t, "UPDATE numbers SET v = v + 1;")
-	f.settled("and a change is told", lagRows, redis, t.within(2*time.Second))
+	f.settled("and a change is told", lagRows, one(redis), t.within(2*time.Second))
 }
