@@ -24,7 +24,7 @@ func engines(t *trial) {
 // others times changes, and kills the leader while rows are changed.
 func (t *trial) others(g *ground, n int, shared bool) {
 	t.Helper()
-	s, redis := settings{After: "10m", Keep: "60s"}, (*testkit.RedisServer)(nil)
+	s, redis := settings{TTL: "1h", Keep: "60s"}, (*testkit.RedisServer)(nil)
 	if shared {
 		redis = testkit.Redis(t)
 		s.Redis = redis.URL()

@@ -50,7 +50,8 @@ func (t *trial) twice(g *ground, a, b settings, other *testkit.RedisServer) {
 		}
 	}
 	write(2*t.ttl + t.after)
-	t.Bound(first.all("hearth_feed_live", 1) && second.all("hearth_feed_live", 0), "the first fleet is live, the second says that it is not")
+	_, good := t.await(t.within(2*time.Second), func() bool { return first.all("hearth_feed_live", 1) && second.all("hearth_feed_live", 0) })
+	t.Bound(good, "the first fleet is live, the second says that it is not")
 	load := time.Second
 	worst := right.worst(0, right.now())
 	t.Bound(worst <= t.after+t.ttl+t.within(load), "no unmarked answer of the second is older than %v + %v + a load: the latest old one is asked for %v after its change", t.after, t.ttl, worst.Round(time.Millisecond))
