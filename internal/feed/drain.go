@@ -47,6 +47,7 @@ type drainer struct {
 	cursor  int64          // where the next read of a backlog begins; 0: there is none
 	whole   bool           // the reads up to the cursor began at the beginning
 	pending map[int64]bool // rows that are done and still stand in the outbox
+	removed time.Time      // when copies were removed last
 	ended   time.Time      // when rows were taken out of the outbox last
 	looked  time.Time      // when the latest look from the beginning began
 	busy    time.Time      // when there were rows last
@@ -120,6 +121,7 @@ func (d *drainer) round() (wait time.Duration, err error) {
 	}
 	d.whole = fromZero || d.whole && d.cursor > 0
 	rows, err := d.cfg.Outbox.Read(ctx, after, batchRows)
+	d.absent.Store(err != nil && d.cfg.Outbox.Missing(err))
 	if err != nil {
 		d.cfg.Outbox.Lost()
 		return 0, err
@@ -129,6 +131,7 @@ func (d *drainer) round() (wait time.Duration, err error) {
 	}
 	if !d.leadership.held {
 		d.cursor = 0
+		clear(d.pending)
 		return lookEvery, d.stand(now, rows)
 	}
 	return d.lead(now, rows)
@@ -144,6 +147,9 @@ func (d *drainer) stand(now time.Time, rows []outbox.Row) error {
 	undone := first != 0 && first == d.oldest
 	d.oldest = first
 	if !undone {
+		if now.Sub(d.leadership.joined) >= beatEvery {
+			return d.leadership.join()
+		}
 		return nil
 	}
 	// The outbox may be another fleet's.
@@ -211,10 +217,17 @@ const maxPending = 20_000
 
 // handle removes what rows mean, and then the rows. Those that are done already, and could
 // not be taken out yet, are passed over.
+//
+// A process that stood still behind the removal takes nothing out: meanwhile the shared tier
+// may have lost the removal, and another leader may have done again what was kept.
 func (d *drainer) handle(rows []outbox.Row) error {
 	left := slices.DeleteFunc(slices.Clone(rows), func(r outbox.Row) bool { return d.pending[r.ID] })
 	if err := d.removeAll(left); err != nil {
 		return err
+	}
+	if d.now().Sub(d.removed) > lateAfter/2 {
+		clear(d.pending)
+		return nil
 	}
 	for _, r := range left {
 		d.pending[r.ID] = true
@@ -244,6 +257,7 @@ func (d *drainer) takeOut() error {
 			if d.cfg.Outbox.Busy(err) && len(d.pending) < maxPending {
 				return nil
 			}
+			clear(d.pending) // whether they are gone is not known, and ids may be given again
 			return err
 		}
 		for _, id := range part {
@@ -255,6 +269,7 @@ func (d *drainer) takeOut() error {
 
 // removeAll removes the copies of all records that rows mean.
 func (d *drainer) removeAll(rows []outbox.Row) error {
+	d.removed = d.now()
 	if len(rows) == 0 {
 		return nil
 	}
@@ -284,7 +299,9 @@ func (d *drainer) removeAll(rows []outbox.Row) error {
 	if seen {
 		d.arrived()
 	}
-	return d.flush(c.whole)
+	err := d.flush(c.whole)
+	d.removed = d.now()
+	return err
 }
 
 // outdate removes the keys that were gathered.

@@ -53,6 +53,7 @@ type Outbox interface {
 	Kept(ctx context.Context, after int64, most int) ([]outbox.Row, error)
 	Expire(ctx context.Context, age time.Duration) error
 	Canary(ctx context.Context) error
+	Flush(ctx context.Context, resources []string) error
 	Size(ctx context.Context) (outbox.Size, error)
 	Moved(ctx context.Context) (bool, error)
 	Beat(ctx context.Context, b outbox.Beat) (outbox.Pulse, error)
@@ -67,6 +68,8 @@ type Outbox interface {
 	// seldom; Busy that an error is somebody else's lock.
 	Lazy() bool
 	Busy(err error) bool
+	// Missing tells that an error is of an outbox that is not there.
+	Missing(err error) bool
 }
 
 // Resource is a resource as the feed knows it.
@@ -112,7 +115,8 @@ type Feed struct {
 
 	holder string // names this process in leases
 	Numbers
-	state observed
+	state  observed
+	absent atomic.Bool // the outbox is not there, so that triggers may make writes fail
 
 	life    context.Context
 	stop    context.CancelFunc

@@ -124,7 +124,7 @@ func (d *drainer) replay() error {
 	clear(d.pending)
 	d.looked, d.cursor = time.Time{}, 0
 	switch forgotten := now.Forgotten != d.generation.Forgotten; {
-	case d.settings.Load().Keep > 0:
+	case d.settings.Load().Keep > l.lost():
 		if err := d.replayKept(); err != nil {
 			return err
 		}
@@ -236,6 +236,21 @@ const (
 	maxSkim  = 4_000_000
 )
 
+// keepFlush asks for a removal once more, by a row that is kept. The rows that it stands for
+// are too many to be kept.
+func (d *drainer) keepFlush(whole map[string]*template) error {
+	var names []string
+	for _, t := range whole {
+		names = append(names, t.Resource)
+	}
+	if d.settings.Load().Keep == 0 || len(names) == 0 {
+		return nil
+	}
+	ctx, cancel := d.within()
+	defer cancel()
+	return d.cfg.Outbox.Flush(ctx, names)
+}
+
 // skim flushes all that the rows which wait now may concern, and deletes these rows. They
 // are read first: what is removed after that is removed after they were visible.
 func (d *drainer) skim() error {
@@ -277,6 +292,9 @@ func (d *drainer) skim() error {
 		return err
 	}
 	d.Flushed.Add(int64(len(ids)))
+	if err := d.keepFlush(c.whole); err != nil {
+		return err
+	}
 	for len(ids) > 0 {
 		part := ids[:min(skimRows, len(ids))]
 		ctx, cancel := d.within()

@@ -26,10 +26,11 @@ func (i *inspector) run() {
 }
 
 // inspect looks if it is time to. The leader also takes a trigger away that makes writes
-// fail. What cannot be found out leaves what is known as it is.
+// fail, and so does every instance where there is no outbox, and for that reason no leader.
+// What cannot be found out leaves what is known as it is.
 func (i *inspector) inspect(now time.Time) {
-	every := faultEvery
-	if i.Leader.Load() && i.cfg.Outbox.Heals() {
+	every, heals := faultEvery, i.cfg.Outbox.Heals() && (i.Leader.Load() || i.absent.Load())
+	if heals {
 		every = healEvery
 	}
 	w := i.wanted.Load()
@@ -46,7 +47,7 @@ func (i *inspector) inspect(now time.Time) {
 		return
 	}
 	i.noteFaults(now, w.sets, faults)
-	if len(faults) == 0 || !i.Leader.Load() {
+	if len(faults) == 0 || !heals {
 		return
 	}
 	done, err := i.cfg.Outbox.Heal(ctx, faults)

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"hearth/internal/source/outbox"
@@ -98,12 +98,15 @@ type leadership struct {
 
 	// The lease.
 	held      bool
+	announced bool      // the log says so
 	since     time.Time // when it was taken, or lost
 	renewed   time.Time // when it was taken or renewed last
 	drainedAt time.Time // when the reads began behind which nothing was left
 
 	// What the fleet knows of the database.
 	fleet    string
+	former   []string // names that it had before its shared tier was lost
+	joined   time.Time
 	beaten   time.Time // when the latest beat was noted
 	known    memory    // as of the latest beat of anybody in this fleet
 	standing int64     // the beat that stands in the shared tier
@@ -144,12 +147,11 @@ func (l *leadership) ask(now time.Time) error {
 		l.drop()
 		return fmt.Errorf("asking for the feed's lease: %w", err)
 	}
-	if held != l.held {
-		l.feed.cfg.Log.Info("the change feed: this instance "+map[bool]string{true: "drains the outbox", false: "leaves the outbox to another"}[held], "instance", l.feed.cfg.Instance)
-		l.since = now
-		l.beaten = time.Time{} // whose the outbox is may have changed
+	if l.renewed = now; held && !l.held {
+		l.held, l.since, l.beaten = true, now, time.Time{} // whose the outbox is may have changed
+	} else if !held {
+		l.drop()
 	}
-	l.held, l.renewed = held, now
 	l.feed.Leader.Store(held)
 	return nil
 }
@@ -161,13 +163,24 @@ const rememberedFor = time.Minute
 // remembers tells whether all that the shared tier has lost was removed by this process,
 // and lately: then it is removed again without the feed.
 func (l *leadership) remembers(now time.Time) bool {
-	lost := time.Duration(l.missing+2) * beatEvery
-	return l.held && lost < rememberedFor && now.Sub(l.since) > lost
+	return l.held && l.lost() < rememberedFor && now.Sub(l.since) > l.lost()
+}
+
+// lost is how far the shared tier has gone back, at most; 0 if it has not, as far as beats
+// tell.
+func (l *leadership) lost() time.Duration {
+	if !l.tierLost {
+		return 0
+	}
+	return time.Duration(l.missing+2) * beatEvery
 }
 
 // drop forgets the lease, of which nothing is known any more.
 func (l *leadership) drop() {
-	l.held = false
+	if l.announced {
+		l.feed.cfg.Log.Info("the change feed: this instance leaves the outbox to another", "instance", l.feed.cfg.Instance)
+	}
+	l.held, l.announced = false, false
 	l.feed.Leader.Store(false)
 }
 
@@ -182,9 +195,9 @@ func (l *leadership) yield() {
 	l.drop()
 }
 
-// leastPatience is how long another fleet is waited for at least: it beats once a second,
-// and may miss some beats.
-const leastPatience = 5 * beatEvery
+// patience is how long another fleet is waited for: it beats once a second, and may miss
+// some beats.
+const patience = 5 * beatEvery
 
 // errStranger says that another fleet drains the outbox.
 var errStranger = errors.New("another fleet drains this outbox")
@@ -205,7 +218,7 @@ func (l *leadership) beat(now time.Time) error {
 	ctx, cancel := l.feed.within()
 	defer cancel()
 	p, err := l.feed.cfg.Outbox.Beat(ctx, outbox.Beat{
-		Fleet: l.fleet, Instance: l.feed.cfg.Instance, Patience: max(leastPatience, l.feed.settings.Load().DegradedAfter),
+		Fleet: l.fleet, Former: l.former, Instance: l.feed.cfg.Instance, Patience: patience,
 	})
 	if !l.beaten.IsZero() && err != nil && l.feed.cfg.Outbox.Busy(err) {
 		// Somebody holds the lock that a beat needs. What is committed can be drained all
@@ -219,7 +232,10 @@ func (l *leadership) beat(now time.Time) error {
 	if !p.Held {
 		return l.meet(p.Fleet, now)
 	}
-	l.stranger, l.beaten = "", now
+	if l.stranger, l.beaten = "", now; !l.announced && l.held {
+		l.announced = true
+		l.feed.cfg.Log.Info("the change feed: this instance drains the outbox", "instance", l.feed.cfg.Instance)
+	}
 	// While what was lost is being mended the shared tier lags behind on purpose.
 	if l.missing = p.Number - 1 - l.standing; l.missing > 0 && !l.unconfirmed {
 		l.tierLost = true
@@ -243,11 +259,12 @@ func (l *leadership) meet(fleet string, now time.Time) error {
 	if l.stranger != fleet {
 		l.stranger, l.met, l.told = fleet, now, false
 	}
-	if !l.told && now.Sub(l.met) > 2*l.feed.settings.Load().DegradedAfter {
+	if !l.told && now.Sub(l.met) > 2*patience {
 		l.told = true
 		l.feed.cfg.Log.Error("another fleet drains the outbox of this database, so the change feed is not live here: instances that do not share one Redis cannot share one outbox; "+
 			"let all instances use one Redis, or set feed.mode = \"off\" here", "fleet", fleet, "this", l.fleet)
 	}
+	l.yield() // another instance may know more names of this fleet
 	return fmt.Errorf("%w: %q", errStranger, fleet)
 }
 
@@ -269,8 +286,11 @@ func (l *leadership) confirm() error {
 	return nil
 }
 
-// join learns the fleet's name, or gives it one.
+// join learns the fleet's name, or gives it one. Every instance does, about once a second:
+// after the shared tier was lost one that knows no name may be the first to give it one.
+// Then the others know that the one in the database was theirs.
 func (l *leadership) join() error {
+	l.joined = l.feed.now()
 	name := l.fleet
 	if name == "" {
 		name = newHolder()
@@ -309,5 +329,11 @@ func (l *leadership) adopt(standing []byte) {
 	if known && (m.Beat >= l.known.Beat || name != l.fleet) {
 		l.known = m
 	}
-	l.fleet = strings.TrimSpace(name)
+	if name != l.fleet && l.fleet != "" && !slices.Contains(l.former, l.fleet) {
+		l.former = append(l.former, l.fleet)[max(0, len(l.former)-maxFormer):]
+	}
+	l.fleet = name
 }
+
+// maxFormer bounds the names of the fleet that an instance remembers.
+const maxFormer = 16

@@ -239,6 +239,15 @@ func (w *world) Canary(context.Context) error {
 	})
 }
 
+func (w *world) Flush(_ context.Context, resources []string) error {
+	data, err := json.Marshal(resources)
+	w.rows[w.nextID] = outbox.Row{ID: w.nextID, Set: outbox.Flush, Data: data}
+	w.nextID++
+	return err
+}
+
+func (w *world) Missing(error) bool { return false }
+
 func (w *world) Size(context.Context) (outbox.Size, error) {
 	return outbox.Size{Rows: int64(len(w.rows)), Oldest: time.Second}, nil
 }
@@ -256,7 +265,7 @@ func (w *world) Beat(_ context.Context, b outbox.Beat) (p outbox.Pulse, err erro
 	err = w.call("Beat", func() {
 		d := &w.drain
 		p = outbox.Pulse{Fleet: d.fleet, Number: d.beat, Before: d.server, Server: w.server}
-		if d.fleet != "" && d.fleet != b.Fleet && w.clock.Sub(d.at) < b.Patience {
+		if d.fleet != "" && d.fleet != b.Fleet && !slices.Contains(b.Former, d.fleet) && w.clock.Sub(d.at) < b.Patience {
 			return
 		}
 		d.fleet, d.server, d.at = b.Fleet, w.server, w.clock

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -175,7 +176,7 @@ func (o *Outbox) Beat(ctx context.Context, b Beat) (p Pulse, err error) {
 		if err != nil {
 			return err
 		}
-		if p.Fleet != b.Fleet && p.Fleet != "" && since < b.Patience {
+		if p.Fleet != b.Fleet && p.Fleet != "" && !slices.Contains(b.Former, p.Fleet) && since < b.Patience {
 			return nil
 		}
 		p.Held, p.Fleet, p.Number = true, b.Fleet, p.Number+1

@@ -96,6 +96,7 @@ const (
 // Beat is what a leader of the feed notes in the database, about once a second.
 type Beat struct {
 	Fleet    string        // those that share one shared tier; another fleet must not drain the same outbox
+	Former   []string      // names that the fleet had before; what is noted under one of them is its own
 	Instance string        // for operators
 	Patience time.Duration // after so long without a beat the outbox is anybody's
 }
