@@ -26,6 +26,7 @@ type observed struct {
 	live    bool
 	looked  map[string]time.Time // by resource, when its triggers were last known to stand
 	faults  map[string]string    // by resource, what is wrong with them
+	odd     map[string]bool      // what is not as it has to be, although changes are told
 	asked   bool                 // the faults are those of the sets that are wanted now
 	lost    map[string]bool      // by resource, whether it was told so
 }
@@ -74,9 +75,12 @@ func (f *Feed) noteFaults(at time.Time, sets []outbox.Set, faults []outbox.Fault
 	o := &f.state
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := map[string]string{}
+	now, odd := map[string]string{}, map[string]bool{}
 	for _, fault := range faults {
 		if !fault.Lost {
+			if odd[fault.Text] = true; !o.odd[fault.Text] {
+				f.cfg.Log.Warn("the change feed tells changes, and something is not as it has to be", "because", fault.Text)
+			}
 			continue
 		}
 		for _, m := range fault.Set.Meanings {
@@ -105,7 +109,7 @@ func (f *Feed) noteFaults(at time.Time, sets []outbox.Set, faults []outbox.Fault
 			}
 		}
 	}
-	o.faults, o.asked = now, true
+	o.faults, o.odd, o.asked = now, odd, true
 }
 
 // judge decides for each resource whether the feed is live, and tells its copies.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +89,10 @@ func TestTriggersThatDoNotTell(t *testing.T) {
 	since, is := a.degradedSince("orders")
 	if _, other := a.degradedSince("user"); !is || other || !a.Status().Live || a.Status().Lost["orders"] != "no triggers" {
 		t.Errorf("orders: %v, user: %v, %+v", is, other, a.Status())
+	}
+	w.settle(a)
+	if n := strings.Count(w.log.String(), "because=\"an old version\""); n != 1 {
+		t.Errorf("what is odd is logged %d times:\n%s", n, w.log.String())
 	}
 	if since.After(well) || well.Sub(since) > faultEvery+time.Second {
 		t.Errorf("degraded since %v: they were last known to stand at about %v", since, well)

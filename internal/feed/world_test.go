@@ -1,12 +1,12 @@
 package feed
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path"
 	"slices"
@@ -27,6 +27,7 @@ import (
 type world struct {
 	t     *testing.T
 	clock time.Time
+	log   bytes.Buffer // of all instances
 
 	// The database.
 	records map[int]int // the version of each record
@@ -95,7 +96,7 @@ type instance struct {
 
 func (w *world) instance(name string) *instance {
 	f := New(Config{
-		Instance: name, Outbox: w, Cache: w, Timeout: time.Minute, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Instance: name, Outbox: w, Cache: w, Timeout: time.Minute, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		OnLag:    func(time.Duration) {},
 		Settings: Settings{Poll: 5 * time.Millisecond, DegradedAfter: 5 * time.Second, DegradedTTL: 30 * time.Second, FlushBacklog: 1_000_000},
 	})
