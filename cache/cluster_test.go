@@ -124,6 +124,37 @@ func TestWaitFollowsItsWrite(t *testing.T) {
 	})
 }
 
+// TestADeadMasterKeepsNobodyElsesKeys: its own are told of again when it is back.
+func TestADeadMasterKeepsNobodyElsesKeys(t *testing.T) {
+	t.Parallel()
+	nodes := testkit.RedisCluster(t)
+	for _, n := range nodes {
+		n.Do("CONFIG", "SET", "cluster-require-full-coverage", "no")
+	}
+	c := open(t, testConfig(), func(cfg *setup) { cfg.Redis.URL = "redis://" + nodes[0].Addr() })
+	testkit.Eventually(t, patience, "every node is reached", func() bool { return len(c.tier.(*redis.Tier).State().Nodes) == 3 && c.Up() == nil })
+	var items []Item
+	var keys []shared.Outdated
+	for i := range 1500 {
+		items = append(items, Item{Key: keyOf(t, i), Value: []byte("1")})
+		keys = append(keys, shared.Outdated{Key: keyOf(t, i)})
+	}
+	if errs := c.tier.Set(within(t), items); errs != nil {
+		t.Fatal(errs)
+	}
+	nodes[2].Stop()
+	if err := c.Outdate(within(t), keys); !errors.Is(err, shared.ErrAway) {
+		t.Errorf("without a master all counts as done: %v", err)
+	}
+	for i, n := range nodes[:2] {
+		for _, key := range keys {
+			if got, err := n.Try("EXISTS", key.Key); err == nil && got != int64(0) {
+				t.Fatalf("node %d still has %q", i, key.Key)
+			}
+		}
+	}
+}
+
 // TestARoundOverACluster keeps guards on all nodes, none of which knows the script yet.
 func TestARoundOverACluster(t *testing.T) {
 	nodes := testkit.RedisCluster(t)

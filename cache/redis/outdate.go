@@ -19,21 +19,24 @@ const outdated = 512
 
 // Outdate removes what stands in keys whose records have changed in their source: the
 // keys of each node in pieces, and nodes side by side. A piece takes no longer than a
-// single command may. It stops early when Redis is away.
+// single command may. It stops early when Redis is away; one master of a Cluster that is
+// away keeps nobody from the keys of the others.
 //
 // Each key takes a step of its own, which any order with other steps does no harm to. A
 // step is harmless when repeated, but that a record of the writer itself is not spared
 // twice.
 func (t *Tier) Outdate(ctx context.Context, keys []shared.Outdated) error {
+	var first error
 	for part := range slices.Chunk(keys, outdated) {
-		if err := t.outdatePart(ctx, part); err != nil {
+		err := t.outdatePart(ctx, part)
+		if err != nil && t.Up() != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("%w: %w", shared.ErrAway, context.Cause(ctx))
+		if first = cmp.Or(first, err); ctx.Err() != nil {
+			return cmp.Or(first, fmt.Errorf("%w: %w", shared.ErrAway, context.Cause(ctx)))
 		}
 	}
-	return nil
+	return first
 }
 
 func (t *Tier) outdatePart(ctx context.Context, part []shared.Outdated) error {
@@ -53,10 +56,9 @@ func (t *Tier) outdatePart(ctx context.Context, part []shared.Outdated) error {
 			a.err = t.outdateRefused(ctx, &part[i], &done)
 		}
 		part[i].Kept = a.err == nil && a.number == 2
-		if errors.Is(a.err, shared.ErrAway) {
-			return a.err
+		if first == nil || errors.Is(a.err, shared.ErrAway) && !errors.Is(first, shared.ErrAway) {
+			first = a.err
 		}
-		first = cmp.Or(first, a.err)
 	}
 	if first != nil {
 		return first
