@@ -99,6 +99,9 @@ func (s *Statement) onlyTable() (table string, rest phrase, why string) {
 		}
 		i++
 	}
+	if s.Dialect == SQLite && len(parts) == 2 && strings.EqualFold(parts[0], "main") { // the file itself
+		parts = parts[1:]
+	}
 	if p.at(i).is("AS") {
 		i++
 	}

@@ -75,6 +75,7 @@ func TestWatched(t *testing.T) {
 	f("M", "SELECT * FROM `my users` AS \"x\" WHERE `Id` = {p}", 1, "my users(Id)")
 	f("P", `SELECT * FROM "a""b" WHERE c = {p}`, 1, `"a""b"(c)`)
 	f("S", `SELECT * FROM t WHERE a == {p}`, 1, "t(a)")
+	f("S", `SELECT * FROM main.t WHERE a = {p}`, 1, "t(a)")
 	f("P", "SELECT * FROM t WHERE a = {p} FOR SHARE", 1, "t(a)")
 	f("M", "SELECT * FROM t WHERE a = {p} LOCK IN SHARE MODE", 1, "t(a)")
 	f("P", "SELECT * FROM t WHERE a = {p} FETCH FIRST 1 ROW ONLY", 1, "t(a)")
