@@ -111,6 +111,8 @@ type leadership struct {
 	known    memory    // as of the latest beat of anybody in this fleet
 	standing int64     // the beat that stands in the shared tier
 	missing  int64     // beats that the shared tier has lost
+	mine     int64     // the latest beat of this process, …
+	mineFrom int64     // … and the first of those in front of it that are all of this process
 
 	tierLost, databaseLost bool // and not mended yet
 	unconfirmed            bool // the beat in the shared tier is still that of before the loss
@@ -161,9 +163,11 @@ func (l *leadership) ask(now time.Time) error {
 const rememberedFor = time.Minute
 
 // remembers tells whether all that the shared tier has lost was removed by this process,
-// and lately: then it is removed again without the feed.
+// and lately: then it is removed again without the feed. With a beat of another among the
+// lost ones there were two leaders: one that was cut off with a former master of Redis goes
+// on to drain, and what it removes there nobody else remembers.
 func (l *leadership) remembers(now time.Time) bool {
-	return l.held && l.lost() < rememberedFor && now.Sub(l.since) > l.lost()
+	return l.held && l.standing+1 >= l.mineFrom && l.lost() < rememberedFor && now.Sub(l.since) > l.lost()
 }
 
 // lost is how far the shared tier has gone back, at most; 0 if it has not, as far as beats
@@ -236,6 +240,10 @@ func (l *leadership) beat(now time.Time) error {
 		l.announced = true
 		l.feed.cfg.Log.Info("the change feed: this instance drains the outbox", "instance", l.feed.cfg.Instance)
 	}
+	if p.Number-1 != l.mine {
+		l.mineFrom = p.Number
+	}
+	l.mine = p.Number
 	// While what was lost is being mended the shared tier lags behind on purpose.
 	if l.missing = p.Number - 1 - l.standing; l.missing > 0 && !l.unconfirmed {
 		l.tierLost = true

@@ -246,6 +246,10 @@ func TestWithoutKeptRows(t *testing.T) {
 		"some beats of a leader of long": {func(w *world, i *instance) {
 			w.leases[fleetKey] = lease{i.leadership.fleet + ` {"beat":` + strconv.FormatInt(w.drain.beat-3, 10) + `}`, w.clock.Add(time.Hour)}
 		}, false},
+		"beats of another leader": {func(w *world, i *instance) {
+			w.leases[fleetKey] = lease{i.leadership.fleet + ` {"beat":` + strconv.FormatInt(w.drain.beat-2, 10) + `}`, w.clock.Add(time.Hour)}
+			w.drain.beat++
+		}, true},
 		"more beats than it leads": {func(w *world, i *instance) {
 			w.leases[fleetKey] = lease{i.leadership.fleet + ` {"beat":1}`, w.clock.Add(time.Hour)}
 			i.leadership.since = w.clock
