@@ -67,7 +67,7 @@ func saveSet(s Set, opt Options) string {
 		RAISE EXCEPTION 'hearth: the outbox watches more of %% than this script knows of; print it anew by: hearth feed install', %s;
 	END IF;`, s.ID, jsonLiteral(known.Captured), jsonLiteral(known.Meanings), literal(s.Table))
 	}
-	return doBlock(fmt.Sprintf(`BEGIN%s
+	return doBlock(fmt.Sprintf("what the triggers of set %d mean", s.ID), fmt.Sprintf(`BEGIN%s
 	INSERT INTO hearth.watch (id, tab, captured, filter, meanings, version) VALUES (%d, %s, %s, %s, %s, %d)
 		ON CONFLICT (id) DO UPDATE SET tab = EXCLUDED.tab, captured = EXCLUDED.captured, filter = EXCLUDED.filter,
 			meanings = EXCLUDED.meanings, version = EXCLUDED.version;
@@ -151,4 +151,5 @@ func dollars(text string) string {
 	return tag + text + tag
 }
 
-func doBlock(text string) string { return "DO " + dollars(text) }
+// doBlock is a statement whose first line says what it does, which is what an error shows.
+func doBlock(what, text string) string { return "DO " + dollars(" -- "+what+"\n"+text) }

@@ -87,7 +87,7 @@ func (p *plan) clear() string {
 	for _, b := range p.table.Below {
 		tables = append(tables, fmt.Sprintf("pg_catalog.to_regclass(%s)", literal(b.Name)))
 	}
-	return doBlock(fmt.Sprintf(`BEGIN
+	return doBlock(fmt.Sprintf("triggers of set %d that are not as they are created", p.set.ID), fmt.Sprintf(`BEGIN
 	DROP FUNCTION IF EXISTS %s() CASCADE;
 	IF EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgfoid = pg_catalog.to_regprocedure('%s()') AND NOT (
 		t.tgrelid IN (%s) AND t.tgenabled IN ('A', 'O') AND t.tgqual IS NULL
@@ -123,7 +123,7 @@ func (p *plan) create() string {
 		END;
 	END LOOP;
 END`, p.functionName())
-	return doBlock(b.String())
+	return doBlock(fmt.Sprintf("triggers of set %d", p.set.ID), b.String())
 }
 
 // Triggers implements dialect.
@@ -182,7 +182,7 @@ func (postgres) Grants(ctx context.Context, e engine.Engine) ([]string, error) {
 		return nil, err
 	}
 	role := textOf(res.Rows[0][0])
-	return []string{doBlock(fmt.Sprintf(`BEGIN
+	return []string{doBlock("rights of the role that drains", fmt.Sprintf(`BEGIN
 	IF pg_catalog.to_regrole(%[1]s) IS NULL THEN
 		RAISE NOTICE 'hearth: there is no role %%, which was to drain the outbox; grant the rights to the one that does', %[2]s;
 		RETURN;
