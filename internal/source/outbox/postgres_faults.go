@@ -145,7 +145,7 @@ func (f *faults) columns() {
 }
 
 // markText finds what the text of a function was written with; see plan.mark.
-var markText = regexp.MustCompile(`(?m)^-- version \d+, flush_rows (\d+), compared by (.*)$`)
+var markText = regexp.MustCompile(`(?m)^-- version \d+, flush_rows (\d+), keyed (true|false), compared by (.*)$`)
 
 // knownText is the part of a function for rows that follows from the types of columns.
 var knownText = regexp.MustCompile(`(?s)hearth\.known := .*?;`)
@@ -173,7 +173,8 @@ func (f *faults) text(g installedFunction) {
 	table, now := f.plan.table, f.plan.compared
 	if m := markText.FindStringSubmatch(g.Body); m != nil {
 		f.plan.flush, _ = strconv.Atoi(m[1])
-		_ = json.Unmarshal([]byte(m[2]), &f.plan.compared)
+		f.plan.keyed = m[2] == "true"
+		_ = json.Unmarshal([]byte(m[3]), &f.plan.compared)
 	}
 	lacks := func(c string) bool { _, ok := f.plan.typed(c); return !ok }
 	gone := slices.ContainsFunc(union(f.plan.compared, f.set.Captured), lacks)

@@ -46,6 +46,8 @@ type plan struct {
 	// compared are the columns by which a row that counts is known: the primary key, captured
 	// ones and the filter. Empty: each one counts.
 	compared []string
+	// keyed: the primary key is captured, so that no two rows are told alike.
+	keyed bool
 }
 
 func planOf(s Set, r *relation, flush int) *plan {
@@ -57,6 +59,7 @@ func planOf(s Set, r *relation, flush int) *plan {
 	if len(s.Filter) > 0 && len(r.Key) > 0 {
 		p.compared = union(r.Key, s.Captured, s.Filter)
 	}
+	p.keyed = len(r.Key) > 0 && len(union(s.Captured, r.Key)) == len(union(s.Captured))
 	return p
 }
 
@@ -167,7 +170,7 @@ func (p *plan) many(query string) string {
 // they were are hearth_rows.
 func (p *plan) statementBody() string {
 	now, before := p.rows("hearth_rows", "now"), p.rows("hearth_before", "before")
-	changed, where := p.many(now+"\n			UNION\n			"+before), ""
+	changed, where := p.both(now, before), ""
 	tooMany := fmt.Sprintf("	ELSIF hearth.rows > %d THEN\n		%s\n", p.flush, p.everything())
 	rest := tooMany
 	if len(p.compared) > 0 {
@@ -180,6 +183,8 @@ func (p *plan) statementBody() string {
 <<hearth>>
 DECLARE
 	rows bigint;
+	now text[];
+	before text[];
 BEGIN
 	IF TG_OP = 'TRUNCATE' THEN
 		%[2]s
@@ -208,6 +213,24 @@ END
 		array("CASE WHEN o.d = n.d THEN n.d ELSE o.d || "+between+" || n.d END"), array("n.d"))
 }
 
+// both writes down all rows of both transition tables. An UPDATE seldom changes a key: then
+// both are alike, row by row, and the rows as they are tell all. That is found out at a
+// third of what it costs to look for each among the others.
+func (p *plan) both(now, before string) string {
+	if !p.keyed {
+		return p.many(now + "\n			UNION\n			" + before)
+	}
+	return fmt.Sprintf(`hearth.now := ARRAY(SELECT s.d FROM (%s) AS s);
+		hearth.before := ARRAY(SELECT s.d FROM (%s) AS s);
+		IF hearth.now = hearth.before THEN
+			%s
+			SELECT %d, %s, %s FROM unnest(hearth.now) WITH ORDINALITY AS u (d, place) GROUP BY (u.place - 1) / %d;
+		ELSE
+			%s
+		END IF;`, now, before, insert, p.set.ID, array("string_agg(u.d, "+between+")"), writerText, perRow,
+		p.many(`SELECT DISTINCT u.d COLLATE "C" AS d FROM unnest(hearth.now || hearth.before) AS u (d)`))
+}
+
 // difference writes down the rows that are in one of two transition tables and not in the
 // other, each as often as it is there. Only these count against what may be told: a
 // statement that changes nothing of interest in a million rows is none.
@@ -232,6 +255,6 @@ func (p *plan) mark() string {
 	if err != nil {
 		panic("BUG: names are no JSON: " + err.Error())
 	}
-	return fmt.Sprintf("-- Hearth writes down which rows have changed. Installed by: hearth feed install\n-- version %d, flush_rows %d, compared by %s",
-		Version, p.flush, compared)
+	return fmt.Sprintf("-- Hearth writes down which rows have changed. Installed by: hearth feed install\n-- version %d, flush_rows %d, keyed %t, compared by %s",
+		Version, p.flush, p.keyed, compared)
 }
