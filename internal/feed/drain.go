@@ -84,7 +84,9 @@ func (d *drainer) run() {
 		wait, err := d.round()
 		if err != nil && d.life.Err() == nil {
 			d.Errors.Add(1)
-			wait = retryAfter
+			if wait = retryAfter; d.cursor > 0 {
+				wait = d.settings.Load().Poll // for the rows behind those that failed
+			}
 			if !d.failed {
 				d.cfg.Log.Warn("the change feed cannot drain the outbox; it is tried again", "error", err)
 			}
@@ -182,6 +184,11 @@ func (d *drainer) lead(now time.Time, rows []outbox.Row) (wait time.Duration, er
 		}
 	}
 	if err := d.handle(rows); err != nil {
+		// What keeps these rows, such as a master of Redis that is away, may leave those
+		// behind them alone. They are read; then all is read again from the beginning.
+		if d.cursor, d.whole = 0, false; full {
+			d.cursor = rows[len(rows)-1].ID
+		}
 		return 0, err
 	}
 	if d.cursor = 0; full {

@@ -208,6 +208,32 @@ func TestLocksOfOthers(t *testing.T) {
 	}
 }
 
+// TestOneMasterIsAway: rows whose copies cannot be removed do not keep those behind them.
+func TestOneMasterIsAway(t *testing.T) {
+	w := newWorld(t)
+	a := w.instance("a")
+	w.settle(a)
+	w.away = map[string]bool{"user:7": true}
+	for range 3 * batchRows {
+		w.commit(7, "")
+	}
+	w.load(1)
+	w.commit(1, "")
+	drained := a.leadership.note.Drained
+	w.settle(a)
+	if stale := w.stale(); stale != nil {
+		t.Errorf("copies older than the database: %v", stale)
+	}
+	if now := a.leadership.note.Drained; now > drained+1 {
+		t.Error("it is told that all is done")
+	}
+	w.away = nil
+	w.settle(a)
+	if !a.Status().Live || len(w.rows) > 1 {
+		t.Errorf("in the end: %+v, %d rows", a.Status(), len(w.rows))
+	}
+}
+
 // TestTooMuchToLookAt: a backlog is removed as a whole.
 func TestTooMuchToLookAt(t *testing.T) {
 	w := newWorld(t)

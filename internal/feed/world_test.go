@@ -52,6 +52,7 @@ type world struct {
 	own        map[string]string // marks of own writes: key → token
 	generation shared.Generation
 	asked      []shared.Outdated
+	away       map[string]bool // keys that cannot be reached
 
 	// fail is asked before and after each call: an error is what the call returns.
 	fail func(call string, after bool) error
@@ -294,8 +295,13 @@ func (w *world) Keys(_ context.Context, _ outbox.Meaning, row map[string]json.Ra
 }
 
 func (w *world) Outdate(_ context.Context, changes []shared.Outdated) error {
-	return w.call("Outdate", func() {
+	away := false
+	err := w.call("Outdate", func() {
 		for i, o := range changes {
+			if w.away[o.Key] {
+				away = true
+				continue
+			}
 			w.asked = append(w.asked, o)
 			if o.Writer != "" && w.own[o.Key] == o.Writer {
 				delete(w.own, o.Key)
@@ -305,6 +311,10 @@ func (w *world) Outdate(_ context.Context, changes []shared.Outdated) error {
 			delete(w.copies, o.Key)
 		}
 	})
+	if away && err == nil {
+		err = shared.ErrAway
+	}
+	return err
 }
 
 func (w *world) Sweep(_ context.Context, pattern string, match func(string) bool) (n int64, err error) {
