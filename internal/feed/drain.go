@@ -28,7 +28,9 @@ import (
 // transaction keeps in the way; and every 250 ms a look begins at zero.
 
 const (
-	batchRows = 100  // of one read; each may tell of a thousand changes
+	batchRows = 100  // of one read; each may tell of a thousand changes …
+	smallRows = 400  // … and of one, where triggers fire for each row: then as many
+	smallRow  = 1024 // bytes of a row that tells of few
 	chunkKeys = 1000 // removed in one piece
 	hintBack  = 1000 // ids that the hint stays behind
 
@@ -43,6 +45,7 @@ type drainer struct {
 	*Feed
 	leadership leadership
 
+	most    int // rows of one read
 	hint    int64
 	cursor  int64          // where the next read of a backlog begins; 0: there is none
 	whole   bool           // the reads up to the cursor began at the beginning
@@ -71,7 +74,7 @@ type canary struct {
 }
 
 func newDrainer(f *Feed) *drainer {
-	d := &drainer{Feed: f, generation: f.cfg.Cache.Generation(), pending: map[int64]bool{}}
+	d := &drainer{Feed: f, generation: f.cfg.Cache.Generation(), pending: map[int64]bool{}, most: batchRows}
 	d.leadership = leadership{feed: f, note: Note{Instance: f.cfg.Instance}}
 	d.busy = f.now()
 	return d
@@ -122,7 +125,7 @@ func (d *drainer) round() (wait time.Duration, err error) {
 		after, d.looked = 0, now
 	}
 	d.whole = fromZero || d.whole && d.cursor > 0
-	rows, err := d.cfg.Outbox.Read(ctx, after, batchRows)
+	rows, err := d.cfg.Outbox.Read(ctx, after, d.most)
 	d.absent.Store(err != nil && d.cfg.Outbox.Missing(err))
 	if err != nil {
 		d.cfg.Outbox.Lost()
@@ -177,7 +180,8 @@ func (d *drainer) lead(now time.Time, rows []outbox.Row) (wait time.Duration, er
 		d.busy = now
 	}
 	s := d.settings.Load()
-	full := len(rows) == batchRows
+	full := len(rows) == d.most
+	d.most = mostOf(rows)
 	if full {
 		if handled, err := d.relieve(now, rows, s); err != nil || handled {
 			return 0, err
@@ -208,6 +212,19 @@ func (d *drainer) lead(now time.Time, rows []outbox.Row) (wait time.Duration, er
 		return 0, err
 	}
 	return d.polling(now, s), d.expire(now, s)
+}
+
+// mostOf is how many rows the next read may bring, by those of the one before: what one
+// read holds in memory is bounded by bytes, about.
+func mostOf(rows []outbox.Row) int {
+	bytes := 0
+	for i := range rows {
+		bytes += len(rows[i].Data)
+	}
+	if len(rows) >= batchRows && bytes <= len(rows)*smallRow {
+		return smallRows
+	}
+	return batchRows
 }
 
 // polling is how long to wait for the next poll.
