@@ -9,11 +9,11 @@ import (
 	"hearth/internal/config"
 )
 
-// check finds what serve would refuse, and prints to out what it would warn of. Nothing
-// is opened, so that a configuration can be checked on another machine, before it is
+// check finds what serve would refuse. Which tables the change feed goes by it prints to
+// out, and what serve would warn of to remarks. Nothing is opened, so that a configuration can be checked on another machine, before it is
 // installed. Asked to connect it also opens what the configuration names, the database
 // with every statement, Redis and the origins, and changes nothing there.
-func (p Process) check(path string, connect bool, out io.Writer) error {
+func (p Process) check(path string, connect bool, out, remarks io.Writer) error {
 	cfg, faults := config.Inspect(path, p.Env)
 	if cfg == nil {
 		return config.NewFaults(faults)
@@ -24,10 +24,10 @@ func (p Process) check(path string, connect bool, out io.Writer) error {
 		report.Faults, notes = app.Connect(context.Background(), cfg)
 	}
 	for _, w := range report.Warnings {
-		fmt.Fprintln(out, "warning:", w)
+		fmt.Fprintln(remarks, "warning:", w)
 	}
 	for _, n := range append(cfg.Overrides(), notes...) {
-		fmt.Fprintln(out, "note:", n)
+		fmt.Fprintln(remarks, "note:", n)
 	}
 	for _, line := range report.Feed {
 		fmt.Fprintln(out, line)

@@ -63,7 +63,7 @@ func Run(p Process) int {
 	case "version":
 		fmt.Fprintln(p.Stdout, "hearth", p.Version)
 	case "check":
-		if err = p.check(*path, connect, p.Stderr); err == nil {
+		if err = p.check(*path, connect, p.Stdout, p.Stderr); err == nil {
 			fmt.Fprintf(p.Stdout, "%s: no faults\n", *path)
 		}
 	case "feed":

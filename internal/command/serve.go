@@ -91,7 +91,7 @@ func (p Process) build(path string) (*app.App, error) {
 	load := func() (*config.Config, error) {
 		cfg, err := config.Load(path, p.Env)
 		if err != nil {
-			err = cmp.Or(p.check(path, false, io.Discard), err)
+			err = cmp.Or(p.check(path, false, io.Discard, io.Discard), err)
 		}
 		return cfg, err
 	}
