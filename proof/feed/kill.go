@@ -33,7 +33,7 @@ func (t *trial) survive(shared sharedTier, changes int) {
 	db := testkit.Postgres(t, testkit.OwnServer("synchronous_commit = on"))
 	g := onPostgres(t, db, killRows)
 	// Nothing but the drain heals an old copy here: a life that is shorter is an hour still.
-	s := settings{Redis: shared.url(), Keep: "60s", TTL: "1h", Lease: "3s"}
+	s := settings{Redis: shared.url(), Keep: "60s", After: "10m", TTL: "1h", Lease: "3s"}
 	t.install(g, s)
 	f := t.start(g, instances, s)
 	f.live()
