@@ -230,7 +230,7 @@ FROM pg_stat_statements WHERE query ~* 'SELECT.*(hearth\.feed|hearth\.read)' AND
 	text, _, _ := polls()
 	c.Figure("an outbox that is empty", "%s", text)
 	began := time.Now()
-	c.db.Exec(fmt.Sprintf("DO $$ BEGIN FOR i IN 1..%d LOOP UPDATE numbers SET v = v + 1 WHERE id = i %% %d; IF i %% 1000 = 0 THEN COMMIT; END IF; END LOOP; END $$;", c.dying, lagRows))
+	c.db.Exec(fmt.Sprintf("DO $$ BEGIN FOR i IN 1..%d LOOP UPDATE numbers SET v = v + 1 WHERE id = i %% %d; IF i %% 1000 = 0 THEN COMMIT; END IF; END LOOP; END $$;", c.dying, c.bulk))
 	c.empty()
 	c.Figure("dead rows", "%d, made and drained in %v; %s are left as they are for an open transaction", c.dying, time.Since(began).Round(time.Millisecond),
 		c.db.Text("SELECT n_dead_tup FROM pg_stat_user_tables WHERE schemaname = 'hearth' AND relname = 'feed'"))
