@@ -13,7 +13,7 @@ func puts(t *trial) {
 	db := testkit.Postgres(t)
 	g := onPostgres(t, db, lagRows)
 	redis := testkit.Redis(t)
-	s := settings{Redis: redis.URL(), Timeout: "2s", Lease: "2400ms"}
+	s := settings{Redis: redis.URL(), Timeout: "10s", Lease: "12s"}
 	t.install(g, s)
 	f := t.start(g, instances, s)
 	f.live()
@@ -26,8 +26,9 @@ CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON numbers DEFERRABLE INITIALLY DEFE
 	}
 	f.settled("a trigger has changed the row of a PUT as that committed", lagRows, one(redis), t.within(2*time.Second))
 
-	db.Exec(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END $$;
+	db.Exec(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$;
 CREATE TRIGGER slow BEFORE UPDATE ON numbers FOR EACH ROW WHEN (NEW.id = 8 AND NEW.v < 100) EXECUTE FUNCTION slow();`)
+	// It lasts for longer than it takes until its guard is renewed.
 	answer := f.ins[0].Begin(http.MethodPut, "/row/8", `{"grp":0,"v":9}`)
 	events := 0
 	for done := false; !done; events++ {
@@ -42,7 +43,7 @@ CREATE TRIGGER slow BEFORE UPDATE ON numbers FOR EACH ROW WHEN (NEW.id = 8 AND N
 				f.ins[1].AskAdmin(http.MethodPost, "/api/invalidate", `{"keys":["row:8"]}`)
 				g.exec(t, `INSERT INTO hearth.feed (watch, data) VALUES (-1, '["row"]');`)
 			}
-			f.rest(20 * time.Millisecond)
+			f.rest(100 * time.Millisecond)
 		}
 	}
 	f.settled("afterwards", lagRows, one(redis), t.within(2*time.Second))

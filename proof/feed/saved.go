@@ -12,7 +12,7 @@ func saved(t *trial) {
 	db := testkit.Postgres(t)
 	g := onPostgres(t, db, lagRows)
 	redis := testkit.Redis(t)
-	s := settings{Redis: redis.URL()}
+	s := settings{Redis: redis.URL(), Timeout: "10s", Lease: "12s"}
 	t.install(g, s)
 	f := t.start(g, instances, s)
 	f.live()
