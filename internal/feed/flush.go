@@ -136,6 +136,8 @@ func (d *drainer) replay() error {
 		if err := d.regain(); err != nil {
 			return err
 		}
+		d.late = d.now().Add(lateAfter)
+		l.unconfirmed = true
 	}
 	d.generation, l.tierLost = now, false
 	return nil
@@ -145,7 +147,7 @@ func (d *drainer) replay() error {
 // did again what was kept: as long as its lease, and the questions of one round.
 const lateAfter = leaseTTL + 4*time.Second
 
-// replayLate does it once more, for this order:
+// replayLate does it once more, or removes everything once more, for this order:
 //
 //	one leader    removes a copy at the former server of the shared tier
 //	another one   learns of the new server, and does again what is kept
@@ -157,7 +159,11 @@ func (d *drainer) replayLate() error {
 	if d.late.IsZero() || d.now().Before(d.late) {
 		return nil
 	}
-	if err := d.replayKept(); err != nil {
+	again := d.regain
+	if d.settings.Load().Keep > 0 {
+		again = d.replayKept
+	}
+	if err := again(); err != nil {
 		return err
 	}
 	d.late = time.Time{}
