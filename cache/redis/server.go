@@ -49,13 +49,13 @@ type identity struct {
 // end makes the connections fail from now on, and closes them. Commands that are on the
 // way are answered first, within a second; entries that were read are not fresh any more
 // at once. It may come twice.
-func (c *connections) end() {
-	c.over.Store(true)
-	if c.tracked != nil {
-		c.reader.Close(nil)
+func (conns *connections) end() {
+	conns.over.Store(true)
+	if conns.tracked != nil {
+		conns.reader.Close(nil)
 	}
 	var all sync.WaitGroup // a server that says nothing costs a second for each
-	for _, client := range []rueidis.Client{c.tracked, c.waiting, c.plain} {
+	for _, client := range []rueidis.Client{conns.tracked, conns.waiting, conns.plain} {
 		if client != nil {
 			all.Go(client.Close)
 		}

@@ -77,8 +77,8 @@ func (b *bottom) from(s sight, now time.Time) (after int64) {
 }
 
 // lookFrom implements looker.
-func (p postgres) lookFrom(ctx context.Context, e engine.Engine, read func(after int64) ([]Row, error)) ([]Row, error) {
-	b := p.bottom
+func (d postgres) lookFrom(ctx context.Context, e engine.Engine, read func(after int64) ([]Row, error)) ([]Row, error) {
+	b := d.bottom
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s, err := sightOf(ctx, e)

@@ -76,17 +76,6 @@ func (r *relation) byRow() bool {
 	return r.Kind == "p" || r.Partition || r.Inherits || len(r.Below) > 0 || r.Subscribed
 }
 
-// members are the table and, where triggers are not handed down, all below it.
-func (r *relation) members() []string {
-	all := []string{r.Name}
-	for _, b := range r.Below {
-		if b.Kind == "r" || b.Kind == "p" {
-			all = append(all, b.Name)
-		}
-	}
-	return all
-}
-
 // instead tells what to watch instead of what is no table with rows of its own.
 func (r *relation) instead() error {
 	switch {

@@ -3,7 +3,6 @@ package outbox_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -152,7 +151,7 @@ func TestPostgresChanges(t *testing.T) {
 		}
 		check(t, db, o, c.sql, c.want...)
 	}
-	if got := db.Text(fmt.Sprint(`SELECT count(*) FROM hearth.feed`)); got != "0" {
+	if got := db.Text(`SELECT count(*) FROM hearth.feed`); got != "0" {
 		t.Errorf("%s rows are left", got)
 	}
 }
