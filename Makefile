@@ -17,6 +17,9 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 # Packages with benchmarks, or tests of allocations, which the race detector adds to.
 TIMED     = $(shell grep -rlE --include='*_test.go' '^func (Benchmark|Test\w*Alloc)' . | xargs -n 1 dirname | sort -u)
 
+# Packages whose tests take longest: begun last, one of them would keep a single processor.
+LONGEST = ./test ./cache ./internal/source/... ./proof/...
+
 # Pinned here and not in go.mod: tools must not choose the versions of what is linked.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
@@ -42,7 +45,7 @@ clean: ## remove what these targets make
 ##@ Test it
 
 test: servers check ## all tests in their short form, with the race detector
-	$(GO) test -race -shuffle=on -timeout 10m ./...
+	$(GO) test -race -shuffle=on -timeout 10m $(LONGEST) ./...
 	$(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 5m $(TIMED)
 
 check: ## vet and formatting

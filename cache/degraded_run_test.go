@@ -32,7 +32,11 @@ func (c *crowded) load(context.Context, string) error {
 // end no more loads are at work than the gate lets in.
 func TestManyLongLivedCopiesAreNoHerd(t *testing.T) {
 	t.Parallel()
-	const copies, places, life = 10_000, 8, time.Hour
+	const places, life = 8, time.Hour
+	copies := 3000
+	if testkit.Long() {
+		copies = 10_000
+	}
 	book, crowd := newLedger(), &crowded{}
 	d := newDesk(t, openFile(t, degradedFor(life), func(c *setup) { c.MaxLoads = places }), book)
 	owner := d.store.NewOwner(true)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearth/internal/source/outbox"
+	"hearth/internal/testkit"
 )
 
 // TestChangesAreRemoved: the leader removes the copies of what rows name, and then the
@@ -258,7 +259,11 @@ func TestTooMuchToLookAt(t *testing.T) {
 // after their effect, instances that die, a shared tier that comes back old, a database
 // that comes back old. When all is quiet no copy is older than the database.
 func TestNothingIsLost(t *testing.T) {
-	for seed := range uint64(150) {
+	seeds := uint64(30)
+	if testkit.Long() {
+		seeds = 1000
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { walkAtRandom(t, rand.New(rand.NewPCG(seed, 1))) })
 	}
 }

@@ -58,4 +58,4 @@ func TestShort(t *testing.T) {
 
 // inTests are the scenarios of TestShort. The others are played in its long form, or by
 // tests of what they are about.
-var inTests = []string{"lag", "kill", "degraded", "gaps", "rolling", "restored", "saved", "puts", "engines", "fleets"}
+var inTests = []string{"lag", "kill", "degraded", "gaps", "saved", "engines"}
