@@ -28,11 +28,12 @@ import (
 // transaction keeps in the way; and every 250 ms a look begins at zero.
 
 const (
-	batchRows = 100  // of one read; each may tell of a thousand changes …
-	smallRows = 400  // … and of one, where triggers fire for each row: then as many
-	smallRow  = 1024 // bytes of a row that tells of few
-	chunkKeys = 1000 // removed in one piece
-	hintBack  = 1000 // ids that the hint stays behind
+	batchRows = 100       // of the first read
+	leastRows = 10        // of any, for each may tell of a thousand changes, …
+	mostRows  = 400       // … or of one, where triggers fire for each row
+	readBytes = 256 << 10 // that a read brings, about
+	chunkKeys = 1000      // removed in one piece
+	hintBack  = 1000      // ids that the hint stays behind
 
 	lookEvery  = 250 * time.Millisecond // looks from the beginning
 	chainFor   = 2 * time.Second        // so long a backlog is gone through before another look
@@ -214,17 +215,17 @@ func (d *drainer) lead(now time.Time, rows []outbox.Row) (wait time.Duration, er
 	return d.polling(now, s), d.expire(now, s)
 }
 
-// mostOf is how many rows the next read may bring, by those of the one before: what one
-// read holds in memory is bounded by bytes, about.
+// mostOf is how many rows the next read may bring, by the size of those of the one before:
+// a change of a million rows takes no more memory than one of a thousand.
 func mostOf(rows []outbox.Row) int {
 	bytes := 0
 	for i := range rows {
 		bytes += len(rows[i].Data)
 	}
-	if len(rows) >= batchRows && bytes <= len(rows)*smallRow {
-		return smallRows
+	if bytes == 0 {
+		return batchRows
 	}
-	return batchRows
+	return min(max(readBytes*len(rows)/bytes, leastRows), mostRows)
 }
 
 // polling is how long to wait for the next poll.
