@@ -73,11 +73,11 @@ func (a *availability) await(ctx context.Context) error {
 		if now == nil {
 			return nil
 		}
-		if now.over() {
+		if now.attempt == nil {
 			return fmt.Errorf("%w: %w", shared.ErrAway, now.err)
 		}
 		select {
-		case <-now.attempt:
+		case <-now.attempt: // another state has taken its place, which tells what came of it
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", shared.ErrAway, now.err)
 		}
