@@ -21,7 +21,7 @@ func MariaDB(tb TB, opts ...ServerOption) *Database {
 var mariaDB = &engine{
 	name: "MariaDB", program: "mariadbd", debian: "mariadb-server", user: "mysql", need: NeedMariaDB, separator: "\t",
 	stop: syscall.SIGTERM, quit: syscall.SIGKILL, // it forks nothing
-	create: "CREATE DATABASE %s", drop: "DROP DATABASE %s",
+	create: "CREATE DATABASE %s", drop: "SET lock_wait_timeout = 20; DROP DATABASE %s", // a test that failed may have left a transaction open
 
 	arguments: func(s *databaseServer) []string { return []string{"--defaults-file=" + filepath.Join(s.dir, "my.cnf")} },
 	configure: configureMariaDB,
