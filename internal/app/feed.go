@@ -71,7 +71,7 @@ func feedSettings(cfg *config.Config) feed.Settings {
 	}
 }
 
-// watch has the feed work for a generation.
+// useFeed has the feed work for a generation.
 func (a *App) useFeed(g *generation) {
 	if a.changes.feed == nil {
 		return
@@ -146,10 +146,10 @@ func (a *App) registerFeed() {
 	count("hearth_feed_errors_total", "Rounds of the feed that failed.", f.Errors.Load)
 	a.metrics.GaugesFunc("hearth_feed_degraded", "1 while the feed does not tell the changes of a resource, and its copies live feed.degraded_ttl at most.", "resource",
 		func() map[string]float64 {
-			lost := f.Status().Lost
+			lost, g := f.Status().Lost, a.current.Load()
 			all := map[string]float64{}
-			for _, r := range a.current.Load().resources {
-				if a.current.Load().watches(r.Name) {
+			for _, r := range g.resources {
+				if g.watches(r.Name) {
 					_, is := lost[r.Name]
 					all[r.Name] = truth(is)
 				}

@@ -60,18 +60,13 @@ type drainer struct {
 	oldest  int64 // the first row that the latest look has found undone; 0: none
 	failed  bool
 
+	sets      []outbox.Set // as they were read last; templates and broken are made of them
 	templates map[int32][]*template
 	broken    map[int32]error // sets with meanings that are not understood
 
 	generation shared.Generation // of the shared tier, up to which all is done
 	late       time.Time         // when what was kept is done once more; zero: it need not be
 	canary     canary
-}
-
-// canary is a row that is measured on its way.
-type canary struct {
-	written   time.Time // when the latest was written
-	committed time.Time // when it was committed; zero: none is on its way
 }
 
 func newDrainer(f *Feed) *drainer {
@@ -277,7 +272,7 @@ func (d *drainer) takeOut() error {
 	if d.settings.Load().Keep > 0 {
 		out = d.cfg.Outbox.Keep
 	}
-	for part := range slices.Chunk(ids, skimRows) {
+	for part := range slices.Chunk(ids, doneRows) {
 		if err := out(ctx, part); err != nil {
 			if d.cfg.Outbox.Busy(err) && len(d.pending) < maxPending {
 				return nil
@@ -331,13 +326,10 @@ func (d *drainer) removeAll(rows []outbox.Row) error {
 
 // outdate removes the keys that were gathered.
 func (d *drainer) outdate(c *changes) error {
-	all := c.take()
-	for len(all) > 0 {
-		part := all[:min(chunkKeys, len(all))]
+	for part := range slices.Chunk(c.take(), chunkKeys) {
 		if err := d.outdatePart(part); err != nil {
 			return err
 		}
-		all = all[len(part):]
 		if err := d.renew(); err != nil {
 			return err
 		}

@@ -92,7 +92,7 @@ func TestAnotherInstanceDoesWhatIsLeft(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.instance("a"), w.instance("b")
 	w.settle(a)
-	w.leases[leaderKey] = lease{w.leases[leaderKey].text, w.clock.Add(time.Hour)}
+	w.leases[LeaderKey] = lease{w.leases[LeaderKey].text, w.clock.Add(time.Hour)}
 	w.load(1)
 	w.commit(1, "")
 	for range 3 {

@@ -8,13 +8,11 @@
 // to be gone (see drainer).
 //
 // Whether the feed is live is known on every instance, by the leader's notes in the
-// lease. While it is not, copies live shorter: see observer.
+// lease. While it is not, copies live shorter: see observed.
 package feed
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"log/slog"
 	"sync"
@@ -131,21 +129,12 @@ type wanted struct {
 
 // New returns a feed that does nothing yet. Close it if Open is never called.
 func New(cfg Config) *Feed {
-	f := &Feed{cfg: cfg, now: time.Now, holder: newHolder()}
+	f := &Feed{cfg: cfg, now: time.Now, holder: shared.NewToken()}
 	f.settings.Store(&cfg.Settings)
 	f.wanted.Store(&wanted{})
 	f.life, f.stop = context.WithCancel(context.Background())
 	f.state.began = f.now()
 	return f
-}
-
-// newHolder names a process. Of 64 bits no two of a fleet are equal.
-func newHolder() string {
-	var raw [8]byte
-	if _, err := rand.Read(raw[:]); err != nil {
-		panic("BUG: crypto/rand never fails: " + err.Error())
-	}
-	return hex.EncodeToString(raw[:])
 }
 
 // Use says which resources are watched, by which triggers. Resources that are not among

@@ -2,7 +2,9 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"hearth/internal/source/outbox"
@@ -170,23 +172,26 @@ func (d *drainer) replayLate() error {
 	return nil
 }
 
-func (d *drainer) replayKept() error {
-	for after := int64(0); ; {
-		rows, err := d.keptRows(after)
+func (d *drainer) replayKept() error { return d.pages(d.cfg.Outbox.Kept, d.removeAll) }
+
+// pages reads rows to their end, as many at a time as mostOf allows, and has each part of
+// them done.
+func (d *drainer) pages(read func(ctx context.Context, after int64, most int) ([]outbox.Row, error), do func([]outbox.Row) error) error {
+	for after, most := int64(0), batchRows; ; {
+		ctx, cancel := d.within()
+		rows, err := read(ctx, after, most)
+		cancel()
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		if err := d.removeAll(rows); err != nil {
+		if err := do(rows); err != nil {
 			return err
 		}
-		after = rows[len(rows)-1].ID
+		if err := d.renew(); err != nil {
+			return err
+		}
+		after, most = rows[len(rows)-1].ID, mostOf(rows)
 	}
-}
-
-func (d *drainer) keptRows(after int64) ([]outbox.Row, error) {
-	ctx, cancel := d.within()
-	defer cancel()
-	return d.cfg.Outbox.Kept(ctx, after, batchRows)
 }
 
 // expire deletes what was kept long enough.
@@ -235,12 +240,14 @@ func (d *drainer) relieve(now time.Time, rows []outbox.Row, s *Settings) (handle
 // bytesOfChange is about what one change takes in a row, {"id": 123456}.
 const bytesOfChange = 16
 
-// skimRows are read at a time for their ids alone, and maxSkim in all: what is left is
-// done by the next round.
+// doneRows are taken out of the outbox at a time. maxSkim are skimmed in all: what is left
+// is done by the next round.
 const (
-	skimRows = 1000
+	doneRows = 1000
 	maxSkim  = 4_000_000
 )
+
+var errEnough = errors.New("as many rows as are skimmed at a time")
 
 // keepFlush asks for a removal once more, by a row that is kept. The rows that it stands for
 // are too many to be kept.
@@ -262,24 +269,18 @@ func (d *drainer) keepFlush(whole map[string]*template) error {
 func (d *drainer) skim() error {
 	var ids []int64
 	sets := map[int32]bool{}
-	for after := int64(0); len(ids) < maxSkim; {
-		ctx, cancel := d.within()
-		rows, err := d.cfg.Outbox.Read(ctx, after, skimRows)
-		cancel()
-		if err != nil {
-			return err
-		}
-		if len(rows) == 0 {
-			break
-		}
+	err := d.pages(d.cfg.Outbox.Read, func(rows []outbox.Row) error {
 		for _, r := range rows {
 			ids = append(ids, r.ID)
 			sets[r.Set] = true
 		}
-		after = rows[len(rows)-1].ID
-		if err := d.renew(); err != nil {
-			return err
+		if len(ids) >= maxSkim {
+			return errEnough
 		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return err
 	}
 	if err := d.relearn(); err != nil {
 		return err
@@ -301,15 +302,13 @@ func (d *drainer) skim() error {
 	if err := d.keepFlush(c.whole); err != nil {
 		return err
 	}
-	for len(ids) > 0 {
-		part := ids[:min(skimRows, len(ids))]
+	for part := range slices.Chunk(ids, doneRows) {
 		ctx, cancel := d.within()
 		err := d.cfg.Outbox.Done(ctx, part)
 		cancel()
 		if err != nil {
 			return err
 		}
-		ids = ids[len(part):]
 		if err := d.renew(); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package feed
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 
 	"hearth/internal/source/outbox"
 )
@@ -22,6 +23,10 @@ func (d *drainer) learn(rows []outbox.Row) error {
 	if err != nil {
 		return err
 	}
+	if d.templates != nil && reflect.DeepEqual(sets, d.sets) {
+		return nil
+	}
+	d.sets = sets
 	d.templates, d.broken = map[int32][]*template{}, map[int32]error{}
 	for _, s := range sets {
 		d.templates[s.ID] = nil

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,13 +8,14 @@ import (
 	"slices"
 	"time"
 
+	"hearth/cache/shared"
 	"hearth/internal/source/outbox"
 )
 
 // Keys of the feed in the shared tier.
 const (
-	leaderKey = "hearth:feed"       // the lease of the one that drains, with its Note
-	fleetKey  = "hearth:feed:fleet" // which fleet this is, with what its leader knows of the database
+	LeaderKey = "hearth:feed"       // the lease of the one that drains, with its Note
+	FleetKey  = "hearth:feed:fleet" // which fleet this is, with what its leader knows of the database
 	canaryKey = "hearth:feed:canary"
 )
 
@@ -39,24 +39,9 @@ type Note struct {
 
 // ReadNote reads the text of the lease: who holds it, and the note.
 func ReadNote(lease []byte) (holder string, n Note, ok bool) {
-	holder, note, found := bytesCut(lease)
-	if !found || json.Unmarshal(note, &n) != nil {
-		return holder, n, false
-	}
-	return holder, n, true
+	holder, note := shared.LeaderOf(lease)
+	return holder, n, json.Unmarshal(note, &n) == nil
 }
-
-func bytesCut(lease []byte) (holder string, note []byte, found bool) {
-	before, after, found := bytes.Cut(lease, []byte(" "))
-	return string(before), after, found
-}
-
-// LeaderKey is where the lease of the one that drains stands, FleetKey where the fleet's
-// name does, before a space.
-const (
-	LeaderKey = leaderKey
-	FleetKey  = fleetKey
-)
 
 // memory is what the fleet knows of the database, beside its name. A database that knows
 // less has lost commits: it was restored, or another server has taken over without them.
@@ -99,7 +84,7 @@ type leadership struct {
 	// The lease.
 	held      bool
 	announced bool      // the log says so
-	since     time.Time // when it was taken, or lost
+	since     time.Time // when it was taken
 	renewed   time.Time // when it was taken or renewed last
 	drainedAt time.Time // when the reads began behind which nothing was left
 
@@ -144,7 +129,7 @@ func (l *leadership) ask(now time.Time) error {
 	}
 	ctx, cancel := l.feed.within()
 	defer cancel()
-	_, held, err := l.feed.cfg.Cache.Lead(ctx, leaderKey, l.feed.holder, note, leaseTTL)
+	_, held, err := l.feed.cfg.Cache.Lead(ctx, LeaderKey, l.feed.holder, note, leaseTTL)
 	if err != nil {
 		l.drop()
 		return fmt.Errorf("asking for the feed's lease: %w", err)
@@ -195,7 +180,7 @@ func (l *leadership) yield() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = l.feed.cfg.Cache.Yield(ctx, leaderKey, l.feed.holder) // else it ends by itself
+	_ = l.feed.cfg.Cache.Yield(ctx, LeaderKey, l.feed.holder) // else it ends by itself
 	l.drop()
 }
 
@@ -284,7 +269,7 @@ func (l *leadership) confirm() error {
 	}
 	ctx, cancel := l.feed.within()
 	defer cancel()
-	standing, held, err := l.feed.cfg.Cache.Lead(ctx, fleetKey, l.fleet, text, fleetTTL)
+	standing, held, err := l.feed.cfg.Cache.Lead(ctx, FleetKey, l.fleet, text, fleetTTL)
 	if err != nil {
 		return fmt.Errorf("noting the fleet: %w", err)
 	}
@@ -301,11 +286,11 @@ func (l *leadership) join() error {
 	l.joined = l.feed.now()
 	name := l.fleet
 	if name == "" {
-		name = newHolder()
+		name = shared.NewToken()
 	}
 	ctx, cancel := l.feed.within()
 	defer cancel()
-	standing, err := l.feed.cfg.Cache.Peek(ctx, fleetKey)
+	standing, err := l.feed.cfg.Cache.Peek(ctx, FleetKey)
 	if err != nil {
 		return fmt.Errorf("asking for the fleet's name: %w", err)
 	}
@@ -318,7 +303,7 @@ func (l *leadership) join() error {
 	if err != nil {
 		return fmt.Errorf("writing what is known of the database: %w", err)
 	}
-	standing, held, err := l.feed.cfg.Cache.Lead(ctx, fleetKey, name, text, fleetTTL)
+	standing, held, err := l.feed.cfg.Cache.Lead(ctx, FleetKey, name, text, fleetTTL)
 	if err != nil {
 		return fmt.Errorf("naming the fleet: %w", err)
 	}
@@ -330,7 +315,7 @@ func (l *leadership) join() error {
 
 // adopt takes over what stands beside the fleet's name.
 func (l *leadership) adopt(standing []byte) {
-	name, text, _ := bytesCut(standing)
+	name, text := shared.LeaderOf(standing)
 	var m memory
 	known := json.Unmarshal(text, &m) == nil
 	l.standing = m.Beat

@@ -52,7 +52,7 @@ func TestIdsAreGivenAgain(t *testing.T) {
 		t.Fatal("the row is not done, or was taken out")
 	}
 	w.locked = false
-	w.leases[leaderKey] = lease{"another {}", w.clock.Add(time.Second)}
+	w.leases[LeaderKey] = lease{"another {}", w.clock.Add(time.Second)}
 	w.pass(lookEvery)
 	_ = a.step() // learns that it leads no more
 	clear(w.rows)
@@ -80,7 +80,7 @@ func TestALossOlderThanWhatIsKept(t *testing.T) {
 	a.leadership.known.Beat = w.drain.beat
 	clear(w.kept)
 	w.copies["user:1"] = 0
-	w.leases[fleetKey] = lease{a.leadership.fleet + ` {"beat":` + strconv.FormatInt(w.drain.beat-3600, 10) + `}`, w.clock.Add(time.Hour)}
+	w.leases[FleetKey] = lease{a.leadership.fleet + ` {"beat":` + strconv.FormatInt(w.drain.beat-3600, 10) + `}`, w.clock.Add(time.Hour)}
 	w.generation.Number++
 	w.settle(a)
 	if stale := w.stale(); stale != nil {

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,26 +47,20 @@ func newTemplate(m outbox.Meaning) (*template, error) {
 }
 
 func (t *template) has(name string) bool {
-	for _, p := range t.params {
-		if p.Name == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.params, func(p param.Param) bool { return p.Name == name })
 }
 
-// globOf is a pattern, as Redis has them, that all keys of a template fit.
+// globOf is a pattern that all keys of a template fit.
 func globOf(t param.Template) string {
-	escape := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
-	var b strings.Builder
+	literals := []string{""}
 	for _, part := range t.Parts {
 		if part.Param != "" {
-			b.WriteByte('*')
+			literals = append(literals, "")
 		} else {
-			b.WriteString(escape.Replace(part.Literal))
+			literals[len(literals)-1] += part.Literal
 		}
 	}
-	return b.String()
+	return shared.Glob(literals...)
 }
 
 // errEverything says that a row cannot tell which records are meant.
@@ -94,7 +87,7 @@ func (t *template) keysOf(ctx context.Context, o Outbox, row map[string]json.Raw
 			if !ok || isGone(cell) {
 				return nil, errEverything
 			}
-			texts[i] = scalarOf(cell)
+			texts[i] = outbox.ValueText(cell)
 		}
 		return t.keysFor(texts), nil
 	}
@@ -164,22 +157,6 @@ func (t *template) keyOf(texts []string) (key string, ok bool) {
 		values[i] = v
 	}
 	return t.key.Of(values...), true
-}
-
-// scalarOf is a cell of JSON as text; "" for null.
-func scalarOf(cell json.RawMessage) string {
-	cell = bytes.TrimSpace(cell)
-	var text string
-	if text, ok := outbox.BytesText(cell); ok {
-		return text
-	}
-	switch {
-	case string(cell) == "null":
-		return ""
-	case len(cell) > 0 && cell[0] == '"' && json.Unmarshal(cell, &text) == nil:
-		return text
-	}
-	return string(cell)
 }
 
 // integerOf writes a number without its fraction if that is none: a column of 1.00 is

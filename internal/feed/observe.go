@@ -52,7 +52,7 @@ func (f *Feed) look() {
 	at := f.now()
 	ctx, cancel := f.within()
 	defer cancel()
-	lease, err := f.cfg.Cache.Peek(ctx, leaderKey)
+	lease, err := f.cfg.Cache.Peek(ctx, LeaderKey)
 	if err != nil || lease == nil {
 		return
 	}

@@ -244,14 +244,14 @@ func TestWithoutKeptRows(t *testing.T) {
 		"remembered": {func(w *world, _ *instance) { w.generation.Number++ }, false},
 		"forgotten":  {func(w *world, _ *instance) { w.generation.Number++; w.generation.Forgotten++ }, true},
 		"some beats of a leader of long": {func(w *world, i *instance) {
-			w.leases[fleetKey] = lease{i.leadership.fleet + ` {"beat":` + strconv.FormatInt(w.drain.beat-3, 10) + `}`, w.clock.Add(time.Hour)}
+			w.leases[FleetKey] = lease{i.leadership.fleet + ` {"beat":` + strconv.FormatInt(w.drain.beat-3, 10) + `}`, w.clock.Add(time.Hour)}
 		}, false},
 		"beats of another leader": {func(w *world, i *instance) {
-			w.leases[fleetKey] = lease{i.leadership.fleet + ` {"beat":` + strconv.FormatInt(w.drain.beat-2, 10) + `}`, w.clock.Add(time.Hour)}
+			w.leases[FleetKey] = lease{i.leadership.fleet + ` {"beat":` + strconv.FormatInt(w.drain.beat-2, 10) + `}`, w.clock.Add(time.Hour)}
 			w.drain.beat++
 		}, true},
 		"more beats than it leads": {func(w *world, i *instance) {
-			w.leases[fleetKey] = lease{i.leadership.fleet + ` {"beat":1}`, w.clock.Add(time.Hour)}
+			w.leases[FleetKey] = lease{i.leadership.fleet + ` {"beat":1}`, w.clock.Add(time.Hour)}
 			i.leadership.since = w.clock
 		}, true},
 	} {

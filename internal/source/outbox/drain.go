@@ -250,6 +250,17 @@ func textOf(cell []byte) string {
 	return string(cell)
 }
 
+// textsOf are the cells of a result as texts; NULL is "".
+func textsOf(res *engine.Result) [][]string {
+	rows := make([][]string, len(res.Rows))
+	for i, cells := range res.Rows {
+		for _, cell := range cells {
+			rows[i] = append(rows[i], textOf(cell))
+		}
+	}
+	return rows
+}
+
 func intOf(cell []byte) (int64, error) { return strconv.ParseInt(textOf(cell), 10, 64) }
 
 // secondsOf is a number of seconds; 0 for null and what lies ahead.

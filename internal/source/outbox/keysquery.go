@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -158,6 +159,14 @@ func BytesText(cell json.RawMessage) (text string, ok bool) {
 		return string(data), true
 	}
 	return hex.EncodeToString(data), true
+}
+
+// ValueText is a captured value as a path names it; "" for null.
+func ValueText(cell json.RawMessage) string {
+	if text, ok := BytesText(cell); ok {
+		return text
+	}
+	return textOf(bytes.TrimSpace(cell))
 }
 
 // keyTexts are the values of parameters in a row of the answer; nil if one of them is NULL.

@@ -78,13 +78,7 @@ func (c *mysqlCatalog) ask(text string, args ...any) ([][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := make([][]string, len(res.Rows))
-	for i, cells := range res.Rows {
-		for _, cell := range cells {
-			rows[i] = append(rows[i], textOf(cell))
-		}
-	}
-	return rows, nil
+	return textsOf(res), nil
 }
 
 // schemaOf is the schema of a relation by its name.

@@ -31,13 +31,7 @@ func rowsOf(ctx context.Context, e engine.Engine, text string, args ...any) ([][
 	if err != nil {
 		return nil, err
 	}
-	rows := make([][]string, len(res.Rows))
-	for i, cells := range res.Rows {
-		for _, cell := range cells {
-			rows[i] = append(rows[i], textOf(cell))
-		}
-	}
-	return rows, nil
+	return textsOf(res), nil
 }
 
 // tableOf reads a table. A name is found in any capitals, as SQLite finds it.
