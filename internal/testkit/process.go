@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -143,6 +144,28 @@ func (p *Process) Running() bool {
 
 // Paused reports whether the process stands still by Pause.
 func (p *Process) Paused() bool { return p.Running() && state(p.pid) == 'T' }
+
+// Latest is the process of a server that is started again now and then: those beside its
+// owner's goroutine may look at it while the owner starts the next.
+type Latest struct{ process atomic.Pointer[Process] }
+
+// Is notes what was started.
+func (l *Latest) Is(p *Process) *Process {
+	l.process.Store(p)
+	return p
+}
+
+// Running reports whether the latest process has not ended yet. A paused one runs.
+func (l *Latest) Running() bool {
+	p := l.process.Load()
+	return p != nil && p.Running()
+}
+
+// Paused reports whether the latest process stands still by Pause.
+func (l *Latest) Paused() bool {
+	p := l.process.Load()
+	return p != nil && p.Paused()
+}
 
 // Signal sends sig to the process itself, not to what it forked. One that has
 // ended is left alone.

@@ -9,9 +9,10 @@ import (
 
 // RedisServer is a redis-server of the test's own. It keeps its port, socket and
 // directory over Stop, Kill and Start; Kill saves nothing. Use it from the test's
-// goroutine, but for Dial and Try.
+// goroutine, but for Dial, Try, Running and Paused.
 type RedisServer struct {
-	*Process // the latest
+	*Process // the latest, for its owner
+	latest   *Latest
 
 	tb     TB
 	dir    string
@@ -44,7 +45,7 @@ func AsValkey() RedisOption {
 // answers. It writes nothing to disk by itself and ends with the test.
 func Redis(tb TB, opts ...RedisOption) *RedisServer {
 	tb.Helper()
-	s := &RedisServer{tb: tb, program: NeedRedis}
+	s := &RedisServer{tb: tb, program: NeedRedis, latest: new(Latest)}
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -89,16 +90,22 @@ func (s *RedisServer) Start() {
 // launch starts the server, with arguments that come after its file, and does not wait.
 func (s *RedisServer) launch(args ...string) {
 	s.tb.Helper()
-	if s.Process != nil && s.Running() {
+	if s.Running() {
 		s.tb.Fatal("starting redis-server: it runs already")
 	}
-	s.Process = Start(s.tb, Command{
+	s.Process = s.latest.Is(Start(s.tb, Command{
 		Name: "redis-server",
 		Argv: append([]string{s.program(s.tb), filepath.Join(s.dir, "redis.conf")}, args...),
 		Dir:  s.dir,
 		CPUs: s.cpus,
-	})
+	}))
 }
+
+// Running reports whether the server has not ended yet. A paused one runs.
+func (s *RedisServer) Running() bool { return s.latest.Running() }
+
+// Paused reports whether the server stands still by Pause.
+func (s *RedisServer) Paused() bool { return s.latest.Paused() }
 
 // StartEmpty is Start with nothing on disk, as after a lost machine.
 func (s *RedisServer) StartEmpty() {

@@ -27,13 +27,15 @@ type Sentinels struct {
 
 // Sentinel is one of them.
 type Sentinel struct {
-	*testkit.Process
-	Port int
+	*testkit.Process // the latest, for its owner
+	Port             int
 
 	tb   testkit.TB
 	host string
 	dir  string
 	wrap func(argv ...string) []string // nil: it runs here
+
+	latest testkit.Latest
 }
 
 // NewSentinels starts all. A master that does not answer for down is failed over.
@@ -110,9 +112,15 @@ func (s *Sentinel) Start() {
 	if s.wrap != nil {
 		argv = s.wrap(argv...)
 	}
-	s.Process = testkit.Start(s.tb, testkit.Command{Name: "sentinel", Argv: argv, Dir: s.dir})
+	s.Process = s.latest.Is(testkit.Start(s.tb, testkit.Command{Name: "sentinel", Argv: argv, Dir: s.dir}))
 	s.AwaitReady(func() bool { return strings.Contains(s.Logs(), "Sentinel ID is") })
 }
+
+// Running reports whether the sentinel has not ended yet. A paused one runs.
+func (s *Sentinel) Running() bool { return s.latest.Running() }
+
+// Paused reports whether the sentinel stands still by Pause.
+func (s *Sentinel) Paused() bool { return s.latest.Paused() }
 
 // Addr is host:port.
 func (s *Sentinel) Addr() string { return net.JoinHostPort(s.host, fmt.Sprint(s.Port)) }
