@@ -28,8 +28,12 @@ import (
 // What other rooms see of the rooms below.
 type (
 	Entry = memory.Entry // a finished answer
+	View  = memory.View  // a record as it lies in memory
 	Item  = shared.Item  // one value of a batch
 )
+
+// ViewOf is an answer as a View, which is valid as long as the answer is.
+func ViewOf(e *Entry) View { return memory.ViewOf(e) }
 
 // GzipSuffix ends a strong validator of a gzip variant.
 const GzipSuffix = memory.GzipSuffix

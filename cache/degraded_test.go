@@ -127,12 +127,13 @@ func TestALongLivedCopyIsLoadedAnewWithinTheWindow(t *testing.T) {
 // hit answers from memory as handlers do.
 func (d *desk) hit(id, data string) {
 	d.t.Helper()
-	e, ttl := d.Hit(d.r, []byte(d.key(id)), time.Now())
-	if e == nil || string(e.Data()) != data {
+	defer d.Pin(0).Release()
+	v, ttl := d.Look(d.r, []byte(d.key(id)), time.Now())
+	if !v.Found() || string(v.Entry().Data()) != data {
 		d.t.Fatalf("memory does not answer %s with %s", id, data)
 	}
-	if e.RefreshDue(ttl) && d.TakeRefresh(d.r, e) {
-		d.Refresh(d.r, d.key(id), source.Args{id}, e)
+	if v.RefreshDue(ttl) && d.TakeRefresh(d.r, []byte(d.key(id)), v) {
+		d.Refresh(d.r, d.key(id), source.Args{id}, v.Entry())
 	}
 }
 

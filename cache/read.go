@@ -11,10 +11,19 @@ import (
 	"hearth/internal/source"
 )
 
-// Hit looks a key up in memory: the fast path of every read. nil means that
-// the read has to go the slow way. ttl is what is left of the entry's lifetime,
-// should its link go on proving itself. Hit does not allocate, takes no lock, and keeps nothing of
-// key. now must have been read after the request arrived.
+// Pin keeps what Look finds where it is until it is released: for as long as it takes to
+// copy an answer, never over a wait or a system call. See memory.Pin for the stripe.
+func (c *Cache) Pin(stripe uint32) memory.Pin { return c.store.Pin(stripe) }
+
+// Look looks a key up in memory under a pin of the caller's: the fast path of every read. A
+// View that was not found means that the read has to go the slow way. ttl is what is left of
+// the record's lifetime, should its link go on proving itself. Look does not allocate, takes
+// no lock, and keeps nothing of key. now must have been read after the request arrived.
+func (c *Cache) Look(r *Resource, key []byte, now time.Time) (View, time.Duration) {
+	return c.store.Look(r.Shape, key, now)
+}
+
+// Hit looks a key up in memory, and returns an answer that needs no pin; nil for none.
 func (c *Cache) Hit(r *Resource, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
 	return c.store.Hit(r.Shape, key, now)
 }
@@ -153,7 +162,7 @@ func (q *query) fromMemory() (Answer, bool) {
 		}
 		a.Detail = "untracked"
 	}
-	if e.RefreshDue(a.TTL) && q.TakeRefresh(q.r, e) {
+	if e.RefreshDue(a.TTL) && q.TakeRefresh(q.r, []byte(q.key), memory.ViewOf(e)) {
 		q.Refresh(q.r, q.key, q.args, e)
 	}
 	return a, true
@@ -292,7 +301,7 @@ func (q *query) fromShared(res result) Answer {
 	if res.entry.Untracked() {
 		a.Detail = "untracked"
 	}
-	if !res.stored && res.TTL > 0 && res.TTL < q.r.refreshAhead(res.entry.Missing()) && q.TakeRefresh(q.r, res.entry) {
+	if !res.stored && res.TTL > 0 && res.TTL < q.r.refreshAhead(res.entry.Missing()) && q.TakeRefresh(q.r, []byte(q.key), memory.ViewOf(res.entry)) {
 		q.Refresh(q.r, q.key, q.args, res.entry) // what memory does not keep is due by what the shared tier says
 	}
 	return a

@@ -15,14 +15,14 @@ import (
 // TakeRefresh tells whether the caller, which has found the entry due, is to call
 // Refresh: the record is hot, or was aged by the loss of its feed, and no other reader in this process was told so just
 // now. It does not allocate and takes no lock.
-func (c *Cache) TakeRefresh(r *Resource, e *Entry) bool {
-	if r.Records == nil || c.store.RateOf(e) <= c.settings.Load().HotRate && !(e.Aged() && r.Degraded()) {
+func (c *Cache) TakeRefresh(r *Resource, key []byte, v View) bool {
+	if r.Records == nil || c.store.RateOf(key) <= c.settings.Load().HotRate && !(v.Aged() && r.Degraded()) {
 		return false
 	}
 	// The reader that moves the time on has the task. Should the refresh fail, here or
 	// on an instance that dies over it, the next try comes after that time.
 	now := c.store.Now()
-	return e.TakeRefresh(now, now+int64(shared.Jitter(c.cfg.Lease/2)))
+	return v.TakeRefresh(now, now+int64(shared.Jitter(c.cfg.Lease/2)))
 }
 
 // Refresh loads the record of e anew in the background, as TakeRefresh has allowed. It

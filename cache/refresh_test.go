@@ -19,14 +19,20 @@ import (
 func allHot(c *setup) { c.HotRate = 0 }
 
 // dueNow makes the copy of id in memory due, as if its time had come.
-func (d *desk) dueNow(id string) *Entry {
+func (d *desk) dueNow(id string) {
 	d.t.Helper()
-	e := d.store.Find(d.r.Shape, []byte(d.key(id)))
-	if e == nil {
+	defer d.Pin(0).Release()
+	v := d.store.Peek(d.r.Shape, []byte(d.key(id)))
+	if !v.Found() {
 		d.t.Fatalf("%s is not in memory", id)
 	}
-	e.SetRefreshAt(d.store.Now())
-	return e
+	v.SetRefreshAt(d.store.Now())
+}
+
+// takes tells whether the next reader of id is to refresh it.
+func (d *desk) takes(id string) bool {
+	defer d.Pin(0).Release()
+	return d.TakeRefresh(d.r, []byte(d.key(id)), d.store.Peek(d.r.Shape, []byte(d.key(id))))
 }
 
 // warm brings id into memory.
@@ -58,20 +64,16 @@ func TestAHotRecordIsLoadedAnewWhileReadersAreAnswered(t *testing.T) {
 		gate := make(chan struct{})
 		d.book.loaded = func(context.Context, string) error { <-gate; return nil }
 		before := d.book.loads.Load()
-		e := d.dueNow("1")
+		d.dueNow("1")
 		for range 50 { // as handlers do it: the first takes the task, none waits
-			hit, ttl := d.Hit(d.r, []byte(d.key("1")), time.Now())
-			if hit == nil {
-				t.Fatal("a reader was not answered from memory")
-			}
-			if hit.RefreshDue(ttl) && d.TakeRefresh(d.r, hit) {
-				d.Refresh(d.r, d.key("1"), source.Args{"1"}, hit)
-			}
+			d.hit("1", "1")
 		}
 		testkit.Eventually(t, patience, "the record is loaded anew", func() bool { return d.book.loads.Load() == before+1 })
-		if hit, ttl := d.Hit(d.r, []byte(d.key("1")), time.Now()); hit != e || hit.RefreshDue(ttl) {
-			t.Errorf("while it is loaded: got %v, due %v, want the copy, not due", hit, hit.RefreshDue(ttl))
+		pin := d.Pin(0)
+		if v, ttl := d.Look(d.r, []byte(d.key("1")), time.Now()); !v.Found() || string(v.Entry().Data()) != "1" || v.RefreshDue(ttl) {
+			t.Errorf("while it is loaded: found %v, want the copy, not due", v.Found())
 		}
+		pin.Release()
 		close(gate)
 		d.running.Wait()
 		d.wantRefreshes(refreshStored, 1)
@@ -244,13 +246,13 @@ func TestABusySourceIsNotRefreshedFrom(t *testing.T) {
 func TestColdRecordsExpire(t *testing.T) {
 	d := newDesk(t, openFile(t, func(c *setup) { c.HotRate = 1e9 }), newLedger("1", "1"))
 	d.warm("1", "1")
-	if e := d.dueNow("1"); d.TakeRefresh(d.r, e) {
+	if d.dueNow("1"); d.takes("1") {
 		t.Error("a cold record is to be refreshed")
 	}
 	bare := newDesk(t, openFile(t, allHot), nil)
 	fixture{bare.Cache, t, bare.key("1")}.set("1")
 	bare.warm("1", "1")
-	if e := bare.dueNow("1"); bare.TakeRefresh(bare.r, e) {
+	if bare.dueNow("1"); bare.takes("1") {
 		t.Error("a record without a source is to be refreshed")
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"hearth/cache"
 )
 
-// answerHit writes a fresh entry of memory and counts it. false means that a large
+// answerHit writes a fresh record of memory and counts it. false means that a large
 // one does not fit in the budget; then nothing was counted. The fast path ends
 // here, so it allocates nothing: it copies finished headers, sets fields by their
-// canonical names, and lends the entry's bytes to the response. SetBodyRaw does
-// not copy them, and nobody changes the bytes of an entry.
-func (s *Server) answerHit(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, entry *cache.Entry, ttl time.Duration) bool {
-	code := s.writeEntry(ctx, res, sc, entry)
+// canonical names, and copies the record. The caller holds the pin under which it was
+// looked up.
+func (s *Server) answerHit(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, hit cache.View, ttl time.Duration) bool {
+	code := s.writeView(ctx, res, sc, hit)
 	if code == hitOverBudget {
 		return false
 	}
@@ -41,7 +41,7 @@ func (s *Server) closeWhenDraining(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// writeEntry answers with an entry as it lies in memory: the record, "not
+// writeView answers with a record as it lies in memory: the record, "not
 // modified", or the 404. It begins the header anew; Cache-Status is the
 // caller's.
 //
@@ -49,39 +49,44 @@ func (s *Server) closeWhenDraining(ctx *fasthttp.RequestCtx) {
 // and the validator is written before If-None-Match is judged, since a 304 carries
 // the fields that the 200 would have had (RFC 9110, 15.4.5). The header that varies
 // is taken even by those who get the plain variant: a cache in front has to know.
-func (s *Server) writeEntry(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, entry *cache.Entry) hitCode {
+func (s *Server) writeView(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, v cache.View) hitCode {
 	h := &ctx.Response.Header
-	if entry.Missing() {
+	if v.Missing() {
 		res.headers.missing.CopyTo(h)
 		ctx.Response.SetBodyRaw(res.notFound)
 		return hitMissing
 	}
-	body := entry.Body()
-	compressed := entry.Gzip()
+	head, data, tail, compressed := v.Parts(res.Shape)
 	if compressed != nil {
 		res.headers.packed.CopyTo(h)
 	} else {
 		res.headers.plain.CopyTo(h)
 	}
 	packed := compressed != nil && acceptsGzip(ctx.Request.Header.PeekCanonical(headerAcceptEncoding))
-	if s.writeETag(ctx, sc, entry, packed) {
+	if s.writeETag(ctx, sc, v, packed) {
 		return hitNotModified
 	}
 	if packed {
 		h.SetContentEncodingBytes(valueGzip)
-		body = compressed
+		head, data, tail = "", compressed, ""
 	}
-	if !s.setEntry(ctx, entry, body, nil) {
-		return hitOverBudget
+	if v.Large() {
+		if !s.setLarge(ctx, v.Entry(), head, data, tail) {
+			return hitOverBudget
+		}
+		return hitOK
 	}
+	ctx.Response.AppendBodyString(head)
+	ctx.Response.AppendBody(data)
+	ctx.Response.AppendBodyString(tail)
 	return hitOK
 }
 
 // writeETag adds the validator, and tells whether the client holds it already:
 // then the status is 304. If-None-Match is judged for every answer with a record,
 // whichever tier it is from; If-Modified-Since is not, as records have no dates.
-func (s *Server) writeETag(ctx *fasthttp.RequestCtx, sc *scratch, entry *cache.Entry, packed bool) bool {
-	sc.buf = appendTag(sc.buf[:0], entry, packed)
+func (s *Server) writeETag(ctx *fasthttp.RequestCtx, sc *scratch, v cache.View, packed bool) bool {
+	sc.buf = appendTag(sc.buf[:0], v, packed)
 	ctx.Response.Header.SetCanonical(headerETag, sc.buf)
 	if !isNotModified(&ctx.Request.Header, sc.buf) {
 		return false
@@ -93,11 +98,11 @@ func (s *Server) writeETag(ctx *fasthttp.RequestCtx, sc *scratch, entry *cache.E
 
 // appendTag appends an entry's validator. The gzip variant has other bytes, so a
 // strong tag must differ (RFC 9110, 8.8.3.3).
-func appendTag(dst []byte, e *cache.Entry, packed bool) []byte {
+func appendTag(dst []byte, v cache.View, packed bool) []byte {
 	if packed {
-		return e.AppendGzipETag(dst)
+		return v.AppendGzipETag(dst)
 	}
-	return e.AppendETag(dst)
+	return v.AppendETag(dst)
 }
 
 // writeLoaded answers with a record that was loaded for this reader. There is no
@@ -109,7 +114,7 @@ func (s *Server) writeLoaded(ctx *fasthttp.RequestCtx, res *resource, sc *scratc
 	} else {
 		res.headers.plain.CopyTo(&ctx.Response.Header)
 	}
-	if s.writeETag(ctx, sc, a.Entry, false) {
+	if s.writeETag(ctx, sc, cache.ViewOf(a.Entry), false) {
 		return hitNotModified
 	}
 	if front, back := a.Parts(); !s.setEntry(ctx, a.Entry, front, back) {
@@ -126,7 +131,7 @@ func (s *Server) answer(r *request, res *resource, sc *scratch, a cache.Answer) 
 	loaded := a.FromDB && !a.Entry.Missing()
 	if !a.Entry.Missing() {
 		packed := !loaded && a.Entry.Gzip() != nil && acceptsGzip(r.Request.Header.PeekCanonical(headerAcceptEncoding))
-		sc.buf = appendTag(sc.buf[:0], a.Entry, packed)
+		sc.buf = appendTag(sc.buf[:0], cache.ViewOf(a.Entry), packed)
 		if err := checkIfMatch(&r.Request.Header, sc.buf); err != nil {
 			return err
 		}
@@ -136,7 +141,7 @@ func (s *Server) answer(r *request, res *resource, sc *scratch, a cache.Answer) 
 	if loaded {
 		code = s.writeLoaded(r.RequestCtx, res, sc, a)
 	} else {
-		code = s.writeEntry(r.RequestCtx, res, sc, a.Entry)
+		code = s.writeView(r.RequestCtx, res, sc, cache.ViewOf(a.Entry))
 	}
 	if code == hitOverBudget {
 		return answersOverBudget()

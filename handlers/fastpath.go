@@ -22,9 +22,9 @@ import (
 //
 // Nothing of the request outlives it: fasthttp uses its buffers again for the next
 // one. target and raw alias the request line and are only read. The key is built in
-// scratch; Hit looks it up without keeping it. The answer consists of finished
-// headers and the entry's own bytes, which never change. What a refresh keeps, key
-// and arguments, is copied, and so is what a miss hands on of the limits.
+// scratch; Look looks it up without keeping it. The answer consists of finished
+// headers and a copy of the record, made while a pin keeps the record where it is. What a
+// refresh keeps, key and arguments, is copied, and so is what a miss hands on of the limits.
 //
 // The map is looked up with string(…) of a slice in the index expression, which the
 // compiler does without a copy.
@@ -58,19 +58,22 @@ func (s *Server) fastPath(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 	sc.buf = route.key.One(sc.buf[:0], raw)
 	// The clock was read after the last byte of the request came in. So a
 	// process that was stopped and wakes up serves nothing on an old reading.
-	entry, ttl := s.memory.Hit(route.Resource, sc.buf, ctx.Time())
-	if entry == nil || entry.Large() { // large answers are counted, see largeBody
-		m = miss{fastRoute: route, raw: raw, admitted: true, large: entry != nil}
+	pin := s.memory.Pin(uint32(sc.stripe))
+	hit, ttl := s.memory.Look(route.Resource, sc.buf, ctx.Time())
+	if !hit.Found() || hit.Large() { // large answers are counted, see largeBody
+		m = miss{fastRoute: route, raw: raw, admitted: true, large: hit.Found()}
+		pin.Release()
 		if limited {
 			m.rates = rateHeaders{bytes.Clone(sc.rates.state), bytes.Clone(sc.rates.policy)}
 		}
 		s.scratch.Put(sc)
 		return m, false
 	}
-	if entry.RefreshDue(ttl) && s.memory.TakeRefresh(route.Resource, entry) {
-		s.memory.Refresh(route.Resource, string(sc.buf), miss{fastRoute: route, raw: raw}.args(), entry)
+	if hit.RefreshDue(ttl) && s.memory.TakeRefresh(route.Resource, sc.buf, hit) {
+		s.memory.Refresh(route.Resource, string(sc.buf), miss{fastRoute: route, raw: raw}.args(), hit.Entry())
 	}
-	s.answerHit(ctx, route.resource, sc, entry, ttl)
+	s.answerHit(ctx, route.resource, sc, hit, ttl)
+	pin.Release()
 	if limited {
 		sc.rates.write(&ctx.Response.Header)
 	}

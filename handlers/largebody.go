@@ -126,22 +126,28 @@ func (s *Server) setParts(resp *fasthttp.Response, parts iter.Seq[[]byte]) *larg
 }
 
 // setEntry makes front and back the body of an answer; front belongs to the entry.
-// false means that a large entry does not fit in the budget. The fast path calls
-// it: one small part is neither copied nor allocated for.
+// false means that a large entry does not fit in the budget.
 func (s *Server) setEntry(ctx *fasthttp.RequestCtx, e *cache.Entry, front, back []byte) bool {
-	if !e.Large() {
-		if len(back) > 0 {
-			front = append(append(make([]byte, 0, len(front)+len(back)), front...), back...)
-		}
-		ctx.Response.SetBodyRaw(front)
-		return true
+	if e.Large() {
+		return s.setLarge(ctx, e, "", front, string(back))
 	}
+	if len(back) > 0 {
+		front = append(append(make([]byte, 0, len(front)+len(back)), front...), back...)
+	}
+	ctx.Response.SetBodyRaw(front)
+	return true
+}
+
+// setLarge makes head, data and tail the body of an answer; data belongs to the entry,
+// which is large. false means that it does not fit in the budget.
+func (s *Server) setLarge(ctx *fasthttp.RequestCtx, e *cache.Entry, head string, data []byte, tail string) bool {
 	b := &largeBody{memory: s.memory}
 	if !ctx.IsHead() && !b.hold(e) { // to a HEAD only the length is told
 		return false
 	}
-	b.add(front)
-	b.add(back)
+	b.add([]byte(head))
+	b.add(data)
+	b.add([]byte(tail))
 	ctx.Response.SetBodyStream(b, b.size)
 	return true
 }

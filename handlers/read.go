@@ -48,14 +48,16 @@ func (s *Server) readHit(r *request, res *resource, sc *scratch, args source.Arg
 	if r.Request.Header.PeekCanonical(headerIfMatch) != nil {
 		return false, nil // a condition that may refuse the answer; see answer
 	}
-	entry, ttl := s.memory.Hit(res.Resource, sc.buf, r.Time())
-	if entry == nil {
+	pin := s.memory.Pin(uint32(sc.stripe))
+	defer pin.Release()
+	found, ttl := s.memory.Look(res.Resource, sc.buf, r.Time())
+	if !found.Found() {
 		return false, nil
 	}
-	if entry.RefreshDue(ttl) && s.memory.TakeRefresh(res.Resource, entry) {
-		s.memory.Refresh(res.Resource, string(sc.buf), args, entry)
+	if found.RefreshDue(ttl) && s.memory.TakeRefresh(res.Resource, sc.buf, found) {
+		s.memory.Refresh(res.Resource, string(sc.buf), args, found.Entry())
 	}
-	if r.counted = s.answerHit(r.RequestCtx, res, sc, entry, ttl); !r.counted {
+	if r.counted = s.answerHit(r.RequestCtx, res, sc, found, ttl); !r.counted {
 		return true, answersOverBudget()
 	}
 	r.rates.write(&r.Response.Header)

@@ -134,8 +134,8 @@ func (s *Store) CountRead(key string, now int64) { s.reads.add(HashKey(key), now
 // Rate is how many reads of key the last second saw. It is an estimate, see sketch.
 func (s *Store) Rate(key string) float64 { return s.reads.rate(HashKey(key)) }
 
-// RateOf is Rate of an entry's key.
-func (s *Store) RateOf(e *Entry) float64 { return s.reads.rate(e.hash) }
+// RateOf is Rate of a key in bytes.
+func (s *Store) RateOf(key []byte) float64 { return s.reads.rate(hashBytes(key)) }
 
 // Find returns the entry of sh under key, fresh or not.
 func (s *Store) Find(sh *Shape, key []byte) *Entry {
