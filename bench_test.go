@@ -75,7 +75,7 @@ func newBenchServer(b *testing.B, redisURL string, revalidate time.Duration) *be
 		State: func() handlers.State { return handlers.Serving },
 	})
 	s := &benchServer{handler: front.Handler(), cache: c, item: item}
-	if errs := c.Store(b.Context(), []cache.Item{{Key: "item:1", Value: []byte(benchRecord)}}); errs != nil {
+	if errs := c.Store(b.Context(), []cache.Item{{Key: "item:1", Value: []byte(benchRecord)}}, 0); errs != nil {
 		b.Fatal(errs)
 	}
 	for range 2 { // into memory

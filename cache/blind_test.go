@@ -20,7 +20,7 @@ func TestBlindReads(t *testing.T) {
 	testkit.Eventually(t, patience, "redis is used without tracking", func() bool { return c.Up() == nil })
 	item := NewResource("item", "item", Lifetimes{Stale: time.Minute}, nil)
 	key := keyOf(t, 1)
-	if errs := c.Store(t.Context(), []Item{{Key: key, Value: []byte(`{"v":1}`)}}); errs != nil {
+	if errs := c.Store(t.Context(), []Item{{Key: key, Value: []byte(`{"v":1}`)}}, 0); errs != nil {
 		t.Fatal(errs)
 	}
 	want := func(tier Tier, data string) {
@@ -36,7 +36,7 @@ func TestBlindReads(t *testing.T) {
 		t.Error("an untracked entry counts as a hit")
 	}
 	// An own write is seen at once all the same.
-	if errs := c.Store(t.Context(), []Item{{Key: key, Value: []byte(`{"v":2}`)}}); errs != nil {
+	if errs := c.Store(t.Context(), []Item{{Key: key, Value: []byte(`{"v":2}`)}}, 0); errs != nil {
 		t.Fatal(errs)
 	}
 	want(TierRedis, `{"v":2}`)

@@ -251,7 +251,7 @@ func TestStoreAndCount(t *testing.T) {
 			t.Errorf("an item never written: %v", err)
 		}
 		for _, v := range []string{`{"v":1}`, `{"v":2}`, `{"v":3}`} {
-			if errs := d.Store(within(t), item(v)); errs != nil {
+			if errs := d.Store(within(t), item(v), 0); errs != nil {
 				t.Fatal(errs)
 			}
 			for range 2 { // memory has it the second time
@@ -268,7 +268,7 @@ func TestStoreAndCount(t *testing.T) {
 		if n, err := d.Count(within(t), d.key("n")); n != 3 || err != nil {
 			t.Errorf("counting: got %d, %v, want 3", n, err)
 		}
-		if errs := d.Store(within(t), []Item{{Key: d.key("bad"), Value: []byte("{oops")}}); errs != nil {
+		if errs := d.Store(within(t), []Item{{Key: d.key("bad"), Value: []byte("{oops")}}, 0); errs != nil {
 			t.Fatal(errs)
 		}
 		if _, err := d.read("bad"); !errors.Is(err, ErrNotJSON) {

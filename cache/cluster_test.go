@@ -35,7 +35,7 @@ func TestCluster(t *testing.T) {
 		keys = append(keys, fmt.Sprintf("item:%d", i))
 		items = append(items, Item{Key: keys[i], Value: []byte(fmt.Sprintf(`{"id":%d}`, i))})
 	}
-	if errs := c.Store(t.Context(), items); errs != nil {
+	if errs := c.Store(t.Context(), items, 0); errs != nil {
 		t.Fatal(errs)
 	}
 	for round, want := range []Tier{TierRedis, TierMemory} {
@@ -139,7 +139,7 @@ func TestADeadMasterKeepsNobodyElsesKeys(t *testing.T) {
 		items = append(items, Item{Key: keyOf(t, i), Value: []byte("1")})
 		keys = append(keys, shared.Outdated{Key: keyOf(t, i)})
 	}
-	if errs := c.tier.Set(within(t), items); errs != nil {
+	if errs := c.tier.Set(within(t), items, 0); errs != nil {
 		t.Fatal(errs)
 	}
 	nodes[2].Stop()

@@ -184,7 +184,7 @@ func (b blindFill) Fill(ctx context.Context, key, token string, value []byte, tt
 	if stored, err := b.SharedTier.Fill(ctx, key, token, value, ttl); stored || err != nil {
 		return stored, err
 	}
-	return false, errors.Join(b.Set(ctx, []Item{{Key: key, Value: value}})...)
+	return false, errors.Join(b.Set(ctx, []Item{{Key: key, Value: value}}, 0)...)
 }
 
 // ownUnguard leaves alone what is not its own guard.
@@ -202,7 +202,7 @@ type loneGuard struct{ SharedTier }
 
 func (l loneGuard) Guard(ctx context.Context, key, token string) error {
 	if r, err := l.Get(ctx, key); err == nil && r.State == shared.Guard {
-		if err := errors.Join(l.Set(ctx, []Item{{Key: key, Value: memory.Null}})...); err != nil {
+		if err := errors.Join(l.Set(ctx, []Item{{Key: key, Value: memory.Null}}, 0)...); err != nil {
 			return err
 		}
 	}
@@ -237,7 +237,7 @@ func (d rudeFeed) Outdate(ctx context.Context, keys []shared.Outdated) error {
 	if r, err := d.Get(ctx, keys[0].Key); err != nil || r.State != shared.Guard {
 		return d.SharedTier.Outdate(ctx, keys)
 	}
-	if err := errors.Join(d.Set(ctx, []Item{{Key: keys[0].Key, Value: memory.Null}})...); err != nil {
+	if err := errors.Join(d.Set(ctx, []Item{{Key: keys[0].Key, Value: memory.Null}}, 0)...); err != nil {
 		return err
 	}
 	return d.SharedTier.Outdate(ctx, []shared.Outdated{{Key: keys[0].Key}})
@@ -250,7 +250,7 @@ func (b blindRefresh) Refresh(ctx context.Context, key, token string, was []byte
 	if stored, err := b.SharedTier.Refresh(ctx, key, token, was, expires, value, ttl); stored || err != nil {
 		return stored, err
 	}
-	return false, errors.Join(b.Set(ctx, []Item{{Key: key, Value: value}})...)
+	return false, errors.Join(b.Set(ctx, []Item{{Key: key, Value: value}}, 0)...)
 }
 
 // keptFill puts what it fills in memory, too, although nobody has read it

@@ -44,7 +44,7 @@ func runDurabilityChild() bool {
 		for i := range batchSize {
 			items = append(items, Item{Key: fmt.Sprintf("item:%d:%d", n, i), Value: fmt.Appendf(nil, `{"n":%d}`, n)})
 		}
-		if errs := c.Store(context.Background(), items); errs != nil {
+		if errs := c.Store(context.Background(), items, 0); errs != nil {
 			fmt.Println(errs[0])
 			return true
 		}

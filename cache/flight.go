@@ -241,7 +241,7 @@ func (s *Flights) finish(f *flight, res result, expiry int64) {
 	if current && f.replied && !f.poisoned && f.owner.Epoch() == f.epoch && !f.owner.Ended() {
 		if res.entry != nil && !res.Unreported && !s.open(f.key) {
 			ends := memory.Never
-			if res.TTL > 0 {
+			if res.TTL > 0 && int64(res.TTL) < memory.Never-f.sent {
 				ends = f.sent + int64(res.TTL)
 			}
 			l := f.res.lost.Load()
@@ -296,9 +296,10 @@ func (s *Flights) Invalidated(o *memory.Owner, key string) (sourced bool) {
 	}
 	now := s.Now()
 	s.Drop(key, func(e *Entry) bool {
-		if now >= e.SharedExpiry() {
+		if e.Sourced() && now >= e.SharedExpiry() {
 			// It has told of the end of the copy's lifetime, not of a change. What
-			// is not fresh any more may be all there is if the source is away.
+			// is not fresh any more may be all there is if the source is away. Without
+			// a source it was the record's own end.
 			return true
 		}
 		kept := !s.IsOwner(o, e) && s.HasLiveOwner(e)

@@ -163,7 +163,7 @@ func (k *modelKey) store(ctx context.Context, i int) {
 	}
 	defer k.unlock()
 	v := k.world.version.Add(1)
-	if k.world.caches[i].Store(ctx, []Item{{Key: k.key, Value: []byte(modelValue(v, "store"))}}) == nil {
+	if k.world.caches[i].Store(ctx, []Item{{Key: k.key, Value: []byte(modelValue(v, "store"))}}, 0) == nil {
 		k.acknowledged(i, v)
 	}
 }

@@ -64,7 +64,7 @@ func TestRedisAway(t *testing.T) {
 	if _, err := d.put("1", "5"); !errors.Is(err, ErrUnavailable) || d.book.row("1") == "5" {
 		t.Errorf("a write: got %v, the source has %s, want it refused and the source untouched", err, d.book.row("1"))
 	}
-	if errs := d.Store(within(t), []Item{{Key: "a"}, {Key: "b"}}); len(errs) != 2 || !errors.Is(errs[0], ErrUnavailable) {
+	if errs := d.Store(within(t), []Item{{Key: "a"}, {Key: "b"}}, 0); len(errs) != 2 || !errors.Is(errs[0], ErrUnavailable) {
 		t.Errorf("storing items: got %v", errs)
 	}
 	if _, err := d.Increment(within(t), "n"); !errors.Is(err, ErrUnavailable) {

@@ -90,7 +90,7 @@ func tierOutdatesMany(t *testing.T, c *Cache) {
 		keys = append(keys, shared.Outdated{Key: key})
 	}
 	keys = append(keys, keys[0], shared.Outdated{Key: keyOf(t, "{one} {two}")}, shared.Outdated{Key: keyOf(t, "one}{"), Writer: "w"})
-	if errs := c.tier.Set(within(t), items); errs != nil {
+	if errs := c.tier.Set(within(t), items, 0); errs != nil {
 		t.Fatal(errs)
 	}
 	if err := c.Outdate(within(t), keys); err != nil {

@@ -122,7 +122,7 @@ func TestConcurrentReadersOfALargeRecord(t *testing.T) {
 		c := open(t, func(cfg *setup) { cfg.Answers = r })
 		data := noise(1 << 20)
 		res, key := NewResource("big", "big", testLives, nil), keyOf(t, 1)
-		if errs := c.Store(within(t), []Item{{Key: key, Value: []byte(data)}}); errs != nil {
+		if errs := c.Store(within(t), []Item{{Key: key, Value: []byte(data)}}, 0); errs != nil {
 			t.Fatal(errs)
 		}
 		var all sync.WaitGroup

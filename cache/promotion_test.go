@@ -190,7 +190,7 @@ func TestATakeOverKeepsItems(t *testing.T) {
 	items := newDesk(t, p.desks[0].Cache, nil)
 	set := func(value string) {
 		t.Helper()
-		if errs := p.desks[0].tier.Set(within(t), []Item{{Key: items.key("1"), Value: []byte(value)}}); errs != nil {
+		if errs := p.desks[0].tier.Set(within(t), []Item{{Key: items.key("1"), Value: []byte(value)}}, 0); errs != nil {
 			t.Fatal(errs)
 		}
 	}

@@ -329,14 +329,15 @@ func (q *query) withoutShared(cause error) (Answer, error) {
 
 // stale answers with an entry that no connection vouches for any more, for at most
 // ttl.stale after its connection last did. An entry that an invalidation has removed
-// is not there to be found, so a copy known to be old is never served.
+// is not there to be found, so a copy known to be old is never served. Nor is a record
+// without a source whose own lifetime is over: it is no record any more.
 func (q *query) stale() (Answer, bool) {
 	e := q.store.Find(q.r.Shape, []byte(q.key))
 	if e == nil {
 		return Answer{}, false
 	}
 	now := q.store.Now()
-	if now >= q.store.StaleUntil(e, q.r.TTL.Stale) {
+	if now >= q.store.StaleUntil(e, q.r.TTL.Stale) || q.r.Records == nil && now >= e.SharedExpiry() {
 		return Answer{}, false
 	}
 	q.numbers.stale.Add(1)

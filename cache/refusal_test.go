@@ -80,7 +80,7 @@ func TestRefusedKeys(t *testing.T) {
 		"a counter":               func() error { _, err := c.Increment(within(t), d.key("shut")); return err }(),
 		"a counter over a list":   func() error { _, err := c.Increment(within(t), d.key("free list")); return err }(),
 		"a count":                 func() error { _, err := c.Count(within(t), d.key("shut")); return err }(),
-		"a batch":                 c.Store(within(t), []Item{{Key: d.key("shut"), Value: []byte("{}")}})[0],
+		"a batch":                 c.Store(within(t), []Item{{Key: d.key("shut"), Value: []byte("{}")}}, 0)[0],
 		"an invalidation":         c.Invalidate(within(t), []string{d.key("free other"), d.key("shut")}),
 	} {
 		if !errors.Is(err, ErrRefused) || errors.Is(err, shared.ErrAway) {
@@ -265,7 +265,7 @@ func TestTheDocumentedAccountIsEnough(t *testing.T) {
 	if _, err := c.Put(within(t), user, "user:2", source.Args{"2"}, jsonvalue.Node{Value: []byte(`{"v":2}`)}); err != nil {
 		t.Errorf("a write: %v", err)
 	}
-	if errs := c.Store(within(t), []Item{{Key: "item:1", Value: []byte("{}")}}); errs != nil {
+	if errs := c.Store(within(t), []Item{{Key: "item:1", Value: []byte("{}")}}, 0); errs != nil {
 		t.Errorf("a batch: %v", errs)
 	}
 	if a, err := c.Read(within(t), item, "item:1", nil); err != nil || a.Entry.Missing() {

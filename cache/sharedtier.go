@@ -107,9 +107,10 @@ type outdater interface {
 
 // keeper writes plain values.
 type keeper interface {
-	// Set stores items without expiry in one pipeline; errs is nil when all
+	// Set stores items in one pipeline, for ttl, which is a millisecond at least, or
+	// without expiry if it is 0, whatever expiry the keys had. errs is nil when all
 	// were acknowledged, else errs[i] belongs to items[i].
-	Set(ctx context.Context, items []Item) (errs []error)
+	Set(ctx context.Context, items []Item, ttl time.Duration) (errs []error)
 	// SetFor writes value, for ttl.
 	SetFor(ctx context.Context, key string, value []byte, ttl time.Duration) error
 	// Remove deletes keys. A guard that stands in one stays, marked as shared. copies

@@ -30,7 +30,7 @@ func tierSweeps(t *testing.T, open opener) {
 	stay := []fixture{
 		store(prefix+"swept:spared", "1"), store(prefix+"swepp", "1"), store(prefix+"swept", "1"), store(prefix+"swept;", "1"), store(keyOf(t, "")+"?swept:1", "1"),
 	}
-	if errs := c.tier.Set(within(t), items); errs != nil {
+	if errs := c.tier.Set(within(t), items, 0); errs != nil {
 		t.Fatal(errs)
 	}
 	lease, guard := fixture{c, t, prefix + "swept:lease"}, fixture{c, t, prefix + "swept:guard"}
@@ -78,7 +78,7 @@ func TestASweepMeetsKeysThatMove(t *testing.T) {
 		for i := range 4000 {
 			items = append(items, Item{Key: fmt.Sprint("swept:{", tag, "}:", i), Value: []byte("1")})
 		}
-		if errs := c.tier.Set(within(t), items); errs != nil {
+		if errs := c.tier.Set(within(t), items, 0); errs != nil {
 			t.Fatal(errs)
 		}
 		var once sync.Once
@@ -178,7 +178,7 @@ func TestOutdatedKeysReachReplicas(t *testing.T) {
 				items = append(items, Item{Key: keyOf(t, i), Value: []byte("1")})
 				keys = append(keys, shared.Outdated{Key: keyOf(t, i)})
 			}
-			if errs := c.tier.Set(within(t), items); errs != nil {
+			if errs := c.tier.Set(within(t), items, 0); errs != nil {
 				t.Fatal(errs)
 			}
 			testkit.Eventually(t, patience, "the replica confirms", func() bool { return c.Outdate(within(t), keys) == nil })

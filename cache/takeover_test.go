@@ -162,7 +162,7 @@ func TestASlotOnItsWay(t *testing.T) {
 		}
 	}
 	bare := newDesk(t, c, nil)
-	if errs := c.Store(within(t), []Item{{Key: key("item"), Value: []byte("[1]")}, {Key: "elsewhere", Value: []byte("[2]")}}); errs != nil {
+	if errs := c.Store(within(t), []Item{{Key: key("item"), Value: []byte("[1]")}, {Key: "elsewhere", Value: []byte("[2]")}}, 0); errs != nil {
 		t.Errorf("a batch: %v", errs)
 	}
 	if a, err := c.Read(within(t), bare.r, key("item"), nil); err != nil || string(a.Data()) != "[1]" {
@@ -218,7 +218,7 @@ func TestAClusterThatIsDownForAMoment(t *testing.T) {
 	down()
 	d.mustPut("1", "2")
 	down()
-	if errs := c.Store(within(t), []Item{{Key: "a", Value: []byte("1")}, {Key: "b", Value: []byte("1")}, {Key: "c", Value: []byte("1")}}); errs != nil {
+	if errs := c.Store(within(t), []Item{{Key: "a", Value: []byte("1")}, {Key: "b", Value: []byte("1")}, {Key: "c", Value: []byte("1")}}, 0); errs != nil {
 		t.Errorf("a batch: %v", errs)
 	}
 	down()

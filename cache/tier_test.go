@@ -78,7 +78,7 @@ func (x fixture) want(state string) {
 
 func (x fixture) set(value string) {
 	x.t.Helper()
-	if errs := x.tier.Set(within(x.t), []Item{{Key: x.key, Value: []byte(value)}}); errs != nil {
+	if errs := x.tier.Set(within(x.t), []Item{{Key: x.key, Value: []byte(value)}}, 0); errs != nil {
 		x.t.Fatal(errs)
 	}
 }
@@ -338,7 +338,7 @@ func tierItems(t *testing.T, c *Cache) {
 	for i := range 100 {
 		items = append(items, Item{Key: keyOf(t, i), Value: fmt.Appendf(nil, `{"id":%d}`, i)})
 	}
-	if errs := c.tier.Set(within(t), items); errs != nil {
+	if errs := c.tier.Set(within(t), items, 0); errs != nil {
 		t.Fatalf("setting items: %v", errs)
 	}
 	for i := range 100 {
@@ -401,7 +401,7 @@ func tierDeadline(t *testing.T, c *Cache) {
 	for what, err := range map[string]error{
 		"get": get, "fill": fill, "guard": c.tier.Guard(ctx, key, "x"), "remove": c.tier.Remove(ctx, []string{key}, true),
 		"outdate": c.tier.Outdate(ctx, []shared.Outdated{{Key: key}}),
-		"unguard": c.tier.Unguard(ctx, key, "x", nil, 0, false), "set": errors.Join(c.tier.Set(ctx, []Item{{Key: key, Value: []byte("1")}})...),
+		"unguard": c.tier.Unguard(ctx, key, "x", nil, 0, false), "set": errors.Join(c.tier.Set(ctx, []Item{{Key: key, Value: []byte("1")}}, 0)...),
 	} {
 		if err != nil && !errors.Is(err, shared.ErrAway) {
 			t.Errorf("%s with a dead context: got %v, want one that wraps errDown", what, err)

@@ -8,12 +8,13 @@ import (
 	"hearth/cache/shared"
 )
 
-// Store writes items to the shared tier in one pipeline, without expiry, and
-// returns when every one is acknowledged. They are dropped from memory before it
+// Store writes items to the shared tier in one pipeline, and returns when every one is
+// acknowledged. They live for ttl, or without end if it is 0; what was to end before is
+// not any more. They are dropped from memory before it
 // returns, also those of which it is not known whether they were stored. errs is nil when all were stored,
 // else errs[i] belongs to items[i] and wraps ErrUnavailable.
-func (c *Cache) Store(ctx context.Context, items []Item) (errs []error) {
-	errs = c.tier.Set(ctx, items)
+func (c *Cache) Store(ctx context.Context, items []Item, ttl time.Duration) (errs []error) {
+	errs = c.tier.Set(ctx, items, ttl)
 	for _, it := range items {
 		c.flights.Changed(it.Key)
 	}
@@ -32,7 +33,7 @@ func (c *Cache) Note(ctx context.Context, key string, value []byte) (before []by
 	if err != nil || was.State == shared.Value && string(was.Data) == string(value) {
 		return was.Data, err
 	}
-	if errs := c.tier.Set(ctx, []Item{{Key: key, Value: value}}); errs != nil {
+	if errs := c.tier.Set(ctx, []Item{{Key: key, Value: value}}, 0); errs != nil {
 		return nil, errs[0]
 	}
 	return was.Data, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -15,7 +16,7 @@ import (
 // its end before the first item is sent. So a refusal can be mended and sent again
 // as it is. Only a tier that fails in the middle leaves a part stored, and then the
 // answer says which ids to send again.
-func (s *Server) batch(res *resource) operation {
+func (s *Server) batch(res *resource, ttl time.Duration) operation {
 	return func(r *request) error {
 		if err := refuseCoding(&r.Request.Header); err != nil {
 			return err
@@ -34,19 +35,20 @@ func (s *Server) batch(res *resource) operation {
 		if err := b.read(isNDJSON(media)); err != nil {
 			return err
 		}
-		return s.store(r, &b)
+		return s.store(r, &b, ttl)
 	}
 }
 
-// store sends the items. An empty batch is a success that needs no tier.
-func (s *Server) store(r *request, b *batchBody) error {
+// store sends the items, which live for ttl, 0 without end. An empty batch is a success
+// that needs no tier.
+func (s *Server) store(r *request, b *batchBody, ttl time.Duration) error {
 	if len(b.items) > 0 {
 		ctx, done, err := r.startWork()
 		if err != nil {
 			return err
 		}
 		defer done()
-		if errs := s.writes.Store(ctx, b.items); errs != nil {
+		if errs := s.writes.Store(ctx, b.items, ttl); errs != nil {
 			return b.failure(r, errs)
 		}
 	}

@@ -71,7 +71,8 @@ type Counter struct {
 // to the shared tier as they are: no source is told of them.
 type Batch struct {
 	Path     string
-	Resource string // its cache.Resource.Name; it has exactly one path parameter
+	Resource string        // its cache.Resource.Name; it has exactly one path parameter
+	TTL      time.Duration // how long an item lives; 0: until it is removed
 }
 
 // Limit is a rate limit and the requests it covers.

@@ -124,7 +124,7 @@ func TestLargeAnswersOnTheirWayAreBounded(t *testing.T) {
 	for _, id := range []string{"a", "b", "c"} {
 		items = append(items, cache.Item{Key: "item:" + id, Value: []byte(big(id, 300))})
 	}
-	if errs := f.deps.Cache.Store(t.Context(), items); errs != nil {
+	if errs := f.deps.Cache.Store(t.Context(), items, 0); errs != nil {
 		t.Fatal(errs)
 	}
 	warm(t, f, "/item/small")

@@ -56,7 +56,7 @@ func (s *Server) buildRoutes() {
 		if res == nil || len(res.params) != 1 {
 			panic("BUG: batch " + strconv.Quote(c.Path) + " needs a resource with one path parameter")
 		}
-		t.add(fasthttp.MethodPost, c.Path, auth.Write, res.metrics, untagged(s.batch(res)))
+		t.add(fasthttp.MethodPost, c.Path, auth.Write, res.metrics, untagged(s.batch(res, c.TTL)))
 	}
 	t.read("/", s.other, untagged(root))
 	t.read("/healthz", s.other, s.health)

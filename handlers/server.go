@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -26,7 +27,7 @@ type reader interface {
 type writer interface {
 	Put(ctx context.Context, r *cache.Resource, key string, args source.Args, body jsonvalue.Node) (cache.Answer, error)
 	Delete(ctx context.Context, r *cache.Resource, key string, args source.Args) error
-	Store(ctx context.Context, items []cache.Item) (errs []error)
+	Store(ctx context.Context, items []cache.Item, ttl time.Duration) (errs []error)
 }
 
 type counts interface {

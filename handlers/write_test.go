@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"hearth/cache"
 	"hearth/internal/auth"
@@ -166,7 +167,7 @@ func (b broken) Delete(context.Context, *cache.Resource, string, source.Args) er
 func (b broken) Increment(context.Context, string) (int64, error)                   { return 0, b.err }
 func (b broken) Count(context.Context, string) (int64, error)                       { return 0, b.err }
 
-func (b broken) Store(_ context.Context, items []cache.Item) []error {
+func (b broken) Store(_ context.Context, items []cache.Item, _ time.Duration) []error {
 	errs := make([]error, len(items))
 	for i := range items {
 		if b.failed == nil || b.failed[items[i].Key] {

@@ -222,6 +222,52 @@ select = "SELECT id FROM users WHERE id = {id}"
 	}
 }
 
+// TestReloadOfLifetimes: another ttl of a batch is that of what is stored from then on, and
+// what memory has of its resource stays.
+func TestReloadOfLifetimes(t *testing.T) {
+	t.Parallel()
+	const items = `
+[server]
+drain = "0s"
+[embedded]
+path = "tier.db"
+[[batch]]
+path = "/items"
+resource = "item"
+ttl = "%s"
+[[resource]]
+name = "item"
+path = "/item/{id:int}"
+key = "item:{id}"
+`
+	in := launch.Ready(t, fmt.Sprintf(items, "1h"))
+	store := func(body string) {
+		t.Helper()
+		if r := in.Ask("POST", "/items", body, "Content-Type: application/json"); r.Code != http.StatusOK {
+			t.Fatalf("storing %s is answered %s", body, r)
+		}
+	}
+	ends := func(path, want string) {
+		t.Helper()
+		if r := in.Get(path); !strings.HasPrefix(r.Tiers, "Hearth-Embedded; hit; ttl="+want) {
+			t.Errorf("%s is answered %s; want a ttl of %s…", path, r, want)
+		}
+	}
+	store(`[{"id":1},{"id":2}]`)
+	ends("/item/1", "3")
+	in.Configure(fmt.Sprintf(items, "2h"))
+	in.Reload("ok")
+	store(`[{"id":2}]`)
+	if r := in.Get("/item/1"); !r.FromMemory() {
+		t.Errorf("what was stored before is answered %s", r)
+	}
+	ends("/item/2", "7")
+	in.Configure(fmt.Sprintf(items, "1us"))
+	in.Reload("failed")
+	store(`[{"id":2}]`)
+	ends("/item/2", "7")
+}
+
 // TestReloadOfNothing: a file that is gone is a broken one, and a second signal
 // while a reload is under way is not lost.
 func TestReloadOfNothing(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -75,8 +76,8 @@ func (c *servers) startHearth(tb testkit.TB) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if c.ttl { // the file ends with the resource of the items
-		config = append(config, "\nttl = { cold = \"1h\" }\n"...)
+	if c.ttl { // the line of the batch's ttl counts
+		config = bytes.Replace(config, []byte("\n#ttl = "), []byte("\nttl = "), 1)
 	}
 	p := c.newPeer(tb, "hearth")
 	p.instance = launch.Program{

@@ -16,7 +16,7 @@ import (
 // set stores one item.
 func (e *Tier) set(t *testing.T, key, value string) error {
 	t.Helper()
-	return errors.Join(e.Set(within(t), []shared.Item{{Key: key, Value: []byte(value)}})...)
+	return errors.Join(e.Set(within(t), []shared.Item{{Key: key, Value: []byte(value)}}, 0)...)
 }
 
 // TestTheFileIsReplaced puts a backup in the place of the file while it is open.

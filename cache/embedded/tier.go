@@ -291,13 +291,13 @@ func (e *Tier) Track(ctx context.Context, keys []string) []shared.Found {
 	return out
 }
 
-// Set stores items without expiry in one transaction, synced to the disk before
-// it returns. errs is nil when all were stored. A failure fails all items, as
+// Set stores items for ttl, 0 without expiry, in one transaction, synced to the disk
+// before it returns. errs is nil when all were stored. A failure fails all items, as
 // they are one transaction.
-func (e *Tier) Set(ctx context.Context, items []shared.Item) []error {
-	rows := make([]row, len(items))
+func (e *Tier) Set(ctx context.Context, items []shared.Item, ttl time.Duration) []error {
+	rows, expires := make([]row, len(items)), expiryOf(ttl)
 	for i, it := range items {
-		rows[i] = row{key: it.Key, value: it.Value, durable: true}
+		rows[i] = row{key: it.Key, value: it.Value, expires: expires, durable: true}
 	}
 	if _, err := e.replace(ctx, rows); err != nil {
 		return shared.ErrorForEach(err, len(items))

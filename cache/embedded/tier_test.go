@@ -73,7 +73,7 @@ func TestWhatHasExpiredIsPurged(t *testing.T) {
 	}
 	must(t, e.writer.queue(dead...).wait(within(t)))
 	e.want(t, "dead:1", "") // expired, though it may still be there
-	if errs := e.Set(within(t), []shared.Item{{Key: "alive", Value: []byte("1")}}); errs != nil {
+	if errs := e.Set(within(t), []shared.Item{{Key: "alive", Value: []byte("1")}}, 0); errs != nil {
 		t.Fatal(errs)
 	}
 	if _, err := e.Acquire(within(t), "later", "t", nil); err != nil {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ func got(answers []rueidis.RedisResult) (shared.Content, error) {
 	if err != nil {
 		return shared.Content{}, err
 	}
-	ttl := time.Duration(pttl) * time.Millisecond
+	ttl := time.Duration(min(pttl, int64(math.MaxInt64/time.Millisecond))) * time.Millisecond
 	if pttl == -1 {
 		ttl = 0
 	} else if pttl <= 0 {
@@ -82,10 +83,10 @@ func contentOf(answer rueidis.RedisResult, ttl time.Duration) (shared.Content, e
 	return shared.Parse(raw, ttl), nil
 }
 
-// Set stores items without expiry, those of one node in one pipeline. errs is nil when
-// all were acknowledged, else errs[i] belongs to items[i]. The pipelines share one
-// deadline, the tier's timeout for a command.
-func (t *Tier) Set(ctx context.Context, items []shared.Item) (errs []error) {
+// Set stores items for ttl, 0 without expiry, those of one node in one pipeline. errs is
+// nil when all were acknowledged, else errs[i] belongs to items[i]. The pipelines share
+// one deadline, the tier's timeout for a command.
+func (t *Tier) Set(ctx context.Context, items []shared.Item, ttl time.Duration) (errs []error) {
 	keys := make([]string, len(items))
 	for i, it := range items {
 		keys[i] = it.Key
@@ -94,7 +95,11 @@ func (t *Tier) Set(ctx context.Context, items []shared.Item) (errs []error) {
 	t.spread(ctx, keys, spreading{
 		bounded: true,
 		build: func(dst []rueidis.Completed, c rueidis.Client, i int) []rueidis.Completed {
-			return append(dst, c.B().Set().Key(keys[i]).Value(textOf(items[i].Value)).Build())
+			set := c.B().Set().Key(keys[i]).Value(textOf(items[i].Value))
+			if ttl > 0 {
+				return append(dst, set.PxMilliseconds(ttl.Milliseconds()).Build())
+			}
+			return append(dst, set.Build())
 		},
 		take: func(_ int, answers []rueidis.RedisResult) error { return answers[0].Error() },
 		fail: func(i int, err error) {

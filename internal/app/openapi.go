@@ -25,7 +25,7 @@ func (g *generation) docs(version string) (handlers.Docs, error) {
 		api.Counters = append(api.Counters, openapi.Counter{Path: c.Path.Text})
 	}
 	for _, b := range g.cfg.Batches {
-		api.Batches = append(api.Batches, openapi.Batch{Path: b.Path.Text, Resource: b.Resource, Example: demoItems})
+		api.Batches = append(api.Batches, openapi.Batch{Path: b.Path.Text, Resource: b.Resource, TTL: b.TTL, Example: demoItems})
 	}
 	document, err := openapi.Document(api)
 	if err != nil {

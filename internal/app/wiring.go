@@ -132,7 +132,7 @@ func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 		out.Counters = append(out.Counters, handlers.Counter{Path: c.Path.Text, Key: c.Key.Text, Work: c.Work})
 	}
 	for _, b := range g.cfg.Batches {
-		out.Batches = append(out.Batches, handlers.Batch{Path: b.Path.Text, Resource: b.Resource})
+		out.Batches = append(out.Batches, handlers.Batch{Path: b.Path.Text, Resource: b.Resource, TTL: b.TTL})
 	}
 	return out
 }

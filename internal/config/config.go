@@ -247,6 +247,8 @@ type Batch struct {
 	Path param.Path `key:"path" check:"plain"`
 	// Resource names the resource whose records the items become.
 	Resource string `key:"resource" check:"name"`
+	// TTL is how long an item lives from when it is stored; 0: until it is removed.
+	TTL time.Duration `key:"ttl" default:"0s" range:"0s 876000h"`
 }
 
 // Resource is one [[resource]]. Envelope follows Name where it is not set.

@@ -67,7 +67,7 @@ func (l *loader) validateSource(r *Resource, at string) {
 	}
 	for _, key := range []string{"ttl", "timeout"} {
 		if l.places.has(at + "." + key) {
-			l.warnAt(at+"."+key, "has no effect: resource %q has neither select nor origin, and lives without expiry", r.Name)
+			l.warnAt(at+"."+key, "has no effect: resource %q has neither select nor origin; how long its records live is for the [[batch]] that stores them to say", r.Name)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"time"
 )
 
 // validate finds what no single value shows: required keys, contradictions,
@@ -162,6 +163,9 @@ func (l *loader) validateBatches() {
 		at := indexed("batch", i)
 		l.require(at+".path", `such as "/batch_process"`)
 		l.require(at+".resource", "the name of a resource without select and origin")
+		if b.TTL > 0 && b.TTL < time.Millisecond {
+			l.fault(at+".ttl", `"%s" is shorter than a millisecond, the least that Redis counts; write "1ms" or more, or "0s" for items without expiry`, b.TTL)
+		}
 		if b.Resource == "" {
 			continue
 		}

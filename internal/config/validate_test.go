@@ -151,6 +151,25 @@ func TestWarnings(t *testing.T) {
 	f("[server]\nproxy_protocol = true", "can claim any address")
 }
 
+// TestBatchLifetimes: no time is none, and what no tier can count is refused.
+func TestBatchLifetimes(t *testing.T) {
+	const start = "[[resource]]\nname = \"r\"\npath = \"/r/{id:int}\"\nkey = \"r:{id}\"\n[[batch]]\npath = \"/b\"\nresource = \"r\"\n"
+	for text, want := range map[string]time.Duration{
+		"": 0, `ttl = ""`: 0, `ttl = "0s"`: 0, `ttl = "1ms"`: time.Millisecond, `ttl = "876000h"`: 876000 * time.Hour,
+	} {
+		if got := mustLoad(t, start+text).Batches[0].TTL; got != want {
+			t.Errorf("%s: got %v, want %v", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		`ttl = "999us"`: `batch.ttl: "999µs" is shorter than a millisecond`, `ttl = "-1ms"`: `write "0s" to "876000h"`,
+		`ttl = "876001h"`: `write "0s" to "876000h"`, `ttl = 60`: `write it as "60s"`, `ttl = "1d"`: `write it as "24h"`,
+	} {
+		_, err := load(t, start+text)
+		wantFault(t, err, want)
+	}
+}
+
 // TestTOMLFaults covers what the language forbids, with the line to mend.
 func TestTOMLFaults(t *testing.T) {
 	f := func(text, want string) {

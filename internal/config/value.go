@@ -190,6 +190,8 @@ func storeNumber[T cmp.Ordered](f field, dst *T, as notation[T], n *node, bad co
 		*dst = v
 	case f.tag.Get("default") == "auto" && n.isText() && n.text == "auto":
 		*dst = *new(T)
+	case f.tag.Get("default") == "0s" && n.isText() && n.text == "": // no time is none
+		*dst = *new(T)
 	case as.quoted && typed && ok:
 		bad(n, "%s is out of range; write %q to %q", n, least, most)
 	case as.quoted:

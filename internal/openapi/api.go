@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"encoding/json"
+	"time"
 
 	"hearth/internal/param"
 )
@@ -77,7 +78,8 @@ type Counter struct{ Path string }
 // Batch is a path that takes many items of one resource at once.
 type Batch struct {
 	Path     string
-	Resource string // the name of a Resource, described or not
+	Resource string        // the name of a Resource, described or not
+	TTL      time.Duration // how long an item lives; 0: until it is removed
 
 	// Example is an array of items. Without one it is the resource's Example.
 	Example json.RawMessage

@@ -18,11 +18,15 @@ func (b *builder) addBatch(batch Batch) error {
 		{"200", answer("Every item is stored.", headers(noStore), b.addSchema(name+"Stored", schemas["stored"]), object{{"stored", stored}})},
 		{"502", answer("Some items are stored and some are not; `failed` names the latter.", headers(noStore), b.addSchema(name+"Partial", schemas["partial"]), nil)},
 	}
+	life := ""
+	if batch.TTL > 0 {
+		life = " An item lives for " + batch.TTL.String() + " from when it is stored, or stored again."
+	}
 	return b.add("post", batch.Path, operation{
 		Tags:    []string{b.batchTag(batch)},
 		Summary: "Store many of " + batch.Resource,
 		Description: fmt.Sprintf("Stores many records of `%s`. Each item is an object with an `id`; `1` and `\"1\"` are the same one, "+
-			"and of two items with one id the last wins. Bad input stores nothing.", batch.Resource),
+			"and of two items with one id the last wins. Bad input stores nothing.%s", batch.Resource, life),
 		OperationID: b.operations.take("post" + name),
 		RequestBody: &requestBody{
 			Description: fmt.Sprintf("At most %d items and %s.", b.api.MaxItems, size(b.api.MaxBody)),

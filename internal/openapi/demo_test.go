@@ -2,6 +2,7 @@ package openapi_test
 
 import (
 	"encoding/json"
+	"time"
 
 	"hearth/internal/openapi"
 	"hearth/internal/param"
@@ -72,7 +73,7 @@ func full() openapi.API {
 			CanPut: true, HasSource: true, PutExample: raw(`{"any":1}`),
 		},
 	)
-	api.Batches = append(api.Batches, openapi.Batch{Path: "/more", Resource: "item"}, openapi.Batch{Path: "/stray", Resource: "unknown"})
+	api.Batches = append(api.Batches, openapi.Batch{Path: "/more", Resource: "item", TTL: 90 * time.Minute}, openapi.Batch{Path: "/stray", Resource: "unknown"})
 	api.Counters = append(api.Counters, openapi.Counter{Path: "/more"})
 	return api
 }
