@@ -100,7 +100,7 @@ bench: ## Go benchmarks matching BENCH, COUNT times (10), into bench.out
 benchcmp: ## compare two such outputs: make benchcmp OLD=a NEW=b
 	$(GO) run $(BENCHSTAT) $(OLD) $(NEW)
 
-compare: build ## Hearth beside its peers, COMPARE='-rounds 5 -rows REGEXP' (about eight minutes)
+compare: build ## Hearth beside its peers, COMPARE='-rounds 5 -rows REGEXP' (about ten minutes)
 	@./scripts/install-test-servers bench
 	$(GO) run ./bench/compare -hearth ./hearth $(COMPARE)
 

@@ -101,12 +101,12 @@ var places = []place{
 	},
 	{
 		imports: []string{"github.com/fasthttp/router"},
-		in:      []string{"handlers"},
+		in:      []string{"handlers", "bench/plain"},
 		because: "routes are registered where they are served",
 	},
 	{
 		imports: []string{"github.com/redis/rueidis"},
-		in:      []string{"cache/redis"},
+		in:      []string{"cache/redis", "bench/plain"},
 		because: "the protocol of the tiers is ours, its transport can be exchanged",
 	},
 	{

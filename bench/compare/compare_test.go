@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"hearth/bench/peers"
 	"hearth/bench/report"
 	"hearth/internal/testkit"
 )
@@ -18,9 +19,7 @@ import (
 // TestMain lets this program be the bare handler, which the runner starts from
 // its own binary.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == "bare" {
-		main()
-	}
+	peers.Main()
 	goleak.VerifyTestMain(m)
 }
 
@@ -88,7 +87,7 @@ func TestTiersAreChecked(t *testing.T) {
 	}
 	f := func(gets int64, wantErr string, claim ...share) {
 		t.Helper()
-		c := &servers{group: group{tiers: claim}}
+		c := &runner{group: group{tiers: claim}}
 		err := c.checkTiers(sample{Requests: 1000, Gets: gets, Tiers: tiers})
 		if (err == nil) != (wantErr == "") || err != nil && !strings.Contains(err.Error(), wantErr) {
 			t.Errorf("%v: error %v, want %q", claim, err, wantErr)

@@ -1,5 +1,6 @@
 // Command compare measures Hearth side by side with its peers: a bare fasthttp
-// handler, nginx, nginx with a Lua dictionary, Webdis, and the FastAPI recipe.
+// handler, the plain service that an engineer would write of the same parts, nginx, nginx
+// with a Lua dictionary, Varnish, Webdis, and the FastAPI recipe.
 //
 //	go run ./bench/compare [-rounds N] [-seconds N] [-rows REGEXP] [-hearth FILE] [-name NAME] [-out DIR]
 //
@@ -25,10 +26,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 
+	"hearth/bench/peers"
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
 )
@@ -36,10 +37,7 @@ import (
 var program = testkit.Program{Name: "compare", Run: run}
 
 func main() {
-	if len(os.Args) == 4 && os.Args[1] == "bare" {
-		fmt.Fprintln(os.Stderr, serveBare(os.Args[2], os.Args[3]))
-		os.Exit(1)
-	}
+	peers.Main()
 	program.Main()
 }
 
@@ -58,13 +56,21 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 	if o.hearth, err = filepath.Abs(o.hearth); err != nil {
 		return err
 	}
-	r := newResult(tb.Context(), o)
-	for _, g := range groups() {
+	paths := &peers.Paths{Root: root, Hearth: o.hearth}
+	chosen := groups()
+	for i := range chosen {
+		g := &chosen[i]
 		g.rows = slices.DeleteFunc(g.rows, func(w row) bool { return !o.rows.MatchString(g.name + "/" + w.peer) })
+		if paths.Plain == "" && g.needsPlain() {
+			paths.Plain = peers.BuildPlain(tb, root)
+		}
+	}
+	r := newResult(tb.Context(), o)
+	for _, g := range chosen {
 		if len(g.rows) == 0 {
 			continue
 		}
-		samples, problems := perform(tb.Context(), g, o, root, stdout)
+		samples, problems := perform(tb, g, o, paths, stdout)
 		r.add(g, samples, problems)
 		if err := context.Cause(tb.Context()); err != nil {
 			return fmt.Errorf("comparing: %w", err)
@@ -80,26 +86,26 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 // perform starts a group's servers, lets them take turns, and ends them.
 // problems says for each peer why it could not be measured; under "hearth" it
 // concerns all.
-func perform(ctx context.Context, g group, o options, root string, stdout io.Writer) (samples []sample, problems map[string]error) {
+func perform(tb testkit.TB, g group, o options, paths *peers.Paths, stdout io.Writer) (samples []sample, problems map[string]error) {
 	problems = map[string]error{}
 	// What is wrong with a peer ends its row, what is wrong with Hearth or Redis the group.
-	problems["hearth"] = testkit.Run(ctx, func(tb testkit.TB) {
-		c := startServers(tb, g, o.hearth, root)
-		for _, w := range g.rows {
-			problems[w.peer] = testkit.Try(tb, c.starter(w.peer))
+	problems[launch.Name] = testkit.Run(tb.Context(), func(tb testkit.TB) {
+		c := &runner{group: g, Servers: peers.Start(tb, g.name, g.work, paths)}
+		for _, name := range g.peers() {
+			problems[name] = testkit.Try(tb, func(tb testkit.TB) { c.Add(tb, name) })
 		}
 		// The first round, number 0, warms caches and compilers up.
 		for round := range o.rounds + 1 {
-			for _, p := range c.peers {
-				if tb.Context().Err() != nil || problems[p.name] != nil {
+			for _, p := range c.Peers {
+				if tb.Context().Err() != nil || problems[p.Name] != nil {
 					continue
 				}
 				s, err := c.measureTwice(tb, p, round, o.seconds, stdout)
 				switch {
-				case err != nil && p.name == "hearth":
+				case err != nil && p.Name == launch.Name:
 					tb.Fatal(err)
 				case err != nil:
-					problems[p.name] = err
+					problems[p.Name] = err
 				case round > 0:
 					samples = append(samples, s)
 				}
@@ -111,18 +117,18 @@ func perform(ctx context.Context, g group, o options, root string, stdout io.Wri
 
 // measureTwice is one server's part of a round. What disturbs a machine may spoil a
 // measurement, so there is a second try.
-func (c *servers) measureTwice(tb testkit.TB, p *peer, round, seconds int, stdout io.Writer) (s sample, err error) {
+func (c *runner) measureTwice(tb testkit.TB, p *peers.Peer, round, seconds int, stdout io.Writer) (s sample, err error) {
 	if round == 0 {
 		seconds = 1
 	}
 	for try := range 2 {
 		err = testkit.Try(tb, func(tb testkit.TB) { s = c.measure(tb, p, round, seconds, 1+2*round+try) })
 		if err == nil {
-			fmt.Fprintf(stdout, "%-16s %-8s round %d: %8.3f µs, %9.0f requests/s, p99 %7.3f ms\n", c.name, p.name, round, s.CPU, s.Rate, s.P99)
+			fmt.Fprintf(stdout, "%-16s %-8s round %d: %8.3f µs, %9.0f requests/s, p99 %7.3f ms\n", c.Name, p.Name, round, s.CPU, s.Rate, s.P99)
 			return s, nil
 		}
 		err = fmt.Errorf("round %d: %w", round, err)
-		fmt.Fprintf(stdout, "%-16s %-8s %v\n", c.name, p.name, err)
+		fmt.Fprintf(stdout, "%-16s %-8s %v\n", c.Name, p.Name, err)
 	}
 	return s, err
 }

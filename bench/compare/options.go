@@ -23,7 +23,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
 	f.SetOutput(stdout)
 	f.IntVar(&o.rounds, "rounds", 5, "rounds of every row, `N`; 1 to 100")
-	f.IntVar(&o.seconds, "seconds", 3, "length `N` of each server's turn; 1 to 60")
+	f.IntVar(&o.seconds, "seconds", 2, "length `N` of each server's turn; 1 to 60")
 	f.StringVar(&rows, "rows", "", "only rows whose name (such as memory/nginx) matches `REGEXP`")
 	f.StringVar(&o.hearth, "hearth", "", "the binary `FILE` to measure; empty: build it")
 	f.StringVar(&o.name, "name", "compare", "`NAME` of the file of results")

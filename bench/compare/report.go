@@ -12,6 +12,7 @@ import (
 
 	"hearth/bench/report"
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 // result is what a run leaves behind. Its fields are names in the records that are kept
@@ -31,12 +32,14 @@ type result struct {
 type finding struct {
 	Name    string
 	Work    string
-	Ratio   report.Spread // of Hearth's processor time to the peer's, round by round
-	Bound   float64
+	Ratio   report.Spread // of Hearth's processor time to the peer's, round by round; or the row's own figure
+	Bound   float64       // 0: none
 	Verdict string
 	Problem string `json:",omitempty"` // why it was not measured
 	Hearth  means
 	Peer    means
+
+	figure bool // it is no ratio to a peer
 }
 
 // means are the medians of one server over the rounds.
@@ -51,10 +54,10 @@ func newResult(ctx context.Context, o options) *result {
 	r := &result{
 		Environment: report.EnvironmentOf(ctx, o.command, o.hearth), Pinned: testkit.Processors(2) != nil,
 		Versions: map[string]string{}, Rounds: o.rounds, Seconds: o.seconds,
-		Unit: "processor microseconds of the server for one request, or for one item of a batch",
+		Unit: "processor microseconds of the server for one request, or for one record of a request for many",
 	}
 	for _, debian := range []string{
-		"wrk", "redis-server", "nginx-light", "libnginx-mod-http-lua", "webdis", "python3", "python3-fastapi",
+		"wrk", "redis-server", "nginx-light", "libnginx-mod-http-lua", "webdis", "varnish", "memcached", "python3", "python3-fastapi",
 		"python3-uvicorn", "python3-redis", "python3-hiredis", "python3-uvloop", "python3-httptools",
 	} {
 		if version := report.FirstLine(ctx, "dpkg-query", "-W", "-f", "${Version}", debian); version != "" {
@@ -73,18 +76,32 @@ func (r *result) add(g group, samples []sample, problems map[string]error) {
 	hearth := of("hearth")
 	for _, w := range g.rows {
 		peer := of(w.peer)
-		f := finding{Name: g.name + "/" + w.peer, Work: w.work, Bound: w.bound, Hearth: meansOf(hearth), Peer: meansOf(peer)}
+		f := finding{Name: g.name + "/" + w.peer, Work: w.what, Bound: w.bound, Hearth: meansOf(hearth), Peer: meansOf(peer), figure: w.figure != nil}
 		ratios := report.RatiosBy(hearth, peer, func(s sample) int { return s.Round }, func(s sample) float64 { return s.CPU })
+		if w.figure != nil {
+			ratios = nil
+			for _, s := range hearth {
+				ratios = append(ratios, w.figure(s))
+			}
+		}
 		f.Ratio = report.SpreadOf(ratios)
-		f.Verdict = f.Ratio.AtMost(w.bound)
-		if err := errors.Join(problems["hearth"], problems[w.peer]); err != nil || len(ratios) == 0 {
+		if w.bound > 0 {
+			f.Verdict = f.Ratio.AtMost(w.bound)
+		}
+		if err := errors.Join(problems[launch.Name], problems[w.peer]); err != nil || len(ratios) == 0 {
 			f.Verdict, f.Problem = "not measured", "no round is complete"
 			if err != nil {
-				f.Problem = strings.Join(strings.Fields(err.Error()), " ")
+				f.Problem = problemOf(err)
 			}
 		}
 		r.Rows = append(r.Rows, f)
 	}
+}
+
+// problemOf is an error in one line, without the logs of the servers concerned.
+func problemOf(err error) string {
+	text, _, _ := strings.Cut(strings.Join(strings.Fields(err.Error()), " "), " the last lines of ")
+	return text
 }
 
 // meansOf are medians: one round that was disturbed does not move them.
@@ -107,18 +124,29 @@ func (r *result) table() string {
 	} else {
 		b.WriteString("**nothing is pinned: this machine has one processor, so these figures are no comparison.**\n\n")
 	}
-	b.WriteString("The ratio is Hearth's processor time for a unit of work (a request, or an item of a batch) to its peer's: the median of the rounds,\n")
-	b.WriteString("and the least and most of them. A bound is missed when all rounds are beyond it.\n\n")
+	b.WriteString("The ratio is Hearth's processor time for a unit of work (a request, or a record of many) to its peer's: the median of the rounds,\n")
+	b.WriteString("and the least and most of them. A bound is missed when all rounds are beyond it. Rows without times of a peer are figures, no ratios.\n\n")
 	b.WriteString("| row | work | ratio | least–most | bound | | Hearth µs | peer µs | Hearth req/s | peer req/s | Hearth p99 ms | peer p99 ms |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, f := range r.Rows {
-		if f.Problem != "" {
-			fmt.Fprintf(&b, "| %s | %s | | | %.3f | %s | | | | | | |\n", f.Name, f.Work, f.Bound, f.Verdict)
-			continue
+		bound := "–"
+		if f.Bound > 0 {
+			bound = fmt.Sprintf("%.3f", f.Bound)
 		}
-		fmt.Fprintf(&b, "| %s | %s | **%.3f** | %.3f–%.3f | %.3f | %s | %.2f | %.2f | %.0f | %.0f | %.2f | %.2f |\n",
-			f.Name, f.Work, f.Ratio.Median, f.Ratio.Min, f.Ratio.Max, f.Bound, f.Verdict,
-			f.Hearth.CPU, f.Peer.CPU, f.Hearth.Rate, f.Peer.Rate, f.Hearth.P99, f.Peer.P99)
+		switch {
+		case f.Problem != "":
+			fmt.Fprintf(&b, "| %s | %s | | | %s | %s | | | | | | |\n", f.Name, f.Work, bound, f.Verdict)
+		case f.figure:
+			fmt.Fprintf(&b, "| %s | %s | **%.2f** | %.2f–%.2f | %s | %s | | | | | | |\n",
+				f.Name, f.Work, f.Ratio.Median, f.Ratio.Min, f.Ratio.Max, bound, f.Verdict)
+		default:
+			fmt.Fprintf(&b, "| %s | %s | **%.3f** | %.3f–%.3f | %s | %s | %.2f | %.2f | %.0f | %.0f | %.2f | %.2f |\n",
+				f.Name, f.Work, f.Ratio.Median, f.Ratio.Min, f.Ratio.Max, bound, f.Verdict,
+				f.Hearth.CPU, f.Peer.CPU, f.Hearth.Rate, f.Peer.Rate, f.Hearth.P99, f.Peer.P99)
+		}
+	}
+	if missed := r.missed(); len(missed) > 0 {
+		fmt.Fprintf(&b, "\n**Missed: %s.**\n", strings.Join(missed, ", "))
 	}
 	for _, f := range r.Rows {
 		if f.Problem != "" {
@@ -130,6 +158,16 @@ func (r *result) table() string {
 		fmt.Fprintf(&b, " %s %s;", name, r.Versions[name])
 	}
 	return strings.TrimSuffix(b.String(), ";") + ".\n"
+}
+
+// missed names the rows whose bound no round has kept.
+func (r *result) missed() (names []string) {
+	for _, f := range r.Rows {
+		if f.Verdict == report.Missed {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 // write leaves the record behind, and the table and the plot. A run of some rows does
@@ -149,7 +187,7 @@ func (r *result) write(o options) error {
 func (r *result) plot() string {
 	var bars []report.Bar
 	for _, f := range r.Rows {
-		if f.Problem == "" {
+		if f.Problem == "" && !f.figure {
 			bars = append(bars, report.Bar{Label: f.Work, Spread: f.Ratio, Bound: f.Bound, Missed: f.Verdict == report.Missed})
 		}
 	}

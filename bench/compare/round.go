@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	_ "embed" // the script
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"hearth/bench/load"
+	"hearth/bench/peers"
 	"hearth/internal/testkit"
 )
 
@@ -24,25 +28,49 @@ type sample struct {
 	P99      float64            // milliseconds
 	Tiers    map[string]float64 `json:",omitempty"` // parts of Hearth's answers
 	Gets     int64              // GET commands that Redis ran
+	Tracked  int64              // of them, those within a transaction that makes Redis track the key
+	Commands int64              // all commands that Redis ran, but those that ask it for statistics
+}
+
+// commandsPerRead is how many commands a read costs Redis that is not kept in memory:
+// one that is kept is read by a transaction of five. Where hardly any read is not kept,
+// it is what reads cost.
+func (s sample) commandsPerRead() float64 {
+	const transaction = 5 // CLIENT CACHING YES, MULTI, GET, PTTL, EXEC
+	commands, reads := s.Commands, s.Gets
+	if s.Tracked < s.Gets/2 {
+		commands, reads = commands-transaction*s.Tracked, reads-s.Tracked
+	}
+	if reads == 0 {
+		return 0
+	}
+	// Two digits: a canary a second is no part of a read.
+	return math.Round(100*float64(commands)/float64(reads)) / 100
 }
 
 // readings are taken before and after a round.
 type readings struct {
 	cpu, redisCPU time.Duration
-	gets          int64
+	calls         map[string]int64 // of Redis' commands, by name
 	tiers         map[string]float64
 }
 
-func (c *servers) read(tb testkit.TB, p *peer) (r readings) {
-	stats, err := c.redis.Try("INFO", "commandstats")
+// runner is a group with what it runs on.
+type runner struct {
+	group
+	*peers.Servers
+}
+
+func (c *runner) read(tb testkit.TB, p *peers.Peer) (r readings) {
+	stats, err := c.Redis.Try("INFO", "commandstats")
 	if err == nil {
-		r.gets, err = getsIn(fmt.Sprint(stats))
+		r.calls, err = callsIn(fmt.Sprint(stats))
 	}
-	if err == nil && p.instance != nil {
-		r.tiers, err = p.instance.Answered()
+	if err == nil && p.Instance != nil {
+		r.tiers, err = p.Instance.Answered()
 	}
 	if err == nil {
-		r.redisCPU, err = c.redis.CPUTime()
+		r.redisCPU, err = c.Redis.CPUTime()
 	}
 	if err == nil {
 		r.cpu, err = p.CPUTime()
@@ -56,33 +84,57 @@ func (c *servers) read(tb testkit.TB, p *peer) (r readings) {
 // measure puts a server under load for some seconds. The seed chooses the keys: the
 // same for all servers in a round, and others in every round, because a memory
 // that still holds the last keys of a round must not meet them in the next.
-func (c *servers) measure(tb testkit.TB, p *peer, round, seconds, seed int) sample {
+func (c *runner) measure(tb testkit.TB, p *peers.Peer, round, seconds, seed int) sample {
 	const rightWithin = 3 * time.Second
-	c.awaitRight(tb, p, rightWithin)
+	c.AwaitRight(tb, p, rightWithin)
 	before := c.read(tb, p)
 	w, err := c.wrk(tb.Context(), p, seconds, seed)
 	if err != nil {
-		tb.Fatalf("loading %s: %v", p.name, err)
+		tb.Fatalf("loading %s: %v", p.Name, err)
 	}
 	after := c.read(tb, p)
-	work := float64(w.Requests) * float64(c.load.items)
+	work := float64(w.Requests) * float64(c.items)
 	s := sample{
-		Group: c.name, Round: round, Peer: p.name,
+		Group: c.Name, Round: round, Peer: p.Name,
 		Requests: w.Requests, Seconds: w.Elapsed.Seconds(),
 		CPU:      float64((after.cpu - before.cpu).Microseconds()) / work,
 		RedisCPU: float64((after.redisCPU - before.redisCPU).Microseconds()) / work,
 		Rate:     float64(w.Requests) / w.Elapsed.Seconds(),
 		P99:      float64(w.P99.Microseconds()) / 1000,
-		Gets:     after.gets - before.gets,
+		Gets:     after.calls["get"] - before.calls["get"],
+		Tracked:  after.calls["multi"] - before.calls["multi"],
 	}
-	if p.instance != nil {
+	for name, calls := range after.calls {
+		if name != "info" {
+			s.Commands += calls - before.calls[name]
+		}
+	}
+	if p.Instance != nil {
 		s.Tiers = parts(before.tiers, after.tiers)
-		if err := c.checkTiers(s); err != nil {
+		if err := c.checkTiers(s); err != nil && round > 0 { // the first round fills memory
 			tb.Fatal(err)
 		}
 	}
-	c.awaitRight(tb, p, rightWithin)
+	c.AwaitRight(tb, p, rightWithin)
 	return s
+}
+
+// callsIn is how often Redis has run each command, by its own statistics.
+func callsIn(stats string) (map[string]int64, error) {
+	all := map[string]int64{}
+	for line := range strings.Lines(stats) {
+		name, rest, found := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
+		if !found {
+			continue
+		}
+		calls, _, _ := strings.Cut(rest, ",")
+		n, err := strconv.ParseInt(calls, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("reading Redis' statistics %q: %w", line, err)
+		}
+		all[name] = n
+	}
+	return all, nil
 }
 
 // parts is what each tier gave between two readings, as parts of the whole.
@@ -102,7 +154,7 @@ func parts(before, after map[string]float64) map[string]float64 {
 
 // checkTiers refuses a round in which Hearth did other work than the group says.
 // For the share of Redis its own count of commands is asked, too.
-func (c *servers) checkTiers(s sample) error {
+func (c *runner) checkTiers(s sample) error {
 	for _, want := range c.tiers {
 		part := s.Tiers[want.tier]
 		if part < want.least || part > want.most {
@@ -117,18 +169,20 @@ func (c *servers) checkTiers(s sample) error {
 	return nil
 }
 
+//go:embed load.lua
+var script string
+
 // wrk runs the load. Any error that it saw fails the round.
-func (c *servers) wrk(ctx context.Context, p *peer, seconds, seed int) (load.WrkReport, error) {
-	script, err := files.ReadFile("load.lua")
-	if err != nil {
-		return load.WrkReport{}, err
-	}
+func (c *runner) wrk(ctx context.Context, p *peers.Peer, seconds, seed int) (load.WrkReport, error) {
 	const grace = 20 * time.Second // to connect, and for the last answers
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+grace)
 	defer cancel()
-	l := c.load
-	w, err := load.StartWrk(ctx, c.dir, string(script), c.loadCPUs, "-t", "1", "-c", strconv.Itoa(l.connections), "-d", fmt.Sprint(seconds, "s"), "--timeout", "5s",
-		"http://"+p.addr+"/", "--", l.pattern, strconv.Itoa(l.depth), p.path, strconv.Itoa(l.keys), strconv.Itoa(seed))
+	header := ""
+	if p.Tag != "" {
+		header = "If-None-Match: " + p.Tag + "\r\n"
+	}
+	w, err := load.StartWrk(ctx, c.Dir, script, c.LoadCPUs, "-t", "1", "-c", strconv.Itoa(c.connections), "-d", fmt.Sprint(seconds, "s"), "--timeout", "5s",
+		"http://"+p.Addr+"/", "--", c.Pattern, strconv.Itoa(c.depth), p.Path, strconv.Itoa(c.Keys), strconv.Itoa(seed), header)
 	if err != nil {
 		return load.WrkReport{}, err
 	}

@@ -2,16 +2,11 @@ package main
 
 import (
 	"fmt"
-)
+	"slices"
+	"strings"
 
-// workload is what wrk does to each server of a group; see load.lua.
-type workload struct {
-	pattern     string // one, spread, mix or batch
-	depth       int    // requests sent at once on a connection
-	connections int
-	keys        int // records in Redis that are asked for
-	items       int // units of work in one request
-}
+	"hearth/bench/peers"
+)
 
 // share is the part of Hearth's answers, least and most, that a tier must have
 // given for a group to measure what it says.
@@ -21,78 +16,150 @@ type share struct {
 }
 
 // row is one line of the comparison: Hearth's processor time per request, as a
-// part of the peer's.
+// part of the peer's. bound 0 is none.
 type row struct {
 	peer  string
-	work  string
+	what  string
 	bound float64
+	// figure is what the row is about where it is no ratio; peer is then a name for it.
+	figure func(s sample) float64
 }
 
 // group is one load on Hearth and its peers, which take turns in each round.
 type group struct {
-	name   string
-	load   workload
-	config []string // HEARTH_… overrides
-	ttl    bool     // items have lifetimes
-	tiers  []share
-	rows   []row
+	name        string
+	work        peers.Work
+	depth       int // requests sent at once on a connection
+	connections int
+	items       int // units of work in one request
+	tiers       []share
+	rows        []row
 }
 
-const (
-	// spreadKeys are far more records than the smallest memory tier holds, so
-	// that it misses nearly always; hot ones stay in it.
-	spreadKeys = 400_000
-	batchItems = 100
-	expiry     = 3600 // seconds that records live in Redis, as the recipe has it
-)
+// peers are those that the rows of a group need, each once.
+func (g group) peers() (names []string) {
+	for _, w := range g.rows {
+		if w.figure == nil && !slices.Contains(names, w.peer) {
+			names = append(names, w.peer)
+		}
+	}
+	return names
+}
 
-// smallest is the smallest memory tier that Hearth's configuration allows.
-// Nothing else is turned off: what Redis answers is stored, and soon displaced.
-var smallest = []string{"HEARTH_MEMORY_BUDGET=1MiB"}
+// needsPlain tells whether a row is about the plain service.
+func (g group) needsPlain() bool {
+	return slices.ContainsFunc(g.peers(), func(name string) bool { return name == "plain" || strings.HasPrefix(name, "get") })
+}
+
+// spreadKeys are far more records than the smallest memory tier holds, so
+// that it misses nearly always; hot ones stay in it.
+const spreadKeys = 400_000
+
+var (
+	fromMemory = []share{{"memory", 0.999, 1}}
+	fromRedis  = []share{{"redis", 0.97, 1}}
+	mixed      = []share{{"memory", 0.89, 0.92}, {"redis", 0.08, 0.11}}
+)
 
 // groups is the table of what "fast" means; docs/benchmarks.md explains it.
 func groups() []group {
-	const memory, pipelined = "memory hit", "memory hit, pipelining of 16"
+	all := slices.Concat(hits(), reads(), batches())
+	for i := range all { // what groups leave out
+		all[i].depth = max(all[i].depth, 1)
+		all[i].items = max(all[i].items, 1)
+		if all[i].connections == 0 {
+			all[i].connections = 64
+		}
+	}
+	return all
+}
+
+// hits are of records in memory.
+func hits() []group {
+	const hit, pipelined = "memory hit", "memory hit, pipelining of 16"
 	all := []group{
 		{
-			name: "memory", load: workload{pattern: "one", depth: 1, connections: 64, keys: 1, items: 1},
-			tiers: []share{{"memory", 0.999, 1}},
+			name: "memory", work: peers.Work{Pattern: peers.One, Keys: 1}, tiers: fromMemory,
 			rows: []row{
-				{"bare", memory + ", against a bare fasthttp handler with the same bytes", 1.05},
-				{"nginx", memory + ", against nginx `return 200`", 1.12},
-				{"lua", memory + ", against nginx + lua_shared_dict", 0.97},
-				{"recipe", memory + ", against the FastAPI recipe", 1.0 / 20},
+				{peer: "bare", what: hit + ", against a bare fasthttp handler with the same bytes", bound: 1.02},
+				{peer: "nginx", what: hit + ", against nginx `return 200`", bound: 1.05},
+				{peer: "plain", what: hit + ", against the plain service", bound: 0.97},
+				{peer: "lua", what: hit + ", against nginx + lua_shared_dict", bound: 0.95},
+				{peer: "varnish", what: hit + ", against Varnish"},
+				{peer: "recipe", what: hit + ", against the FastAPI recipe", bound: 1.0 / 30},
 			},
 		},
 		{
-			name: "pipeline", load: workload{pattern: "one", depth: 16, connections: 64, keys: 1, items: 1},
-			tiers: []share{{"memory", 0.999, 1}},
+			name: "pipeline", work: peers.Work{Pattern: peers.One, Keys: 1}, depth: 16, tiers: fromMemory,
 			rows: []row{
-				{"bare", pipelined + ", against a bare fasthttp handler", 1.35},
-				{"nginx", pipelined + ", against nginx `return 200`", 0.25},
+				{peer: "bare", what: pipelined + ", against a bare fasthttp handler", bound: 1.1},
+				{peer: "nginx", what: pipelined + ", against nginx `return 200`", bound: 0.22},
 			},
 		},
 	}
-	for _, n := range []int{64, 256} {
+	for _, kB := range []int{4, 64} {
+		what := fmt.Sprintf("memory hit of %d kB", kB)
 		all = append(all, group{
-			name: fmt.Sprint("redis-", n), load: workload{pattern: "spread", depth: 1, connections: n, keys: spreadKeys, items: 1},
-			config: smallest, tiers: []share{{"redis", 0.97, 1}},
-			rows: []row{{"webdis", fmt.Sprintf("Redis-tier read, %d connections, against Webdis", n), 0.62}},
+			name: fmt.Sprint("memory-", kB, "kB"), work: peers.Work{Pattern: peers.One, Keys: 1, Size: kB << 10}, tiers: fromMemory,
+			rows: []row{
+				{peer: "bare", what: what + ", against a bare fasthttp handler with the same bytes"},
+				{peer: "plain", what: what + ", against the plain service"},
+				{peer: "varnish", what: what + ", against Varnish"},
+			},
 		})
 	}
 	return append(all,
 		group{
-			name: "mix", load: workload{pattern: "mix", depth: 1, connections: 64, keys: spreadKeys, items: 1},
-			config: smallest, tiers: []share{{"memory", 0.89, 0.92}, {"redis", 0.08, 0.11}},
-			rows: []row{{"webdis", "90 % memory hits, 10 % Redis reads, against Webdis", 0.55}},
+			name: "unchanged", work: peers.Work{Pattern: peers.Unchanged, Keys: 1},
+			rows: []row{
+				{peer: "bare", what: "304 for a tag that the client has, against a bare fasthttp handler with the same bytes"},
+				{peer: "varnish", what: "304 for a tag that the client has, against Varnish"},
+			},
 		},
 		group{
-			name: "batch-lifetimes", load: workload{pattern: "batch", depth: 1, connections: 16, keys: 1, items: batchItems}, ttl: true,
-			rows: []row{{"recipe", "batch of 100, items with lifetimes, per item, against the recipe", 1.0 / 12}},
-		},
-		group{
-			name: "batch", load: workload{pattern: "batch", depth: 1, connections: 16, keys: 1, items: batchItems},
-			rows: []row{{"recipe", "batch of 100, items without lifetimes, per item, against the recipe", 1.0 / 16}},
+			name: "many", work: peers.Work{Pattern: peers.Many, Keys: peers.ManyItems * peers.ManyLists}, connections: 16, items: peers.ManyItems, tiers: fromMemory,
+			rows: []row{{peer: "plain", what: "many-read of 100 records in memory, per record, against the plain service with `DoMultiCache`"}},
 		},
 	)
+}
+
+// reads are those that have to ask Redis.
+func reads() (all []group) {
+	for _, n := range []int{64, 256} {
+		what := fmt.Sprintf("Redis-tier read, %d connections", n)
+		g := group{
+			name: fmt.Sprint("redis-", n), work: peers.Work{Pattern: peers.Spread, Keys: spreadKeys, Small: true}, connections: n, tiers: fromRedis,
+			rows: []row{
+				{peer: "plain", what: what + ", against the plain service with `DoCache`", bound: 0.95},
+				{peer: "get", what: what + ", against the plain service with `Do(GET)`", bound: 1.1},
+				{peer: "get-one", what: what + ", against `Do(GET)` over one connection whose commands wait 20 µs for others", bound: 1.1},
+				{peer: "webdis", what: what + ", against Webdis", bound: 0.85},
+			},
+		}
+		if n == 64 {
+			g.rows = append(g.rows, row{peer: "commands", what: "commands that Redis executes per read that is not kept", bound: 1, figure: sample.commandsPerRead})
+		}
+		all = append(all, g)
+	}
+	return append(all, group{
+		name: "mix", work: peers.Work{Pattern: peers.Mix, Keys: spreadKeys, Small: true}, tiers: mixed,
+		rows: []row{
+			{peer: "webdis", what: "90 % memory hits, 10 % Redis reads, against Webdis", bound: 0.55},
+			{peer: "plain", what: "90 % memory hits, 10 % Redis reads, against the plain service"},
+		},
+	})
+}
+
+// batches store a hundred items at a time.
+func batches() []group {
+	return []group{
+		{
+			name: "batch-lifetimes", work: peers.Work{Pattern: peers.Batch, Keys: 1, TTL: true}, connections: 16, items: peers.ManyItems,
+			rows: []row{{peer: "recipe", what: "batch of 100, items with lifetimes, per item, against the recipe", bound: 1.0 / 16}},
+		},
+		{
+			name: "batch", work: peers.Work{Pattern: peers.Batch, Keys: 1}, connections: 16, items: peers.ManyItems,
+			rows: []row{{peer: "recipe", what: "batch of 100, items without lifetimes, per item, against the recipe", bound: 1.0 / 16}},
+		},
+	}
 }

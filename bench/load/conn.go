@@ -67,12 +67,16 @@ func (c *Conn) Close() {
 	c.net = nil
 }
 
-// Queue adds a request to those that Flush sends; "" is no body.
-func (c *Conn) Queue(method, path, body string) {
+// Queue adds a request to those that Flush sends; "" is no body. It may have header lines
+// such as "If-None-Match: *".
+func (c *Conn) Queue(method, path, body string, header ...string) {
 	c.out = append(append(append(append(c.out, method...), ' '), path...), " HTTP/1.1\r\nHost: load\r\n"...)
 	if body != "" {
 		c.out = append(c.out, "Content-Type: application/json\r\nContent-Length: "...)
 		c.out = append(strconv.AppendInt(c.out, int64(len(body)), 10), "\r\n"...)
+	}
+	for _, line := range header {
+		c.out = append(append(c.out, line...), "\r\n"...)
 	}
 	c.out = append(append(c.out, "\r\n"...), body...)
 }
@@ -112,8 +116,8 @@ func (c *Conn) Next() error {
 }
 
 // Do sends one request and reads its answer.
-func (c *Conn) Do(method, path, body string) error {
-	c.Queue(method, path, body)
+func (c *Conn) Do(method, path, body string, header ...string) error {
+	c.Queue(method, path, body, header...)
 	if err := c.Flush(); err != nil {
 		return err
 	}

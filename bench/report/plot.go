@@ -9,8 +9,8 @@ import (
 
 // Measures of the plot, in pixels.
 const (
-	plotLeft   = 460 // labels end here, the axis begins
-	plotWidth  = 940
+	plotLeft   = 640 // labels end here, the axis begins
+	plotWidth  = 1120
 	plotTop    = 64
 	plotRow    = 34
 	plotMargin = 70 // right of the axis, for the figures
@@ -38,8 +38,8 @@ const plotStyle = `
 // Bar is one row of a plot.
 type Bar struct {
 	Label  string
-	Spread Spread // of a ratio
-	Bound  float64
+	Spread Spread  // of a ratio
+	Bound  float64 // 0: none
 	Missed bool
 }
 
@@ -68,7 +68,9 @@ func Plot(label, title string, bars []Bar) string {
 		fmt.Fprintf(&b, `<text x="16" y="%d">%s</text>`, y+4, html.EscapeString(bar.Label))
 		fmt.Fprintf(&b, `<line class="%s" x1="%.1f" x2="%.1f" y1="%d" y2="%d" stroke-width="5" stroke-linecap="round"/>`, class, plotX(bar.Spread.Min), plotX(bar.Spread.Max), y, y)
 		fmt.Fprintf(&b, `<circle class="%s" cx="%.1f" cy="%d" r="6"/>`, class, plotX(bar.Spread.Median), y)
-		fmt.Fprintf(&b, `<line class="bound" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`, plotX(bar.Bound), plotX(bar.Bound), y-9, y+9)
+		if bar.Bound > 0 {
+			fmt.Fprintf(&b, `<line class="bound" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`, plotX(bar.Bound), plotX(bar.Bound), y-9, y+9)
+		}
 		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%.3f</text>`+"\n", plotWidth-12, y+4, bar.Spread.Median)
 	}
 	fmt.Fprintf(&b, `<text x="16" y="%d">dot: median; line: all rounds; stroke: bound</text>`+"\n</svg>\n", height-14)

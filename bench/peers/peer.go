@@ -1,0 +1,110 @@
+// Package peers starts Hearth and the servers that it is measured beside: a bare fasthttp
+// handler, the plain service that an engineer would write of the same parts, nginx, nginx
+// with a Lua dictionary, Varnish, Webdis, memcached and the FastAPI recipe.
+//
+// It is a room of its own because closed and open loops have to measure the same: one
+// processor for each server, another one for the load and Redis, the same records, and
+// a look at the right answer before and after every load.
+package peers
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"hearth/bench/load"
+	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
+)
+
+// Patterns are what is asked for.
+const (
+	One       = "one"       // always record 1
+	Spread    = "spread"    // a record at random
+	Mix       = "mix"       // nine of ten requests for ten hot records, the rest at random
+	Batch     = "batch"     // a POST of ManyItems items
+	Many      = "many"      // ManyItems records, those of one of ManyLists lists
+	Unchanged = "unchanged" // always record 1, with the tag that it has
+)
+
+const (
+	ManyItems = 100 // of a batch and of a many-read
+	ManyLists = 16  // of ids that are asked for together
+)
+
+// Work is what the servers of a group are asked for.
+type Work struct {
+	Pattern string
+	Keys    int // records in Redis that are asked for
+	Size    int // bytes of a record; 0: about a hundred
+	// Small is the least memory that Hearth's configuration allows, 1 MiB, and as much for
+	// the plain service: many records at random are nearly always read from Redis.
+	// Nothing else is turned off.
+	Small bool
+	TTL   bool // items of a batch have lifetimes
+}
+
+// hot tells whether Hearth answers all of it from memory.
+func (w Work) hot() bool { return w.Pattern == One || w.Pattern == Many || w.Pattern == Unchanged }
+
+// Peer is a running server under load.
+type Peer struct {
+	*testkit.Process
+	Name     string
+	Addr     string           // host:port
+	Path     string           // of a request; * stands for the record's number
+	Tag      string           // If-None-Match of a request; "": none
+	Instance *launch.Instance // nil but for Hearth
+
+	body string // the right answer for record 1
+}
+
+// Paths are the binaries and directories of a run.
+type Paths struct {
+	Root   string // of the repository
+	Hearth string // the binary
+	Plain  string // likewise, of the plain service; see BuildPlain
+}
+
+// Servers are what one group runs on: a Redis, and the peers that ask it. They run all
+// at the same time, but only one of them is under load at any time.
+type Servers struct {
+	Work
+	Name string // of the group
+	Dir  string // for files of this group
+	// The processors of the peers, and of the load and Redis; nil: any.
+	CPUs, LoadCPUs []int
+	Redis          *testkit.RedisServer
+	Peers          []*Peer // Hearth is the first
+
+	paths *Paths
+}
+
+// ask asks a server over a connection of its own, in whose Answer the answer is.
+func (p *Peer) ask(method, path, body string) (*load.Conn, error) {
+	c := load.NewConn(p.Addr, 5*time.Second)
+	defer c.Close()
+	if p.Tag != "" {
+		return c, c.Do(method, path, body, "If-None-Match: "+p.Tag)
+	}
+	return c, c.Do(method, path, body)
+}
+
+// First is the path of record 1, or of the first list.
+func (p *Peer) First() string {
+	return strings.Replace(p.Path, "*", "1", 1)
+}
+
+// ListPath is the path of a many-read of the records from first on.
+func ListPath(first int) string {
+	var b strings.Builder
+	b.WriteString("/user")
+	for i := range ManyItems {
+		separator := "&"
+		if i == 0 {
+			separator = "?"
+		}
+		fmt.Fprintf(&b, "%suser_id=%d", separator, first+i)
+	}
+	return b.String()
+}
