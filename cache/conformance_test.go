@@ -43,7 +43,7 @@ var repertoire = []protocol.Setup{
 
 // unplayable are acts of variants, and of accidents that are not staged.
 var unplayable = map[protocol.Act]bool{
-	protocol.FlushesForeign: true, protocol.ReplaysKept: true, protocol.DropsCopy: true, protocol.FailsToRemoveGuard: true, protocol.TakesArmed: true,
+	protocol.ReadsPlain: true, protocol.TakesPlainReply: true, protocol.FlushesForeign: true, protocol.ReplaysKept: true, protocol.DropsCopy: true, protocol.FailsToRemoveGuard: true, protocol.TakesArmed: true,
 	protocol.ReplicaCatchesUp: true, protocol.FailsOver: true, protocol.LearnsOfPromotion: true, protocol.TakesOver: true,
 	protocol.EndsHold: true, protocol.InstanceDies: true, protocol.InstanceStarts: true,
 }

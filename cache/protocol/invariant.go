@@ -22,6 +22,9 @@ const (
 	// MemoryAgreement (I5): with nothing under way and empty channels, memory holds
 	// nothing or what Redis holds.
 	MemoryAgreement
+	// Woken (I6): a reader that waits for the end of a placeholder, and relies on being
+	// told, is told.
+	Woken
 )
 
 func (i Invariant) String() string { return fmt.Sprintf("I%d", uint8(i)) }
@@ -56,6 +59,9 @@ func (m *Model) Check(s State) *Violation {
 			continue
 		}
 		if v := m.checkOffers(s, i); v != nil && !m.AtRest {
+			return v
+		}
+		if v := m.checkWaits(s, i); v != nil {
 			return v
 		}
 		if !calm || in.queued > 0 || in.Memory == NoVersion {
@@ -126,6 +132,9 @@ func (m *Model) checkOffers(s State, i int) *Violation {
 			if v := o.judge(i, "a load in flight", p.Value, least); v != nil {
 				return v
 			}
+		}
+		if v := m.checkShared(s, n, o); v != nil {
+			return v
 		}
 		if p.Phase == Passing && m.Rules.Pass == PassSameGuard && s.at(i) == p.Saw {
 			if v := o.judge(i, "a pass of the guard", p.Value, o.acked); v != nil {

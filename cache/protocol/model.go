@@ -14,7 +14,8 @@
 //	Content, ContentState         what stands in a key: shared.Content, shared.State
 //	Instance.Memory               the entry of the key, cache/memory
 //	Instance.Tracked, channel     the connection: memory.Owner, its link and its wire
-//	Progress.Flight               a flight of cache.Flights, joinable or poisoned
+//	Progress.Flight               a flight of cache.Flights, joinable or poisoned; of who waits: a watch
+//	Asking                        a plain read: one GET, of which memory keeps nothing
 //	PassesGuard, PassesOpenWrite  a pass
 //	Refresher                     a refresh, whose lease stands in the sibling key
 //	Standing, Holds               a take-over: another server answers where one node's did
@@ -69,7 +70,8 @@ const (
 	// Writer sets its guard, commits, removes the guard, acknowledges.
 	Writer Role = iota + 1
 	// Reader reads tracked; at nothing it takes the lease, loads and fills; at
-	// a lease it waits; at a guard it waits, or loads past it.
+	// a lease it waits; at a guard it waits, or loads past it. A plain one, P, begins with
+	// a read that is not tracked, because memory is full and would not keep the record.
 	Reader
 	// Refresher takes the lease in the sibling key, loads, and renews the value.
 	Refresher
@@ -86,12 +88,16 @@ const (
 	Changer
 )
 
-const roleLetters = " WRXEDSKF"
+const (
+	roleLetters = " WRXEDSKF"
+	plainLetter = 'P'
+)
 
 // Process is one member of the cast.
 type Process struct {
 	Role     Role
 	Instance int    // where it runs; 0 for foreign programs, which run nowhere
+	Plain    bool   // it is a reader of what memory would not keep
 	Name     string // unique in the cast
 }
 
@@ -101,6 +107,7 @@ type Model struct {
 	Processes []Process
 
 	numbered bool // writes of the key are numbered, which only a Refresher looks at
+	watched  bool // who waits is looked after, as soon as there is a plain read
 	fed      bool // commits leave rows in the outbox, which only a Drainer looks at
 }
 
@@ -112,6 +119,10 @@ func New(s Setup) (*Model, error) {
 	for word := range strings.FieldsSeq(s.Cast) {
 		role := Role(max(strings.IndexByte(roleLetters, word[0]), 0))
 		p := Process{Role: role, Name: word}
+		if word[0] == plainLetter {
+			p.Role, p.Plain = Reader, true
+			role, m.watched = Reader, true
+		}
 		switch at := word[1:]; {
 		case role == 0:
 			return nil, fmt.Errorf("cast %q: %q is no process", s.Cast, word)

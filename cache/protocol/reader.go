@@ -4,22 +4,26 @@ package protocol
 func (x expansion) reader(n int) {
 	i := x.m.Processes[n].Instance
 	p, r := x.s.Processes[n], x.s.at(i)
-	if !x.m.asks(x.s, i) && p.Phase != Loading {
+	if !x.m.asks(x.s, i) && p.Phase != Loading && p.Phase != Asking {
 		return
 	}
-	if (p.Phase == Idle || p.Phase == Waiting) && x.hasOpenWrite(i) {
+	if (p.Phase == Idle || p.Phase == Waiting || p.Phase == Following) && x.hasOpenWrite(i) {
 		x.pass(PassesOpenWrite, n)
 		return
 	}
 	switch p.Phase {
 	case Idle:
 		if x.s.Instances[i].Memory == NoVersion {
-			x.readTracked(n, i)
+			x.read(n, i)
 		}
+	case Asking:
+		x.takePlainReply(n, i)
+	case Following:
+		x.readTracked(n, i)
 	case Waiting:
 		switch {
 		case r.State == Nothing || r.IsValue():
-			x.readTracked(n, i)
+			x.read(n, i)
 		case r.IsGuard():
 			x.pass(PassesGuard, n)
 		}
@@ -46,6 +50,15 @@ func (x expansion) pass(a Act, n int) {
 	st.Version = x.s.DB
 	st.After.Processes[n].Value, st.After.Processes[n].Saw = x.s.DB, x.s.at(x.m.Processes[n].Instance)
 	x.emit(st)
+}
+
+// read begins to ask Redis.
+func (x expansion) read(n, i int) {
+	if x.m.Processes[n].Plain {
+		x.readPlain(n, i)
+		return
+	}
+	x.readTracked(n, i)
 }
 
 // readTracked begins a flight, unless there is one to be joined.

@@ -32,6 +32,8 @@ type Rules struct {
 	Find      Find
 	Await     Await
 	Kept      Kept
+	Share     Share
+	Wait      Wait
 }
 
 // Unguard is what a writer does to the key after its commit.
@@ -78,6 +80,11 @@ const (
 	KeepFound
 	// KeepNil keeps also "no such key", as a missing record.
 	KeepNil
+	// KeepPlain keeps also what a plain read has brought.
+	KeepPlain
+	// KeepPlainTracked keeps that if the key is tracked just then, by another read. A
+	// reply and the invalidation that is newer come over two connections.
+	KeepPlainTracked
 )
 
 // Reply is which read a reply resolves.
@@ -89,6 +96,8 @@ const (
 	// ReplyOfNewest resolves the latest pending read of the key, which may have
 	// been sent after a write that the reply knows nothing of.
 	ReplyOfNewest
+	// ReplyOfPlain lets the reply to a plain read resolve a tracked one, too.
+	ReplyOfPlain
 )
 
 // Poison is what an own write does to reads in flight.

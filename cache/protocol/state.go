@@ -195,7 +195,7 @@ type Progress struct {
 	Phase  Phase
 	Flight Flight
 	Value  Version // what it has loaded or committed
-	Saw    Content // the value that a refresh is to renew; the guard that a pass has met; the row that a feed has read, as the Tag
+	Saw    Content // the value that a refresh is to renew; the guard that a pass has met; the row that a feed has read, as the Tag; the reply to a plain read
 }
 
 // Phase is what a process does next.
@@ -218,6 +218,12 @@ type Phase uint8
 //	         │ ▼        │
 //	        Waiting ◄───┘
 //	           └─► Passing ─► Done
+//
+// A plain reader begins with Asking, and so it does after a wait:
+//
+//	Idle ─► Asking ─► Done, with a value
+//	          │ └──► Acquiring, as above
+//	          └────► Following ─► Reading, as above
 const (
 	Idle Phase = iota
 
@@ -237,6 +243,8 @@ const (
 	Loading   // reader, refresher: to load
 	Filling   // reader: to fill
 	Passing   // reader: to answer with what its pass has loaded
+	Asking    // plain reader: its plain read is out
+	Following // plain reader: has met a placeholder, to read it tracked
 
 	Storing // refresher: to renew the value
 
@@ -251,7 +259,7 @@ const (
 
 var phaseNames = [...]string{
 	"idle", "guarded", "in doubt", "committing", "unanswered", "resolved", "unguarded", "committed", "dropped", "confirmed", "reading", "acquiring", "waiting",
-	"loading", "filling", "passing", "storing", "wrote", "draining", "told", "done", "dead",
+	"loading", "filling", "passing", "asking", "following", "storing", "wrote", "draining", "told", "done", "dead",
 }
 
 func (p Phase) String() string { return phaseNames[p] }
@@ -265,7 +273,8 @@ func (p Phase) ended() bool { return p >= Done }
 // Flight is what may happen with what a reader has under way.
 type Flight uint8
 
-// Flights begin to be open with the read and end to be so.
+// Flights begin to be open with the read and end to be so. A wait is open for as long as
+// its reader relies on being told.
 const (
 	NoFlight Flight = iota
 	Open            // may be stored and joined
@@ -354,7 +363,7 @@ func (m *Model) DescribeState(s *State) string {
 	var parts []string
 	for i := range s.Instances {
 		in := &s.Instances[i]
-		parts = append(parts, standingNames[in.Standing]+describeMemory(in.Memory)+m.describeChannel(in.Channel()))
+		parts = append(parts, standingNames[in.Standing]+describeMemory(in.Memory)+m.describeChannel(in.Channel())+m.describePlain(s, i))
 		if in.Holds {
 			parts[i] = "holding " + parts[i]
 		}

@@ -29,6 +29,8 @@ const (
 
 	// Readers.
 	ReadsTracked
+	ReadsPlain // what memory would not keep
+	TakesPlainReply
 	TakesLease
 	MeetsContent // instead of taking the lease
 	Loads
@@ -88,12 +90,12 @@ type Step struct {
 
 // actFormats say what happens; they take the version.
 var actFormats = [Acts]string{
-	MeetsContent: "meets something", TakesReply: "takes the reply", LinkBreaks: "its link breaks", Expires: "a placeholder expires",
+	MeetsContent: "meets something", TakesPlainReply: "takes the plain reply", TakesReply: "takes the reply", LinkBreaks: "its link breaks", Expires: "a placeholder expires",
 	SetsGuard: "sets its guard", Commits: "commits %d", Aborts: "cannot renew its guard, aborts",
 	DiesInCommit: "sends COMMIT and dies", CommitsLate: "is dead, but the database commits %d", SendsCommit: "sends COMMIT", CommitLands: "has not heard of it, but the database commits %d",
 	HearsOutcome: "hears of its COMMIT", LosesAnswer: "does not hear of its COMMIT", SetsGuardAnew: "sets its guard anew", LearnsOutcome: "learns of its COMMIT", DropsCopy: "drops its copy",
 	RemovesGuard: "removes its guard", FailsToRemoveGuard: "cannot reach Redis", Acknowledges: "acknowledges %d",
-	ReadsTracked: "reads tracked", TakesLease: "takes the lease", Loads: "loads %d", Fills: "fills %d",
+	ReadsTracked: "reads tracked", ReadsPlain: "reads plainly", TakesLease: "takes the lease", Loads: "loads %d", Fills: "fills %d",
 	PassesGuard: "passes the guard, loads %d", PassesOpenWrite: "passes an open write, loads %d", AnswersPass: "answers %d, stores nothing",
 	TakesRefreshLease: "takes the refresh lease", LoadsToRefresh: "loads %d to refresh", Refreshes: "stores %d",
 	FlushesForeign: "(foreign) flushes its commit", ReadsRow: "reads a row of the outbox", Outdates: "outdates the key", TakesRowOut: "takes the row out", ReplaysKept: "does again what was kept", MarkExpires: "the mark expires",
@@ -113,6 +115,8 @@ func (m *Model) DescribeStep(s *Step) string {
 		name = m.Processes[s.Process].Name
 	}
 	switch s.Act {
+	case TakesPlainReply:
+		return fmt.Sprintf("%s takes the plain reply: %s", name, m.Describe(s.Content))
 	case MeetsContent:
 		return fmt.Sprintf("%s meets %s", name, m.Describe(s.Content))
 	case TakesReply:

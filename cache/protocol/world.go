@@ -74,6 +74,7 @@ func (x expansion) takeInvalidation(i int) {
 			}
 		}
 	}
+	x.wake(&st.After, i)
 	x.emit(st)
 }
 
@@ -111,6 +112,9 @@ func (x expansion) takeReply(i int) {
 		st.After.Instances[i].Memory = memory
 	}
 	st.After.Processes[n] = Progress{Phase: to, Value: NoVersion}
+	if to == Waiting && x.m.watched && x.s.Processes[n].Flight == Open {
+		st.After.Processes[n].Flight = Open
+	}
 	x.emit(st)
 }
 
