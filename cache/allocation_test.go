@@ -22,13 +22,14 @@ func TestHitAllocatesNothing(t *testing.T) {
 	}
 	absent, n := []byte("user:absent"), 0
 	got := testing.AllocsPerRun(10_000, func() {
-		e, _ := c.Hit(r, keys[n%len(keys)], time.Now())
-		if e == nil {
-			t.Fatal("a fresh entry is no hit")
+		pin := c.Pin(0)
+		if v, _ := c.Look(r, keys[n%len(keys)], time.Now()); !v.Found() {
+			t.Fatal("a fresh record is no hit")
 		}
-		if e, _ := c.Hit(r, absent, time.Now()); e != nil {
+		if v, _ := c.Look(r, absent, time.Now()); v.Found() {
 			t.Fatal("an absent key is a hit")
 		}
+		pin.Release()
 		n++
 	})
 	if got != 0 {

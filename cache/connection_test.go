@@ -60,7 +60,7 @@ func TestFlightsOfAConnectionThatEnds(t *testing.T) {
 		})
 		all.Wait()
 		for _, key := range "abcdefg" {
-			if e := s.Find(r.Shape, []byte(string(key))); e != nil && s.Now() < s.FreshUntil(e) {
+			if v := s.Peek(r.Shape, []byte(string(key))); v.Found() && s.Now() < s.FreshUntil(v) {
 				t.Errorf("%c of a closed connection is fresh", key)
 			}
 			f, lead, _ := s.join(r, string(key))

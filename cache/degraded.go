@@ -126,24 +126,47 @@ func (c *Cache) ageAll() {
 		// A flight that ended before the loss was noted is in memory after this; one that
 		// ends later notes the loss itself. See Flights.finish.
 		c.flights.settle()
-		c.store.Each(func(e *Entry) bool {
-			if l := todo[e.ShapeID()]; l != nil {
-				l.age(e, c.store.Now())
+		c.store.Each(func(v View) bool {
+			for id, l := range todo {
+				if v.IsOf(id) {
+					l.age(v, c.store.Now())
+				}
 			}
 			return c.life.Err() == nil
 		})
 	}
 }
 
-// age has an entry loaded anew within the window, and not trusted beyond it.
-func (l *loss) age(e *Entry, now int64) {
-	switch {
-	case e.SharedExpiry() <= l.until: // it ends by itself
-	case now < l.until:
-		e.Age(l.until, now+rand.Int64N(l.until-now))
-	default:
-		e.Age(l.until, memory.Never)
+// age has a record in memory loaded anew within the window, and not trusted beyond it.
+func (l *loss) age(v View, now int64) {
+	if at, ok := l.window(v.SharedExpiry(now), now); ok {
+		v.Age(l.until, at)
 	}
+}
+
+// aged is for how long memory keeps a copy that it gets now, and that may be from before
+// the loss.
+func (l *loss) aged(life memory.Life, now int64) memory.Life {
+	if l == nil {
+		return life
+	}
+	life.Until = min(life.Until, l.until)
+	if at, ok := l.window(life.Ends, now); ok {
+		life.RefreshAt, life.Aged = min(life.RefreshAt, at), true
+	}
+	return life
+}
+
+// window draws when a copy is to be loaded anew that ends at ends; not ok: it ends by
+// itself.
+func (l *loss) window(ends, now int64) (at int64, ok bool) {
+	switch {
+	case ends <= l.until:
+		return 0, false
+	case now < l.until:
+		return now + rand.Int64N(l.until-now), true
+	}
+	return memory.Never, true
 }
 
 // due tells whether a copy that memory does not keep is to be loaded anew by now: no

@@ -240,23 +240,18 @@ func (s *Flights) finish(f *flight, res result, expiry int64) {
 	current := sh.flights[f.key] == f
 	if current && f.replied && !f.poisoned && f.owner.Epoch() == f.epoch && !f.owner.Ended() {
 		if res.entry != nil && !res.Unreported && !s.open(f.key) {
-			ends := memory.Never
+			life := memory.Life{Until: expiry, Ends: memory.Never, RefreshAt: memory.Never}
 			if res.TTL > 0 && int64(res.TTL) < memory.Never-f.sent {
-				ends = f.sent + int64(res.TTL)
+				life.Ends = f.sent + int64(res.TTL)
 			}
-			l := f.res.lost.Load()
-			aged := l != nil && res.verified != l
-			if aged {
-				expiry = min(expiry, l.until)
+			if life.Ends != memory.Never && f.res.Records != nil {
+				life.RefreshAt = f.res.dueAt(f.sent, life.Ends, res.entry.Missing())
 			}
-			res.stored = s.Keep(res.entry, f.owner, f.epoch, expiry, ends)
+			if l := f.res.lost.Load(); res.verified != l {
+				life = l.aged(life, s.Now())
+			}
+			res.stored = s.KeepFor(res.entry, f.epoch, life)
 			s.NoteSize(res.entry, res.stored)
-			if res.stored && ends != memory.Never && f.res.Records != nil {
-				res.entry.SetRefreshAt(f.res.dueAt(f.sent, ends, res.entry.Missing()))
-			}
-			if res.stored && aged {
-				l.age(res.entry, s.Now())
-			}
 		}
 		if res.IsPlaceholder() {
 			res.changed = sh.watch(f.key)
@@ -295,15 +290,15 @@ func (s *Flights) Invalidated(o *memory.Owner, key string) (sourced bool) {
 		delete(sh.flights, key)
 	}
 	now := s.Now()
-	s.Drop(key, func(e *Entry) bool {
-		if e.Sourced() && now >= e.SharedExpiry() {
+	s.Drop(key, func(v View) bool {
+		if v.Sourced() && now >= v.SharedExpiry(now) {
 			// It has told of the end of the copy's lifetime, not of a change. What
 			// is not fresh any more may be all there is if the source is away. Without
 			// a source it was the record's own end.
 			return true
 		}
-		kept := !s.IsOwner(o, e) && s.HasLiveOwner(e)
-		sourced = sourced || !kept && e.Sourced()
+		kept := !s.IsOwner(o, v) && s.HasLiveOwner(v)
+		sourced = sourced || !kept && v.Sourced()
 		return kept
 	})
 	sh.fire(key)

@@ -261,8 +261,7 @@ func (c *change) Marked() bool { return c.marks }
 
 // expireAt makes the copy e in memory expire at a clock time.
 func (c *Cache) expireAt(e *Entry, at int64) {
-	o := c.store.OwnerOf(e)
-	c.store.Keep(e, o, o.Epoch(), at, memory.Never)
+	c.store.KeepFor(e, e.Epoch(), memory.Life{Until: at, Ends: memory.Never, RefreshAt: memory.Never})
 }
 
 // desk is one resource on one Cache, as handlers use them.

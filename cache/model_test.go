@@ -281,7 +281,7 @@ func (k *modelKey) compareMemory(i int) {
 	if e != nil {
 		same := text == string(e.Data()) || text == "" && e.Missing() && k.res == k.world.bare
 		// It may have expired between the two looks: then it is not served any more.
-		if later, _ := c.Hit(k.res, []byte(k.key), now()); !same && later == e {
+		if later, _ := c.Hit(k.res, []byte(k.key), now()); !same && later != nil && string(later.Data()) == string(e.Data()) {
 			k.world.fail("%s: instance %d has %s in memory, Redis holds %q", k.key, i, e.Data(), text)
 		}
 	}

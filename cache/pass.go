@@ -131,7 +131,7 @@ func (q *query) keepUntracked(e *Entry, t source.Term) bool {
 	if e.Length() > q.store.MaxValue() { // a second copy would be made for nothing
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
-		q.store.Drop(q.key, func(old *Entry) bool { return !old.Untracked() })
+		q.store.Drop(q.key, func(old View) bool { return !old.Untracked() })
 		return false
 	}
 	var data []byte
@@ -145,8 +145,15 @@ func (q *query) keepUntracked(e *Entry, t source.Term) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	now := q.store.Now()
-	if old := q.store.Find(q.r.Shape, []byte(q.key)); old != nil && !old.Untracked() && now < min(old.SharedExpiry(), q.store.StaleUntil(old, q.r.TTL.Stale)) {
+	if q.holdsVerifiable(now) {
 		return false // that one can be verified when the shared tier is back
 	}
 	return q.store.Keep(kept, q.local, q.local.Epoch(), now+int64(t.Within(q.settings.Load().UntrackedTTL)), memory.Never)
+}
+
+// holdsVerifiable tells whether memory has a tracked copy that may be served yet.
+func (q *query) holdsVerifiable(now int64) bool {
+	defer q.Pin(uint32(now)).Release()
+	v := q.store.Peek(q.r.Shape, []byte(q.key))
+	return v.Found() && !v.Untracked() && now < min(v.SharedExpiry(now), q.store.StaleUntil(v, q.r.TTL.Stale))
 }

@@ -145,25 +145,27 @@ type sharedRead struct {
 // untracked one. An untracked copy of a load counts only while the shared tier is
 // away: with Redis back, Redis knows better.
 func (q *query) fromMemory() (Answer, bool) {
-	e := q.store.Find(q.r.Shape, []byte(q.key))
-	if e == nil {
+	key := []byte(q.key)
+	defer q.Pin(uint32(q.began)).Release()
+	v := q.store.Peek(q.r.Shape, key)
+	if !v.Found() {
 		return Answer{}, false
 	}
 	t := time.Now()
 	now := q.store.At(t)
-	if now >= q.store.FreshUntil(e) || q.store.SleptUnnoticed(t, now) {
+	if now >= q.store.FreshUntil(v) || q.store.SleptUnnoticed(t, now) {
 		return Answer{}, false
 	}
-	a := q.answer(e, TierMemory)
-	a.TTL = e.TTL(now)
-	if e.Untracked() {
-		if q.store.IsOwner(q.local, e) && q.tier.Readable(q.key) == nil {
-			return Answer{}, false
-		}
+	if v.Untracked() && q.store.IsOwner(q.local, v) && q.tier.Readable(q.key) == nil {
+		return Answer{}, false
+	}
+	a := q.answer(v.Entry(), TierMemory)
+	a.TTL = v.TTL(now)
+	if v.Untracked() {
 		a.Detail = "untracked"
 	}
-	if e.RefreshDue(a.TTL) && q.TakeRefresh(q.r, []byte(q.key), memory.ViewOf(e)) {
-		q.Refresh(q.r, q.key, q.args, e)
+	if v.RefreshDue(a.TTL) && q.TakeRefresh(q.r, key, v) {
+		q.Refresh(q.r, q.key, q.args, a.Entry)
 	}
 	return a, true
 }
@@ -316,7 +318,7 @@ func (q *query) withoutShared(cause error) (Answer, error) {
 		// The reader is answered, so this line is all that tells the operator.
 		q.cfg.Log.Error("the shared tier refuses a key; its record is loaded from the source each time", "resource", q.r.Name, "key", q.key, "error", cause)
 	}
-	if e := q.store.Find(q.r.Shape, []byte(q.key)); e != nil && !e.Untracked() && q.store.Now() < e.SharedExpiry() {
+	if q.holdsLiving() {
 		if a, ok := q.stale(); ok {
 			return a, nil
 		}
@@ -327,22 +329,28 @@ func (q *query) withoutShared(cause error) (Answer, error) {
 	return q.pass(true)
 }
 
+// holdsLiving tells whether memory has a tracked copy whose lifetime is not over.
+func (q *query) holdsLiving() bool {
+	now := q.store.Now()
+	defer q.Pin(uint32(now)).Release()
+	v := q.store.Peek(q.r.Shape, []byte(q.key))
+	return v.Found() && !v.Untracked() && now < v.SharedExpiry(now)
+}
+
 // stale answers with an entry that no connection vouches for any more, for at most
 // ttl.stale after its connection last did. An entry that an invalidation has removed
 // is not there to be found, so a copy known to be old is never served. Nor is a record
 // without a source whose own lifetime is over: it is no record any more.
 func (q *query) stale() (Answer, bool) {
-	e := q.store.Find(q.r.Shape, []byte(q.key))
-	if e == nil {
-		return Answer{}, false
-	}
 	now := q.store.Now()
-	if now >= q.store.StaleUntil(e, q.r.TTL.Stale) || q.r.Records == nil && now >= e.SharedExpiry() {
+	defer q.Pin(uint32(now)).Release()
+	v := q.store.Peek(q.r.Shape, []byte(q.key))
+	if !v.Found() || now >= q.store.StaleUntil(v, q.r.TTL.Stale) || q.r.Records == nil && now >= v.SharedExpiry(now) {
 		return Answer{}, false
 	}
 	q.numbers.stale.Add(1)
-	a := q.answer(e, TierStale)
+	a := q.answer(v.Entry(), TierStale)
 	a.Detail = "stale"
-	a.TTL = min(time.Duration(q.store.FreshUntil(e)-now), -1)
+	a.TTL = min(time.Duration(q.store.FreshUntil(v)-now), -1)
 	return a, true
 }

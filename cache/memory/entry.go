@@ -2,7 +2,6 @@ package memory
 
 import (
 	"bytes"
-	"encoding/hex"
 	"hash/maphash"
 	"math"
 	"sync/atomic"
@@ -10,7 +9,9 @@ import (
 	"unsafe"
 )
 
-// Entry is one finished answer in one heap object. The struct is only the head of that
+// Entry is one finished answer in one heap object, on its way: what readers get, and what
+// memory keeps a copy of. Values that are too large for a segment are kept as they are. The
+// struct is only the head of that
 // object; key, body and gzip variant follow it in the same allocation:
 //
 //	head | key | {"user": | data | ,"source":"cache"} | gzip variant
@@ -31,10 +32,9 @@ type Entry struct {
 	bodyLen      uint32
 	gzipLen      uint32
 	size         uint32        // bytes the allocator gave for the whole object
-	owner        uint32        // id of the connection it was read on
-	epoch        uint32        // the owner's epoch at that time
+	witness      uint32        // the epoch of the connection that it was read on; 0: none
 	shape        uint32        // id of the Shape it was made for
-	state        atomic.Uint32 // reference bit of the eviction clock, and how many answers are on their way; see largeanswers.go
+	state        atomic.Uint32 // whether it is kept, and how many answers are on their way; see largeanswers.go
 	keyLen       uint16
 	dataOff      uint16 // where the bare data begins in the body; 0: it is the body
 	etag         [etagBytes]byte
@@ -43,8 +43,7 @@ type Entry struct {
 
 // The parts of Entry.state.
 const (
-	stateRead    = 1 << iota // since the hand of the eviction clock last passed
-	stateKept                // in a table
+	stateKept    = 1 << iota // in a table
 	stateAged                // to be loaded anew whether it is hot or not
 	stateSending             // one answer on its way; they add up
 )
@@ -96,21 +95,29 @@ func buildEntry(sh *Shape, key string, data []byte, flags uint8, most int64, pac
 			gz = nil
 		}
 	}
+	e, tagged := layOut(sh, key, head, data, tail, gz)
+	e.hash, e.flags = HashKey(key), flags
+	e.etag = etagOf(tagged)
+	return e
+}
+
+// layOut makes the object. tagged is what its validator is a hash of.
+func layOut(sh *Shape, key, head string, data []byte, tail string, gz []byte) (e *Entry, tagged []byte) {
 	// append, unlike make, tells by its capacity what the allocator really
 	// spends, and that is what the budget has to count.
-	object := append([]byte(nil), make([]byte, size+len(gz))...)
-	e := (*Entry)(unsafe.Pointer(unsafe.SliceData(object)))
-	e.hash = HashKey(key)
+	bodyLen := len(head) + len(data) + len(tail)
+	object := append([]byte(nil), make([]byte, headBytes+len(key)+bodyLen+len(gz))...)
+	e = (*Entry)(unsafe.Pointer(unsafe.SliceData(object)))
 	e.bodyLen, e.gzipLen, e.size = uint32(bodyLen), uint32(len(gz)), uint32(cap(object))
 	e.keyLen, e.dataOff = uint16(len(key)), uint16(len(head))
-	e.shape, e.flags = sh.id, flags
+	e.shape = sh.id
 	unwritten := object[headBytes:]
 	unwritten = unwritten[copy(unwritten, key):]
-	e.etag = etagOf(unwritten[:copy(unwritten, head)+copy(unwritten[len(head):], data)])
+	tagged = unwritten[:copy(unwritten, head)+copy(unwritten[len(head):], data)]
 	unwritten = unwritten[len(head)+len(data):]
 	unwritten = unwritten[copy(unwritten, tail):]
 	copy(unwritten, gz)
-	return e
+	return e, tagged
 }
 
 // Length is the bytes of the object without what the allocator rounds up.
@@ -131,19 +138,6 @@ func (e *Entry) Size() int64 { return int64(e.size) }
 // bytesAt returns n bytes that begin off bytes behind the head.
 func (e *Entry) bytesAt(off, n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(e), headBytes+off)), n)
-}
-
-// touch marks the entry as read. It writes only when it must, so that a hot
-// entry's cache line stays shared between the cores.
-func (e *Entry) touch() {
-	if e.state.Load()&stateRead == 0 {
-		e.state.Or(stateRead)
-	}
-}
-
-// secondChance takes the mark away and tells whether there was one.
-func (e *Entry) secondChance() bool {
-	return e.state.Load()&stateRead != 0 && e.state.And(^uint32(stateRead))&stateRead != 0
 }
 
 func (e *Entry) hasKey(key []byte) bool {
@@ -216,23 +210,12 @@ func (e *Entry) ETag() string { return string(e.AppendETag(nil)) }
 // AppendETag appends the validator of the plain answer to dst. It is a strong
 // one where answers have no envelope, and so the same bytes from every tier; with
 // one they also tell the tier, and the validator is weak.
-func (e *Entry) AppendETag(dst []byte) []byte {
-	if e.dataOff > 0 {
-		dst = append(dst, `W/`...)
-	}
-	dst = append(dst, '"')
-	dst = hex.AppendEncode(dst, e.etag[:])
-	return append(dst, '"')
-}
+func (e *Entry) AppendETag(dst []byte) []byte { return appendETag(dst, &e.etag, e.dataOff > 0) }
 
 // AppendGzipETag appends the validator of the gzip variant: other bytes, and
 // so another validator where it is a strong one.
 func (e *Entry) AppendGzipETag(dst []byte) []byte {
-	dst = e.AppendETag(dst)
-	if e.dataOff == 0 {
-		dst = append(append(dst[:len(dst)-1], GzipSuffix...), '"')
-	}
-	return dst
+	return appendGzipETag(e.AppendETag(dst), e.dataOff > 0)
 }
 
 // GzipSuffix ends a strong validator of a gzip variant.
@@ -271,19 +254,8 @@ func (e *Entry) TakeRefresh(now, next int64) bool {
 	return now >= due && e.refreshAt.CompareAndSwap(due, next)
 }
 
-// Age has an entry that is kept be fresh until a clock time at most, and loaded anew from
-// refreshAt on, whether its key is hot or not: nobody tells of changes any more. A reader
-// that meets it meanwhile may go by what was before.
-func (e *Entry) Age(until, refreshAt int64) {
-	for was := e.expiry.Load(); was > until && !e.expiry.CompareAndSwap(was, until); was = e.expiry.Load() {
-	}
-	e.state.Or(stateAged)
-	for was := e.refreshAt.Load(); was > refreshAt && !e.refreshAt.CompareAndSwap(was, refreshAt); was = e.refreshAt.Load() {
-	}
-}
-
 // Aged tells whether the entry was aged since it is kept.
 func (e *Entry) Aged() bool { return e.state.Load()&stateAged != 0 }
 
-// ShapeID tells for which Shape the entry was made.
-func (e *Entry) ShapeID() uint32 { return e.shape }
+// Epoch is that of the connection that the entry was read on, 0 if it was never kept.
+func (e *Entry) Epoch() uint32 { return e.witness }

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"sync"
 	"sync/atomic"
 )
 
@@ -29,7 +30,8 @@ import (
 type Owner struct {
 	id       uint32
 	local    bool          // no wire between this process and the data: always verified
-	epoch    atomic.Uint32 // entries of an earlier one were flushed
+	epoch    atomic.Uint32 // entries of an earlier one were flushed; no other owner has the same
+	epochs   *epochs
 	ended    atomic.Bool
 	proven   atomic.Bool  // an invalidation has been seen to arrive
 	verified atomic.Int64 // send time of the latest command answered in order; clock ns
@@ -46,7 +48,7 @@ func (o *Owner) End() { o.ended.Store(true) }
 func (o *Owner) Ended() bool { return o.ended.Load() }
 
 // Flush makes all entries that were read on o so far belong to an epoch that is over.
-func (o *Owner) Flush() { o.epoch.Add(1) }
+func (o *Owner) Flush() { o.epochs.begin(o) }
 
 // Epoch is what an entry read on o now has to note.
 func (o *Owner) Epoch() uint32 { return o.epoch.Load() }
@@ -76,3 +78,44 @@ func (o *Owner) ProvenAt() int64 { return o.provenAt.Load() }
 
 // VerifiedAt is the send time of the latest command answered in order, in clock time.
 func (o *Owner) VerifiedAt() int64 { return o.verified.Load() }
+
+// epochs tells whose an epoch is: an entry notes no more than that one number of its
+// connection. Epochs of long ago are forgotten; entries of them count as never verified.
+type epochs struct {
+	mu    sync.Mutex
+	last  uint32
+	owned [epochRing]atomic.Pointer[epoch]
+}
+
+type epoch struct {
+	number uint32
+	owner  *Owner
+}
+
+// epochRing is how many epochs entries can still refer to.
+const epochRing = 4096
+
+// begin gives an owner the next epoch. The ring keeps the present epoch of every owner that
+// has not ended, however often others are flushed.
+func (e *epochs) begin(o *Owner) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for range epochRing {
+		e.last++
+		was := e.owned[e.last%epochRing].Load()
+		if e.last == 0 || was != nil && was.owner != o && was.number == was.owner.epoch.Load() && !was.owner.Ended() {
+			continue
+		}
+		break
+	}
+	e.owned[e.last%epochRing].Store(&epoch{e.last, o})
+	o.epoch.Store(e.last)
+}
+
+// owner is whose an epoch is; nil: nobody knows any more.
+func (e *epochs) owner(number uint32) *Owner {
+	if at := e.owned[number%epochRing].Load(); at != nil && at.number == number {
+		return at.owner
+	}
+	return nil
+}

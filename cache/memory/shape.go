@@ -5,9 +5,11 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"github.com/goccy/go-json"
 )
@@ -21,12 +23,27 @@ type Shape struct {
 	head string // stands before the data, "" without an envelope
 }
 
-var shapes atomic.Uint32
+// shapes are those that are in use, by the part of their identity that a record has.
+var shapes struct {
+	last atomic.Uint32
+	used sync.Map // uint32 to weak.Pointer[Shape]
+}
+
+// shapeNamed is the shape of a record, nil if nobody uses it any more.
+func shapeNamed(id uint32) *Shape {
+	if at, ok := shapes.used.Load(id); ok {
+		return at.(weak.Pointer[Shape]).Value()
+	}
+	return nil
+}
 
 // NewShape returns a shape with an identity of its own. envelope is the member
 // that wraps the data, "" for the bare data.
 func NewShape(envelope string) *Shape {
-	s := &Shape{id: shapes.Add(1)}
+	s := &Shape{id: shapes.last.Add(1)}
+	id := s.id & shapeMask
+	shapes.used.Store(id, weak.Make(s))
+	runtime.AddCleanup(s, func(id uint32) { shapes.used.Delete(id) }, id)
 	if envelope != "" {
 		quoted, err := json.Marshal(envelope)
 		if err != nil {

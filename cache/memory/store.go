@@ -19,7 +19,7 @@ import (
 //
 // Lock order: the caller's flight shard, then one shard of one table.
 type Store struct {
-	*Clock
+	storewide
 	*LargeAnswers // large answers on their way
 
 	entries     *table // records
@@ -27,8 +27,8 @@ type Store struct {
 	linkTimeout int64
 	maxValue    atomic.Int64 // larger bodies are served and not kept
 
-	owners       [ownerRing]atomic.Pointer[Owner]
-	lastID       atomic.Uint32
+	epochs       epochs
+	sweptAt      atomic.Int64 // clock time of the last sweep
 	distrustedAt atomic.Int64 // clock time of the last distrust; a command sent before it verifies no link
 
 	reads sketch
@@ -39,12 +39,6 @@ type Store struct {
 
 	soleWriter bool // no other process changes the shared tier: a sleep misses nothing
 }
-
-const (
-	// ownerRing is how many connections, dead ones included, entries can
-	// still refer to. An entry of an older one counts as never verified.
-	ownerRing = 4096
-)
 
 // Config says how much memory to use. Every field is required unless it says otherwise.
 type Config struct {
@@ -60,26 +54,27 @@ type Config struct {
 
 // New returns an empty store.
 func New(c Config) *Store {
-	s := &Store{Clock: NewClock(), entries: newTable(), missing: newTable(), linkTimeout: int64(c.LinkTimeout), delay: c.OnDelay}
+	s := &Store{linkTimeout: int64(c.LinkTimeout), delay: c.OnDelay}
 	if s.delay == nil {
 		s.delay = func(time.Duration) {}
 	}
 	s.LargeAnswers = newLargeAnswers(c.Answers)
-	s.entries.large, s.missing.large = s.LargeAnswers, s.LargeAnswers
-	s.Resize(c.Budget, c.MissingShare)
+	s.storewide.Clock, s.storewide.large = NewClock(), s.LargeAnswers
+	forRecords, forMissing := s.divide(c.Budget, c.MissingShare)
+	s.entries, s.missing = newTable(forRecords, &s.storewide), newTable(forMissing, &s.storewide)
 	return s
 }
 
 // NewOwner returns an owner that is unproven, or with local one that is proven and
-// verified for ever. The store holds it until 4,096 later owners have been made.
+// verified for ever. The store holds it until it has ended, and a while longer.
 func (s *Store) NewOwner(local bool) *Owner {
-	o := &Owner{id: s.lastID.Add(1), local: local, proofs: make(chan struct{}, 1)}
+	o := &Owner{epochs: &s.epochs, local: local, proofs: make(chan struct{}, 1)}
 	o.verified.Store(math.MinInt64 / 2)
 	if local {
 		o.verified.Store(math.MaxInt64 / 2)
 		o.proven.Store(true)
 	}
-	s.owners[o.id%ownerRing].Store(o)
+	s.epochs.begin(o)
 	return o
 }
 
@@ -91,41 +86,66 @@ func (s *Store) NewUntrackedOwner() *Owner {
 	return o
 }
 
-// OwnerOf is the connection that the entry was read on; nil when its place was taken by
-// later ones.
-func (s *Store) OwnerOf(e *Entry) *Owner {
-	if o := s.owners[e.owner%ownerRing].Load(); o != nil && o.id == e.owner {
-		return o
-	}
-	return nil
-}
+// OwnerOf is the connection that the entry was read on; nil when it is not known any more.
+func (s *Store) OwnerOf(e *Entry) *Owner { return s.epochs.owner(e.witness) }
 
-// IsOwner tells whether the entry was read on o.
-func (s *Store) IsOwner(o *Owner, e *Entry) bool { return e.owner == o.id }
+// IsOwner tells whether the record was read on o.
+func (s *Store) IsOwner(o *Owner, v View) bool { return s.epochs.owner(v.epoch()) == o }
 
-// HasLiveOwner tells whether the connection that the entry was read on is open.
-func (s *Store) HasLiveOwner(e *Entry) bool {
-	o := s.OwnerOf(e)
+// HasLiveOwner tells whether the connection that the record was read on is open.
+func (s *Store) HasLiveOwner(v View) bool {
+	o := s.epochs.owner(v.epoch())
 	return o != nil && !o.ended.Load()
 }
 
-// Hit looks up a fresh entry, the fast path of every read. ttl is what is left of
-// the entry's lifetime, should its link go on proving itself. It does not
-// allocate, takes no lock, and keeps nothing of key. now must have been read
-// after the request arrived.
-func (s *Store) Hit(sh *Shape, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
-	e = s.Find(sh, key)
-	if e == nil || e.flags&FlagUntracked != 0 {
-		return nil, 0
-	}
+// Look looks up a fresh record, the fast path of every read, under a pin of the caller's.
+// ttl is what is left of its lifetime, should its link go on proving itself. It does not
+// allocate, takes no lock, and keeps nothing of key. now must have been read after the
+// request arrived.
+func (s *Store) Look(sh *Shape, key []byte, now time.Time) (v View, ttl time.Duration) {
+	hash := hashBytes(key)
 	at := s.At(now)
-	if at >= s.FreshUntil(e) || s.SleptUnnoticed(now, at) {
-		return nil, 0
+	v = s.find(sh, hash, key, at)
+	if !v.Found() || v.Untracked() {
+		return View{}, 0
+	}
+	expiry := v.expiry(at)
+	if at >= expiry || at >= s.verifiedUntil(v.epoch()) || s.SleptUnnoticed(now, at) {
+		return View{}, 0
 	}
 	if sampled(at) {
-		s.reads.add(e.hash, at, sketchSample)
+		s.reads.add(hash, at, sketchSample)
 	}
-	return e, time.Duration(e.expiry.Load() - at)
+	return v, time.Duration(expiry - at)
+}
+
+// Hit is Look that needs no pin: what it finds is an answer of its own.
+func (s *Store) Hit(sh *Shape, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
+	defer s.Pin(uint32(len(key))).Release()
+	v, ttl := s.Look(sh, key, now)
+	return v.Entry(), ttl
+}
+
+// Peek looks up a record, fresh or not, under a pin of the caller's.
+func (s *Store) Peek(sh *Shape, key []byte) View { return s.find(sh, hashBytes(key), key, s.Now()) }
+
+// Find is Peek that needs no pin: what it finds is an answer of its own, nil for none.
+func (s *Store) Find(sh *Shape, key []byte) *Entry {
+	defer s.Pin(uint32(len(key))).Release()
+	return s.Peek(sh, key).Entry()
+}
+
+func (s *Store) find(sh *Shape, hash uint64, key []byte, at int64) View {
+	r, e := s.entries.lookup(hash, key)
+	if r == nil {
+		if r, e = s.missing.lookup(hash, key); r == nil {
+			return View{}
+		}
+	}
+	if r.shapeID() != sh.id&shapeMask {
+		return View{}
+	}
+	return View{r: r, e: e, sh: sh, at: at}
 }
 
 // CountRead counts a read of key that memory did not answer, for its rate.
@@ -137,46 +157,52 @@ func (s *Store) Rate(key string) float64 { return s.reads.rate(HashKey(key)) }
 // RateOf is Rate of a key in bytes.
 func (s *Store) RateOf(key []byte) float64 { return s.reads.rate(hashBytes(key)) }
 
-// Find returns the entry of sh under key, fresh or not.
-func (s *Store) Find(sh *Shape, key []byte) *Entry {
-	hash := hashBytes(key)
-	e := s.entries.lookup(hash, key)
-	if e == nil && s.missing.count.Load() != 0 {
-		e = s.missing.lookup(hash, key)
-	}
-	if e != nil && e.shape != sh.id {
-		return nil
-	}
-	return e
-}
-
-// FreshUntil is when e stops being fresh as far as is known now; in the past
-// if it already has. An entry is fresh while its owner lives in the same
+// FreshUntil is when the record stops being fresh as far as is known now; in the past
+// if it already has. A record is fresh while its owner lives in the same
 // epoch, its lifetime runs, and the link has proved itself within
 // linkTimeout.
-func (s *Store) FreshUntil(e *Entry) int64 {
-	o := s.OwnerOf(e)
-	if o == nil || o.ended.Load() || o.epoch.Load() != e.epoch {
-		return math.MinInt64
-	}
-	return min(e.expiry.Load(), o.verified.Load()+s.linkTimeout)
+func (s *Store) FreshUntil(v View) int64 {
+	return min(v.expiry(s.Now()), s.verifiedUntil(v.epoch()))
 }
 
-// StaleUntil is when e must not even be served marked: ttl.stale after its
+// verifiedUntil is how long a link vouches for what was read on it in an epoch, as far as
+// is known now.
+func (s *Store) verifiedUntil(epoch uint32) int64 {
+	o := s.epochs.owner(epoch)
+	if o == nil || o.ended.Load() || o.epoch.Load() != epoch {
+		return math.MinInt64
+	}
+	return o.verified.Load() + s.linkTimeout
+}
+
+// StaleUntil is when the record must not even be served marked: ttl.stale after its
 // link last proved itself. What a push has invalidated is never served.
-func (s *Store) StaleUntil(e *Entry, stale time.Duration) int64 {
-	o := s.OwnerOf(e)
-	if o == nil || o.epoch.Load() != e.epoch {
+func (s *Store) StaleUntil(v View, stale time.Duration) int64 {
+	o := s.epochs.owner(v.epoch())
+	if o == nil || o.epoch.Load() != v.epoch() {
 		return math.MinInt64
 	}
-	return min(o.verified.Load(), e.expiry.Load()) + int64(stale)
+	return min(o.verified.Load(), v.expiry(s.Now())) + int64(stale)
 }
 
-// Keep stores e as read on o in an epoch of it, fresh until expiry at most; sharedExpiry
-// is when the shared tier's copy ends (clock time, or Never). It stores nothing and
-// returns false when e is too large to be kept; what e would have replaced goes either
-// way. The caller holds the lock of the key's flight shard.
+// Life says how long a record is kept: clock times.
+type Life struct {
+	Until     int64 // fresh until then at most
+	Ends      int64 // when the shared tier's copy expires, or Never
+	RefreshAt int64 // from when on a hot record is loaded anew, or Never
+	Aged      bool  // to be loaded anew then whether it is hot or not
+}
+
+// Keep keeps a copy of e as read on o in an epoch of it, fresh until expiry at most; ends is
+// when the shared tier's copy expires. All are clock times. See KeepFor.
 func (s *Store) Keep(e *Entry, o *Owner, epoch uint32, expiry, ends int64) bool {
+	return s.KeepFor(e, epoch, Life{Until: expiry, Ends: ends, RefreshAt: Never})
+}
+
+// KeepFor keeps a copy of e as read in an epoch of its owner. It keeps nothing and
+// returns false when e is too large to be kept, or there is no room; what e would have
+// replaced goes either way. The caller holds the lock of the key's flight shard.
+func (s *Store) KeepFor(e *Entry, epoch uint32, life Life) bool {
 	if e.keyLen == 0 {
 		return false
 	}
@@ -184,17 +210,20 @@ func (s *Store) Keep(e *Entry, o *Owner, epoch uint32, expiry, ends int64) bool 
 		s.Drop(e.key(), nil)
 		return false
 	}
-	e.owner, e.epoch, e.sharedExpiry = o.id, epoch, ends
-	e.expiry.Store(expiry)
-	e.refreshAt.Store(Never)
-	e.state.And(^uint32(stateAged))
+	e.witness, e.sharedExpiry = epoch, life.Ends
+	e.expiry.Store(life.Until)
+	e.refreshAt.Store(life.RefreshAt)
+	if life.Aged {
+		e.state.Or(stateAged)
+	} else {
+		e.state.And(^uint32(stateAged))
+	}
 	in, other := s.entries, s.missing
 	if e.Missing() {
 		in, other = other, in
 	}
-	other.remove(e.hash, e.key(), nil)
-	in.insert(e)
-	return true
+	other.drop(e.hash, e.key(), nil)
+	return in.put(e)
 }
 
 // NewKept makes an entry that memory keeps if it is not too large for it.
@@ -210,29 +239,20 @@ func (s *Store) NewAnswer(sh *Shape, key string, data []byte, flags uint8) *Entr
 	return buildEntry(sh, key, data, flags, s.MaxValue(), false)
 }
 
-// Drop removes key's entry unless keep objects. The caller holds the lock of the key's
-// flight shard.
-func (s *Store) Drop(key string, keep func(*Entry) bool) {
+// Drop removes key's record unless keep objects; what keep is given is valid for as long as
+// it runs. The caller holds the lock of the key's flight shard.
+func (s *Store) Drop(key string, keep func(View) bool) {
 	hash := HashKey(key)
-	s.entries.remove(hash, key, keep)
-	s.missing.remove(hash, key, keep)
+	s.entries.drop(hash, key, keep)
+	s.missing.drop(hash, key, keep)
 }
 
-// Each calls f with every entry that was kept before Each was called and is still there,
-// until f returns false. It holds no lock while f runs. An entry that is kept meanwhile may
-// come or not, and one that is replaced may come all the same.
-func (s *Store) Each(f func(*Entry) bool) {
-	var found []*Entry
-	for _, t := range []*table{s.entries, s.missing} {
-		for i := range t.shards {
-			found = t.shards[i].appendAll(found[:0])
-			for _, e := range found {
-				if !f(e) {
-					return
-				}
-			}
-			clear(found) // what is evicted meanwhile may go
-		}
+// Each calls f with every record that was kept before Each was called and is still there,
+// until f returns false. f must be quick, and call nothing of the store that changes it:
+// the records of a part of the store stay where they are meanwhile.
+func (s *Store) Each(f func(View) bool) {
+	if s.entries.each(f) {
+		s.missing.each(f)
 	}
 }
 
@@ -259,7 +279,32 @@ func (s *Store) NoticeSleep() {
 		s.distrust()
 	}
 	s.tick(t)
+	s.sweep(s.At(t))
 }
+
+// sweep drops records that expired so long ago that the ticks in them could be taken for
+// times to come. A process that stood still for that long trusts nothing that it has.
+func (s *Store) sweep(now int64) {
+	last := s.sweptAt.Load()
+	if now-last < sweepEvery {
+		return
+	}
+	s.sweptAt.Store(now)
+	if now-last > 2*sweepEvery {
+		for o := range s.Owners {
+			o.Flush()
+		}
+	}
+	for _, t := range []*table{s.entries, s.missing} {
+		t.sweep(func(r *record) bool { return timeOf(atomic.LoadUint32(&r.expiry), now) < now-longExpired })
+	}
+}
+
+const (
+	sweepEvery = int64(4 * 24 * time.Hour)
+	// longExpired is how long an expired record is still worth something, as a stale one.
+	longExpired = int64(12 * 24 * time.Hour)
+)
 
 // Verify records that a command sent at clock time sent was answered in order on o. A
 // command that was sent before the process slept proves nothing: changes may have been
@@ -275,10 +320,15 @@ func (s *Store) Verify(o *Owner, sent int64) {
 
 // Resize makes the budget another one, and evicts what is too much for it.
 func (s *Store) Resize(budget int64, missingShare float64) {
-	forMissing := int64(float64(budget) * missingShare)
-	s.maxValue.Store(budget / 100)
-	s.entries.resize(budget - forMissing)
+	forRecords, forMissing := s.divide(budget, missingShare)
+	s.entries.resize(forRecords)
 	s.missing.resize(forMissing)
+}
+
+func (s *Store) divide(budget int64, missingShare float64) (forRecords, forMissing int64) {
+	forMissing = int64(float64(budget) * missingShare)
+	s.maxValue.Store(budget / 100)
+	return budget - forMissing, forMissing
 }
 
 // SetSoleWriter says that no other process changes the shared tier. Call it before the
@@ -302,15 +352,20 @@ type Sizes struct {
 
 // Sizes returns what the store holds now.
 func (s *Store) Sizes() Sizes {
-	m := Sizes{MissingBytes: s.missing.bytes.Load(), MissingEntries: s.missing.count.Load()}
-	m.Bytes, m.Entries = s.entries.bytes.Load()+m.MissingBytes, s.entries.count.Load()+m.MissingEntries
+	var m Sizes
+	m.MissingBytes, m.MissingEntries = s.missing.sizes()
+	m.Bytes, m.Entries = s.entries.sizes()
+	m.Bytes, m.Entries = m.Bytes+m.MissingBytes, m.Entries+m.MissingEntries
 	return m
 }
 
-// Owners calls f with each owner that entries can refer to, until it returns false.
+// Evictions is how many records were dropped so far to make room for others.
+func (s *Store) Evictions() int64 { return s.evictions.Load() }
+
+// Owners calls f with each owner that records can refer to, until it returns false.
 func (s *Store) Owners(f func(*Owner) bool) {
-	for i := range s.owners {
-		if o := s.owners[i].Load(); o != nil && !f(o) {
+	for i := range s.epochs.owned {
+		if at := s.epochs.owned[i].Load(); at != nil && at.number == at.owner.epoch.Load() && !f(at.owner) {
 			return
 		}
 	}

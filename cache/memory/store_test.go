@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -23,23 +24,31 @@ func fly(s *Store, sh *Shape, o *Owner, key, data string) bool {
 }
 
 func (s *Store) isFresh(sh *Shape, key string) bool {
-	e := s.Find(sh, []byte(key))
-	return e != nil && s.Now() < s.FreshUntil(e)
+	defer s.Pin(0).Release()
+	v := s.Peek(sh, []byte(key))
+	return v.Found() && s.Now() < s.FreshUntil(v)
 }
 
 func (s *Store) isServable(sh *Shape, key string) bool {
-	e := s.Find(sh, []byte(key))
-	return e != nil && s.Now() < s.StaleUntil(e, time.Minute)
+	defer s.Pin(0).Release()
+	v := s.Peek(sh, []byte(key))
+	return v.Found() && s.Now() < s.StaleUntil(v, time.Minute)
+}
+
+// expire makes the record of key one that has expired at a clock time.
+func (s *Store) expire(sh *Shape, key string, at int64) {
+	defer s.Pin(0).Release()
+	atomic.StoreUint32(&s.Peek(sh, []byte(key)).r.expiry, tickOf(at, s.Now()))
 }
 
 func TestFreshness(t *testing.T) {
-	f := func(what string, wantFresh, wantStale bool, change func(s *Store, o *Owner, e *Entry)) {
+	f := func(what string, wantFresh, wantStale bool, change func(s *Store, o *Owner, sh *Shape)) {
 		t.Helper()
 		s, sh, o := newTestStore(t)
 		if !fly(s, sh, o, "k", "1") || !s.isFresh(sh, "k") {
 			t.Fatal("a value just read is not fresh")
 		}
-		change(s, o, s.Find(sh, []byte("k")))
+		change(s, o, sh)
 		if got := s.isFresh(sh, "k"); got != wantFresh {
 			t.Errorf("%s: fresh %v, want %v", what, got, wantFresh)
 		}
@@ -47,20 +56,32 @@ func TestFreshness(t *testing.T) {
 			t.Errorf("%s: may be served marked %v, want %v", what, got, wantStale)
 		}
 	}
-	f("nothing happened", true, true, func(*Store, *Owner, *Entry) {})
-	f("the connection closed", false, true, func(s *Store, o *Owner, _ *Entry) { o.End() })
-	f("all was flushed", false, false, func(s *Store, o *Owner, _ *Entry) { o.Flush() })
-	f("its lifetime is over", false, true, func(s *Store, _ *Owner, e *Entry) { e.expiry.Store(s.Now()) })
-	f("it expired longer ago than ttl.stale", false, false, func(s *Store, _ *Owner, e *Entry) { e.expiry.Store(s.Now() - int64(2*time.Minute)) })
-	f("the link is silent", false, true, func(s *Store, o *Owner, _ *Entry) { o.verified.Store(s.Now() - int64(testTimeout)) })
-	f("the link is nearly silent", true, true, func(s *Store, o *Owner, _ *Entry) { o.verified.Store(s.Now() - int64(testTimeout)/2) })
-	f("the link is silent for longer than ttl.stale", false, false, func(s *Store, o *Owner, _ *Entry) { o.verified.Store(s.Now() - int64(2*time.Minute)) })
-	f("the clocks disagree", false, true, func(s *Store, _ *Owner, _ *Entry) { s.distrust() })
-	f("another connection closed", true, true, func(s *Store, _ *Owner, _ *Entry) { s.NewOwner(false).End() })
-	f("another connection was flushed", true, true, func(s *Store, _ *Owner, _ *Entry) { s.NewOwner(false).Flush() })
-	f("its owner's place was taken", false, false, func(s *Store, _ *Owner, _ *Entry) {
-		for range ownerRing {
-			s.NewOwner(false)
+	f("nothing happened", true, true, func(*Store, *Owner, *Shape) {})
+	f("the connection closed", false, true, func(s *Store, o *Owner, _ *Shape) { o.End() })
+	f("all was flushed", false, false, func(s *Store, o *Owner, _ *Shape) { o.Flush() })
+	f("its lifetime is over", false, true, func(s *Store, _ *Owner, sh *Shape) { s.expire(sh, "k", s.Now()) })
+	f("it expired longer ago than ttl.stale", false, false, func(s *Store, _ *Owner, sh *Shape) { s.expire(sh, "k", s.Now()-int64(2*time.Minute)) })
+	f("the link is silent", false, true, func(s *Store, o *Owner, _ *Shape) { o.verified.Store(s.Now() - int64(testTimeout)) })
+	f("the link is nearly silent", true, true, func(s *Store, o *Owner, _ *Shape) { o.verified.Store(s.Now() - int64(testTimeout)/2) })
+	f("the link is silent for longer than ttl.stale", false, false, func(s *Store, o *Owner, _ *Shape) { o.verified.Store(s.Now() - int64(2*time.Minute)) })
+	f("the clocks disagree", false, true, func(s *Store, _ *Owner, _ *Shape) { s.distrust() })
+	f("another connection closed", true, true, func(s *Store, _ *Owner, _ *Shape) { s.NewOwner(false).End() })
+	f("another connection was flushed", true, true, func(s *Store, _ *Owner, _ *Shape) { s.NewOwner(false).Flush() })
+	f("thousands of connections came and went", true, true, func(s *Store, _ *Owner, _ *Shape) {
+		for range 2 * epochRing {
+			s.NewOwner(false).End()
+		}
+	})
+	f("another connection was flushed thousands of times", true, true, func(s *Store, _ *Owner, _ *Shape) {
+		o := s.NewOwner(false)
+		for range 2 * epochRing {
+			o.Flush()
+		}
+	})
+	f("it closed thousands of connections ago", false, false, func(s *Store, o *Owner, _ *Shape) {
+		o.End()
+		for range epochRing {
+			s.NewOwner(false).End()
 		}
 	})
 }
@@ -132,17 +153,17 @@ func TestMissingRecordsHaveTheirOwnShare(t *testing.T) {
 	for i := range 1000 {
 		keep("there:"+string(rune('a'+i%26))+time.Duration(i).String(), 0)
 	}
-	records := s.entries.count.Load()
+	_, records := s.entries.sizes()
 	if records != 1000 {
 		t.Fatalf("%d of 1000 records are kept", records)
 	}
 	for i := range 20_000 { // ten times as many as there is budget for
 		keep("gone:"+time.Duration(i).String(), FlagMissing)
 	}
-	if got := s.entries.count.Load(); got != records {
+	if _, got := s.entries.sizes(); got != records {
 		t.Errorf("absent ids displaced records: %d are left of %d", got, records)
 	}
-	if got, most := s.missing.bytes.Load(), s.missing.budget.Load(); got > most+most/20 {
+	if got, most := s.Sizes().MissingBytes, int64(1<<18); got > most || got < most*8/10 {
 		t.Errorf("missing records take %d bytes of a share of %d", got, most)
 	}
 	keep("k", 0)

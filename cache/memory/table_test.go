@@ -11,40 +11,96 @@ import (
 	"hearth/internal/testkit"
 )
 
-// checkTable verifies what must hold of a table between two operations.
-func checkTable(t *testing.T, tb *table) {
-	t.Helper()
-	var count, sizes, slotted int64
-	for i := range tb.shards {
-		sh := &tb.shards[i]
-		sh.mu.Lock()
-		s, n := sh.slots.Load(), 0
-		slotted += int64(len(s.tags)) * slotBytes
-		for j := range s.entries {
-			e := s.entries[j].Load()
-			if (e == nil) != (s.tags[j].Load() == 0) {
-				t.Fatalf("shard %d, slot %d: tag and entry disagree", i, j)
-			}
-			if e == nil {
+// newTableOf is a table of so many bytes, of a store of its own.
+func newTableOf(budget int64) *table {
+	s := New(Config{Budget: budget, LinkTimeout: testTimeout})
+	s.poison = 0xdb
+	return s.entries
+}
+
+// newRecord is what a test keeps.
+func newRecord(sh *Shape, key, data string) *Entry {
+	e := NewEntry(sh, key, []byte(data), 0)
+	e.expiry.Store(Never)
+	e.sharedExpiry = Never
+	e.refreshAt.Store(Never)
+	return e
+}
+
+// get is the data of a key, "" for none.
+func (t *table) get(sh *Shape, key string) string {
+	defer t.grace.enter(0).Release()
+	r, e := t.lookup(HashKey(key), []byte(key))
+	switch {
+	case e != nil:
+		return string(e.Data())
+	case r != nil:
+		return string(r.data())
+	}
+	return ""
+}
+
+// check verifies what must hold of a table between two operations.
+func (t *table) check(tb testing.TB, budget int64) {
+	tb.Helper()
+	sum := int64(0)
+	for i, p := range t.now.Load().all {
+		p.mu.Lock()
+		p.check(tb, i)
+		sum += p.taken
+		p.mu.Unlock()
+	}
+	if sum > budget {
+		tb.Fatalf("the table takes %d bytes of a budget of %d", sum, budget)
+	}
+}
+
+func (p *partition) check(tb testing.TB, number int) {
+	tb.Helper()
+	shown, perSegment := 0, map[*segment]int{}
+	var heap int64
+	for i := range p.index.arrays {
+		a, n := p.index.arrays[i].Load(), 0
+		for j := range a.slots {
+			word := a.slots[j].Load()
+			if word == 0 {
 				continue
 			}
 			n++
-			sizes += int64(e.size)
-			if at, found := s.find(e.hash, e.key()); found != e || at != j {
-				t.Fatalf("entry %q in slot %d is not found there", e.key(), j)
+			place := word & placeMask
+			r, s := p.at(place), p.segmentOf(place)
+			hash := hashBytes(r.key())
+			if arrayOf(hash) != i || tagOf(hash) != word>>placeBits {
+				tb.Fatalf("partition %d, array %d, slot %d: the tag is none of key %q", number, i, j, r.key())
+			}
+			if slot, found := p.find(hash, string(r.key())); slot != j || found != place {
+				tb.Fatalf("partition %d: key %q in slot %d is not found there", number, r.key(), j)
+			}
+			perSegment[s] += r.size()
+			if r.onHeap() {
+				heap += int64(p.heap.of(r).size)
 			}
 		}
-		if n != sh.count {
-			t.Fatalf("shard %d holds %d entries and counts %d", i, n, sh.count)
+		if n != p.index.counts[i] || n == len(a.slots) {
+			tb.Fatalf("partition %d, array %d: %d of %d slots are taken, %d are counted", number, i, n, len(a.slots), p.index.counts[i])
 		}
-		count += int64(n)
-		sh.mu.Unlock()
+		shown += n
 	}
-	if got := tb.count.Load(); got != count {
-		t.Fatalf("count is %d, the table holds %d", got, count)
+	var live, used int64
+	for _, s := range p.all() {
+		if s.live != perSegment[s] || p.segments[s.number] != s {
+			tb.Fatalf("partition %d, segment %d: %d bytes are shown, %d are counted", number, s.number, perSegment[s], s.live)
+		}
+		live, used = live+int64(s.live), used+int64(s.used)
+		delete(perSegment, s)
 	}
-	if got := tb.bytes.Load(); got != sizes+slotted {
-		t.Fatalf("bytes is %d, the table takes %d", got, sizes+slotted)
+	if len(perSegment) > 0 {
+		tb.Fatalf("partition %d: the index shows records of segments that are cleared", number)
+	}
+	segments := int64(len(p.all())+len(p.ready)+len(p.retired)) * int64(p.arena.size)
+	if shown != p.count || live != p.live || used != p.used || p.taken != segments+p.index.bytes()+heap {
+		tb.Fatalf("partition %d: %d records, %d live, %d used, %d taken; counted are %d, %d, %d, %d", number,
+			shown, live, used, segments+p.index.bytes()+heap, p.count, p.live, p.used, p.taken)
 	}
 }
 
@@ -52,70 +108,78 @@ func TestTableIsAMap(t *testing.T) {
 	t.Parallel()
 	const seed = 42
 	rnd := rand.New(rand.NewPCG(seed, seed))
-	r, tb, model := NewShape(""), newTableOf(64<<20), map[string]*Entry{}
+	sh, tb, model := NewShape(""), newTableOf(64<<20), map[string]string{}
 	for step := range 20_000 {
 		key := fmt.Sprint("key:", rnd.IntN(2000))
 		switch rnd.IntN(4) {
 		case 0, 1:
-			e := NewEntry(r, key, fmt.Appendf(nil, `"%0*d"`, rnd.IntN(300)+1, step), 0)
-			tb.insert(e)
-			model[key] = e
-		case 2:
-			got := tb.remove(HashKey(key), key, nil)
-			if want := model[key] != nil; got != want {
-				t.Fatalf("step %d of seed %d: removing %s said %v, want %v", step, seed, key, got, want)
+			data := fmt.Sprintf(`"%0*d"`, rnd.IntN(300)+1, step)
+			if step%100 == 0 {
+				data = `"` + strings.Repeat("x", 70<<10) + data[1:]
 			}
+			if !tb.put(newRecord(sh, key, data)) {
+				t.Fatalf("step %d of seed %d: %s is not kept", step, seed, key)
+			}
+			model[key] = data
+		case 2:
+			tb.drop(HashKey(key), key, nil)
 			delete(model, key)
 		case 3:
-			if tb.remove(HashKey(key), key, func(*Entry) bool { return true }) {
-				t.Fatalf("step %d: an entry was removed though keep objected", step)
-			}
+			tb.drop(HashKey(key), key, func(View) bool { return true })
 		}
-		if got := tb.lookup(HashKey(key), []byte(key)); got != model[key] {
-			t.Fatalf("step %d of seed %d: looking up %s: got %v, want %v", step, seed, key, got, model[key])
+		if got := tb.get(sh, key); got != model[key] {
+			t.Fatalf("step %d of seed %d: looking up %s: got %.40q, want %.40q", step, seed, key, got, model[key])
 		}
 		if step%500 == 0 {
-			checkTable(t, tb)
+			tb.check(t, 64<<20)
 		}
 	}
 	for key, want := range model {
-		if got := tb.lookup(HashKey(key), []byte(key)); got != want {
-			t.Errorf("looking up %s: got %v, want %v", key, got, want)
+		if got := tb.get(sh, key); got != want {
+			t.Errorf("looking up %s: got %.40q, want %.40q", key, got, want)
 		}
 	}
 	n := 0
-	tb.each(func(e *Entry) bool { n++; return model[e.key()] == e })
+	tb.each(func(v View) bool { n++; return true })
 	if n != len(model) {
-		t.Errorf("each visited %d entries, want %d", n, len(model))
+		t.Errorf("each visited %d records, want %d", n, len(model))
 	}
 }
 
-// TestTableProbesAcrossTheEnd gives all keys of one shard few home slots, so
-// that probe runs are long, wrap around and are mended by removals.
-func TestTableProbesAcrossTheEnd(t *testing.T) {
+// TestIndexProbesAcrossTheEnd gives all places of one array few homes, so that probe runs
+// are long, wrap around and are mended by removals.
+func TestIndexProbesAcrossTheEnd(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
-	r, tb, model := NewShape(""), newTableOf(64<<20), map[string]*Entry{}
-	hash := func(key int) uint64 { return uint64(5+key%3)<<32 | uint64(key%2) } // one shard, homes 5 to 7, two tags
+	var x index
+	x.init()
+	model := map[uint64]bool{}
+	hash := func(n uint64) uint64 { return (1<<tagBits - 1 - n%5) << (56 - tagBits) } // one array, the last homes
+	is := func(place uint64) func(uint64) bool { return func(at uint64) bool { return at == place } }
 	for step := range 4_000 {
-		n := rnd.IntN(40)
-		key := strconv.Itoa(n)
-		if rnd.IntN(2) == 0 {
-			e := NewEntry(r, key, []byte("1"), 0)
-			e.hash = hash(n)
-			tb.insert(e)
-			model[key] = e
-		} else {
-			tb.remove(hash(n), key, nil)
-			delete(model, key)
+		n := 1 + rnd.Uint64N(40)
+		slot, place := x.arrays[0].Load().find(tagOf(hash(n)), is(n))
+		if (place != 0) != model[n] {
+			t.Fatalf("step %d: %d is found: %v, want %v", step, n, place != 0, model[n])
 		}
-		for i := range 40 {
-			if got := tb.lookup(hash(i), []byte(strconv.Itoa(i))); got != model[strconv.Itoa(i)] {
-				t.Fatalf("step %d: looking up %d: got %v, want %v", step, i, got, model[strconv.Itoa(i)])
+		switch {
+		case rnd.IntN(2) == 0 && place == 0:
+			if x.crowded(hash(n)) {
+				x.grow(hash(n))
+				slot, _ = x.arrays[0].Load().find(tagOf(hash(n)), is(n))
+			}
+			x.set(hash(n), slot, n, true)
+			model[n] = true
+		case place != 0:
+			x.remove(hash(n), slot)
+			delete(model, n)
+		}
+		for i := uint64(1); i <= 40; i++ {
+			if _, got := x.arrays[0].Load().find(tagOf(hash(i)), is(i)); (got != 0) != model[i] {
+				t.Fatalf("step %d: %d is found: %v, want %v", step, i, got != 0, model[i])
 			}
 		}
 	}
-	checkTable(t, tb)
 }
 
 func TestTableKeepsItsBudget(t *testing.T) {
@@ -125,8 +189,8 @@ func TestTableKeepsItsBudget(t *testing.T) {
 		insertions = 10_000_000
 	}
 	const budget = 8 << 20
-	tb, r := newTableOf(budget), NewShape("")
-	text := `"` + strings.Repeat("0123456789", budget/100/10) + `"`
+	tb, sh := newTableOf(budget), NewShape("")
+	text := strings.Repeat("0123456789", budget/100/10)
 	var all sync.WaitGroup
 	for w := range 4 {
 		all.Go(func() {
@@ -137,35 +201,28 @@ func TestTableKeepsItsBudget(t *testing.T) {
 					size = rnd.IntN(budget/100 - 200) // up to the largest that is kept
 				}
 				key := strconv.Itoa(rnd.IntN(100_000))
-				tb.insert(NewEntry(r, key, []byte(text[:min(size, gzipFrom-1)]), 0))
+				tb.put(newRecord(sh, key, `"`+text[:min(size, gzipFrom-3)]+`"`))
 				if size > gzipFrom {
-					tb.insert(largeEntry(r, key, size))
+					e, _ := layOut(sh, key, "", []byte(`"`+text[:size]+`"`), "", nil)
+					e.hash = HashKey(key)
+					tb.put(e)
 				}
 				if i%5 == 0 {
-					tb.remove(HashKey(key), key, nil)
-				}
-				if got := tb.bytes.Load(); got > budget+budget/20 {
-					t.Errorf("the table takes %d bytes of a budget of %d", got, int64(budget))
-					return
+					tb.drop(HashKey(key), key, nil)
 				}
 			}
 		})
 	}
 	all.Wait()
-	checkTable(t, tb)
-	if got := tb.bytes.Load(); got < budget*8/10 {
-		t.Errorf("after churn the table takes only %d bytes of its budget of %d", got, int64(budget))
+	tb.check(t, budget)
+	if got, _ := tb.sizes(); got < budget*8/10 {
+		t.Errorf("after churn the table uses only %d bytes of its budget of %d", got, int64(budget))
 	}
-}
-
-// largeEntry is an entry of about size bytes, made without compressing.
-func largeEntry(r *Shape, key string, size int) *Entry {
-	return NewEntry(r, key+strings.Repeat("k", min(size, maxKey-len(key))), []byte("1"), 0)
 }
 
 func TestTableReadersMeetWriters(t *testing.T) {
 	t.Parallel()
-	tb, r := newTableOf(1<<20), NewShape("")
+	tb, sh := newTableOf(64<<10), NewShape("")
 	key := func(i int) string { return "key:" + strconv.Itoa(i) }
 	stop := make(chan struct{})
 	var readers, writers sync.WaitGroup
@@ -177,10 +234,9 @@ func TestTableReadersMeetWriters(t *testing.T) {
 					return
 				default:
 				}
-				k := key(i % 500)
-				e := tb.lookup(HashKey(k), []byte(k))
-				if e != nil && (e.key() != k || string(e.Data()) != `"`+k+`"`) {
-					t.Errorf("looking up %s found %s with %s", k, e.key(), e.Data())
+				k := key(i % 2000)
+				if got := tb.get(sh, k); got != "" && got != `"`+k+`"` {
+					t.Errorf("looking up %s finds %q", k, got)
 					return
 				}
 			}
@@ -190,11 +246,11 @@ func TestTableReadersMeetWriters(t *testing.T) {
 		writers.Go(func() {
 			rnd := rand.New(rand.NewPCG(3, uint64(w)))
 			for range 20_000 {
-				k := key(rnd.IntN(500))
+				k := key(rnd.IntN(2000))
 				if rnd.IntN(3) == 0 {
-					tb.remove(HashKey(k), k, nil)
+					tb.drop(HashKey(k), k, nil)
 				} else {
-					tb.insert(NewEntry(r, k, []byte(`"`+k+`"`), 0))
+					tb.put(newRecord(sh, k, `"`+k+`"`))
 				}
 			}
 		})
@@ -202,83 +258,54 @@ func TestTableReadersMeetWriters(t *testing.T) {
 	writers.Wait()
 	close(stop)
 	readers.Wait()
-	checkTable(t, tb)
+	tb.check(t, 64<<10)
 }
 
 func TestEvictionPrefersWhatIsNotRead(t *testing.T) {
 	t.Parallel()
-	tb, r := newTableOf(1<<20), NewShape("")
+	tb, sh := newTableOf(1<<20), NewShape("")
 	hot := func(i int) string { return "hot:" + strconv.Itoa(i) }
 	for i := range 200 {
-		tb.insert(NewEntry(r, hot(i), []byte("1"), 0))
+		tb.put(newRecord(sh, hot(i), "1"))
 	}
-	for i := range 20_000 {
-		tb.insert(NewEntry(r, "cold:"+strconv.Itoa(i), []byte("1"), 0))
-		k := hot(i % 200)
-		tb.lookup(HashKey(k), []byte(k))
+	for i := range 40_000 {
+		tb.put(newRecord(sh, "cold:"+strconv.Itoa(i), "1"))
+		tb.get(sh, hot(i%200))
 	}
 	left := 0
 	for i := range 200 {
-		if tb.lookup(HashKey(hot(i)), []byte(hot(i))) != nil {
+		if tb.get(sh, hot(i)) != "" {
 			left++
 		}
 	}
 	if left < 190 {
-		t.Errorf("%d of 200 entries that were read all the time are left", left)
+		t.Errorf("%d of 200 records that were read all the time are left", left)
 	}
 }
 
-// each calls f for every entry until it returns false.
-func (t *table) each(f func(*Entry) bool) {
-	for i := range t.shards {
-		s := t.shards[i].slots.Load()
-		for j := range s.entries {
-			if e := s.entries[j].Load(); e != nil && !f(e) {
-				return
-			}
+// TestResize: a budget of another order of size moves the records, as many as there is
+// room for, and readers and writers go on.
+func TestResize(t *testing.T) {
+	t.Parallel()
+	sh, tb := NewShape(""), newTableOf(16<<20)
+	key := func(n int) string { return "k" + strconv.Itoa(n) }
+	for n := range 50_000 {
+		tb.put(newRecord(sh, key(n), "1"))
+	}
+	for _, budget := range []int64{1 << 20, 512 << 20, 300 << 20, 40 << 10, 64 << 20} {
+		_, before := tb.sizes()
+		tb.resize(budget)
+		tb.check(t, budget)
+		bytes, kept := tb.sizes()
+		if room := budget / 80; kept < min(before, room*8/10) || bytes > budget {
+			t.Errorf("of %d records a budget of %d keeps %d, in %d bytes", before, budget, kept, bytes)
+		}
+		for n := range 20_000 {
+			tb.put(newRecord(sh, key(1_000_000+n), "2"))
+		}
+		tb.check(t, budget)
+		if _, kept := tb.sizes(); kept < min(20_000, budget/80)*8/10 {
+			t.Errorf("a budget of %d keeps %d of 20,000 new records", budget, kept)
 		}
 	}
-}
-
-// TestAMuchSmallerBudgetIsUsed: small entries in numbers need large arrays, which
-// must not be all that a small budget has room for afterwards.
-func TestAMuchSmallerBudgetIsUsed(t *testing.T) {
-	t.Parallel()
-	r := NewShape("")
-	tb := newTableOf(16 << 20)
-	put := func(n int) {
-		tb.insert(NewEntry(r, "k"+strconv.Itoa(n), []byte("1"), 0))
-	}
-	for n := range 50_000 {
-		put(n)
-	}
-	const small = 1 << 20
-	tb.resize(small)
-	kept := tb.count.Load()
-	if tb.bytes.Load() > small || kept == 0 {
-		t.Errorf("%d bytes in %d entries", tb.bytes.Load(), kept)
-	}
-	fresh := newTableOf(small)
-	tb, old := fresh, tb
-	for n := range 25_000 {
-		put(n)
-	}
-	want := tb.count.Load()
-	tb = old
-	for n := range 25_000 {
-		put(1_000_000 + n)
-	}
-	if got := tb.count.Load(); got < want*9/10 || tb.bytes.Load() > small {
-		t.Errorf("there is room for %d entries, in a table that was never larger for %d", got, want)
-	}
-	if kept < want/3 {
-		t.Errorf("%d of %d were kept", kept, want)
-	}
-}
-
-// newTableOf is a table of so many bytes.
-func newTableOf(budget int64) *table {
-	t := newTable()
-	t.budget.Store(budget)
-	return t
 }

@@ -1,0 +1,110 @@
+package memory
+
+import "slices"
+
+// What goes through all records of a partition.
+
+// all are the segments with records, oldest first.
+func (p *partition) all() []*segment {
+	list := slices.Clone(p.queue)
+	if p.open != nil {
+		list = append(list, p.open)
+	}
+	return list
+}
+
+// each calls f with every record, until it returns false, under the lock.
+func (p *partition) each(f func(View) bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, more := p.Now(), true
+	for _, s := range p.all() {
+		p.eachIn(s, s.from, func(r *record, _ uint64, _ int, _ uint64) bool {
+			more = f(View{r: r, e: p.heap.of(r), at: now})
+			return more
+		})
+		if !more {
+			break
+		}
+	}
+	return more
+}
+
+// sweep drops the records that useless says are of no use any more, and frees the segments
+// that become empty.
+func (p *partition) sweep(useless func(*record) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.all() {
+		p.eachIn(s, s.from, func(r *record, hash uint64, slot int, place uint64) bool {
+			if useless(r) {
+				p.remove(hash, slot, place)
+			}
+			return true
+		})
+	}
+	p.queue = slices.DeleteFunc(p.queue, func(s *segment) bool {
+		if s.live > 0 {
+			return false
+		}
+		p.retire(s)
+		return true
+	})
+}
+
+// moveTo moves all records to other partitions, oldest first. Readers find a record here
+// until it is there, or miss; writers wait for the lock, and go there then.
+func (p *partition) moveTo(next *tableParts) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.successor.Store(next)
+	for _, s := range p.all() {
+		p.eachIn(s, s.from, func(r *record, hash uint64, slot int, place uint64) bool {
+			e := p.heap.of(r)
+			if r.onHeap() && e == nil {
+				return true
+			}
+			p.remove(hash, slot, place)
+			next.of(hash).adopt(r, e, hash)
+			return true
+		})
+	}
+}
+
+// adopt keeps a copy of a record of another partition, which is locked. What has no room
+// here is dropped.
+func (p *partition) adopt(r *record, e *Entry, hash uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	size := r.size()
+	if e == nil && size > p.largest() { // segments are smaller here: it lives on as an object of the heap
+		sh := shapeNamed(r.shapeID())
+		if sh == nil {
+			return
+		}
+		e = View{r: r, sh: sh, at: p.Now()}.Entry()
+	}
+	if e != nil {
+		p.put(e)
+		return
+	}
+	if !p.makeRoom(size, 0) {
+		return
+	}
+	s := p.open
+	moved, place := s.at(s.used), p.placeOf(s, s.used)
+	moved.copyFrom(r, size)
+	p.wrote(s, size)
+	p.show(hash, string(r.key()), place)
+}
+
+// sizes are the bytes in use, without what is reserved, and the number of records.
+func (p *partition) sizes() (bytes, count int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	unused := int64(len(p.retired)+len(p.ready)) * int64(p.arena.size)
+	for _, s := range p.all() {
+		unused += int64(p.arena.size - s.used)
+	}
+	return p.taken - unused, int64(p.count)
+}
