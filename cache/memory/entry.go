@@ -61,9 +61,9 @@ const Never int64 = math.MaxInt64
 
 const headBytes = int(unsafe.Sizeof(Entry{}))
 
-// maxKey is the longest key in bytes that memory keeps. The entry of a longer one is made
-// without its key: it answers, and Keep refuses it.
-const maxKey = 1<<16 - 1
+// maxKey is the longest key in bytes that memory keeps, if its segments are not smaller still. The entry of a
+// longer one is made without its key: it answers, and Keep refuses it.
+const maxKey = 4 << 10
 
 // NewEntry makes the entry of a record that may be of any size. data must be
 // valid JSON; it is copied, and so is key. A missing record has no body.

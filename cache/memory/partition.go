@@ -208,7 +208,7 @@ func (p *partition) left(place uint64) {
 // partition is locked, also while keep is called.
 func (p *partition) drop(hash uint64, key string, keep func(View) bool) bool {
 	slot, place := p.find(hash, key)
-	if place == 0 || keep != nil && keep(View{r: p.at(place)}) {
+	if place == 0 || keep != nil && keep(p.viewOf(p.at(place), p.Now())) {
 		return false
 	}
 	p.remove(hash, slot, place)

@@ -160,7 +160,8 @@ func (c *crowd) run(t *testing.T, writes int, sizes []int, budgets []int64) {
 	}
 	during(func(rnd *rand.Rand, n int) error { // who looks at all, and who makes the budget another one
 		seen := 0
-		c.s.Each(func(e *Entry) bool {
+		c.s.Each(func(v View) bool {
+			e := v.Entry()
 			seen++
 			return e.Missing() || bytes.HasPrefix(e.Data(), []byte(`"`+e.key()+" "))
 		})

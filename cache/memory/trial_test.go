@@ -24,8 +24,8 @@ func (m *trial) replaceOwner() {
 	i := m.next(len(m.owners))
 	m.owners[i].End()
 	if m.next(16) == 15 {
-		for range ownerRing {
-			m.newOwner(false)
+		for range epochRing {
+			m.newOwner(false).End()
 		}
 	}
 	if m.next(2) == 0 {
@@ -33,7 +33,7 @@ func (m *trial) replaceOwner() {
 	}
 }
 
-func (m *trial) isForgotten(o *Owner) bool { return m.made-m.madeAt[o] >= ownerRing }
+func (m *trial) isForgotten(o *Owner) bool { return m.s.epochs.owner(o.Epoch()) != o }
 
 // move moves the clock on, by a millisecond or by weeks, as an idle process does: what
 // compares the clocks does so now and then.
@@ -159,9 +159,9 @@ func (m *trial) age(key string) {
 	}
 	until := m.s.Now() + int64(time.Second)<<m.next(12)
 	due := until - int64(m.next(2))*int64(time.Second)
-	m.s.Each(func(e *Entry) bool {
-		if e.key() == key {
-			e.Age(until, due)
+	m.s.Each(func(v View) bool {
+		if string(v.r.key()) == key {
+			v.Age(until, due)
 		}
 		return true
 	})
@@ -176,7 +176,7 @@ func (m *trial) each(most int) {
 		return
 	}
 	seen := 0
-	m.s.Each(func(*Entry) bool { seen++; return seen < most })
+	m.s.Each(func(View) bool { seen++; return seen < most })
 	if seen > most {
 		m.t.Errorf("step %d: Each called %d times after it was told to end at %d", m.step, seen, most)
 	}
@@ -187,7 +187,8 @@ func (m *trial) each(most int) {
 func (m *trial) checkAll() {
 	m.t.Helper()
 	seen := map[string]bool{}
-	m.s.Each(func(e *Entry) bool {
+	m.s.Each(func(v View) bool {
+		e := v.Entry()
 		p := m.kept[e.key()]
 		switch {
 		case p == nil:

@@ -10,8 +10,8 @@ import (
 // released under which it was looked up, and so is every slice that it gives: what
 // outlives that is copied. The zero View is no record. It is safe for concurrent use.
 type View struct {
-	r  *record // nil: e is an answer of its own, or there is nothing
-	e  *Entry  // the object of a value that is too large for segments
+	r  *record // in a segment; nil: e is an answer of its own, or there is nothing
+	e  *Entry  // what there is to know of a value that is too large for segments
 	sh *Shape
 	at int64 // clock time of the look
 }
@@ -50,10 +50,10 @@ func (v View) Large() bool { return v.e != nil && v.e.Large() }
 
 // flags are those of NewEntry.
 func (v View) flags() uint8 {
-	if v.r != nil {
-		return v.r.flags()
+	if v.e != nil {
+		return v.e.flags
 	}
-	return v.e.flags
+	return v.r.flags()
 }
 
 // Missing tells that the record does not exist.
@@ -82,8 +82,10 @@ func (v View) AppendETag(dst []byte) []byte {
 	if v.e != nil {
 		return v.e.AppendETag(dst)
 	}
-	return appendETag(dst, &v.r.etag, v.sh.head != "")
+	return appendETag(dst, &v.r.etag, v.enveloped())
 }
+
+func (v View) enveloped() bool { return v.sh.head != "" && !v.Missing() }
 
 // appendETag appends a validator of bytes that tell the record, and with an envelope also
 // the tier.
@@ -101,7 +103,7 @@ func (v View) AppendGzipETag(dst []byte) []byte {
 	if v.e != nil {
 		return v.e.AppendGzipETag(dst)
 	}
-	return appendGzipETag(v.AppendETag(dst), v.sh.head != "")
+	return appendGzipETag(v.AppendETag(dst), v.enveloped())
 }
 
 // appendGzipETag makes the validator that dst ends with that of the gzip variant.
@@ -114,17 +116,17 @@ func appendGzipETag(dst []byte, envelope bool) []byte {
 
 // epoch is that of the connection that the record was read on.
 func (v View) epoch() uint32 {
-	if v.r != nil {
-		return v.r.witness
+	if v.e != nil {
+		return v.e.witness
 	}
-	return v.e.witness
+	return v.r.witness
 }
 
 func (v View) expiry(now int64) int64 {
-	if v.r != nil {
-		return timeOf(atomic.LoadUint32(&v.r.expiry), now)
+	if v.e != nil {
+		return v.e.expiry.Load()
 	}
-	return v.e.expiry.Load()
+	return timeOf(atomic.LoadUint32(&v.r.expiry), now)
 }
 
 // TTL is what is left of the record's own lifetime at clock time now.
@@ -133,16 +135,16 @@ func (v View) TTL(now int64) time.Duration { return time.Duration(v.expiry(now) 
 // SharedExpiry is the clock time at which the shared tier's copy expires, to within a
 // millisecond; Never.
 func (v View) SharedExpiry(now int64) int64 {
-	if v.r != nil {
-		return timeOf(v.r.ends, now)
+	if v.e != nil {
+		return v.e.sharedExpiry
 	}
-	return v.e.sharedExpiry
+	return timeOf(v.r.ends, now)
 }
 
 // RefreshDue tells whether a read that found ttl left of the record's life came late
 // enough for a refresh. It costs one comparison.
 func (v View) RefreshDue(ttl time.Duration) bool {
-	if v.r == nil {
+	if v.e != nil {
 		return v.e.RefreshDue(ttl)
 	}
 	due := atomic.LoadUint32(&v.r.due)
@@ -152,7 +154,7 @@ func (v View) RefreshDue(ttl time.Duration) bool {
 // TakeRefresh tells whether the record is due to be loaded anew at clock time now, and by
 // the caller: of several callers the one that moves the time on to next has the task.
 func (v View) TakeRefresh(now, next int64) bool {
-	if v.r == nil {
+	if v.e != nil {
 		return v.e.TakeRefresh(now, next)
 	}
 	due := atomic.LoadUint32(&v.r.due)
@@ -161,7 +163,7 @@ func (v View) TakeRefresh(now, next int64) bool {
 
 // SetRefreshAt says from which clock time on the record is to be loaded anew.
 func (v View) SetRefreshAt(at int64) {
-	if v.r == nil {
+	if v.e != nil {
 		v.e.SetRefreshAt(at)
 		return
 	}
@@ -172,26 +174,27 @@ func (v View) SetRefreshAt(at int64) {
 // refreshAt on, whether its key is hot or not: nobody tells of changes any more. A reader
 // that meets it meanwhile may go by what was before.
 func (v View) Age(until, refreshAt int64) {
+	if v.e != nil {
+		v.e.expiry.Store(min(until, v.e.expiry.Load())) // only under the partition's lock
+		v.e.refreshAt.Store(min(refreshAt, v.e.refreshAt.Load()))
+		v.e.state.Or(stateAged)
+		return
+	}
 	if until < v.expiry(v.at) {
-		atomic.StoreUint32(&v.r.expiry, tickOf(until, v.at)) // only under the partition's lock
+		atomic.StoreUint32(&v.r.expiry, tickOf(until, v.at))
 	}
 	atomic.OrUint32(&v.r.word, recordAged)
 	if was := atomic.LoadUint32(&v.r.due); refreshAt < timeOf(was, v.at) {
 		atomic.StoreUint32(&v.r.due, tickOrNever(refreshAt, v.at))
 	}
-	if v.e != nil { // who moves the object by a resize goes by what it says itself
-		v.e.expiry.Store(min(until, v.e.expiry.Load()))
-		v.e.refreshAt.Store(min(refreshAt, v.e.refreshAt.Load()))
-		v.e.state.Or(stateAged)
-	}
 }
 
 // Aged tells whether the record was aged since it is kept.
 func (v View) Aged() bool {
-	if v.r != nil {
-		return atomic.LoadUint32(&v.r.word)&recordAged != 0
+	if v.e != nil {
+		return v.e.Aged()
 	}
-	return v.e.Aged()
+	return atomic.LoadUint32(&v.r.word)&recordAged != 0
 }
 
 // IsOf tells whether the record was made for a Shape.

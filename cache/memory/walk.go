@@ -20,7 +20,7 @@ func (p *partition) each(f func(View) bool) bool {
 	now, more := p.Now(), true
 	for _, s := range p.all() {
 		p.eachIn(s, s.from, func(r *record, _ uint64, _ int, _ uint64) bool {
-			more = f(View{r: r, e: p.heap.of(r), at: now})
+			more = f(p.viewOf(r, now))
 			return more
 		})
 		if !more {
@@ -28,6 +28,11 @@ func (p *partition) each(f func(View) bool) bool {
 		}
 	}
 	return more
+}
+
+// viewOf is a record as a View. The partition is locked.
+func (p *partition) viewOf(r *record, now int64) View {
+	return View{r: r, e: p.heap.of(r), sh: shapeNamed(r.shapeID()), at: now}
 }
 
 // sweep drops the records that useless says are of no use any more, and frees the segments
@@ -78,11 +83,11 @@ func (p *partition) adopt(r *record, e *Entry, hash uint64) {
 	defer p.mu.Unlock()
 	size := r.size()
 	if e == nil && size > p.largest() { // segments are smaller here: it lives on as an object of the heap
-		sh := shapeNamed(r.shapeID())
-		if sh == nil {
-			return
+		v := p.viewOf(r, p.Now())
+		if v.sh == nil {
+			return // nobody asks for it any more
 		}
-		e = View{r: r, sh: sh, at: p.Now()}.Entry()
+		e = v.Entry()
 	}
 	if e != nil {
 		p.put(e)
@@ -103,8 +108,8 @@ func (p *partition) sizes() (bytes, count int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	unused := int64(len(p.retired)+len(p.ready)) * int64(p.arena.size)
-	for _, s := range p.all() {
-		unused += int64(p.arena.size - s.used)
+	if p.open != nil {
+		unused += int64(p.arena.size - p.open.used)
 	}
 	return p.taken - unused, int64(p.count)
 }
