@@ -229,6 +229,7 @@ type Cache struct {
 
 	store   *memory.Store
 	flights *Flights
+	admits  func(key string) bool // whether memory would keep the record; tests have their own
 	tier    SharedTier
 	shared  Tier          // which of the tiers it is
 	local   *memory.Owner // of what was loaded while nobody could report changes
@@ -258,7 +259,7 @@ type Cache struct {
 func New(cfg Config) (*Cache, error) {
 	c := &Cache{cfg: cfg}
 	c.store = memory.New(memory.Config{Budget: cfg.Budget, MissingShare: cfg.MissingShare, LinkTimeout: cfg.LinkTimeout, Answers: cfg.Answers, OnDelay: cfg.OnDelay})
-	c.LargeAnswers, c.flights = c.store.LargeAnswers, NewFlights(c.store)
+	c.LargeAnswers, c.flights, c.admits = c.store.LargeAnswers, NewFlights(c.store), c.store.Admits
 	c.life, c.stop = context.WithCancel(context.Background())
 	c.settings.Store(&cfg.Settings)
 	c.apply(&cfg.Settings)

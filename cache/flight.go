@@ -47,6 +47,7 @@ type result struct {
 
 	verified *loss // under which it is known to be loaded since the feed was lost
 	untimed  bool  // what is left of its lifetime is not known
+	plain    bool  // a plain read has found it, see plain.go
 	err      error
 }
 
@@ -77,6 +78,7 @@ func NewFlights(s *memory.Store) *Flights {
 	for i := range f.shards {
 		f.shards[i].flights = map[string]*flight{}
 		f.shards[i].watches = map[string]*watch{}
+		f.shards[i].plain = map[string]*plainRead{}
 	}
 	return f
 }
@@ -86,8 +88,9 @@ type flightShard struct {
 	mu       sync.Mutex
 	flights  map[string]*flight
 	watches  map[string]*watch
-	loads    map[string]*load    // loads under a lease, by token; see load.go
-	attempts map[string]*attempt // at leases, by key; see load.go
+	plain    map[string]*plainRead // on the wire, by key; see plain.go
+	loads    map[string]*load      // loads under a lease, by token; see load.go
+	attempts map[string]*attempt   // at leases, by key; see load.go
 }
 
 func (s *Flights) shard(key string) *flightShard {
@@ -102,21 +105,27 @@ func (s *Flights) join(r *Resource, key string) (f *flight, lead, plain bool) {
 	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	f = sh.flights[key]
-	switch {
-	case f == nil:
-	case f.owner != nil && (f.owner.Ended() || f.replied && f.owner.Epoch() != f.epoch):
-		// The link broke: changes since then were not reported. Or all was
-		// flushed since its reply.
-	case f.poisoned || f.res != r:
-		return nil, false, true
-	default:
+	switch f = sh.flights[key]; {
+	case f == nil || f.broken():
+	case f.joinable(r):
 		return f, false, false
+	default:
+		return nil, false, true
 	}
 	f = &flight{key: key, res: r, done: make(chan struct{})}
 	sh.flights[key] = f
 	return f, true, false
 }
+
+// broken tells that nothing can be said of what the flight brings: the link broke, so that
+// changes since then were not reported, or all was flushed since its reply. The shard is
+// locked.
+func (f *flight) broken() bool {
+	return f.owner != nil && (f.owner.Ended() || f.replied && f.owner.Epoch() != f.epoch)
+}
+
+// joinable tells whether a reader of r may wait for the flight. The shard is locked.
+func (f *flight) joinable(r *Resource) bool { return !f.poisoned && f.res == r && !f.broken() }
 
 // probes owns the reads of probe. Nothing is ever kept for it.
 var probes = NewResource("", "", Lifetimes{}, nil)

@@ -259,7 +259,7 @@ func (q *query) acquire(instead []byte) (got *leased, seen sharedRead) {
 		found.TTL = q.cfg.Lease // SET does not tell; without expiry it is to whom a GET says so
 	}
 	seen = sharedRead{result: result{Content: found, untimed: true}, sent: began}
-	q.finished(q.r, q.key, &seen.result, 0)
+	q.finished(q.r, q.key, &seen.result, 0, false)
 	return nil, seen
 }
 

@@ -26,9 +26,7 @@ func (c *Cache) ReadMany(ctx context.Context, r *Resource, keys []string, args [
 			m.add(i, c.newQuery(ctx, r, key, args[i]))
 		}
 	}
-	if len(m.led) > 0 {
-		c.lead(ctx, m.led)
-	}
+	m.readLed(ctx)
 	if err := m.answerMisses(); err != nil {
 		return nil, err
 	}
@@ -66,6 +64,7 @@ type many struct {
 	first   map[string]int // key → the place of its answer
 	misses  []miss         // what memory did not answer
 	led     []*flight      // by this read
+	plain   []int          // places in misses of those that it leads plain reads of
 }
 
 // miss is a key that memory did not answer, with the flight that this read leads for
@@ -74,6 +73,15 @@ type miss struct {
 	at     int
 	q      *query
 	flight *flight
+	seen   *sharedRead // what a plain read has found, in the place of a flight
+}
+
+// found is what this read has found in the key, nil if it has not read it.
+func (open *miss) found() *sharedRead {
+	if open.flight != nil {
+		return &sharedRead{result: open.flight.result, sent: open.q.began}
+	}
+	return open.seen
 }
 
 // add answers a key from memory, or notes it as a miss.
@@ -84,13 +92,55 @@ func (m *many) add(at int, q *query) {
 		return
 	}
 	open := miss{at: at, q: q}
-	if !m.writes.has(q.key) {
+	switch {
+	case m.writes.has(q.key):
+	case !q.keeps():
+		if q.beginPlain() {
+			m.plain = append(m.plain, len(m.misses))
+		}
+	default:
 		if f, lead, _ := m.flights.join(q.r, q.key); lead {
 			open.flight = f
 			m.led = append(m.led, f)
 		}
 	}
 	m.misses = append(m.misses, open)
+}
+
+// readLed reads what memory would keep and what it would not side by side: together they
+// take one round trip.
+func (m *many) readLed(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	if len(m.plain) > 0 && len(m.led) > 0 {
+		all.Go(func() { m.leadPlain(ctx) })
+	} else if len(m.plain) > 0 {
+		m.leadPlain(ctx)
+	}
+	if len(m.led) > 0 {
+		m.lead(ctx, m.led)
+	}
+}
+
+// leadPlain makes the plain reads that this read leads, and ends them, whatever happens.
+func (m *many) leadPlain(ctx context.Context) {
+	ended := 0
+	defer func() {
+		for _, n := range m.plain[ended:] { // a panic must not strand those who wait
+			m.misses[n].q.endPlain()
+		}
+	}()
+	keys, sent := make([]string, len(m.plain)), m.store.Now()
+	for i, n := range m.plain {
+		keys[i] = m.misses[n].q.key
+	}
+	for i, found := range m.tier.Values(ctx, keys) {
+		open := &m.misses[m.plain[i]]
+		open.seen = &sharedRead{result: result{Content: found.Content, err: found.Err}, sent: sent}
+		open.q.tookPlain(open.seen)
+		open.q.endPlain()
+		ended++
+	}
 }
 
 // answerMisses answers what memory did not: hits of the shared tier at once, absent
@@ -105,16 +155,17 @@ func (m *many) answerMisses() error {
 	}
 	var absent []int // places in misses
 	for n, open := range m.misses {
-		if open.flight == nil {
+		found := open.found()
+		if found == nil {
 			one(n, nil)
 			continue
 		}
-		seen := sharedRead{result: open.flight.result, sent: open.q.began}
+		seen := *found
 		_, takesMany := open.q.r.Records.(source.ManyRecords)
 		switch {
 		case seen.err == nil && seen.entry != nil && open.q.servable(&seen):
 			m.answers[open.at], _, errs[n] = open.q.meetCopy(seen)
-		case seen.err == nil && seen.entry != nil && takesMany: // from before the loss of the feed
+		case seen.err == nil && seen.entry != nil && takesMany && !seen.untimed: // from before the loss of the feed
 			open.q.old = &seen
 			absent = append(absent, n)
 		case seen.err == nil && seen.State == shared.Absent && takesMany:

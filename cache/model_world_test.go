@@ -51,8 +51,12 @@ type modelKey struct {
 
 func newWorld(t *testing.T, caches, keys int) *world {
 	w := &world{t: t, srv: testkit.Redis(t)}
-	for range caches {
-		w.caches = append(w.caches, openRedis(t, w.srv))
+	for i := range caches {
+		c := openRedis(t, w.srv)
+		if i%2 == 0 { // memory is full, and takes what it likes
+			c.admits = func(string) bool { return rand.IntN(2) == 0 }
+		}
+		w.caches = append(w.caches, c)
 	}
 	lives := testLives
 	w.bare = NewResource("bare", "bare", lives, nil)

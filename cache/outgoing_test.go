@@ -38,7 +38,7 @@ func (c *Cache) readAs(t *testing.T, r *Resource, o *memory.Owner, key, data str
 	f := lead(t, c.flights, r, o, key)
 	c.flights.Arrived(o, key)
 	res := result{Content: shared.Parse([]byte(data), 0)}
-	c.finished(r, key, &res, 0)
+	c.finished(r, key, &res, 0, true)
 	c.flights.finish(f, res, c.store.Now()+int64(time.Minute))
 	return f.result
 }

@@ -130,6 +130,12 @@ type query struct {
 
 	interrupted bool // a read of the shared tier broke off
 
+	copied  bool       // memory has a copy, fresh or not
+	keeping keeping    // what memory does with the record
+	follows bool       // a plain read has met a placeholder: the next read is tracked
+	plain   plainRead  // on the wire, led by this reader …
+	seen    sharedRead // … and what it has found
+
 	old      *sharedRead // the copy whose place a load is to take, see meetCopy
 	replaced int         // how often one was to be
 }
@@ -148,7 +154,7 @@ func (q *query) fromMemory() (Answer, bool) {
 	key := []byte(q.key)
 	defer q.Pin(uint32(q.began)).Release()
 	v := q.store.Peek(q.r.Shape, key)
-	if !v.Found() {
+	if q.copied = v.Found(); !q.copied {
 		return Answer{}, false
 	}
 	t := time.Now()
@@ -174,21 +180,21 @@ func (q *query) answer(e *Entry, t Tier) Answer {
 	return Answer{Entry: e, Tier: t, Shared: q.shared}
 }
 
-// readShared reads the key once. It joins the flight of the key, leads a new one,
-// or, while a poisoned read is still on the wire, reads untracked.
+// readShared reads the key once. What memory would not keep it reads plainly. Else it
+// joins the flight of the key, leads a new one, or, while a poisoned read is still on the
+// wire, reads untracked. A placeholder is read tracked in any case, or nobody would tell
+// when it goes.
 func (q *query) readShared() *sharedRead {
+	if !q.keeps() && !q.follows {
+		if seen := q.readPlain(); seen != nil {
+			return seen
+		}
+	}
+	q.follows = false
 	f, lead, plain := q.flights.join(q.r, q.key)
 	switch {
 	case plain:
-		sent := q.store.Now()
-		verify := q.marks(q.ctx, q.r, []string{q.key})
-		rep, err := q.tier.Get(q.ctx, q.key)
-		res := result{Content: rep, err: err}
-		if verify != nil {
-			res.verified = verify(0, rep)
-		}
-		q.finished(q.r, q.key, &res, 0)
-		return &sharedRead{result: res, sent: sent}
+		return q.getTimed()
 	case lead:
 		q.lead(q.ctx, []*flight{f})
 		return &sharedRead{result: f.result, sent: q.began}
@@ -217,7 +223,7 @@ func (c *Cache) lead(ctx context.Context, flights []*flight) {
 			res.verified = verify(i, got.Content)
 		}
 		expiry, flags := c.trust(flights[i], got.TTL)
-		c.finished(flights[i].res, flights[i].key, &res, flags)
+		c.finished(flights[i].res, flights[i].key, &res, flags, true)
 		c.flights.finish(flights[i], res, expiry)
 		ended++
 	}
@@ -240,16 +246,21 @@ func (c *Cache) trust(f *flight, ttl time.Duration) (expiry int64, flags uint8) 
 }
 
 // finished makes the answer's body, on the reader's own time: the connection
-// goes on delivering invalidations meanwhile.
-func (c *Cache) finished(r *Resource, key string, res *result, flags uint8) {
+// goes on delivering invalidations meanwhile. What memory is not to keep gets no
+// compressed variant.
+func (c *Cache) finished(r *Resource, key string, res *result, flags uint8, keep bool) {
 	if r.Records != nil {
 		flags |= memory.FlagSourced
 	}
 	switch {
 	case res.err != nil:
 	case res.State == shared.Value:
-		if res.entry = c.store.Sending(r.Shape, key, res.Data, flags); res.entry == nil {
+		switch res.entry = c.store.Sending(r.Shape, key, res.Data, flags); {
+		case res.entry != nil:
+		case keep:
 			res.entry = c.store.NewKept(r.Shape, key, res.Data, flags)
+		default:
+			res.entry = c.store.NewAnswer(r.Shape, key, res.Data, flags)
 		}
 		res.Data = nil // the entry has its own; a large value twice is too much
 	case res.State == shared.NoRecord, res.State == shared.Absent && r.Records == nil:
@@ -278,6 +289,9 @@ func (q *query) resolve(seen sharedRead) (a Answer, again bool, err error) {
 		return a, false, err
 	case seen.entry != nil:
 		return q.meetCopy(seen)
+	case seen.plain && seen.IsPlaceholder():
+		q.follows = true
+		return Answer{}, true, nil
 	case seen.State == shared.Lease:
 		return q.meetLease(seen)
 	case seen.State == shared.Guard:

@@ -88,7 +88,7 @@ func TestAPushInTheWindowBehindTheReply(t *testing.T) {
 	}
 	res := result{Content: got.Content, err: got.Err}
 	expiry, flags := d.trust(f, got.TTL)
-	d.finished(d.r, key, &res, flags)
+	d.finished(d.r, key, &res, flags, true)
 	d.flights.finish(f, res, expiry)
 	if f.result.stored || string(f.result.entry.Data()) != `{"v":1}` {
 		t.Errorf("stored %v, answer %s; want the answer delivered and not stored", f.result.stored, f.result.entry.Data())

@@ -23,8 +23,9 @@ type stage struct {
 	version string
 	values  map[string]string
 	plans   map[string]plan
-	execs   map[string]int // tracked reads by key
-	gets    map[string]int // other reads
+	execs   map[string]int    // tracked reads by key
+	gets    map[string]int    // other reads
+	instead map[string]gotten // what the next other read of a key meets
 	tracked map[string]*testkit.Conn
 	slots   any    // the answer to CLUSTER SLOTS; nil: no cluster
 	nodes   string // the answer to CLUSTER NODES
@@ -35,6 +36,13 @@ type stage struct {
 	reader *testkit.Conn // the latest connection that read tracked
 	held   *testkit.Conn // what is due on it collects in due
 	due    string
+}
+
+// gotten is what happens to one plain GET of a key: its reply is another one, or is held
+// back, and all behind it.
+type gotten struct {
+	reply string
+	hold  bool
 }
 
 // The parts of the reply to a tracked read: positions in a plan.
@@ -62,7 +70,7 @@ func holdAt(part int) plan { return plan{hold: part, holds: true} }
 
 func newStage(t *testing.T) *stage {
 	s := &stage{
-		version: "7.0.15", values: map[string]string{}, plans: map[string]plan{}, execs: map[string]int{}, gets: map[string]int{},
+		version: "7.0.15", values: map[string]string{}, plans: map[string]plan{}, execs: map[string]int{}, gets: map[string]int{}, instead: map[string]gotten{},
 		tracked: map[string]*testkit.Conn{},
 	}
 	s.srv = testkit.ScriptedRedis(t, s.serve)
@@ -173,6 +181,14 @@ func (s *stage) plain(c *testkit.Conn, name string, cmd []string) string {
 		return testkit.Encode(-1)
 	case "GET":
 		s.gets[cmd[1]]++
+		met := s.instead[cmd[1]]
+		delete(s.instead, cmd[1])
+		if met.hold {
+			s.held = c
+		}
+		if met.reply != "" {
+			return met.reply
+		}
 		if v, ok := s.values[cmd[1]]; ok {
 			return testkit.Encode(v)
 		}

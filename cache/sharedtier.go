@@ -29,12 +29,18 @@ type SharedTier interface {
 	keeper
 }
 
-// reader reads keys. Track is the only way into memory.
+// reader reads keys. Track is the only way into memory. What a server answers that may lack
+// the latest writes is marked as Unreported by all but Get, which refuses to read it.
 type reader interface {
 	// Readable returns why key cannot be read now, nil if it can.
 	Readable(key string) error
 	// Get reads untracked: what it returns may be answered, not stored.
 	Get(ctx context.Context, key string) (shared.Content, error)
+	// Value and Values read untracked, each key with one command, and several in one
+	// round trip. What is left of their lifetimes is not told. Contents and errors of
+	// Values are per key.
+	Value(ctx context.Context, key string) (shared.Content, error)
+	Values(ctx context.Context, keys []string) []shared.Found
 	// Track reads keys in one round trip, and binds their flights to the
 	// connection that will report changes. Contents and errors are per key.
 	Track(ctx context.Context, keys []string) []shared.Found

@@ -66,6 +66,11 @@ func TestAServerInAnothersPlace(t *testing.T) {
 
 // TestAnswersAreMarkedAfterATakeOver, other than those of the source.
 func TestAnswersAreMarkedAfterATakeOver(t *testing.T) {
+	t.Run("kept", func(t *testing.T) { marksAfterATakeOver(t, func(string) bool { return true }) })
+	t.Run("not kept", func(t *testing.T) { marksAfterATakeOver(t, keepNothing) })
+}
+
+func marksAfterATakeOver(t *testing.T, admits func(string) bool) {
 	first, second := testkit.Redis(t), testkit.Redis(t)
 	address := testkit.NewRelay(t, first.Addr())
 	d := newDesk(t, open(t, testConfig(), func(c *setup) {
@@ -73,6 +78,7 @@ func TestAnswersAreMarkedAfterATakeOver(t *testing.T) {
 		c.LinkTimeout = time.Minute // marked for half of it
 	}), newLedger("1", "1", "2", "2"))
 	waitUp(t, d.Cache)
+	d.admits = admits
 	d.wantRead("1", "1", TierSource)
 	d.wantRead("1", "1", TierRedis)
 	second.Do("SET", d.key("1"), "1") // written by another instance, perhaps
@@ -88,6 +94,10 @@ func TestAnswersAreMarkedAfterATakeOver(t *testing.T) {
 	d.mustPut("1", "3")
 	if a := d.wantRead("1", "3", TierRedis); a.Detail != "untracked" {
 		t.Errorf("what was written since: detail %q, want it marked", a.Detail)
+	}
+	answers, err := d.readMany("1", "2")
+	if err != nil || answers[0].Detail != "untracked" || answers[1].Detail != "untracked" {
+		t.Errorf("a many-read: got %v, %v, want it marked", answers, err)
 	}
 }
 

@@ -105,10 +105,15 @@ func appendTag(dst []byte, v cache.View, packed bool) []byte {
 	return v.AppendETag(dst)
 }
 
-// writeLoaded answers with a record that was loaded for this reader. There is no
-// compressed variant of it yet, but there will be one under the same path, and a
+// isUnpacked tells of a record that was loaded or read for this reader alone. There is no
+// compressed variant of it, but another answer under the same path may have one, and a
 // cache in front must know that answers vary.
-func (s *Server) writeLoaded(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, a cache.Answer) hitCode {
+func isUnpacked(a cache.Answer) bool {
+	return !a.Entry.Missing() && (a.FromDB || a.Entry.Compressible() && a.Entry.Gzip() == nil)
+}
+
+// writeUnpacked answers with such a record.
+func (s *Server) writeUnpacked(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, a cache.Answer) hitCode {
 	if a.Entry.Compressible() {
 		res.headers.packed.CopyTo(&ctx.Response.Header)
 	} else {
@@ -128,9 +133,9 @@ func (s *Server) writeLoaded(ctx *fasthttp.RequestCtx, res *resource, sc *scratc
 // the variant that would be sent. A missing record is 404 whatever the condition
 // (RFC 9110, 13.2.1).
 func (s *Server) answer(r *request, res *resource, sc *scratch, a cache.Answer) error {
-	loaded := a.FromDB && !a.Entry.Missing()
+	unpacked := isUnpacked(a)
 	if !a.Entry.Missing() {
-		packed := !loaded && a.Entry.Gzip() != nil && acceptsGzip(r.Request.Header.PeekCanonical(headerAcceptEncoding))
+		packed := !unpacked && a.Entry.Gzip() != nil && acceptsGzip(r.Request.Header.PeekCanonical(headerAcceptEncoding))
 		sc.buf = appendTag(sc.buf[:0], cache.ViewOf(a.Entry), packed)
 		if err := checkIfMatch(&r.Request.Header, sc.buf); err != nil {
 			return err
@@ -138,8 +143,8 @@ func (s *Server) answer(r *request, res *resource, sc *scratch, a cache.Answer) 
 	}
 	r.tier = a.Tier
 	var code hitCode
-	if loaded {
-		code = s.writeLoaded(r.RequestCtx, res, sc, a)
+	if unpacked {
+		code = s.writeUnpacked(r.RequestCtx, res, sc, a)
 	} else {
 		code = s.writeView(r.RequestCtx, res, sc, cache.ViewOf(a.Entry))
 	}

@@ -243,6 +243,18 @@ func (e *Tier) Get(ctx context.Context, key string) (shared.Content, error) {
 	return e.row(ctx, key)
 }
 
+// Value is Get.
+func (e *Tier) Value(ctx context.Context, key string) (shared.Content, error) { return e.Get(ctx, key) }
+
+// Values is Get for each of keys.
+func (e *Tier) Values(ctx context.Context, keys []string) []shared.Found {
+	out := make([]shared.Found, len(keys))
+	for i, key := range keys {
+		out[i].Content, out[i].Err = e.Get(ctx, key)
+	}
+	return out
+}
+
 // row reads what the file holds, placeholders aside. An expired row counts as
 // absent. Expired rows stay in the file until the writer purges them.
 func (e *Tier) row(ctx context.Context, key string) (shared.Content, error) {

@@ -289,10 +289,11 @@ func (n *node) askFor(ctx context.Context, read bool) (*connections, error) {
 	if err := n.await(ctx); err != nil {
 		return nil, err
 	}
+	c := n.conns.Load() // before the look at the hold: it has begun when connections to a new server are there
 	if read && n.held() {
 		return nil, fmt.Errorf("%w: %w", shared.ErrAway, errHeld)
 	}
-	return n.conns.Load(), nil
+	return c, nil
 }
 
 // broke notes that connections of the node broke. Callers wait until they are dialled

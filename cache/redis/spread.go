@@ -16,6 +16,8 @@ type spreading struct {
 	instead func(dst []rueidis.Completed, c rueidis.Client, i int) []rueidis.Completed // in the place of a script that is not known; may be nil
 	fail    func(i int, err error)                                                     // takes the error of the i-th key, the tier's already; never nil
 
+	held func(i int) // told of a key whose node was held when it was asked; may be nil
+
 	via func(*connections) // told over which connections a key's commands were done; may be nil
 
 	repeatable bool // the commands may be sent again when a connection breaks
@@ -56,7 +58,15 @@ func (t *Tier) spreadOver(ctx, caller context.Context, n *node, keys []string, a
 		}
 		return
 	}
+	held := s.held != nil && n.held() // behind the connections, see Value
 	errs := sendAll(ctx, c.plain, at, s.build, s.take)
+	if held {
+		for j, err := range errs {
+			if err == nil {
+				s.held(at[j])
+			}
+		}
+	}
 	if s.instead != nil {
 		var unknown []int
 		for j, err := range errs {
@@ -129,7 +139,11 @@ func (t *Tier) sendOne(ctx context.Context, r route, i int, s spreading) error {
 		if r.ask {
 			client = asking{c.plain}
 		}
+		held := s.held != nil && n.held()
 		if err = sendAll(ctx, client, []int{i}, build, s.take)[0]; err == nil {
+			if held {
+				s.held(i)
+			}
 			if s.via != nil {
 				s.via(c)
 			}

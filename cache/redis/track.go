@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -135,8 +134,6 @@ func (n *node) untrackedOwner(c *connections) *memory.Owner {
 // never proves itself, so memory keeps what is read no longer than memory.untracked_ttl.
 //
 // On a node that is held a value is answered, and not kept: the mark ends with the hold.
-// Anything else is no reason to wait for
-// others, or to load and fill: it may be what a lost write has replaced.
 func (n *node) readUntracked(ctx context.Context, o *memory.Owner, keys []string) []shared.Found {
 	t, sent, held := n.tier, n.tier.store.Now(), n.held()
 	for _, key := range keys {
@@ -145,9 +142,8 @@ func (n *node) readUntracked(ctx context.Context, o *memory.Owner, keys []string
 	replies := t.getMany(ctx, keys)
 	for i, key := range keys {
 		t.reads.Arrived(o, key)
-		replies[i].Unreported = held
-		if held && replies[i].Err == nil && replies[i].State != shared.Value {
-			replies[i] = shared.Found{Err: fmt.Errorf("%w: %w", shared.ErrAway, errHeld)}
+		if held && replies[i].Err == nil {
+			replies[i].Content, replies[i].Err = marked(replies[i].Content)
 		}
 	}
 	return replies
