@@ -114,6 +114,6 @@ func (p *partition) resize(budget int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.budget = budget
-	for n := 0; !p.giveBack(0) && p.clearOne(n > 0); n++ {
+	for n := 0; !p.giveBack(0) && !p.promised(0) && p.clearOne(n > 0); n++ {
 	}
 }

@@ -70,6 +70,10 @@ const (
 	// forced is how many segments are cleared in search of room before the next one is
 	// dropped whatever it holds.
 	forced = 10
+	// maxRetired is how many segments wait for readers before no more are cleared: a reader
+	// that was stopped under a pin must not empty its partition. What is read meanwhile is
+	// answered, and not kept.
+	maxRetired = 3
 )
 
 func newPartition(budget int64, sh *storewide) *partition {
@@ -183,7 +187,9 @@ func (p *partition) show(hash uint64, key string, place uint64) {
 	} else {
 		p.left(old)
 	}
-	for n := 0; !p.giveBack(0) && p.clearOne(n > forced); n++ { // the index has grown
+	// The index has grown. What was just written lies in the open segment, and stays.
+	for n := 0; !p.giveBack(0) && !p.promised(0) && len(p.queue) > 0; n++ {
+		p.clearOne(n > forced)
 	}
 }
 
@@ -228,7 +234,7 @@ func (p *partition) makeRoom(size int, heapBytes int64) bool {
 		return false
 	}
 	for n := 0; !p.giveBack(heapBytes); n++ {
-		if !p.evictUntil(func() bool { return p.taken+heapBytes <= p.budget }, n > forced) {
+		if p.promised(heapBytes) || !p.evictUntil(func() bool { return p.promised(heapBytes) }, n > forced) {
 			return false
 		}
 	}
@@ -241,7 +247,7 @@ func (p *partition) makeRoom(size int, heapBytes int64) bool {
 	if p.hollow() {
 		p.clearOne(false)
 	}
-	for n := 0; !p.fits(size) && !p.hasSpare(heapBytes); n++ {
+	for n := 0; !p.fits(size) && !p.hasSpare(heapBytes) && len(p.retired) < maxRetired; n++ {
 		if !p.clearOne(n > forced) {
 			break
 		}
@@ -259,6 +265,12 @@ func (p *partition) giveBack(bytes int64) bool {
 		p.free(s)
 	}
 	return p.taken+bytes <= p.budget
+}
+
+// promised tells whether so many more bytes fit in the budget once the cleared segments are
+// free that readers may still be looking at.
+func (p *partition) promised(bytes int64) bool {
+	return p.taken+bytes-int64(len(p.retired)*p.arena.size) <= p.budget
 }
 
 // free ends a segment.

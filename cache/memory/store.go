@@ -271,7 +271,8 @@ func (s *Store) distrust() {
 // that NoticeSleep has not run since. t is time.Now, at the same in clock time.
 func (s *Store) SleptUnnoticed(t time.Time, at int64) bool { return !s.soleWriter && s.jumped(t, at) }
 
-// NoticeSleep compares the clocks, and distrusts all links after a sleep. Call it from one
+// NoticeSleep compares the clocks, and distrusts all links after a sleep. It also does what
+// has to be done now and then: it gives memory back that was in use. Call it from one
 // goroutine at a time, more often than link_timeout.
 func (s *Store) NoticeSleep() {
 	t := time.Now()
@@ -279,6 +280,8 @@ func (s *Store) NoticeSleep() {
 		s.distrust()
 	}
 	s.tick(t)
+	s.entries.tidy()
+	s.missing.tidy()
 	s.sweep(s.At(t))
 }
 

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -11,6 +12,9 @@ type table struct {
 	*storewide
 	resizing sync.Mutex
 	now      atomic.Pointer[tableParts]
+	// left are partitions that a resize has emptied. They are held until no reader can be
+	// looking at their memory: it goes when nobody has them any more.
+	left []*tableParts
 }
 
 // tableParts are the partitions of one generation of a table: a budget of another order of
@@ -124,6 +128,22 @@ func (t *table) resize(budget int64) {
 		p.moveTo(next)
 	}
 	t.now.Store(next)
+	t.left = append(t.left, was)
+}
+
+// tidy gives back memory that readers were looking at when it was left. A resize under way
+// does so itself.
+func (t *table) tidy() {
+	if !t.resizing.TryLock() {
+		return
+	}
+	defer t.resizing.Unlock()
+	for _, p := range t.now.Load().all {
+		p.tidy()
+	}
+	t.left = slices.DeleteFunc(t.left, func(parts *tableParts) bool {
+		return !slices.ContainsFunc(parts.all, func(p *partition) bool { return !p.tidy() })
+	})
 }
 
 // sweep drops the records that f says are of no use any more.

@@ -58,11 +58,13 @@ func (p *partition) sweep(useless func(*record) bool) {
 }
 
 // moveTo moves all records to other partitions, oldest first. Readers find a record here
-// until it is there, or miss; writers wait for the lock, and go there then.
+// until it is there, or miss; writers wait for the lock, and go there then. The memory of
+// this one is given back as it is emptied, but for what readers may still be looking at.
 func (p *partition) moveTo(next *tableParts) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.successor.Store(next)
+	p.budget = 0
 	for _, s := range p.all() {
 		p.eachIn(s, s.from, func(r *record, hash uint64, slot int, place uint64) bool {
 			e := p.heap.of(r)
@@ -73,7 +75,17 @@ func (p *partition) moveTo(next *tableParts) {
 			next.of(hash).adopt(r, e, hash)
 			return true
 		})
+		p.retire(s)
 	}
+	p.queue, p.open = nil, nil
+}
+
+// tidy gives back what readers were looking at, and tells whether all of it is.
+func (p *partition) tidy() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.giveBack(0)
+	return len(p.retired) == 0
 }
 
 // adopt keeps a copy of a record of another partition, which is locked. What has no room
@@ -103,13 +115,14 @@ func (p *partition) adopt(r *record, e *Entry, hash uint64) {
 	p.show(hash, string(r.key()), place)
 }
 
-// sizes are the bytes in use, without what is reserved, and the number of records.
+// sizes are the bytes in use, without what was not written to yet, and the number of
+// records.
 func (p *partition) sizes() (bytes, count int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	unused := int64(len(p.retired)+len(p.ready)) * int64(p.arena.size)
+	bytes = p.taken
 	if p.open != nil {
-		unused += int64(p.arena.size - p.open.used)
+		bytes -= int64(p.arena.size - p.open.used)
 	}
-	return p.taken - unused, int64(p.count)
+	return bytes, int64(p.count)
 }
