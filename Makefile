@@ -25,7 +25,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install deb test servers check race prove fuzz bench benchcmp compare inflight chaos failover feed fleet rolling cover lint clean
+.PHONY: help build run install deb test servers check race prove fuzz bench benchcmp compare openloop inflight chaos failover feed fleet rolling cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,9 +100,14 @@ bench: ## Go benchmarks matching BENCH, COUNT times (10), into bench.out
 benchcmp: ## compare two such outputs: make benchcmp OLD=a NEW=b
 	$(GO) run $(BENCHSTAT) $(OLD) $(NEW)
 
-compare: build ## Hearth beside its peers, COMPARE='-rounds 5 -rows REGEXP' (about ten minutes)
+compare: build ## Hearth beside its peers, COMPARE='-rounds 5 -rows REGEXP' (a quarter of an hour)
 	@./scripts/install-test-servers bench
 	$(GO) run ./bench/compare -hearth ./hearth $(COMPARE)
+	$(if $(findstring -rows,$(COMPARE)),,$(GO) run ./bench/openloop -hearth ./hearth $(OPENLOOP))
+
+openloop: build ## latencies at 50 and 80 % of capacity, without coordinated omission (four minutes; OPENLOOP='-rounds 5 -servers REGEXP')
+	@./scripts/install-test-servers bench
+	$(GO) run ./bench/openloop -hearth ./hearth $(OPENLOOP)
 
 inflight: servers ## 10,000 requests in flight, beside a bare handler (three minutes; INFLIGHT='-rounds 9 -record')
 	$(GO) run ./bench/inflight $(INFLIGHT)

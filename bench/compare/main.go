@@ -29,6 +29,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"hearth/bench/load"
 	"hearth/bench/peers"
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
@@ -54,6 +55,9 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 		o.hearth = launch.Build(tb, root)
 	}
 	if o.hearth, err = filepath.Abs(o.hearth); err != nil {
+		return err
+	}
+	if err := load.AllowConnections(manyConnections); err != nil {
 		return err
 	}
 	paths := &peers.Paths{Root: root, Hearth: o.hearth}

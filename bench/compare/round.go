@@ -88,17 +88,27 @@ func (c *runner) measure(tb testkit.TB, p *peers.Peer, round, seconds, seed int)
 	const rightWithin = 3 * time.Second
 	c.AwaitRight(tb, p, rightWithin)
 	before := c.read(tb, p)
-	w, err := c.wrk(tb.Context(), p, seconds, seed)
+	var w load.WrkReport
+	var used readings
+	var err error
+	if c.own {
+		w, used, err = c.loop(p, seconds, seed)
+	} else {
+		w, err = c.wrk(tb.Context(), p, seconds, seed)
+	}
 	if err != nil {
 		tb.Fatalf("loading %s: %v", p.Name, err)
 	}
 	after := c.read(tb, p)
+	if !c.own {
+		used = readings{cpu: after.cpu - before.cpu, redisCPU: after.redisCPU - before.redisCPU}
+	}
 	work := float64(w.Requests) * float64(c.items)
 	s := sample{
 		Group: c.Name, Round: round, Peer: p.Name,
 		Requests: w.Requests, Seconds: w.Elapsed.Seconds(),
-		CPU:      float64((after.cpu - before.cpu).Microseconds()) / work,
-		RedisCPU: float64((after.redisCPU - before.redisCPU).Microseconds()) / work,
+		CPU:      float64(used.cpu.Microseconds()) / work,
+		RedisCPU: float64(used.redisCPU.Microseconds()) / work,
 		Rate:     float64(w.Requests) / w.Elapsed.Seconds(),
 		P99:      float64(w.P99.Microseconds()) / 1000,
 		Gets:     after.calls["get"] - before.calls["get"],
@@ -167,6 +177,32 @@ func (c *runner) checkTiers(s sample) error {
 		}
 	}
 	return nil
+}
+
+// loop runs the load over connections of our own, and returns the processor time that
+// was used while it was counted: opening connections is left out.
+func (c *runner) loop(p *peers.Peer, seconds, seed int) (load.WrkReport, readings, error) {
+	warm := 200*time.Millisecond + time.Duration(c.connections)*50*time.Microsecond // until all connections have been answered
+	var used readings
+	mark := func(sign time.Duration) func() error {
+		return func() error {
+			cpu, err := p.CPUTime()
+			if err != nil {
+				return err
+			}
+			redisCPU, err := c.Redis.CPUTime()
+			used.cpu, used.redisCPU = used.cpu+sign*cpu, used.redisCPU+sign*redisCPU
+			return err
+		}
+	}
+	plan := c.Plan(p)
+	plan.Connections, plan.Warm, plan.For, plan.Seed = c.connections, warm, time.Duration(seconds)*time.Second, uint64(seed)
+	plan.Begin, plan.End = mark(-1), mark(1)
+	found, err := plan.Run()
+	if err != nil {
+		return load.WrkReport{}, used, err
+	}
+	return load.WrkReport{Requests: found.Answered, Elapsed: found.Elapsed, P50: found.Latencies.Quantile(0.5), P99: found.Latencies.Quantile(0.99)}, used, nil
 }
 
 //go:embed load.lua

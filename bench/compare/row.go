@@ -31,7 +31,8 @@ type group struct {
 	work        peers.Work
 	depth       int // requests sent at once on a connection
 	connections int
-	items       int // units of work in one request
+	items       int  // units of work in one request
+	own         bool // the load comes over connections of our own, opening them is not counted
 	tiers       []share
 	rows        []row
 }
@@ -54,6 +55,9 @@ func (g group) needsPlain() bool {
 // spreadKeys are far more records than the smallest memory tier holds, so
 // that it misses nearly always; hot ones stay in it.
 const spreadKeys = 400_000
+
+// manyConnections are the most that a row has.
+const manyConnections = 10_000
 
 var (
 	fromMemory = []share{{"memory", 0.999, 1}}
@@ -108,7 +112,17 @@ func hits() []group {
 			},
 		})
 	}
+	for _, n := range []int{1_000, manyConnections} {
+		all = append(all, group{
+			name: fmt.Sprint("connections-", n), work: peers.Work{Pattern: peers.One, Keys: 1}, connections: n, own: true, tiers: fromMemory,
+			rows: []row{{peer: "bare", what: fmt.Sprintf("%s, %d connections, against a bare fasthttp handler with the same bytes", hit, n)}},
+		})
+	}
 	return append(all,
+		group{
+			name: "protocol", work: peers.Work{Pattern: peers.One, Keys: 1}, own: true, tiers: fromMemory,
+			rows: []row{{peer: "memcached", what: hit + " by HTTP, against memcached by its own protocol"}},
+		},
 		group{
 			name: "unchanged", work: peers.Work{Pattern: peers.Unchanged, Keys: 1},
 			rows: []row{

@@ -30,9 +30,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
+	"hearth/bench/load"
 	"hearth/internal/testkit"
 	"hearth/internal/testkit/launch"
 )
@@ -52,7 +52,7 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := raiseLimit(o.connections); err != nil {
+	if err := load.AllowConnections(o.connections); err != nil {
 		return err
 	}
 	if o.hearth == "" {
@@ -75,23 +75,6 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 	fmt.Fprint(stdout, "\n", r.table())
 	if o.record {
 		return r.write(filepath.Join(o.repo, "bench", "results"))
-	}
-	return nil
-}
-
-// raiseLimit lets this process, and all that it starts, have so many connections
-// open. It has to be said even where the limit is high enough for this process: Go
-// raises its own, and gives the former one to what it starts.
-func raiseLimit(connections int) error {
-	const others = 500 // files that are no connections under load
-	need := uint64(connections + others)
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("reading the limit of open files: %w", err)
-	}
-	limit.Cur, limit.Max = max(limit.Max, need), max(limit.Max, need)
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("raising the limit of open files to %d: %w; raise it with ulimit -n, or ask for fewer -connections", need, err)
 	}
 	return nil
 }

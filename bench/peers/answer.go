@@ -30,6 +30,9 @@ func (s *Servers) verify(tb testkit.TB, p *Peer) error {
 	if s.Pattern == Batch {
 		return s.verifyBatch(tb, p)
 	}
+	if p.memcached {
+		return p.verifyMemcached()
+	}
 	conn, err := p.ask(http.MethodGet, p.First(), "")
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ package peers
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,7 +58,8 @@ type Peer struct {
 	Tag      string           // If-None-Match of a request; "": none
 	Instance *launch.Instance // nil but for Hearth
 
-	body string // the right answer for record 1
+	body      string // the right answer for record 1
+	memcached bool   // it speaks memcached's protocol
 }
 
 // Paths are the binaries and directories of a run.
@@ -88,6 +91,33 @@ func (p *Peer) ask(method, path, body string) (*load.Conn, error) {
 		return c, c.Do(method, path, body, "If-None-Match: "+p.Tag)
 	}
 	return c, c.Do(method, path, body)
+}
+
+// Plan is load on a server by connections of our own, for the patterns One, Unchanged,
+// Spread and Mix. What it leaves open is how much and for how long.
+func (s *Servers) Plan(p *Peer) load.Plan {
+	plan := load.Plan{Addr: p.Addr, CPUs: s.LoadCPUs, Answer: load.HTTPAnswer}
+	before, after, _ := strings.Cut(p.Path, "*")
+	before, after = "GET "+before, after+" HTTP/1.1\r\nHost: compare\r\n"
+	if p.Tag != "" {
+		after += "If-None-Match: " + p.Tag + "\r\n"
+	}
+	after += "\r\n"
+	if p.memcached {
+		before, after, plan.Answer = "get user:", "\r\n", load.MemcachedAnswer
+	}
+	const hot = 10 // records of a mix that nine of ten requests are for
+	plan.Request = func(out []byte, random *rand.Rand) []byte {
+		n := 1
+		switch {
+		case s.Pattern == Mix && random.IntN(10) > 0:
+			n += random.IntN(hot)
+		case s.Pattern == Mix || s.Pattern == Spread:
+			n += random.IntN(s.Keys)
+		}
+		return append(strconv.AppendInt(append(out, before...), int64(n), 10), after...)
+	}
+	return plan
 }
 
 // First is the path of record 1, or of the first list.

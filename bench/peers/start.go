@@ -40,15 +40,16 @@ func Start(tb testkit.TB, name string, work Work, paths *Paths) *Servers {
 // Add starts a peer.
 func (s *Servers) Add(tb testkit.TB, name string) {
 	start, found := map[string]func(testkit.TB){
-		"bare":    s.startBare,
-		"nginx":   func(tb testkit.TB) { s.startNginx(tb, "nginx") },
-		"lua":     func(tb testkit.TB) { s.startNginx(tb, "lua") },
-		"varnish": s.startVarnish,
-		"webdis":  s.startWebdis,
-		"recipe":  s.startRecipe,
-		"plain":   func(tb testkit.TB) { s.startPlain(tb, "plain") },
-		"get":     func(tb testkit.TB) { s.startPlain(tb, "get", "-read", "get") },
-		"get-one": func(tb testkit.TB) { s.startPlain(tb, "get-one", "-read", "get", "-single", "-flush", "20us") },
+		"bare":      s.startBare,
+		"nginx":     func(tb testkit.TB) { s.startNginx(tb, "nginx") },
+		"lua":       func(tb testkit.TB) { s.startNginx(tb, "lua") },
+		"varnish":   s.startVarnish,
+		"memcached": s.startMemcached,
+		"webdis":    s.startWebdis,
+		"recipe":    s.startRecipe,
+		"plain":     func(tb testkit.TB) { s.startPlain(tb, "plain") },
+		"get":       func(tb testkit.TB) { s.startPlain(tb, "get", "-read", "get") },
+		"get-one":   func(tb testkit.TB) { s.startPlain(tb, "get-one", "-read", "get", "-single", "-flush", "20us") },
 	}[name]
 	if !found {
 		tb.Fatalf("starting the peer %q: there is none of this name", name)
