@@ -27,6 +27,7 @@ type actor struct {
 	orders chan bool // go on, or give up
 
 	leaving  atomic.Bool // its read is out of time
+	strayed  atomic.Bool // and looks again without being told
 	pastLoad atomic.Bool // its load is past the tiers
 	slow     atomic.Bool // its COMMIT is not answered at once
 	lost     atomic.Bool // nor ever
@@ -47,7 +48,7 @@ type spot int
 
 const (
 	offStage        spot = iota // its call has returned
-	afterPlainRead              // read untracked beside a poisoned read, not looked at it yet
+	afterPlainRead              // read untracked, not looked at it yet
 	beforeLease                 // to take the lease
 	beforeLoad                  // to ask the source
 	beforeFill                  // to fill what it has loaded
@@ -92,6 +93,7 @@ func (a *actor) start(f func(ctx context.Context)) {
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), actorKey{}, a))
 	a.cancel = cancel
 	a.leaving.Store(false)
+	a.strayed.Store(false)
 	a.pastLoad.Store(false)
 	a.tracking.Store(nil)
 	a.answer, a.err, a.stored = Answer{}, nil, false
@@ -191,8 +193,25 @@ func actorOf(ctx context.Context) *actor {
 func calm(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
 func (p *prompter) Get(ctx context.Context, key string) (shared.Content, error) {
+	a := actorOf(ctx)
+	if a != nil && a.leaving.Load() {
+		return shared.Content{}, ErrTimeout
+	}
 	r, err := p.SharedTier.Get(calm(ctx), key)
-	if a := actorOf(ctx); a != nil && !a.stop(afterPlainRead) {
+	if a != nil && !a.stop(afterPlainRead) {
+		return shared.Content{}, errCurtain
+	}
+	return r, err
+}
+
+func (p *prompter) Value(ctx context.Context, key string) (shared.Content, error) {
+	a := actorOf(ctx)
+	if a != nil && a.leaving.Load() { // what it has met has to be read tracked
+		a.strayed.Store(true)
+		return shared.Content{}, ErrTimeout
+	}
+	r, err := p.SharedTier.Value(calm(ctx), key)
+	if a != nil && !a.stop(afterPlainRead) {
 		return shared.Content{}, errCurtain
 	}
 	return r, err

@@ -98,9 +98,11 @@ func (r *rehearsal) compare(model protocol.State) error {
 			return err
 		}
 	}
+	r.forgetWaits(&seen)
 	if v := r.model.Check(seen); v != nil {
 		return fmt.Errorf("the real state breaks a promise: %w: %s", v, r.model.DescribeState(&seen))
 	}
+	r.forgetWaits(&model)
 	exact := seen.Processes == model.Processes
 	for i := range seen.Instances {
 		exact = exact && seen.Instances[i].Memory == model.Instances[i].Memory

@@ -38,6 +38,7 @@ type company struct {
 	memories            int // looks into memory that found the value which the model has there
 	acts                [protocol.Acts]int
 	plain               int // reads beside a poisoned one
+	unkept              int // plain reads that were answered
 	refused             int // fills and refreshes
 	spared              int // own writes, by the feed
 	nulls               int // plays that begin with a missing record
@@ -290,6 +291,10 @@ func (r *rehearsal) performLoad(a *actor, st *protocol.Step) error {
 	switch st.Act {
 	case protocol.ReadsTracked:
 		return r.readTracked(a, r.model.Processes[a.n].Instance)
+	case protocol.ReadsPlain:
+		return r.readPlain(a, r.model.Processes[a.n].Instance)
+	case protocol.TakesPlainReply:
+		return r.takePlainReply(a, st)
 	case protocol.TakesLease:
 		return a.tell(true, beforeLoad)
 	case protocol.MeetsContent:
@@ -339,16 +344,22 @@ func (a *actor) write(ctx context.Context, deletes bool) {
 }
 
 // read is a reader's call.
-func (a *actor) read(ctx context.Context) {
+func (a *actor) read(ctx context.Context) { a.answer, a.err = a.query(ctx).run(nil) }
+
+// query begins a read. Of what a plain reader asks for, memory would keep nothing.
+func (a *actor) query(ctx context.Context) *query {
 	r := a.play
-	a.answer, a.err = a.cache.Read(ctx, r.res, r.key, r.args(a))
+	q := a.cache.newQuery(ctx, r.res, r.key, r.args(a))
+	if a.n >= 0 && r.model.Processes[a.n].Plain {
+		q.keeping, q.follows = keepsNothing, r.now.Processes[a.n].Phase == protocol.Following
+	}
+	return q
 }
 
 // readOvertaken goes on where a reader has looked into memory in vain and has not
 // begun to read when another's read is stored there.
 func (a *actor) readOvertaken(ctx context.Context) {
-	r := a.play
-	q := a.cache.newQuery(ctx, r.res, r.key, r.args(a))
+	q := a.query(ctx)
 	a.answer, _, a.err = q.resolve(*q.readShared())
 }
 

@@ -39,11 +39,17 @@ var repertoire = []protocol.Setup{
 	{Cast: "E1 F W0 R0 R1", Faults: protocol.Faults{Commit: protocol.CommitUnanswered, Expire: true}},
 	{Cast: "E0 W0 R0 R1", Faults: protocol.Faults{Commit: protocol.CommitOutlivesGuard, Expire: true}},
 	{Cast: "E0 F D W1 R0 R1", Faults: protocol.Faults{Links: true}, Start: protocol.Warm},
+	{Cast: "W0 W1 P0 R0 R1", Faults: protocol.Faults{Expire: true}, Start: protocol.Filled},
+	{Cast: "W0 W1 P0 P0 P1", Faults: protocol.Faults{Expire: true}},
+	{Cast: "W1 P0 R0 R1 X1", Faults: protocol.Faults{Expire: true}, Start: protocol.Warm},
+	{Cast: "W0 W1 P0 R0", Faults: protocol.Faults{Expire: true, Links: true}, Start: protocol.Warm},
+	{Cast: "E0 F W1 P0 P1 R0", Faults: protocol.Faults{Expire: true}, Start: protocol.Filled},
+	{Cast: "W0 D P0 P0 R1", Faults: protocol.Faults{Commit: protocol.CommitUnanswered, Expire: true}},
 }
 
 // unplayable are acts of variants, and of accidents that are not staged.
 var unplayable = map[protocol.Act]bool{
-	protocol.ReadsPlain: true, protocol.TakesPlainReply: true, protocol.FlushesForeign: true, protocol.ReplaysKept: true, protocol.DropsCopy: true, protocol.FailsToRemoveGuard: true, protocol.TakesArmed: true,
+	protocol.FlushesForeign: true, protocol.ReplaysKept: true, protocol.DropsCopy: true, protocol.FailsToRemoveGuard: true, protocol.TakesArmed: true,
 	protocol.ReplicaCatchesUp: true, protocol.FailsOver: true, protocol.LearnsOfPromotion: true, protocol.TakesOver: true,
 	protocol.EndsHold: true, protocol.InstanceDies: true, protocol.InstanceStarts: true,
 }
@@ -66,7 +72,11 @@ func weigh(m *protocol.Model, at protocol.State, st *protocol.Step) int {
 		return 0
 	}
 	switch st.Act {
-	case protocol.TakesReply: // one reader of an instance at a time tries to get the lease
+	case protocol.ReadsPlain: // one at a time does, if no tracked read is there to be joined, and memory has nothing
+		if another(m, at, st, protocol.Asking) || joinable(m, at, st) || at.Instances[m.Processes[st.Process].Instance].Memory != protocol.NoVersion {
+			return 0
+		}
+	case protocol.TakesReply, protocol.TakesPlainReply: // one reader of an instance at a time tries to get the lease
 		if st.After.Processes[st.Process].Phase == protocol.Acquiring && another(m, at, st, protocol.Acquiring) {
 			return 0
 		}
@@ -137,7 +147,7 @@ func (co *company) checkCounts() {
 	for what, n := range map[string]int{
 		"memory never held what it had to": co.memories, "no read went beside a poisoned one": co.plain,
 		"no fill or refresh was refused": co.refused, "no record was missing": co.nulls,
-		"the feed spared no own write": co.spared, "no guard was renewed": co.renewals, "no refresh was refused its lease": co.unclaimed,
+		"the feed spared no own write": co.spared, "no plain read was answered": co.unkept, "no guard was renewed": co.renewals, "no refresh was refused its lease": co.unclaimed,
 	} {
 		if n == 0 {
 			t.Error(what)
@@ -175,6 +185,7 @@ func TestConformanceNotices(t *testing.T) {
 	f("a feed that leaves guards as they are", func(_ *Cache, whole SharedTier) SharedTier { return shyFeed{whole} })
 	f("a feed that takes guards away", func(_ *Cache, whole SharedTier) SharedTier { return rudeFeed{whole} })
 	f("memory keeps what it filled", func(c *Cache, whole SharedTier) SharedTier { return keptFill{whole, c} })
+	f("memory keeps what a plain read brought", func(c *Cache, whole SharedTier) SharedTier { return keptPlain{whole, c} })
 }
 
 // blindFill SETs what it has loaded whatever stands there.
