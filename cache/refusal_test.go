@@ -265,8 +265,11 @@ func TestTheDocumentedAccountIsEnough(t *testing.T) {
 	if _, err := c.Put(within(t), user, "user:2", source.Args{"2"}, jsonvalue.Node{Value: []byte(`{"v":2}`)}); err != nil {
 		t.Errorf("a write: %v", err)
 	}
-	if errs := c.Store(within(t), []Item{{Key: "item:1", Value: []byte("{}")}}, 0); errs != nil {
+	if errs := c.Store(within(t), []Item{{Key: "item:1", Value: []byte("{}")}, {Key: "item:2", Value: []byte("{}")}}, 0); errs != nil {
 		t.Errorf("a batch: %v", errs)
+	}
+	if run, _ := calls(server, "mset"); run != 1 {
+		t.Error("a batch of two was not stored by MSET")
 	}
 	if a, err := c.Read(within(t), item, "item:1", nil); err != nil || a.Entry.Missing() {
 		t.Errorf("an item: got %+v, %v", a, err)

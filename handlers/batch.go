@@ -31,11 +31,13 @@ func (s *Server) batch(res *resource, ttl time.Duration) operation {
 		}
 		// The items alias the body, which the cache may go on reading after a
 		// timeout. That is allowed because the body aliases no request.
-		b := batchBody{body: body, param: res.params[0], key: res.key, limit: s.config.MaxItems}
+		b := batchBodies.Get().(*batchBody)
+		defer b.release()
+		b.body, b.param, b.key, b.limit = body, res.params[0], res.key, s.config.MaxItems
 		if err := b.read(isNDJSON(media)); err != nil {
 			return err
 		}
-		return s.store(r, &b, ttl)
+		return s.store(r, b, ttl)
 	}
 }
 
@@ -67,7 +69,7 @@ func (b *batchBody) failure(r *request, errs []error) error {
 	stored, tierFailed := 0, true
 	for i, err := range errs {
 		if err == nil {
-			stored += b.times[i]
+			stored += int(b.found[i].times)
 			tierFailed = false
 			continue
 		}
@@ -75,7 +77,7 @@ func (b *batchBody) failure(r *request, errs []error) error {
 			first = err
 		}
 		tierFailed = tierFailed && (problemOf(err).status > fasthttp.StatusBadGateway || errors.Is(err, cache.ErrRefused))
-		ids = append(append(ids, b.ids[i]...), ',')
+		ids = append(append(ids, b.found[i].id...), ',')
 	}
 	if tierFailed {
 		return first

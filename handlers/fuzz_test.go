@@ -17,6 +17,8 @@ func FuzzBatch(f *testing.F) {
 		`[{"i\u0064":-0}]`, `[{"id":"a","id":"b"}]`, ` [ { "id" : "x" } ] `, `[{"id":9223372036854775807}]`, `[{"id":"\ud83d\ude00"}]`, `[{"ID":1,"id":2}]`} {
 		f.Add([]byte(seed), false)
 	}
+	f.Add([]byte(`[{"id":1,"a":2,"a":3},{}]`), false)
+	f.Add([]byte(`[{"id":true},{"id":}]`), false)
 	f.Add([]byte("{\"id\":1}\n\n{\"id\":\"b\"}\r\n"), true)
 	f.Add([]byte("{\"id\":1}{\"id\":2}"), true)
 	f.Fuzz(func(t *testing.T, body []byte, lines bool) {
@@ -24,7 +26,15 @@ func FuzzBatch(f *testing.F) {
 			body: bytes.Clone(body), param: param.Param{Name: "id", Type: param.String}, limit: 50,
 			key: param.NewKey([]param.Part{{Literal: "item:"}, {Param: "id"}}, []param.Param{{Name: "id", Type: param.String}}),
 		}
-		if err := b.read(lines); err != nil {
+		err := b.read(lines)
+		decoded := batchBody{body: bytes.Clone(body), param: b.param, key: b.key, limit: b.limit, levels: b.levels}
+		if errDecoded := decoded.decode(lines); (err == nil) != (errDecoded == nil) || err != nil && err.Error() != errDecoded.Error() {
+			t.Fatalf("read says %v, a decoder alone %v", err, errDecoded)
+		}
+		if err == nil && (decoded.count != b.count || string(decoded.keys) != string(b.keys)) {
+			t.Fatalf("read found %d items of keys %q, a decoder alone %d of %q", b.count, b.keys, decoded.count, decoded.keys)
+		}
+		if err != nil {
 			if p := problemOf(err); p.status != 400 && p.status != 413 && p.status != 422 {
 				t.Fatalf("refused with %d: %v", p.status, err)
 			}

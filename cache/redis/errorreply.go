@@ -75,6 +75,13 @@ func isKeyRefused(err error) bool {
 	return codeOf(reply) == "NOPERM" && strings.Contains(reply, "access")
 }
 
+// isCommandRefused tells that the account may not run the command with any key, or that
+// the server has none of that name.
+func isCommandRefused(err error) bool {
+	reply := errorReply(err)
+	return codeOf(reply) == "NOPERM" && !isKeyRefused(err) || strings.Contains(reply, "unknown command")
+}
+
 // codeOf is the first word of an error reply.
 func codeOf(reply string) string {
 	code, _, _ := strings.Cut(reply, " ")

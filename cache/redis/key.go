@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -81,37 +80,6 @@ func contentOf(answer rueidis.RedisResult, ttl time.Duration) (shared.Content, e
 		return shared.Content{}, err
 	}
 	return shared.Parse(raw, ttl), nil
-}
-
-// Set stores items for ttl, 0 without expiry, those of one node in one pipeline. errs is
-// nil when all were acknowledged, else errs[i] belongs to items[i]. The pipelines share
-// one deadline, the tier's timeout for a command.
-func (t *Tier) Set(ctx context.Context, items []shared.Item, ttl time.Duration) (errs []error) {
-	keys := make([]string, len(items))
-	for i, it := range items {
-		keys[i] = it.Key
-	}
-	var mu sync.Mutex
-	t.spread(ctx, keys, spreading{
-		bounded: true,
-		build: func(dst []rueidis.Completed, c rueidis.Client, i int) []rueidis.Completed {
-			set := c.B().Set().Key(keys[i]).Value(textOf(items[i].Value))
-			if ttl > 0 {
-				return append(dst, set.PxMilliseconds(ttl.Milliseconds()).Build())
-			}
-			return append(dst, set.Build())
-		},
-		take: func(_ int, answers []rueidis.RedisResult) error { return answers[0].Error() },
-		fail: func(i int, err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			if errs == nil {
-				errs = make([]error, len(items))
-			}
-			errs[i] = err
-		},
-	})
-	return errs
 }
 
 // SetFor writes value, for ttl.

@@ -31,6 +31,7 @@ type connections struct {
 	reader  *connection    // the cache of tracked, which knows its owner
 	server  identity
 
+	noMSET atomic.Bool // the account may not run it
 	proved atomic.Bool // a round of proofs has succeeded on it
 	over   atomic.Bool // broken or replaced: nothing is dialled for it any more
 }

@@ -85,6 +85,12 @@ func (t *Tier) spreadOver(ctx, caller context.Context, n *node, keys []string, a
 	if s.via != nil && slices.Contains(errs, nil) {
 		s.via(c)
 	}
+	t.sendOn(ctx, caller, n, c, keys, at, errs, s)
+}
+
+// sendOn goes on with those commands that have failed at n, as errs says of the keys at
+// the places in at: where they may be sent again they are, each by itself.
+func (t *Tier) sendOn(ctx, caller context.Context, n *node, c *connections, keys []string, at []int, errs []error, s spreading) {
 	var all sync.WaitGroup
 	places := make(chan struct{}, maxSent)
 	for j, err := range errs {

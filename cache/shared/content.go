@@ -168,7 +168,8 @@ func ParseCount(key string, text []byte) (int64, error) {
 	return n, nil
 }
 
-// Item is one value of a batch. Value is a JSON object.
+// Item is one value of a batch. Value is a JSON object. Key and Value are immutable; a
+// slice of items is its maker's, also while a tier still works on what they name.
 type Item struct {
 	Key   string
 	Value []byte
