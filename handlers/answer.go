@@ -9,15 +9,15 @@ import (
 	"hearth/cache"
 )
 
-// answerHit writes a fresh record of memory and counts it. false means that a large
-// one does not fit in the budget; then nothing was counted. The fast path ends
-// here, so it allocates nothing: it copies finished headers, sets fields by their
+// answerHit writes a fresh record of memory, counts it, and tells how long it took. ok is
+// false if a large one does not fit in the budget; then nothing was counted. The fast path
+// ends here, so it allocates nothing: it copies finished headers, sets fields by their
 // canonical names, and copies the record. The caller holds the pin under which it was
-// looked up.
-func (s *Server) answerHit(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, hit cache.View, ttl time.Duration) bool {
+// looked up, and calls logIfWatched without it.
+func (s *Server) answerHit(ctx *fasthttp.RequestCtx, res *resource, sc *scratch, hit cache.View, ttl time.Duration) (elapsed time.Duration, ok bool) {
 	code := s.writeView(ctx, res, sc, hit)
 	if code == hitOverBudget {
-		return false
+		return 0, false
 	}
 	sc.buf = append(sc.buf[:0], valueMemoryHit...)
 	sc.buf = strconv.AppendInt(sc.buf, int64(ttl/time.Second), 10)
@@ -25,12 +25,9 @@ func (s *Server) answerHit(ctx *fasthttp.RequestCtx, res *resource, sc *scratch,
 	s.cors.writeHeaders(ctx)
 	echoRequestID(ctx)
 	s.closeWhenDraining(ctx)
-	elapsed := time.Since(ctx.Time())
-	res.metrics.hit(sc.stripe, code, elapsed)
-	if s.watches(elapsed) {
-		s.logWatched(ctx, cache.TierMemory, code.status(), elapsed)
-	}
-	return true
+	elapsed = time.Since(ctx.Time())
+	res.metrics.hits(sc.stripe, code, 1, elapsed)
+	return elapsed, true
 }
 
 // closeWhenDraining ends the connection behind an answer while the process drains,

@@ -39,14 +39,14 @@ func newProxies(cidrs []netip.Prefix) *proxies {
 // maxHops bounds how many elements of X-Forwarded-For are looked at.
 const maxHops = 64
 
-// clientOf is client for a request. The fast path may call it.
-func (p *proxies) clientOf(ctx *fasthttp.RequestCtx) (client netip.Addr, untrusted bool) {
-	peer := peerOf(ctx.RemoteAddr())
+// clientOf is client for a request that came from remote. The fast path may call it.
+func (p *proxies) clientOf(remote net.Addr, h *fasthttp.RequestHeader) (client netip.Addr, untrusted bool) {
+	peer := peerOf(remote)
 	if !p.trusts(peer) {
-		return group(peer), len(ctx.Request.Header.PeekCanonical(headerForwardedFor)) > 0
+		return group(peer), len(h.PeekCanonical(headerForwardedFor)) > 0
 	}
 	// fasthttp counts a trailer as a header here, but refuses one of this name.
-	return p.client(peer, ctx.Request.Header.PeekAll(nameForwardedFor))
+	return p.client(peer, h.PeekAll(nameForwardedFor))
 }
 
 // client says who counts as the client of a request from peer that carries the

@@ -160,7 +160,7 @@ func TestClientOfRequests(t *testing.T) {
 		}
 		var ctx fasthttp.RequestCtx
 		ctx.Init(&req, peer, nil)
-		got, gotForeign := p.clientOf(&ctx)
+		got, gotForeign := p.clientOf(ctx.RemoteAddr(), &ctx.Request.Header)
 		if got != addr(want) || gotForeign != foreign {
 			t.Errorf("%q from %v: client %v, foreign %v; want %q, %v", raw, peer, got, gotForeign, want, foreign)
 		}

@@ -83,20 +83,28 @@ func (p *corsPolicy) vary(h *fasthttp.ResponseHeader, encoding bool) {
 // writeHeaders puts all headers but Vary on an answer. It tells whether the
 // request's origin may read it. The fast path calls it.
 func (p *corsPolicy) writeHeaders(ctx *fasthttp.RequestCtx) bool {
-	origin := ctx.Request.Header.PeekCanonical(headerOrigin)
-	if len(origin) == 0 {
+	allowed := p.allowed(ctx.Request.Header.PeekCanonical(headerOrigin))
+	if len(allowed) == 0 {
 		return false
-	}
-	allowed := valueStar
-	if !p.all {
-		if _, ok := p.listed[string(origin)]; !ok {
-			return false
-		}
-		allowed = origin
 	}
 	ctx.Response.Header.SetCanonical(headerAllowOrigin, allowed)
 	ctx.Response.Header.SetCanonical(headerExposeHeaders, valueExposed)
 	return true
+}
+
+// allowed is who may read an answer to a request from origin, empty for nobody: "*", or the
+// origin alone.
+func (p *corsPolicy) allowed(origin []byte) []byte {
+	if len(origin) == 0 {
+		return nil
+	}
+	if p.all {
+		return valueStar
+	}
+	if _, ok := p.listed[string(origin)]; !ok {
+		return nil
+	}
+	return origin
 }
 
 // preflight answers the question a browser asks before a request that a plain

@@ -2,9 +2,11 @@ package handlers
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"hearth/cache"
 	"hearth/internal/limit"
 	"hearth/internal/source"
 )
@@ -34,51 +36,86 @@ func (s *Server) fastPath(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 		return miss{}, false
 	}
 	target := req.RequestURI()
-	if i := bytes.IndexByte(target, '?'); i >= 0 {
-		if bytes.IndexByte(target[i:], '#') >= 0 {
-			return miss{}, false
-		}
-		target = target[:i]
-	}
-	cut := bytes.LastIndexByte(target, '/') + 1
-	route := s.fastRoutes[string(target[:cut])]
-	if route == nil {
-		return miss{}, false
-	}
-	raw := target[cut:]
-	if !route.kind.IsCanonical(raw) || route.shadowed(raw) || !endsAtHeader(req) || req.PeekCanonical(headerIfMatch) != nil {
+	route, raw := s.recordAt(target)
+	if route == nil || !endsAtHeader(req) || req.PeekCanonical(headerIfMatch) != nil {
 		return miss{}, false
 	}
 	sc := s.scratch.Get().(*scratch)
 	limited := len(route.limits) > 0
-	if limited && s.tryLimits(ctx, route.limits, target, sc) != limit.Admitted {
+	if limited && s.tryLimits(ctx, route.limits, pathOf(target), sc) != limit.Admitted {
 		s.scratch.Put(sc)
 		return miss{fastRoute: route, raw: raw}, false
 	}
 	sc.buf = route.key.One(sc.buf[:0], raw)
-	// The clock was read after the last byte of the request came in. So a
-	// process that was stopped and wakes up serves nothing on an old reading.
-	pin := s.memory.Pin(uint32(sc.stripe))
-	hit, ttl := s.memory.Look(route.Resource, sc.buf, ctx.Time())
-	if !hit.Found() || hit.Large() { // large answers are counted, see largeBody
-		m = miss{fastRoute: route, raw: raw, admitted: true, large: hit.Found()}
-		pin.Release()
-		if limited {
-			m.rates = rateHeaders{bytes.Clone(sc.rates.state), bytes.Clone(sc.rates.policy)}
-		}
-		s.scratch.Put(sc)
-		return m, false
+	elapsed, done, large := s.answerSmall(ctx, route, raw, sc)
+	if !done {
+		m = miss{fastRoute: route, raw: raw, admitted: true, large: large}
 	}
-	if hit.RefreshDue(ttl) && s.memory.TakeRefresh(route.Resource, sc.buf, hit) {
-		s.memory.Refresh(route.Resource, string(sc.buf), miss{fastRoute: route, raw: raw}.args(), hit.Entry())
-	}
-	s.answerHit(ctx, route.resource, sc, hit, ttl)
-	pin.Release()
-	if limited {
+	switch {
+	case !limited:
+	case done:
 		sc.rates.write(&ctx.Response.Header)
+	default:
+		m.rates = rateHeaders{bytes.Clone(sc.rates.state), bytes.Clone(sc.rates.policy)}
 	}
 	s.scratch.Put(sc)
-	return miss{}, true
+	if done {
+		s.logIfWatched(ctx, cache.TierMemory, elapsed)
+	}
+	return m, done
+}
+
+// answerSmall looks the key in sc.buf up and answers with what it finds, under one pin, which
+// also ends should this panic. A large record is left to the slow path, where it is counted;
+// see largeBody.
+func (s *Server) answerSmall(ctx *fasthttp.RequestCtx, route *fastRoute, raw []byte, sc *scratch) (elapsed time.Duration, done, large bool) {
+	pin := s.memory.Pin(uint32(sc.stripe))
+	defer pin.Release()
+	// The clock was read after the last byte of the request came in. So a
+	// process that was stopped and wakes up serves nothing on an old reading.
+	hit, ttl := s.memory.Look(route.Resource, sc.buf, ctx.Time())
+	if !hit.Found() || hit.Large() {
+		return 0, false, hit.Found()
+	}
+	s.refreshIfDue(route, raw, sc.buf, hit, ttl)
+	elapsed, done = s.answerHit(ctx, route.resource, sc, hit, ttl)
+	return elapsed, done, false
+}
+
+// recordAt finds the record that a target names, if memory can answer it: one parameter in
+// its canonical spelling behind a literal prefix. A nil route says that it names another
+// thing, or one in another spelling.
+func (s *Server) recordAt(target []byte) (route *fastRoute, raw []byte) {
+	path := pathOf(target)
+	if bytes.IndexByte(target[len(path):], '#') >= 0 {
+		return nil, nil
+	}
+	cut := bytes.LastIndexByte(path, '/') + 1
+	route = s.fastRoutes[string(path[:cut])]
+	if route == nil {
+		return nil, nil
+	}
+	raw = path[cut:]
+	if !route.kind.IsCanonical(raw) || route.shadowed(raw) {
+		return nil, nil
+	}
+	return route, raw
+}
+
+// pathOf is a target without its query.
+func pathOf(target []byte) []byte {
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		return target[:i]
+	}
+	return target
+}
+
+// refreshIfDue has a record loaded anew, should it be time for that and this reader's turn.
+// What the refresh keeps is copied.
+func (s *Server) refreshIfDue(route *fastRoute, raw, key []byte, hit cache.View, ttl time.Duration) {
+	if hit.RefreshDue(ttl) && s.memory.TakeRefresh(route.Resource, key, hit) {
+		s.memory.Refresh(route.Resource, string(key), miss{fastRoute: route, raw: raw}.args(), hit.Entry())
+	}
 }
 
 // miss is a record that the fast path has not answered: its route, and the

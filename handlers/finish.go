@@ -22,8 +22,8 @@ func (r *request) finish() {
 		r.finishHeaders(failed && !r.expected)
 		elapsed := time.Since(r.Time())
 		r.metrics.count(r.tier, status, elapsed)
-		if !failed && s.watches(elapsed) {
-			s.logWatched(r.RequestCtx, r.tier, status, elapsed)
+		if !failed {
+			s.logIfWatched(r.RequestCtx, r.tier, elapsed)
 		}
 	}
 	if !failed || r.expected {

@@ -1,20 +1,23 @@
 // Package handlers is the public HTTP of Hearth: it finds the resource a path
 // names, builds the record's key, asks the cache and shapes the answer.
 //
-// A request takes one of two ways that share nothing but the last step:
+// A request takes one of three ways that share nothing but the last step:
 //
-//	           ┌─ fastpath.go ───────────────────────────────┐
-//	serve.go ──┤                                             ├── answer.go
-//	           └─ framing.go ─ limits.go ─ routes.go ─┬─ read.go
+//	wirepath.go ── wirehead.go
+//	    │
+//	 fasthttp  ┌─ fastpath.go ───────────────────────────────┐
+//	    │      │                                             ├── answer.go
+//	serve.go ──┴─ framing.go ─ limits.go ─ routes.go ─┬─ read.go
 //	              (the slow path)                     ├─ many.go, write.go
 //	                                                  ├─ batch.go, counter.go
 //	                                                  └─ fixed.go ── finish.go
 //
-// The fast path answers memory hits: it matches bytes of the request line, allocates
-// nothing, and gives up on whatever is unusual. The slow path knows every rule and
-// may be slow. So the one stays small enough to be read at a glance, and the other
-// needs no tricks. What both must agree on (which record a path names, what limits
-// cover it, when a request ends) is decided by the same functions.
+// The wire path answers memory hits from the bytes of a connection, before fasthttp sees
+// them. The fast path answers those that need fasthttp's reading: it matches bytes of the
+// request line. Both allocate nothing, and give up on whatever is unusual. The slow path knows
+// every rule and may be slow. So the first two stay small enough to be read at a glance, and
+// the last needs no tricks. What they must agree on (which record a path names, what limits
+// cover it, when a request ends) is decided by the same functions, or held together by tests.
 //
 // early.go answers what never gets to a handler, problem.go turns every error into
 // what the client is told, and reload.go exchanges a Server under live connections.

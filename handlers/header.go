@@ -63,6 +63,7 @@ type preparedHeaders struct {
 	plain   fasthttp.ResponseHeader // no compressed variant
 	packed  fasthttp.ResponseHeader // with a compressed variant to choose
 	missing fasthttp.ResponseHeader // the 404
+	wire    wireHeads               // the same as text
 }
 
 // init builds the headers. They must not change afterwards: requests copy them
@@ -82,4 +83,5 @@ func (p *preparedHeaders) init(cors *corsPolicy, cacheControl []byte) {
 	p.missing.SetStatusCode(fasthttp.StatusNotFound)
 	p.missing.SetContentTypeBytes(valueProblem)
 	p.missing.SetCanonical(headerCacheControl, valueNoStore)
+	p.wire = newWireHeads(p)
 }

@@ -73,7 +73,7 @@ func undo(taken []limit.Decision) {
 func (s *Server) subject(ctx *fasthttp.RequestCtx, rule *limitRule, sc *scratch) []byte {
 	switch rule.By {
 	case ByClient:
-		client, untrusted := s.proxies.clientOf(ctx)
+		client, untrusted := s.proxies.clientOf(ctx.RemoteAddr(), &ctx.Request.Header)
 		if untrusted {
 			s.untrusted.warn(ctx.RemoteAddr())
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,7 @@ import (
 // log writes the one line of a request that went wrong. It alone tells the cause,
 // which no client is told.
 func (r *request) log(message string, status int, more ...slog.Attr) {
-	attrs := append(r.server.requestAttrs(r.RequestCtx, r.tier, status, time.Since(r.Time())), more...)
+	attrs := append(r.server.attrs(eventOf(r.RequestCtx, r.tier, status, time.Since(r.Time()))), more...)
 	if r.cause != nil {
 		attrs = append(attrs, slog.String("error", r.cause.Error()))
 	}
@@ -31,33 +32,66 @@ func (s *Server) watches(elapsed time.Duration) bool {
 		s.config.AccessSample > 0 && rand.Float64() < s.config.AccessSample
 }
 
+// logIfWatched logs a request without fault if it is slow or sampled. It may write to a
+// disk, so the caller holds no pin.
+func (s *Server) logIfWatched(ctx *fasthttp.RequestCtx, tier cache.Tier, elapsed time.Duration) {
+	if s.watches(elapsed) {
+		s.logWatched(ctx, tier, ctx.Response.StatusCode(), elapsed)
+	}
+}
+
 // logWatched logs a slow or sampled request. It is kept apart from watches so that
 // the fast path pays for a comparison and no more.
 func (s *Server) logWatched(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, elapsed time.Duration) {
-	level, message := slog.LevelInfo, "request"
-	if s.config.Slow > 0 && elapsed >= s.config.Slow {
-		level, message = slog.LevelWarn, "slow request"
-	}
-	s.deps.Log.LogAttrs(context.Background(), level, message, s.requestAttrs(ctx, tier, status, elapsed)...)
+	s.logEvent(eventOf(ctx, tier, status, elapsed))
 }
 
-// requestAttrs are what every line about a request says. They never include the
-// query: it may carry what belongs in no log.
-func (s *Server) requestAttrs(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, elapsed time.Duration) []slog.Attr {
-	path := ctx.URI().PathOriginal()
+// logEvent writes the line of a request that is slow, or else was sampled.
+func (s *Server) logEvent(e event) {
+	level, message := slog.LevelInfo, "request"
+	if s.config.Slow > 0 && e.elapsed >= s.config.Slow {
+		level, message = slog.LevelWarn, "slow request"
+	}
+	s.deps.Log.LogAttrs(context.Background(), level, message, s.attrs(e)...)
+}
+
+// event is what every line about a request tells of it.
+type event struct {
+	header  *fasthttp.RequestHeader
+	peer    net.Addr
+	path    []byte
+	tier    cache.Tier
+	status  int
+	elapsed time.Duration
+	sent    int    // bytes behind the header of the answer
+	id      string // that the answer carries
+}
+
+// eventOf is the event of a request in fasthttp's hands. Its answer gets an id here, if it
+// has none.
+func eventOf(ctx *fasthttp.RequestCtx, tier cache.Tier, status int, elapsed time.Duration) event {
+	return event{
+		header: &ctx.Request.Header, peer: ctx.RemoteAddr(), path: ctx.URI().PathOriginal(), tier: tier,
+		status: status, elapsed: elapsed, sent: sentBytes(ctx), id: answerID(ctx),
+	}
+}
+
+// attrs are an event as the log has it. They never include the query: it may carry what
+// belongs in no log.
+func (s *Server) attrs(e event) []slog.Attr {
 	const longest = 512
-	client, _ := s.proxies.clientOf(ctx)
+	client, _ := s.proxies.clientOf(e.peer, e.header)
 	attrs := append(make([]slog.Attr, 0, 12), // with room for what callers add
-		slog.String("method", string(ctx.Method())),
-		slog.String("path", string(path[:min(len(path), longest)])),
-		slog.Int("status", status),
-		slog.Duration("duration", elapsed),
-		slog.String("tier", tier.String()),
-		slog.Int("bytes", sentBytes(ctx)),
+		slog.String("method", string(e.header.Method())),
+		slog.String("path", string(e.path[:min(len(e.path), longest)])),
+		slog.Int("status", e.status),
+		slog.Duration("duration", e.elapsed),
+		slog.String("tier", e.tier.String()),
+		slog.Int("bytes", e.sent),
 		slog.String("client", clientText(client)),
-		slog.String("request_id", answerID(ctx)),
+		slog.String("request_id", e.id),
 	)
-	if _, id, ok := traceparentOf(&ctx.Request.Header); ok {
+	if _, id, ok := traceparentOf(e.header); ok {
 		attrs = append(attrs, slog.String("trace_id", string(id)))
 	}
 	return attrs

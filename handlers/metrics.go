@@ -55,10 +55,11 @@ func newColdMetrics(set *metrics.Set, resource string) *requestMetrics {
 	return &requestMetrics{set: set, resource: resource}
 }
 
-// hit counts a memory hit. The stripe keeps processors from sharing a cache line.
-func (m *requestMetrics) hit(at metrics.Stripe, c hitCode, elapsed time.Duration) {
-	m.memory[c].AddAt(at, 1)
-	m.seconds.ObserveAt(at, elapsed)
+// hits counts n memory hits that took the same time, since they were answered together. The
+// stripe keeps processors from sharing a cache line.
+func (m *requestMetrics) hits(at metrics.Stripe, c hitCode, n uint64, elapsed time.Duration) {
+	m.memory[c].AddAt(at, n)
+	m.seconds.ObserveManyAt(at, elapsed, n)
 }
 
 // count counts any other answer.

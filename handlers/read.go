@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"time"
+
 	"hearth/cache"
 	"hearth/internal/source"
 )
@@ -48,20 +50,31 @@ func (s *Server) readHit(r *request, res *resource, sc *scratch, args source.Arg
 	if r.Request.Header.PeekCanonical(headerIfMatch) != nil {
 		return false, nil // a condition that may refuse the answer; see answer
 	}
-	pin := s.memory.Pin(uint32(sc.stripe))
-	defer pin.Release()
-	found, ttl := s.memory.Look(res.Resource, sc.buf, r.Time())
-	if !found.Found() {
+	found, counted, elapsed := s.answerFound(r, res, sc, args)
+	if !found {
 		return false, nil
 	}
-	if found.RefreshDue(ttl) && s.memory.TakeRefresh(res.Resource, sc.buf, found) {
-		s.memory.Refresh(res.Resource, string(sc.buf), args, found.Entry())
-	}
-	if r.counted = s.answerHit(r.RequestCtx, res, sc, found, ttl); !r.counted {
+	if r.counted = counted; !counted {
 		return true, answersOverBudget()
 	}
 	r.rates.write(&r.Response.Header)
+	s.logIfWatched(r.RequestCtx, cache.TierMemory, elapsed)
 	return true, nil
+}
+
+// answerFound looks the key in sc.buf up and answers with what it finds, under one pin.
+func (s *Server) answerFound(r *request, res *resource, sc *scratch, args source.Args) (found, counted bool, elapsed time.Duration) {
+	pin := s.memory.Pin(uint32(sc.stripe))
+	defer pin.Release()
+	hit, ttl := s.memory.Look(res.Resource, sc.buf, r.Time())
+	if !hit.Found() {
+		return false, false, 0
+	}
+	if hit.RefreshDue(ttl) && s.memory.TakeRefresh(res.Resource, sc.buf, hit) {
+		s.memory.Refresh(res.Resource, string(sc.buf), args, hit.Entry())
+	}
+	elapsed, counted = s.answerHit(r.RequestCtx, res, sc, hit, ttl)
+	return true, counted, elapsed
 }
 
 // readThrough asks the tiers behind memory. key and args alias no request. What the

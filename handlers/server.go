@@ -86,6 +86,8 @@ type scratch struct {
 	subject []byte // what a limit counts
 	rates   rateHeaders
 	stripe  metrics.Stripe
+	date    dateLine
+	tallies []tally
 }
 
 // Busy tells whether requests are at work on a Server that was swapped for

@@ -76,7 +76,7 @@ func (a *App) openListeners() error {
 		return errors.Join(err, public.Close())
 	}
 	a.public.activated = passed.Public != nil
-	a.public.wrap(public, a.current.Load(), a.log)
+	a.public.wrap(public, a.current.Load(), a.front, a.log)
 	a.operators = listen.New(listen.Retrying(operators, a.log), listen.Timeouts{
 		Read: admin.ReadTimeout, Write: admin.WriteTimeout, Idle: admin.IdleTimeout, Linger: admin.ReadTimeout,
 	})
@@ -87,7 +87,7 @@ func (a *App) openListeners() error {
 
 // wrap puts around the socket what every connection passes, from the outside in:
 // shortage of descriptors, the PROXY header, TLS, slow peers.
-func (p *publicListener) wrap(socket net.Listener, g *generation, log *slog.Logger) {
+func (p *publicListener) wrap(socket net.Listener, g *generation, front listen.Answerer, log *slog.Logger) {
 	p.retrying = listen.Retrying(socket, log)
 	var l net.Listener = p.retrying
 	if g.cfg.Server.ProxyProtocol {
@@ -99,6 +99,7 @@ func (p *publicListener) wrap(socket net.Listener, g *generation, log *slog.Logg
 		l = p.certs.Listener(l)
 	}
 	p.listener = listen.New(l, timeouts(g.cfg))
+	p.listener.SetAnswerer(front)
 	p.adjust(g, log)
 	p.listener.Open()
 }

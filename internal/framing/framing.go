@@ -161,12 +161,7 @@ func isHost(host []byte) bool {
 	return true
 }
 
-var hostBytes = func() (all [256]bool) {
-	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:[]") {
-		all[c] = true
-	}
-	return all
-}()
+var hostBytes = setOf(alphanumeric + "-._~!$&'()*+,;=:[]")
 
 // is compares without regard to the case of ASCII letters; text is in lower case.
 // EqualFold of the standard library folds by Unicode: for it the Kelvin sign is a

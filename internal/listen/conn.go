@@ -19,6 +19,7 @@ type Conn struct {
 	closed         atomic.Bool  // Close was called
 	noMore         atomic.Bool  // the peer has said that it sends no more; see Last
 	skip           int          // bytes to be dropped before the next request; see Skip
+	answered       bool         // requests that fasthttp has not seen; of the goroutine that reads
 }
 
 // Phases of a connection.

@@ -48,13 +48,14 @@ type Limit struct {
 // coarse clock, and one goroutine looks at all of them four times a second.
 type Listener struct {
 	net.Listener
-	now     atomic.Int64 // ms of running since Open, as of the last check
-	done    chan struct{}
-	running sync.WaitGroup // the timeouts' goroutine, refusals under way, and lingering connections
-	refused atomic.Uint64
-	crossed atomic.Uint64
-	cut     atomic.Uint64
-	logged  throttle
+	answerer Answerer
+	now      atomic.Int64 // ms of running since Open, as of the last check
+	done     chan struct{}
+	running  sync.WaitGroup // the timeouts' goroutine, refusals under way, and lingering connections
+	refused  atomic.Uint64
+	crossed  atomic.Uint64
+	cut      atomic.Uint64
+	logged   throttle
 
 	stopOnce sync.Once // guards stopErr
 	stopErr  error     // what closing the listener said

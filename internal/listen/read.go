@@ -7,12 +7,16 @@ import (
 	"time"
 )
 
-// Read reads as the connection below does. When it was woken by a request to
-// close, it either goes on reading, or ends the connection and returns io.EOF.
+// Read reads as the connection below does, what an Answerer answers excepted. When it was
+// woken by a request to close, it either goes on reading, or ends the connection and
+// returns io.EOF.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.read(p)
-	if c.skip > 0 {
+	switch {
+	case c.skip > 0:
 		return c.readPastSkipped(p, n, err)
+	case c.listener.answerer != nil:
+		return c.readAnswering(p, n, err)
 	}
 	return n, err
 }

@@ -68,11 +68,14 @@ func newHistogram(owner *stripes) *Histogram {
 func (h *Histogram) Observe(d time.Duration) { h.ObserveAt(h.owner.pick(), d) }
 
 // ObserveAt is Observe for a caller that has asked Set.Stripe already.
-func (h *Histogram) ObserveAt(at Stripe, d time.Duration) {
+func (h *Histogram) ObserveAt(at Stripe, d time.Duration) { h.ObserveManyAt(at, d, 1) }
+
+// ObserveManyAt counts a duration n times.
+func (h *Histogram) ObserveManyAt(at Stripe, d time.Duration, n uint64) {
 	ns := uint64(max(d, 0))
 	line := &h.lines[int(at)&(len(h.lines)-1)]
-	line.buckets[bucket(ns)].Add(1)
-	line.sum.Add(ns)
+	line.buckets[bucket(ns)].Add(n)
+	line.sum.Add(ns * n)
 }
 
 // Count is the number of observations.
