@@ -76,6 +76,9 @@ func newWireServer(tb testing.TB, wire bool, change ...func(*Config, *Deps)) *wi
 	users := &people{rows: map[string]string{"1": `{"id":1,"name":"张三"}`, "2": `{"id":2}`}}
 	users.rows["9"] = `{"id":9,"text":"` + strings.Repeat("warm hearth ", 500) + `"}`
 	config := demoConfig(users)
+	for _, r := range config.Resources {
+		r.Cache.TTL = cache.Lifetimes{Cold: time.Hour, Hot: time.Hour, Missing: time.Hour, Stale: time.Minute} // longer than any test
+	}
 	deps := Deps{
 		// As many missing records as a fuzzer can think of are written, so that answers
 		// do not depend on how fast it thinks.
