@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,6 +97,65 @@ func TestTiersAreChecked(t *testing.T) {
 	f(95, "", share{"memory", 0.89, 0.92}, share{"redis", 0.08, 0.11})
 	f(95, "from memory, want", share{"memory", 0.999, 1})
 	f(50, "was asked for 0.05", share{"redis", 0.08, 0.11})
+}
+
+// TestCommandsPerRead: reads that are kept cost five commands and are taken out where
+// most are not.
+func TestCommandsPerRead(t *testing.T) {
+	f := func(stats string, want float64) {
+		t.Helper()
+		calls, err := callsIn("# Commandstats\r\n" + strings.ReplaceAll(stats, " ", "\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := sample{Gets: calls["get"], Tracked: calls["multi"]}
+		for _, n := range calls {
+			s.Commands += n
+		}
+		if got := s.commandsPerRead(); got != want {
+			t.Errorf("%s: %v commands, want %v", stats, got, want)
+		}
+	}
+	f("cmdstat_get:calls=1000,usec=1 cmdstat_ping:calls=3,usec=1", 1)
+	f("cmdstat_get:calls=1000,usec=1 cmdstat_exists:calls=1000,usec=1", 2)
+	transaction := func(n string) string {
+		return strings.ReplaceAll("cmdstat_client|caching:calls=N,usec=1 cmdstat_multi:calls=N,usec=1 cmdstat_pttl:calls=N,usec=1 cmdstat_exec:calls=N,usec=1", "N", n)
+	}
+	f("cmdstat_get:calls=1000,usec=1 "+transaction("1000"), 5)
+	f("cmdstat_get:calls=1000,usec=1 "+transaction("100"), 1)
+	f("", 0)
+	if _, err := callsIn("cmdstat_get:calls=x,usec=1"); err == nil {
+		t.Error("a number that is none was read")
+	}
+}
+
+// TestRows: a name chooses one row, and figures are of servers that are started.
+func TestRows(t *testing.T) {
+	names := map[string]bool{}
+	for _, g := range groups() {
+		for _, w := range g.rows {
+			name := g.name + "/" + w.peer
+			if names[name] || w.what == "" || w.bound < 0 || (w.figure == nil) != (w.of == "") {
+				t.Errorf("row %s: %+v", name, w)
+			}
+			names[name] = true
+		}
+		if g.depth < 1 || g.connections < 1 || g.items < 1 {
+			t.Errorf("group %s: %+v", g.name, g)
+		}
+	}
+	resident := groups()[slices.IndexFunc(groups(), func(g group) bool { return g.resident })]
+	if got := resident.peers(); !slices.Equal(got, []string{"plain"}) || !resident.needsPlain() {
+		t.Errorf("the rows of %s need the peers %q", resident.name, got)
+	}
+}
+
+// TestMissedBoundsAreNamed.
+func TestMissedBoundsAreNamed(t *testing.T) {
+	r := result{Rows: []finding{{Name: "a/b", Verdict: "met", Bound: 1}, {Name: "c/d", Verdict: report.Missed, Bound: 1}, {Name: "e/f"}}}
+	if got := r.table(); !strings.Contains(got, "**Missed: c/d.**") || !strings.Contains(got, "| e/f |  | **0.000** | 0.000–0.000 | – |") {
+		t.Errorf("the table is\n%s", got)
+	}
 }
 
 // TestPlotLeavesOutWhatWasNotMeasured.

@@ -98,6 +98,10 @@ func perform(tb testkit.TB, g group, o options, paths *peers.Paths, stdout io.Wr
 		for _, name := range g.peers() {
 			problems[name] = testkit.Try(tb, func(tb testkit.TB) { c.Add(tb, name) })
 		}
+		if g.resident {
+			samples = c.weigh(tb, problems, stdout)
+			return
+		}
 		// The first round, number 0, warms caches and compilers up.
 		for round := range o.rounds + 1 {
 			for _, p := range c.Peers {

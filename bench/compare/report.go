@@ -80,7 +80,7 @@ func (r *result) add(g group, samples []sample, problems map[string]error) {
 		ratios := report.RatiosBy(hearth, peer, func(s sample) int { return s.Round }, func(s sample) float64 { return s.CPU })
 		if w.figure != nil {
 			ratios = nil
-			for _, s := range hearth {
+			for _, s := range of(w.of) {
 				ratios = append(ratios, w.figure(s))
 			}
 		}
@@ -88,7 +88,7 @@ func (r *result) add(g group, samples []sample, problems map[string]error) {
 		if w.bound > 0 {
 			f.Verdict = f.Ratio.AtMost(w.bound)
 		}
-		if err := errors.Join(problems[launch.Name], problems[w.peer]); err != nil || len(ratios) == 0 {
+		if err := errors.Join(problems[launch.Name], problems[w.peer], problems[w.of]); err != nil || len(ratios) == 0 {
 			f.Verdict, f.Problem = "not measured", "no round is complete"
 			if err != nil {
 				f.Problem = problemOf(err)

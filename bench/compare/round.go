@@ -29,6 +29,7 @@ type sample struct {
 	Tiers    map[string]float64 `json:",omitempty"` // parts of Hearth's answers
 	Gets     int64              // GET commands that Redis ran
 	Tracked  int64              // of them, those within a transaction that makes Redis track the key
+	Resident float64            `json:",omitempty"` // bytes of the server for one record in its memory
 	Commands int64              // all commands that Redis ran, but those that ask it for statistics
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hearth/bench/peers"
+	"hearth/internal/testkit/launch"
 )
 
 // share is the part of Hearth's answers, least and most, that a tier must have
@@ -21,8 +22,10 @@ type row struct {
 	peer  string
 	what  string
 	bound float64
-	// figure is what the row is about where it is no ratio; peer is then a name for it.
+	// figure is what the row is about where it is no ratio, and of which server it is; peer is
+	// then a name for it.
 	figure func(s sample) float64
+	of     string
 }
 
 // group is one load on Hearth and its peers, which take turns in each round.
@@ -32,6 +35,7 @@ type group struct {
 	depth       int // requests sent at once on a connection
 	connections int
 	items       int  // units of work in one request
+	resident    bool // memory is weighed, not time; see resident.go
 	own         bool // the load comes over connections of our own, opening them is not counted
 	tiers       []share
 	rows        []row
@@ -40,8 +44,12 @@ type group struct {
 // peers are those that the rows of a group need, each once.
 func (g group) peers() (names []string) {
 	for _, w := range g.rows {
-		if w.figure == nil && !slices.Contains(names, w.peer) {
-			names = append(names, w.peer)
+		name := w.peer
+		if w.figure != nil {
+			name = w.of
+		}
+		if name != launch.Name && !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	return names
@@ -67,7 +75,7 @@ var (
 
 // groups is the table of what "fast" means; docs/benchmarks.md explains it.
 func groups() []group {
-	all := slices.Concat(hits(), reads(), batches())
+	all := slices.Concat(hits(), reads(), batches(), sizes())
 	for i := range all { // what groups leave out
 		all[i].depth = max(all[i].depth, 1)
 		all[i].items = max(all[i].items, 1)
@@ -142,7 +150,7 @@ func reads() (all []group) {
 	for _, n := range []int{64, 256} {
 		what := fmt.Sprintf("Redis-tier read, %d connections", n)
 		g := group{
-			name: fmt.Sprint("redis-", n), work: peers.Work{Pattern: peers.Spread, Keys: spreadKeys, Small: true}, connections: n, tiers: fromRedis,
+			name: fmt.Sprint("redis-", n), work: peers.Work{Pattern: peers.Spread, Keys: spreadKeys, Memory: peers.Smallest}, connections: n, tiers: fromRedis,
 			rows: []row{
 				{peer: "plain", what: what + ", against the plain service with `DoCache`", bound: 0.95},
 				{peer: "get", what: what + ", against the plain service with `Do(GET)`", bound: 1.1},
@@ -151,12 +159,12 @@ func reads() (all []group) {
 			},
 		}
 		if n == 64 {
-			g.rows = append(g.rows, row{peer: "commands", what: "commands that Redis executes per read that is not kept", bound: 1, figure: sample.commandsPerRead})
+			g.rows = append(g.rows, row{peer: "commands", what: "commands that Redis executes per read that is not kept", bound: 1, figure: sample.commandsPerRead, of: launch.Name})
 		}
 		all = append(all, g)
 	}
 	return append(all, group{
-		name: "mix", work: peers.Work{Pattern: peers.Mix, Keys: spreadKeys, Small: true}, tiers: mixed,
+		name: "mix", work: peers.Work{Pattern: peers.Mix, Keys: spreadKeys, Memory: peers.Smallest}, tiers: mixed,
 		rows: []row{
 			{peer: "webdis", what: "90 % memory hits, 10 % Redis reads, against Webdis", bound: 0.55},
 			{peer: "plain", what: "90 % memory hits, 10 % Redis reads, against the plain service"},
@@ -176,4 +184,17 @@ func batches() []group {
 			rows: []row{{peer: "recipe", what: "batch of 100, items without lifetimes, per item, against the recipe", bound: 1.0 / 16}},
 		},
 	}
+}
+
+// sizes are what records take in memory.
+func sizes() []group {
+	resident := func(s sample) float64 { return s.Resident }
+	const what = "resident bytes of the server for a record of 100 bytes, 1 million of them read from Redis"
+	return []group{{
+		name: "resident", work: peers.Work{Pattern: peers.Spread, Keys: 1_000_000, Size: 100, Memory: 1 << 30}, resident: true,
+		rows: []row{
+			{peer: launch.Name, what: what, bound: 165, figure: resident, of: launch.Name},
+			{peer: "plain", what: what + ", plain service", figure: resident, of: "plain"},
+		},
+	}}
 }

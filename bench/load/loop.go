@@ -35,6 +35,7 @@ type loop struct {
 	free    int
 	waiting []time.Duration // when requests were due that have no link, the first at head
 	head    int
+	sent    int64         // requests
 	pending int           // requests that were sent and are not answered
 	next    time.Duration // when the next one is due; in a closed loop only as each link's first
 	begun   bool
@@ -43,6 +44,11 @@ type loop struct {
 
 // end is when nothing is due any more.
 func (l *loop) end() time.Duration { return l.plan.Warm + l.plan.For }
+
+// over tells whether nothing is due any more.
+func (l *loop) over(now time.Duration) bool {
+	return now >= l.end() || l.plan.Most > 0 && l.sent >= l.plan.Most
+}
 
 func (l *loop) now() time.Duration { return time.Since(l.start) }
 
@@ -57,8 +63,8 @@ func (l *loop) drive() error {
 		if err := l.sendDue(now); err != nil {
 			return err
 		}
-		if now >= l.end() && l.pending == 0 && l.head == len(l.waiting) {
-			return nil
+		if l.over(now) && l.pending == 0 && l.head == len(l.waiting) {
+			return l.stop()
 		}
 		if now > l.end()+answersWithin {
 			return fmt.Errorf("%d answers have not come within %v", l.pending+len(l.waiting)-l.head, answersWithin)
@@ -78,20 +84,29 @@ func (l *loop) mark(now time.Duration) (err error) {
 		}
 		l.found.Elapsed = -l.now()
 	}
-	if l.begun && !l.ended && now >= l.end() {
-		l.ended = true
-		l.found.Elapsed += l.now()
-		if l.plan.End != nil {
-			err = errors.Join(err, l.plan.End())
-		}
+	if l.begun && now >= l.end() {
+		err = errors.Join(err, l.stop())
 	}
 	return err
+}
+
+// stop ends what is counted, once.
+func (l *loop) stop() error {
+	if l.ended || !l.begun {
+		return nil
+	}
+	l.ended = true
+	l.found.Elapsed += l.now()
+	if l.plan.End == nil {
+		return nil
+	}
+	return l.plan.End()
 }
 
 // sendDue sends what is due by now. In a closed loop all links are asked at the start.
 func (l *loop) sendDue(now time.Duration) error {
 	if l.plan.Rate == 0 {
-		for l.free > 0 && now < l.end() {
+		for l.free > 0 && !l.over(now) {
 			if err := l.send(l.take(), now); err != nil {
 				return err
 			}
@@ -140,6 +155,7 @@ func (l *loop) send(i int32, due time.Duration) error {
 		return fmt.Errorf("sending: %w", err)
 	}
 	k.due = due
+	l.sent++
 	l.pending++
 	if l.plan.Rate > 0 && l.counts(due) {
 		l.found.Late.Add(l.now() - due)
@@ -239,7 +255,7 @@ func (l *loop) answered(i int32) error {
 			l.found.Answered++
 			l.found.Latencies.Add(now - k.due)
 		}
-		if now < l.end() {
+		if !l.over(now) {
 			return l.send(i, now)
 		}
 		return nil

@@ -29,6 +29,7 @@ type Plan struct {
 	Rate        float64       // requests a second, at times that do not depend on each other (Poisson); 0: a closed loop
 	Warm        time.Duration // before anything is counted
 	For         time.Duration // how long requests are counted
+	Most        int64         // the most requests of a closed loop, which ends with them; 0: no limit
 	Seed        uint64        // chooses times and requests
 	CPUs        []int         // the only processors that the thread may use; nil: any
 

@@ -57,6 +57,16 @@ func TestClosedLoop(t *testing.T) {
 	}
 }
 
+// TestClosedLoopOfSoMany ends with the last of them.
+func TestClosedLoopOfSoMany(t *testing.T) {
+	var all atomic.Int64
+	addr := answering(t, func(http.ResponseWriter, *http.Request) { all.Add(1) })
+	found, err := Plan{Addr: addr, Connections: 3, For: time.Minute, Most: 100, Request: get, Answer: HTTPAnswer}.Run()
+	if err != nil || found.Answered != 100 || all.Load() != 100 || found.Elapsed <= 0 || found.Elapsed > time.Minute {
+		t.Errorf("%+v, %v; %d have come, want 100", found, err, all.Load())
+	}
+}
+
 // TestOpenLoopLeavesNothingOut: while the server holds one answer back, requests become
 // due all the same, and their latencies count from then on. A loop that waited for the
 // answer would have had one slow request.

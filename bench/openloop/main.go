@@ -89,7 +89,7 @@ func groups() []group {
 	const spread = 400_000 // records, far more than the smallest memory tier holds
 	return []group{
 		{"memory", "a record of 100 bytes in memory", peers.Work{Pattern: peers.One, Keys: 1}, []string{"plain", "nginx"}},
-		{"redis", "a record of 100 bytes that has to be read from Redis", peers.Work{Pattern: peers.Spread, Keys: spread, Small: true}, []string{"plain", "webdis"}},
+		{"redis", "a record of 100 bytes that has to be read from Redis", peers.Work{Pattern: peers.Spread, Keys: spread, Memory: peers.Smallest}, []string{"plain", "webdis"}},
 	}
 }
 

@@ -34,16 +34,19 @@ const (
 	ManyLists = 16  // of ids that are asked for together
 )
 
+// Smallest is the least memory that Hearth's configuration allows: many records at random
+// are nearly always read from Redis then. Nothing else is turned off.
+const Smallest = 1 << 20
+
 // Work is what the servers of a group are asked for.
 type Work struct {
 	Pattern string
 	Keys    int // records in Redis that are asked for
-	Size    int // bytes of a record; 0: about a hundred
-	// Small is the least memory that Hearth's configuration allows, 1 MiB, and as much for
-	// the plain service: many records at random are nearly always read from Redis.
-	// Nothing else is turned off.
-	Small bool
-	TTL   bool // items of a batch have lifetimes
+	Size    int // bytes of a record; 0: about 110
+	// Memory is what Hearth and the plain service may keep in memory, in bytes; 0: what they
+	// have by themselves.
+	Memory int
+	TTL    bool // items of a batch have lifetimes
 }
 
 // hot tells whether Hearth answers all of it from memory.

@@ -14,19 +14,15 @@ import (
 // What is started beside Hearth and the bare handler, each with one processor and with
 // what would slow it down for no purpose turned off.
 
-const (
-	// smallBytes is the smallest memory tier that Hearth's configuration allows.
-	smallBytes = 1 << 20
-	// plainConnections is how many connections rueidis opens by itself; each has its own copies.
-	plainConnections = 4
-)
+// plainConnections is how many connections rueidis opens by itself; each has its own copies.
+const plainConnections = 4
 
 // startPlain starts the plain service with arguments of its own.
 func (s *Servers) startPlain(tb testkit.TB, name string, args ...string) {
 	p := s.newPeer(tb, name)
 	args = append([]string{s.paths.Plain, "-addr", p.Addr, "-redis", s.Redis.URL()}, args...)
-	if s.Small {
-		args = append(args, "-cache", strconv.Itoa(smallBytes/plainConnections))
+	if s.Memory > 0 {
+		args = append(args, "-cache", strconv.Itoa(s.Memory/plainConnections))
 	}
 	s.start(tb, p, testkit.Command{Env: []string{"GOMAXPROCS=1"}, Argv: args})
 }

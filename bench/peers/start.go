@@ -103,8 +103,8 @@ func (s *Servers) startHearth(tb testkit.TB) {
 		config = bytes.Replace(config, []byte("\n#ttl = "), []byte("\nttl = "), 1)
 	}
 	env := []string{"GOMAXPROCS=1", "HEARTH_SERVER_DRAIN=0s", "HEARTH_REDIS_URL=" + s.Redis.URL()}
-	if s.Small {
-		env = append(env, fmt.Sprint("HEARTH_MEMORY_BUDGET=", smallBytes))
+	if s.Memory > 0 {
+		env = append(env, fmt.Sprintf("HEARTH_MEMORY_BUDGET=%dMiB", s.Memory>>20))
 	}
 	p := s.newPeer(tb, launch.Name)
 	p.Instance = launch.Program{
