@@ -35,6 +35,7 @@ type partition struct {
 	bases    bases
 	open     *segment   // written to; nil before the first record
 	queue    []*segment // full ones, oldest first
+	turns    uint64     // how many segments were opened
 	retired  []*segment // cleared, perhaps still looked at
 	ready    []*segment // to be used next
 
@@ -308,6 +309,8 @@ func (p *partition) openNext(heapBytes int64) bool {
 	default:
 		p.queue = append(p.queue, s)
 	}
+	p.turns++
+	next.turn = p.turns
 	p.open = next
 	return true
 }

@@ -14,6 +14,7 @@ import (
 type segment struct {
 	base   unsafe.Pointer
 	number int    // in partition.segments
+	turn   uint64 // when it was opened: records move only to segments of a later turn
 	used   int    // bytes written so far
 	live   int    // bytes of records that the index shows
 	from   int    // where the eviction goes on

@@ -248,8 +248,9 @@ func (s *Store) Drop(key string, keep func(View) bool) {
 }
 
 // Each calls f with every record that was kept before Each was called and is still there,
-// until f returns false. f must be quick, and call nothing of the store that changes it:
-// the records of a part of the store stay where they are meanwhile.
+// until f returns false. f must be quick, and call nothing of the store that changes it: a
+// part of the store is locked meanwhile. A record that is moved, replaced or kept meanwhile
+// may come twice.
 func (s *Store) Each(f func(View) bool) {
 	if s.entries.each(f) {
 		s.missing.each(f)

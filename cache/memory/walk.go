@@ -13,21 +13,60 @@ func (p *partition) all() []*segment {
 	return list
 }
 
-// each calls f with every record, until it returns false, under the lock.
-func (p *partition) each(f func(View) bool) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now, more := p.Now(), true
+// walk calls f with every segment that has records, in the order in which they were opened,
+// from where f has not been, until it returns false. The partition is locked while f runs,
+// and free in between, so that nobody waits for long: not the connection that tells of
+// changes either.
+//
+// A record that is in the partition from the beginning of the walk to its end is met: it
+// moves only to a segment that is opened later, or is open, and those come later. It may be
+// met twice.
+func (p *partition) walk(f func(s *segment, from int) bool) bool {
+	turn, off := uint64(0), 0
+	for {
+		p.mu.Lock()
+		s := p.following(turn, off)
+		if s == nil {
+			p.mu.Unlock()
+			return true
+		}
+		from := s.from
+		if s.turn == turn {
+			from = max(from, off)
+		}
+		more := f(s, from)
+		turn, off = s.turn, s.used
+		p.mu.Unlock()
+		if !more {
+			return false
+		}
+	}
+}
+
+// following is the segment of that turn if there is more in it than off, or the next one.
+func (p *partition) following(turn uint64, off int) (next *segment) {
 	for _, s := range p.all() {
-		p.eachIn(s, s.from, func(r *record, _ uint64, _ int, _ uint64) bool {
+		if s.turn == turn && s.used > off {
+			return s
+		}
+		if s.turn > turn && (next == nil || s.turn < next.turn) {
+			next = s
+		}
+	}
+	return next
+}
+
+// each calls f with every record, until it returns false.
+func (p *partition) each(f func(View) bool) bool {
+	return p.walk(func(s *segment, from int) (more bool) {
+		now := p.Now()
+		more = true
+		p.eachIn(s, from, func(r *record, _ uint64, _ int, _ uint64) bool {
 			more = f(p.viewOf(r, now))
 			return more
 		})
-		if !more {
-			break
-		}
-	}
-	return more
+		return more
+	})
 }
 
 // viewOf is a record as a View. The partition is locked.
@@ -38,21 +77,17 @@ func (p *partition) viewOf(r *record, now int64) View {
 // sweep drops the records that useless says are of no use any more, and frees the segments
 // that become empty.
 func (p *partition) sweep(useless func(*record) bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, s := range p.all() {
-		p.eachIn(s, s.from, func(r *record, hash uint64, slot int, place uint64) bool {
+	p.walk(func(s *segment, from int) bool {
+		p.eachIn(s, from, func(r *record, hash uint64, slot int, place uint64) bool {
 			if useless(r) {
 				p.remove(hash, slot, place)
 			}
 			return true
 		})
-	}
-	p.queue = slices.DeleteFunc(p.queue, func(s *segment) bool {
-		if s.live > 0 {
-			return false
+		if at := slices.Index(p.queue, s); at >= 0 && s.live == 0 {
+			p.queue = slices.Delete(p.queue, at, at+1)
+			p.retire(s)
 		}
-		p.retire(s)
 		return true
 	})
 }
