@@ -34,13 +34,13 @@ func (h *heapObjects) add(e *Entry) uint32 {
 }
 
 // of is the object of a record; nil for a record that has none, or whose object was
-// replaced since: the number may be another object's by now, so the key is compared.
+// replaced since: the number may be another object's by now, so key and shape are compared.
 func (h *heapObjects) of(r *record) *Entry {
 	if !r.onHeap() {
 		return nil
 	}
 	e := (*h.all.Load())[binary.LittleEndian.Uint32(r.data())].Load()
-	if e == nil || !e.hasKey(r.key()) {
+	if e == nil || !e.hasKey(r.key()) || e.shape&shapeMask != r.shapeID() {
 		return nil
 	}
 	return e
