@@ -20,8 +20,18 @@ import (
 // twins lets two members of one name pass.
 var twins = jsontext.AllowDuplicateNames(true)
 
-// Valid tells whether text is JSON. It allocates nothing, and keeps nothing.
-func Valid(text []byte) bool { return jsontext.Value(text).IsValid(twins) }
+// scanDepth is how deep values may be nested that the scanner is asked about.
+const scanDepth = 64
+
+// Valid tells whether text is JSON. It allocates nothing, and keeps nothing. Nearly all
+// texts are what the scanner takes; a decoder judges the others.
+func Valid(text []byte) bool {
+	s := Scanner{text: text, twins: true}
+	if end := s.value(s.Blank(0), scanDepth); end >= 0 && s.Blank(end) == len(text) {
+		return true
+	}
+	return jsontext.Value(text).IsValid(twins)
+}
 
 // Compact returns the JSON of text without its white space, in bytes of its
 // own. Numbers keep their digits, strings their escapes, members their order.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 func nested(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
@@ -20,13 +22,16 @@ func TestValid(t *testing.T) {
 		if got := Valid([]byte(text)); got != want {
 			t.Errorf("Valid(%.40q): got %v, want %v", text, got, want)
 		}
+		if got := jsontext.Value(text).IsValid(twins); got != want {
+			t.Errorf("a decoder alone, of %.40q: got %v, want %v", text, got, want)
+		}
 		if _, err := Compact([]byte(text)); (err == nil) != want {
 			t.Errorf("Compact(%.40q): got %v, want JSON %v", text, err, want)
 		}
 	}
 	for _, text := range []string{
 		`{}`, ` [1, "a"] ` + "\r\n\t", `null`, `"\u0000\ud83d\ude00"`, "\"\x7f\u2028\"", `-0.0e-400`, `123456789012345678901234567890`,
-		`{"a":1,"a":2}`, nested(10000),
+		`{"a":1,"a":2}`, `{"\u0061":1,"a":2}`, `{"a":[{"a":[{"a":"\n"}]}]}`, nested(64), nested(65), nested(10000),
 	} {
 		f(text, true)
 	}
@@ -73,6 +78,9 @@ func FuzzMend(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		valid := Valid(text)
+		if valid != jsontext.Value(text).IsValid(twins) {
+			t.Fatalf("%q: valid %v, and a decoder alone differs", text, valid)
+		}
 		if valid && (!json.Valid(text) || !utf8.Valid(text)) {
 			t.Fatalf("%q counts as JSON", text)
 		}

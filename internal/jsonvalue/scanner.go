@@ -16,6 +16,7 @@ import (
 type Scanner struct {
 	text  []byte
 	names []name // of the members of all objects around the place, the innermost last
+	twins bool   // two members of one name pass
 }
 
 // name is the name of a member. hash is of its bytes: the bytes themselves up to eight.
@@ -92,7 +93,7 @@ func (s *Scanner) object(i, depth int, member string) (value []byte, end int) {
 			return nil, -1
 		}
 		end, escaped := s.str(i)
-		if end < 0 || escaped || !s.isNew(outer, i+1, end-1) {
+		if end < 0 || !s.twins && (escaped || !s.isNew(outer, i+1, end-1)) {
 			return nil, -1
 		}
 		mine := string(s.text[i+1:end-1]) == member

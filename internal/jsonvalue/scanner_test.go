@@ -112,6 +112,22 @@ func FuzzScanner(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) { agree(t, text, 4) })
 }
 
+func BenchmarkValid(b *testing.B) {
+	text := []byte(`{"id":1234,"name":"item number 1234","price":17.50,"tags":["a","b"]}`)
+	for name, valid := range map[string]func() bool{
+		"scanner": func() bool { return Valid(text) }, "decoder": func() bool { return jsontext.Value(text).IsValid(twins) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if !valid() {
+					b.Fatal("not valid")
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkScanner(b *testing.B) {
 	text := []byte(`{"id":1234,"name":"item number 1234","price":17.50,"tags":["a","b"]}`)
 	var s Scanner
