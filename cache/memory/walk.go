@@ -34,8 +34,8 @@ func (p *partition) walk(f func(s *segment, from int) bool) bool {
 		if s.turn == turn {
 			from = max(from, off)
 		}
+		turn, off = s.turn, s.used // now: f may clear it, and have it opened anew
 		more := f(s, from)
-		turn, off = s.turn, s.used
 		p.mu.Unlock()
 		if !more {
 			return false
