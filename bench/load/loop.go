@@ -38,6 +38,7 @@ type loop struct {
 	sent    int64         // requests
 	pending int           // requests that were sent and are not answered
 	next    time.Duration // when the next one is due; in a closed loop only as each link's first
+	used    time.Duration // processor time of what is counted
 	begun   bool
 	ended   bool
 }
@@ -82,7 +83,9 @@ func (l *loop) mark(now time.Duration) (err error) {
 		if l.plan.Begin != nil {
 			err = l.plan.Begin()
 		}
-		l.found.Elapsed = -l.now()
+		used, usageErr := threadTime()
+		err = errors.Join(err, usageErr)
+		l.used, l.found.Elapsed = -used, -l.now()
 	}
 	if l.begun && now >= l.end() {
 		err = errors.Join(err, l.stop())
@@ -97,10 +100,21 @@ func (l *loop) stop() error {
 	}
 	l.ended = true
 	l.found.Elapsed += l.now()
-	if l.plan.End == nil {
-		return nil
+	used, err := threadTime()
+	l.found.Busy = float64(l.used+used) / float64(l.found.Elapsed)
+	if l.plan.End != nil {
+		err = errors.Join(err, l.plan.End())
 	}
-	return l.plan.End()
+	return err
+}
+
+// threadTime is the processor time that this thread has used so far.
+func threadTime() (time.Duration, error) {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &usage); err != nil {
+		return 0, fmt.Errorf("reading the thread's processor time: %w", err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }
 
 // sendDue sends what is due by now. In a closed loop all links are asked at the start.

@@ -50,7 +50,8 @@ type Outcome struct {
 	// Late is from when a request was due until it was sent: by the thread's own being late,
 	// and by waiting for a connection.
 	Late    report.Latencies
-	Waiting int // the most that waited for a connection at a time
+	Waiting int     // the most that waited for a connection at a time
+	Busy    float64 // the part of the time that is counted in which the thread used its processor
 }
 
 const (

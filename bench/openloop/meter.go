@@ -34,6 +34,7 @@ type sample struct {
 	LateP99             float64 // microseconds from when a request was due until it was sent
 	Waiting             int     // the most requests that waited for a connection
 	Busy                float64 // the part of its processor that the server used
+	LoadBusy            float64 // likewise, the load, while it was counted
 }
 
 // meter measures a group.
@@ -50,6 +51,7 @@ type capable struct {
 	*peers.Peer
 	capacity float64 // requests a second
 	busy     float64 // the part of its processor that this took
+	loadBusy float64 // likewise, of the load's
 	failed   bool
 }
 
@@ -71,7 +73,7 @@ func (m *meter) measure(tb testkit.TB, g group) {
 		if least == 0 || c.capacity < least {
 			least = c.capacity
 		}
-		m.result.Servers = append(m.result.Servers, server{Group: m.Name, What: g.what, Name: c.Name, Capacity: c.capacity, Busy: c.busy})
+		m.result.Servers = append(m.result.Servers, server{Group: m.Name, What: g.what, Name: c.Name, Capacity: c.capacity, Busy: c.busy, LoadBusy: c.loadBusy})
 	}
 	for round := range m.rounds {
 		for _, l := range loads {
@@ -110,9 +112,9 @@ func (m *meter) findCapacity(tb testkit.TB, c *capable) error {
 			return fmt.Errorf("looking for its capacity: %w", err)
 		}
 		rate := float64(found.Answered) / found.Elapsed.Seconds()
-		fmt.Fprintf(m.out, "%-7s %-7s %8.0f requests/s in a closed loop, %3.0f %% busy\n", m.Name, c.Name, rate, 100*busy)
+		fmt.Fprintf(m.out, "%-7s %-7s %8.0f requests/s in a closed loop, %3.0f %% busy, the load %3.0f %%\n", m.Name, c.Name, rate, 100*busy, 100*found.Busy)
 		if rate > c.capacity {
-			c.capacity, c.busy = rate, busy
+			c.capacity, c.busy, c.loadBusy = rate, busy, found.Busy
 		}
 	}
 	return nil
@@ -136,7 +138,7 @@ func (m *meter) offer(tb testkit.TB, c *capable, l part, rate float64, round int
 		s := sample{
 			Group: m.Name, Server: c.Name, Load: l.Of, Round: round, Rate: rate, Answered: found.Answered,
 			P50: us(found.Latencies.Quantile(0.5)), P99: us(found.Latencies.Quantile(0.99)), P999: us(found.Latencies.Quantile(0.999)),
-			Longest: us(found.Latencies.Longest), LateP99: us(found.Late.Quantile(0.99)), Waiting: found.Waiting, Busy: busy,
+			Longest: us(found.Latencies.Longest), LateP99: us(found.Late.Quantile(0.99)), Waiting: found.Waiting, Busy: busy, LoadBusy: found.Busy,
 		}
 		fmt.Fprintf(m.out, "%-7s %-7s round %d, %8.0f requests/s (%s), %3.0f %% busy: p50 %6.0f µs, p99 %7.0f µs, p99.9 %7.0f µs\n",
 			s.Group, s.Server, s.Round, s.Rate, s.Load, 100*s.Busy, s.P50, s.P99, s.P999)

@@ -31,6 +31,7 @@ type server struct {
 	Group, What, Name string
 	Capacity          float64 // requests a second in a closed loop
 	Busy              float64 // the part of its processor that this took
+	LoadBusy          float64 // likewise, of the load's
 }
 
 // finding is what a server did under a load, over all rounds.
@@ -38,7 +39,8 @@ type finding struct {
 	Group, Server, Load  string
 	Rate                 float64
 	P50, P99, P999, Late report.Spread
-	Longest, Busy        float64
+	Longest              float64
+	Busy, LoadBusy       float64
 	Waiting              int
 }
 
@@ -72,11 +74,12 @@ func (r *result) sum() {
 			}
 			f := finding{
 				Group: s.Group, Server: s.Name, Load: l.Of, Rate: found[0].Rate,
-				P50:  report.SpreadBy(found, func(s sample) float64 { return s.P50 }),
-				P99:  report.SpreadBy(found, func(s sample) float64 { return s.P99 }),
-				P999: report.SpreadBy(found, func(s sample) float64 { return s.P999 }),
-				Late: report.SpreadBy(found, func(s sample) float64 { return s.LateP99 }),
-				Busy: report.SpreadBy(found, func(s sample) float64 { return s.Busy }).Median,
+				P50:      report.SpreadBy(found, func(s sample) float64 { return s.P50 }),
+				P99:      report.SpreadBy(found, func(s sample) float64 { return s.P99 }),
+				P999:     report.SpreadBy(found, func(s sample) float64 { return s.P999 }),
+				Late:     report.SpreadBy(found, func(s sample) float64 { return s.LateP99 }),
+				Busy:     report.SpreadBy(found, func(s sample) float64 { return s.Busy }).Median,
+				LoadBusy: report.SpreadBy(found, func(s sample) float64 { return s.LoadBusy }).Median,
 			}
 			for _, one := range found {
 				f.Longest, f.Waiting = max(f.Longest, one.Longest), max(f.Waiting, one.Waiting)
@@ -97,7 +100,7 @@ func (r *result) table() string {
 		b.WriteString("**nothing is pinned: this machine has one processor, so these figures are no comparison.**\n\n")
 	}
 	b.WriteString("Requests are due at random times that depend on nothing (Poisson); µs from then until the answer is read, the median of the rounds with the least and most.\n")
-	b.WriteString("Busy is the server's processor. Late is how long after it was due a request was sent, by the load itself or for want of a connection.\n")
+	b.WriteString("Busy are the server's processor and that of the load, which it shares with Redis. Late is how long after it was due a request was sent, by the load itself or for want of a connection.\n")
 	b.WriteString("A capacity that was found with less than about 90 % of the processor busy is that of the load, or of a machine that does other work.\n")
 	previous := ""
 	for _, s := range r.Servers {
@@ -106,11 +109,11 @@ func (r *result) table() string {
 			separator := " "
 			for _, other := range r.Servers {
 				if other.Group == s.Group {
-					fmt.Fprintf(&b, "%s%s %.0f/s (%.0f %% busy)", separator, other.Name, other.Capacity, 100*other.Busy)
+					fmt.Fprintf(&b, "%s%s %.0f/s (%.0f %% busy, the load %.0f %%)", separator, other.Name, other.Capacity, 100*other.Busy, 100*other.LoadBusy)
 					separator = ", "
 				}
 			}
-			b.WriteString(".\n\n| load | server | requests/s | p50 | p99 | p99.9 | longest | busy | late, p99 |\n|---|---|---|---|---|---|---|---|---|\n")
+			b.WriteString(".\n\n| load | server | requests/s | p50 | p99 | p99.9 | longest | busy | load busy | late, p99 |\n|---|---|---|---|---|---|---|---|---|---|\n")
 			for _, l := range loads {
 				r.lines(&b, s.Group, l.Of)
 			}
@@ -128,8 +131,8 @@ func (r *result) lines(b *strings.Builder, group, load string) {
 	spread := func(s report.Spread) string { return fmt.Sprintf("%.0f (%.0f–%.0f)", s.Median, s.Min, s.Max) }
 	for _, f := range r.Rows {
 		if f.Group == group && f.Load == load {
-			fmt.Fprintf(b, "| %s | %s | %.0f | %s | %s | %s | %.0f | %.0f %% | %s |\n",
-				f.Load, f.Server, f.Rate, spread(f.P50), spread(f.P99), spread(f.P999), f.Longest, 100*f.Busy, spread(f.Late))
+			fmt.Fprintf(b, "| %s | %s | %.0f | %s | %s | %s | %.0f | %.0f %% | %.0f %% | %s |\n",
+				f.Load, f.Server, f.Rate, spread(f.P50), spread(f.P99), spread(f.P999), f.Longest, 100*f.Busy, 100*f.LoadBusy, spread(f.Late))
 		}
 	}
 }
