@@ -28,7 +28,6 @@ import (
 // a silent link only makes entries look unverified. A local owner (no wire) begins proven
 // and verified for ever, an untracked one unproven and verified for ever.
 type Owner struct {
-	id       uint32
 	local    bool          // no wire between this process and the data: always verified
 	epoch    atomic.Uint32 // entries of an earlier one were flushed; no other owner has the same
 	epochs   *epochs
