@@ -17,7 +17,7 @@
 // microseconds). How late it was itself is in the report, so nobody has to trust it.
 //
 // The results go to DIR/DATE-NAME.json with every turn, and, when all servers were asked
-// for, as a table to DIR/openloop.md.
+// for, as a table to DIR/openloop.md and as a plot to DIR/openloop.svg.
 package main
 
 import (

@@ -63,6 +63,21 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
+// TestPlotIsOfRatios: of peers, within rounds.
+func TestPlotIsOfRatios(t *testing.T) {
+	at := loads[0].Of
+	r := result{
+		Servers: []server{{Group: "memory", What: "a record", Name: "hearth"}, {Group: "memory", What: "a record", Name: "nginx"}, {Group: "memory", What: "a record", Name: "silent"}},
+		Samples: []sample{
+			{Group: "memory", Server: "hearth", Load: at, Round: 1, P99: 10}, {Group: "memory", Server: "nginx", Load: at, Round: 1, P99: 20},
+			{Group: "redis", Server: "hearth", Load: at, Round: 1, P99: 90}, {Group: "memory", Server: "hearth", Load: at, Round: 2, P99: 90},
+		},
+	}
+	if got := r.plot(); strings.Count(got, "<circle") != 1 || !strings.Contains(got, "against nginx") || !strings.Contains(got, ">0.500<") {
+		t.Errorf("it draws\n%s", got)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	f := func(wantErr bool, args ...string) {
 		t.Helper()

@@ -9,6 +9,7 @@ import (
 
 	"hearth/bench/report"
 	"hearth/internal/testkit"
+	"hearth/internal/testkit/launch"
 )
 
 // result is what a run leaves behind. Its fields are names in the records that are kept
@@ -144,5 +145,31 @@ func (r *result) write(o options) error {
 	if err != nil || !o.all {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(o.out, "openloop.svg"), []byte(r.plot()), 0o644); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(o.out, "openloop.md"), []byte(r.table()), 0o644)
+}
+
+// plot draws Hearth's 99th percentiles relative to those of its peers, formed within a
+// round.
+func (r *result) plot() string {
+	var bars []report.Bar
+	for _, s := range r.Servers {
+		for _, l := range loads {
+			of := func(name string) (found []sample) {
+				for _, one := range r.Samples {
+					if one.Group == s.Group && one.Server == name && one.Load == l.Of {
+						found = append(found, one)
+					}
+				}
+				return found
+			}
+			ratios := report.RatiosBy(of(launch.Name), of(s.Name), func(s sample) int { return s.Round }, func(s sample) float64 { return s.P99 })
+			if s.Name != launch.Name && len(ratios) > 0 {
+				bars = append(bars, report.Bar{Label: fmt.Sprintf("%s, %s, against %s", s.What, l.Of, s.Name), Spread: report.SpreadOf(ratios)})
+			}
+		}
+	}
+	return report.Plot("99th percentiles of Hearth relative to its peers", "99th percentile in an open loop, relative to the peer (further left is sooner)", bars)
 }
