@@ -110,7 +110,7 @@ func (s *Store) Look(sh *Shape, key []byte, now time.Time) (v View, ttl time.Dur
 		return View{}, 0
 	}
 	expiry := v.expiry(at)
-	if at >= expiry || at >= s.verifiedUntil(v.epoch()) || s.SleptUnnoticed(now, at) {
+	if at >= expiry || at >= s.verifiedUntil(v.epoch()) || s.overdue(at) || s.SleptUnnoticed(now, at) {
 		return View{}, 0
 	}
 	if sampled(at) {
@@ -162,7 +162,11 @@ func (s *Store) RateOf(key []byte) float64 { return s.reads.rate(hashBytes(key))
 // epoch, its lifetime runs, and the link has proved itself within
 // linkTimeout.
 func (s *Store) FreshUntil(v View) int64 {
-	return min(v.expiry(s.Now()), s.verifiedUntil(v.epoch()))
+	now := s.Now()
+	if s.overdue(now) {
+		return math.MinInt64
+	}
+	return min(v.expiry(now), s.verifiedUntil(v.epoch()))
 }
 
 // verifiedUntil is how long a link vouches for what was read on it in an epoch, as far as
@@ -303,6 +307,10 @@ func (s *Store) sweep(now int64) {
 		t.sweep(func(r *record) bool { return timeOf(atomic.LoadUint32(&r.expiry), now) < now-longExpired })
 	}
 }
+
+// overdue tells that so long nothing was swept out that the ticks of what expired could be
+// taken for times to come.
+func (s *Store) overdue(at int64) bool { return at-s.sweptAt.Load() > 3*sweepEvery }
 
 const (
 	sweepEvery = int64(4 * 24 * time.Hour)
