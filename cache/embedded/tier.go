@@ -46,6 +46,10 @@ type Tier struct {
 	shards   [placeholderShards]placeholderShard
 	leases   leases
 	replaced atomic.Int64 // how often another file stood in the place of the tier's
+
+	tidy    func() // what memory wants to be called now and then
+	stop    chan struct{}
+	running sync.WaitGroup
 }
 
 // placeholderShards is how many locks the keys are spread over. Steps on keys of
@@ -85,7 +89,7 @@ type Reads interface {
 // this process, so the store is told that no other process changes it.
 func New(path string, lease time.Duration, log *slog.Logger, s *memory.Store, f Reads) *Tier {
 	s.SetSoleWriter()
-	e := &Tier{path: path, store: s, reads: f, owner: s.NewOwner(true), log: log, lease: lease}
+	e := &Tier{path: path, store: s, reads: f, owner: s.NewOwner(true), log: log, lease: lease, tidy: s.NoticeSleep, stop: make(chan struct{})}
 	for i := range e.shards {
 		e.shards[i].placeholders = map[string]*placeholder{}
 		e.shards[i].refreshes = map[string]refreshLease{}
@@ -107,7 +111,23 @@ func (e *Tier) Open() (err error) {
 	if err != nil {
 		return fmt.Errorf("opening the embedded tier %q (embedded.path): %w", e.path, err)
 	}
+	e.running.Go(e.tidyMemory)
 	return nil
+}
+
+// tidyMemory has memory give back what is not in use any more, and forget what ended long
+// ago. A sleep of the machine means nothing to the only writer.
+func (e *Tier) tidyMemory() {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		e.tidy()
+		select {
+		case <-e.stop:
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // noteReplaced is for the writer's goroutine: another file counts from now on. What a
@@ -206,6 +226,8 @@ func (e *Tier) Readable(string) error { return e.Up() }
 // failed. No method may run or be called any more: the queue of the writer is
 // closed. The lock goes last, so that the next process finds everything written.
 func (e *Tier) Close() {
+	close(e.stop)
+	e.running.Wait()
 	if e.writer != nil {
 		e.writer.close()
 	}

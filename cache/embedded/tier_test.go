@@ -39,6 +39,30 @@ func openTier(t *testing.T) *Tier {
 	return e
 }
 
+// TestMemoryIsTidied: memory has no goroutine of its own. Records that ended long ago would
+// be taken for fresh ones, and memory that a reload has left would stay.
+func TestMemoryIsTidied(t *testing.T) {
+	t.Parallel()
+	store := memory.New(memory.Config{Budget: 1 << 20, LinkTimeout: time.Second})
+	e := New(filepath.Join(t.TempDir(), "tier.db"), 10*time.Second, slog.New(slog.DiscardHandler), store, noReads{})
+	t.Cleanup(e.Close)
+	calls := make(chan struct{})
+	e.tidy = func() {
+		select {
+		case calls <- struct{}{}:
+		case <-e.stop:
+		}
+	}
+	must(t, e.Open())
+	for range 2 {
+		select {
+		case <-calls:
+		case <-time.After(patience):
+			t.Fatal("memory is not tidied")
+		}
+	}
+}
+
 func within(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -80,7 +80,8 @@ func budgetOf(cfg *config.Config) int64 {
 }
 
 // autoBudget is what memory.budget = "auto" means, in bytes: 45 % of the
-// memory limit, for the collector lets a heap grow to twice what lives in it;
+// memory limit, for connections, answers on their way and large values lie on the
+// heap, which the collector lets grow to twice what lives in it;
 // 25 % of the machine's memory where there is no limit.
 func autoBudget(root string) int64 {
 	if limit := memoryLimit(root); limit > 0 {
