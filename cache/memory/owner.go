@@ -55,6 +55,10 @@ func (o *Owner) Epoch() uint32 { return o.epoch.Load() }
 // Local tells that there is no wire between this process and the data.
 func (o *Owner) Local() bool { return o.local }
 
+// lasts tells whether the ring has to keep the owner's present epoch. An untracked one
+// stands in for a connection and is never ended; what is read for it is kept for a moment.
+func (o *Owner) lasts() bool { return !o.Ended() && (!o.local || o.Proven()) }
+
 // Proven tells whether the connection has been seen to report a change.
 func (o *Owner) Proven() bool { return o.proven.Load() }
 
@@ -95,14 +99,14 @@ type epoch struct {
 const epochRing = 4096
 
 // begin gives an owner the next epoch. The ring keeps the present epoch of every owner that
-// has not ended, however often others are flushed.
+// lasts, however often others are flushed.
 func (e *epochs) begin(o *Owner) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for range epochRing {
 		e.last++
 		was := e.owned[e.last%epochRing].Load()
-		if e.last == 0 || was != nil && was.owner != o && was.number == was.owner.epoch.Load() && !was.owner.Ended() {
+		if e.last == 0 || was != nil && was.owner != o && was.number == was.owner.epoch.Load() && was.owner.lasts() {
 			continue
 		}
 		break
