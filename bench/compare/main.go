@@ -57,9 +57,6 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 	if o.hearth, err = filepath.Abs(o.hearth); err != nil {
 		return err
 	}
-	if err := load.AllowConnections(manyConnections); err != nil {
-		return err
-	}
 	paths := &peers.Paths{Root: root, Hearth: o.hearth}
 	chosen := groups()
 	for i := range chosen {
@@ -94,6 +91,9 @@ func perform(tb testkit.TB, g group, o options, paths *peers.Paths, stdout io.Wr
 	problems = map[string]error{}
 	// What is wrong with a peer ends its row, what is wrong with Hearth or Redis the group.
 	problems[launch.Name] = testkit.Run(tb.Context(), func(tb testkit.TB) {
+		if err := load.AllowConnections(g.connections); err != nil {
+			tb.Fatal(err)
+		}
 		c := &runner{group: g, Servers: peers.Start(tb, g.name, g.work, paths)}
 		for _, name := range g.peers() {
 			problems[name] = testkit.Try(tb, func(tb testkit.TB) { c.Add(tb, name) })

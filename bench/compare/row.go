@@ -64,9 +64,6 @@ func (g group) needsPlain() bool {
 // that it misses nearly always; hot ones stay in it.
 const spreadKeys = 400_000
 
-// manyConnections are the most that a row has.
-const manyConnections = 10_000
-
 var (
 	fromMemory = []share{{"memory", 0.999, 1}}
 	fromRedis  = []share{{"redis", 0.97, 1}}
@@ -120,7 +117,7 @@ func hits() []group {
 			},
 		})
 	}
-	for _, n := range []int{1_000, manyConnections} {
+	for _, n := range []int{1_000, 10_000} {
 		all = append(all, group{
 			name: fmt.Sprint("connections-", n), work: peers.Work{Pattern: peers.One, Keys: 1}, connections: n, own: true, tiers: fromMemory,
 			rows: []row{{peer: "bare", what: fmt.Sprintf("%s, %d connections, against a bare fasthttp handler with the same bytes", hit, n)}},
