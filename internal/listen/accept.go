@@ -40,6 +40,9 @@ func (l *Listener) admit(c net.Conn) *Conn {
 	watched := &Conn{Conn: c, listener: l}
 	watched.records, _ = unwrap[*recordConn](c)
 	watched.setPhase(phaseNew)
+	if l.answerer != nil && l.opened.Load() {
+		watched.direct = newDirect(watched)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.limit.Conns > 0 && len(l.conns) >= l.limit.Conns {

@@ -58,7 +58,7 @@ func (c *Conn) readAnswering(p []byte, n int, err error) (int, error) {
 			}
 			return n, err
 		}
-		if phase != phaseIdle && phase != phaseNew {
+		if phase != phaseIdle && phase != phaseNew || c.direct != nil && c.direct.seen {
 			return n, err
 		}
 		left := c.answer(p[:n])
@@ -92,7 +92,7 @@ func (c *Conn) answer(in []byte) (left int) {
 		rest = rest[n:]
 		c.answered = true
 		c.setPhase(phaseWriting)
-		if _, err := c.Conn.Write(*out); err != nil {
+		if c.send(*out) != nil {
 			return -1
 		}
 	}

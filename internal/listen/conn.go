@@ -20,6 +20,8 @@ type Conn struct {
 	noMore         atomic.Bool  // the peer has said that it sends no more; see Last
 	skip           int          // bytes to be dropped before the next request; see Skip
 	answered       bool         // requests that fasthttp has not seen; of the goroutine that reads
+	direct         *direct      // nil: it is read by Conn; of the goroutine that reads
+	blind          atomic.Bool  // waits without having looked for the peer's end; see direct
 }
 
 // Phases of a connection.

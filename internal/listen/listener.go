@@ -52,6 +52,7 @@ type Listener struct {
 	now      atomic.Int64 // ms of running since Open, as of the last check
 	done     chan struct{}
 	running  sync.WaitGroup // the timeouts' goroutine, refusals under way, and lingering connections
+	opened   atomic.Bool    // timeouts are kept
 	refused  atomic.Uint64
 	crossed  atomic.Uint64
 	cut      atomic.Uint64

@@ -22,7 +22,13 @@ func (c *Conn) Read(p []byte) (int, error) {
 }
 
 func (c *Conn) read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	var n int
+	var err error
+	if c.direct != nil {
+		n, err = c.readDirect(p)
+	} else {
+		n, err = c.Conn.Read(p)
+	}
 	if c.closeRequested.Load() {
 		return c.answerCloseRequest(p, n, err)
 	}

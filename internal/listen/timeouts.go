@@ -6,7 +6,10 @@ import "time"
 const checkEvery = 250 * time.Millisecond
 
 // Open starts the goroutine that keeps the timeouts, until Close.
-func (l *Listener) Open() { l.running.Go(l.keepTimeouts) }
+func (l *Listener) Open() {
+	l.opened.Store(true)
+	l.running.Go(l.keepTimeouts)
+}
 
 func (l *Listener) keepTimeouts() {
 	last := time.Now()
@@ -40,6 +43,9 @@ func (l *Listener) enforceTimeouts(elapsed time.Duration) {
 	for c := range l.conns {
 		state := c.state.Load()
 		phase := state & (1<<phaseBits - 1)
+		if phase == phaseIdle && now-state>>phaseBits >= checkEvery.Milliseconds() {
+			c.lookLocked()
+		}
 		limit, next := l.timeoutLocked(phase)
 		if limit == 0 || now-state>>phaseBits < limit.Milliseconds() {
 			continue
