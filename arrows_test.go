@@ -78,6 +78,7 @@ internal/testkit/browser internal/testkit
 internal/testkit/inside  internal/command internal/testkit/launch
 internal/testkit/outside internal/testkit
 internal/testkit/topology internal/testkit internal/testkit/outside
+bench/hitratio           bench/report cache/memory
 bench/...                bench/... internal/testkit/...
 proof/...                proof/... bench/... internal/testkit/...
 `

@@ -30,6 +30,7 @@ var contenders = []contender{
 	{"s3fifo", "S3-FIFO", newS3FIFO},
 	{"wtinylfu", "W-TinyLFU", newWTinyLFU},
 	{"hearth", "Hearth", newHearth},
+	{"store", "Hearth's store", newStore},
 }
 
 // choose keeps what is named in lists that are separated by commas.

@@ -12,7 +12,7 @@ func (p *partition) clearOne(all bool) bool {
 	if len(p.queue) == 0 && !p.sealOpen() {
 		return false
 	}
-	at, keep := 0, worth
+	at, keep, full := 0, worth, true
 	if holes := p.used - p.live; holes > p.used/8 && !all {
 		for i, s := range p.queue {
 			if s.live*p.queue[at].used < p.queue[at].live*s.used {
@@ -20,13 +20,16 @@ func (p *partition) clearOne(all bool) bool {
 			}
 		}
 		if s := p.queue[at]; s.live < s.used*7/8 {
-			keep = func(*record) bool { return true }
+			keep, full = func(*record) bool { return true }, false
 		} else {
 			at = 0
 		}
 	}
 	if all {
 		keep = func(*record) bool { return false }
+	}
+	if full {
+		p.admission.filled(p.held())
 	}
 	s := p.queue[at]
 	p.queue = slices.Delete(p.queue, at, at+1)
@@ -95,6 +98,7 @@ func (p *partition) evictUntil(enough func() bool, all bool) bool {
 	if len(p.queue) == 0 && !p.sealOpen() {
 		return false
 	}
+	p.admission.filled(p.held())
 	s := p.queue[0]
 	p.eachIn(s, s.from, func(r *record, hash uint64, slot int, place uint64) bool {
 		s.from = int(place%p.perSlot)*recordAlign + r.size()
@@ -114,6 +118,7 @@ func (p *partition) resize(budget int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.budget = budget
+	p.admission.full.Store(false) // until it is seen to be
 	for n := 0; !p.giveBack(0) && !p.promised(0) && p.clearOne(n > 0); n++ {
 	}
 }

@@ -10,12 +10,14 @@ import (
 // to connections for as long as their readers take, and the collector frees them. In a
 // segment lies a record without data that names its object by number.
 type heapObjects struct {
-	all  atomic.Pointer[[]*atomic.Pointer[Entry]] // by number
-	free []uint32
+	all   atomic.Pointer[[]*atomic.Pointer[Entry]] // by number
+	free  []uint32
+	bytes int64 // of all objects
 }
 
 // add gives an object a number. The partition is locked.
 func (h *heapObjects) add(e *Entry) uint32 {
+	h.bytes += int64(e.size)
 	if n := len(h.free); n > 0 {
 		number := h.free[n-1]
 		h.free = h.free[:n-1]
@@ -54,5 +56,9 @@ func (h *heapObjects) remove(r *record) *Entry {
 	}
 	number := binary.LittleEndian.Uint32(r.data())
 	h.free = append(h.free, number)
-	return (*h.all.Load())[number].Swap(nil)
+	e := (*h.all.Load())[number].Swap(nil)
+	if e != nil {
+		h.bytes -= int64(e.size)
+	}
+	return e
 }

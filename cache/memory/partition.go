@@ -45,6 +45,8 @@ type partition struct {
 	live   int64 // bytes of records that the index shows
 	count  int
 
+	admission admission
+
 	successor atomic.Pointer[tableParts] // has all records, once it is set and the lock is free; see moveTo
 
 	*storewide
@@ -188,7 +190,11 @@ func (p *partition) show(hash uint64, key string, place uint64) {
 	} else {
 		p.left(old)
 	}
-	// The index has grown. What was just written lies in the open segment, and stays.
+	p.keepBudget() // the index has grown
+}
+
+// keepBudget clears segments until the budget is kept. What is in the open one stays.
+func (p *partition) keepBudget() {
 	for n := 0; !p.giveBack(0) && !p.promised(0) && len(p.queue) > 0; n++ {
 		p.clearOne(n > forced)
 	}
@@ -209,7 +215,11 @@ func (p *partition) left(place uint64) {
 		p.taken -= int64(e.size)
 		p.large.leftTable(e)
 	}
+	p.admission.left(p.held())
 }
+
+// held are the bytes of all records.
+func (p *partition) held() int64 { return p.live + p.heap.bytes }
 
 // drop removes the record of key if there is one and keep, if given, does not object. The
 // partition is locked, also while keep is called.
@@ -219,6 +229,7 @@ func (p *partition) drop(hash uint64, key string, keep func(View) bool) bool {
 		return false
 	}
 	p.remove(hash, slot, place)
+	p.admission.changed(hash)
 	return true
 }
 
@@ -233,6 +244,9 @@ func (p *partition) remove(hash uint64, slot int, place uint64) {
 func (p *partition) makeRoom(size int, heapBytes int64) bool {
 	if heapBytes > p.budget {
 		return false
+	}
+	if !p.admission.fits(p.count) {
+		p.taken += p.admission.fit(p.count)
 	}
 	for n := 0; !p.giveBack(heapBytes); n++ {
 		if p.promised(heapBytes) || !p.evictUntil(func() bool { return p.promised(heapBytes) }, n > forced) {

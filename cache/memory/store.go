@@ -33,6 +33,7 @@ type Store struct {
 
 	reads sketch
 
+	notAdmitted   atomic.Int64        // reads whose record memory would not keep
 	Invalidations atomic.Int64        // reported by the shared tier so far
 	LostCanaries  atomic.Int64        // whose invalidation never came
 	delay         func(time.Duration) // takes the canary's delay

@@ -90,6 +90,15 @@ func (t *table) locked(hash uint64, f func(p *partition)) {
 	}
 }
 
+// admits is partition.admits of the partition that keeps the key, or will.
+func (t *table) admits(hash uint64) bool {
+	p := t.now.Load().of(hash)
+	if next := p.successor.Load(); next != nil {
+		p = next.of(hash)
+	}
+	return p.admits(hash)
+}
+
 func (t *table) put(e *Entry) (kept bool) {
 	t.locked(e.hash, func(p *partition) { kept = p.put(e) })
 	return kept
