@@ -40,8 +40,8 @@ func (p *hearth) request(key uint32) bool {
 
 // miss notes that a key was missed, and tells whether that was noted already.
 func (p *hearth) miss(h uint64) bool {
-	bucket, rest := bits.Mul64(h, uint64(len(p.missed)))
-	print, word := rest>>48|1, p.missed[bucket]
+	bucket, _ := bits.Mul64(h, uint64(len(p.missed)))
+	print, word := max(h>>16&0xffff, 1), p.missed[bucket]
 	for w := word; w != 0; w >>= 16 {
 		if w&0xffff == print {
 			return true

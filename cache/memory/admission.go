@@ -55,10 +55,11 @@ func (a *admission) miss(hash uint64) bool {
 	if missed == nil {
 		return true
 	}
-	// The partition's keys have bits of the hash in common: the product's upper bits depend
-	// on all of them.
-	bucket, rest := bits.Mul64(hash*0x9e3779b97f4a7c15, uint64(len(*missed)))
-	print := max(rest>>(64-printBits), 1) // 0: there is none
+	// The partition's keys have bits of the hash in common: the upper bits of a product
+	// depend on all of them. The fingerprint is the same however many words there are.
+	hash *= 0x9e3779b97f4a7c15
+	bucket, _ := bits.Mul64(hash, uint64(len(*missed)))
+	print := max(hash>>printBits&(1<<printBits-1), 1) // 0: there is none
 	for word := &(*missed)[bucket]; ; {
 		was := word.Load()
 		for w := was; w != 0; w >>= printBits {
@@ -112,7 +113,7 @@ func (a *admission) fit(records int) int64 {
 	next := make([]atomic.Uint64, max(records/prints, leastMiss))
 	if missed := a.missed.Load(); missed != nil {
 		for i := range next {
-			next[i].Store((*missed)[i*len(*missed)/len(next)].Load())
+			next[i].Store((*missed)[(2*i+1)*len(*missed)/(2*len(next))].Load())
 		}
 	}
 	a.missed.Store(&next)
