@@ -196,7 +196,9 @@ type Stats struct {
 	MemoryEntries  int64 `json:"memory_entries"`
 	MissingEntries int64 `json:"missing_entries"` // of MemoryEntries, the missing records
 	Invalidations  int64 `json:"invalidations"`
-	LostCanaries   int64 `json:"lost_canaries"` // whose invalidation never came
+	LostCanaries   int64 `json:"lost_canaries"`       // whose invalidation never came
+	Evictions      int64 `json:"memory_evictions"`    // records dropped to make room for others
+	NotAdmitted    int64 `json:"memory_not_admitted"` // reads whose record a full memory would not keep
 	LeaseWaits     int64 `json:"lease_waits"`
 	Stale          int64 `json:"stale_served"`       // answers served marked stale
 	NotJSON        int64 `json:"values_not_json"`    // values of the shared tier that were no JSON

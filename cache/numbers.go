@@ -12,6 +12,7 @@ func (c *Cache) Stats() Stats {
 		MemoryBudget: set.Budget, MaxWaiting: int64(set.MaxWaiting),
 		MemoryBytes: sizes.Bytes, MemoryEntries: sizes.Entries,
 		MissingEntries: sizes.MissingEntries, MissingBytes: sizes.MissingBytes, Invalidations: s.Invalidations.Load(), LostCanaries: s.LostCanaries.Load(),
+		Evictions: s.Evictions(), NotAdmitted: s.NotAdmitted(),
 		LeaseWaits: c.numbers.leaseWaits.Load(), Stale: c.numbers.stale.Load(), NotJSON: c.numbers.notJSON.Load(),
 		Unconfirmed: c.writes.unconfirmed.Load(), Restored: c.writes.restored.Load(), Queued: c.queued(), Waiting: c.waiting.Load(),
 		Counting: c.counters.waiting.Load(),

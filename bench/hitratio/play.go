@@ -29,8 +29,8 @@ var contenders = []contender{
 	{"clock", "CLOCK", newFIFO(1)},
 	{"s3fifo", "S3-FIFO", newS3FIFO},
 	{"wtinylfu", "W-TinyLFU", newWTinyLFU},
-	{"hearth", "Hearth", newHearth},
-	{"store", "Hearth's store", newStore},
+	{"hearth", "simulated", newHearth},
+	{"store", "Hearth", newStore},
 }
 
 // choose keeps what is named in lists that are separated by commas.

@@ -59,6 +59,8 @@ var cacheGauges = []number{
 // cacheCounters are how often something has happened.
 var cacheCounters = []number{
 	{"hearth_invalidations_total", "Changes of keys reported by the shared tier.", func(s cache.Stats) int64 { return s.Invalidations }},
+	{"hearth_memory_evictions_total", "Records that the memory tier dropped to make room for others.", func(s cache.Stats) int64 { return s.Evictions }},
+	{"hearth_memory_not_admitted_total", "Reads whose record the memory tier would not keep, because it is full and the key was not missed before.", func(s cache.Stats) int64 { return s.NotAdmitted }},
 	{"hearth_canaries_lost_total", "Canaries whose invalidation did not arrive within memory.link_timeout.", func(s cache.Stats) int64 { return s.LostCanaries }},
 	{"hearth_guards_restored_total", "Guards that were lost while the outcome of a COMMIT was not known, and set anew.", func(s cache.Stats) int64 { return s.Restored }},
 	{"hearth_lease_waits_total", "Waits for a load or a write that somebody else had begun.", func(s cache.Stats) int64 { return s.LeaseWaits }},
