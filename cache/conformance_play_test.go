@@ -360,7 +360,7 @@ func (a *actor) query(ctx context.Context) *query {
 // begun to read when another's read is stored there.
 func (a *actor) readOvertaken(ctx context.Context) {
 	q := a.query(ctx)
-	a.answer, _, a.err = q.resolve(*q.readShared())
+	a.answer, _, a.err = q.resolve(q.readShared())
 }
 
 // readPastGuard goes on where a reader has waited for the guard long enough.

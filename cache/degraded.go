@@ -254,21 +254,22 @@ func (c *Cache) marks(ctx context.Context, r *Resource, keys []string) func(i in
 
 // meetCopy answers with a value of the shared tier, unless it may be from before the loss
 // of the feed, and its time is over.
-func (q *query) meetCopy(seen sharedRead) (Answer, bool, error) {
+func (q *query) meetCopy(seen *sharedRead) (Answer, bool, error) {
 	l := q.r.lost.Load()
 	switch {
 	case l == nil || seen.verified == l:
-		return q.fromShared(seen.result), false, nil
+		return q.fromShared(&seen.result), false, nil
 	case seen.untimed: // what is left of its lifetime has to be asked for
 		return Answer{}, true, nil
 	case q.store.Now() < l.until:
-		return q.fromAged(l, seen.result), false, nil
+		return q.fromAged(l, &seen.result), false, nil
 	}
 	if q.replaced++; q.replaced > 3 { // its bytes are not what they look like, so nothing can be put in their place
 		a, err := q.pass(false)
 		return a, false, err
 	}
-	q.old = &seen
+	old := *seen // the next read of this query takes its place
+	q.old = &old
 	return q.loadLeased(seen.bytes())
 }
 
@@ -288,7 +289,7 @@ func (q *query) servable(seen *sharedRead) bool {
 
 // fromAged answers with a copy that may be from before the loss, and sees to it that it is
 // loaded anew. Memory knows when for those that it keeps.
-func (q *query) fromAged(l *loss, res result) Answer {
+func (q *query) fromAged(l *loss, res *result) Answer {
 	now := q.store.Now()
 	if !res.stored && l.due(q.key, now) && res.entry.TakeRefresh(now, now+int64(q.cfg.Lease)) {
 		q.refreshInBackground(q.r, q.key, q.args, res.entry, res.TTL != 0 && shared.SiblingOf(q.key) != "")

@@ -173,7 +173,7 @@ func (q *query) loadLeased(instead []byte) (a Answer, again bool, err error) {
 	case got == nil && seen.State == shared.Malformed:
 		return q.wait(seen)
 	case got == nil:
-		return q.resolve(seen)
+		return q.resolve(&seen)
 	}
 	// On its own goroutine: it goes on when its reader is out of time, because
 	// others wait for it.

@@ -164,7 +164,7 @@ func (m *many) answerMisses() error {
 		_, takesMany := open.q.r.Records.(source.ManyRecords)
 		switch {
 		case seen.err == nil && seen.entry != nil && open.q.servable(&seen):
-			m.answers[open.at], _, errs[n] = open.q.meetCopy(seen)
+			m.answers[open.at], _, errs[n] = open.q.meetCopy(&seen)
 		case seen.err == nil && seen.entry != nil && takesMany && !seen.untimed: // from before the loss of the feed
 			open.q.old = &seen
 			absent = append(absent, n)

@@ -145,7 +145,7 @@ func (q *query) leadPlain(p *plainRead, round *plainRound) (seen *sharedRead) {
 
 // getPlain asks the shared tier.
 func (q *query) getPlain() *sharedRead {
-	q.seen = sharedRead{sent: q.store.Now()}
+	q.seen = sharedRead{sent: q.began} // no earlier than that; nothing asks more precisely of a plain read
 	q.seen.Content, q.seen.err = q.tier.Value(q.ctx, q.key)
 	q.tookPlain(&q.seen)
 	return &q.seen

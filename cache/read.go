@@ -108,7 +108,7 @@ func (q *query) walk(first *sharedRead) (Answer, error) {
 			q.interrupted = true // once: the tier is reached again in a moment, or away
 			continue
 		}
-		a, again, err := q.resolve(*seen)
+		a, again, err := q.resolve(seen)
 		if !again {
 			return a, err
 		}
@@ -277,7 +277,7 @@ func (c *Cache) finished(r *Resource, key string, res *result, flags uint8, keep
 //	nothing             take the lease and load
 //	malformed           the same, by compare-and-set; 502 without a source
 //	error               answer without the shared tier
-func (q *query) resolve(seen sharedRead) (a Answer, again bool, err error) {
+func (q *query) resolve(seen *sharedRead) (a Answer, again bool, err error) {
 	q.old = nil
 	switch {
 	case errors.Is(seen.err, ErrTimeout): // this reader's own, waiting for a flight
@@ -293,9 +293,9 @@ func (q *query) resolve(seen sharedRead) (a Answer, again bool, err error) {
 		q.follows = true
 		return Answer{}, true, nil
 	case seen.State == shared.Lease:
-		return q.meetLease(seen)
+		return q.meetLease(*seen)
 	case seen.State == shared.Guard:
-		return q.meetGuard(seen)
+		return q.meetGuard(*seen)
 	case seen.State == shared.Malformed:
 		q.numbers.notJSON.Add(1)
 		if q.r.Records == nil {
@@ -311,7 +311,7 @@ func (q *query) resolve(seen sharedRead) (a Answer, again bool, err error) {
 }
 
 // fromShared answers with a value of the shared tier.
-func (q *query) fromShared(res result) Answer {
+func (q *query) fromShared(res *result) Answer {
 	a := q.answer(res.entry, q.shared)
 	a.TTL, a.Stored, a.absent = res.TTL, res.stored, res.State == shared.Absent
 	if res.entry.Untracked() {

@@ -71,6 +71,18 @@ func (p Param) Parse(text string) (v Value, reason string) {
 	panic("BUG: parameter " + strconv.Quote(p.Name) + " has no kind")
 }
 
+// Arg is the value of a text that IsCanonical, which is not kept.
+func (k Kind) Arg(raw []byte) any {
+	if k != Int {
+		return string(raw)
+	}
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil {
+		panic("BUG: canonical digits that are no integer: " + strconv.Quote(string(raw)))
+	}
+	return n
+}
+
 // parseInt reads decimal digits with an optional minus; leading zeros go.
 func parseInt(text string) (Value, string) {
 	n, err := strconv.ParseInt(text, 10, 64)
