@@ -46,13 +46,14 @@ type plainRound struct {
 //     tells a copy from before the loss, and only a tracked read tells that.
 //
 // A hot record is kept whatever memory says: it is to be loaded anew before its lifetime ends.
+// This second's reads tell: a hot key that memory lacks is found out once in each second at most.
 func (q *query) keeps() bool {
 	if q.copied || q.r.Degraded() {
 		return true
 	}
 	if q.keeping == unasked {
 		q.keeping = keepsNothing
-		if q.admits(q.key) || q.store.Rate(q.key) > q.settings.Load().HotRate {
+		if q.admits(q.key) || q.reads > q.settings.Load().HotRate {
 			q.keeping = keepsRecord
 		}
 	}

@@ -57,7 +57,7 @@ func (q *query) fromMemoryAlone() (Answer, bool) {
 // Hit counts those that memory answers.
 func (c *Cache) newQuery(ctx context.Context, r *Resource, key string, args source.Args) *query {
 	q := &query{Cache: c, ctx: ctx, r: r, key: key, args: args, began: c.store.Now()}
-	c.store.CountRead(key, q.began)
+	q.reads = c.store.CountRead(key, q.began)
 	return q
 }
 
@@ -122,7 +122,8 @@ type query struct {
 	r     *Resource
 	key   string
 	args  source.Args
-	began int64 // clock time of arrival
+	began int64   // clock time of arrival
+	reads float64 // of the key in this second, so far
 
 	waited   time.Duration // for somebody else's placeholder, so far
 	released int           // how often such a wait has ended

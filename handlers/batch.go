@@ -45,11 +45,11 @@ func (s *Server) batch(res *resource, ttl time.Duration) operation {
 // that needs no tier.
 func (s *Server) store(r *request, b *batchBody, ttl time.Duration) error {
 	if len(b.items) > 0 {
-		ctx, done, err := r.startWork()
+		ctx, err := r.startWork(time.Now())
 		if err != nil {
 			return err
 		}
-		defer done()
+		defer r.endWork()
 		if errs := s.writes.Store(ctx, b.items, ttl); errs != nil {
 			return b.failure(r, errs)
 		}

@@ -18,11 +18,11 @@ import (
 func (s *Server) counter(c Counter) operation {
 	all := &workGroups{Counter: c, server: s}
 	return func(r *request) error {
-		ctx, done, err := r.startWork()
+		ctx, err := r.startWork(time.Now())
 		if err != nil {
 			return err
 		}
-		defer done()
+		defer r.endWork()
 		if _, err := s.counters.Increment(ctx, c.Key); err != nil {
 			return err
 		}

@@ -132,9 +132,5 @@ type miss struct {
 // args are the record's parameters. They alias no request. A value is parsed only
 // here, for what goes on to a source: a hit needs its text and nothing more.
 func (m miss) args() source.Args {
-	v, reason := m.params[0].Parse(string(m.raw))
-	if reason != "" {
-		panic("BUG: a canonical parameter " + reason)
-	}
-	return source.Args{v.Arg}
+	return source.Args{m.kind.Arg(m.raw)}
 }

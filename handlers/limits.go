@@ -48,7 +48,7 @@ func (s *Server) admit(r *request) error {
 			continue
 		}
 		subject := s.subject(r.RequestCtx, rule, sc)
-		d := rule.Limiter.Take(s.deadlines.context(s.deps.Context, s.config.RequestTimeout), subject)
+		d := rule.Limiter.Take(s.deadlines.context(s.deps.Context, r.Time(), s.config.RequestTimeout), subject)
 		r.rates.add(rule.Limiter, d)
 		if d.Outcome != limit.Admitted {
 			undo(taken[:i])

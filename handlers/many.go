@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"iter"
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -25,14 +26,14 @@ func (s *Server) many(res *resource) operation {
 		if answers, ok := s.memory.MemoryMany(res.Resource, keys, args, false); ok {
 			return s.writeMany(r, res, answers)
 		}
-		ctx, done, err := r.startWork()
+		ctx, err := r.startWork(time.Now())
 		if err != nil {
 			if answers, ok := s.memory.MemoryMany(res.Resource, keys, args, true); ok {
 				return s.writeMany(r, res, answers)
 			}
 			return err
 		}
-		defer done()
+		defer r.endWork()
 		release, err := s.claimMany(keys)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"time"
 
 	"hearth/cache"
@@ -85,7 +86,7 @@ func (s *Server) readThrough(r *request, res *resource, sc *scratch, key string,
 	if err := res.refused(args); err != nil {
 		return err
 	}
-	ctx, done, err := r.startWork()
+	ctx, err := r.startWork(r.Time())
 	if err != nil {
 		// Copies that are untracked, or not fresh any more, are no hits. Here they
 		// are better than no answer, and marked.
@@ -94,17 +95,21 @@ func (s *Server) readThrough(r *request, res *resource, sc *scratch, key string,
 		}
 		return err
 	}
-	defer done()
-	release, ok := s.memory.Reserve(key)
-	if !ok {
-		return answersOverBudget()
-	}
-	answer, err := func() (cache.Answer, error) {
-		defer release() // before the answer is written, which is counted by itself
-		return s.reads.Read(r.withCaller(ctx, res), res.Resource, key, args)
-	}()
+	defer r.endWork()
+	answer, err := s.readReserved(r.withCaller(ctx, res), res, key, args)
 	if err != nil {
 		return res.redirectToCanonical(err)
 	}
 	return s.answer(r, res, sc, answer)
+}
+
+// readReserved reads with budget for a value that is known to be large, which is returned
+// before the answer is written: that is counted by itself.
+func (s *Server) readReserved(ctx context.Context, res *resource, key string, args source.Args) (cache.Answer, error) {
+	release, ok := s.memory.Reserve(key)
+	if !ok {
+		return cache.Answer{}, answersOverBudget()
+	}
+	defer release()
+	return s.reads.Read(ctx, res.Resource, key, args)
 }

@@ -61,19 +61,20 @@ func requestOf(ctx *fasthttp.RequestCtx) *request {
 	return r
 }
 
-// startWork admits the request to the tiers and gives it a deadline; done must be
-// called when the work is over. fasthttp's own context neither has a deadline
-// nor notices a client that is gone. There is no queue for a place: a request that
+// startWork admits the request to the tiers and gives it a deadline, which counts from
+// began; endWork must be called when the work is over. fasthttp's own context neither has a
+// deadline nor notices a client that is gone. There is no queue for a place: a request that
 // would wait here waits better at its client, who knows whether it still cares.
-func (r *request) startWork() (ctx context.Context, done func(), err error) {
+func (r *request) startWork(began time.Time) (context.Context, error) {
 	s := r.server
 	if s.inFlight.Add(1) > int64(s.config.MaxInFlight) {
 		s.inFlight.Add(-1)
-		return nil, nil, cache.ErrOverload
+		return nil, cache.ErrOverload
 	}
-	done = func() { s.inFlight.Add(-1) }
-	return s.deadlines.context(s.deps.Context, s.config.RequestTimeout), done, nil
+	return s.deadlines.context(s.deps.Context, began, s.config.RequestTimeout), nil
 }
+
+func (r *request) endWork() { r.server.inFlight.Add(-1) }
 
 // operation answers one request or says why not. It writes nothing when it
 // returns an error.
@@ -118,16 +119,15 @@ type sharedDeadline struct {
 	until time.Time // requests that begin later get the next
 }
 
-// context returns one that ends after timeout, or up to a thirty-second of it
+// context returns one that ends timeout after began, or up to a thirty-second of it
 // later, or with parent. All calls have to name the same ones. Two requests may both
 // find that it is time for the next and make one each; then the later one stays, and
 // both are right.
-func (d *deadlines) context(parent context.Context, timeout time.Duration) context.Context {
-	now := time.Now()
-	if shared := d.current.Load(); shared != nil && now.Before(shared.until) {
+func (d *deadlines) context(parent context.Context, began time.Time, timeout time.Duration) context.Context {
+	if shared := d.current.Load(); shared != nil && began.Before(shared.until) {
 		return shared.Context
 	}
-	until := now.Add(timeout / 32)
+	until := began.Add(timeout / 32)
 	ctx, cancel := context.WithDeadline(parent, until.Add(timeout))
 	context.AfterFunc(ctx, cancel) // it is shared, so nothing may cancel it earlier
 	d.current.Store(&sharedDeadline{ctx, until})

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -70,11 +71,11 @@ func writeOf(res *resource, readBody func(*request) (jsonvalue.Node, error), do 
 				return err
 			}
 		}
-		ctx, done, err := r.startWork()
+		ctx, err := r.startWork(time.Now())
 		if err != nil {
 			return err
 		}
-		defer done()
+		defer r.endWork()
 		if err := do(conditions.in(r.withCaller(ctx, res), res.Resource), r, key, args, body); err != nil {
 			return res.refuseNonCanonical(err)
 		}

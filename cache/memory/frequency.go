@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -35,8 +36,9 @@ func (s *sketch) distinguish(rate float64) {
 // sampled picks the memory hits that are counted.
 func sampled(now int64) bool { return now>>4%sketchSample == 0 }
 
-// add counts n reads of the key with this hash at clock time now.
-func (s *sketch) add(hash uint64, now int64, n uint32) {
+// add counts n reads of the key with this hash at clock time now. It returns the reads of
+// the present second so far, by the same estimate as rate.
+func (s *sketch) add(hash uint64, now int64, n uint32) (reads uint32) {
 	second := now / int64(time.Second)
 	if was := s.second.Load(); second > was && s.second.CompareAndSwap(was, second) {
 		s.clear(second & 1)
@@ -45,12 +47,14 @@ func (s *sketch) add(hash uint64, now int64, n uint32) {
 		}
 	}
 	rows := &s.counts[second&1]
-	if rows[0][column(hash, 0)].Load() >= s.ceiling.Load() {
-		return // hot for sure; reading the counter leaves its cache line shared
+	if most := s.ceiling.Load(); rows[0][column(hash, 0)].Load() >= most {
+		return most // hot for sure; reading the counter leaves its cache line shared
 	}
+	reads = math.MaxUint32
 	for i := range rows {
-		rows[i][column(hash, i)].Add(n)
+		reads = min(reads, rows[i][column(hash, i)].Add(n))
 	}
+	return reads
 }
 
 func (s *sketch) clear(parity int64) {

@@ -149,8 +149,11 @@ func (s *Store) find(sh *Shape, hash uint64, key []byte, at int64) View {
 	return View{r: r, e: e, sh: sh, at: at}
 }
 
-// CountRead counts a read of key that memory did not answer, for its rate.
-func (s *Store) CountRead(key string, now int64) { s.reads.add(HashKey(key), now, 1) }
+// CountRead counts a read of key that memory did not answer, for its rate. It returns how
+// many this second has seen so far: Rate, but for what the second before has seen.
+func (s *Store) CountRead(key string, now int64) (reads float64) {
+	return float64(s.reads.add(HashKey(key), now, 1))
+}
 
 // Rate is how many reads of key the last second saw. It is an estimate, see sketch.
 func (s *Store) Rate(key string) float64 { return s.reads.rate(HashKey(key)) }
