@@ -36,6 +36,27 @@ func (c *Cache) Read(ctx context.Context, r *Resource, key string, args source.A
 	return c.newQuery(ctx, r, key, args).run(nil)
 }
 
+// ReadAtOnce is Read for those who can hand the request on: it reads the shared tier once,
+// and answers if the record is there, small, and needs no mark. Else ok is false, nothing has
+// happened, and Read does all of it. The cache keeps key.
+func (c *Cache) ReadAtOnce(ctx context.Context, r *Resource, key string) (a Answer, ok bool) {
+	q := c.newQuery(ctx, r, key, nil)
+	if a, ok = q.fromMemory(); ok {
+		return a, a.Detail == "" && !a.Entry.Large()
+	}
+	if q.writes.has(key) || r.Degraded() {
+		return Answer{}, false
+	}
+	seen := q.readShared()
+	switch e := seen.entry; {
+	case seen.err != nil, e == nil, e.Large(), e.Untracked():
+		return Answer{}, false
+	case r.Degraded(), q.isDue(&seen.result): // since it was sent; or there is more to do than to answer
+		return Answer{}, false
+	}
+	return q.answerShared(&seen.result), true
+}
+
 // Memory answers from memory alone, without waiting and without asking anybody.
 // It is for requests that exceed server.max_in_flight: they get what Hit finds, an
 // untracked copy while the shared tier is away, or a stale copy, which is marked.
@@ -313,13 +334,23 @@ func (q *query) resolve(seen *sharedRead) (a Answer, again bool, err error) {
 
 // fromShared answers with a value of the shared tier.
 func (q *query) fromShared(res *result) Answer {
+	if q.isDue(res) && q.TakeRefresh(q.r, []byte(q.key), memory.ViewOf(res.entry)) {
+		q.Refresh(q.r, q.key, q.args, res.entry)
+	}
+	return q.answerShared(res)
+}
+
+// isDue tells whether a record that memory does not keep is due to be loaded anew, by what the
+// shared tier says of its lifetime.
+func (q *query) isDue(res *result) bool {
+	return !res.stored && res.TTL > 0 && res.TTL < q.r.refreshAhead(res.entry.Missing())
+}
+
+func (q *query) answerShared(res *result) Answer {
 	a := q.answer(res.entry, q.shared)
 	a.TTL, a.Stored, a.absent = res.TTL, res.stored, res.State == shared.Absent
 	if res.entry.Untracked() {
 		a.Detail = "untracked"
-	}
-	if !res.stored && res.TTL > 0 && res.TTL < q.r.refreshAhead(res.entry.Missing()) && q.TakeRefresh(q.r, []byte(q.key), memory.ViewOf(res.entry)) {
-		q.Refresh(q.r, q.key, q.args, res.entry) // what memory does not keep is due by what the shared tier says
 	}
 	return a
 }

@@ -114,8 +114,9 @@ func (d *dateLine) at(now time.Time) []byte {
 
 // appendHit appends the whole answer to p with a fresh record of memory: what answerHit
 // and fasthttp make of it, byte for byte. id is the X-Request-Id that it carries, empty for
-// none. The caller holds the pin under which the record was looked up.
-func (s *Server) appendHit(dst []byte, sc *scratch, res *resource, p *framing.Plain, hit cache.View, ttl time.Duration, date, id []byte) ([]byte, hitCode) {
+// none. The caller holds the pin under which the record was looked up. For the answer of
+// another tier a is given, and hit is its record.
+func (s *Server) appendHit(dst []byte, sc *scratch, res *resource, p *framing.Plain, hit cache.View, ttl time.Duration, date, id []byte, a *cache.Answer) ([]byte, hitCode) {
 	code, heads := hitOK, &res.headers.wire
 	var head *wireHead
 	var front, data, back = "", res.notFound, ""
@@ -125,17 +126,18 @@ func (s *Server) appendHit(dst []byte, sc *scratch, res *resource, p *framing.Pl
 		var compressed []byte
 		front, data, back, compressed = hit.Parts(res.Shape)
 		packed := compressed != nil && acceptsGzip(p.AcceptEncoding)
+		varies := compressed != nil || a != nil && a.Entry.Compressible() // another answer may be compressed
 		sc.buf = appendTag(sc.buf[:0], hit, packed)
 		matched := len(p.IfNoneMatch) > 0 && matchesWeakly(p.IfNoneMatch, sc.buf)
 		switch {
-		case matched && compressed == nil:
+		case matched && !varies:
 			code, head = hitNotModified, &heads.plainMatched
 		case matched:
 			code, head = hitNotModified, &heads.packedMatched
 		case packed:
 			head = &heads.packed
 			front, data, back = "", compressed, ""
-		case compressed != nil:
+		case varies:
 			head = &heads.unpacked
 		default:
 			head = &heads.plain
@@ -150,8 +152,12 @@ func (s *Server) appendHit(dst []byte, sc *scratch, res *resource, p *framing.Pl
 		dst = append(dst, head.toTag...)
 		dst = append(dst, sc.buf...)
 	}
-	dst = append(dst, head.toTTL...)
-	dst = strconv.AppendInt(dst, int64(ttl/time.Second), 10)
+	if a == nil {
+		dst = append(dst, head.toTTL...)
+		dst = strconv.AppendInt(dst, int64(ttl/time.Second), 10)
+	} else {
+		dst = a.AppendStatus(append(dst, head.toTTL[:len(head.toTTL)-len(valueMemoryHit)]...))
+	}
 	copy(dst[at:], date)
 	if len(p.Origin) > 0 && !head.origin {
 		dst = s.cors.appendFields(dst, p.Origin)

@@ -55,6 +55,7 @@ func (w *Reloadable) Answer(c net.Conn, in, out []byte) (answered int, answers [
 // batch is what Answer works on.
 type batch struct {
 	s     *Server
+	lacks missed
 	sc    *scratch
 	conn  net.Conn
 	began time.Time // the one reading of the clock that all of it is judged by
@@ -80,6 +81,9 @@ func (b *batch) answer(in []byte) (answered int) {
 		}
 	}()
 	answered, sampled := b.answerPinned(in)
+	if answered == 0 && b.lacks.route != nil {
+		return b.answerMiss(in)
+	}
 	if answered > 0 {
 		elapsed := time.Since(b.began)
 		if b.s.config.Slow > 0 && elapsed >= b.s.config.Slow {
@@ -113,13 +117,14 @@ func (b *batch) answerPinned(in []byte) (answered int, sampled bool) {
 		}
 		route, hit, ttl := b.find(&p)
 		if route == nil {
+			b.lacks.Plain, b.lacks.length = p, n
 			break
 		}
 		if s.config.AccessSample > 0 && rand.Float64() < s.config.AccessSample {
 			return answered, true
 		}
 		var code hitCode
-		b.out, code = s.appendHit(b.out, sc, route.resource, &p, hit, ttl, date, p.RequestID)
+		b.out, code = s.appendHit(b.out, sc, route.resource, &p, hit, ttl, date, p.RequestID, nil)
 		if last := len(sc.tallies) - 1; last >= 0 && sc.tallies[last].metrics == route.metrics && sc.tallies[last].code == code {
 			sc.tallies[last].n++
 		} else {
@@ -140,6 +145,9 @@ func (b *batch) find(p *framing.Plain) (route *fastRoute, hit cache.View, ttl ti
 	b.sc.buf = route.key.One(b.sc.buf[:0], raw)
 	hit, ttl = b.s.memory.Look(route.Resource, b.sc.buf, b.began)
 	if !hit.Found() || hit.Large() {
+		if !hit.Found() {
+			b.lacks.route = route
+		}
 		return nil, hit, 0
 	}
 	b.s.refreshIfDue(route, raw, b.sc.buf, hit, ttl)
@@ -149,7 +157,6 @@ func (b *batch) find(p *framing.Plain) (route *fastRoute, hit cache.View, ttl ti
 // answerLogged answers the first request, which is slow or sampled, and logs it: as the
 // fast path does, with an id in the answer by which the line is found.
 func (b *batch) answerLogged(in []byte) (answered int) {
-	s := b.s
 	var p framing.Plain
 	n := framing.ReadPlain(in, &p)
 	id := p.RequestID
@@ -163,16 +170,21 @@ func (b *batch) answerLogged(in []byte) (answered int) {
 	}
 	elapsed := time.Since(b.began)
 	route.metrics.hits(b.sc.stripe, code, 1, elapsed)
+	b.log(in[:n], &p, at, cache.TierMemory, code, elapsed, id)
+	return n
+}
+
+// log writes the line of an answer, which stands in out from at on.
+func (b *batch) log(request []byte, p *framing.Plain, at int, tier cache.Tier, code hitCode, elapsed time.Duration, id []byte) {
 	_, body, _ := bytes.Cut(b.out[at:], endOfHeader)
 	var h fasthttp.RequestHeader // of which there is more to tell than of a Plain
-	if err := h.Read(bufio.NewReaderSize(bytes.NewReader(in[:n]), n)); err != nil {
+	if err := h.Read(bufio.NewReaderSize(bytes.NewReader(request), len(request))); err != nil {
 		panic("BUG: a plain request that is none: " + err.Error())
 	}
-	s.logEvent(event{
-		header: &h, peer: b.conn.RemoteAddr(), path: pathOf(p.Target), tier: cache.TierMemory, status: code.status(),
+	b.s.logEvent(event{
+		header: &h, peer: b.conn.RemoteAddr(), path: pathOf(p.Target), tier: tier, status: code.status(),
 		elapsed: elapsed, sent: len(body), id: string(id),
 	})
-	return n
 }
 
 // answerOne answers p under a pin of its own.
@@ -183,7 +195,7 @@ func (b *batch) answerOne(p *framing.Plain, id []byte) (route *fastRoute, code h
 	if route == nil {
 		return nil, 0
 	}
-	b.out, code = b.s.appendHit(b.out, b.sc, route.resource, p, hit, ttl, b.sc.date.at(b.began), id)
+	b.out, code = b.s.appendHit(b.out, b.sc, route.resource, p, hit, ttl, b.sc.date.at(b.began), id, nil)
 	return route, code
 }
 

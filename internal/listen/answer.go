@@ -8,8 +8,9 @@ import (
 
 // Answerer answers requests before fasthttp sees them.
 type Answerer interface {
-	// Answer answers as many of the requests that in begins with as it can at once,
-	// without waiting for anything. It appends the answers to out, and tells how many
+	// Answer answers as many of the requests that in begins with as it can at once. It
+	// may wait to answer the first of them, and then tells the connection so (Conn.Handling);
+	// it does not wait for any other. It appends the answers to out, and tells how many
 	// bytes of in they are for; the rest goes to fasthttp. It keeps nothing of in, and must
 	// be safe for concurrent use.
 	Answer(c net.Conn, in, out []byte) (answered int, answers []byte)
