@@ -229,12 +229,13 @@ type Cache struct {
 	settings      atomic.Pointer[Settings]
 	reconfiguring sync.Mutex // held while settings change, and while a gate is made by them
 
-	store   *memory.Store
-	flights *Flights
-	admits  func(key string) bool // whether memory would keep the record; tests have their own
-	tier    SharedTier
-	shared  Tier          // which of the tiers it is
-	local   *memory.Owner // of what was loaded while nobody could report changes
+	store    *memory.Store
+	flights  *Flights
+	admits   func(key string) bool // whether memory would keep the record; tests have their own
+	handedOn handedOn
+	tier     SharedTier
+	shared   Tier          // which of the tiers it is
+	local    *memory.Owner // of what was loaded while nobody could report changes
 
 	gates   sync.Map     // gateKey → *gate
 	waiting atomic.Int64 // readers that wait for a load or a write

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"hearth/cache/memory"
 	"hearth/cache/shared"
@@ -53,7 +54,7 @@ func (q *query) keeps() bool {
 	}
 	if q.keeping == unasked {
 		q.keeping = keepsNothing
-		if q.admits(q.key) || q.reads > q.settings.Load().HotRate {
+		if !q.handedOn.take(q.key) && q.admits(q.key) || q.reads > q.settings.Load().HotRate {
 			q.keeping = keepsRecord
 		}
 	}
@@ -68,6 +69,25 @@ const (
 	keepsRecord
 	keepsNothing
 )
+
+// handedOn are keys that ReadAtOnce has read plainly and handed on: memory has been asked
+// about them, and a second question would count as another read. It is an aid: of two keys
+// in one place the later one stays.
+type handedOn [256]atomic.Uint64
+
+func (h *handedOn) place(hash uint64) *atomic.Uint64 { return &h[hash%uint64(len(h))] }
+
+func (h *handedOn) note(key string) {
+	hash := memory.HashKey(key)
+	h.place(hash).Store(hash)
+}
+
+// take tells whether key was noted, once.
+func (h *handedOn) take(key string) bool {
+	hash := memory.HashKey(key)
+	at := h.place(hash)
+	return at.Load() == hash && at.CompareAndSwap(hash, 0)
+}
 
 // readPlain reads the key once, untracked, or waits for the next such read. It returns nil
 // when a tracked read of the key is under way that may be joined: that spares a command.

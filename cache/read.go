@@ -48,10 +48,11 @@ func (c *Cache) ReadAtOnce(ctx context.Context, r *Resource, key string) (a Answ
 		return Answer{}, false
 	}
 	seen := q.readShared()
-	switch e := seen.entry; {
-	case seen.err != nil, e == nil, e.Large(), e.Untracked():
-		return Answer{}, false
-	case r.Degraded(), q.isDue(&seen.result): // since it was sent; or there is more to do than to answer
+	e := seen.entry
+	if seen.err != nil || e == nil || e.Large() || e.Untracked() || r.Degraded() || q.isDue(&seen.result) {
+		if seen.plain {
+			q.handedOn.note(key)
+		}
 		return Answer{}, false
 	}
 	return q.answerShared(&seen.result), true
