@@ -119,6 +119,8 @@ var null = []byte("null")
 // keys. The content aliases raw.
 func Parse(raw []byte, ttl time.Duration) Content {
 	switch {
+	case len(raw) > 0 && raw[0] == '{' && isJSON(raw): // nearly all
+		return Content{State: Value, Data: raw, TTL: ttl}
 	case bytes.HasPrefix(raw, []byte(LeasePrefix)):
 		return Content{State: Lease, Text: string(raw), TTL: ttl}
 	case bytes.HasPrefix(raw, []byte(GuardPrefix)), bytes.HasPrefix(raw, []byte(SharedPrefix)):
