@@ -39,7 +39,7 @@ const (
 
 // shareMarks are the colours of the series, by order, so that no two that are next to each
 // other look alike, in the light and in the dark theme.
-var shareMarks = []string{"#94a3b8", "#c2410c", "#a16207", "#7c3aed", "#2563eb", "#0f766e", "#db2777", "#64748b"}
+var shareMarks = []string{"#94a3b8", "#c2410c", "#a16207", "#7c3aed", "#2563eb", "#0f766e", "#db2777", "#16a34a"}
 
 const sharesStyle = `
   text { font: 13px system-ui, sans-serif; fill: #334155; }

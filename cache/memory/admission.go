@@ -10,8 +10,8 @@ import (
 // displaces nothing. It is the ghost queue of S3-FIFO (Yang et al., "FIFO queues are all
 // you need for cache eviction", SOSP 2023) without the small queue in front of it: what
 // would pass through there is read by a command that tracks nothing, and not kept at all.
-// Counting misses, as TinyLFU does (Einziger, Friedman and Manes, 2017), costs more memory
-// and answers no more requests; see docs/benchmarks.md.
+// TinyLFU (Einziger, Friedman and Manes, 2017) counts every request, hits too, in a larger
+// sketch, and answers about as many of them; see docs/benchmarks.md.
 //
 // What was missed is remembered as a fingerprint of 16 bits. Four make a word, whose oldest
 // one gives way to a new one. So a key is forgotten when four others of its word were
