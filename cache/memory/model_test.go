@@ -273,8 +273,12 @@ func (m *trial) noteTight() {
 	}
 }
 
-// mayBeGone tells whether a record that was kept may be in memory no more.
+// mayBeGone tells whether a record that was kept may be in memory no more. A missing record
+// with a long key has no place in the segments of a small share.
 func (m *trial) mayBeGone(p *promise) bool {
+	if p.want.Missing() && int(p.want.keyLen) > minSegment/2 {
+		return true
+	}
 	return m.classOf(p).tightAt >= p.at || p.expiry+sweptAfter < m.s.Now()
 }
 

@@ -36,6 +36,7 @@ type crowdKey struct {
 func newCrowd(keys int, budget int64) *crowd {
 	c := &crowd{sh: NewShape("user"), keys: make([]crowdKey, keys)}
 	c.s = New(Config{Budget: budget, MissingShare: 0.1, LinkTimeout: time.Hour})
+	c.s.poison = 0xDB // what is freed under a reader is seen by its checksum
 	c.o = c.s.NewOwner(true)
 	for i := range c.keys {
 		c.keys[i].name = "key:" + strconv.Itoa(i)
