@@ -133,3 +133,32 @@ func TestWhatIsReplacedLeavesRoom(t *testing.T) {
 		t.Errorf("after everything was dropped, sizes are %+v", got)
 	}
 }
+
+// TestLargeValuesLeaveOneByOne keeps values that lie outside of segments, more than there
+// is room for. Each takes the place of about as much, and what is read all the time stays.
+func TestLargeValuesLeaveOneByOne(t *testing.T) {
+	t.Parallel()
+	const budget = 24 << 20
+	s := New(Config{Budget: budget, MissingShare: 0.05, LinkTimeout: time.Minute})
+	o, sh := s.NewOwner(true), NewShape("user")
+	data := []byte(`"` + babble[:70_000] + `"`)
+	const hot, all = 20, 900
+	for i := range all {
+		e := s.NewAnswer(sh, fmt.Sprint("k", i), data, 0)
+		before := s.Sizes().Entries
+		if !s.Keep(e, o, o.Epoch(), s.Now()+int64(time.Hour), Never) {
+			t.Fatalf("record %d is not kept", i)
+		}
+		if after := s.Sizes(); after.Entries < before-4 || after.Bytes > budget {
+			t.Fatalf("record %d: %d of %d are left, in %d bytes of %d", i, after.Entries, before, after.Bytes, budget)
+		}
+		for k := range min(hot, i) {
+			if s.Find(sh, fmt.Append(nil, "k", k)) == nil {
+				t.Fatalf("record %d has displaced record %d, which is read all the time", i, k)
+			}
+		}
+	}
+	if got := s.Sizes().Bytes; got < budget*85/100 {
+		t.Errorf("full, %d bytes are taken of %d", got, budget)
+	}
+}

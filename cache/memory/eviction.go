@@ -95,11 +95,13 @@ func (p *partition) sealOpen() bool {
 // written into segments is freed at once, so a whole segment would be too much. With all,
 // it drops what it finds whether it was read or not. false: there is nothing left.
 func (p *partition) evictUntil(enough func() bool, all bool) bool {
-	if len(p.queue) == 0 && !p.sealOpen() {
+	s := p.open // which goes on being written to: copies of what is worth its place come round again
+	if len(p.queue) > 0 {
+		s = p.queue[0]
+	} else if s == nil || s.live == 0 {
 		return false
 	}
 	p.admission.filled(p.held())
-	s := p.queue[0]
 	p.eachIn(s, s.from, func(r *record, hash uint64, slot int, place uint64) bool {
 		s.from = int(place%p.perSlot)*recordAlign + r.size()
 		p.moveOrDrop(s, r, hash, slot, place, func(r *record) bool { return !all && worth(r) })
@@ -108,7 +110,11 @@ func (p *partition) evictUntil(enough func() bool, all bool) bool {
 	if enough() {
 		return true
 	}
-	p.queue = slices.Delete(p.queue, 0, 1)
+	if s == p.open {
+		p.open = nil
+	} else {
+		p.queue = slices.Delete(p.queue, 0, 1) // it still is, or has become, the oldest
+	}
 	p.retire(s)
 	return true
 }

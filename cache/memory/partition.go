@@ -242,14 +242,18 @@ func (p *partition) remove(hash uint64, slot int, place uint64) {
 // makeRoom sees to it that the open segment takes size more bytes, and the budget so many
 // bytes on the heap; false: there is no such room.
 func (p *partition) makeRoom(size int, heapBytes int64) bool {
-	if heapBytes > p.budget {
+	need := heapBytes
+	if need > 0 { // objects leave room for segments: one that is cleared for want of room could name them all
+		need += 2 * int64(p.arena.size)
+	}
+	if need > p.budget {
 		return false
 	}
 	if !p.admission.fits(p.count) {
 		p.taken += p.admission.fit(p.count)
 	}
-	for n := 0; !p.giveBack(heapBytes); n++ {
-		if p.promised(heapBytes) || !p.evictUntil(func() bool { return p.promised(heapBytes) }, n > forced) {
+	for n := 0; !p.giveBack(need); n++ {
+		if p.promised(need) || !p.evictUntil(func() bool { return p.promised(need) }, n > forced) {
 			return false
 		}
 	}
