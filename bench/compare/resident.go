@@ -35,7 +35,7 @@ func (c *runner) weigh(tb testkit.TB, problems map[string]error, stdout io.Write
 // grown is how many bytes a server has grown by, for each record that it has read.
 func (c *runner) grown(tb testkit.TB, p *peers.Peer) float64 {
 	const (
-		first  = 1000            // records that are read before: connections and buffers are there then
+		first  = 100_000         // records that are read before: connections, buffers and the heap are there then
 		within = 5 * time.Minute // all of them
 		rest   = 3 * time.Second // until what was only needed to read them is given back
 		kept   = 0.999           // of the records, at least
