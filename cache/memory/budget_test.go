@@ -85,7 +85,7 @@ func TestWhatIsReplacedLeavesRoom(t *testing.T) {
 	t.Parallel()
 	rounds := 8_000
 	if testkit.Long() {
-		rounds = 2_000_000
+		rounds = 1_000_000
 	}
 	const budget = 2 << 20
 	s := New(Config{Budget: budget, MissingShare: 0.2, LinkTimeout: time.Minute})

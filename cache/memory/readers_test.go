@@ -205,7 +205,7 @@ func TestReadersMeetWriters(t *testing.T) {
 	t.Parallel()
 	writes := 1_500
 	if testkit.Long() {
-		writes = 2_000_000
+		writes = 400_000
 	}
 	f := func(name string, keys int, sizes []int, budgets ...int64) {
 		t.Run(name, func(t *testing.T) {

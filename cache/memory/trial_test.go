@@ -254,7 +254,7 @@ func TestStoreAgainstAModel(t *testing.T) {
 	t.Parallel()
 	trials, length := 3, 8_000
 	if testkit.Long() {
-		trials, length = 200, 200_000
+		trials, length = 40, 100_000
 	}
 	for seed := range trials {
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {
