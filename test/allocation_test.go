@@ -61,7 +61,7 @@ func TestAllocationsPerRequest(t *testing.T) {
 		{"hit", in, one(getOf("/item/hot")), "200", 4000, 1, 0},
 		{"hit with gzip", in, one(getOf("/item/big", "Accept-Encoding: gzip")), "200", 4000, 1, 0},
 		{"304", in, one(getOf("/item/hot", "If-None-Match: "+etag)), "304", 4000, 1, 0},
-		{"many-read of 100 from memory, per record", in, one(getOf(many)), "200", 400, 100, 9},
+		{"many-read of 100 from memory, per record", in, one(getOf(many)), "200", 400, 100, 5.5},
 		{"miss, kept", in, func(n int) []byte { return []byte(getOf("/item/" + strconv.Itoa(1000+n))) }, "200", 4000, 1, 18},
 		{"miss, memory full", small, func(n int) []byte { return []byte(getOf("/item/" + strconv.Itoa(n))) }, "200", fill, 1, 14},
 		{"batch of 100, per item", in, items("/batch_process"), "200", 400, 100, 0.2},
