@@ -70,8 +70,10 @@ func TestAllocationsPerRequest(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			got := c.on.allocations(t, c.request, c.status, c.times) / c.parts
 			t.Logf("%.3f allocations", got)
-			const background = 0.05 // of the program's clocks and pings, spread over the requests
-			if got > c.most+background {
+			// What the program's clocks and pings allocate meanwhile comes on top, the more the
+			// longer a loaded machine takes. One allocation for each request would show.
+			const background = 0.5
+			if got > c.most+background/c.parts {
 				t.Errorf("%.2f allocations, want %v at most", got, c.most)
 			}
 		})
