@@ -249,6 +249,9 @@ func TestWhatAPlainReadMeets(t *testing.T) {
 			s.set(key, stands)
 			readers := []*pending{d.readBeside("a"), d.readBeside("a")}
 			testkit.Eventually(t, patience, "both wait", func() bool { return d.Stats().Waiting == 2 })
+			if s.reads(key) == 0 {
+				t.Error("nobody has read the placeholder tracked, so nobody is told when it goes")
+			}
 			s.set(key, `{"v":1}`)
 			for _, p := range readers {
 				if a := p.want(t, `{"v":1}`); a.Stored {
