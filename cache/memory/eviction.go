@@ -92,9 +92,9 @@ func (p *partition) sealOpen() bool {
 }
 
 // evictUntil drops records, the oldest first, until enough says that it is. What is not
-// written into segments is freed at once, so a whole segment would be too much. With all,
-// it drops what it finds whether it was read or not. false: there is nothing left.
-func (p *partition) evictUntil(enough func() bool, all bool) bool {
+// written into segments is freed at once, so a whole segment would be too much.
+// false: there is nothing left.
+func (p *partition) evictUntil(enough func() bool) bool {
 	s := p.open // which goes on being written to: copies of what is worth its place come round again
 	if len(p.queue) > 0 {
 		s = p.queue[0]
@@ -104,7 +104,7 @@ func (p *partition) evictUntil(enough func() bool, all bool) bool {
 	p.admission.filled(p.held())
 	p.eachIn(s, s.from, func(r *record, hash uint64, slot int, place uint64) bool {
 		s.from = int(place%p.perSlot)*recordAlign + r.size()
-		p.moveOrDrop(s, r, hash, slot, place, func(r *record) bool { return !all && worth(r) })
+		p.moveOrDrop(s, r, hash, slot, place, worth)
 		return !enough()
 	})
 	if enough() {

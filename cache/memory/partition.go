@@ -70,9 +70,10 @@ const (
 	// perSegment is how many of the largest records a segment takes: what is left at its
 	// end is wasted.
 	perSegment = 8
-	// forced is how many segments are cleared in search of room before the next one is
-	// dropped whatever it holds.
-	forced = 10
+	// patience is how many segments are cleared for one record: if all that they hold was
+	// read, it is not kept. The next one goes on behind them, and what they hold has a read
+	// less by then.
+	patience = 10
 	// maxRetired is how many segments wait for readers before no more are cleared: a reader
 	// that was stopped under a pin must not empty its partition. What is read meanwhile is
 	// answered, and not kept.
@@ -181,6 +182,7 @@ func (p *partition) wrote(s *segment, size int) {
 // show has the index show a record, in place of another one under its key.
 func (p *partition) show(hash uint64, key string, place uint64) {
 	if p.index.crowded(hash) {
+		p.holdSpare()
 		p.taken += p.index.grow(hash)
 	}
 	slot, old := p.find(hash, key)
@@ -193,10 +195,11 @@ func (p *partition) show(hash uint64, key string, place uint64) {
 	p.keepBudget() // the index has grown
 }
 
-// keepBudget clears segments until the budget is kept. What is in the open one stays.
+// keepBudget clears segments until the budget is kept. What is in the open one stays. It has
+// no choice, but goes once around before it drops what was read.
 func (p *partition) keepBudget() {
 	for n := 0; !p.giveBack(0) && !p.promised(0) && len(p.queue) > 0; n++ {
-		p.clearOne(n > forced)
+		p.clearOne(n > len(p.queue)+patience)
 	}
 }
 
@@ -250,10 +253,11 @@ func (p *partition) makeRoom(size int, heapBytes int64) bool {
 		return false
 	}
 	if !p.admission.fits(p.count) {
+		p.holdSpare()
 		p.taken += p.admission.fit(p.count)
 	}
 	for n := 0; !p.giveBack(need); n++ {
-		if p.promised(need) || !p.evictUntil(func() bool { return p.promised(need) }, n > forced) {
+		if n == patience || p.promised(need) || !p.evictUntil(func() bool { return p.promised(need) }) {
 			return false
 		}
 	}
@@ -266,8 +270,8 @@ func (p *partition) makeRoom(size int, heapBytes int64) bool {
 	if p.hollow() {
 		p.clearOne(false)
 	}
-	for n := 0; !p.fits(size) && !p.hasSpare(heapBytes) && len(p.retired) < maxRetired; n++ {
-		if !p.clearOne(n > forced) {
+	for n := 0; n < patience && !p.fits(size) && !p.hasSpare(heapBytes) && len(p.retired) < maxRetired; n++ {
+		if !p.clearOne(false) {
 			break
 		}
 	}
@@ -275,10 +279,11 @@ func (p *partition) makeRoom(size int, heapBytes int64) bool {
 }
 
 // giveBack lets the system have segments that are not in use, until so many more bytes fit
-// in the budget; false: they do not.
+// in the budget; false: they do not. One stays: without a segment to copy into, what is worth
+// its place could not be kept when another one is cleared.
 func (p *partition) giveBack(bytes int64) bool {
 	p.collect()
-	for len(p.ready) > 0 && p.taken+bytes > p.budget {
+	for len(p.ready) > 0 && p.taken+bytes > p.budget && (len(p.ready) > 1 || len(p.queue) == 0) {
 		s := p.ready[len(p.ready)-1]
 		p.ready = p.ready[:len(p.ready)-1]
 		p.free(s)
@@ -336,25 +341,38 @@ func (p *partition) openNext(heapBytes int64) bool {
 // takeSegment returns an empty segment, nil if there is none.
 func (p *partition) takeSegment(heapBytes int64) *segment {
 	p.collect()
-	if n := len(p.ready); n > 0 {
-		s := p.ready[n-1]
-		p.ready = p.ready[:n-1]
-		s.used, s.live, s.from = segmentHead, 0, segmentHead
-		p.used += segmentHead
-		return s
-	}
-	if p.taken+heapBytes+int64(p.arena.size) > p.budget {
+	if len(p.ready) == 0 && !p.moreSegments(heapBytes) {
 		return nil
+	}
+	s := p.ready[len(p.ready)-1]
+	p.ready = p.ready[:len(p.ready)-1]
+	s.used, s.live, s.from = segmentHead, 0, segmentHead
+	p.used += segmentHead
+	return s
+}
+
+// moreSegments makes one more ready; false: there is no room for it.
+func (p *partition) moreSegments(heapBytes int64) bool {
+	if p.taken+heapBytes+int64(p.arena.size) > p.budget {
+		return false
 	}
 	base := p.arena.take(int((p.budget - p.taken) / int64(p.arena.size)))
 	if base == nil {
-		return nil
+		return false
 	}
 	p.taken += int64(p.arena.size)
-	s := &segment{base: base, used: segmentHead, from: segmentHead}
-	p.used += segmentHead
+	s := &segment{base: base}
 	p.number(s)
-	return s
+	p.ready = append(p.ready, s)
+	return true
+}
+
+// holdSpare makes the segment ready into which records can be copied when another one is
+// cleared, before what else the partition needs takes the room for it.
+func (p *partition) holdSpare() {
+	if p.collect(); len(p.ready) == 0 {
+		p.moreSegments(0)
+	}
 }
 
 // number gives a segment a number that no other has, and readers its address.
@@ -382,7 +400,7 @@ func (p *partition) collect() {
 		if p.poison != 0 {
 			s.overwrite(p.arena.size, p.poison)
 		}
-		if p.taken > p.budget { // it has become smaller
+		if p.taken > p.budget && len(p.ready) > 0 { // it has become smaller, or the index larger
 			p.free(s)
 		} else {
 			p.ready = append(p.ready, s)

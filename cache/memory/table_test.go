@@ -283,6 +283,38 @@ func TestEvictionPrefersWhatIsNotRead(t *testing.T) {
 	}
 }
 
+// TestWhatIsReadIsNotDroppedForNewcomers: the oldest segments hold nothing but records that
+// are read. A newcomer may find no room for a while, and they stay.
+func TestWhatIsReadIsNotDroppedForNewcomers(t *testing.T) {
+	t.Parallel()
+	tb, sh := newTableOf(1<<20), NewShape("")
+	hot := func(i int) string { return "hot:" + strconv.Itoa(i) }
+	for i := range 2000 {
+		tb.put(newRecord(sh, hot(i), `"some data, some data, some data, some data"`))
+		for range 3 {
+			tb.get(sh, hot(i))
+		}
+	}
+	kept := 0
+	for i := range 40_000 {
+		if tb.put(newRecord(sh, "cold:"+strconv.Itoa(i), `"some data, some data, some data, some data"`)) {
+			kept++
+		}
+		for n := range 4 {
+			tb.get(sh, hot((4*i+n)%2000))
+		}
+	}
+	left := 0
+	for i := range 2000 {
+		if tb.get(sh, hot(i)) != "" {
+			left++
+		}
+	}
+	if left < 2000 || kept < 30_000 {
+		t.Errorf("%d of 2,000 records that are read are left, %d of 40,000 newcomers were kept", left, kept)
+	}
+}
+
 // TestResize: a budget of another order of size moves the records, as many as there is
 // room for, and readers and writers go on.
 func TestResize(t *testing.T) {
