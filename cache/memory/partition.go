@@ -275,7 +275,7 @@ func (p *partition) makeRoom(size int, heapBytes int64) bool {
 			break
 		}
 	}
-	return p.fits(size) || p.openNext(heapBytes)
+	return p.fits(size) || (p.hasSpare(heapBytes) || len(p.queue) == 0) && p.openNext(heapBytes)
 }
 
 // giveBack lets the system have segments that are not in use, until so many more bytes fit
