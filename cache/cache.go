@@ -233,6 +233,8 @@ type Cache struct {
 	flights  *Flights
 	admits   func(key string) bool // whether memory would keep the record; tests have their own
 	handedOn handedOn
+	// unvouched is the clock time until which ReadAtOnce reads nothing.
+	unvouched atomic.Int64
 	tier     SharedTier
 	shared   Tier          // which of the tiers it is
 	local    *memory.Owner // of what was loaded while nobody could report changes

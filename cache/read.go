@@ -44,11 +44,14 @@ func (c *Cache) ReadAtOnce(ctx context.Context, r *Resource, key string) (a Answ
 	if a, ok = q.fromMemory(); ok {
 		return a, a.Detail == "" && !a.Entry.Large()
 	}
-	if q.writes.has(key) || r.Degraded() {
+	if q.writes.has(key) || r.Degraded() || q.began < c.unvouched.Load() {
 		return Answer{}, false
 	}
 	seen := q.readShared()
 	e := seen.entry
+	if e != nil && e.Untracked() {
+		c.unvouched.Store(q.began + unvouchedFor)
+	}
 	if seen.err != nil || e == nil || e.Large() || e.Untracked() || r.Degraded() || q.isDue(&seen.result) {
 		if seen.plain {
 			q.handedOn.note(key)
@@ -57,6 +60,10 @@ func (c *Cache) ReadAtOnce(ctx context.Context, r *Resource, key string) (a Answ
 	}
 	return q.answerShared(&seen.result), true
 }
+
+// unvouchedFor is how long nothing is read at once after an answer for which no connection
+// vouches: it has a mark, so the next ones would be read for nothing, too. In ns.
+const unvouchedFor = int64(5 * time.Second)
 
 // Memory answers from memory alone, without waiting and without asking anybody.
 // It is for requests that exceed server.max_in_flight: they get what Hit finds, an

@@ -40,8 +40,6 @@ type arena struct {
 // collector tells when nobody has it any more.
 type chunks struct{ all [][]byte }
 
-const chunkBytes = 32 << 20
-
 func newArena(size int) *arena {
 	a := &arena{size: size, chunks: &chunks{}}
 	runtime.AddCleanup(a, func(c *chunks) {

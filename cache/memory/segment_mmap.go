@@ -4,6 +4,9 @@ package memory
 
 import "golang.org/x/sys/unix"
 
+// chunkBytes are mapped at a time: so mappings stay few.
+const chunkBytes = 32 << 20
+
 // newChunk maps memory that is zero and takes no pages yet; nil if there is none.
 func newChunk(bytes int) []byte {
 	b, err := unix.Mmap(-1, 0, bytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
