@@ -235,9 +235,9 @@ type Cache struct {
 	handedOn handedOn
 	// unvouched is the clock time until which ReadAtOnce reads nothing.
 	unvouched atomic.Int64
-	tier     SharedTier
-	shared   Tier          // which of the tiers it is
-	local    *memory.Owner // of what was loaded while nobody could report changes
+	tier      SharedTier
+	shared    Tier          // which of the tiers it is
+	local     *memory.Owner // of what was loaded while nobody could report changes
 
 	gates   sync.Map     // gateKey → *gate
 	waiting atomic.Int64 // readers that wait for a load or a write
