@@ -55,9 +55,16 @@ func (t *trial) move(a, b place, at backing, lead func(to place)) {
 		})
 		way := becomes[(n+t.first)%len(becomes)]
 		t.Figure("", "the old server becomes %s", way.name)
+		// As an operator does it: what the old server acknowledged behind the new one's back
+		// would be lost, and whoever reads it there could not tell.
+		a.Do("CLIENT", "PAUSE", "60000", "WRITE")
+		testkit.Eventually(t, startWithin, "the replica has all", func() bool { return offsetOf(a) == offsetOf(b) })
 		lead(b)
 		b.Do("REPLICAOF", "NO", "ONE")
 		way.turn(t, a, b)
+		if !a.Paused() {
+			a.Do("CLIENT", "UNPAUSE")
+		}
 		at := tr.checker.Now()
 		t.movedOn(tr, at, bound)
 		t.rest(linkTimeout + 3*time.Second) // what is held back until all agree on the new server
@@ -73,6 +80,13 @@ func (t *trial) move(a, b place, at backing, lead func(to place)) {
 
 // follow makes a server the replica of another.
 func (p place) follow(master place) { p.Do("REPLICAOF", master.host, master.port) }
+
+// offsetOf is how far a server is in the stream of its writes, or of its master's.
+func offsetOf(p place) string {
+	_, text, _ := strings.Cut(p.Text("INFO", "replication"), "master_repl_offset:")
+	offset, _, _ := strings.Cut(text, "\r")
+	return offset
+}
 
 // movedAtMost is how much longer than allowed the first write is waited for.
 const movedAtMost = 10 * time.Second
