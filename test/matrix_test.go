@@ -130,7 +130,7 @@ func tellUnready(t *testing.T, d deployed) *story {
 	s := &story{T: t, deployed: d}
 	s.in = launch.Program{
 		Config:  fmt.Sprintf("[redis]\nurl = %q\n%s\n", d.url, d.config) + rowsOfTheStory,
-		Env:     []string{"HEARTH_DATABASE_URL=sqlite:rows.db", "HEARTH_DATABASE_TIMEOUT=6s", cmp.Or(d.env, patientLink)},
+		Env:     []string{"HEARTH_DATABASE_URL=sqlite:rows.db", "HEARTH_DATABASE_TIMEOUT=4s", cmp.Or(d.env, patientLink)},
 		Wrapper: d.wrap,
 	}.Start(t)
 	return s
