@@ -86,6 +86,7 @@ func withoutMemory(t *testing.T) deployed {
 		}
 		redis.Do("CONFIG", "SET", "maxmemory", "100mb")
 		await(s, "writes go through again", func() bool { return s.in.Ask("PUT", path, `{"v":"after"}`).Code == 200 })
+		await(s, "the connection has proved itself again", func() bool { return s.in.Get(path).Unmarked() })
 		s.inMemory(path, rowOf(id, "after"))
 	}
 	return d
