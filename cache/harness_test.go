@@ -319,3 +319,20 @@ func (d *desk) mustPut(id, row string) {
 		d.t.Fatalf("putting %s: %v", id, err)
 	}
 }
+
+// Hit is Look that needs no pin: what it finds is an answer of its own, nil for none.
+func (c *Cache) Hit(r *Resource, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
+	defer c.Pin(0).Release()
+	v, ttl := c.Look(r, key, now)
+	return v.Entry(), ttl
+}
+
+// ownerOf is the connection that an entry was read on, nil if it is not known any more.
+func (c *Cache) ownerOf(e *Entry) (owner *memory.Owner) {
+	for o := range c.store.Owners {
+		if o.Epoch() == e.Epoch() {
+			owner = o
+		}
+	}
+	return owner
+}

@@ -121,7 +121,7 @@ func TestAnItemIsNotServedBeyondItsLife(t *testing.T) {
 		now := d.store.Now()
 		for id, ends := range map[string]int64{"alive": now + int64(time.Hour), "over": now} {
 			e := d.entry(id)
-			o := d.store.OwnerOf(e)
+			o := d.ownerOf(e)
 			d.store.Keep(e, o, o.Epoch(), now, ends)
 		}
 		d.wantRead("alive", "1", TierStale)
@@ -137,7 +137,7 @@ func TestAnItemIsNotServedBeyondItsLife(t *testing.T) {
 		if a, ok := d.MemoryMany(d.r, []string{d.key("alive"), d.key("over")}, make([]source.Args, 2), true); ok {
 			t.Errorf("a many-read with an item beyond its life: got %+v", a)
 		}
-		d.flights.Invalidated(d.store.OwnerOf(d.entry("over")), d.key("over")) // as Redis tells of its end
+		d.flights.Invalidated(d.ownerOf(d.entry("over")), d.key("over")) // as Redis tells of its end
 		if d.store.Find(d.r.Shape, []byte(d.key("over"))) != nil {
 			t.Error("memory keeps an item whose end was reported")
 		}

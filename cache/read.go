@@ -23,12 +23,7 @@ func (c *Cache) Look(r *Resource, key []byte, now time.Time) (View, time.Duratio
 	return c.store.Look(r.Shape, key, now)
 }
 
-// Hit looks a key up in memory, and returns an answer that needs no pin; nil for none.
-func (c *Cache) Hit(r *Resource, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
-	return c.store.Hit(r.Shape, key, now)
-}
-
-// Read is the slow path: memory did not have a fresh entry when Hit looked. It
+// Read is the slow path: memory did not have a fresh record for Look. It
 // asks the shared tier with a tracked read, and behind that the source, under a
 // lease. It waits until ctx ends, and returns ErrUnavailable, ErrOverload,
 // ErrTimeout or ErrNotJSON. The cache keeps key and args.
@@ -66,7 +61,7 @@ func (c *Cache) ReadAtOnce(ctx context.Context, r *Resource, key string) (a Answ
 const unvouchedFor = int64(5 * time.Second)
 
 // Memory answers from memory alone, without waiting and without asking anybody.
-// It is for requests that exceed server.max_in_flight: they get what Hit finds, an
+// It is for requests that exceed server.max_in_flight: they get what Look finds, an
 // untracked copy while the shared tier is away, or a stale copy, which is marked.
 func (c *Cache) Memory(r *Resource, key string, args source.Args) (Answer, bool) {
 	return c.newQuery(context.Background(), r, key, args).fromMemoryAlone()
@@ -83,7 +78,7 @@ func (q *query) fromMemoryAlone() (Answer, bool) {
 }
 
 // newQuery begins a read on the slow path. It counts the read for the key's rate:
-// Hit counts those that memory answers.
+// Look counts those that memory answers.
 func (c *Cache) newQuery(ctx context.Context, r *Resource, key string, args source.Args) *query {
 	q := &query{Cache: c, ctx: ctx, r: r, key: key, args: args, began: c.store.Now()}
 	q.reads = c.store.CountRead(key, q.began)
@@ -177,7 +172,7 @@ type sharedRead struct {
 	sent int64
 }
 
-// fromMemory answers from a fresh entry that came since Hit looked, or from an
+// fromMemory answers from a fresh entry that came since Look was asked, or from an
 // untracked one. An untracked copy of a load counts only while the shared tier is
 // away: with Redis back, Redis knows better.
 func (q *query) fromMemory() (Answer, bool) {

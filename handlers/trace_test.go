@@ -213,10 +213,13 @@ func TestRefreshHasNoCaller(t *testing.T) {
 	warm(t, f, "/far/1")
 	l.last()
 	rec := f.fastRoutes["/far/"]
-	entry, _ := f.memory.Hit(rec.Resource, []byte("far:1"), time.Now())
-	if entry == nil {
+	pin := f.memory.Pin(0)
+	hit, _ := f.memory.Look(rec.Resource, []byte("far:1"), time.Now())
+	if !hit.Found() {
 		t.Fatal("memory lost the record")
 	}
+	entry := hit.Entry()
+	pin.Release()
 	l.began, l.hold = make(chan struct{}), make(chan struct{})
 	f.memory.Refresh(rec.Resource, "far:1", source.Args{int64(1)}, entry)
 	<-l.began

@@ -11,19 +11,18 @@ import (
 
 // Entry is one finished answer in one heap object, on its way: what readers get, and what
 // memory keeps a copy of. Values that are too large for a segment are kept as they are. The
-// struct is only the head of that
-// object; key, body and gzip variant follow it in the same allocation:
+// struct is only the head of that object; key, body and gzip variant follow it in the same
+// allocation:
 //
 //	head | key | {"user": | data | ,"source":"cache"} | gzip variant
 //	           └───────────────── body ─────────────┘
 //
-// It holds no pointer, so the garbage collector marks an entry without looking inside:
-// with millions of them that cost decides the latency while a collection runs.
+// It holds no pointer, so the garbage collector marks an entry without looking inside.
 //
 // An entry is immutable once Keep has stored it, but for state, refreshAt and expiry, which
-// only goes down, and safe for concurrent use. Its memory belongs to the garbage collector and is never reused, so
-// Body and Gzip may be handed to a connection (fasthttp's SetBodyRaw) and outlive the
-// entry's place in the table.
+// only goes down, and safe for concurrent use. Its memory belongs to the garbage collector
+// and is never reused, so Body and Gzip may be handed to a connection (fasthttp's SetBodyRaw)
+// and outlive the entry's place in the table.
 type Entry struct {
 	hash         uint64       // of the key, by the table's seed
 	expiry       atomic.Int64 // clock ns from which on the entry is not fresh
@@ -32,7 +31,7 @@ type Entry struct {
 	bodyLen      uint32
 	gzipLen      uint32
 	size         uint32        // bytes the allocator gave for the whole object
-	witness      uint32        // the epoch of the connection that it was read on; 0: none
+	epoch        uint32        // the epoch of the connection that it was read on; 0: none
 	shape        uint32        // id of the Shape it was made for
 	state        atomic.Uint32 // whether it is kept, and how many answers are on their way; see largeanswers.go
 	keyLen       uint16
@@ -61,8 +60,8 @@ const Never int64 = math.MaxInt64
 
 const headBytes = int(unsafe.Sizeof(Entry{}))
 
-// maxKey is the longest key in bytes that memory keeps, if its segments are not smaller still. The entry of a
-// longer one is made without its key: it answers, and Keep refuses it.
+// maxKey is the longest key in bytes that memory keeps, if its segments are not smaller
+// still. The entry of a longer one is made without its key: it answers, and Keep refuses it.
 const maxKey = 4 << 10
 
 // NewEntry makes the entry of a record that may be of any size. data must be
@@ -258,4 +257,4 @@ func (e *Entry) TakeRefresh(now, next int64) bool {
 func (e *Entry) Aged() bool { return e.state.Load()&stateAged != 0 }
 
 // Epoch is that of the connection that the entry was read on, 0 if it was never kept.
-func (e *Entry) Epoch() uint32 { return e.witness }
+func (e *Entry) Epoch() uint32 { return e.epoch }

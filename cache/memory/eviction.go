@@ -103,7 +103,7 @@ func (p *partition) evictUntil(enough func() bool) bool {
 	}
 	p.admission.filled(p.held())
 	p.eachIn(s, s.from, func(r *record, hash uint64, slot int, place uint64) bool {
-		s.from = int(place%p.perSlot)*recordAlign + r.size()
+		s.from = int(place%p.places)*recordAlign + r.size()
 		p.moveOrDrop(s, r, hash, slot, place, worth)
 		return !enough()
 	})

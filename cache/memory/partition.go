@@ -30,7 +30,7 @@ type partition struct {
 	index    index
 	heap     heapObjects
 	arena    *arena
-	perSlot  uint64 // places per segment
+	places   uint64 // of a segment
 	segments []*segment
 	bases    bases
 	open     *segment   // written to; nil before the first record
@@ -85,7 +85,7 @@ func newPartition(budget int64, sh *storewide) *partition {
 	for size > minSegment && int64(size)*perBudget > budget {
 		size /= 2
 	}
-	p := &partition{storewide: sh, budget: budget, arena: newArena(size), perSlot: uint64(size / recordAlign)}
+	p := &partition{storewide: sh, budget: budget, arena: newArena(size), places: uint64(size / recordAlign)}
 	p.index.init()
 	p.taken = p.index.bytes()
 	p.bases.Store(&[]unsafe.Pointer{})
@@ -94,14 +94,14 @@ func newPartition(budget int64, sh *storewide) *partition {
 
 // at is the record at a place.
 func (p *partition) at(place uint64) *record {
-	base := (*p.bases.Load())[place/p.perSlot]
-	return (*record)(unsafe.Add(base, place%p.perSlot*recordAlign))
+	base := (*p.bases.Load())[place/p.places]
+	return (*record)(unsafe.Add(base, place%p.places*recordAlign))
 }
 
-func (p *partition) segmentOf(place uint64) *segment { return p.segments[place/p.perSlot] }
+func (p *partition) segmentOf(place uint64) *segment { return p.segments[place/p.places] }
 
 func (p *partition) placeOf(s *segment, off int) uint64 {
-	return uint64(s.number)*p.perSlot + uint64(off/recordAlign)
+	return uint64(s.number)*p.places + uint64(off/recordAlign)
 }
 
 // lookup finds the record of key, or nil. It takes no lock and does not allocate. The

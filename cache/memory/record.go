@@ -26,7 +26,7 @@ type record struct {
 	expiry  uint32 // tick from which on the record is not fresh
 	ends    uint32 // tick at which the shared tier's copy expires; noTick: never
 	due     uint32 // tick from which on a hot record is loaded anew; noTick: never
-	witness uint32 // the Owner's epoch in which it was read
+	epoch   uint32 // the Owner's epoch in which it was read
 	word    uint32 // shape | flags | state, see below
 	dataLen uint16
 	keyLen  uint16
@@ -114,7 +114,7 @@ func (r *record) touch() {
 func (r *record) write(e *Entry, now int64, key string, data []byte, state uint32) {
 	r.expiry = tickOf(e.expiry.Load(), now)
 	r.ends, r.due = tickOrNever(e.sharedExpiry, now), tickOrNever(e.refreshAt.Load(), now)
-	r.witness = e.witness
+	r.epoch = e.epoch
 	r.dataLen, r.keyLen = uint16(len(data)), uint16(len(key))
 	r.etag = e.etag
 	copy(r.bytesAt(0, len(key)), key)
@@ -137,7 +137,7 @@ func (r *record) write(e *Entry, now int64, key string, data []byte, state uint3
 // meanwhile.
 func (r *record) copyFrom(from *record, size int) {
 	r.expiry, r.ends, r.due = atomic.LoadUint32(&from.expiry), from.ends, atomic.LoadUint32(&from.due)
-	r.witness, r.word = from.witness, atomic.LoadUint32(&from.word)
+	r.epoch, r.word = from.epoch, atomic.LoadUint32(&from.word)
 	const fixed = int(unsafe.Offsetof(record{}.dataLen))
 	n := size - fixed
 	copy(unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(r), fixed)), n), unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(from), fixed)), n))

@@ -4,8 +4,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // segment is a piece of memory that records are written into one behind the other. It lies
@@ -32,7 +30,7 @@ func (s *segment) at(off int) *record { return (*record)(unsafe.Add(s.base, off)
 // not written to yet takes no memory. It belongs to the lock of its partition.
 type arena struct {
 	size   int // of a segment
-	spare  []unsafe.Pointer
+	unused []unsafe.Pointer
 	chunks *chunks
 }
 
@@ -53,7 +51,7 @@ func newArena(size int) *arena {
 // take returns memory for one segment, nil if the system has none. want is how many the
 // caller may need in all.
 func (a *arena) take(want int) unsafe.Pointer {
-	if len(a.spare) == 0 {
+	if len(a.unused) == 0 {
 		n := max(1, min(chunkBytes/a.size, want))
 		chunk := newChunk(n * a.size)
 		if chunk == nil {
@@ -61,18 +59,18 @@ func (a *arena) take(want int) unsafe.Pointer {
 		}
 		a.chunks.all = append(a.chunks.all, chunk)
 		for i := n - 1; i >= 0; i-- {
-			a.spare = append(a.spare, unsafe.Pointer(&chunk[i*a.size]))
+			a.unused = append(a.unused, unsafe.Pointer(&chunk[i*a.size]))
 		}
 	}
-	p := a.spare[len(a.spare)-1]
-	a.spare = a.spare[:len(a.spare)-1]
+	p := a.unused[len(a.unused)-1]
+	a.unused = a.unused[:len(a.unused)-1]
 	return p
 }
 
 // give takes memory back that nobody reads any more, and lets the system have it.
 func (a *arena) give(p unsafe.Pointer) {
 	releasePages(unsafe.Slice((*byte)(p), a.size))
-	a.spare = append(a.spare, p)
+	a.unused = append(a.unused, p)
 }
 
 // overwrite fills what nobody must be reading any more, so that a test sees who does.
@@ -82,9 +80,6 @@ func (s *segment) overwrite(size int, with byte) {
 		b[i] = with
 	}
 }
-
-// pageSize of the system; only whole pages can be given back.
-var pageSize = unix.Getpagesize()
 
 // bases are where the segments of a partition lie, by number. A reader takes the address
 // of a segment only for a place that the index shows, which is stored after it.

@@ -18,6 +18,9 @@ func newChunk(bytes int) []byte {
 
 func freeChunk(b []byte) { _ = unix.Munmap(b) } // what cannot be unmapped ends with the process
 
+// pageSize of the system; only whole pages can be given back.
+var pageSize = unix.Getpagesize()
+
 // releasePages lets the system have the pages; they are zero when they are written to next.
 func releasePages(b []byte) {
 	if len(b) >= pageSize {

@@ -87,9 +87,6 @@ func (s *Store) NewUntrackedOwner() *Owner {
 	return o
 }
 
-// OwnerOf is the connection that the entry was read on; nil when it is not known any more.
-func (s *Store) OwnerOf(e *Entry) *Owner { return s.epochs.owner(e.witness) }
-
 // IsOwner tells whether the record was read on o.
 func (s *Store) IsOwner(o *Owner, v View) bool { return s.epochs.owner(v.epoch()) == o }
 
@@ -118,13 +115,6 @@ func (s *Store) Look(sh *Shape, key []byte, now time.Time) (v View, ttl time.Dur
 		s.reads.add(hash, at, sketchSample)
 	}
 	return v, time.Duration(expiry - at)
-}
-
-// Hit is Look that needs no pin: what it finds is an answer of its own.
-func (s *Store) Hit(sh *Shape, key []byte, now time.Time) (e *Entry, ttl time.Duration) {
-	defer s.Pin(uint32(len(key))).Release()
-	v, ttl := s.Look(sh, key, now)
-	return v.Entry(), ttl
 }
 
 // Peek looks up a record, fresh or not, under a pin of the caller's.
@@ -218,7 +208,7 @@ func (s *Store) KeepFor(e *Entry, epoch uint32, life Life) bool {
 		s.Drop(e.key(), nil)
 		return false
 	}
-	e.witness, e.sharedExpiry = epoch, life.Ends
+	e.epoch, e.sharedExpiry = epoch, life.Ends
 	e.expiry.Store(life.Until)
 	e.refreshAt.Store(life.RefreshAt)
 	if life.Aged {

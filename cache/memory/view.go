@@ -34,7 +34,7 @@ func (v View) Entry() *Entry {
 	} else {
 		e, _ = layOut(v.sh, string(v.r.key()), v.sh.head, v.r.data(), v.sh.tail(), v.r.gzip())
 	}
-	e.hash, e.flags, e.etag, e.witness = hashBytes(v.r.key()), v.r.flags(), v.r.etag, v.r.witness
+	e.hash, e.flags, e.etag, e.epoch = hashBytes(v.r.key()), v.r.flags(), v.r.etag, v.r.epoch
 	e.expiry.Store(v.expiry(v.at))
 	e.sharedExpiry = v.SharedExpiry(v.at)
 	e.refreshAt.Store(timeOf(atomic.LoadUint32(&v.r.due), v.at))
@@ -117,9 +117,9 @@ func appendGzipETag(dst []byte, envelope bool) []byte {
 // epoch is that of the connection that the record was read on.
 func (v View) epoch() uint32 {
 	if v.e != nil {
-		return v.e.witness
+		return v.e.epoch
 	}
-	return v.r.witness
+	return v.r.epoch
 }
 
 func (v View) expiry(now int64) int64 {
