@@ -26,7 +26,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 
 	"hearth/bench/load"
@@ -47,23 +46,13 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	root := launch.Root(tb)
-	if o.out == "" {
-		o.out = filepath.Join(root, "bench", "results")
-	}
-	if o.hearth == "" {
-		o.hearth = launch.Build(tb, root)
-	}
-	if o.hearth, err = filepath.Abs(o.hearth); err != nil {
-		return err
-	}
-	paths := &peers.Paths{Root: root, Hearth: o.hearth}
+	paths := peers.PathsOf(tb, &o.hearth, &o.out)
 	chosen := groups()
 	for i := range chosen {
 		g := &chosen[i]
 		g.rows = slices.DeleteFunc(g.rows, func(w row) bool { return !o.rows.MatchString(g.name + "/" + w.peer) })
 		if paths.Plain == "" && g.needsPlain() {
-			paths.Plain = peers.BuildPlain(tb, root)
+			paths.Plain = peers.BuildPlain(tb, paths.Root)
 		}
 	}
 	r := newResult(tb.Context(), o)

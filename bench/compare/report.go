@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -177,10 +175,7 @@ func (r *result) write(o options) error {
 	if err != nil || !o.all {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(o.out, "latest.svg"), []byte(r.plot()), 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(o.out, "latest.md"), []byte(r.table()), 0o644)
+	return report.Publish(o.out, "latest", r.table(), r.plot())
 }
 
 // plot draws the rows that were measured.

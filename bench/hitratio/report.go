@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"hearth/bench/report"
@@ -36,13 +34,7 @@ func (r *result) table() string {
 
 // write leaves the table and the plot behind.
 func (r *result) write(dir string) error {
-	if err := os.WriteFile(filepath.Join(dir, "hitratio.md"), []byte(r.table()), 0o644); err != nil {
-		return fmt.Errorf("writing the table: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "hitratio.svg"), []byte(r.plot()), 0o644); err != nil {
-		return fmt.Errorf("writing the plot: %w", err)
-	}
-	return nil
+	return report.Publish(dir, "hitratio", r.table(), r.plot())
 }
 
 // plot draws a line for each trace and size.

@@ -55,12 +55,7 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 	if err := load.AllowConnections(o.connections); err != nil {
 		return err
 	}
-	if o.hearth == "" {
-		o.hearth = launch.Build(tb, o.repo)
-	}
-	if o.hearth, err = filepath.Abs(o.hearth); err != nil {
-		return err
-	}
+	o.hearth = launch.Given(tb, o.repo, o.hearth)
 	s := startServers(tb, o)
 	r := newResult(tb.Context(), o)
 	for _, srv := range s.servers {

@@ -24,7 +24,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"hearth/bench/load"
 	"hearth/bench/peers"
@@ -47,19 +46,9 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 	if err := load.AllowConnections(o.connections); err != nil {
 		return err
 	}
-	root := launch.Root(tb)
-	if o.out == "" {
-		o.out = filepath.Join(root, "bench", "results")
-	}
-	if o.hearth == "" {
-		o.hearth = launch.Build(tb, root)
-	}
-	if o.hearth, err = filepath.Abs(o.hearth); err != nil {
-		return err
-	}
-	paths := &peers.Paths{Root: root, Hearth: o.hearth}
+	paths := peers.PathsOf(tb, &o.hearth, &o.out)
 	if o.servers.MatchString("memory/plain") || o.servers.MatchString("redis/plain") {
-		paths.Plain = peers.BuildPlain(tb, root)
+		paths.Plain = peers.BuildPlain(tb, paths.Root)
 	}
 	r := newResult(tb.Context(), o)
 	for _, g := range groups() {

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"hearth/bench/report"
@@ -145,10 +143,7 @@ func (r *result) write(o options) error {
 	if err != nil || !o.all {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(o.out, "openloop.svg"), []byte(r.plot()), 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(o.out, "openloop.md"), []byte(r.table()), 0o644)
+	return report.Publish(o.out, "openloop", r.table(), r.plot())
 }
 
 // plot draws Hearth's 99th percentiles relative to those of its peers, formed within a

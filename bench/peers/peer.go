@@ -10,6 +10,7 @@ package peers
 import (
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -70,6 +71,18 @@ type Paths struct {
 	Root   string // of the repository
 	Hearth string // the binary
 	Plain  string // likewise, of the plain service; see BuildPlain
+}
+
+// PathsOf are those of a command line: hearth is the binary, empty for one to be built, and
+// out the directory for results, empty for that of the repository. It fills both in.
+func PathsOf(tb testkit.TB, hearth, out *string) *Paths {
+	tb.Helper()
+	root := launch.Root(tb)
+	if *out == "" {
+		*out = filepath.Join(root, "bench", "results")
+	}
+	*hearth = launch.Given(tb, root, *hearth)
+	return &Paths{Root: root, Hearth: *hearth}
 }
 
 // Servers are what one group runs on: a Redis, and the peers that ask it. They run all

@@ -55,6 +55,15 @@ func (e Environment) Record(dir, name string, found any) error {
 	return os.WriteFile(filepath.Join(dir, e.at.Format("2006-01-02-1504")+"-"+name+".json"), b.Bytes(), 0o644)
 }
 
+// Publish leaves a table and a plot in dir for people, in place of those of before, as
+// NAME.md and NAME.svg.
+func Publish(dir, name, table, plot string) error {
+	if err := os.WriteFile(filepath.Join(dir, name+".svg"), []byte(plot), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name+".md"), []byte(table), 0o644)
+}
+
 // FirstLine is the first line that a program prints, "" when it fails.
 func FirstLine(ctx context.Context, name string, args ...string) string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

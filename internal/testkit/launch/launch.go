@@ -208,6 +208,20 @@ func Demo(tb testkit.TB) string {
 	return string(text)
 }
 
+// Given is the binary that a command line names, as an absolute path, or a new one out of
+// the module in repo where it names none.
+func Given(tb testkit.TB, repo, binary string) string {
+	tb.Helper()
+	if binary == "" {
+		return Build(tb, repo)
+	}
+	binary, err := filepath.Abs(binary)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return binary
+}
+
 // Build builds the program out of the module in repo, as it is shipped, and returns the
 // path of the binary, which goes with the test.
 func Build(tb testkit.TB, repo string) string {
