@@ -248,6 +248,11 @@ func (c *Cache) lead(ctx context.Context, flights []*flight) {
 			res.verified = verify(i, got.Content)
 		}
 		expiry, flags := c.trust(flights[i], got.TTL)
+		if got.State == shared.Value {
+			// The read may have begun on a connection that broke, so that its flight is that
+			// one's, and ended at a server that has just taken another's place.
+			flags |= unreported(&got.Content)
+		}
 		c.finished(flights[i].res, flights[i].key, &res, flags, true)
 		c.flights.finish(flights[i], res, expiry)
 		ended++
