@@ -31,7 +31,8 @@ type Store struct {
 	sweptAt      atomic.Int64 // clock time of the last sweep
 	distrustedAt atomic.Int64 // clock time of the last distrust; a command sent before it verifies no link
 
-	reads sketch
+	reads   sketch
+	samples samples // hits that are to be looked at
 
 	notAdmitted   atomic.Int64        // reads whose record memory would not keep
 	Invalidations atomic.Int64        // reported by the shared tier so far
@@ -59,6 +60,7 @@ func New(c Config) *Store {
 	if s.delay == nil {
 		s.delay = func(time.Duration) {}
 	}
+	s.samples.mask.Store(-1)
 	s.LargeAnswers = newLargeAnswers(c.Answers)
 	s.storewide.Clock, s.storewide.large = NewClock(), s.LargeAnswers
 	forRecords, forMissing := s.divide(c.Budget, c.MissingShare)
@@ -113,6 +115,9 @@ func (s *Store) Look(sh *Shape, key []byte, now time.Time) (v View, ttl time.Dur
 	}
 	if sampled(at) {
 		s.reads.add(hash, at, sketchSample)
+	}
+	if s.samples.picked(at) {
+		s.samples.add(key, v)
 	}
 	return v, time.Duration(expiry - at)
 }

@@ -85,6 +85,25 @@ func (v View) AppendETag(dst []byte) []byte {
 	return appendETag(dst, &v.r.etag, v.enveloped())
 }
 
+// etag is what its validators are made of.
+func (v View) etag() [etagBytes]byte {
+	if v.e != nil {
+		return v.e.etag
+	}
+	return v.r.etag
+}
+
+// dataBytes is the length of the record's data.
+func (v View) dataBytes() int {
+	switch {
+	case v.Missing():
+		return 0
+	case v.e != nil:
+		return len(v.e.Data())
+	}
+	return len(v.r.data())
+}
+
 func (v View) enveloped() bool { return v.sh.head != "" && !v.Missing() }
 
 // appendETag appends a validator of bytes that tell the record, and with an envelope also

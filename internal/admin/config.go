@@ -37,6 +37,14 @@ type Config struct {
 	// says that sending it again does not help, and ErrContinues that the records of a
 	// resource are still being removed when ctx ends, and go on being.
 	Invalidate func(ctx context.Context, t Targets) (int, error)
+	// Explain says what would be done for a GET of a path, and why, encoded with
+	// encoding/json. An *ExplainError is the request's fault.
+	Explain func(ctx context.Context, path string) (any, error)
+	// Hot lists the hottest keys, most at most, by "reads", "bytes", "misses" or "loads";
+	// ok is false for another order.
+	Hot func(by string, most int) (keys any, ok bool)
+	// Watch is the source of ticks and histories.
+	Watch Watch
 	// Log takes failures whose cause a client must not see.
 	Log *slog.Logger
 }
@@ -72,6 +80,23 @@ var ErrRefused = errors.New("the shared tier refuses to remove a key")
 // ErrContinues says that removing the records of a resource takes longer than a request
 // may, and goes on.
 var ErrContinues = errors.New("the records are still being removed")
+
+// ExplainError says what is wrong with a path that is to be explained. Its text is shown
+// to the client.
+type ExplainError string
+
+func (e ExplainError) Error() string { return string(e) }
+
+// Watch is what a timeline lends. All of it is safe for concurrent use.
+type Watch interface {
+	// Latest is the tick of the present second, encoded.
+	Latest() []byte
+	// Follow sends each tick from the next one on, encoded, until stop is called; a
+	// follower that does not keep up misses ticks. ok is false when as many follow as may.
+	Follow() (ticks <-chan []byte, stop func(), ok bool)
+	// History is a span ("hour" or "day"), encoded; ok is false for another one.
+	History(span string) (history []byte, ok bool)
+}
 
 // Admin is the handler of the admin listener. It starts no goroutines and
 // holds nothing that needs closing.
