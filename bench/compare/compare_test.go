@@ -132,7 +132,7 @@ func TestCommandsPerRead(t *testing.T) {
 // TestRows: a name chooses one row, and figures are of servers that are started.
 func TestRows(t *testing.T) {
 	names := map[string]bool{}
-	for _, g := range groups() {
+	for _, g := range groups(true) {
 		for _, w := range g.rows {
 			name := g.name + "/" + w.peer
 			if names[name] || w.what == "" || w.bound < 0 || (w.figure == nil) != (w.of == "") {
@@ -144,7 +144,7 @@ func TestRows(t *testing.T) {
 			t.Errorf("group %s: %+v", g.name, g)
 		}
 	}
-	resident := groups()[slices.IndexFunc(groups(), func(g group) bool { return g.resident })]
+	resident := groups(true)[slices.IndexFunc(groups(true), func(g group) bool { return g.resident })]
 	if got := resident.peers(); !slices.Equal(got, []string{"plain"}) || !resident.needsPlain() {
 		t.Errorf("the rows of %s need the peers %q", resident.name, got)
 	}

@@ -2,7 +2,7 @@
 // handler, the plain service that an engineer would write of the same parts, nginx, nginx
 // with a Lua dictionary, Varnish, Webdis, and the FastAPI recipe.
 //
-//	go run ./bench/compare [-rounds N] [-seconds N] [-rows REGEXP] [-hearth FILE] [-name NAME] [-out DIR]
+//	go run ./bench/compare [-rounds N] [-seconds N] [-rows REGEXP] [-hearth FILE] [-earlier DIR] [-name NAME] [-out DIR]
 //
 // What it compares is processor time: user and system time of the server's
 // process, from /proc, divided by the requests that wrk got answered. Times on a
@@ -10,6 +10,9 @@
 // in one run depends on them little. For the same reason the servers of a group take
 // turns in every round, and a ratio is formed within a round and never across:
 // what disturbs a machine for half a minute disturbs all of them.
+//
+// With -earlier there are rows about another build of Hearth, out of a checkout of its
+// own: what a change costs is measured as what a peer costs is.
 //
 // Each server is pinned to one processor; wrk and Redis share another. Before and
 // after each measurement the server must give the right answer, wrk must have
@@ -47,7 +50,8 @@ func run(tb testkit.TB, args []string, stdout, _ io.Writer) error {
 		return err
 	}
 	paths := peers.PathsOf(tb, &o.hearth, &o.out)
-	chosen := groups()
+	paths.Earlier = o.earlier
+	chosen := groups(o.earlier != "")
 	for i := range chosen {
 		g := &chosen[i]
 		g.rows = slices.DeleteFunc(g.rows, func(w row) bool { return !o.rows.MatchString(g.name + "/" + w.peer) })

@@ -14,6 +14,7 @@ type options struct {
 	rows              *regexp.Regexp
 	all               bool // rows leaves nothing out
 	hearth, name, out string
+	earlier           string
 	command           string // as the results quote it
 }
 
@@ -26,6 +27,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	f.IntVar(&o.seconds, "seconds", 2, "length `N` of each server's turn; 1 to 60")
 	f.StringVar(&rows, "rows", "", "only rows whose name (such as memory/nginx) matches `REGEXP`")
 	f.StringVar(&o.hearth, "hearth", "", "the binary `FILE` to measure; empty: build it")
+	f.StringVar(&o.earlier, "earlier", "", "`DIR` of another checkout, whose build of Hearth is a peer in rows of its own; empty: none")
 	f.StringVar(&o.name, "name", "compare", "`NAME` of the file of results")
 	f.StringVar(&o.out, "out", "", "`DIR` for results; empty: bench/results")
 	if err := f.Parse(args); err != nil {
@@ -42,6 +44,9 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	o.command = fmt.Sprintf("go run ./bench/compare -rounds %d -seconds %d", o.rounds, o.seconds)
 	if rows != "" {
 		o.command += fmt.Sprintf(" -rows '%s'", rows)
+	}
+	if o.earlier != "" {
+		o.command += " -earlier DIR"
 	}
 	return o, nil
 }

@@ -70,9 +70,13 @@ var (
 	mixed      = []share{{"memory", 0.89, 0.92}, {"redis", 0.08, 0.11}}
 )
 
-// groups is the table of what "fast" means; docs/benchmarks.md explains it.
-func groups() []group {
+// groups is the table of what "fast" means; docs/benchmarks.md explains it. earlier says that
+// there is an earlier build to compare with.
+func groups(earlier bool) []group {
 	all := slices.Concat(hits(), reads(), batches(), sizes())
+	if earlier {
+		all = append(all, builds()...)
+	}
 	for i := range all { // what groups leave out
 		all[i].depth = max(all[i].depth, 1)
 		all[i].items = max(all[i].items, 1)
@@ -81,6 +85,23 @@ func groups() []group {
 		}
 	}
 	return all
+}
+
+// builds are rows about an earlier build of Hearth.
+func builds() []group {
+	const what, bound = ", against an earlier build of Hearth", 1.03
+	hit := peers.Work{Pattern: peers.One, Keys: 1, Watched: true}
+	many := peers.Work{Pattern: peers.Spread, Keys: 1000, Watched: true}
+	return []group{
+		{name: "build", work: hit, tiers: fromMemory, rows: []row{
+			{peer: peers.Earlier, what: "memory hit while the dashboard is watched" + what, bound: bound}}},
+		{name: "build-1000", work: many, tiers: fromMemory, rows: []row{
+			{peer: peers.Earlier, what: "hits of 1,000 records in turn while the dashboard is watched" + what, bound: bound}}},
+		{name: "build-pipeline", work: hit, tiers: fromMemory, depth: 16, rows: []row{
+			{peer: peers.Earlier, what: "memory hit, pipelining of 16, while the dashboard is watched" + what, bound: bound}}},
+		{name: "build-redis", work: peers.Work{Pattern: peers.Spread, Keys: spreadKeys, Memory: peers.Smallest}, tiers: fromRedis, rows: []row{
+			{peer: peers.Earlier, what: "read that is not in memory" + what, bound: bound}}},
+	}
 }
 
 // hits are of records in memory.

@@ -48,6 +48,8 @@ type Work struct {
 	// have by themselves.
 	Memory int
 	TTL    bool // items of a batch have lifetimes
+	// Watched says that somebody follows the ticks of Hearth's admin listener meanwhile.
+	Watched bool
 }
 
 // hot tells whether Hearth answers all of it from memory.
@@ -60,17 +62,22 @@ type Peer struct {
 	Addr     string           // host:port
 	Path     string           // of a request; * stands for the record's number
 	Tag      string           // If-None-Match of a request; "": none
-	Instance *launch.Instance // nil but for Hearth
+	Instance *launch.Instance // nil but for builds of Hearth
 
 	body      string // the right answer for record 1
 	memcached bool   // it speaks memcached's protocol
 }
+
+// Earlier is the peer that is another build of Hearth.
+const Earlier = "earlier"
 
 // Paths are the binaries and directories of a run.
 type Paths struct {
 	Root   string // of the repository
 	Hearth string // the binary
 	Plain  string // likewise, of the plain service; see BuildPlain
+	// Earlier is the root of another checkout, whose build Hearth is measured beside; empty: none.
+	Earlier string
 }
 
 // PathsOf are those of a command line: hearth is the binary, empty for one to be built, and
@@ -96,7 +103,8 @@ type Servers struct {
 	Redis          *testkit.RedisServer
 	Peers          []*Peer // Hearth is the first
 
-	paths *Paths
+	paths   *Paths
+	earlier string // the binary of the peer of that name, once it is built
 }
 
 // ask asks a server over a connection of its own, in whose Answer the answer is.

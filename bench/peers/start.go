@@ -2,8 +2,10 @@ package peers
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,13 +35,17 @@ func Start(tb testkit.TB, name string, work Work, paths *Paths) *Servers {
 	}
 	s.Redis = testkit.Redis(tb, testkit.WithCPUs(s.LoadCPUs))
 	fill(tb, s.Redis.AdminConn(), work.Keys, work.Size)
-	s.startHearth(tb)
+	s.startHearth(tb, launch.Name, paths.Root, paths.Hearth)
+	if s.Watched {
+		s.watch(tb, s.Peers[0])
+	}
 	return s
 }
 
 // Add starts a peer.
 func (s *Servers) Add(tb testkit.TB, name string) {
 	start, found := map[string]func(testkit.TB){
+		Earlier:     s.startEarlier,
 		"bare":      s.startBare,
 		"nginx":     func(tb testkit.TB) { s.startNginx(tb, "nginx") },
 		"lua":       func(tb testkit.TB) { s.startNginx(tb, "lua") },
@@ -93,9 +99,50 @@ func (s *Servers) newPeer(tb testkit.TB, name string) *Peer {
 	return p
 }
 
-// startHearth serves the demo's configuration: all that is on by default is on.
-func (s *Servers) startHearth(tb testkit.TB) {
-	config, err := os.ReadFile(filepath.Join(s.paths.Root, "config.toml"))
+// startEarlier starts another build of Hearth, with the configuration that belongs to it.
+func (s *Servers) startEarlier(tb testkit.TB) {
+	if s.paths.Earlier == "" {
+		tb.Fatalf("starting an earlier build: -earlier names none")
+	}
+	if s.earlier == "" {
+		s.earlier = launch.Build(tb, s.paths.Earlier)
+	}
+	s.startHearth(tb, Earlier, s.paths.Earlier, s.earlier)
+}
+
+// watch follows the stream of the admin listener, as an open dashboard does, until the
+// group ends.
+func (s *Servers) watch(tb testkit.TB, p *Peer) {
+	ctx, stop := context.WithCancel(tb.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin/api/stream", nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	req.Host = "localhost"
+	resp, err := p.Instance.HTTP.Do(req)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		tb.Fatalf("following the stream: it is answered %s", resp.Status)
+	}
+	read := make(chan error, 1)
+	go func() { _, err := io.Copy(io.Discard, resp.Body); read <- err }()
+	tb.Cleanup(func() {
+		if ctx.Err() == nil && len(read) > 0 {
+			tb.Errorf("the stream ended before the group: %v", <-read)
+			read <- nil
+		}
+		stop()
+		<-read
+		_ = resp.Body.Close()
+	})
+}
+
+// startHearth serves the demo's configuration: all that is on by default is on. root is
+// where it is found, and the build that it belongs to.
+func (s *Servers) startHearth(tb testkit.TB, name, root, binary string) {
+	config, err := os.ReadFile(filepath.Join(root, "config.toml"))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -106,9 +153,9 @@ func (s *Servers) startHearth(tb testkit.TB) {
 	if s.Memory > 0 {
 		env = append(env, fmt.Sprintf("HEARTH_MEMORY_BUDGET=%dMiB", s.Memory>>20))
 	}
-	p := s.newPeer(tb, launch.Name)
+	p := s.newPeer(tb, name)
 	p.Instance = launch.Program{
-		Path: s.paths.Hearth, Config: string(config), Public: launch.Port, Admin: launch.Port, CPUs: s.CPUs, Env: env,
+		Path: binary, Config: string(config), Public: launch.Port, Admin: launch.Port, CPUs: s.CPUs, Env: env,
 	}.Ready(tb)
 	p.Process, p.Addr = p.Instance.Process(), p.Instance.Public
 	s.Peers = append(s.Peers, p)
