@@ -19,6 +19,7 @@ var errAway = fmt.Errorf("nobody at home: %w", source.ErrDown)
 // TestASourceThatIsAway: after a few failures nobody asks it; what there is a
 // copy of is answered from that, and when it is back it is asked again.
 func TestASourceThatIsAway(t *testing.T) {
+	t.Parallel()
 	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		d := newDesk(t, open(t), newLedger("1", "1", "2", "2", "3", "3"))
 		d.warm("1", "1")

@@ -18,6 +18,7 @@ import (
 // TestCluster drives every kind of access over keys on all nodes, and sees
 // each node's link proven by a canary of its own.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	nodes := testkit.RedisCluster(t)
 	var delays atomic.Int64
 	c := open(t, testConfig(), func(cfg *setup) {
@@ -80,6 +81,7 @@ func TestCluster(t *testing.T) {
 // TestWaitFollowsItsWrite: in a Cluster the node that has a guard is the one that is
 // asked whether its replicas have it.
 func TestWaitFollowsItsWrite(t *testing.T) {
+	t.Parallel()
 	nodes := testkit.RedisCluster(t)
 	cfg := testConfig()
 	cfg.Redis = redis.Config{URL: "redis://" + nodes[0].Addr() + "?addr=" + nodes[1].Addr(), WaitReplicas: 1}
@@ -157,6 +159,7 @@ func TestADeadMasterKeepsNobodyElsesKeys(t *testing.T) {
 
 // TestARoundOverACluster keeps guards on all nodes, none of which knows the script yet.
 func TestARoundOverACluster(t *testing.T) {
+	t.Parallel()
 	nodes := testkit.RedisCluster(t)
 	cfg := testConfig()
 	cfg.Redis.URL = "redis://" + nodes[0].Addr() + "?addr=" + nodes[1].Addr()
@@ -182,6 +185,7 @@ func TestARoundOverACluster(t *testing.T) {
 // TestGuardsReachReplicas before the database is asked; where they do not, the write
 // is refused.
 func TestGuardsReachReplicas(t *testing.T) {
+	t.Parallel()
 	srv, replica := testkit.Redis(t), testkit.Redis(t)
 	replica.Do("REPLICAOF", "127.0.0.1", fmt.Sprint(srv.Port()))
 	d := newDesk(t, openRedis(t, srv, func(c *setup) { c.Redis.WaitReplicas = 1 }), newLedger("1", "1"))

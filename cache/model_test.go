@@ -38,6 +38,7 @@ func modelSeed(t *testing.T) uint64 {
 // instances while readers read all the time, and compares at rest. The seed
 // fixes the operations of each player; how they interleave it cannot fix.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	for _, caches := range []int{1, 2} {
 		t.Run(fmt.Sprint("instances", caches), func(t *testing.T) {
 			lasts, steps := 2*time.Second, 60

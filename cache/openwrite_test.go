@@ -81,6 +81,7 @@ func TestARunningCommitKeepsItsGuard(t *testing.T) {
 // TestALostGuardIsSetAnew behind a COMMIT whose outcome is unknown: what was filled
 // from before it goes, and is not put there again.
 func TestALostGuardIsSetAnew(t *testing.T) {
+	t.Parallel()
 	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		var over, frozen atomic.Bool
 		d := newDesk(t, open(t, func(c *setup) { c.Lease, c.around = time.Second, freezing(&frozen) }), newLedger("1", "1"))
@@ -198,6 +199,7 @@ func TestAnUnguardThatOvertakesARound(t *testing.T) {
 // TestManyCommitsOfUnknownOutcome: each keeps its guard, although the database does not
 // answer any question and Redis pauses. Beyond the bound writes are refused.
 func TestManyCommitsOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	srv := testkit.Redis(t)
 	const lease = 2 * time.Second
 	c := openRedis(t, srv, func(c *setup) { c.Lease = lease })

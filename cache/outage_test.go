@@ -125,6 +125,7 @@ func (l *logBook) count(text string) int {
 }
 
 func TestRedisFrozen(t *testing.T) {
+	t.Parallel()
 	srv := testkit.Redis(t)
 	var book logBook
 	d := newDesk(t, openRedis(t, srv, func(c *setup) { c.Log = slog.New(slog.NewTextHandler(&book, nil)) }), newLedger("1", "1", "2", "2"))
@@ -158,6 +159,7 @@ func TestRedisFrozen(t *testing.T) {
 
 // TestRedisGoneBetweenCommitAndUnguard is the write that is stored, not confirmed.
 func TestRedisGoneBetweenCommitAndUnguard(t *testing.T) {
+	t.Parallel()
 	srv := testkit.Redis(t)
 	book := newLedger("1", "1")
 	d := newDesk(t, openRedis(t, srv, func(c *setup) { c.Lease = patience }), book)

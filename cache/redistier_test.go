@@ -140,6 +140,7 @@ func TestAKeyOfAnotherType(t *testing.T) {
 // TestADeafConnection has a Redis that answers and does not report changes: the
 // user may not say CLIENT CACHING.
 func TestADeafConnection(t *testing.T) {
+	t.Parallel()
 	srv := testkit.Redis(t)
 	srv.Do("ACL", "SETUSER", "deaf", "on", ">pw", "~*", "&*", "+@all", "-client|caching")
 	var mu sync.Mutex

@@ -16,6 +16,7 @@ import (
 // What was written here is removed there before anything is read, and answers are marked
 // for a while. What was written long ago, and what has no source, stays.
 func TestAServerInAnothersPlace(t *testing.T) {
+	t.Parallel()
 	first, second := testkit.Redis(t), testkit.Redis(t)
 	address := testkit.NewRelay(t, first.Addr())
 	d := newDesk(t, open(t, testConfig(), func(c *setup) { c.Redis.URL = "redis://" + address.Addr() }), newLedger("1", "1", "2", "1"))
@@ -104,6 +105,7 @@ func marksAfterATakeOver(t *testing.T, admits func(string) bool) {
 // TestASlotOnItsWay: a slot is being moved, and nobody finishes the move. Keys of it are
 // read, loaded, written and refreshed as ever, wherever they are.
 func TestASlotOnItsWay(t *testing.T) {
+	t.Parallel()
 	nodes := testkit.RedisCluster(t)
 	c := open(t, testConfig(), func(cfg *setup) { cfg.Redis.URL = "redis://" + nodes[0].Addr() })
 	testkit.Eventually(t, patience, "the cluster is reached", func() bool { return c.Up() == nil && proven(c) })
@@ -196,6 +198,7 @@ func TestASlotOnItsWay(t *testing.T) {
 // TestAClusterThatIsDownForAMoment: no node of it answers while any slot is without a
 // master. Commands wait for the end of that, and copies in memory stay what they are.
 func TestAClusterThatIsDownForAMoment(t *testing.T) {
+	t.Parallel()
 	nodes := testkit.RedisCluster(t)
 	c := open(t, testConfig(), func(cfg *setup) {
 		cfg.Redis.URL = "redis://" + nodes[0].Addr()
@@ -243,6 +246,7 @@ func TestAClusterThatIsDownForAMoment(t *testing.T) {
 // TestAServerThatComesBackWithAnothersData: it was demoted, has taken over its master's
 // data, and is promoted again. It is the same process all the time.
 func TestAServerThatComesBackWithAnothersData(t *testing.T) {
+	t.Parallel()
 	srv, other := testkit.Redis(t), testkit.Redis(t)
 	d := newDesk(t, openRedis(t, srv), newLedger("1", "1"))
 	d.wantRead("1", "1", TierSource)

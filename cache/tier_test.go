@@ -17,6 +17,7 @@ type opener func(*testing.T, ...func(*setup)) *Cache
 
 // TestTierContract holds both kinds of shared tier to the same promises.
 func TestTierContract(t *testing.T) {
+	t.Parallel()
 	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) { testTier(t, open) })
 }
 

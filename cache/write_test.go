@@ -190,6 +190,7 @@ func (s stubborn) Put(ctx context.Context, args source.Args, body jsonvalue.Node
 // database has finished with the transaction; before that a load could still
 // bring the record of before, and store it behind the commit.
 func TestACommitOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	const lease = 400 * time.Millisecond
 	f := func(name string, open func(*testing.T, ...func(*setup)) *Cache, t *testing.T, applies bool, tell func(asked int64) (bool, error)) {
 		t.Run(name, func(t *testing.T) {
@@ -238,6 +239,7 @@ func TestACommitOfUnknownOutcome(t *testing.T) {
 // TestADatabaseThatCannotTell: then time has to. So it is with one that a reload
 // has closed meanwhile.
 func TestADatabaseThatCannotTell(t *testing.T) {
+	t.Parallel()
 	for _, why := range []error{source.ErrNoOutcome, source.ErrClosed} {
 		t.Run(why.Error(), func(t *testing.T) { timeTells(t, why) })
 	}
@@ -264,6 +266,7 @@ func timeTells(t *testing.T, why error) {
 
 // TestAKilledWriter leaves its guard standing before or after its commit.
 func TestAKilledWriter(t *testing.T) {
+	t.Parallel()
 	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		f := func(id, want string, commit bool) {
 			t.Helper()

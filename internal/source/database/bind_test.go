@@ -56,6 +56,7 @@ func TestSQLiteKeepsWhatIsUnchanged(t *testing.T) {
 // TestPostgresTakesWhatTheSelectShows: a statement may show a column as something
 // else than it is, and write it so.
 func TestPostgresTakesWhatTheSelectShows(t *testing.T) {
+	t.Parallel()
 	db := open(t, engine.Config{URL: testkit.Postgres(t).URL(), Init: []string{
 		`CREATE TABLE t (id integer PRIMARY KEY, other text, doc text, data bytea, hash bytea, raw jsonb, at timestamp, tags text[])`,
 		`INSERT INTO t VALUES (1, 'a', '"x"', 'abcd', '\x00ff', '{"a": 1}', '2024-02-29 01:02:03', '{x}')`}})

@@ -19,6 +19,7 @@ import (
 // the database lets happen. So it is for records that are there, for such as are
 // not, and for deletions.
 func TestTwoWritersWhoBothReadFirst(t *testing.T) {
+	t.Parallel()
 	f := func(name, url, query string) {
 		t.Run(name, func(t *testing.T) {
 			db := open(t, engine.Config{URL: url, MaxConns: 8, Timeout: 20 * time.Second, Init: []string{

@@ -230,6 +230,7 @@ func TestPostgresDeferredConstraint(t *testing.T) {
 }
 
 func TestPostgresOutage(t *testing.T) {
+	t.Parallel()
 	pg := testkit.Postgres(t, testkit.OwnServer())
 	pg.Stop()
 	db := open(t, engine.Config{URL: pg.URL(), Demo: true, Timeout: 10 * time.Second})
@@ -268,6 +269,7 @@ func TestPostgresOutage(t *testing.T) {
 }
 
 func TestPostgresUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	pg := testkit.Postgres(t, testkit.OwnServer())
 	db := open(t, engine.Config{URL: pg.URL(), Demo: true, MaxConns: 1})
 	r := renamed(t, db)

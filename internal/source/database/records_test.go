@@ -19,16 +19,19 @@ import (
 )
 
 func TestRecordsOnSQLite(t *testing.T) {
+	t.Parallel()
 	testRecords(t, func(tb testing.TB) string {
 		return "sqlite:" + filepath.Join(tb.TempDir(), "a #b%20 name.db")
 	})
 }
 
 func TestRecordsOnSQLiteInMemory(t *testing.T) {
+	t.Parallel()
 	testRecords(t, func(testing.TB) string { return "sqlite::memory:" })
 }
 
 func TestRecordsOnPostgreSQL(t *testing.T) {
+	t.Parallel()
 	testRecords(t, func(tb testing.TB) string { return testkit.Postgres(tb).URL() })
 }
 

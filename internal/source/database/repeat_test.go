@@ -36,6 +36,7 @@ func session(t *testing.T, pg *testkit.Database) func(sql string) error {
 // TestPostgresAltersUnderWrites alters a table's columns, so that each connection
 // has plans that hold no more, while others read, write and delete.
 func TestPostgresAltersUnderWrites(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"cache_statement", "cache_describe", "exec"} {
 		t.Run(mode, func(t *testing.T) { testAltersUnderWrites(t, "&default_query_exec_mode="+mode) })
 	}
@@ -111,6 +112,7 @@ func testAltersUnderWrites(t *testing.T, setting string) {
 
 // TestPostgresKilledSessions has somebody end sessions at each step of a write.
 func TestPostgresKilledSessions(t *testing.T) {
+	t.Parallel()
 	pg := testkit.Postgres(t)
 	r := renamed(t, open(t, engine.Config{URL: pg.URL(), Demo: true, MaxConns: 4}))
 	kill := func() {
@@ -167,6 +169,7 @@ func TestPostgresConflicts(t *testing.T) {
 // TestPostgresRepeats refuses the first attempts by a sequence, which no rollback
 // takes back.
 func TestPostgresRepeats(t *testing.T) {
+	t.Parallel()
 	pg := testkit.Postgres(t)
 	pg.Exec(`CREATE SEQUENCE tries; CREATE SEQUENCE ends;
 		CREATE FUNCTION refuse(code text, counted regclass, times int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
@@ -292,6 +295,7 @@ var mariaUser = database.Spec{
 // TestMariaDBRepeats has writes wait for each other in a circle, and a lock that
 // nobody gives.
 func TestMariaDBRepeats(t *testing.T) {
+	t.Parallel()
 	maria := testkit.MariaDB(t)
 	db := open(t, engine.Config{URL: maria.URL() + "?innodb_lock_wait_timeout=1", Demo: true, Timeout: 20 * time.Second})
 	r := records(t, db, mariaUser)
