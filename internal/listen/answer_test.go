@@ -125,6 +125,7 @@ func TestAnswererComesFirst(t *testing.T) {
 // TestAnsweredConnectionsEndAsOthers: fasthttp takes them for new ones, and an error on a new
 // one it would answer.
 func TestAnsweredConnectionsEndAsOthers(t *testing.T) {
+	t.Parallel()
 	short := 200 * time.Millisecond
 	f := func(name, request, want, seen string, timeouts listen.Timeouts, end func(s *answeringServer)) {
 		t.Helper()

@@ -23,6 +23,7 @@ import (
 // TestDrain: connections at work are served to their end, idle ones are ended,
 // over TLS with its own closing alert, and the listener is closed once.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	servers := newAuthority(t, "servers")
 	files := newCertFiles(t)
 	files.pair(servers.leaf("server", time.Hour))
@@ -181,6 +182,7 @@ func (g *generation) stop() error {
 // TestRestartsLoseNothing restarts a service on a kept socket while clients ask
 // as fast as they can over connections they keep: directly, and through HAProxy.
 func TestRestartsLoseNothing(t *testing.T) {
+	t.Parallel()
 	f := func(name string, front func(backend string) (addr string)) {
 		t.Run(name, func(t *testing.T) {
 			socket := mustListen(t, "127.0.0.1:0").(*net.TCPListener)

@@ -185,6 +185,7 @@ func TestLimitWithoutWords(t *testing.T) {
 // TestCloseEndsRefusals: a peer that was refused and neither reads nor closes
 // holds nobody up. TestMain finds what is left running.
 func TestCloseEndsRefusals(t *testing.T) {
+	t.Parallel()
 	l := opened(mustListen(t, "127.0.0.1:0"), listen.Timeouts{})
 	l.SetLimit(listen.Limit{Conns: 1, Refusals: [][]byte{refusal(1)}})
 	accepted := make(chan net.Conn)

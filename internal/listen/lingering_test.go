@@ -84,6 +84,7 @@ func TestPeersSeeTheLastWord(t *testing.T) {
 // TestPeersThatGoOnAreCut: one that sends for ever, one that sends a byte now and
 // then, and one that does neither this nor that.
 func TestPeersThatGoOnAreCut(t *testing.T) {
+	t.Parallel()
 	l := lingeringListener(t, mustListen(t, "127.0.0.1:0"), listen.Timeouts{Linger: time.Second})
 	cut := func(n uint64) {
 		t.Helper()

@@ -55,6 +55,7 @@ func ended(t *testing.T, c net.Conn) string {
 }
 
 func TestWatchEndsSlowPeers(t *testing.T) {
+	t.Parallel()
 	short := 300 * time.Millisecond
 	hello := func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("hello") }
 	dial := func(t *testing.T, addr string) net.Conn {
@@ -170,6 +171,7 @@ func (p pipes) Accept() (net.Conn, error) {
 // TestWatchEndsPeersThatDoNotReadTheirEnd: what is said to a peer that was late,
 // or sent no HTTP, must not wait for it either.
 func TestWatchEndsPeersThatDoNotReadTheirEnd(t *testing.T) {
+	t.Parallel()
 	f := func(name, request string) {
 		t.Helper()
 		inner := pipes{make(chan net.Conn), make(chan struct{})}

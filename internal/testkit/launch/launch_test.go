@@ -17,6 +17,7 @@ func TestMain(m *testing.M) { inside.Main(m) }
 // TestBothForms: in a process or here, an instance serves, reloads, and ends with
 // the same exit statuses.
 func TestBothForms(t *testing.T) {
+	t.Parallel()
 	for name, here := range map[string]bool{"process": false, "here": true} {
 		t.Run(name, func(t *testing.T) {
 			in := launch.Program{Config: launch.Demo(t), Public: launch.Port, Env: []string{"HEARTH_SERVER_DRAIN=0s"}, Here: here}.Ready(t)
@@ -57,6 +58,7 @@ func TestWrapper(t *testing.T) {
 
 // TestAgain starts an instance in place of another, at its addresses.
 func TestAgain(t *testing.T) {
+	t.Parallel()
 	first := launch.Program{Config: launch.Demo(t), Public: launch.Port, Admin: launch.Port, Orderly: true}.Ready(t)
 	first.Kill()
 	again := first.Again()
