@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"bytes"
+	"encoding/base64"
 	"mime"
 	"strings"
 
@@ -19,18 +21,40 @@ func (a *Admin) allowHost(ctx *fasthttp.RequestCtx) bool {
 }
 
 // authorize answers 401 or 403 and reports false unless the request may use a
-// route of that scope.
-func (a *Admin) authorize(ctx *fasthttp.RequestCtx, scope auth.Scope) bool {
+// route of that scope. page says that it is one that browsers ask for.
+func (a *Admin) authorize(ctx *fasthttp.RequestCtx, scope auth.Scope, page bool) bool {
 	if scope == open {
 		return true
 	}
-	_, result := a.config.Tokens.Check(ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization), scope)
+	_, result := a.config.Tokens.Check(credentials(ctx, page), scope)
 	if result == auth.OK {
 		return true
 	}
 	status, detail, challenge := result.Refusal(scope)
 	problem(ctx, status, detail, fasthttp.HeaderWWWAuthenticate, challenge)
+	if page && status == fasthttp.StatusUnauthorized && bytes.Contains(ctx.Request.Header.Peek(fasthttp.HeaderAccept), []byte("text/html")) {
+		ctx.Response.Header.Add(fasthttp.HeaderWWWAuthenticate, `Basic realm="hearth: any name, a token as password", charset="UTF-8"`)
+	}
 	return false
+}
+
+// credentials are the lines of Authorization. A browser cannot send a bearer token when
+// somebody opens a page or follows a stream, but it asks for a name and a password: a token as
+// the password is as good as a bearer token (RFC 7617). From then on the browser sends it by
+// itself, so what changes something is refused to pages of other origins; see refuseForeign.
+func credentials(ctx *fasthttp.RequestCtx, page bool) [][]byte {
+	lines := ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization)
+	if len(lines) != 1 || !page {
+		return lines
+	}
+	const scheme = "basic "
+	if line := lines[0]; len(line) > len(scheme) && strings.EqualFold(string(line[:len(scheme)]), scheme) {
+		pair, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(line[len(scheme):])))
+		if _, password, found := bytes.Cut(pair, []byte(":")); err == nil && found {
+			return [][]byte{append([]byte("Bearer "), password...)}
+		}
+	}
+	return lines
 }
 
 // refuseForeign answers 403 and reports false when a page of another origin is

@@ -18,6 +18,9 @@ type Config struct {
 	Hosts []string
 	// Tokens decides who may do what.
 	Tokens *auth.Tokens
+	// Valid tells whether a credential that Tokens took is still one after reloads: a stream
+	// outlives the configuration that it was opened under.
+	Valid func(authorization [][]byte, scope auth.Scope) bool
 	// Ready maps the name of each check to nil or to what is wrong. It must
 	// answer from what is known already and not wait for anything: a service
 	// manager asks it while tiers are down. Only the text of a Reason is
@@ -89,10 +92,11 @@ func (e ExplainError) Error() string { return string(e) }
 
 // Watch is what a timeline lends. All of it is safe for concurrent use.
 type Watch interface {
-	// Latest is the tick of the present second, encoded.
+	// Latest is the tick of the present second, encoded; nil before the first one.
 	Latest() []byte
-	// Follow sends each tick from the next one on, encoded, until stop is called; a
-	// follower that does not keep up misses ticks. ok is false when as many follow as may.
+	// Follow sends the latest tick and each later one, encoded, until stop is called or the
+	// server ends: then ticks is closed. Who does not keep up misses ticks. ok is false when
+	// as many follow as may.
 	Follow() (ticks <-chan []byte, stop func(), ok bool)
 	// History is a span ("hour" or "day"), encoded; ok is false for another one.
 	History(span string) (history []byte, ok bool)

@@ -6,13 +6,14 @@ import "hearth/internal/auth"
 type Row struct {
 	Method, Path string
 	Scope        auth.Scope
+	Page         bool
 }
 
 // Rows is the route table as tests walk it.
 func Rows(a *Admin) []Row {
 	var rows []Row
 	for _, r := range a.table() {
-		rows = append(rows, Row{r.method, r.path, r.scope})
+		rows = append(rows, Row{r.method, r.path, r.scope, r.page})
 	}
 	return rows
 }

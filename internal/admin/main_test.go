@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,7 +45,30 @@ type rig struct {
 	delete   bool
 	keys     []string
 	outcome  error
+	watch    watch
+	revoked  atomic.Bool
 }
+
+// watch is a timeline whose ticks a test sends.
+type watch struct {
+	ticks   chan []byte
+	stopped atomic.Int64
+	full    bool
+}
+
+func (w *watch) Latest() []byte { return []byte(`{"at":1}`) }
+
+func (w *watch) Follow() (<-chan []byte, func(), bool) {
+	if w.ticks == nil { // one tick, and the server ends
+		c := make(chan []byte, 1)
+		c <- w.Latest()
+		close(c)
+		return c, func() {}, true
+	}
+	return w.ticks, func() { w.stopped.Add(1) }, !w.full
+}
+
+func (w *watch) History(span string) ([]byte, bool) { return []byte(`{"step":1000}`), span == "hour" }
 
 func tokens() []auth.Token {
 	return []auth.Token{
@@ -84,7 +108,9 @@ func startOn(t *testing.T, l net.Listener, hosts []string, tokens ...auth.Token)
 			r.paths, r.keys, r.resource, r.delete = all.Paths, all.Keys, all.Resource, all.Delete
 			return len(all.Paths) + len(all.Keys), r.outcome
 		},
-		Log: slog.New(slog.NewTextHandler(&r.log, nil)),
+		Watch: &r.watch,
+		Valid: func([][]byte, auth.Scope) bool { return !r.revoked.Load() },
+		Log:   slog.New(slog.NewTextHandler(&r.log, nil)),
 	})
 	server := r.admin.Server()
 	served := make(chan error, 1)

@@ -14,6 +14,9 @@ type route struct {
 	method, path string
 	scope        auth.Scope
 	handle       fasthttp.RequestHandler
+	// page says that browsers ask for it, which cannot send a bearer token by themselves: the
+	// token may come as the password of Basic, too.
+	page bool
 }
 
 // anyName as the last segment of a route's path stands for any one segment.
@@ -24,14 +27,17 @@ const anyName = "{name}"
 func (a *Admin) table() []route {
 	const get, post = fasthttp.MethodGet, fasthttp.MethodPost
 	return []route{
-		{get, "/", auth.Admin, a.index},
-		{get, "/livez", open, a.livez},
-		{get, "/readyz", open, a.readyz},
-		{get, "/metrics", auth.Metrics | auth.Admin, a.metrics},
-		{get, "/api/stats", auth.Metrics | auth.Admin, a.stats},
-		{post, "/api/invalidate", auth.Admin, a.invalidate},
-		{get, profilePrefix, auth.Admin, a.profileIndex},
-		{get, profilePrefix + anyName, auth.Admin, a.profile},
+		{get, "/", auth.Admin, a.index, true},
+		{get, "/livez", open, a.livez, false},
+		{get, "/readyz", open, a.readyz, false},
+		{get, "/metrics", auth.Metrics | auth.Admin, a.metrics, false},
+		{get, "/api/stats", auth.Metrics | auth.Admin, a.stats, false},
+		{get, "/api/tick", auth.Admin, a.tick, true},
+		{get, "/api/stream", auth.Admin, a.stream, true},
+		{get, "/api/history", auth.Metrics | auth.Admin, a.history, true},
+		{post, "/api/invalidate", auth.Admin, a.invalidate, false},
+		{get, profilePrefix, auth.Admin, a.profileIndex, false},
+		{get, profilePrefix + anyName, auth.Admin, a.profile, false},
 	}
 }
 
@@ -42,10 +48,10 @@ func (a *Admin) route(ctx *fasthttp.RequestCtx) {
 	row := a.find(string(ctx.URI().PathOriginal()))
 	switch {
 	case row == nil:
-		if a.authorize(ctx, auth.Admin) {
+		if a.authorize(ctx, auth.Admin, false) {
 			problem(ctx, fasthttp.StatusNotFound, "there is nothing at this path; / lists what there is")
 		}
-	case !a.authorize(ctx, row.scope):
+	case !a.authorize(ctx, row.scope, row.page):
 	case !row.takes(string(ctx.Method())):
 		problem(ctx, fasthttp.StatusMethodNotAllowed, "this path does not take "+printable(ctx.Method())+"; Allow lists what it takes",
 			fasthttp.HeaderAllow, row.allow())

@@ -26,6 +26,7 @@ import (
 	"hearth/internal/listen"
 	"hearth/internal/listen/systemd"
 	"hearth/internal/metrics"
+	"hearth/internal/timeline"
 )
 
 // App is one server: both listeners and all behind them.
@@ -46,6 +47,8 @@ type App struct {
 	metrics *metrics.Set
 	numbers numbers
 	budgets *budgets
+	// timeline remembers what the numbers were.
+	timeline *timeline.Timeline
 	// sweeps remove all records of resources from the shared tier.
 	sweeps *sweeps
 	// front hands each request to the handlers of the generation that serves.
@@ -101,6 +104,7 @@ func newApp(cfg *config.Config, p Process) *App {
 		Process: p, log: p.Log.Logger(), metrics: metrics.New(p.Version), budgets: newBudgets(cfg),
 		reloads: make(chan struct{}, 1), retiring: make(chan struct{}, maxRetiring),
 	}
+	a.timeline = a.newTimeline()
 	a.numbers.loaded.Store(time.Now().Unix())
 	a.stopped, a.stop = context.WithCancelCause(context.Background())
 	a.sweeps = newSweeps(a.stopped, a.log, func(ctx context.Context, glob string, matches func(key string) bool) (int64, error) {

@@ -106,6 +106,7 @@ func (a *App) Run(ctx context.Context) error {
 	serve("the admin listener", a.admin, a.operators)
 	// From here on requests are answered, with or without Redis and a database.
 	parts.Go(a.watch)
+	parts.Go(func() { a.timeline.Run(a.stopped) })
 	a.changes.open()
 	a.log.Info("serving", "version", a.Version, "listen", a.public.listener.Addr().String(), "admin", a.operators.Addr().String())
 	a.notify(systemd.Ready)

@@ -37,32 +37,33 @@ type family struct {
 // collector writes the lines of one series.
 type collector interface {
 	appendText(dst []byte, name, labels string) []byte
+	readable
 }
 
 // function is a number that another package owns, read at each scrape.
 type function struct {
-	read atomic.Pointer[func() float64]
+	call atomic.Pointer[func() float64]
 }
 
 func newFunction(read func() float64) *function {
 	f := &function{}
-	f.read.Store(&read)
+	f.call.Store(&read)
 	return f
 }
 
 func (f *function) appendText(dst []byte, name, labels string) []byte {
 	dst = appendName(dst, name, "", labels, "", "")
-	return append(appendFloat(dst, (*f.read.Load())()), '\n')
+	return append(appendFloat(dst, (*f.call.Load())()), '\n')
 }
 
 // changing are gauges that come and go, one for each value of a label.
 type changing struct {
-	label string
-	read  func() map[string]float64
+	label  string
+	values func() map[string]float64
 }
 
 func (c changing) appendText(dst []byte, name, _ string) []byte {
-	all := c.read()
+	all := c.values()
 	for _, value := range slices.Sorted(maps.Keys(all)) {
 		dst = appendName(dst, name, "", renderLabels(name, []Label{{c.label, value}}), "", "")
 		dst = append(appendFloat(dst, all[value]), '\n')
@@ -123,7 +124,7 @@ func (s *Set) CounterFunc(name, help string, read func() float64, labels ...Labe
 
 func (s *Set) registerFunc(name, help string, t metricType, labels []Label, read func() float64) {
 	f := register(s, name, help, t, labels, func() *function { return newFunction(read) })
-	f.read.Store(&read)
+	f.call.Store(&read)
 }
 
 func register[C collector](s *Set, name, help string, t metricType, labels []Label, build func() C) C {
@@ -178,17 +179,9 @@ func (s *Set) WritePrometheus(w io.Writer) error {
 	return nil
 }
 
-// registered renders what is registered, by name. It copies the index first, so
-// that functions which read numbers run without the lock and may register.
+// registered renders what is registered, by name.
 func (s *Set) registered() map[string][]byte {
-	s.mu.Lock()
-	all := make([]family, 0, len(s.families))
-	for _, f := range s.families {
-		c := *f
-		c.series = maps.Clone(f.series)
-		all = append(all, c)
-	}
-	s.mu.Unlock()
+	all := s.index()
 	texts := make(map[string][]byte, len(all))
 	for _, f := range all {
 		text := appendHeader(nil, f.name, f.help, f.typ)

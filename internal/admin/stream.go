@@ -1,0 +1,157 @@
+package admin
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/internal/auth"
+)
+
+// tick answers with the newest tick.
+func (a *Admin) tick(ctx *fasthttp.RequestCtx) {
+	latest := a.config.Watch.Latest()
+	if latest == nil {
+		problem(ctx, fasthttp.StatusServiceUnavailable, "there is no tick yet; there is one each second", fasthttp.HeaderRetryAfter, "1")
+		return
+	}
+	ctx.SetContentType("application/json")
+	ctx.SetBody(latest)
+}
+
+// history answers with the numbers of a span.
+func (a *Admin) history(ctx *fasthttp.RequestCtx) {
+	span, fault := a.only(ctx, "span", "hour")
+	history, ok := a.config.Watch.History(span)
+	switch {
+	case fault != "":
+		problem(ctx, fasthttp.StatusUnprocessableEntity, fault)
+		return
+	case !ok:
+		problem(ctx, fasthttp.StatusUnprocessableEntity, `span must be "hour" or "day"`)
+		return
+	}
+	ctx.SetContentType("application/json")
+	if strings.Contains(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)), "gzip") {
+		ctx.Response.Header.Set(fasthttp.HeaderContentEncoding, "gzip")
+		ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+		history = compressed(history)
+	}
+	ctx.SetBody(history)
+}
+
+// compressed is content in gzip, made quickly rather than small.
+func compressed(content []byte) []byte {
+	var out bytes.Buffer
+	w, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err == nil {
+		_, err = w.Write(content)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		panic("BUG: a buffer refused bytes: " + err.Error())
+	}
+	return out.Bytes()
+}
+
+// only is the value of the one parameter that a query may have, or otherwise without it. fault
+// says what is wrong with the query.
+func (a *Admin) only(ctx *fasthttp.RequestCtx, name, otherwise string) (value, fault string) {
+	value = otherwise
+	seen := 0
+	for key, v := range ctx.QueryArgs().All() {
+		if string(key) != name {
+			return "", "the query may have " + name + " and nothing else"
+		}
+		if seen++; seen > 1 {
+			return "", name + " may be given once"
+		}
+		value = string(v)
+	}
+	return value, ""
+}
+
+// stream sends each tick as an event (Server-Sent Events, HTML standard, 9.2), until the peer
+// leaves, the server ends, or the token is none any more.
+func (a *Admin) stream(ctx *fasthttp.RequestCtx) {
+	if !bytes.Equal(ctx.Request.Header.Protocol(), []byte("HTTP/1.1")) {
+		problem(ctx, fasthttp.StatusHTTPVersionNotSupported, "a stream needs HTTP/1.1; /api/tick has the newest tick")
+		return
+	}
+	h := &ctx.Response.Header
+	ctx.SetContentType("text/event-stream; charset=utf-8")
+	h.Set("X-Accel-Buffering", "no") // nginx keeps answers back otherwise
+	if ctx.IsHead() {
+		return
+	}
+	ticks, stop, ok := a.config.Watch.Follow()
+	if !ok {
+		problem(ctx, fasthttp.StatusServiceUnavailable, "as many follow the stream as may; try again later, or ask /api/tick", fasthttp.HeaderRetryAfter, "5")
+		return
+	}
+	s := &stream{admin: a, ticks: ticks, stop: stop, authorization: copied(credentials(ctx, true))}
+	s.conn, _ = ctx.Conn().(watchedConn)
+	// The connection's own goroutine reads it: there is no other that could be left behind.
+	ctx.SetBodyStream(s, -1)
+	ctx.Response.ImmediateHeaderFlush = true
+	ctx.SetConnectionClose()
+}
+
+// stream is the content of an answer without an end. Only the goroutine of the connection
+// uses it.
+type stream struct {
+	admin         *Admin
+	ticks         <-chan []byte
+	stop          func()
+	conn          watchedConn // nil: nobody keeps timeouts
+	authorization [][]byte
+	begun         bool
+	rest          []byte // of an event that did not fit
+}
+
+// Read waits for the next tick. Meanwhile no timeout runs: it is not the peer that is slow. What
+// is returned is sent at once, within the time that an answer may take.
+func (s *stream) Read(p []byte) (n int, err error) {
+	defer func() {
+		if fault := recover(); fault != nil { // fasthttp has no recover of its own
+			s.admin.config.Log.Error("a stream panicked", "panic", fault, "stack", string(debug.Stack()))
+			n, err = 0, io.EOF
+		}
+	}()
+	if len(s.rest) == 0 {
+		if s.conn != nil {
+			s.conn.Handling()
+			defer s.conn.Writing()
+		}
+		tick, open := <-s.ticks
+		if !open || !s.admin.config.Valid(s.authorization, auth.Admin) {
+			return 0, io.EOF
+		}
+		if !s.begun {
+			s.begun, s.rest = true, append(s.rest, "retry: 1000\n\n"...)
+		}
+		s.rest = fmt.Appendf(s.rest, "event: tick\ndata: %s\n\n", tick)
+	}
+	n = copy(p, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// Close ends the stream: the answer is over, or its peer is gone.
+func (s *stream) Close() error {
+	s.stop()
+	return nil
+}
+
+// copied are lines that outlive their request.
+func copied(lines [][]byte) (all [][]byte) {
+	for _, line := range lines {
+		all = append(all, bytes.Clone(line))
+	}
+	return all
+}

@@ -1,0 +1,56 @@
+package app
+
+import (
+	"errors"
+	"maps"
+
+	"hearth/cache"
+	"hearth/internal/admin"
+	"hearth/internal/auth"
+	"hearth/internal/timeline"
+)
+
+// hotInTick is how many hot keys a tick has at most.
+const hotInTick = 10
+
+// newTimeline makes what remembers the numbers of this process.
+func (a *App) newTimeline() *timeline.Timeline {
+	t := timeline.New(timeline.Config{Read: a.metrics.Snapshot, Hot: a.hottest, Checks: a.checkTexts, Log: a.log})
+	a.metrics.CounterFunc("hearth_stream_ticks_missed_total", "Ticks that followers of the admin listener's stream have not taken in time.",
+		func() float64 { return float64(t.Missed()) })
+	a.metrics.CounterFunc("hearth_stream_refused_total", "Followers refused because as many follow the admin listener's stream as may.",
+		func() float64 { return float64(t.Refused()) })
+	a.metrics.GaugeFunc("hearth_stream_followers", "Followers of the admin listener's stream.",
+		func() float64 { return float64(t.Followers()) })
+	return t
+}
+
+// hottest are the hottest keys, for a tick.
+func (a *App) hottest() (all []timeline.Hot) {
+	for _, k := range a.cache.HotKeys(cache.HotByReads, hotInTick) {
+		all = append(all, timeline.Hot{Key: k.Key, Resource: k.Resource, Reads: k.Reads, Bytes: k.Bytes, Misses: k.Misses, Loads: k.Loads, TTL: k.TTL})
+	}
+	return all
+}
+
+// checkTexts are the checks of /readyz as it shows them.
+func (a *App) checkTexts() map[string]string {
+	all := map[string]string{}
+	for name, err := range a.checks() {
+		all[name] = "ok"
+		if err != nil {
+			all[name] = "failing"
+			if reason, ok := errors.AsType[admin.Reason](err); ok {
+				all[name] = string(reason)
+			}
+		}
+	}
+	maps.Copy(all, a.notices())
+	return all
+}
+
+// validNow tells whether a credential opens a scope under the configuration that serves.
+func (a *App) validNow(authorization [][]byte, scope auth.Scope) bool {
+	_, result := a.current.Load().tokens.Check(authorization, scope)
+	return result == auth.OK
+}
