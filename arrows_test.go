@@ -29,7 +29,7 @@ const arrows = `
 internal/command         internal/app internal/config internal/operator
 internal/app             internal/admin internal/auth internal/config internal/journal internal/listen
                          internal/listen/systemd internal/metrics internal/openapi internal/param internal/budget internal/source/...
-                         handlers internal/feed internal/limit internal/timeline cache cache/memory cache/redis cache/embedded
+                         handlers internal/feed internal/limit internal/timeline cache cache/audit cache/memory cache/redis cache/embedded
 
 internal/feed            cache/shared internal/param internal/source/outbox
 internal/config          internal/param

@@ -173,6 +173,7 @@ type Config struct {
 
 	Log     *slog.Logger
 	OnDelay func(time.Duration) // takes each invalidation delay measured (C1); may be nil
+	OnAudit func(Disagreement)  // is told what the audit finds, and must not wait; may be nil
 }
 
 // Settings are what a running Cache can be told anew. All but these are fixed
@@ -188,6 +189,8 @@ type Settings struct {
 	MaxWaiting int           // readers that wait for another's load or write at a time
 	Wait       time.Duration // for another's load
 	HotRate    float64       // reads per second, on this instance, that make a key hot
+
+	Audit Auditing
 }
 
 // Stats is a snapshot of the cache's numbers. Counters only grow.
@@ -209,6 +212,8 @@ type Stats struct {
 	MissingBytes   int64 `json:"missing_bytes"`      // of MemoryBytes, those of missing records
 	Counting       int64 `json:"counters_waiting"`   // callers waiting for a counter's command, now
 
+	AuditChecks  int64 `json:"audit_checks"`        // copies in memory that were compared with the shared tier
+	AuditStale   int64 `json:"audit_stale"`         // of them, those that were stale
 	MemoryBudget int64 `json:"memory_budget"`       // bound of MemoryBytes
 	MaxWaiting   int64 `json:"readers_waiting_max"` // bound of Waiting
 }
@@ -248,6 +253,8 @@ type Cache struct {
 		byKey map[passKey]*passes
 	}
 	losses     losses
+	served     atomic.Pointer[map[*memory.Shape]*Served]
+	auditor    *auditor
 	writes     openWrites
 	counters   counters
 	refusalLog logLimit // logged, of reads that are answered all the same
@@ -273,6 +280,7 @@ func New(cfg Config) (*Cache, error) {
 	c.passing.byKey = map[passKey]*passes{}
 	c.counters.rounds = map[counterKey]*round{}
 	c.flights.open = c.writes.has
+	c.auditor = newAuditor(c)
 	var err error
 	if c.tier, err = cfg.Shared(c.store, c.flights); err != nil {
 		c.stop()
@@ -295,6 +303,7 @@ func New(cfg Config) (*Cache, error) {
 // Cache that could not be opened must still be closed.
 func (c *Cache) Open() error {
 	c.writes.start()
+	c.auditor.start()
 	return c.tier.Open()
 }
 

@@ -355,17 +355,29 @@ func (c *Cache) ask(ctx context.Context, g *gate.Gate, r *Resource, key string, 
 		r.noteLoadTime(time.Duration(c.store.Now() - began))
 	}
 	c.numbers.loaded(r, got, err)
+	switch outOfTime := leaveGate(ctx, g, err); {
+	case err == nil, otherName(err):
+		c.noteTerm(r, key, got.term)
+		return got, err
+	case outOfTime:
+		return loaded{}, fmt.Errorf("%w: loading from the source: %w", ErrTimeout, err)
+	}
+	return loaded{}, fmt.Errorf("%w: loading from the source: %w", ErrUnavailable, err)
+}
+
+// leaveGate gives the place of a load back, and tells the breaker how the load has ended. It
+// tells whether the caller's own time was over, which says nothing about the source.
+func leaveGate(ctx context.Context, g *gate.Gate, err error) (outOfTime bool) {
 	switch {
 	case err == nil, otherName(err):
 		g.Leave(nil)
-		c.noteTerm(r, key, got.term)
-		return got, err
-	case ctx.Err() != nil && !errors.Is(err, source.ErrDown): // our own time was over, not the source's
+	case ctx.Err() != nil && !errors.Is(err, source.ErrDown):
 		g.Leave(gate.ErrNotAsked)
-		return loaded{}, fmt.Errorf("%w: loading from the source: %w", ErrTimeout, err)
+		return true
+	default:
+		g.Leave(err)
 	}
-	g.Leave(err)
-	return loaded{}, fmt.Errorf("%w: loading from the source: %w", ErrUnavailable, err)
+	return false
 }
 
 // otherName tells that the source has answered, and that a row which was found goes

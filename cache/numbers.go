@@ -3,6 +3,8 @@ package cache
 import (
 	"sync"
 	"sync/atomic"
+
+	"hearth/cache/audit"
 )
 
 // Stats returns the numbers as they are now.
@@ -15,7 +17,8 @@ func (c *Cache) Stats() Stats {
 		Evictions: s.Evictions(), NotAdmitted: s.NotAdmitted(),
 		LeaseWaits: c.numbers.leaseWaits.Load(), Stale: c.numbers.stale.Load(), NotJSON: c.numbers.notJSON.Load(),
 		Unconfirmed: c.writes.unconfirmed.Load(), Restored: c.writes.restored.Load(), Queued: c.queued(), Waiting: c.waiting.Load(),
-		Counting: c.counters.waiting.Load(),
+		Counting:    c.counters.waiting.Load(),
+		AuditChecks: c.auditor.tally.All(audit.Memory), AuditStale: c.auditor.tally.Checks(audit.Memory, audit.Stale),
 	}
 }
 

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -31,4 +32,31 @@ const logEvery = int64(10 * time.Second)
 func (n *logLimit) allow(now int64) bool {
 	last := n.last.Load()
 	return (last == 0 || now-last >= logEvery) && n.last.CompareAndSwap(last, max(now, 1))
+}
+
+// burst lets some lines into the log in each interval, and counts the others.
+type burst struct {
+	mu      sync.Mutex
+	began   int64 // clock time of the interval
+	lines   int
+	omitted int64 // since a line was let in
+}
+
+const burstLines = 10
+
+// allow tells whether a line may go into the log at clock time now, and how many before it
+// could not.
+func (b *burst) allow(now int64) (omitted int64, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lines == 0 || now-b.began >= logEvery {
+		b.began, b.lines = now, 0
+	}
+	if b.lines == burstLines {
+		b.omitted++
+		return 0, false
+	}
+	b.lines++
+	omitted, b.omitted = b.omitted, 0
+	return omitted, true
 }

@@ -41,6 +41,11 @@ type reader interface {
 	// Values are per key.
 	Value(ctx context.Context, key string) (shared.Content, error)
 	Values(ctx context.Context, keys []string) []shared.Found
+	// Settle tells whether memory was told of every change of key that a read which has come
+	// back can have seen, as far as it is told at all. It is for a tier that reports no
+	// changes on a wire, and may wait for what is on its way. On one that does, the answer
+	// to a later command on that wire tells, and Settle returns true.
+	Settle(ctx context.Context, key string) bool
 	// Track reads keys in one round trip, and binds their flights to the
 	// connection that will report changes. Contents and errors are per key.
 	Track(ctx context.Context, keys []string) []shared.Found

@@ -43,15 +43,17 @@ func (e *Tier) outdatePart(ctx context.Context, part []shared.Outdated) error {
 			rows = append(rows, row{key: o.Key, remove: true, durable: true})
 		}
 	}
-	var err error
+	var job *rowJob
 	if len(rows) > 0 {
-		job := e.writer.queue(rows...)
-		e.eachShard(&touched, (*sync.Mutex).Unlock)
-		err = job.wait(ctx)
-	} else {
-		e.eachShard(&touched, (*sync.Mutex).Unlock)
+		job = e.change(rows...)
 	}
-	for i := range part { // also after an error: the job may be done all the same
+	e.eachShard(&touched, (*sync.Mutex).Unlock)
+	var err error
+	if job != nil {
+		err = job.wait(ctx)
+		defer e.told(job)
+	}
+	for i := range part {
 		if !part[i].Kept {
 			e.reads.Changed(part[i].Key)
 		}

@@ -130,9 +130,10 @@ func (e *Tier) Fill(ctx context.Context, key, token string, value []byte, ttl ti
 		return false, nil
 	}
 	delete(sh.refreshes, key)
-	job := e.writer.queue(row{key: key, value: value, expires: expiryOf(ttl)})
+	job := e.change(row{key: key, value: value, expires: expiryOf(ttl)})
 	sh.mu.Unlock()
 	err := job.wait(ctx)
+	defer e.told(job)
 	// After the write, and also after a failed one: a lease that stood on would
 	// make readers wait for a loader that has finished.
 	e.removeToken(key, p, token)
@@ -189,10 +190,11 @@ func (e *Tier) Guard(ctx context.Context, key, token string) error {
 	sh.joinGuard(key, token, sh.standing(key, now), now.Add(e.lease))
 	// Queued under the lock: a Fill that found its lease just before has queued
 	// its value first, so this removal comes behind it.
-	job := e.writer.queue(row{key: key, remove: true})
+	job := e.change(row{key: key, remove: true})
 	sh.mu.Unlock()
 	err := job.wait(ctx)
 	e.reads.Changed(key)
+	e.told(job)
 	return err
 }
 
@@ -203,11 +205,12 @@ func (e *Tier) RenewGuards(ctx context.Context, guards []shared.HeldGuard) []sha
 	out := make([]shared.Renewal, len(guards))
 	jobs := map[int]*rowJob{}
 	for i, g := range guards {
-		out[i].State = e.renew(g, func(gone row) { jobs[i] = e.writer.queue(gone) })
+		out[i].State = e.renew(g, func(gone row) { jobs[i] = e.change(gone) })
 	}
 	for i, job := range jobs {
 		out[i].Err = job.wait(ctx)
 		e.reads.Changed(guards[i].Key)
+		e.told(job)
 	}
 	return out
 }
@@ -268,9 +271,10 @@ func (e *Tier) Unguard(ctx context.Context, key, token string, value []byte, ttl
 			sh.markOwn(key, token, time.Now())
 		}
 	}
-	job := e.writer.queue(change)
+	job := e.change(change)
 	sh.mu.Unlock()
 	err := job.wait(ctx)
+	defer e.told(job)
 	if err == nil {
 		e.removeToken(key, p, token)
 	}
@@ -317,9 +321,10 @@ func (e *Tier) Refresh(ctx context.Context, key, token string, was []byte, expir
 		return false, nil
 	}
 	delete(sh.refreshes, key)
-	job := e.writer.queue(row{key: key, value: value, expires: expiryOf(ttl), was: was, wasExpires: expires})
+	job := e.change(row{key: key, value: value, expires: expiryOf(ttl), was: was, wasExpires: expires})
 	sh.mu.Unlock()
 	err := job.wait(ctx)
+	defer e.told(job)
 	if err == nil && job.swapped {
 		e.reads.Changed(key)
 	}

@@ -70,6 +70,7 @@ type placeholderShard struct {
 	placeholders map[string]*placeholder
 	refreshes    map[string]refreshLease // by key, beside values that stand
 	own          map[string]ownMark      // by key, beside records that a writer has put
+	untold       int                     // changes of rows that memory was not told of yet
 }
 
 // Reads are the tracked reads under way, as the cache keeps them.
@@ -362,12 +363,13 @@ func (e *Tier) replace(ctx context.Context, rows []row) (*rowJob, error) {
 			p.shared = true
 		}
 	}
-	job := e.writer.queue(rows...)
+	job := e.change(rows...)
 	e.eachShard(&touched, (*sync.Mutex).Unlock)
 	err := job.wait(ctx)
-	for _, r := range rows { // also after an error: the job may be done all the same
+	for _, r := range rows {
 		e.reads.Changed(r.key)
 	}
+	e.told(job)
 	return job, err
 }
 

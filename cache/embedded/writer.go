@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -72,6 +73,12 @@ type rowJob struct {
 	err   error
 
 	swapped bool // the row with a condition was written
+
+	// over is set by whoever comes first: the writer, which is done with the job, or its
+	// caller, which leaves it. late is then called by the writer in the caller's place.
+	over atomic.Bool
+	late func()
+	gone bool // its caller has left it; the caller's own
 }
 
 const (
@@ -182,11 +189,16 @@ func (w *rowWriter) close() {
 // is the order of rows in the file. The rows belong to the writer from here on
 // and must not be changed.
 func (w *rowWriter) queue(rows ...row) *rowJob {
-	job := &rowJob{rows: rows, done: make(chan struct{})}
+	return w.enqueue(&rowJob{rows: rows, done: make(chan struct{})})
+}
+
+// enqueue is queue for a job that has a late.
+func (w *rowWriter) enqueue(job *rowJob) *rowJob {
 	select {
 	case w.jobs <- job:
 	default:
 		job.err = fmt.Errorf("%w: %w: %d writes wait for the embedded tier", shared.ErrAway, shared.ErrOverload, queueSize)
+		job.over.Store(true)
 		close(job.done)
 	}
 	return job
@@ -200,8 +212,13 @@ func (j *rowJob) wait(ctx context.Context) error {
 	case <-j.done:
 		return j.err
 	case <-ctx.Done():
-		return fmt.Errorf("%w: writing the embedded tier: %w", shared.ErrAway, ctx.Err())
 	}
+	if !j.over.CompareAndSwap(false, true) { // the writer was first
+		<-j.done
+		return j.err
+	}
+	j.gone = true
+	return fmt.Errorf("%w: writing the embedded tier: %w", shared.ErrAway, ctx.Err())
 }
 
 // run commits jobs and purges expired rows until the queue is closed. After an
@@ -227,15 +244,29 @@ func (w *rowWriter) run() {
 				jobs[0].rows = []row{{key: "hearth:probe", value: []byte("1"), expires: 1}}
 			}
 		}
-		err := w.commit(jobs)
-		w.note(err)
+		err := w.work(jobs)
 		for _, job := range jobs {
 			if err != nil && job.err == nil {
 				job.err = fmt.Errorf("%w: writing the embedded tier: %w", shared.ErrAway, err)
 			}
+			left := !job.over.CompareAndSwap(false, true)
 			close(job.done)
+			if left && job.late != nil {
+				job.late()
+			}
 		}
 	}
+}
+
+// work commits jobs. Those that change nothing only want to know that everything before them
+// is done, and that the file is the one that stands at the path: they say nothing of a disk.
+func (w *rowWriter) work(jobs []*rowJob) error {
+	if !slices.ContainsFunc(jobs, func(j *rowJob) bool { return j.purge != 0 || len(j.rows) > 0 }) {
+		return w.follow()
+	}
+	err := w.commit(jobs)
+	w.note(err)
+	return err
 }
 
 // note keeps how the latest commit has ended, and logs it when that has changed.

@@ -58,6 +58,9 @@ func (b *breaker) open(now int64) bool {
 	return b.probing
 }
 
+// closed tells that the source is not being spared, nor to be tried again.
+func (b *breaker) closed() bool { return b.until.Load() == 0 }
+
 // allow tells whether a load may begin. If it may, exactly one of failed,
 // succeeded and skip has to follow.
 func (b *breaker) allow(now int64) bool {

@@ -99,6 +99,10 @@ func (g *Gate) TryEnter() bool {
 	return true
 }
 
+// TryEnterIdle is TryEnter for work that is worth less than any other: it takes a place only
+// while more than half of them are free, and does not try a source whose breaker was open.
+func (g *Gate) TryEnterIdle() bool { return g.breaker.closed() && g.loads.idle() && g.TryEnter() }
+
 // Leave gives the place back. err is how the load ended, errNotLoaded if the
 // source was not asked after all.
 func (g *Gate) Leave(err error) {

@@ -108,6 +108,13 @@ func (l *queue) tryEnter() bool {
 	return l.enterLocked()
 }
 
+// idle tells whether more than half of the places are free.
+func (l *queue) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return 2*l.taken < l.size.Load()
+}
+
 func (l *queue) enterLocked() bool {
 	if l.waiters.Len() > 0 || l.taken >= l.size.Load() {
 		return false

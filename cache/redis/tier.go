@@ -158,6 +158,16 @@ func (t *Tier) Readable(key string) error {
 	return n.why()
 }
 
+// NodeName is what the node is called that serves key, "" if none does.
+func (t *Tier) NodeName(key string) string {
+	if top := t.topology.Load(); top != nil {
+		if n := top.nodeOf(t, key); n != nil {
+			return n.name
+		}
+	}
+	return ""
+}
+
 // ProbeNow makes every node be proved at once, as after a change of the account. It waits
 // for nothing.
 func (t *Tier) ProbeNow() {

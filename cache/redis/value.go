@@ -57,6 +57,10 @@ func (t *Tier) Values(ctx context.Context, keys []string) []shared.Found {
 	return out
 }
 
+// Settle returns true: changes are reported on the wire of the connection that has read, and
+// an answer behind them on that wire tells that they were.
+func (t *Tier) Settle(context.Context, string) bool { return true }
+
 // marked is what a server has answered that may lack the latest writes. A value is
 // answered, with a mark. Anything else is no reason to wait for others, or to load and
 // fill: it may be what a lost write has replaced.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"hearth/cache"
+	"hearth/cache/audit"
 	"hearth/handlers"
 	"hearth/internal/admin"
 	"hearth/internal/feed"
@@ -120,6 +121,8 @@ type statistics struct {
 	Sweeps []string `json:"sweeps"`
 	// Breakers tells which sources are being spared.
 	Breakers map[string]bool `json:"breakers_open"`
+	// Audit is how often copies were compared, and what came of it.
+	Audit audit.Summary `json:"audit"`
 }
 
 // stats gathers the numbers as they are now. They are read one after the other: two
@@ -145,6 +148,6 @@ func (a *App) stats() any {
 	return statistics{
 		Version: a.Version, Shared: a.cache.SharedTier().String(), SharedUp: a.sharedUp(),
 		SourceUp: g.db == nil || g.db.Up(), SourceReadOnly: g.db != nil && g.db.ReadOnly(), Cache: a.cache.Stats(), Loads: loads,
-		Refreshes: refreshes, Sweeps: a.sweeps.underWay(), Breakers: breakers,
+		Refreshes: refreshes, Sweeps: a.sweeps.underWay(), Breakers: breakers, Audit: a.cache.Audited(),
 	}
 }

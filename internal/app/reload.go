@@ -157,6 +157,7 @@ func (a *App) swap(next *generation) {
 	}
 	a.cache.Reconfigure(cacheSettings(next.cfg))
 	a.useFeed(next)
+	a.serve(next)
 	a.budgets.resize(next.cfg)
 	a.current.Store(next)
 	a.remember(next)

@@ -64,6 +64,8 @@ func (a *App) open(cfg *config.Config) (err error) {
 	}
 	a.registerFeed()
 	a.useFeed(g)
+	a.registerAudit()
+	a.serve(g)
 	a.buildServers(g)
 	return nil
 }

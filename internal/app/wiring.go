@@ -98,6 +98,7 @@ func cacheSettings(cfg *config.Config) cache.Settings {
 		DegradedTTL: degradedTTL(cfg),
 		Budget:      budgetOf(cfg), MissingShare: m.MissingShare, MissingRate: m.MissingRate, UntrackedTTL: m.UntrackedTTL,
 		MaxLoads: l.MaxConcurrent, MaxWaiting: l.MaxWaiting, Wait: l.Wait, HotRate: l.HotRate,
+		Audit: cache.Auditing(cfg.Audit),
 	}
 }
 

@@ -42,6 +42,7 @@ type Config struct {
 	Auth      Auth       `key:"auth"`
 	CORS      CORS       `key:"cors"`
 	Feed      Feed       `key:"feed"`
+	Audit     Audit      `key:"audit"`
 	Log       Log        `key:"log"`
 	Limits    []Limit    `key:"limit"`
 	Counters  []Counter  `key:"counter"`
@@ -179,6 +180,14 @@ type LoadLimits struct {
 	Lease time.Duration `key:"lease" default:"5s" range:"100ms 5m" reload:"no"`
 	// HotRate is how many reads per second make a key hot.
 	HotRate float64 `key:"hot_rate" default:"10" range:"0.01 1000000"`
+}
+
+// Audit is [audit]: how often what memory answers is compared with what it should be.
+type Audit struct {
+	// Rate is how many records a second are compared with the shared tier; 0: none.
+	Rate int `key:"rate" default:"100" range:"0 10000"`
+	// SourceRate is how many are compared with their source; 0: none.
+	SourceRate float64 `key:"source_rate" default:"1" range:"0 100"`
 }
 
 // Auth is [auth].

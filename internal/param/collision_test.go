@@ -2,6 +2,7 @@ package param_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -54,6 +55,9 @@ func TestNoKeyOfTwoTemplates(t *testing.T) {
 			k := key.Of(list...)
 			if !key.Matches(k) {
 				t.Fatalf("%q %v: %q is none of its keys", text, params, k)
+			}
+			if got, ok := key.Read(k); !ok || !slices.Equal(got, list) {
+				t.Fatalf("%q %v: reading %q gives %v, %v, want %v", text, params, k, got, ok, list)
 			}
 			if len(k) >= 7 && k[:7] == param.Reserved {
 				t.Fatalf("%q %v makes the reserved key %q", text, params, k)

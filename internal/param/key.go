@@ -71,7 +71,26 @@ func (k *Key) Of(values ...Value) string {
 }
 
 // Matches tells whether text is the key of some record.
-func (k *Key) Matches(text string) bool {
+func (k *Key) Matches(text string) bool { return k.walk(text, func(int, Value) bool { return true }) }
+
+// Read is the reverse of Of: the values that make text, in the order of the parameters. ok is
+// false if text is the key of no record, or does not tell all of them.
+func (k *Key) Read(text string) (values []Value, ok bool) {
+	values, read := make([]Value, len(k.params)), 0
+	ok = k.walk(text, func(i int, v Value) bool {
+		if values[i].Arg != nil {
+			return values[i] == v // one parameter twice
+		}
+		values[i] = v
+		read++
+		return true
+	})
+	return values, ok && read == len(values)
+}
+
+// walk calls take with each value in text, and the index of its parameter. It returns false
+// if text is the key of no record, or take does.
+func (k *Key) walk(text string, take func(param int, v Value) bool) bool {
 	for i, part := range k.parts {
 		if part.param < 0 {
 			var ok bool
@@ -81,7 +100,11 @@ func (k *Key) Matches(text string) bool {
 			continue
 		}
 		end := k.end(i, text)
-		if end < 0 || !k.params[part.param].isSegment(text[:end]) {
+		if end < 0 {
+			return false
+		}
+		v, ok := k.params[part.param].ofSegment(text[:end])
+		if !ok || !take(part.param, v) {
 			return false
 		}
 		text = text[end:]
@@ -114,12 +137,12 @@ func (k *Key) end(i int, text string) int {
 	return -1
 }
 
-// isSegment tells whether segment is the canonical encoding of some value.
-func (p Param) isSegment(segment string) bool {
+// ofSegment is the value that segment is the canonical encoding of.
+func (p Param) ofSegment(segment string) (v Value, ok bool) {
 	text, ok := Decode([]byte(segment), false)
 	if !ok {
-		return false
+		return v, false
 	}
 	v, reason := p.Parse(text)
-	return reason == "" && v.Segment == segment
+	return v, reason == "" && v.Segment == segment
 }
