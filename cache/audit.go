@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +30,8 @@ type auditor struct {
 	pace     pacer      // likewise
 
 	lines burst
+
+	toldWithin time.Duration // what the constant says, but for tests
 }
 
 // Auditing says how much is compared. The zero value is: nothing.
@@ -53,6 +54,7 @@ func newAuditor(c *Cache) *auditor {
 	return &auditor{
 		Cache: c, hits: audit.NewPool(auditRoom), sources: audit.NewPool(sourceRoom),
 		came: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
+		toldWithin: toldWithin,
 	}
 }
 
@@ -87,18 +89,19 @@ func (a *auditor) start() {
 
 // pacer hands out what may be done and read, at rates per second.
 type pacer struct {
-	last         int64
-	checks       float64
-	bytes        float64
-	checksAtMost float64
+	last   int64
+	checks float64
+	bytes  float64
 }
 
 // turn adds what has become due by clock time now.
 func (p *pacer) turn(now int64, rate int) {
 	passed := min(time.Duration(now-p.last), 2*auditEvery).Seconds()
 	p.last = now
-	p.checksAtMost = max(float64(rate)*auditEvery.Seconds()*2, 1)
-	p.checks = min(p.checks+float64(rate)*passed, p.checksAtMost)
+	p.checks = min(p.checks+float64(rate)*passed, float64(rate)*2*auditEvery.Seconds()+1)
+	if rate == 0 {
+		p.checks = 0
+	}
 	p.bytes = min(p.bytes+auditedBytes*passed, auditedBytes)
 }
 
@@ -213,13 +216,17 @@ func (c *Cache) Audited() audit.Summary {
 	return s
 }
 
-// untilText says when a moment of the clock is, or was.
-func (a *auditor) untilText(at, now int64) string {
-	switch {
-	case at == memory.Never:
-		return "never"
-	case at < now-int64(1000*time.Hour):
-		return "not yet"
+// leftText says how long it is until a clock time, and agoText how long ago it was.
+func leftText(at, now int64) string {
+	if at == memory.Never {
+		return "for ever"
 	}
-	return fmt.Sprint(time.Duration(at - now).Round(time.Millisecond))
+	return time.Duration(at - now).Round(time.Millisecond).String()
+}
+
+func agoText(at, now int64) string {
+	if at <= 0 { // before the clock began
+		return "never"
+	}
+	return time.Duration(now - at).Round(time.Millisecond).String()
 }

@@ -306,7 +306,7 @@ func (a *auditor) history(s *suspect, now int64, dropped bool) []any {
 	o := s.trace.Owner
 	link := []any{"local", o.Local()}
 	if !o.Local() {
-		link = []any{"node", a.nodeOf(s.Key), "proven", a.untilText(o.ProvenAt(), now), "verified", a.untilText(o.VerifiedAt(), now), "ended", o.Ended()}
+		link = []any{"node", a.nodeOf(s.Key), "proven_ago", agoText(o.ProvenAt(), now), "verified_ago", agoText(o.VerifiedAt(), now), "ended", o.Ended()}
 	}
 	holds := heldText(s.found)
 	if s.found.State == shared.Value {
@@ -322,9 +322,9 @@ func (a *auditor) history(s *suspect, now int64, dropped bool) []any {
 		}
 	}
 	return append(link,
-		"epoch", s.Epoch, "owner_epoch", o.Epoch(), "etag", memory.TagText(s.ETag), "fresh_for", a.untilText(s.trace.Until, now), "copy_ends", a.untilText(s.trace.Ends, now),
+		"epoch", s.Epoch, "owner_epoch", o.Epoch(), "etag", memory.TagText(s.ETag), "fresh_for", leftText(s.trace.Until, now), "copy_ends_in", leftText(s.trace.Ends, now),
 		"shared", holds, "shared_ttl", ttl,
-		"answered", a.untilText(s.At, now), "read", a.untilText(s.sent, now), "replied", a.untilText(s.replied, now), "dropped", dropped)
+		"answered_ago", agoText(s.At, now), "read_ago", agoText(s.sent, now), "replied_ago", agoText(s.replied, now), "dropped", dropped)
 }
 
 // heldText says what stands in a key, without what it is.

@@ -108,7 +108,7 @@ func (a *auditor) compareWithSource(p *audit.Pick) {
 	if c.args, ok = c.served.Args(p.Key); !ok || !c.mayAsk() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(a.life, a.cfg.Lease*9/10+toldWithin)
+	ctx, cancel := context.WithTimeout(a.life, a.cfg.Lease*9/10+a.toldWithin)
 	defer cancel()
 	if result, known := c.check(ctx); known {
 		a.result(audit.Source, result, c.served.Told != nil)
@@ -229,7 +229,7 @@ func (c *sourceCheck) load(ctx context.Context, held standing) (record []byte, o
 // awaitTold waits until the change feed has told of all that was committed before a moment;
 // false: it is not live, or does not get there.
 func (c *sourceCheck) awaitTold(ctx context.Context, committed time.Time) bool {
-	for end := c.store.Now() + int64(toldWithin); c.store.Now() < end && ctx.Err() == nil; {
+	for end := c.store.Now() + int64(c.toldWithin); c.store.Now() < end && ctx.Err() == nil; {
 		upTo, live := c.served.Told()
 		if !live || c.served.Degraded() {
 			return false
@@ -263,7 +263,7 @@ func (c *sourceCheck) disagree(ctx context.Context, held standing, loaded []byte
 		}
 		return []any{
 			"shared", heldText(held.Content), "shared_etag", c.Shape.TagOf(held.Data), "shared_ttl", ttl, "node", c.nodeOf(c.Key),
-			"source_has", loaded != nil, "source_etag", c.Shape.TagOf(loaded), "answered", c.untilText(c.At, now), "healed", healed,
+			"source_has", loaded != nil, "source_etag", c.Shape.TagOf(loaded), "answered_ago", agoText(c.At, now), "healed", healed,
 		}
 	})
 }

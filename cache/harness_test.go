@@ -41,6 +41,7 @@ type setup struct {
 	Redis    redis.Config
 	Embedded string
 	around   func(SharedTier) SharedTier // wraps the tier; nil: nothing
+	hears    func(key string) bool       // false: the report of a change of key gets lost; nil: none does
 }
 
 // testConfig has short waits where tests wait for them, long ones elsewhere.
@@ -65,7 +66,11 @@ func (s setup) start() (*Cache, error) {
 		} else {
 			r := s.Redis
 			r.LinkTimeout, r.Lease, r.Revalidate, r.Log = s.LinkTimeout, s.Lease, s.Revalidate, s.Log
-			tier, err = redis.New(r, m, f)
+			var reads redis.Reads = f
+			if s.hears != nil {
+				reads = deaf{f, s.hears}
+			}
+			tier, err = redis.New(r, m, reads)
 		}
 		if err == nil && s.around != nil {
 			tier = s.around(tier)
