@@ -19,6 +19,7 @@ import (
 	"weak"
 
 	"hearth/cache/gate"
+	"hearth/cache/hotkeys"
 	"hearth/cache/memory"
 	"hearth/cache/shared"
 	"hearth/internal/budget"
@@ -255,13 +256,14 @@ type Cache struct {
 	losses     losses
 	served     atomic.Pointer[map[*memory.Shape]*Served]
 	auditor    *auditor
+	hot        hotKeys
 	writes     openWrites
 	counters   counters
 	refusalLog logLimit // logged, of reads that are answered all the same
 
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
-	running sync.WaitGroup // loads under a lease, and refreshes
+	running sync.WaitGroup // loads under a lease, refreshes, the audit, and who looks at samples
 
 	numbers numbers
 	probed  atomic.Uint64 // see ProbeMemory
@@ -281,6 +283,7 @@ func New(cfg Config) (*Cache, error) {
 	c.counters.rounds = map[counterKey]*round{}
 	c.flights.open = c.writes.has
 	c.auditor = newAuditor(c)
+	c.hot.Table = hotkeys.New()
 	var err error
 	if c.tier, err = cfg.Shared(c.store, c.flights); err != nil {
 		c.stop()
@@ -304,6 +307,7 @@ func New(cfg Config) (*Cache, error) {
 func (c *Cache) Open() error {
 	c.writes.start()
 	c.auditor.start()
+	c.running.Go(c.sampleHits)
 	return c.tier.Open()
 }
 

@@ -284,6 +284,9 @@ func (c *Cache) loadAndFill(g *gate.Gate, group []*leased) {
 		args[i] = k.q.args
 	}
 	got, err := c.ask(ctx, g, r, group[0].q.key, args)
+	for _, m := range group[1:] { // ask has counted the first
+		c.noticedLoad(r, m.q.key)
+	}
 	open = nil
 	var all sync.WaitGroup
 	for i, k := range group[1:] { // side by side, so that the connection carries them in one piece
@@ -355,6 +358,7 @@ func (c *Cache) ask(ctx context.Context, g *gate.Gate, r *Resource, key string, 
 		r.noteLoadTime(time.Duration(c.store.Now() - began))
 	}
 	c.numbers.loaded(r, got, err)
+	c.noticedLoad(r, key)
 	switch outOfTime := leaveGate(ctx, g, err); {
 	case err == nil, otherName(err):
 		c.noteTerm(r, key, got.term)

@@ -31,7 +31,9 @@ func (c *Cache) ReadMany(ctx context.Context, r *Resource, keys []string, args [
 		return nil, err
 	}
 	for i, key := range keys {
-		m.answers[i] = m.answers[m.first[key]]
+		if m.answers[i] = m.answers[m.first[key]]; m.first[key] == i {
+			c.noticed(r, key, &m.answers[i], nil)
+		}
 	}
 	return m.answers, nil
 }

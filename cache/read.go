@@ -28,7 +28,9 @@ func (c *Cache) Look(r *Resource, key []byte, now time.Time) (View, time.Duratio
 // lease. It waits until ctx ends, and returns ErrUnavailable, ErrOverload,
 // ErrTimeout or ErrNotJSON. The cache keeps key and args.
 func (c *Cache) Read(ctx context.Context, r *Resource, key string, args source.Args) (Answer, error) {
-	return c.newQuery(ctx, r, key, args).run(nil)
+	a, err := c.newQuery(ctx, r, key, args).run(nil)
+	c.noticed(r, key, &a, err)
+	return a, err
 }
 
 // ReadAtOnce is Read for those who can hand the request on: it reads the shared tier once,
@@ -53,7 +55,9 @@ func (c *Cache) ReadAtOnce(ctx context.Context, r *Resource, key string) (a Answ
 		}
 		return Answer{}, false
 	}
-	return q.answerShared(&seen.result), true
+	a = q.answerShared(&seen.result)
+	c.noticed(r, key, &a, nil)
+	return a, true
 }
 
 // unvouchedFor is how long nothing is read at once after an answer for which no connection

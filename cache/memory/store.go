@@ -60,7 +60,6 @@ func New(c Config) *Store {
 	if s.delay == nil {
 		s.delay = func(time.Duration) {}
 	}
-	s.samples.mask.Store(-1)
 	s.LargeAnswers = newLargeAnswers(c.Answers)
 	s.storewide.Clock, s.storewide.large = NewClock(), s.LargeAnswers
 	forRecords, forMissing := s.divide(c.Budget, c.MissingShare)
@@ -116,8 +115,8 @@ func (s *Store) Look(sh *Shape, key []byte, now time.Time) (v View, ttl time.Dur
 	if sampled(at) {
 		s.reads.add(hash, at, sketchSample)
 	}
-	if s.samples.picked(at) {
-		s.samples.add(key, v)
+	if below := s.samples.below.Load(); draw(hash, at) < below {
+		s.samples.add(hash, below, key, v)
 	}
 	return v, time.Duration(expiry - at)
 }

@@ -43,9 +43,10 @@ type Config struct {
 	// Explain says what would be done for a GET of a path, and why, encoded with
 	// encoding/json. An *ExplainError is the request's fault.
 	Explain func(ctx context.Context, path string) (any, error)
-	// Hot lists the hottest keys, most at most, by "reads", "bytes", "misses" or "loads";
-	// ok is false for another order.
-	Hot func(by string, most int) (keys any, ok bool)
+	// Hot lists the hottest keys, most at most, in one of HotOrders; ok is false for another
+	// order.
+	Hot       func(by string, most int) (keys any, ok bool)
+	HotOrders []string
 	// Watch is the source of ticks and histories.
 	Watch Watch
 	// Log takes failures whose cause a client must not see.

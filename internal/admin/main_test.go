@@ -108,9 +108,13 @@ func startOn(t *testing.T, l net.Listener, hosts []string, tokens ...auth.Token)
 			r.paths, r.keys, r.resource, r.delete = all.Paths, all.Keys, all.Resource, all.Delete
 			return len(all.Paths) + len(all.Keys), r.outcome
 		},
-		Watch: &r.watch,
-		Valid: func([][]byte, auth.Scope) bool { return !r.revoked.Load() },
-		Log:   slog.New(slog.NewTextHandler(&r.log, nil)),
+		Hot: func(by string, most int) (any, bool) {
+			return []map[string]any{{"key": by, "most": most}}, by == "reads" || by == "loads"
+		},
+		HotOrders: []string{"reads", "loads"},
+		Watch:     &r.watch,
+		Valid:     func([][]byte, auth.Scope) bool { return !r.revoked.Load() },
+		Log:       slog.New(slog.NewTextHandler(&r.log, nil)),
 	})
 	server := r.admin.Server()
 	served := make(chan error, 1)

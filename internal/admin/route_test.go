@@ -86,6 +86,7 @@ func TestScopesOfRoutes(t *testing.T) {
 		{"GET", "/readyz", 0, false},
 		{"GET", "/metrics", auth.Metrics | auth.Admin, false},
 		{"GET", "/api/stats", auth.Metrics | auth.Admin, false},
+		{"GET", "/api/hot", auth.Admin, true},
 		{"GET", "/api/tick", auth.Admin, true},
 		{"GET", "/api/stream", auth.Admin, true},
 		{"GET", "/api/history", auth.Metrics | auth.Admin, true},

@@ -126,6 +126,21 @@ func TestQueriesOfHistory(t *testing.T) {
 	}
 }
 
+// TestQueriesOfHotKeys: likewise.
+func TestQueriesOfHotKeys(t *testing.T) {
+	r := start(t, nil)
+	for query, want := range map[string]string{
+		"": `{"by":"reads","keys":[{"key":"reads","most":100}]}`, "?by=loads&limit=3": `{"by":"loads","keys":[{"key":"loads","most":3}]}`,
+	} {
+		if got := r.do(t, "GET", "/api/hot"+query, ""); got.status != 200 || strings.TrimSpace(got.body) != want {
+			t.Errorf("/api/hot%s is answered %d %s", query, got.status, got.body)
+		}
+	}
+	for _, query := range []string{"?by=age", "?limit=0", "?limit=101", "?limit=x", "?by=reads&by=reads", "?sort=reads"} {
+		wantProblem(t, query, r.do(t, "GET", "/api/hot"+query, ""), 422)
+	}
+}
+
 // TestABrowserMayAskForAPassword where it opens the page, and programs get what they had.
 func TestABrowserMayAskForAPassword(t *testing.T) {
 	r := start(t, nil, tokens()...)

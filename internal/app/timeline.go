@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"maps"
+	"slices"
 
 	"hearth/cache"
 	"hearth/internal/admin"
@@ -31,6 +32,22 @@ func (a *App) hottest() (all []timeline.Hot) {
 		all = append(all, timeline.Hot{Key: k.Key, Resource: k.Resource, Reads: k.Reads, Bytes: k.Bytes, Misses: k.Misses, Loads: k.Loads, TTL: k.TTL})
 	}
 	return all
+}
+
+// hotKeys lists the hottest keys in an order.
+func (a *App) hotKeys(by string, most int) (keys any, ok bool) {
+	if !slices.Contains(cache.HotOrders, cache.HotOrder(by)) {
+		return nil, false
+	}
+	return a.cache.HotKeys(cache.HotOrder(by), most), true
+}
+
+// hotOrders are the names of the orders.
+func hotOrders() (names []string) {
+	for _, o := range cache.HotOrders {
+		names = append(names, string(o))
+	}
+	return names
 }
 
 // checkTexts are the checks of /readyz as it shows them.
