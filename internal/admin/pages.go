@@ -2,21 +2,18 @@ package admin
 
 import (
 	"bytes"
-	_ "embed"
-
-	"hearth/internal/metrics"
 
 	"github.com/valyala/fasthttp"
+
+	"hearth/internal/dashboard"
+	"hearth/internal/metrics"
 )
 
-//go:embed index.html
-var indexPage string
-
-// index is a list of what there is. The page fetches nothing, so it works
-// without internet and with any Content-Security-Policy.
+// index is the dashboard. It asks nobody but this listener, so it works without internet.
 func (a *Admin) index(ctx *fasthttp.RequestCtx) {
 	ctx.SetContentType("text/html; charset=utf-8")
-	ctx.SetBodyString(indexPage)
+	ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, dashboard.ContentSecurityPolicy())
+	respondPacked(ctx, dashboard.Page(a.config.Watch.Latest()))
 }
 
 // metrics answers with the page for Prometheus. It is written to memory first,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -38,12 +37,17 @@ func (a *Admin) history(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	ctx.SetContentType("application/json")
-	if strings.Contains(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)), "gzip") {
+	respondPacked(ctx, history)
+}
+
+// respondPacked answers with content, in gzip where that is accepted.
+func respondPacked(ctx *fasthttp.RequestCtx, content []byte) {
+	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+	if ctx.Request.Header.HasAcceptEncoding("gzip") {
 		ctx.Response.Header.Set(fasthttp.HeaderContentEncoding, "gzip")
-		ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
-		history = compressed(history)
+		content = compressed(content)
 	}
-	ctx.SetBody(history)
+	ctx.SetBody(content)
 }
 
 // compressed is content in gzip, made quickly rather than small.

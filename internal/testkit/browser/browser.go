@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -66,7 +67,7 @@ func New(tb testkit.TB) *Browser {
 		},
 		Dir: dir,
 		// Crash reports and caches go where the profile goes.
-		Env: []string{"HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_CACHE_HOME=" + dir},
+		Env: []string{"HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_CACHE_HOME=" + dir, "TMPDIR=" + dir},
 	})
 	b.proc.AwaitReady(func() bool {
 		text, err := os.ReadFile(filepath.Join(profile, "DevToolsActivePort"))
@@ -189,6 +190,31 @@ func (p *Page) Type(css, text string) {
 func (p *Page) Screenshot() []byte {
 	p.tb.Helper()
 	return step(p, "taking a picture", chromedp.FullScreenshot(100))
+}
+
+// Size makes the window as large as a device's, in CSS pixels.
+func (p *Page) Size(width, height int64) {
+	p.tb.Helper()
+	step(p, "resizing the window", chromedp.EmulateViewport(width, height))
+}
+
+// Prefer has the system prefer a colour scheme, "light" or "dark".
+func (p *Page) Prefer(scheme string) {
+	p.tb.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	if err != nil {
+		p.tb.Fatalf("preferring %s: %v", scheme, err)
+	}
+}
+
+// WithoutScripts has the page run no script from the next document on.
+func (p *Page) WithoutScripts() {
+	p.tb.Helper()
+	if _, err := chromedp.Call(p.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		p.tb.Fatalf("turning scripts off: %v", err)
+	}
 }
 
 // Eval evaluates JavaScript in the page, waits if it is a promise, and returns
