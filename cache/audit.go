@@ -83,8 +83,8 @@ func poke(c chan struct{}) {
 
 // start begins both comparisons; Cache.Close joins them.
 func (a *auditor) start() {
-	a.running.Go(a.compareHits)
-	a.running.Go(a.compareSources)
+	a.beside.Go(a.compareHits)
+	a.beside.Go(a.compareSources)
 }
 
 // pacer hands out what may be done and read, at rates per second.

@@ -244,9 +244,9 @@ func (a *auditor) verdict(s *suspect) (result audit.Result, over bool) {
 	o := s.trace.Owner
 	settled := a.settled(s)
 	switch {
-	case s.fired():
+	case s.fired(), !o.Ended() && o.Epoch() != s.Epoch: // a flush ends the epoch first, and fires then
 		return audit.InFlight, true
-	case o.Ended() || o.Epoch() != s.Epoch || a.writes.has(s.Key):
+	case o.Ended() || a.writes.has(s.Key):
 		return audit.Undecided, true
 	case settled:
 		return audit.Stale, true

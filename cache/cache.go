@@ -263,7 +263,8 @@ type Cache struct {
 
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
-	running sync.WaitGroup // loads under a lease, refreshes, the audit, and who looks at samples
+	running sync.WaitGroup // loads under a lease, and refreshes
+	beside  sync.WaitGroup // the audit, and who looks at samples
 
 	numbers numbers
 	probed  atomic.Uint64 // see ProbeMemory
@@ -307,7 +308,7 @@ func New(cfg Config) (*Cache, error) {
 func (c *Cache) Open() error {
 	c.writes.start()
 	c.auditor.start()
-	c.running.Go(c.sampleHits)
+	c.beside.Go(c.sampleHits)
 	return c.tier.Open()
 }
 
@@ -316,6 +317,7 @@ func (c *Cache) Open() error {
 func (c *Cache) Close() {
 	c.stop()
 	c.running.Wait()
+	c.beside.Wait()
 	c.counters.close()
 	c.writes.close()
 	c.tier.Close()
