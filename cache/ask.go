@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
 	"hearth/cache/gate"
 	"hearth/internal/source"
-	"time"
 )
 
 // ask loads the records that args name, nil for a missing one, and leaves the gate,
