@@ -9,6 +9,8 @@
 //	hearth [-config FILE] check -connect
 //	                                also ask the database about every statement, and
 //	                                whether Redis and origins can be used
+//	hearth [-config FILE] explain PATH
+//	                                how a running server would answer a GET, and why
 //	hearth [-config FILE] feed VERB …
 //	                                install, remove, status and flush of the change
 //	                                feed in the database; feed -h explains them

@@ -41,7 +41,7 @@ type Config struct {
 	// resource are still being removed when ctx ends, and go on being.
 	Invalidate func(ctx context.Context, t Targets) (int, error)
 	// Explain says what would be done for a GET of a path, and why, encoded with
-	// encoding/json. An *ExplainError is the request's fault.
+	// encoding/json. An ExplainError is the request's fault.
 	Explain func(ctx context.Context, path string) (any, error)
 	// Hot lists the hottest keys, most at most, in one of HotOrders; ok is false for another
 	// order.

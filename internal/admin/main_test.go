@@ -108,6 +108,12 @@ func startOn(t *testing.T, l net.Listener, hosts []string, tokens ...auth.Token)
 			r.paths, r.keys, r.resource, r.delete = all.Paths, all.Keys, all.Resource, all.Delete
 			return len(all.Paths) + len(all.Keys), r.outcome
 		},
+		Explain: func(_ context.Context, path string) (any, error) {
+			if path == "user" {
+				return nil, admin.ExplainError("begin with a slash")
+			}
+			return map[string]string{"path": path}, nil
+		},
 		Hot: func(by string, most int) (any, bool) {
 			return []map[string]any{{"key": by, "most": most}}, by == "reads" || by == "loads"
 		},

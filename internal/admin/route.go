@@ -32,6 +32,7 @@ func (a *Admin) table() []route {
 		{get, "/readyz", open, a.readyz, false},
 		{get, "/metrics", auth.Metrics | auth.Admin, a.metrics, false},
 		{get, "/api/stats", auth.Metrics | auth.Admin, a.stats, false},
+		{get, "/api/explain", auth.Admin, a.explain, true},
 		{get, "/api/hot", auth.Admin, a.hot, true},
 		{get, "/api/tick", auth.Admin, a.tick, true},
 		{get, "/api/stream", auth.Admin, a.stream, true},

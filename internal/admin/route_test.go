@@ -12,7 +12,9 @@ import (
 )
 
 // concrete fills in the parameters of a route's path.
-func concrete(path string) string { return strings.ReplaceAll(path, "{name}", "goroutine") }
+func concrete(path string) string {
+	return strings.NewReplacer("{name}", "goroutine", "/api/explain", "/api/explain?path=/user/7").Replace(path)
+}
 
 // TestTokensGuardEveryRoute walks the route table: with tokens configured every
 // row but the two open ones refuses all who do not have the scope.
@@ -86,6 +88,7 @@ func TestScopesOfRoutes(t *testing.T) {
 		{"GET", "/readyz", 0, false},
 		{"GET", "/metrics", auth.Metrics | auth.Admin, false},
 		{"GET", "/api/stats", auth.Metrics | auth.Admin, false},
+		{"GET", "/api/explain", auth.Admin, true},
 		{"GET", "/api/hot", auth.Admin, true},
 		{"GET", "/api/tick", auth.Admin, true},
 		{"GET", "/api/stream", auth.Admin, true},

@@ -39,7 +39,7 @@ func Run(p Process) int {
 	flags := flag.NewFlagSet("hearth", flag.ContinueOnError)
 	flags.SetOutput(p.Stderr)
 	flags.Usage = func() {
-		fmt.Fprint(p.Stderr, "usage: hearth [-config FILE] [serve | check [-connect] | feed VERB | version]\n")
+		fmt.Fprint(p.Stderr, "usage: hearth [-config FILE] [serve | check [-connect] | explain PATH | feed VERB | version]\n")
 		flags.PrintDefaults()
 	}
 	path := flags.String("config", "config.toml", "the configuration `FILE`")
@@ -55,7 +55,7 @@ func Run(p Process) int {
 	}
 	// The flag package ends at the first argument that is no flag, thus at the verb.
 	connect := verb == "check" && flags.NArg() == 2 && slices.Contains([]string{"-connect", "--connect"}, flags.Arg(1))
-	if flags.NArg() > 1 && !connect && verb != "feed" {
+	if flags.NArg() > 1 && !connect && verb != "feed" && verb != "explain" {
 		verb = "" // no verb takes other arguments
 	}
 	var err error
@@ -66,6 +66,8 @@ func Run(p Process) int {
 		if err = p.check(*path, connect, p.Stdout, p.Stderr); err == nil {
 			fmt.Fprintf(p.Stdout, "%s: no faults\n", *path)
 		}
+	case "explain":
+		err = p.explain(*path, flags.Args()[1:])
 	case "feed":
 		err = p.feed(*path, flags.Args()[1:])
 	case "serve":

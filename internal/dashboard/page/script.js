@@ -240,6 +240,28 @@
     } catch { /* the state says that nobody answers */ }
   };
 
+  // Explain: what is known is shown by name, whatever it is.
+  const facts = (all, prefix, into) => {
+    for (const [name, v] of Object.entries(all)) {
+      if (name === "next" || v === null) continue;
+      if (typeof v === "object" && !Array.isArray(v)) { facts(v, name === "cache" ? "" : prefix + name + " · ", into); continue; }
+      const d = el("div");
+      d.append(el("dt", prefix + name.replaceAll("_", " ")), el("dd", String(v)));
+      into.append(d);
+    }
+  };
+  $("explain").addEventListener("submit", async e => {
+    e.preventDefault();
+    $("facts").replaceChildren();
+    try {
+      const r = await fetch("api/explain?path=" + encodeURIComponent($("path").value), { cache: "no-store", credentials: "same-origin" });
+      const got = await r.json();
+      if (!r.ok) { $("sentence").textContent = got.detail; return; }
+      $("sentence").textContent = "The next GET: " + (got.next.status || "200 or 404") + " from " + got.next.tier + (got.next.detail ? ", marked " + got.next.detail : "") + ". " + got.next.sentence + ".";
+      facts(got, "", $("facts"));
+    } catch (error) { $("sentence").textContent = "Nobody answers: " + error.message; }
+  });
+
   // Plots.
   const per = (a, b) => a.map((x, i) => b[i] ? x / b[i] : null);
   const sum = ids => times.map((_, i) => ids.reduce((n, id) => n === null || values[id][i] === null ? null : n + values[id][i], 0));

@@ -1,0 +1,112 @@
+package command
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"hearth/internal/config"
+	"hearth/internal/operator"
+)
+
+// operatorFlags say which admin listener a verb asks, and as whom.
+type operatorFlags struct {
+	admin     string // the address; "": server.admin
+	tokenFile string // "": a token of the configuration
+}
+
+// operatorUsage explains them.
+const operatorUsage = `-admin       where the admin listener is, HOST:PORT or unix:PATH, instead of
+             server.admin of the configuration
+-token-file  a file that holds a token with the scope "admin", instead of the
+             first such token of the configuration
+`
+
+func (o *operatorFlags) register(flags *flag.FlagSet) {
+	flags.StringVar(&o.admin, "admin", "", "")
+	flags.StringVar(&o.tokenFile, "token-file", "", "")
+}
+
+// operator makes the client of a verb that asks a running server. The configuration tells
+// where that is and what opens it. It need not be without faults: the server that runs has
+// begun with an earlier one, and secrets of others may be closed to who asks.
+func (p Process) operator(path string, o operatorFlags, timeout time.Duration) (*operator.Client, error) {
+	cfg, faults := config.Inspect(path, p.Env)
+	c := operator.Config{Address: o.admin, From: "-admin", Timeout: timeout}
+	if c.Address == "" {
+		if cfg == nil {
+			return nil, fmt.Errorf("%w\nor name the admin listener with -admin ADDRESS", config.NewFaults(faults))
+		}
+		c.Address, c.From = cfg.Server.Admin, "server.admin of "+path
+		for _, f := range faults {
+			if strings.Contains(f.String(), "server.admin:") {
+				return nil, fmt.Errorf("%w\nor name the admin listener with -admin ADDRESS", config.NewFaults([]config.Fault{f}))
+			}
+		}
+	}
+	var err error
+	switch {
+	case o.tokenFile != "":
+		c.Token, err = readToken(o.tokenFile)
+		c.TokenFrom = o.tokenFile
+	case cfg == nil:
+	case o.admin != "" && !operator.Local(o.admin):
+		// The other machine may be anybody's, and the way there is in the clear.
+		c.TokenFrom = "tokens of " + path + " are not sent to another machine: name a file that holds the token with -token-file"
+	default:
+		c.Token, c.TokenFrom = adminToken(cfg, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return operator.New(c)
+}
+
+// adminToken is the first token of a configuration that opens the admin listener, and where
+// it stands; without one, why that is and what to do.
+func adminToken(cfg *config.Config, path string) (token, from string) {
+	if len(cfg.Auth.Tokens) == 0 {
+		return "", path + " has no [[auth.token]]: is it the one of the server that runs there? -token-file FILE names another token"
+	}
+	from = path + ` has no [[auth.token]] with the scope "admin": add one, or name another with -token-file`
+	for _, t := range cfg.Auth.Tokens {
+		switch {
+		case !slices.Contains(t.Scopes, "admin"):
+		case t.Token.Empty():
+			from = fmt.Sprintf("the token %q of %s cannot be read: run this as somebody who may read it, or name another with -token-file (hearth check says more)", t.Name, path)
+		default:
+			return t.Token.Reveal(), fmt.Sprintf("[[auth.token]] %q of %s", t.Name, path)
+		}
+	}
+	return "", from
+}
+
+// maxTokenFile bounds a file that holds a token, in bytes.
+const maxTokenFile = 64 << 10
+
+// readToken reads the file of -token-file; "-" is standard input, so that a token need not
+// become a file. The line break at its end is none of it.
+func readToken(path string) (string, error) {
+	in := os.Stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", fmt.Errorf("opening the file of -token-file: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxTokenFile))
+	if err != nil {
+		return "", fmt.Errorf("reading the file of -token-file: %w", err)
+	}
+	token := strings.TrimRight(string(text), "\r\n")
+	if token == "" {
+		return "", fmt.Errorf("the file %q of -token-file is empty; write the token into it", path)
+	}
+	return token, nil
+}
