@@ -144,6 +144,9 @@ func (d Disagreement) Text() string {
 	case audit.Unwatched:
 		what = "the shared tier had a copy of " + d.Resource + " that the source no longer has; nobody tells of its changes"
 	}
+	if !d.Cause.Broken() {
+		return what + ". It is left until its lifetime ends."
+	}
 	return what + ". It was dropped."
 }
 
@@ -171,7 +174,9 @@ func (a *auditor) found(d Disagreement, history func() []any) {
 	if !d.Cause.Broken() {
 		log = a.cfg.Log.Warn
 	}
-	if d.Against == audit.Memory {
+	if !d.Cause.Broken() {
+		log("audit: the shared tier has a copy that is not what the source has; nobody tells of its changes, and it is left until its lifetime ends", fields...)
+	} else if d.Against == audit.Memory {
 		log("audit: memory had a copy that the shared tier no longer has, and was not told; the copy was dropped", fields...)
 	} else {
 		log("audit: the shared tier had a copy that the source no longer has; the copy was dropped", fields...)

@@ -53,6 +53,7 @@ const (
 // compareSources takes samples and compares their records with the source, one at a time, as
 // long as the cache lives. It sleeps while there are none.
 func (a *auditor) compareSources() {
+	began := a.store.Now() // the first one is due as long after the start as any other after the one before
 	for {
 		if a.sources.Len() == 0 {
 			select {
@@ -60,10 +61,6 @@ func (a *auditor) compareSources() {
 				return
 			case <-a.arrived:
 			}
-		}
-		began := a.store.Now()
-		for _, p := range a.sources.Take(1) {
-			a.compareWithSource(&p)
 		}
 		for {
 			rate := a.settings.Load().Audit.SourceRate
@@ -74,6 +71,10 @@ func (a *auditor) compareSources() {
 			if !a.pauseFor(min(left, sourceWait)) {
 				return
 			}
+		}
+		began = a.store.Now()
+		for _, p := range a.sources.Take(1) {
+			a.compareWithSource(&p)
 		}
 	}
 }
@@ -244,15 +245,20 @@ func (c *sourceCheck) awaitTold(ctx context.Context, committed time.Time) bool {
 	return false
 }
 
-// disagree removes the copy from the shared tier, as an invalidation does, and tells of it.
+// disagree tells of the copy. Where the change feed was to tell of its change, it is removed
+// from the shared tier as an invalidation does it. Where nobody tells of changes it is left:
+// it may live for its ttl, and another program may have put it there on purpose.
 func (c *sourceCheck) disagree(ctx context.Context, held standing, loaded []byte) {
 	cause := audit.Unwatched
 	if c.served.Told != nil {
 		cause = audit.Untold
 	}
-	healed := "removed"
-	if err := c.Invalidate(ctx, []string{c.Key}); err != nil {
-		healed = err.Error()
+	healed := "left until its lifetime ends"
+	if cause.Broken() {
+		healed = "removed"
+		if err := c.Invalidate(ctx, []string{c.Key}); err != nil {
+			healed = err.Error()
+		}
 	}
 	d := Disagreement{Against: audit.Source, Cause: cause, Resource: c.served.Name, Key: c.Key, Age: c.ageOfShared(held)}
 	c.found(d, func() []any {

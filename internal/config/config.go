@@ -187,7 +187,7 @@ type Audit struct {
 	// Rate is how many records a second are compared with the shared tier; 0: none.
 	Rate int `key:"rate" default:"100" range:"0 10000"`
 	// SourceRate is how many are compared with their source; 0: none.
-	SourceRate float64 `key:"source_rate" default:"1" range:"0 100"`
+	SourceRate float64 `key:"source_rate" default:"0.05" range:"0 100"`
 }
 
 // Auth is [auth].
