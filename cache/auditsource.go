@@ -14,7 +14,7 @@ import (
 
 // A copy in the shared tier is compared with the source so that a disagreement is certain:
 //
-//	first read    the key holds a value
+//	first read    the key holds a value, and this process has put it there
 //	load          past all tiers, as a load that nobody waits for
 //	second read   the same value, with the same end of its lifetime: it stood there while the
 //	              source was asked. If both agree that is all
@@ -29,10 +29,13 @@ import (
 // source can have the new record. A write that began and ended between two reads has put
 // another value there, or the same with another lifetime.
 //
+// Other programs may put values of their own there, which are no copies of the source's: they
+// are left alone. One that another instance has put there looks the same from here; that
+// instance knows it.
+//
 // What it means depends on what was promised. Where the feed watches the record and is live, a
-// promise (C7) is broken, or another program has put the value there itself, which no feed can
-// tell. Where nobody tells of changes the copy was allowed to be old for as long as it lives:
-// that is counted for itself, and not against any promise.
+// promise (C7) is broken. Where nobody tells of changes the copy was allowed to be old for as
+// long as it lives: that is counted for itself, and not against any promise.
 //
 // A source is asked less gladly than by anybody else: not while half of its places are taken,
 // while its breaker is not closed (an origin that asks to be spared opens it), while the feed
@@ -132,7 +135,7 @@ func (c *sourceCheck) mayAsk() bool {
 // is counted already.
 func (c *sourceCheck) check(ctx context.Context) (result audit.Result, known bool) {
 	first, ok := c.read(ctx)
-	if !ok {
+	if !ok || !c.own.has(c.Key, first.Data) {
 		return 0, false
 	}
 	loaded, ok := c.load(ctx, first)
@@ -247,7 +250,7 @@ func (c *sourceCheck) awaitTold(ctx context.Context, committed time.Time) bool {
 
 // disagree tells of the copy. Where the change feed was to tell of its change, it is removed
 // from the shared tier as an invalidation does it. Where nobody tells of changes it is left:
-// it may live for its ttl, and another program may have put it there on purpose.
+// it may live for its ttl.
 func (c *sourceCheck) disagree(ctx context.Context, held standing, loaded []byte) {
 	cause := audit.Unwatched
 	if c.served.Told != nil {

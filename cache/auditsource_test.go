@@ -43,12 +43,45 @@ func TestAuditOfTheSourceAgrees(t *testing.T) {
 		if loads != 2 || b.book.loads.Load() != 4 {
 			t.Errorf("%d loads counted, the source saw %d; want 2 and 4: what the audit loads nobody has asked for", loads, b.book.loads.Load())
 		}
-		// Another program has spelt the record in another way.
-		if err := b.Cache.tier.SetFor(within(t), p.Key, []byte(`{ "v" : 1 }`), time.Hour); err != nil {
-			t.Fatal(err)
-		}
+		// The same record in another spelling.
+		spelt := []byte(`{ "v" : 1 }`)
+		b.own.note(p.Key, spelt)
+		b.put(p.Key, string(spelt), time.Hour)
 		b.checkSource(p)
 		b.wantResults(audit.Source, map[audit.Result]int64{audit.OK: 3})
+	})
+}
+
+// put has another than Hearth put a value into the shared tier.
+func (b *bench) put(key, value string, life time.Duration) {
+	b.t.Helper()
+	if err := errors.Join(b.Cache.tier.Set(within(b.t), []shared.Item{{Key: key, Value: []byte(value)}}, life)...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// TestAuditLeavesWhatOthersPut: a value that another program has put into the shared tier is no
+// copy of the source's. It stays, whether anybody tells of changes or not, and the source is
+// not asked for it.
+func TestAuditLeavesWhatOthersPut(t *testing.T) {
+	withSource(t, func(t *testing.T, b *bench, p audit.Pick) {
+		loads := b.book.loads.Load()
+		for _, value := range []string{`{"v":"theirs"}`, "null"} {
+			for _, life := range []time.Duration{0, time.Hour} {
+				b.put(p.Key, value, life)
+				b.serve(b.r)
+				b.checkSource(p)
+				b.watched(func() (time.Time, bool) { return time.Now().Add(time.Minute), true })
+				b.checkSource(p)
+				if found, err := b.Cache.tier.Get(within(t), p.Key); err != nil || string(found.Data) != value {
+					t.Errorf("%s for %v: %s stands there, %v", value, life, found.Data, err)
+				}
+			}
+		}
+		b.wantResults(audit.Source, nil)
+		if n := b.book.loads.Load() - loads; n != 0 {
+			t.Errorf("the source was asked %d times", n)
+		}
 	})
 }
 

@@ -256,6 +256,7 @@ type Cache struct {
 	losses     losses
 	served     atomic.Pointer[map[*memory.Shape]*Served]
 	auditor    *auditor
+	own        ownPuts
 	hot        hotKeys
 	writes     openWrites
 	counters   counters

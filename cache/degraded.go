@@ -199,9 +199,10 @@ func digestOf(record []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// mark notes that the source has just had record. If that fails, the record is loaded once
-// more, later.
+// mark notes that the source has just had record, which is about to be put into key. If that
+// fails while the feed is lost, the record is loaded once more, later.
 func (c *Cache) mark(ctx context.Context, r *Resource, key string, record []byte) {
+	c.own.note(key, record)
 	l := r.lost.Load()
 	if l == nil {
 		return
