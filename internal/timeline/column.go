@@ -86,6 +86,7 @@ var columns = slices.Concat(
 		level("audit_window", "hearth_audit_window_checks", "against", "memory", "window", "hour"),
 		level("audit_source_ratio", "hearth_audit_consistency_ratio", "against", "source", "window", "hour"),
 		level("audit_source_window", "hearth_audit_window_checks", "against", "source", "window", "hour"),
+		count("audit_unwatched", "hearth_audit_stale_total", "cause", "unwatched"),
 		count("limit_overflow", "hearth_limit_overflow_total"),
 		level("limit_bytes", "hearth_limit_bytes"),
 		level("limit_bytes_max", "hearth_limit_bytes_max"),

@@ -72,7 +72,11 @@ func changes(at int64, before, now *numbers) (all []Event) {
 		}
 	}
 	for _, h := range happenings {
-		if n := now.value(h.id) - before.value(h.id); n > 1 {
+		n := now.value(h.id) - before.value(h.id)
+		if h.id == "audit_stale" { // of whose changes nobody tells, copies may be old
+			n -= now.value("audit_unwatched") - before.value("audit_unwatched")
+		}
+		if n > 1 {
 			add(h.kind, h.good, "%s (%.0f times)", h.text, n)
 		} else if n > 0 {
 			add(h.kind, h.good, "%s", h.text)

@@ -321,7 +321,8 @@ func TestEvents(t *testing.T) {
 	c.set.GaugeFunc("hearth_redis_up", "x", func() float64 { return up })
 	c.set.GaugesFunc("hearth_redis_node_up", "x", "node", func() map[string]float64 { return map[string]float64{"a:1": up} })
 	c.set.GaugeFunc("hearth_breaker_open", "x", func() float64 { return open }, metrics.Label{Name: "source", Value: "database"})
-	stale := c.set.Counter("hearth_audit_stale_total", "x")
+	stale := c.set.Counter("hearth_audit_stale_total", "x", metrics.Label{Name: "cause", Value: "changed"})
+	allowed := c.set.Counter("hearth_audit_stale_total", "x", metrics.Label{Name: "cause", Value: "unwatched"})
 	c.tick(0)
 	texts := func() (all []string) {
 		for _, e := range c.tick(time.Second).Events {
@@ -341,6 +342,7 @@ func TestEvents(t *testing.T) {
 	want("it goes on")
 	up, open = 1, 1
 	stale.Add(2)
+	allowed.Add(3)
 	want("all together", "link true the shared tier answers again", "audit false the audit found an answer that was not true any more (2 times)",
 		"link true a:1 can be asked again", "breaker false database is spared: its breaker is open")
 }
