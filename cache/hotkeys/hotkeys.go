@@ -51,7 +51,7 @@ type Table struct {
 func New() *Table {
 	t := &Table{}
 	for i := range t.ranked {
-		t.ranked[i].index = make(map[identity]*item, counters)
+		t.ranked[i] = newRanking()
 	}
 	return t
 }

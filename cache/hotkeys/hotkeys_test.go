@@ -88,7 +88,8 @@ func TestAScanHidesNothing(t *testing.T) {
 // error at most.
 func TestRankingsAreCompared(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	r := &ranking{index: map[identity]*item{}}
+	ranked := newRanking()
+	r := &ranked
 	shape := memory.NewShape("")
 	exact := map[string]float64{}
 	total := 0.0

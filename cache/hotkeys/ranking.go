@@ -15,6 +15,16 @@ import (
 type ranking struct {
 	index map[identity]*item
 	least byValue // a heap, the least counter first
+	spare []*item // counters that count nothing yet: none is ever made later
+}
+
+func newRanking() ranking {
+	r := ranking{index: make(map[identity]*item, counters), least: make(byValue, 0, counters)}
+	all := make([]item, counters)
+	for i := range all {
+		r.spare = append(r.spare, &all[i])
+	}
+	return r
 }
 
 // item is a counter.
@@ -34,7 +44,9 @@ func count[K string | []byte](r *ranking, shape *memory.Shape, key K, weight flo
 		it.value += weight
 		heap.Fix(&r.least, it.at)
 	case len(r.least) < counters:
-		it = &item{identity: identity{shape, string(key)}, value: weight}
+		it = r.spare[len(r.spare)-1]
+		r.spare = r.spare[:len(r.spare)-1]
+		*it = item{identity: identity{shape, string(key)}, value: weight}
 		r.index[it.identity] = it
 		heap.Push(&r.least, it)
 	default:
@@ -54,6 +66,7 @@ func (r *ranking) scale(by float64) {
 		it.value, it.err = it.value*by, it.err*by
 		if it.value < nothing {
 			delete(r.index, it.identity)
+			r.spare = append(r.spare, it)
 			return true
 		}
 		return false

@@ -143,7 +143,7 @@ func TestColumnsEqualThePage(t *testing.T) {
 	}
 	for i, col := range Columns() {
 		if strings.HasPrefix(col.Metric, "process_") || strings.HasPrefix(col.Metric, "go_") {
-			if n.values[i] <= 0 {
+			if n.values[i] <= 0 && col.ID != "cpu_seconds" { // which may have used no tick of the kernel yet
 				t.Errorf("%s is %v", col.ID, n.values[i])
 			}
 			continue
