@@ -21,7 +21,7 @@ func New(c Config) *Admin {
 		c.Stats == nil || c.Invalidate == nil || c.Watch == nil || c.Hot == nil || c.Explain == nil || c.Valid == nil || c.Log == nil {
 		panic("BUG: admin.New lacks a dependency")
 	}
-	return &Admin{config: c, hosts: auth.NewHosts(c.Hosts)}
+	return &Admin{config: c, hosts: auth.NewHosts(c.Hosts), silence: silence}
 }
 
 // Handle answers one request: it says whose turn it is, refuses what is framed in

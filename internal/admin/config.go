@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"hearth/internal/auth"
 )
@@ -106,6 +107,7 @@ type Watch interface {
 // Admin is the handler of the admin listener. It starts no goroutines and
 // holds nothing that needs closing.
 type Admin struct {
-	config Config
-	hosts  auth.Hosts
+	config  Config
+	hosts   auth.Hosts
+	silence time.Duration // of a stream; see there
 }

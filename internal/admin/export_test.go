@@ -1,6 +1,10 @@
 package admin
 
-import "hearth/internal/auth"
+import (
+	"time"
+
+	"hearth/internal/auth"
+)
 
 // Row is one row of the route table.
 type Row struct {
@@ -27,3 +31,7 @@ func ReadTargets(body []byte, most int) (all Targets, status int) {
 	}
 	return all, 0
 }
+
+// SetSilence is how long a stream waits for a tick before it writes a comment. Nobody may
+// follow yet.
+func SetSilence(a *Admin, d time.Duration) { a.silence = d }

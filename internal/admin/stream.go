@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -24,8 +25,12 @@ func (a *Admin) tick(ctx *fasthttp.RequestCtx) {
 	ctx.SetBody(latest)
 }
 
-// history answers with the numbers of a span.
+// history answers with the numbers of a span. It costs some work, so pages of other sites may
+// not ask for it, though they could not read the answer.
 func (a *Admin) history(ctx *fasthttp.RequestCtx) {
+	if !refuseForeign(ctx) {
+		return
+	}
 	span, fault := a.only(ctx, "span", "hour")
 	history, ok := a.config.Watch.History(span)
 	switch {
@@ -81,8 +86,12 @@ func (a *Admin) only(ctx *fasthttp.RequestCtx, name, otherwise string) (value, f
 }
 
 // stream sends each tick as an event (Server-Sent Events, HTML standard, 9.2), until the peer
-// leaves, the server ends, or the token is none any more.
+// leaves, the server ends, or the token is none any more. Places are few, and a page of another
+// site could take them without reading a word.
 func (a *Admin) stream(ctx *fasthttp.RequestCtx) {
+	if !refuseForeign(ctx) {
+		return
+	}
 	if !bytes.Equal(ctx.Request.Header.Protocol(), []byte("HTTP/1.1")) {
 		problem(ctx, fasthttp.StatusHTTPVersionNotSupported, "a stream needs HTTP/1.1; /api/tick has the newest tick")
 		return
@@ -105,6 +114,9 @@ func (a *Admin) stream(ctx *fasthttp.RequestCtx) {
 	ctx.Response.ImmediateHeaderFlush = true
 	ctx.SetConnectionClose()
 }
+
+// silence is how long a stream may have nothing to say; there is a tick each second.
+const silence = 5 * time.Second
 
 // stream is the content of an answer without an end. Only the goroutine of the connection
 // uses it.
@@ -132,18 +144,32 @@ func (s *stream) Read(p []byte) (n int, err error) {
 			s.conn.Handling()
 			defer s.conn.Writing()
 		}
-		tick, open := <-s.ticks
+		event, open := s.next()
 		if !open || !s.admin.config.Valid(s.authorization, auth.Admin) {
 			return 0, io.EOF
 		}
 		if !s.begun {
 			s.begun, s.rest = true, append(s.rest, "retry: 1000\n\n"...)
 		}
-		s.rest = fmt.Appendf(s.rest, "event: tick\ndata: %s\n\n", tick)
+		s.rest = append(s.rest, event...)
 	}
 	n = copy(p, s.rest)
 	s.rest = s.rest[n:]
 	return n, nil
+}
+
+// next is the next event, or a comment when none comes for longer than that should take: what is
+// written tells whether the peer is there still, and a proxy in between that it is to wait on.
+// open is false when there will be none.
+func (s *stream) next() (event []byte, open bool) {
+	timer := time.NewTimer(s.admin.silence)
+	defer timer.Stop()
+	select {
+	case tick, open := <-s.ticks:
+		return fmt.Appendf(nil, "event: tick\ndata: %s\n\n", tick), open
+	case <-timer.C:
+		return []byte(": there is no tick yet\n\n"), true
+	}
 }
 
 // Close ends the stream: the answer is over, or its peer is gone.

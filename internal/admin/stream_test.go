@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/admin"
 	"hearth/internal/testkit"
 )
 
@@ -113,6 +114,50 @@ func TestFollowersAreFew(t *testing.T) {
 	wantProblem(t, "one follower too many", got, 503)
 	if got.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
+	}
+}
+
+// TestAStreamWithoutTicksSaysSo: so one whose peer has left gives its place back although
+// nothing happens, and a proxy in between waits on.
+func TestAStreamWithoutTicksSaysSo(t *testing.T) {
+	r := start(t, nil)
+	r.watch.ticks = make(chan []byte)
+	admin.SetSilence(r.admin, 10*time.Millisecond)
+	resp, _ := follow(t, r)
+	lines := bufio.NewReader(resp.Body)
+	for comments := 0; comments < 2; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, ":") {
+			comments++
+		}
+	}
+	r.watch.ticks <- []byte(`{"seq":1}`)
+	found := false
+	for !found {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = line == "data: {\"seq\":1}\n"
+	}
+	_ = resp.Body.Close()
+	testkit.Eventually(t, 20*time.Second, "the follower is gone", func() bool { return r.watch.stopped.Load() == 1 })
+}
+
+// TestForeignPagesDoNotWatch: a page of another site could read nothing, but take places and
+// have histories written.
+func TestForeignPagesDoNotWatch(t *testing.T) {
+	r := start(t, nil)
+	for _, path := range []string{"/api/stream", "/api/history"} {
+		for _, header := range [][2]string{{"Origin", "http://evil.example"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}} {
+			wantProblem(t, path, r.do(t, "GET", path, "", header[0], header[1]), 403)
+		}
+		if got := r.do(t, "GET", path, "", "Sec-Fetch-Site", "same-origin"); got.status != 200 {
+			t.Errorf("%s of its own page is answered %d", path, got.status)
+		}
 	}
 }
 

@@ -26,20 +26,18 @@ type History struct {
 // History is the last "hour" or "day", encoded; ok is false for another span.
 func (t *Timeline) History(span string) (history []byte, ok bool) {
 	var r *ring
+	var end int64
 	t.mu.Lock()
 	switch span {
 	case "hour":
-		r = t.hour.copy()
+		r, end = t.hour.copy(), t.end
 	case "day":
-		r = t.day.copy()
+		r, end = t.day.copy(), t.dayEnd
 	}
-	end, events := t.end, slices.Clone(t.events)
+	events := slices.Clone(t.events)
 	t.mu.Unlock()
 	if r == nil {
 		return nil, false
-	}
-	if span == "day" {
-		end -= end % dayStep
 	}
 	return encodeHistory(r, end, events), true
 }

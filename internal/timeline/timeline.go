@@ -9,7 +9,6 @@ package timeline
 import (
 	"context"
 	"log/slog"
-	"math"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -38,7 +37,9 @@ type Timeline struct {
 
 	mu        sync.Mutex // guards what is below
 	hour, day *ring
-	end       int64 // Unix time in ms of the newest row
+	end       int64 // Unix time in ms of the newest row of the hour
+	dayEnd    int64 // likewise, of the day
+	ahead     int64 // ms that ticks are ahead of the rows they have
 	events    []Event
 	followers map[chan []byte]struct{}
 	closed    bool
@@ -158,16 +159,33 @@ func (t *Timeline) remember(tick *Tick, n *numbers) {
 	if tick.Seconds <= 0 {
 		t.hour.advance(1)
 		t.day.advance(1)
-		t.end = tick.At
+		t.end, t.dayEnd = tick.At, tick.At
 		return
 	}
-	// By the time that people read: while the machine was suspended rows are missing. A clock
-	// that was set back moves nothing.
-	rows := max(1, int(math.Round(float64(tick.At-t.end)/float64(hourStep))))
+	rows := t.rowsUntil(tick.At)
 	t.hour.advance(rows)
 	t.end = tick.At
 	t.hour.put(t.rates(n, tick.Seconds), tick.Latency)
 	t.gather(n, tick, rows)
+}
+
+// early is how much of a second may be lacking for a tick to count as one.
+const early = hourStep / 10
+
+// rowsUntil is how many rows the hour goes on by with a tick, by the time that people read: while
+// the machine was suspended rows are missing. A clock that was set back moves nothing.
+//
+// What is not a whole second is carried on: a tick that is late is followed by one that is early,
+// so if each were rounded by itself, two seconds would take three rows, and what is older would
+// be shown a second too old for each late tick behind it.
+func (t *Timeline) rowsUntil(at int64) int {
+	t.ahead += at - t.end
+	if at < t.end {
+		t.ahead = hourStep
+	}
+	rows := max(1, (t.ahead+early)/hourStep)
+	t.ahead = max(t.ahead-rows*hourStep, -hourStep)
+	return int(rows)
 }
 
 // rates are the kept columns of a row: how much counters have grown per second, and gauges.
@@ -198,6 +216,8 @@ func (t *Timeline) gather(n *numbers, tick *Tick, rows int) {
 		return
 	}
 	t.day.advance(ten.ticks / perDayRow)
+	over := ten.ticks % perDayRow // behind a gap: they belong to the next row
+	t.dayEnd = tick.At - int64(over)*hourStep
 	out := make([]float64, len(keptColumns))
 	for i, c := range keptColumns {
 		out[i] = n.values[c]
@@ -206,7 +226,7 @@ func (t *Timeline) gather(n *numbers, tick *Tick, rows int) {
 		}
 	}
 	t.day.put(out, ten.latency)
-	*ten = sums{}
+	*ten = sums{ticks: over}
 }
 
 // Latest is the newest tick, encoded; nil before the first one. The caller must not change it.

@@ -224,8 +224,34 @@ func TestADayIsAverages(t *testing.T) {
 		hits.Add(uint64(i % 10 * 10))
 		c.tick(time.Second)
 	}
-	if got := fmt.Sprint(c.history("day").points("requests_memory")); got != "[NaN 45 45]" {
+	day := c.history("day")
+	if got := fmt.Sprint(day.points("requests_memory")); got != "[NaN 45 45]" {
 		t.Errorf("the day is %s", got)
+	}
+	if want := c.now.Add(-5 * time.Second).UnixMilli(); day.End != want {
+		t.Errorf("the day ends at %d, want %d: its newest row is of the twentieth second", day.End, want)
+	}
+}
+
+// TestLateTicksTakeNoRows of their own: a busy machine delays a tick, and the next one comes in
+// time. So two seconds are two rows, and what is older stays where it was.
+func TestLateTicksTakeNoRows(t *testing.T) {
+	c := newClock(t)
+	c.tick(0)
+	const pairs = 60
+	for range pairs {
+		c.tick(1700 * time.Millisecond)
+		c.tick(300 * time.Millisecond)
+	}
+	if got := len(c.history("hour").Latency); got < 2*pairs || got > 2*pairs+2 {
+		t.Errorf("%d rows for %d seconds", got, 2*pairs+1)
+	}
+	if got := len(c.history("day").Latency); got != 2*pairs/10+1 {
+		t.Errorf("%d rows of the day for %d seconds", got, 2*pairs+1)
+	}
+	c.tick(4 * time.Second) // a real gap is one all the same
+	if got := len(c.history("hour").Latency); got < 2*pairs+4 {
+		t.Errorf("%d rows behind a gap of four seconds", got)
 	}
 }
 
