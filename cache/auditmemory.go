@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"hearth/cache/audit"
@@ -135,10 +136,11 @@ func (a *auditor) compare(picks []audit.Pick) {
 	}
 }
 
-// suspect takes the first look. It returns nil where there is nothing to check.
+// suspect takes the first look. It returns nil where there is nothing to check, or what is
+// found is still to be decided: a copy that is stale is found, and counted, once.
 func (a *auditor) suspect(p *audit.Pick) *suspect {
 	served := a.servedAs(p.Shape)
-	if served == nil || a.tier.Readable(p.Key) != nil {
+	if served == nil || slices.ContainsFunc(a.suspects, func(s *suspect) bool { return s.Key == p.Key }) || a.tier.Readable(p.Key) != nil {
 		return nil
 	}
 	if !a.pace.read(p.Bytes + len(p.Key)) {

@@ -75,7 +75,7 @@ func (c *connection) Delete(keys []rueidis.RedisMessage) {
 	}
 	for i := range keys {
 		key, err := keys[i].ToString()
-		if err != nil {
+		if err != nil || losesPush(key) {
 			continue
 		}
 		if c.node.tier.reads.Invalidated(o, key) {

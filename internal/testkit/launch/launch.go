@@ -222,12 +222,12 @@ func Given(tb testkit.TB, repo, binary string) string {
 	return binary
 }
 
-// Build builds the program out of the module in repo, as it is shipped, and returns the
-// path of the binary, which goes with the test.
-func Build(tb testkit.TB, repo string) string {
+// Build builds the program out of the module in repo, as it is shipped but for build tags,
+// and returns the path of the binary, which goes with the test.
+func Build(tb testkit.TB, repo string, tags ...string) string {
 	tb.Helper()
 	binary := filepath.Join(testkit.TempDir(tb, "build"), Name)
-	build := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", binary, ".")
+	build := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-tags", strings.Join(tags, ","), "-o", binary, ".")
 	build.Dir, build.Env = repo, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		tb.Fatalf("building hearth in %q: %v\n%s", repo, err, out)
