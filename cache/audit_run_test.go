@@ -20,17 +20,29 @@ import (
 	"hearth/internal/testkit"
 )
 
-// audience reads and writes a few keys, in all ways, and has everything audited that memory
-// answers.
+// audience reads and writes a few keys, in all ways, while what memory answers is audited as
+// fast as that goes.
 type audience struct {
-	*desk
+	*bench
 	ids    int
 	writes [4]atomic.Int64
 }
 
-// run goes on until ctx ends.
+// run goes on until ctx ends, and what is left has been decided.
 func (w *audience) run(ctx context.Context) {
 	var all sync.WaitGroup
+	all.Go(func() {
+		for rnd := rand.New(rand.NewPCG(5, 16)); ctx.Err() == nil; w.audit.judge() {
+			var picks []audit.Pick
+			for range 8 {
+				if p, ok := w.picked(strconv.Itoa(rnd.IntN(w.ids))); ok {
+					picks = append(picks, p)
+				}
+			}
+			w.audit.compare(picks)
+		}
+		w.judged()
+	})
 	for i := range uint64(4) {
 		all.Go(func() { w.loop(ctx, i, w.read) })
 		all.Go(func() { w.loop(ctx, 10+i, w.write) })
@@ -44,15 +56,12 @@ func (w *audience) loop(ctx context.Context, seed uint64, do func(context.Contex
 	}
 }
 
-// read looks into memory as a handler does, and offers what it finds.
+// read reads until memory has the record.
 func (w *audience) read(ctx context.Context, _ *rand.Rand, id string) {
-	key := w.key(id)
-	if w.offer(key) {
-		return
-	}
-	_, _ = w.Cache.Read(ctx, w.r, key, source.Args{id}) // its time may be over
+	_, _ = w.readWithin(ctx, id) // its time may be over
 }
 
+// offer has a record audited that memory answers, by the cache's own auditor.
 func (w *audience) offer(key string) bool {
 	defer w.Pin(0).Release()
 	v, _ := w.Look(w.r, []byte(key), time.Now())
@@ -97,21 +106,19 @@ func audienceTime() time.Duration {
 	return 600 * time.Millisecond
 }
 
-// TestAuditOfACrowd: nothing is lost, so whatever is on its way there is nothing to find.
-func TestAuditOfACrowd(t *testing.T) {
+// TestAuditOfAnAudience: nothing is lost, so whatever is on its way there is nothing to find.
+func TestAuditOfAnAudience(t *testing.T) {
 	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
 		var log journal
-		c := open(t, log.use, func(c *setup) { c.LinkTimeout, c.Audit.Rate = 800*time.Millisecond, 5000 })
-		b := newBench(t, c, newLedger())
-		w := &audience{desk: b.desk, ids: 12}
+		w := &audience{bench: newBench(t, open(t, log.use, quickLink), newLedger()), ids: 200}
 		ctx, cancel := context.WithTimeout(t.Context(), audienceTime())
 		defer cancel()
 		w.run(ctx)
-		if n := c.AuditChecks(audit.Memory, audit.Stale); n != 0 {
+		ended := func(r audit.Result) int64 { return w.audit.tally.Checks(audit.Memory, r) }
+		if n := ended(audit.Stale); n != 0 {
 			t.Errorf("%d copies were called stale: %s", n, log.String())
 		}
-		ok := c.AuditChecks(audit.Memory, audit.OK)
-		if ok == 0 {
+		if ended(audit.OK) == 0 {
 			t.Error("nothing was compared, so this proves nothing")
 		}
 		for way := range w.writes {
@@ -119,13 +126,13 @@ func TestAuditOfACrowd(t *testing.T) {
 				t.Errorf("nothing was written in way %d", way)
 			}
 		}
-		t.Logf("%d agreed, %d were in flight, %d undecided", ok, c.AuditChecks(audit.Memory, audit.InFlight), c.AuditChecks(audit.Memory, audit.Undecided))
+		t.Logf("%d agreed, %d were in flight, %d undecided", ended(audit.OK), ended(audit.InFlight), ended(audit.Undecided))
 	})
 }
 
-// TestAuditOfADeafCrowd: the reports of some keys get lost all the time. Each copy that is
+// TestAuditOfADeafAudience: the reports of some keys get lost all the time. Each copy that is
 // found stale is one of theirs, and in the end memory has none that is.
-func TestAuditOfADeafCrowd(t *testing.T) {
+func TestAuditOfADeafAudience(t *testing.T) {
 	isDeaf := func(key string) bool { return strings.HasSuffix(key, ":1") || strings.HasSuffix(key, ":3") }
 	var mu sync.Mutex
 	found := map[string]int{}
@@ -139,8 +146,7 @@ func TestAuditOfADeafCrowd(t *testing.T) {
 			found[d.Key]++
 		}
 	})
-	b := newBench(t, c, newLedger())
-	w := &audience{desk: b.desk, ids: 5}
+	w := &audience{bench: newBench(t, c, newLedger()), ids: 50}
 	ctx, cancel := context.WithTimeout(t.Context(), audienceTime())
 	defer cancel()
 	w.run(ctx)
@@ -149,16 +155,16 @@ func TestAuditOfADeafCrowd(t *testing.T) {
 		srv.Do("SET", key, `{"v":8}`)
 		testkit.Eventually(t, patience, "the copy of "+id+" is the new one", func() bool {
 			if !w.offer(key) {
-				_, _ = b.readWithin(within(t), id)
+				_, _ = w.readWithin(within(t), id)
 			}
-			return b.memory(id) == `{"v":8}`
+			return w.memory(id) == `{"v":8}`
 		})
 		srv.Do("SET", key, `{"v":9}`)
 		testkit.Eventually(t, patience, "the copy of "+id+" is the newest", func() bool {
 			if !w.offer(key) {
-				_, _ = b.readWithin(within(t), id)
+				_, _ = w.readWithin(within(t), id)
 			}
-			return b.memory(id) == `{"v":9}`
+			return w.memory(id) == `{"v":9}`
 		})
 	}
 	mu.Lock()
