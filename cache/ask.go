@@ -45,5 +45,3 @@ func leaveGate(ctx context.Context, g *gate.Gate, err error) (outOfTime bool) {
 	}
 	return false
 }
-
-// otherName tells that the source has answered, and that a row which was found goes

@@ -145,9 +145,9 @@ func (d Disagreement) Text() string {
 		what = "the shared tier had a copy of " + d.Resource + " that the source no longer has; nobody tells of its changes"
 	}
 	if !d.Cause.Broken() {
-		return what + ". It is left until its lifetime ends."
+		return what + "; it is left until its lifetime ends"
 	}
-	return what + ". It was dropped."
+	return what + "; it was dropped"
 }
 
 // found counts a disagreement, tells of it, and logs it with its history, if there is room in
@@ -170,16 +170,10 @@ func (a *auditor) found(d Disagreement, history func() []any) {
 	if omitted > 0 {
 		fields = append(fields, "left_out", omitted)
 	}
-	log := a.cfg.Log.Error
-	if !d.Cause.Broken() {
-		log = a.cfg.Log.Warn
-	}
-	if !d.Cause.Broken() {
-		log("audit: the shared tier has a copy that is not what the source has; nobody tells of its changes, and it is left until its lifetime ends", fields...)
-	} else if d.Against == audit.Memory {
-		log("audit: memory had a copy that the shared tier no longer has, and was not told; the copy was dropped", fields...)
+	if d.Cause.Broken() {
+		a.cfg.Log.Error("audit: "+d.Text(), fields...)
 	} else {
-		log("audit: the shared tier had a copy that the source no longer has; the copy was dropped", fields...)
+		a.cfg.Log.Warn("audit: "+d.Text(), fields...)
 	}
 }
 

@@ -348,6 +348,7 @@ func (q *query) entryOf(record []byte) *Entry {
 	return e
 }
 
+// otherName tells that the source has answered, and that a row which was found goes
 // by another name: nothing of it may be kept under the one asked for.
 func otherName(err error) bool {
 	var one *source.SpellingError

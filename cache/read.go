@@ -23,6 +23,9 @@ func (c *Cache) Look(r *Resource, key []byte, now time.Time) (View, time.Duratio
 	return c.store.Look(r.Shape, key, now)
 }
 
+// CountLarge counts a hit of a large record that is answered, which Look leaves out.
+func (c *Cache) CountLarge(key []byte, v View) { c.store.CountLarge(key, v) }
+
 // Read is the slow path: memory did not have a fresh record for Look. It
 // asks the shared tier with a tracked read, and behind that the source, under a
 // lease. It waits until ctx ends, and returns ErrUnavailable, ErrOverload,

@@ -7,33 +7,16 @@ import (
 
 	"hearth/cache"
 	"hearth/internal/param"
-	"hearth/internal/source"
 )
 
 // What operators ask of the routes: they name records by path or by key. A key is
 // only taken if some record can have it, so that no request to the admin listener
 // reaches into keys of other programs in the same Redis.
 
-// KeyOfPath returns the key of the record that path names, such as /user/1.
-func (s *Server) KeyOfPath(path string) (key string, ok bool) {
-	segments, rooted := strings.CutPrefix(path, "/")
-	if !rooted {
-		return "", false
-	}
-	steps := strings.Split(segments, "/")
-	for _, res := range s.resources {
-		if values, ok := res.match(steps); ok {
-			return res.key.Of(values...), true
-		}
-	}
-	return "", false
-}
-
 // Located is what a path names.
 type Located struct {
 	Resource *cache.Resource
 	Key      string
-	Args     source.Args
 	Params   map[string]string // in their canonical spelling
 
 	// Status and Detail are how it is refused; 0: it is not.
@@ -52,28 +35,12 @@ func (s *Server) Locate(path string) (l Located, ok bool) {
 		if !res.covers(steps) {
 			continue
 		}
-		l = Located{Resource: res.Resource, Params: map[string]string{}}
-		var values []param.Value
-		for i, seg := range res.path {
-			if seg.Param == "" {
-				continue
-			}
-			p := res.params[len(values)]
-			v, err := parseParam(p, []byte(steps[i]), "path", -1)
-			if err != nil {
-				l.Status, l.Detail = 422, err.Error()
-				if refused, isProblem := errors.AsType[*problem](err); isProblem {
-					l.Status, l.Detail = refused.status, refused.detail
-				}
-				return l, true
-			}
-			values, l.Args = append(values, v), append(l.Args, v.Arg)
-			l.Params[p.Name] = v.Segment
+		// What one resource refuses another one of the same shape may take.
+		if l, ok = res.located(steps), true; l.Status == 0 {
+			break
 		}
-		l.Key = res.key.Of(values...)
-		return l, true
 	}
-	return l, false
+	return l, ok
 }
 
 // covers tells whether the literal steps of a path are those of a resource, and there is
@@ -90,26 +57,23 @@ func (res *resource) covers(steps []string) bool {
 	return true
 }
 
-// match reads the parameters out of the steps of a path.
-func (res *resource) match(steps []string) ([]param.Value, bool) {
-	if len(steps) != len(res.path) {
-		return nil, false
-	}
-	values := make([]param.Value, 0, len(res.params))
+// located reads the parameters out of the steps of a path that it covers.
+func (res *resource) located(steps []string) Located {
+	l := Located{Resource: res.Resource, Params: map[string]string{}}
+	var values []param.Value
 	for i, seg := range res.path {
 		if seg.Param == "" {
-			if seg.Literal != steps[i] {
-				return nil, false
-			}
 			continue
 		}
-		v, err := parseParam(res.params[len(values)], []byte(steps[i]), "path", -1)
-		if err != nil {
-			return nil, false
+		p := res.params[len(values)]
+		v, err := parseParam(p, []byte(steps[i]), "path", -1)
+		if refused, isProblem := errors.AsType[*problem](err); isProblem {
+			return Located{Resource: res.Resource, Status: refused.status, Detail: refused.detail}
 		}
-		values = append(values, v)
+		values, l.Params[p.Name] = append(values, v), v.Segment
 	}
-	return values, true
+	l.Key = res.key.Of(values...)
+	return l
 }
 
 // IsKey tells whether key is one that some record of some resource has.

@@ -27,10 +27,11 @@ func FuzzPath(f *testing.F) {
 		s.resources = append(s.resources, newResource(c, &s.cors, metrics.New("test")))
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		key, ok := s.KeyOfPath(path)
-		if !ok {
+		found, ok := s.Locate(path)
+		if !ok || found.Status != 0 {
 			return
 		}
+		key := found.Key
 		if !s.IsKey(key) {
 			t.Fatalf("%q has the key %q, which is that of no record", path, key)
 		}

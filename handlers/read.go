@@ -74,6 +74,9 @@ func (s *Server) answerFound(r *request, res *resource, sc *scratch, args source
 	if hit.RefreshDue(ttl) && s.memory.TakeRefresh(res.Resource, sc.buf, hit) {
 		s.memory.Refresh(res.Resource, string(sc.buf), args, hit.Entry())
 	}
+	if hit.Large() {
+		s.memory.CountLarge(sc.buf, hit)
+	}
 	elapsed, counted = s.answerHit(r.RequestCtx, res, sc, hit, ttl)
 	return true, counted, elapsed
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"hearth/internal/testkit"
@@ -85,4 +86,25 @@ func TestHotKeys(t *testing.T) {
 			await(t, "a tick has them", func() bool { hot := tickOf(t, in).Hot; return len(hot) > 0 && hot[0].Key == "user:1" })
 		})
 	}
+}
+
+// TestALargeRecordIsCountedOnce although several ways look it up before one answers.
+func TestALargeRecordIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	redis := testkit.Redis(t)
+	in := demo(t, redis)
+	redis.Do("SET", "item:large", `"`+strings.Repeat("x", 300_000)+`"`)
+	redis.Do("SET", "item:small", `"x"`)
+	for range 100 {
+		in.Get("/item/large")
+		in.Get("/item/small")
+	}
+	await(t, "both are counted", func() bool {
+		by := map[string]float64{}
+		for _, k := range hotBy(t, in, "reads") {
+			by[k.Key] = k.Reads
+		}
+		ratio := by["item:large"] / by["item:small"]
+		return ratio > 0.8 && ratio < 1.25
+	})
 }

@@ -35,9 +35,8 @@ type samples struct {
 
 	// lost is how many hits the picked ones stand for that found no ring, and that no
 	// sample stands for yet.
-	lost    atomic.Int64
-	dropped atomic.Int64
-	rings   [sampleRings]sampleRing
+	lost  atomic.Int64
+	rings [sampleRings]sampleRing
 }
 
 const (
@@ -77,7 +76,6 @@ func (s *samples) add(hash, below uint64, key []byte, v View) {
 	weight := (allDrawn + below/2) / below
 	ring := s.lock(draw(hash, v.at))
 	if ring == nil {
-		s.dropped.Add(1)
 		s.lost.Add(int64(weight))
 		return
 	}
@@ -87,8 +85,7 @@ func (s *samples) add(hash, below uint64, key []byte, v View) {
 	}
 	ring.weight += weight
 	hit := ring.place(len(key), weight)
-	if hit == nil {
-		s.dropped.Add(1)
+	if hit == nil { // others stand for it
 		return
 	}
 	hit.Key = append(hit.Key[:0], key...)
@@ -188,7 +185,3 @@ func (s *Store) SampleOneOf(n int) {
 	}
 	s.samples.below.Store(allDrawn / uint64(min(n, mostSampled)))
 }
-
-// SamplesDropped is how many hits were picked so far and not handed out, since there were
-// too many. Others stand for them.
-func (s *Store) SamplesDropped() int64 { return s.samples.dropped.Load() }

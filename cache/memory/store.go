@@ -112,13 +112,25 @@ func (s *Store) Look(sh *Shape, key []byte, now time.Time) (v View, ttl time.Dur
 	if at >= expiry || at >= s.verifiedUntil(v.epoch()) || s.overdue(at) || s.SleptUnnoticed(now, at) {
 		return View{}, 0
 	}
-	if sampled(at) {
-		s.reads.add(hash, at, sketchSample)
-	}
-	if below := s.samples.below.Load(); draw(hash, at) < below {
-		s.samples.add(hash, below, key, v)
+	// Nearly every hit is neither counted nor sampled. Of a large one, see CountLarge.
+	if (sampled(at) || draw(hash, at) < s.samples.below.Load()) && !v.Large() {
+		s.countHit(hash, key, v)
 	}
 	return v, time.Duration(expiry - at)
+}
+
+// CountLarge counts a hit of a large record that is answered. Look does not: the ways that
+// find one leave it to another, which looks it up again.
+func (s *Store) CountLarge(key []byte, v View) { s.countHit(hashBytes(key), key, v) }
+
+// countHit counts a hit for its key's rate, and samples it, if it is its turn.
+func (s *Store) countHit(hash uint64, key []byte, v View) {
+	if sampled(v.at) {
+		s.reads.add(hash, v.at, sketchSample)
+	}
+	if below := s.samples.below.Load(); draw(hash, v.at) < below {
+		s.samples.add(hash, below, key, v)
+	}
 }
 
 // Peek looks up a record, fresh or not, under a pin of the caller's.

@@ -21,20 +21,15 @@ func (a *Admin) livez(ctx *fasthttp.RequestCtx) {
 
 // readyz says whether the server can do all its work now.
 func (a *Admin) readyz(ctx *fasthttp.RequestCtx) {
-	answer := readiness{Status: "ready", Checks: map[string]string{}}
-	for name, err := range a.config.Ready() {
-		answer.Checks[name] = "ok"
-		if err == nil {
-			continue
-		}
-		answer.Status, answer.Checks[name] = "not ready", "failing"
-		var reason Reason
-		if errors.As(err, &reason) {
-			answer.Checks[name] = string(reason)
-		}
-	}
+	ready, notices := a.config.Ready(), map[string]string(nil)
 	if a.config.Notices != nil {
-		maps.Copy(answer.Checks, a.config.Notices())
+		notices = a.config.Notices()
+	}
+	answer := readiness{Status: "ready", Checks: CheckTexts(ready, notices)}
+	for _, err := range ready {
+		if err != nil {
+			answer.Status = "not ready"
+		}
 	}
 	if a.config.Draining() {
 		answer.Status = "draining"
@@ -44,4 +39,22 @@ func (a *Admin) readyz(ctx *fasthttp.RequestCtx) {
 		status = fasthttp.StatusServiceUnavailable
 	}
 	a.respond(ctx, status, answer)
+}
+
+// CheckTexts are checks and notices as anybody may read them: "ok", or what is wrong. Of an
+// error only the text of a Reason is shown.
+func CheckTexts(ready map[string]error, notices map[string]string) map[string]string {
+	texts := map[string]string{}
+	for name, err := range ready {
+		texts[name] = "ok"
+		if err == nil {
+			continue
+		}
+		texts[name] = "failing"
+		if reason, ok := errors.AsType[Reason](err); ok {
+			texts[name] = string(reason)
+		}
+	}
+	maps.Copy(texts, notices)
+	return texts
 }

@@ -91,18 +91,19 @@ func TestAFollowerThatLeavesIsForgotten(t *testing.T) {
 	r.watch.ticks = make(chan []byte)
 	resp, _ := follow(t, r)
 	_ = resp.Body.Close()
-	done := make(chan struct{})
-	go func() { // two ticks: the peer may take the first before it has left
+	done, gone := make(chan struct{}), make(chan struct{})
+	go func() { // several ticks: the peer may take the first before it has left
 		defer close(done)
-		for r.watch.stopped.Load() == 0 {
+		for {
 			select {
 			case r.watch.ticks <- []byte(`{}`):
-			case <-t.Context().Done():
+			case <-gone: // and nobody takes another one
 				return
 			}
 		}
 	}()
 	testkit.Eventually(t, 20*time.Second, "the follower is gone", func() bool { return r.watch.stopped.Load() == 1 })
+	close(gone)
 	<-done
 }
 

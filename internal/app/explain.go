@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"hearth/cache"
-	"hearth/handlers"
 	"hearth/internal/admin"
 	"hearth/internal/param"
 )
@@ -26,15 +25,15 @@ type explanation struct {
 }
 
 type explainedSource struct {
-	Name    string `json:"name"`
-	Up      bool   `json:"up"`
-	Spared  bool   `json:"spared"` // its breaker is open
-	Reading bool   `json:"read_only"`
+	Name     string `json:"name"`
+	Up       bool   `json:"up"`
+	Spared   bool   `json:"spared"` // its breaker is open
+	ReadOnly bool   `json:"read_only"`
 }
 
 type explainedFeed struct {
 	Watched bool `json:"watched"`  // changes of the resource are told
-	Live    bool `json:"live"`     //
+	Live    bool `json:"live"`     // somebody drains the outbox
 	Lost    bool `json:"degraded"` // copies live feed.degraded_ttl at most
 }
 
@@ -48,9 +47,6 @@ func (a *App) explain(ctx context.Context, target string) (any, error) {
 	e := &explanation{Path: path, Limits: g.limitsOf(path)}
 	found, ok := g.front.Locate(path)
 	switch {
-	case a.serverState() == handlers.Draining && !ok:
-		e.Next = cache.Next{Tier: "none", Status: 0, Sentence: "the server drains; the path is no record's"}
-		return e, nil
 	case !ok:
 		e.Next = cache.Next{Tier: "none", Status: 0, Sentence: "the path is no record's: it is 404, unless it is one of those that are no resource (/docs, /healthz, a counter, a batch)"}
 		return e, nil
@@ -66,7 +62,7 @@ func (a *App) explain(ctx context.Context, target string) (any, error) {
 	if r.Records != nil {
 		e.Source = &explainedSource{Name: r.Source, Up: true, Spared: a.breakerOpen(g, r.Source)}
 		if r.Source == sourceDatabase && g.db != nil {
-			e.Source.Up, e.Source.Reading = g.db.Up(), g.db.ReadOnly()
+			e.Source.Up, e.Source.ReadOnly = g.db.Up(), g.db.ReadOnly()
 		}
 	}
 	if f := a.changes.feed; f != nil {

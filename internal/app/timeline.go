@@ -1,8 +1,6 @@
 package app
 
 import (
-	"errors"
-	"maps"
 	"slices"
 
 	"hearth/cache"
@@ -29,7 +27,7 @@ func (a *App) newTimeline() *timeline.Timeline {
 // hottest are the hottest keys, for a tick.
 func (a *App) hottest() (all []timeline.Hot) {
 	for _, k := range a.cache.HotKeys(cache.HotByReads, hotInTick) {
-		all = append(all, timeline.Hot{Key: k.Key, Resource: k.Resource, Reads: k.Reads, Bytes: k.Bytes, Misses: k.Misses, Loads: k.Loads, TTL: k.TTL})
+		all = append(all, timeline.Hot(k)) // one shape, in two rooms that do not know each other
 	}
 	return all
 }
@@ -51,19 +49,13 @@ func hotOrders() (names []string) {
 }
 
 // checkTexts are the checks of /readyz as it shows them.
-func (a *App) checkTexts() map[string]string {
-	all := map[string]string{}
-	for name, err := range a.checks() {
-		all[name] = "ok"
-		if err != nil {
-			all[name] = "failing"
-			if reason, ok := errors.AsType[admin.Reason](err); ok {
-				all[name] = string(reason)
-			}
-		}
+func (a *App) checkTexts() map[string]string { return admin.CheckTexts(a.checks(), a.notices()) }
+
+// noteAudit makes an event of what the audit has found, where a promise was broken.
+func (a *App) noteAudit(d cache.Disagreement) {
+	if d.Cause.Broken() {
+		a.timeline.Note("audit", false, d.Text())
 	}
-	maps.Copy(all, a.notices())
-	return all
 }
 
 // validNow tells whether a credential opens a scope under the configuration that serves.

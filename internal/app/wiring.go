@@ -72,7 +72,7 @@ func (a *App) cacheConfig(cfg *config.Config) cache.Config {
 		Answers:    a.budgets.answers,
 		Revalidate: cfg.Memory.Revalidate, LinkTimeout: cfg.Memory.LinkTimeout, Lease: cfg.Load.Lease,
 		Settings: cacheSettings(cfg),
-		Log:      a.log, OnDelay: delay.Observe,
+		Log:      a.log, OnDelay: delay.Observe, OnAudit: a.noteAudit,
 	}
 }
 

@@ -86,7 +86,6 @@ var columns = slices.Concat(
 		level("audit_window", "hearth_audit_window_checks", "against", "memory", "window", "hour"),
 		level("audit_source_ratio", "hearth_audit_consistency_ratio", "against", "source", "window", "hour"),
 		level("audit_source_window", "hearth_audit_window_checks", "against", "source", "window", "hour"),
-		count("audit_unwatched", "hearth_audit_stale_total", "cause", "unwatched"),
 		count("limit_overflow", "hearth_limit_overflow_total"),
 		level("limit_bytes", "hearth_limit_bytes"),
 		level("limit_bytes_max", "hearth_limit_bytes_max"),
@@ -187,5 +186,5 @@ func grown(before, now []uint64) (sparse [][2]uint32) {
 	return sparse
 }
 
-// names are the keys of a group in order.
-func names(group map[string]float64) []string { return slices.Sorted(maps.Keys(group)) }
+// names are the keys of a map in order.
+func names[V any](all map[string]V) []string { return slices.Sorted(maps.Keys(all)) }

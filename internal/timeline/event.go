@@ -3,7 +3,6 @@ package timeline
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 )
@@ -53,7 +52,6 @@ var happenings = []happening{
 	{"canaries_lost", "canary", "an invalidation did not arrive in time; the link is replaced", false},
 	{"reloads_ok", "reload", "the configuration was reloaded", true},
 	{"reloads_failed", "reload", "a reload failed; all stays as it was", false},
-	{"audit_stale", "audit", "the audit found an answer that was not true any more", false},
 }
 
 // changes are the events between two ticks.
@@ -73,9 +71,6 @@ func changes(at int64, before, now *numbers) (all []Event) {
 	}
 	for _, h := range happenings {
 		n := now.value(h.id) - before.value(h.id)
-		if h.id == "audit_stale" { // of whose changes nobody tells, copies may be old
-			n -= now.value("audit_unwatched") - before.value("audit_unwatched")
-		}
 		if n > 1 {
 			add(h.kind, h.good, "%s (%.0f times)", h.text, n)
 		} else if n > 0 {
@@ -115,6 +110,3 @@ func telling(g group, values map[string]float64) []string {
 	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(wrong(a), wrong(b)) })
 	return all
 }
-
-// keys are the keys of texts in order.
-func keys(texts map[string]string) []string { return slices.Sorted(maps.Keys(texts)) }

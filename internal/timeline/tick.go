@@ -114,7 +114,7 @@ func encodeTick(t *Tick) []byte {
 		})
 	}
 	e.out = append(e.out, '}')
-	checks := keys(t.Checks)
+	checks := names(t.Checks)
 	e.list("checks", '{', '}', len(checks), func(dst []byte, i int) []byte {
 		return appendText(append(appendText(dst, checks[i], maxName), ':'), t.Checks[checks[i]], maxWords)
 	})

@@ -41,6 +41,7 @@ type Timeline struct {
 	dayEnd    int64 // likewise, of the day
 	ahead     int64 // ms that ticks are ahead of the rows they have
 	events    []Event
+	noted     []Event // for the next tick
 	followers map[chan []byte]struct{}
 	closed    bool
 
@@ -127,7 +128,7 @@ func (t *Timeline) publish(now time.Time, n *numbers) {
 		tick.Events = []Event{{At: tick.At, Kind: "start", Good: true, Text: "the server was started"}}
 	} else {
 		tick.Seconds = now.Sub(t.at).Seconds() // by the clock that is never set
-		tick.Events = changes(tick.At, t.before, n)
+		tick.Events = append(changes(tick.At, t.before, n), t.takeNoted()...)
 		tick.Latency, tick.Delay, tick.Lag = grown(t.before.latency, n.latency), grown(t.before.delay, n.delay), grown(t.before.lag, n.lag)
 	}
 	if t.config.Hot != nil {
@@ -146,6 +147,27 @@ func (t *Timeline) publish(now time.Time, n *numbers) {
 	t.before, t.at = n, now
 	t.latest.Store(&encoded)
 	t.send(encoded)
+}
+
+// mostNoted is how many events one tick takes from others.
+const mostNoted = 8
+
+// Note has the next tick tell of an event that no number shows. What comes after mostNoted of
+// them is left out.
+func (t *Timeline) Note(kind string, good bool, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.noted) < mostNoted {
+		t.noted = append(t.noted, Event{At: time.Now().UnixMilli(), Kind: kind, Good: good, Text: text})
+	}
+}
+
+func (t *Timeline) takeNoted() []Event {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	noted := t.noted
+	t.noted = nil
+	return noted
 }
 
 // remember writes the tick into the rings.

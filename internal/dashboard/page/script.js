@@ -172,7 +172,7 @@
     cell("hits", "From memory", known && total ? percent(rates[0] / total) : "–");
     cell("p99", "Latency p99", span(quantile(last.latency, 0.99)), "in the server");
     cell("delay", "Invalidation delay", last.delay ? span(delay) : lastDelay(), "C1");
-    cell("feed", "Feed, oldest change", value("feed_live") ? span(value("feed_oldest")) : "off", "C7");
+    cell("feed", "Feed, oldest change", value("feed_live") ? span(value("feed_oldest")) : value("feed_degraded") ? "lost" : "off", "C7");
     cell("audit", "Audit", nines(value("audit_ratio"), value("audit_window")), value("audit_window") ? "nines, 95 %" : "");
     cell("memory", "Memory", bytes(value("memory_bytes")), "of " + bytes(value("memory_budget")));
     cell("entries", "Entries", short(value("memory_entries")));
