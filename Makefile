@@ -7,8 +7,6 @@ GO       ?= go
 COUNT    ?= 10
 FUZZTIME ?= 30s
 BENCH    ?= .
-# Packages at a time: tests wait for half of their time, so one more than processors.
-PARALLEL ?= 3
 PREFIX   ?= /usr/local
 DIST     ?= dist
 DEB_ARCH ?= amd64 arm64
@@ -47,7 +45,7 @@ clean: ## remove what these targets make
 ##@ Test it
 
 test: servers check ## all tests in their short form, with the race detector
-	$(GO) test -race -shuffle=on -p $(PARALLEL) -timeout 10m $(LONGEST) ./...
+	$(GO) test -race -shuffle=on -timeout 10m $(LONGEST) ./...
 	$(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 5m $(TIMED)
 
 check: ## vet and formatting

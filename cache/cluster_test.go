@@ -81,7 +81,6 @@ func TestCluster(t *testing.T) {
 // TestWaitFollowsItsWrite: in a Cluster the node that has a guard is the one that is
 // asked whether its replicas have it.
 func TestWaitFollowsItsWrite(t *testing.T) {
-	t.Parallel()
 	nodes := testkit.RedisCluster(t)
 	cfg := testConfig()
 	cfg.Redis = redis.Config{URL: "redis://" + nodes[0].Addr() + "?addr=" + nodes[1].Addr(), WaitReplicas: 1}
