@@ -3,18 +3,16 @@
 //
 // Usage:
 //
-//	hearth [-config FILE] [serve]   serve until SIGTERM
-//	hearth [-config FILE] check     read the configuration, report every fault, and
-//	                                what works and may surprise
-//	hearth [-config FILE] check -connect
-//	                                also ask the database about every statement, and
-//	                                whether Redis and origins can be used
-//	hearth [-config FILE] explain PATH
-//	                                how a running server would answer a GET, and why
-//	hearth [-config FILE] feed VERB …
-//	                                install, remove, status and flush of the change
-//	                                feed in the database; feed -h explains them
-//	hearth version                  print the version
+//	hearth [-config FILE] [VERB] [ARGUMENT...]
+//
+//	serve    serve until SIGTERM; what hearth does without a verb
+//	check    report every fault of the configuration
+//	explain  tell how a running server would answer a GET, and why
+//	feed     install, remove, see and flush the change feed in the database
+//	help     explain a verb, or list all of them
+//	version  print the version
+//
+// hearth help VERB says more of one; docs/cli.md has all of it.
 //
 // The configuration is one TOML file, config.toml in the working directory
 // unless -config names another. The config.toml that comes with the program

@@ -15,6 +15,9 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
+
+	"hearth/internal/config"
 )
 
 // Exit statuses.
@@ -36,53 +39,92 @@ func Main(version string) int {
 // to standard error, and what a verb was asked for to standard output, so that the
 // output of check and version can be used by scripts.
 func Run(p Process) int {
-	flags := flag.NewFlagSet("hearth", flag.ContinueOnError)
-	flags.SetOutput(p.Stderr)
-	flags.Usage = func() {
-		fmt.Fprint(p.Stderr, "usage: hearth [-config FILE] [serve | check [-connect] | explain PATH | feed VERB | version]\n")
-		flags.PrintDefaults()
-	}
-	path := flags.String("config", "config.toml", "the configuration `FILE`")
-	if err := flags.Parse(p.Args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitOK
-		}
-		return exitUsage
-	}
-	verb := "serve"
-	if flags.NArg() > 0 {
-		verb = flags.Arg(0)
-	}
-	// The flag package ends at the first argument that is no flag, thus at the verb.
-	connect := verb == "check" && flags.NArg() == 2 && slices.Contains([]string{"-connect", "--connect"}, flags.Arg(1))
-	if flags.NArg() > 1 && !connect && verb != "feed" && verb != "explain" {
-		verb = "" // no verb takes other arguments
-	}
-	var err error
-	switch verb {
-	case "version":
-		fmt.Fprintln(p.Stdout, "hearth", p.Version)
-	case "check":
-		if err = p.check(*path, connect, p.Stdout, p.Stderr); err == nil {
-			fmt.Fprintf(p.Stdout, "%s: no faults\n", *path)
-		}
-	case "explain":
-		err = p.explain(*path, flags.Args()[1:])
-	case "feed":
-		err = p.feed(*path, flags.Args()[1:])
-	case "serve":
-		err = p.serve(*path)
-	default:
-		flags.Usage()
-		return exitUsage
-	}
+	err := p.perform(program(), nil, defaultConfig, p.Args)
 	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
+	case err == nil:
 		return exitOK
 	case errors.Is(err, errUsage):
 		return exitUsage
-	case !errors.Is(err, errLogged) && !errors.Is(err, errNotLive):
+	case !errors.Is(err, errTold):
 		fmt.Fprintln(p.Stderr, err)
 	}
 	return exitFailed
+}
+
+// errTold is a failure of which a verb itself has told all there is to tell.
+var errTold = errors.New("see above")
+
+// perform does what the arguments of a verb ask for. The verb is in the groups above, and
+// has got the name of the configuration so far.
+func (p Process) perform(v verb, above []string, path string, args []string) error {
+	flags, run := v.flagSet(&path)
+	args, err := parse(flags, args, run != nil)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		v.writeHelp(p.Stderr, above)
+		return nil
+	case err != nil:
+		return p.refuse(v, above, "%v%s", err, v.meant(err))
+	case run != nil:
+		least, most := v.argumentCount()
+		switch n := len(args); {
+		case n < least:
+			return p.refuse(v, above, "%s is missing", strings.TrimSuffix(strings.Fields(v.arguments)[n], "..."))
+		case most >= 0 && n > most:
+			return p.refuse(v, above, "takes no argument %q", args[most])
+		}
+		return run(p, path, args)
+	case len(args) == 0 && v.name == "":
+		args = []string{"serve"}
+	case len(args) == 0:
+		v.writeHelp(p.Stderr, above)
+		return errUsage
+	}
+	sub, found := find(v.verbs, args[0])
+	if !found {
+		return p.refuse(v, above, "%s", v.unknown(args[0]))
+	}
+	return p.perform(sub, v.below(above), path, args[1:])
+}
+
+// parse reads flags and returns what is none. If everywhere, they may stand behind
+// arguments, too, as people write them; behind "--" nothing is a flag.
+func parse(flags *flag.FlagSet, args []string, everywhere bool) (rest []string, err error) {
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		// Package flag ends at the first argument that is no flag, or behind "--".
+		left := flags.Args()
+		read := len(args) - len(left)
+		if !everywhere || len(left) == 0 || read > 0 && args[read-1] == "--" {
+			return append(rest, left...), nil
+		}
+		rest, args = append(rest, left[0]), left[1:]
+	}
+}
+
+// meant is what a flag that a verb has not was most likely to be, as the end of an error.
+func (v verb) meant(err error) string {
+	// Package flag has no type for it.
+	_, name, unknown := strings.Cut(err.Error(), "not defined: -")
+	if !unknown {
+		return ""
+	}
+	var names []string
+	for _, o := range v.options(true) {
+		names = append(names, o.name)
+	}
+	for _, sub := range v.verbs {
+		if slices.ContainsFunc(sub.options(false), func(o option) bool { return o.name == name }) {
+			return fmt.Sprintf("; it is one of the verb %s: write it behind the verb", sub.name)
+		}
+	}
+	if meant := config.Nearest(name, names); meant != "" {
+		return "; did you mean -" + meant + "?"
+	}
+	if meant := config.Nearest(name, namesOf(v.verbs)); meant != "" {
+		return "; did you mean " + title("hearth", nil, meant) + "?"
+	}
+	return ""
 }

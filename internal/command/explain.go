@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -16,42 +15,41 @@ import (
 	"hearth/internal/operator"
 )
 
-const explainUsage = `usage: hearth [-config FILE] explain [-json] [-admin ADDRESS] [-token-file FILE] PATH
-
-tells how the next GET of a path, such as /user/7, would be answered, and why: it asks the
-running server, and changes nothing there.
-
--json        for programs
-` + operatorUsage
+func explainVerb() verb {
+	return verb{
+		name: "explain", arguments: "PATH",
+		summary: "tell how a running server would answer a GET, and why",
+		about: `
+Tells how the next GET of a path, such as /user/7, would be answered, and why. It asks the
+running server, and changes nothing there: the first line has the status and the tier, the
+second the reason, and below is what is known of the record.`,
+		examples: []example{
+			{"hearth explain /user/7", "whether memory, Redis or the database answers"},
+			{"hearth explain -json /user/7", "the same for programs"},
+		},
+		begin: func(flags *flag.FlagSet) run {
+			var o operatorFlags
+			o.register(flags)
+			asJSON := flags.Bool("json", false, "for programs")
+			return func(p Process, path string, args []string) error {
+				return p.explain(path, o, args[0], *asJSON)
+			}
+		},
+	}
+}
 
 // explain asks the running server about a path.
-func (p Process) explain(config string, args []string) error {
-	flags := flag.NewFlagSet("hearth explain", flag.ContinueOnError)
-	flags.SetOutput(p.Stderr)
-	flags.Usage = func() { fmt.Fprint(p.Stderr, explainUsage) }
-	var o operatorFlags
-	o.register(flags)
-	asJSON := flags.Bool("json", false, "")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return errUsage
-	}
-	if flags.NArg() != 1 {
-		flags.Usage()
-		return errUsage
-	}
+func (p Process) explain(config string, o operatorFlags, path string, asJSON bool) error {
 	client, err := p.operator(config, o, 0)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	answer, err := client.Get(context.Background(), "/api/explain", url.Values{"path": {flags.Arg(0)}})
+	answer, err := client.Get(context.Background(), "/api/explain", url.Values{"path": {path}})
 	if err != nil {
 		return err
 	}
-	if *asJSON {
+	if asJSON {
 		var out bytes.Buffer
 		if err := json.Indent(&out, answer, "", "  "); err != nil {
 			return fmt.Errorf("reading the explanation: %w", err)

@@ -13,116 +13,119 @@ import (
 	"hearth/internal/config"
 )
 
-const feedUsage = `usage: hearth [-config FILE] feed install [-apply] [-prune] [-role ACCOUNT]...
-       hearth [-config FILE] feed remove [-apply]
-       hearth [-config FILE] feed status [-json]
-       hearth [-config FILE] feed flush RESOURCE...
-
-install  prints the SQL that installs the triggers of the change feed, for the
-         database's own client; done again it changes nothing, and after an upgrade
-         it brings them up to date
-remove   prints the SQL that leaves nothing of the feed in the database
-status   tells whether changes are told, and who drains the outbox; 0: live, 1: not
-flush    asks for all records of resources to be removed from every cache
-
--apply   run the SQL instead of printing it
--prune   remove what other configurations have installed and this one does not want
--role    an account that drains the outbox and is not the one of feed.url, to be
-         granted what that takes
--json    for programs
-`
-
-// errUsage are arguments that no verb takes; the usage has been printed.
-var errUsage = errors.New("usage")
-
-// errNotLive is the answer of status that the feed is not live, which it has told.
-var errNotLive = errors.New("the feed is not live")
-
-// feedArguments are those of a verb of hearth feed.
-type feedArguments struct {
-	verb      string
-	install   app.FeedInstall // Apply is remove's, too
-	json      bool
-	resources []string
+func feedVerb() verb {
+	return verb{
+		name:    "feed",
+		summary: "install, remove, see and flush the change feed in the database",
+		about: `
+The change feed tells every instance what anybody changes in the database. Triggers on the
+watched tables write changes into an outbox, and one instance drains it.`,
+		verbs: []verb{feedInstallVerb(), feedRemoveVerb(), feedStatusVerb(), feedFlushVerb()},
+	}
 }
 
-// readFeedArguments reads them.
-func (p Process) readFeedArguments(args []string) (a feedArguments, err error) {
-	flags := flag.NewFlagSet("hearth feed", flag.ContinueOnError)
-	flags.SetOutput(p.Stderr)
-	flags.Usage = func() { fmt.Fprint(p.Stderr, feedUsage) }
-	if len(args) > 0 {
-		a.verb, args = args[0], args[1:]
+func feedInstallVerb() verb {
+	return verb{
+		name:    "install",
+		summary: "print the SQL that installs the triggers, or run it",
+		about: `
+Prints the SQL that installs the triggers of the change feed, for the database's own client.
+Done again it changes nothing, and after an upgrade it brings them up to date.`,
+		examples: []example{
+			{`hearth feed install | psql -v ON_ERROR_STOP=1 "$URL"`, "as an account that may create triggers"},
+			{"hearth feed install -apply", "as the account of the configuration"},
+		},
+		begin: func(flags *flag.FlagSet) run {
+			var a app.FeedInstall
+			registerApply(flags, &a.Apply)
+			flags.BoolVar(&a.Prune, "prune", false, "also remove what other configurations have installed and this one does not want")
+			flags.Func("role", "an `ACCOUNT...` that drains the outbox and is not the one of feed.url, to be granted what that takes", func(name string) error {
+				if strings.TrimSpace(name) == "" || strings.ContainsRune(name, 0) {
+					return errors.New("is no account's name")
+				}
+				a.Roles = append(a.Roles, name)
+				return nil
+			})
+			return withFeed(func(ctx context.Context, p Process, tool *app.FeedTool, _ []string) error {
+				done, err := tool.Install(ctx, a)
+				return p.tellInstalled(done, a.Apply, err)
+			})
+		},
 	}
-	switch a.verb {
-	case "install":
-		flags.BoolVar(&a.install.Apply, "apply", false, "")
-		flags.BoolVar(&a.install.Prune, "prune", false, "")
-		flags.Func("role", "", func(name string) error {
-			if strings.TrimSpace(name) == "" || strings.ContainsRune(name, 0) {
-				return errors.New("is no account's name")
-			}
-			a.install.Roles = append(a.install.Roles, name)
-			return nil
-		})
-	case "remove":
-		flags.BoolVar(&a.install.Apply, "apply", false, "")
-	case "status":
-		flags.BoolVar(&a.json, "json", false, "")
-	case "flush":
-	case "-h", "-help", "--help":
-		flags.Usage()
-		return a, flag.ErrHelp
-	default:
-		flags.Usage()
-		return a, errUsage
-	}
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return a, err
-		}
-		return a, errUsage // which package flag has told
-	}
-	a.resources = flags.Args()
-	if (len(a.resources) > 0) != (a.verb == "flush") {
-		flags.Usage()
-		return a, errUsage
-	}
-	return a, nil
 }
 
-// feed does what an operator does with the change feed by hand.
-func (p Process) feed(path string, args []string) error {
-	a, err := p.readFeedArguments(args)
-	if err != nil {
-		return err
+func feedRemoveVerb() verb {
+	return verb{
+		name:    "remove",
+		summary: "print the SQL that removes all of the feed, or run it",
+		about:   "Prints the SQL that leaves nothing of the feed in the database.",
+		begin: func(flags *flag.FlagSet) run {
+			var apply bool
+			registerApply(flags, &apply)
+			return withFeed(func(ctx context.Context, p Process, tool *app.FeedTool, _ []string) error {
+				done, err := tool.Remove(ctx, apply)
+				return p.tellInstalled(done, apply, err)
+			})
+		},
 	}
-	cfg, err := config.Load(path, p.Env)
-	if err != nil {
-		return err
+}
+
+func feedStatusVerb() verb {
+	return verb{
+		name:    "status",
+		summary: "tell whether changes are told, and who drains the outbox",
+		about: `
+Tells whether changes are told, and who drains the outbox. Exits with 0 if the feed is live,
+and with 1 if it is not.`,
+		begin: func(flags *flag.FlagSet) run {
+			asJSON := flags.Bool("json", false, "for programs")
+			return withFeed(func(ctx context.Context, p Process, tool *app.FeedTool, _ []string) error {
+				return p.feedStatus(ctx, tool, *asJSON)
+			})
+		},
 	}
-	tool, err := app.OpenFeedTool(cfg)
-	if err != nil {
-		return err
+}
+
+func feedFlushVerb() verb {
+	return verb{
+		name: "flush", arguments: "RESOURCE...",
+		summary: "ask for all records of resources to be removed from every cache",
+		about: `
+Asks for all records of resources to be removed from every cache. Whoever drains the outbox
+does it, as soon as the feed is live.`,
+		examples: []example{{"hearth feed flush user", "after a change of rows that fired no trigger"}},
+		begin: func(*flag.FlagSet) run {
+			return withFeed(func(ctx context.Context, p Process, tool *app.FeedTool, resources []string) error {
+				if err := tool.Flush(ctx, resources); err != nil {
+					return err
+				}
+				fmt.Fprintf(p.Stdout, "all records of %s are to be removed: whoever drains the outbox does it, as soon as the feed is live (see: hearth feed status)\n", strings.Join(resources, ", "))
+				return nil
+			})
+		},
 	}
-	defer tool.Close()
-	ctx, cancel := tool.Within(context.Background())
-	defer cancel()
-	switch a.verb {
-	case "install":
-		done, err := tool.Install(ctx, a.install)
-		return p.tellInstalled(done, a.install.Apply, err)
-	case "remove":
-		done, err := tool.Remove(ctx, a.install.Apply)
-		return p.tellInstalled(done, a.install.Apply, err)
-	case "flush":
-		if err := tool.Flush(ctx, a.resources); err != nil {
+}
+
+func registerApply(flags *flag.FlagSet, apply *bool) {
+	flags.BoolVar(apply, "apply", false, "run the SQL instead of printing it")
+}
+
+// withFeed opens the database for what an operator does with the change feed by hand.
+func withFeed(do func(context.Context, Process, *app.FeedTool, []string) error) run {
+	return func(p Process, path string, args []string) error {
+		cfg, err := config.Load(path, p.Env)
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(p.Stdout, "all records of %s are to be removed: whoever drains the outbox does it, as soon as the feed is live (see: hearth feed status)\n", strings.Join(a.resources, ", "))
-		return nil
+		tool, err := app.OpenFeedTool(cfg)
+		if err != nil {
+			return err
+		}
+		defer tool.Close()
+		ctx, cancel := tool.Within(context.Background())
+		defer cancel()
+		return do(ctx, p, tool, args)
 	}
-	return p.feedStatus(ctx, tool, a.json)
 }
 
 // tellInstalled prints the script, or what it has done.
@@ -160,7 +163,7 @@ func (p Process) feedStatus(ctx context.Context, tool *app.FeedTool, asJSON bool
 		err = s.Write(p.Stdout)
 	}
 	if err == nil && !s.Live {
-		err = errNotLive
+		err = errTold
 	}
 	return err
 }

@@ -19,16 +19,9 @@ type operatorFlags struct {
 	tokenFile string // "": a token of the configuration
 }
 
-// operatorUsage explains them.
-const operatorUsage = `-admin       where the admin listener is, HOST:PORT or unix:PATH, instead of
-             server.admin of the configuration
--token-file  a file that holds a token with the scope "admin", instead of the
-             first such token of the configuration
-`
-
 func (o *operatorFlags) register(flags *flag.FlagSet) {
-	flags.StringVar(&o.admin, "admin", "", "")
-	flags.StringVar(&o.tokenFile, "token-file", "", "")
+	flags.StringVar(&o.admin, "admin", "", "the `ADDRESS` of the admin listener, HOST:PORT or unix:PATH, instead of server.admin of the configuration")
+	flags.StringVar(&o.tokenFile, "token-file", "", `a `+"`FILE`"+` that holds a token with the scope "admin", instead of the first such token of the configuration; - reads standard input`)
 }
 
 // operator makes the client of a verb that asks a running server. The configuration tells

@@ -3,7 +3,7 @@ package command
 import (
 	"cmp"
 	"context"
-	"errors"
+	"flag"
 	"io"
 	"log/slog"
 	"os"
@@ -15,13 +15,27 @@ import (
 	"hearth/internal/config"
 )
 
-// errLogged is a failure that the log has told of: from the start of serving on
-// everything on standard error is a line of the log.
-var errLogged = errors.New("see the log")
-
 // startGrace is how long a start-up that is no longer wanted may take to end in
 // order.
 const startGrace = 2 * time.Second
+
+func serveVerb() verb {
+	return verb{
+		name:    "serve",
+		summary: "serve until SIGTERM; what hearth does without a verb",
+		about: `
+Reads the configuration, serves what it describes, and ends with SIGTERM, after the requests
+that have begun. Neither Redis nor the database needs to be up. A configuration with a fault
+is refused, with all its faults.
+
+Started by systemd it takes passed sockets (named public and admin), reports READY=1,
+RELOADING=1 and STOPPING=1, and feeds the watchdog while it works.`,
+		examples: []example{{"hearth -config /etc/hearth/config.toml", "as the systemd unit runs it"}},
+		begin: func(*flag.FlagSet) run {
+			return func(p Process, path string, _ []string) error { return p.serve(path) }
+		},
+	}
+}
 
 // serve runs the server until a signal ends it. It subscribes to signals first
 // of all: until then they kill. One wish to reload is kept for the time after the
@@ -44,7 +58,7 @@ func (p Process) serve(path string) error {
 	obeying.Wait()
 	if err != nil {
 		slog.Error("the server ends", "error", err)
-		return errLogged
+		return errTold // from the start of serving on, standard error is the log
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (l *loader) override(root reflect.Value, env []string) {
 		switch key := keys[name]; {
 		case !known:
 			hint := ""
-			if near := nearest(name, scalars); near != "" {
+			if near := Nearest(name, scalars); near != "" {
 				hint = "; did you mean " + near + "?"
 			}
 			l.warn("the environment variable %s overrides no key and is ignored%s", shown(name), hint)

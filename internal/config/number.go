@@ -128,7 +128,7 @@ func guessSize(text string) string {
 	if unit == "" {
 		return ""
 	}
-	if meant := nearest(unit, []string{"KiB", "MiB", "GiB"}); meant != "" {
+	if meant := Nearest(unit, []string{"KiB", "MiB", "GiB"}); meant != "" {
 		return count + meant
 	}
 	return ""

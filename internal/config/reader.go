@@ -165,7 +165,7 @@ func meantKey(names []string, at, name string) (key string, here bool) {
 	if other := elsewhere(at, func(other string) bool { return other == name }); other != "" {
 		return other, false
 	}
-	if near := nearest(name, names); near != "" {
+	if near := Nearest(name, names); near != "" {
 		return shown(dotted(at, near)), true
 	}
 	return elsewhere(at, func(other string) bool {

@@ -169,7 +169,7 @@ func unknownParameter(name string) string {
 			known = append(known, k)
 		}
 	}
-	if meant := nearest(name, known); meant != "" {
+	if meant := Nearest(name, known); meant != "" {
 		return fmt.Sprintf("has the unknown parameter %s; did you mean %s?", quote(name), meant)
 	}
 	slices.Sort(known)

@@ -122,7 +122,7 @@ func (l *loader) knownParam(key, name string, path param.Path, near, all string)
 	if slices.Contains(known, name) {
 		return true
 	}
-	if meant := nearest(name, known); meant != "" {
+	if meant := Nearest(name, known); meant != "" {
 		l.fault(key, "the path has no parameter %q; did you mean "+near+"?", name, meant)
 	} else {
 		l.fault(key, "the path has no parameter %q; "+all+" %s", name, braced(known))

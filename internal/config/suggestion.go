@@ -7,10 +7,10 @@ import (
 	"hearth/internal/param"
 )
 
-// nearest returns the candidate that a mistyped name most likely meant, or ""
+// Nearest returns the candidate that a mistyped name most likely meant, or ""
 // when none is near. Of equally near ones the first in the alphabet wins, so
 // that the same mistake always reads the same.
-func nearest(name string, candidates []string) string {
+func Nearest(name string, candidates []string) string {
 	name = strings.ToLower(name)
 	// A third of the letters may be wrong: more is another word.
 	best, least := "", max(2, len(name)/3)+1

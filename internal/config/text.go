@@ -49,7 +49,7 @@ func oneOf(words ...string) check {
 			return ""
 		}
 		list := `"` + strings.Join(words, `", "`) + `"`
-		if meant := nearest(text, words); meant != "" {
+		if meant := Nearest(text, words); meant != "" {
 			return fmt.Sprintf("is none of %s; did you mean %q?", list, meant)
 		}
 		return fmt.Sprintf("is none of %s; write one of them", list)
@@ -189,7 +189,7 @@ func checkBy(text string) string {
 	if text == "client" || text == "global" {
 		return ""
 	}
-	if meant := nearest(text, []string{"client", "global"}); meant != "" {
+	if meant := Nearest(text, []string{"client", "global"}); meant != "" {
 		return fmt.Sprintf("is no way to count; did you mean %q?", meant)
 	}
 	return `is no way to count; write "client", "global" or "header:X-Api-Key"`

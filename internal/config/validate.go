@@ -175,7 +175,7 @@ func (l *loader) validateBatches() {
 			for _, r := range l.config.Resources {
 				names = append(names, r.Name)
 			}
-			if near := nearest(b.Resource, names); near != "" {
+			if near := Nearest(b.Resource, names); near != "" {
 				l.fault(at+".resource", "there is no resource %q; did you mean %q?", b.Resource, near)
 			} else {
 				l.fault(at+".resource", "there is no resource %q; add a [[resource]] of that name", b.Resource)
