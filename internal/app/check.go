@@ -176,7 +176,7 @@ func (g *generation) rehearseFeed(ctx context.Context) (faults []config.Fault, n
 	if err != nil {
 		return away(err), notes
 	}
-	for _, f := range wrong {
+	for _, f := range outbox.Standing(wrong) {
 		if f.Lost {
 			faults = append(faults, g.cfg.Fault("feed.mode", "%s", f.Text))
 		} else {

@@ -109,7 +109,7 @@ func (t *FeedTool) readTriggers(ctx context.Context, s *FeedStatus) (lost []stri
 		return nil, err
 	}
 	t.want = t.outbox.Named(ctx, t.want)
-	return s.addSets(there, t.want, faults), nil
+	return s.addSets(there, t.want, outbox.Standing(faults)), nil
 }
 
 // readOutbox reads who drains the outbox, and what waits there.

@@ -119,7 +119,7 @@ func (t *FeedTool) apply(ctx context.Context, script *outbox.Script, before []ou
 	if err != nil {
 		return t.explain(ctx, err, t.tables(ctx))
 	}
-	for _, f := range faults {
+	for _, f := range outbox.Standing(faults) {
 		if f.Lost {
 			done.Faults = append(done.Faults, f.Text)
 		} else {

@@ -76,7 +76,7 @@ func (f *Feed) noteFaults(at time.Time, sets []outbox.Set, faults []outbox.Fault
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now, odd := map[string]string{}, map[string]bool{}
-	for _, fault := range faults {
+	for _, fault := range outbox.Standing(faults) {
 		if !fault.Lost {
 			if odd[fault.Text] = true; !o.odd[fault.Text] {
 				f.cfg.Log.Warn("the change feed tells changes, and something is not as it has to be", "because", fault.Text)

@@ -140,7 +140,7 @@ func (o *myOutbox) faults(sets ...outbox.Set) (texts []string) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	for _, f := range faults {
+	for _, f := range outbox.Standing(faults) {
 		if f.Lost {
 			f.Text = "lost: " + f.Text
 		}

@@ -114,14 +114,14 @@ func (c *mysqlCatalog) unseen(sets []*mysqlSet, stands map[int32]mysqlStand) (al
 		return nil, err
 	}
 	for _, m := range sets {
-		switch seen := stands[m.ID].seen; {
+		switch seen, trace := stands[m.ID].seen, m.seen(ids); {
 		case seen == "":
 			all = append(all, Fault{Set: m.Set, Text: fmt.Sprintf("no leader of the feed has looked at table %q since its triggers were installed", m.Table)})
-		case m.isNew(m.seen(ids), seen) && seen == m.table.made+unseenIDs:
+		case m.isNew(trace, seen) && seen == m.table.made+unseenIDs:
 			all = append(all, Fault{Set: m.Set, Text: fmt.Sprintf("the account that drains does not see when table %q is emptied, unless the leader of the feed"+
 				" is about to look: grant it the right PROCESS, or run: hearth feed flush RESOURCE, when it was", m.Table)})
-		case m.isNew(m.seen(ids), seen):
-			all = append(all, Fault{Set: m.Set, Text: fmt.Sprintf("table %q was emptied, altered or made anew:"+
+		case m.isNew(trace, seen):
+			all = append(all, Fault{Set: m.Set, Again: trace+soon == seen, Text: fmt.Sprintf("table %q was emptied, altered or made anew:"+
 				" the leader of the feed removes everything that it concerns", m.Table)})
 		}
 	}

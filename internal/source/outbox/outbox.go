@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -121,6 +122,14 @@ type Fault struct {
 	Set  Set    // whose
 	Text string // what is wrong, and which action mends it
 	Lost bool   // changes are not told, or writes fail
+	// Again says that nothing is wrong: what was told of is to be looked at once more by Heal.
+	// It is nothing to tell anybody.
+	Again bool
+}
+
+// Standing are the faults that are to be told.
+func Standing(faults []Fault) []Fault {
+	return slices.DeleteFunc(slices.Clone(faults), func(f Fault) bool { return f.Again })
 }
 
 // Options are those of Plan.
