@@ -26,7 +26,7 @@ const module = "hearth"
 // not here fails the test: its place in the layout is to be decided, not found out.
 const arrows = `
 .                        internal/command
-internal/command         internal/app internal/config internal/operator
+internal/command         internal/app internal/config internal/draft internal/operator
 internal/app             internal/admin internal/auth internal/config internal/journal internal/listen
                          internal/listen/systemd internal/metrics internal/openapi internal/param internal/budget internal/source/...
                          handlers internal/feed internal/limit internal/timeline cache cache/audit cache/memory cache/redis cache/embedded
@@ -39,6 +39,7 @@ internal/journal
 internal/admin           internal/auth internal/dashboard internal/framing internal/metrics
 internal/dashboard
 internal/operator
+internal/draft           internal/param internal/source/database internal/source/engine internal/source/sqltext
 internal/timeline        internal/metrics
 
 handlers                 internal/auth internal/framing internal/jsonvalue internal/limit internal/metrics internal/openapi
@@ -122,7 +123,7 @@ var places = []place{
 	},
 	{
 		imports: []string{"net/http"},
-		in:      []string{"internal/admin", "internal/config", "internal/operator", "internal/source/origin", "internal/testkit/...", "bench/...", "proof/..."},
+		in:      []string{"internal/admin", "internal/config", "internal/draft", "internal/operator", "internal/source/origin", "internal/testkit/...", "bench/...", "proof/..."},
 		because: "one HTTP server in the binary is enough; the profiler is written for net/http, methods have their names there, and origins and the admin listener are asked with its client",
 	},
 	{

@@ -6,6 +6,7 @@
 //	hearth [-config FILE] [VERB] [ARGUMENT...]
 //
 //	serve    serve until SIGTERM; what hearth does without a verb
+//	init     draft a configuration for own tables, or for a service
 //	check    report every fault of the configuration
 //	explain  tell how a running server would answer a GET, and why
 //	feed     install, remove, see and flush the change feed in the database

@@ -44,7 +44,7 @@ func (p Process) operator(path string, o operatorFlags, timeout time.Duration) (
 	var err error
 	switch {
 	case o.tokenFile != "":
-		c.Token, err = readToken(o.tokenFile)
+		c.Token, err = readSecretFile(o.tokenFile, "-token-file")
 		c.TokenFrom = o.tokenFile
 	case cfg == nil:
 	case o.admin != "" && !operator.Local(o.admin):
@@ -78,28 +78,28 @@ func adminToken(cfg *config.Config, path string) (token, from string) {
 	return "", from
 }
 
-// maxTokenFile bounds a file that holds a token, in bytes.
-const maxTokenFile = 64 << 10
+// maxSecretFile bounds a file that holds a secret, in bytes.
+const maxSecretFile = 64 << 10
 
-// readToken reads the file of -token-file; "-" is standard input, so that a token need not
+// readSecretFile reads the file of a flag; "-" is standard input, so that a secret need not
 // become a file. The line break at its end is none of it.
-func readToken(path string) (string, error) {
+func readSecretFile(path, flag string) (string, error) {
 	in := os.Stdin
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return "", fmt.Errorf("opening the file of -token-file: %w", err)
+			return "", fmt.Errorf("opening the file of %s: %w", flag, err)
 		}
 		defer f.Close()
 		in = f
 	}
-	text, err := io.ReadAll(io.LimitReader(in, maxTokenFile))
+	text, err := io.ReadAll(io.LimitReader(in, maxSecretFile))
 	if err != nil {
-		return "", fmt.Errorf("reading the file of -token-file: %w", err)
+		return "", fmt.Errorf("reading the file of %s: %w", flag, err)
 	}
-	token := strings.TrimRight(string(text), "\r\n")
-	if token == "" {
-		return "", fmt.Errorf("the file %q of -token-file is empty; write the token into it", path)
+	secret := strings.TrimRight(string(text), "\r\n")
+	if secret == "" {
+		return "", fmt.Errorf("the file %q of %s is empty; write into it what that stands for", path, flag)
 	}
-	return token, nil
+	return secret, nil
 }
