@@ -37,7 +37,7 @@ Columns whose names say that no client should see them, such as a password, are 
 and so is what no path can name; what that is, and why, is said.`,
 		examples: []example{
 			{"hearth init -from postgres://hearth@db.internal/shop -tables customers,orders", "serve two tables"},
-			{"hearth -config /etc/hearth/config.toml init -from-file url -redis redis://127.0.0.1:6379 -feed", "all tables, with the change feed"},
+			{"hearth init -from-file url -redis redis://127.0.0.1:6379 -feed", "all tables, with the change feed"},
 			{"hearth init -from 'https://users.internal/v1/users/{id:int}'", "stand before a service"},
 		},
 		begin: func(flags *flag.FlagSet) run {

@@ -5,8 +5,9 @@ import "hearth/internal/source/sqltext"
 // catalogue are the queries that tell of a database's tables. Each gives a row for a column, in
 // their order. The names of what they return are the same everywhere.
 type catalogue struct {
-	columns string // schema_name, table_name, visible, is_view, table_comment, column_name, declared, is_array, column_comment, not_null, has_default, is_computed
-	indexes string // of the unique ones, the primary key first, small ones before large ones: schema_name, table_name, index_name, is_primary, partial, column_name ("" for an expression)
+	columns   string // schema_name, table_name, visible, is_view, table_comment, column_name, declared, is_array, column_comment, not_null, has_default, is_computed
+	documents string // of text columns that are JSON all the same: table_name, column_name; it may fail; "": there are none
+	indexes   string // of the unique ones, the primary key first, small ones before large ones: schema_name, table_name, index_name, is_primary, partial, column_name ("" for an expression)
 }
 
 var catalogues = map[sqltext.Dialect]catalogue{
@@ -41,11 +42,15 @@ ORDER BY n.nspname, c.relname, i.indisprimary DESC, i.indnkeyatts, x.relname, at
 	sqltext.MySQL: {
 		columns: "SELECT '' AS schema_name, t.table_name AS table_name, 1 AS visible, t.table_type LIKE '%VIEW%' AS is_view, CASE WHEN t.table_type LIKE '%VIEW%' THEN '' ELSE t.table_comment END AS table_comment," +
 			" c.column_name AS column_name, c.column_type AS declared, 0 AS is_array, c.column_comment AS column_comment, c.is_nullable = 'NO' AS not_null," +
-			" c.column_default IS NOT NULL OR c.extra LIKE '%auto_increment%' OR c.extra LIKE '%DEFAULT_GENERATED%' AS has_default," +
+			" c.column_default IS NOT NULL AND c.column_default <> 'NULL' OR c.extra LIKE '%auto_increment%' OR c.extra LIKE '%DEFAULT_GENERATED%' AS has_default," +
 			" c.extra LIKE '%VIRTUAL%' OR c.extra LIKE '%STORED%' OR c.extra LIKE '%PERSISTENT%' AS is_computed" +
 			" FROM information_schema.tables AS t JOIN information_schema.columns AS c ON c.table_schema = t.table_schema AND c.table_name = t.table_name" +
 			" WHERE t.table_schema = DATABASE() AND t.table_name NOT IN ('hearth_watch', 'hearth_feed', 'hearth_kept', 'hearth_drain', 'hearth_seen')" +
 			" ORDER BY t.table_name, c.ordinal_position",
+		// MariaDB's type JSON is a text with a check. MySQL's view has no names of tables, and its JSON is a type.
+		documents: "SELECT k.table_name AS table_name, c.column_name AS column_name FROM information_schema.check_constraints AS k" +
+			" JOIN information_schema.columns AS c ON c.table_schema = k.constraint_schema AND c.table_name = k.table_name" +
+			" WHERE k.constraint_schema = DATABASE() AND k.check_clause = CONCAT('json_valid(`', c.column_name, '`)')",
 		indexes: "SELECT '' AS schema_name, table_name AS table_name, index_name AS index_name, index_name = 'PRIMARY' AS is_primary, sub_part IS NOT NULL AS partial, coalesce(column_name, '') AS column_name" +
 			" FROM information_schema.statistics WHERE table_schema = DATABASE() AND non_unique = 0" +
 			" ORDER BY table_name, index_name <> 'PRIMARY', index_name, seq_in_index",

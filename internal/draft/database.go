@@ -70,6 +70,22 @@ func readTables(ctx context.Context, e engine.Engine, c catalogue) (tables []*ta
 	if err != nil {
 		return nil, err
 	}
+	if c.documents != "" {
+		_ = eachRow(ctx, e, c.documents, func(r row) error { // what cannot tell shows text
+			if t := byName["\x00"+r.text("table_name")]; t != nil {
+				if i := slices.IndexFunc(t.columns, func(c column) bool { return c.name == r.text("column_name") }); i >= 0 {
+					t.columns[i].declared = "json"
+				}
+			}
+			return nil
+		})
+	}
+	return tables, readKeys(ctx, e, c, byName, tables)
+}
+
+// readKeys finds the key of each table: its primary one, or else the smallest unique index whose
+// columns are never NULL.
+func readKeys(ctx context.Context, e engine.Engine, c catalogue, byName map[string]*table, tables []*table) error {
 	// Columns of one index follow each other; the primary key comes first.
 	type index struct {
 		t       *table
@@ -78,7 +94,7 @@ func readTables(ctx context.Context, e engine.Engine, c catalogue) (tables []*ta
 	}
 	indexes := map[string]*index{}
 	var order []string
-	err = eachRow(ctx, e, c.indexes, func(r row) error {
+	err := eachRow(ctx, e, c.indexes, func(r row) error {
 		t := byName[r.text("schema_name")+"\x00"+r.text("table_name")]
 		if t == nil {
 			return nil
@@ -110,7 +126,7 @@ func readTables(ctx context.Context, e engine.Engine, c catalogue) (tables []*ta
 	for _, t := range tables {
 		t.stamp(e.Dialect())
 	}
-	return tables, err
+	return err
 }
 
 // choose takes the tables that are asked for, and notes those that cannot be served.
@@ -196,6 +212,9 @@ func (w *tableWriter) example(ctx context.Context, e engine.Engine, path string,
 	}
 	for i, name := range params {
 		value := cell(found.Rows[0][i])
+		if c := &w.table.columns[w.table.key[i]]; c.base() == "character" { // whose blanks are no part of the name
+			value = strings.TrimRight(value, " ")
+		}
 		if value == "" {
 			return ""
 		}

@@ -178,7 +178,7 @@ func (t *table) columnTable(b *strings.Builder, d sqltext.Dialect) {
 		if c.array && !strings.HasSuffix(declared, "[]") {
 			declared += "[]"
 		}
-		text := fmt.Sprintf("#   %-*s  %-*s  %s", wide, line(c.name), wider, line(declared), looks(d, c))
+		text := fmt.Sprintf("#   %-*s  %-*s  %s", wide, line(c.name), wider, line(cut(declared, 40)), looks(d, c))
 		switch {
 		case slices.Contains(t.key, i):
 			text += ", the key"
