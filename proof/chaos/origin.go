@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path"
@@ -112,7 +113,11 @@ func (e *origin) replace() {
 type originServer struct {
 	http.Server
 	listener net.Listener
-	deaf     atomic.Bool // nothing is answered any more
+	deaf     atomic.Bool    // nothing is answered any more
+	handling sync.WaitGroup // requests
+
+	mu    sync.Mutex
+	ended bool // no request is begun any more
 }
 
 // listen starts a server at the origin's address.
@@ -124,8 +129,13 @@ func (e *origin) listen() {
 	s := &originServer{listener: listener}
 	s.ReadHeaderTimeout = time.Minute
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.begin() {
+			panic(http.ErrAbortHandler)
+		}
+		defer s.handling.Done()
 		if s.deaf.Load() {
-			<-r.Context().Done() // until the connection is closed
+			_, _ = io.Copy(io.Discard, r.Body) // a server looks after the connection once it has the body
+			<-r.Context().Done()               // until the connection is closed
 			return
 		}
 		e.answer(w, r)
@@ -133,7 +143,27 @@ func (e *origin) listen() {
 	e.server = s
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Serve(listener) }) // it ends when the listener is closed
-	e.tb.Cleanup(func() { _ = s.Close(); running.Wait() })
+	e.tb.Cleanup(func() { s.end(); running.Wait() })
+}
+
+// begin counts a request that is being answered. It is false once the server has ended.
+func (s *originServer) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.handling.Add(1)
+	}
+	return !s.ended
+}
+
+// end closes the server and its connections, and waits for what was being answered on them:
+// Close alone waits for nothing.
+func (s *originServer) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	_ = s.Close()
+	s.handling.Wait()
 }
 
 // answer answers one request, in the mood of the moment.
