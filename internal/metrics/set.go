@@ -7,6 +7,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -31,7 +32,16 @@ type Set struct {
 type family struct {
 	name, help string
 	typ        metricType
-	series     map[string]collector // by rendered labels
+	known      map[string]collector // by rendered labels
+	series     []series             // the same in the order of registering; grows only
+}
+
+// series is a collector with its labels: rendered for the page, and in parts for a Snapshot, which
+// asks for them each second.
+type series struct {
+	rendered string
+	labels   []Label
+	collector
 }
 
 // collector writes the lines of one series.
@@ -132,7 +142,7 @@ func register[C collector](s *Set, name, help string, t metricType, labels []Lab
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.familyLocked(name, help, t)
-	if old, ok := f.series[key]; ok {
+	if old, ok := f.known[key]; ok {
 		c, ok := old.(C)
 		if !ok {
 			panic(fmt.Sprintf("BUG: metric %s{%s} is counted and read from a function", name, key))
@@ -140,7 +150,8 @@ func register[C collector](s *Set, name, help string, t metricType, labels []Lab
 		return c
 	}
 	c := build()
-	f.series[key] = c
+	f.known[key] = c
+	f.series = append(f.series, series{key, shown(labels), c})
 	return c
 }
 
@@ -148,7 +159,7 @@ func (s *Set) familyLocked(name, help string, t metricType) *family {
 	f := s.families[name]
 	if f == nil {
 		checkName(name)
-		f = &family{name: name, help: help, typ: t, series: map[string]collector{}}
+		f = &family{name: name, help: help, typ: t, known: map[string]collector{}}
 		s.families[name] = f
 	}
 	if f.typ != t || f.help != help {
@@ -185,8 +196,8 @@ func (s *Set) registered() map[string][]byte {
 	texts := make(map[string][]byte, len(all))
 	for _, f := range all {
 		text := appendHeader(nil, f.name, f.help, f.typ)
-		for _, labels := range slices.Sorted(maps.Keys(f.series)) {
-			text = f.series[labels].appendText(text, f.name, labels)
+		for _, one := range slices.SortedFunc(slices.Values(f.series), func(a, b series) int { return strings.Compare(a.rendered, b.rendered) }) {
+			text = one.appendText(text, f.name, one.rendered)
 		}
 		texts[f.name] = text
 	}

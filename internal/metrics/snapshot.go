@@ -2,8 +2,8 @@ package metrics
 
 import (
 	"fmt"
-	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
@@ -16,32 +16,32 @@ type Snapshot struct{ families map[string][]reading }
 
 // reading is one series. Value is the sum of a histogram in seconds.
 type reading struct {
-	labels  string // as rendered
+	labels  []Label
 	value   float64
 	buckets []uint64 // of a histogram, not cumulated; see Bounds
 }
 
 // readable is a collector that tells numbers without rendering them.
 type readable interface {
-	read(dst []reading, labels string) []reading
+	read(dst []reading, labels []Label) []reading
 }
 
-func (c *Counter) read(dst []reading, labels string) []reading {
+func (c *Counter) read(dst []reading, labels []Label) []reading {
 	return append(dst, reading{labels: labels, value: float64(c.Value())})
 }
 
-func (f *function) read(dst []reading, labels string) []reading {
+func (f *function) read(dst []reading, labels []Label) []reading {
 	return append(dst, reading{labels: labels, value: (*f.call.Load())()})
 }
 
-func (c changing) read(dst []reading, _ string) []reading {
+func (c changing) read(dst []reading, _ []Label) []reading {
 	for value, n := range c.values() {
-		dst = append(dst, reading{labels: c.label + `="` + escapeValue(value) + `"`, value: n})
+		dst = append(dst, reading{labels: shown([]Label{{c.label, value}}), value: n})
 	}
 	return dst
 }
 
-func (h *Histogram) read(dst []reading, labels string) []reading {
+func (h *Histogram) read(dst []reading, labels []Label) []reading {
 	all := h.load()
 	return append(dst, reading{labels: labels, value: h.Sum().Seconds(), buckets: all[:]})
 }
@@ -55,9 +55,11 @@ func (s *Set) Snapshot() (Snapshot, error) {
 	}
 	all := map[string][]reading{}
 	for _, f := range s.index() {
-		for labels, c := range f.series {
-			all[f.name] = c.read(all[f.name], labels)
+		readings := make([]reading, 0, len(f.series))
+		for _, one := range f.series {
+			readings = one.read(readings, one.labels)
 		}
+		all[f.name] = readings
 	}
 	for _, f := range process {
 		for _, m := range f.GetMetric() {
@@ -80,15 +82,14 @@ func plainValue(t dto.MetricType, m *dto.Metric) (v float64, ok bool) {
 	return 0, false
 }
 
-// index is a copy of the index, so that functions which read numbers run without the lock.
+// index is a copy of the index, so that functions which read numbers run without the lock. What
+// it has of series is theirs alone: later ones are appended behind that.
 func (s *Set) index() []family {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := make([]family, 0, len(s.families))
 	for _, f := range s.families {
-		c := *f
-		c.series = maps.Clone(f.series)
-		all = append(all, c)
+		all = append(all, *f)
 	}
 	return all
 }
@@ -147,9 +148,9 @@ func (s Snapshot) each(name string, labels []Label, f func(reading)) {
 	}
 }
 
-func hasAll(rendered string, labels []Label) bool {
-	for _, l := range labels {
-		value, ok := labelOf(rendered, l.Name)
+func hasAll(there, wanted []Label) bool {
+	for _, l := range wanted {
+		value, ok := labelOf(there, l.Name)
 		prefix, open := strings.CutSuffix(l.Value, "*")
 		if !ok || value != l.Value && !(open && strings.HasPrefix(value, prefix)) {
 			return false
@@ -158,35 +159,21 @@ func hasAll(rendered string, labels []Label) bool {
 	return true
 }
 
-// labelOf finds the value of a label in rendered ones.
-func labelOf(rendered, name string) (value string, ok bool) {
-	for rendered != "" {
-		label, rest, found := strings.Cut(rendered, `="`)
-		if !found {
-			return "", false
+// labelOf finds the value of a label.
+func labelOf(there []Label, name string) (value string, ok bool) {
+	for _, l := range there {
+		if l.Name == name {
+			return l.Value, true
 		}
-		end := 0
-		for end < len(rest) && rest[end] != '"' {
-			if rest[end] == '\\' {
-				end++
-			}
-			end++
-		}
-		if end >= len(rest) {
-			return "", false
-		}
-		if label == name {
-			return unescapeValue(rest[:end]), true
-		}
-		rendered = strings.TrimPrefix(rest[end+1:], ",")
 	}
 	return "", false
 }
 
-// unescapeValue is the inverse of escapeValue, as far as that has one.
-func unescapeValue(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
+// shown are labels as the page shows their values.
+func shown(labels []Label) []Label {
+	all := slices.Clone(labels)
+	for i := range all {
+		all[i].Value = strings.ToValidUTF8(all[i].Value, "\uFFFD")
 	}
-	return strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\"`, `"`).Replace(s)
+	return all
 }
