@@ -49,6 +49,7 @@ const (
 type encoder struct {
 	out     []byte
 	dropped int
+	kept    int // room that parts leave to those which have a right to it
 }
 
 // room is how far parts may reach, so that what closes the tick fits, too.
@@ -56,7 +57,7 @@ const room = MaxTick - len(`,"dropped":1000}`) - 2
 
 // part appends what f appends, or nothing.
 func (e *encoder) part(f func(dst []byte) []byte) bool {
-	if out := f(e.out); len(out) <= room {
+	if out := f(e.out); len(out) <= room-e.kept {
 		e.out = out
 		return true
 	}
@@ -91,10 +92,40 @@ func (e *encoder) list(name string, open, shut byte, n int, part func(dst []byte
 	}
 }
 
+// The hottest keys have room whatever else there is to tell. All of them take hotRoom bytes at
+// most, unless their numbers alone take more; keys are cut shorter for that.
+const (
+	hottestKeys = 5
+	hotRoom     = 600
+)
+
+// encodeHottest encodes the hottest keys, each one by itself.
+func encodeHottest(all []Hot) (parts [][]byte) {
+	all = all[:min(len(all), hottestKeys)]
+	for most := maxHotKey; ; most /= 2 {
+		parts = parts[:0]
+		size := 0
+		for _, h := range all {
+			parts = append(parts, h.append(nil, most))
+			size += len(parts[len(parts)-1])
+		}
+		if size <= hotRoom || most <= 1 {
+			return parts
+		}
+	}
+}
+
 // encodeTick encodes a tick in at most MaxTick bytes: what tells most comes first, and what
 // has no room is left out and counted.
 func encodeTick(t *Tick) []byte {
+	hottest := encodeHottest(t.Hot)
 	e := &encoder{out: make([]byte, 0, MaxTick)}
+	for _, h := range hottest {
+		e.kept += len(h) + 1
+	}
+	if len(hottest) > 0 {
+		e.kept += len(`,"hot":[]`)
+	}
 	e.out = strconv.AppendInt(append(e.out, `{"at":`...), t.At, 10)
 	e.out = strconv.AppendUint(append(e.out, `,"seq":`...), t.Seq, 10)
 	e.out = appendNumber(append(e.out, `,"seconds":`...), t.Seconds)
@@ -110,7 +141,7 @@ func encodeTick(t *Tick) []byte {
 				dst = append(dst, ',')
 			}
 			some = true
-			return appendNumber(append(append(append(dst, '"'), c.ID...), `":`...), v)
+			return appendNumber(append(append(append(dst, '"'), c.ID...), `":`...), rounded(c, v))
 		})
 	}
 	e.out = append(e.out, '}')
@@ -126,7 +157,13 @@ func encodeTick(t *Tick) []byte {
 		e.list(b.name, '[', ']', len(b.of), func(dst []byte, i int) []byte { return appendPair(dst, b.of[i]) })
 	}
 	e.groups(t.Groups)
-	e.list("hot", '[', ']', len(t.Hot), func(dst []byte, i int) []byte { return t.Hot[i].append(dst) })
+	e.kept = 0
+	e.list("hot", '[', ']', len(t.Hot), func(dst []byte, i int) []byte {
+		if i < len(hottest) {
+			return append(dst, hottest[i]...)
+		}
+		return t.Hot[i].append(dst, maxHotKey)
+	})
 	if e.dropped > 0 {
 		e.out = strconv.AppendInt(append(e.out, `,"dropped":`...), int64(min(e.dropped, 1000)), 10)
 	}
@@ -165,14 +202,17 @@ func (e *encoder) groups(all map[string]map[string]float64) {
 // groupRoom is about how many bytes one group may take.
 const groupRoom = 160
 
-// append appends the key as an object.
-func (h Hot) append(dst []byte) []byte {
-	dst = appendText(append(dst, `{"key":`...), h.Key, maxHotKey)
-	dst = appendText(append(dst, `,"resource":`...), h.Resource, maxName)
+// append appends the key as an object: of the texts most bytes, numbers that are not 0.
+func (h Hot) append(dst []byte, most int) []byte {
+	dst = appendText(append(dst, `{"key":`...), h.Key, most)
+	dst = appendText(append(dst, `,"resource":`...), h.Resource, min(most, maxName))
 	for _, n := range []struct {
 		name  string
 		value float64
 	}{{"reads", h.Reads}, {"bytes", h.Bytes}, {"misses", h.Misses}, {"loads", h.Loads}, {"ttl", h.TTL}} {
+		if n.value == 0 {
+			continue
+		}
 		dst = append(append(append(dst, `,"`...), n.name...), `":`...)
 		dst = appendNumber(dst, math.Round(10*n.value)/10)
 	}
@@ -193,6 +233,29 @@ func appendNumber(dst []byte, v float64) []byte {
 		return strconv.AppendInt(dst, int64(v), 10)
 	}
 	return strconv.AppendFloat(dst, v, 'g', -1, 64)
+}
+
+// rounded is a value of a column with the digits that tell something; the others would take the
+// room of other numbers. A counter is read for how much it grows, so it is told to a millionth
+// (of a second) whatever it stands at; a gauge has six significant digits, and all of those before
+// the point. A share that is nearly one is told by what it lacks of it.
+func rounded(c Column, v float64) float64 {
+	digits := 6
+	switch {
+	case math.IsNaN(v) || math.IsInf(v, 0) || v == math.Trunc(v):
+		return v
+	case c.Kind == gauge && math.Abs(v) >= 1:
+		digits = max(0, 5-int(math.Log10(math.Abs(v))))
+	case c.Kind == gauge && v < 0.99:
+		digits = 5 - int(math.Floor(math.Log10(math.Abs(v))))
+	case c.Kind == gauge:
+		digits = 5 - int(math.Floor(math.Log10(1-v)))
+	}
+	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'f', digits, 64), 64)
+	if err != nil {
+		panic("BUG: a number that does not read back: " + err.Error())
+	}
+	return short
 }
 
 // appendText appends a string of most bytes at most, and … where it was cut.
