@@ -41,20 +41,29 @@ func (a *Admin) authorize(ctx *fasthttp.RequestCtx, scope auth.Scope, page bool)
 // credentials are the lines of Authorization. A browser cannot send a bearer token when
 // somebody opens a page or follows a stream, but it asks for a name and a password: a token as
 // the password is as good as a bearer token (RFC 7617). From then on the browser sends it by
-// itself, so what changes something is refused to pages of other origins; see refuseForeign.
+// itself, so what changes something is refused to pages of other origins, and with a password all
+// but the dashboard is; see refuseForeign.
 func credentials(ctx *fasthttp.RequestCtx, page bool) [][]byte {
 	lines := ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization)
 	if len(lines) != 1 || !page {
 		return lines
 	}
-	const scheme = "basic "
-	if line := lines[0]; len(line) > len(scheme) && strings.EqualFold(string(line[:len(scheme)]), scheme) {
-		pair, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(line[len(scheme):])))
+	if byPassword(ctx) {
+		pair, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(lines[0][len(basic):])))
 		if _, password, found := bytes.Cut(pair, []byte(":")); err == nil && found {
 			return [][]byte{append([]byte("Bearer "), password...)}
 		}
 	}
 	return lines
+}
+
+const basic = "basic "
+
+// byPassword tells whether a request names a password, which browsers send by themselves, whatever
+// page is behind it.
+func byPassword(ctx *fasthttp.RequestCtx) bool {
+	line := ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)
+	return len(line) > len(basic) && strings.EqualFold(string(line[:len(basic)]), basic)
 }
 
 // refuseForeign answers 403 and reports false when a page of another origin is

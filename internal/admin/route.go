@@ -30,16 +30,16 @@ func (a *Admin) table() []route {
 		{get, "/", auth.Admin, a.index, true},
 		{get, "/livez", open, a.livez, false},
 		{get, "/readyz", open, a.readyz, false},
-		{get, "/metrics", auth.Metrics | auth.Admin, a.metrics, false},
-		{get, "/api/stats", auth.Metrics | auth.Admin, a.stats, false},
+		{get, "/metrics", auth.Metrics | auth.Admin, a.metrics, true},
+		{get, "/api/stats", auth.Metrics | auth.Admin, a.stats, true},
 		{get, "/api/explain", auth.Admin, a.explain, true},
 		{get, "/api/hot", auth.Admin, a.hot, true},
 		{get, "/api/tick", auth.Admin, a.tick, true},
 		{get, "/api/stream", auth.Admin, a.stream, true},
 		{get, "/api/history", auth.Metrics | auth.Admin, a.history, true},
 		{post, "/api/invalidate", auth.Admin, a.invalidate, false},
-		{get, profilePrefix, auth.Admin, a.profileIndex, false},
-		{get, profilePrefix + anyName, auth.Admin, a.profile, false},
+		{get, profilePrefix, auth.Admin, a.profileIndex, true},
+		{get, profilePrefix + anyName, auth.Admin, a.profile, true},
 	}
 }
 
@@ -57,7 +57,7 @@ func (a *Admin) route(ctx *fasthttp.RequestCtx) {
 	case !row.takes(string(ctx.Method())):
 		problem(ctx, fasthttp.StatusMethodNotAllowed, "this path does not take "+printable(ctx.Method())+"; Allow lists what it takes",
 			fasthttp.HeaderAllow, row.allow())
-	case row.method == fasthttp.MethodPost && !refuseForeign(ctx):
+	case (row.method == fasthttp.MethodPost || row.path != "/" && byPassword(ctx)) && !refuseForeign(ctx):
 	default:
 		row.handle(ctx)
 	}

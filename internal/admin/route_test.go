@@ -86,16 +86,16 @@ func TestScopesOfRoutes(t *testing.T) {
 		{"GET", "/", auth.Admin, true},
 		{"GET", "/livez", 0, false},
 		{"GET", "/readyz", 0, false},
-		{"GET", "/metrics", auth.Metrics | auth.Admin, false},
-		{"GET", "/api/stats", auth.Metrics | auth.Admin, false},
+		{"GET", "/metrics", auth.Metrics | auth.Admin, true},
+		{"GET", "/api/stats", auth.Metrics | auth.Admin, true},
 		{"GET", "/api/explain", auth.Admin, true},
 		{"GET", "/api/hot", auth.Admin, true},
 		{"GET", "/api/tick", auth.Admin, true},
 		{"GET", "/api/stream", auth.Admin, true},
 		{"GET", "/api/history", auth.Metrics | auth.Admin, true},
 		{"POST", "/api/invalidate", auth.Admin, false},
-		{"GET", "/debug/pprof/", auth.Admin, false},
-		{"GET", "/debug/pprof/{name}", auth.Admin, false},
+		{"GET", "/debug/pprof/", auth.Admin, true},
+		{"GET", "/debug/pprof/{name}", auth.Admin, true},
 	}
 	if diff := cmp.Diff(want, admin.Rows(r.admin)); diff != "" {
 		t.Errorf("route table (-want +got):\n%s", diff)

@@ -3,10 +3,13 @@ package admin
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -92,10 +95,6 @@ func (a *Admin) stream(ctx *fasthttp.RequestCtx) {
 	if !refuseForeign(ctx) {
 		return
 	}
-	if !bytes.Equal(ctx.Request.Header.Protocol(), []byte("HTTP/1.1")) {
-		problem(ctx, fasthttp.StatusHTTPVersionNotSupported, "a stream needs HTTP/1.1; /api/tick has the newest tick")
-		return
-	}
 	h := &ctx.Response.Header
 	ctx.SetContentType("text/event-stream; charset=utf-8")
 	h.Set("X-Accel-Buffering", "no") // nginx keeps answers back otherwise
@@ -109,6 +108,11 @@ func (a *Admin) stream(ctx *fasthttp.RequestCtx) {
 	}
 	s := &stream{admin: a, ticks: ticks, stop: stop, authorization: copied(credentials(ctx, true))}
 	s.conn, _ = ctx.Conn().(watchedConn)
+	s.had = string(ctx.Request.Header.Peek("Last-Event-ID"))
+	if !ctx.Request.Header.IsHTTP11() {
+		s.answerOld(ctx)
+		return
+	}
 	// The connection's own goroutine reads it: there is no other that could be left behind.
 	ctx.SetBodyStream(s, -1)
 	ctx.Response.ImmediateHeaderFlush = true
@@ -126,6 +130,7 @@ type stream struct {
 	stop          func()
 	conn          watchedConn // nil: nobody keeps timeouts
 	authorization [][]byte
+	had           string // the event that the client had last; "": none
 	begun         bool
 	rest          []byte // of an event that did not fit
 }
@@ -164,11 +169,62 @@ func (s *stream) Read(p []byte) (n int, err error) {
 func (s *stream) next() (event []byte, open bool) {
 	timer := time.NewTimer(s.admin.silence)
 	defer timer.Stop()
-	select {
-	case tick, open := <-s.ticks:
-		return fmt.Appendf(nil, "event: tick\ndata: %s\n\n", tick), open
-	case <-timer.C:
-		return []byte(": there is no tick yet\n\n"), true
+	for {
+		select {
+		case tick, open := <-s.ticks:
+			id := idOf(tick)
+			if had := s.had; open && id != "" && had == id {
+				s.had = "" // it comes back with the newest tick: the next one is news
+				continue
+			}
+			s.had = ""
+			return fmt.Appendf(nil, "event: tick\n%sdata: %s\n\n", lineOf(id), tick), open
+		case <-timer.C:
+			return []byte(": there is no tick yet\n\n"), true
+		}
+	}
+}
+
+// idOf is the number of a tick; "" for none.
+func idOf(tick []byte) string {
+	var t struct{ Seq uint64 }
+	if err := json.Unmarshal(tick, &t); err != nil || t.Seq == 0 {
+		return ""
+	}
+	return strconv.FormatUint(t.Seq, 10)
+}
+
+func lineOf(id string) string {
+	if id == "" {
+		return ""
+	}
+	return "id: " + id + "\n"
+}
+
+// answerOld answers a client of HTTP/1.0, as nginx is one towards the servers behind it unless told
+// otherwise: the content has no length and no chunks, and ends with the connection (RFC 9112,
+// section 6.3). fasthttp cannot write that, so it is written here, and fasthttp is left with a
+// connection that it only closes.
+func (s *stream) answerOld(ctx *fasthttp.RequestCtx) {
+	defer func() { _ = s.Close() }()
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(net.Conn) {})
+	head := []byte("HTTP/1.1 200 OK\r\nConnection: close\r\n")
+	for name, value := range ctx.Response.Header.All() {
+		if n := string(name); n != fasthttp.HeaderContentLength && n != fasthttp.HeaderConnection && n != fasthttp.HeaderTransferEncoding {
+			head = fmt.Appendf(head, "%s: %s\r\n", name, value)
+		}
+	}
+	if s.conn != nil {
+		s.conn.Writing()
+	}
+	buffer := make([]byte, 4096)
+	_, err := ctx.Conn().Write(append(head, "\r\n"...))
+	for err == nil {
+		var n int
+		if n, err = s.Read(buffer); err == nil {
+			_, err = ctx.Conn().Write(buffer[:n])
+		}
 	}
 }
 

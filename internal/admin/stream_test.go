@@ -3,6 +3,10 @@ package admin_test
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -64,6 +68,90 @@ func TestAStreamIsEvents(t *testing.T) {
 		t.Error("the stream goes on behind the end of the ticks")
 	}
 	testkit.Eventually(t, 20*time.Second, "the follower is gone", func() bool { return r.watch.stopped.Load() == 1 })
+}
+
+// TestAStreamReachesAPeerOfHTTP10: nginx asks so unless it is told otherwise. The content ends with
+// the connection.
+func TestAStreamReachesAPeerOfHTTP10(t *testing.T) {
+	r := start(t, nil)
+	r.watch.ticks = make(chan []byte)
+	port := testkit.FreePort(t)
+	testkit.Nginx(t, fmt.Sprintf("events {}\nhttp {\n\taccess_log off;\n\tserver {\n\t\tlisten 127.0.0.1:%d;\n\t\tlocation / { proxy_pass %s; }\n\t}\n}\n", port, r.base))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/api/stream", port), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	defer func() { _ = resp.Body.Close() }()
+	if got := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || got != "text/event-stream; charset=utf-8" {
+		t.Fatalf("through nginx: %s, %q", resp.Status, got)
+	}
+	lines := bufio.NewReader(resp.Body)
+	want := "retry: 1000\n\n"
+	for seq := range 3 {
+		tick := fmt.Sprintf(`{"seq":%d}`, seq+1)
+		r.watch.ticks <- []byte(tick)
+		want += fmt.Sprintf("event: tick\nid: %d\ndata: %s\n\n", seq+1, tick)
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(lines, got); err != nil || string(got) != want {
+			t.Fatalf("got %q, %v, want %q", got, err, want)
+		}
+		want = ""
+	}
+	close(r.watch.ticks)
+	if rest, err := io.ReadAll(lines); err != nil || len(rest) > 0 {
+		t.Errorf("the end of the stream: %q, %v", rest, err)
+	}
+	testkit.Eventually(t, 20*time.Second, "the follower is gone", func() bool { return r.watch.stopped.Load() == 1 })
+}
+
+// TestAStreamToHTTP10IsPlain: no chunks, no length, no second answer behind it.
+func TestAStreamToHTTP10IsPlain(t *testing.T) {
+	r := start(t, nil)
+	r.watch.ticks = make(chan []byte, 1)
+	r.watch.ticks <- []byte(`{"seq":7}`)
+	close(r.watch.ticks)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "GET /api/stream HTTP/1.0\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(conn)
+	head, body, _ := strings.Cut(string(all), "\r\n\r\n")
+	if err != nil || body != "retry: 1000\n\nevent: tick\nid: 7\ndata: {\"seq\":7}\n\n" {
+		t.Errorf("got %q, %v", all, err)
+	}
+	for _, line := range []string{"Content-Length:", "Transfer-Encoding:"} {
+		if strings.Contains(head, line) {
+			t.Errorf("%s in %q", line, head)
+		}
+	}
+	if !strings.HasPrefix(head, "HTTP/1.1 200 OK\r\n") || strings.Count(head, "Connection: close") != 1 || !strings.Contains(head, "Cache-Control: no-store") {
+		t.Errorf("the head is %q", head)
+	}
+}
+
+// TestAStreamGoesOnBehindTheLastEvent: who has the newest tick already waits for the next one, and
+// for who has an older one the newest is the state.
+func TestAStreamGoesOnBehindTheLastEvent(t *testing.T) {
+	for had, want := range map[string]string{"5": `{"seq":6}`, "3": `{"seq":5}`, "x": `{"seq":5}`, "": `{"seq":5}`} {
+		r := start(t, nil)
+		r.watch.ticks = make(chan []byte, 2)
+		r.watch.ticks <- []byte(`{"seq":5}`)
+		r.watch.ticks <- []byte(`{"seq":6}`)
+		_, next := follow(t, r, "Last-Event-ID", had)
+		if got, err := next(); err != nil || got != want {
+			t.Errorf("behind %q comes %q, %v, want %q", had, got, err, want)
+		}
+		close(r.watch.ticks)
+	}
 }
 
 // TestAStreamEndsWithItsToken: a token that a reload has taken away opens no later tick.
@@ -194,7 +282,17 @@ func TestABrowserMayAskForAPassword(t *testing.T) {
 	if got := page.header.Values("WWW-Authenticate"); page.status != 401 || len(got) != 2 || !strings.HasPrefix(got[1], "Basic ") {
 		t.Errorf("a browser is answered %d with the challenges %q", page.status, got)
 	}
-	program := r.do(t, "GET", "/metrics", "", "Accept", "text/html")
+	for _, path := range []string{"/metrics", "/api/stats", "/debug/pprof/"} { // to which the page has links
+		if got := r.do(t, "GET", path, "", "Accept", "text/html"); got.status != 401 || len(got.header.Values("WWW-Authenticate")) != 2 {
+			t.Errorf("a browser at %s is answered %d with %q", path, got.status, got.header.Values("WWW-Authenticate"))
+		}
+		password := base64.StdEncoding.EncodeToString([]byte("any:a"))
+		if got := r.do(t, "GET", path, "", "Authorization", "Basic "+password, "Sec-Fetch-Site", "same-origin"); got.status != 200 {
+			t.Errorf("%s with the token as password is answered %d", path, got.status)
+		}
+		wantProblem(t, path+" for a page of another site", r.do(t, "GET", path, "", "Authorization", "basic "+password, "Sec-Fetch-Site", "cross-site"), 403)
+	}
+	program := r.do(t, "GET", "/metrics", "", "Accept", "text/plain")
 	if got := program.header.Values("WWW-Authenticate"); program.status != 401 || len(got) != 1 {
 		t.Errorf("a program is answered %d with the challenges %q", program.status, got)
 	}
