@@ -16,6 +16,7 @@ import (
 func (c *Cache) ask(ctx context.Context, g *gate.Gate, r *Resource, key string, args []source.Args) (loaded, error) {
 	began := c.store.Now()
 	got, err := fetch(ctx, r, args, c.known(r, key))
+	got.asked = began
 	if err == nil {
 		r.noteLoadTime(time.Duration(c.store.Now() - began))
 	}

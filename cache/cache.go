@@ -131,7 +131,14 @@ type Answer struct {
 	Stored bool          // a hit of the shared tier is in memory now, or a load in the shared tier
 	Detail string        // "", "stale", "untracked", "unshared"
 
-	absent bool // the shared tier has no such key, and it is all there is
+	// Age is how long ago the record was had from its source, at most; 0: nobody knows, or it
+	// comes from there. Only ReadFresh tells.
+	Age time.Duration
+
+	absent bool  // the shared tier has no such key, and it is all there is
+	asked  int64 // clock time at which the source was asked, of a load
+
+	overMemory, overShared bool // a copy there did not meet the client's demand
 }
 
 // Data is the record's bare JSON, "null" when it is missing.
@@ -257,6 +264,8 @@ type Cache struct {
 	served     atomic.Pointer[map[*memory.Shape]*Served]
 	auditor    *auditor
 	own        ownPuts
+	loadTimes  loadTimes
+	versions   versions
 	hot        hotKeys
 	writes     openWrites
 	counters   counters

@@ -257,6 +257,13 @@ func (c *Cache) marks(ctx context.Context, r *Resource, keys []string) func(i in
 // of the feed, and its time is over.
 func (q *query) meetCopy(seen *sharedRead) (Answer, bool, error) {
 	l := q.r.lost.Load()
+	if q.wish != nil {
+		if met, again := q.wish.meetsShared(q, seen); again {
+			return Answer{}, true, nil
+		} else if !met {
+			return q.supersede(seen)
+		}
+	}
 	switch {
 	case l == nil || seen.verified == l:
 		return q.fromShared(&seen.result), false, nil
@@ -264,6 +271,9 @@ func (q *query) meetCopy(seen *sharedRead) (Answer, bool, error) {
 		return Answer{}, true, nil
 	case q.store.Now() < l.until:
 		return q.fromAged(l, &seen.result), false, nil
+	}
+	if q.cachedOnly() {
+		return Answer{}, false, ErrNotCached
 	}
 	if q.replaced++; q.replaced > 3 { // its bytes are not what they look like, so nothing can be put in their place
 		a, err := q.pass(false)
@@ -315,8 +325,12 @@ func (q *query) outlived(old *sharedRead) (Answer, bool) {
 	return a, true
 }
 
-// failed ends a load that has brought nothing. A copy from before the loss of the feed
-// whose place it has taken is put back, and answered with: nobody can do better.
+// forGood is the lifetime of a copy that had no end when it was found.
+const forGood = 100 * 365 * 24 * time.Hour
+
+// failed ends a load that has brought nothing. A copy whose place it has taken is put back
+// with what is left of its lifetime. One from before the loss of the feed is answered with:
+// nobody can do better.
 func (k *leased) failed(ctx context.Context, err error) (Answer, error) {
 	if k.old == nil || !unanswered(err) {
 		k.release(ctx)
@@ -324,13 +338,21 @@ func (k *leased) failed(ctx context.Context, err error) (Answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	ttl := k.old.TTL
-	if ttl <= 0 {
+	// A lifetime that began anew would make the copy look younger than it is.
+	ttl := k.old.TTL - time.Duration(k.q.store.Now()-k.old.sent)
+	switch {
+	case k.old.TTL > 0:
+	case k.q.wish != nil:
+		ttl = forGood
+	default:
 		ttl = k.q.lifetime(k.q.r, k.q.key, k.old.entry.Missing())
 	}
-	if _, fillErr := k.q.tier.Fill(ctx, k.q.key, k.token, k.old.bytes(), ttl); fillErr != nil {
+	if ttl < time.Millisecond {
+		k.release(ctx)
+	} else if _, fillErr := k.q.tier.Fill(ctx, k.q.key, k.token, k.old.bytes(), ttl); fillErr != nil {
 		k.release(ctx)
 	}
+	k.load.restored = k.q.wish != nil
 	if a, ok := k.q.outlived(k.old); ok {
 		return a, nil
 	}

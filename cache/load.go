@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hearth/cache/gate"
@@ -23,6 +24,11 @@ type load struct {
 	done   chan struct{}
 	answer Answer
 	err    error
+	// restored says that it was for a demand, and that the copy whose place it took was put
+	// back: others read that.
+	restored bool
+
+	asked atomic.Int64 // clock time at which the source was asked, 0: it was not yet
 }
 
 // result is what the load has brought to a reader that has waited for it. again
@@ -43,6 +49,20 @@ func (s *Flights) loadOf(r *Resource, key, token string) *load {
 	defer sh.mu.Unlock()
 	if l := sh.loads[token]; l != nil && l.res == r {
 		return l
+	}
+	return nil
+}
+
+// loadSince returns a load of key that runs here and has asked the source since a clock time,
+// or has not asked yet, if a reader of r may join it.
+func (s *Flights) loadSince(r *Resource, key string, since int64) *load {
+	sh := s.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, l := range sh.loads {
+		if asked := l.asked.Load(); l.key == key && l.res == r && (asked == 0 || asked >= since) {
+			return l
+		}
 	}
 	return nil
 }
@@ -282,6 +302,7 @@ func (c *Cache) loadAndFill(g *gate.Gate, group []*leased) {
 	r, args := group[0].q.r, make([]source.Args, len(group))
 	for i, k := range group {
 		args[i] = k.q.args
+		k.load.asked.Store(c.store.Now())
 	}
 	got, err := c.ask(ctx, g, r, group[0].q.key, args)
 	for _, m := range group[1:] { // ask has counted the first
@@ -315,8 +336,12 @@ func (k *leased) complete(ctx context.Context, got loaded, at int, err error) {
 		return
 	}
 	q.mark(ctx, q.r, q.key, e.Data())
+	generation := q.tier.Generation().Number
 	stored, fillErr := q.tier.Fill(ctx, q.key, k.token, e.Data(), got.term.Within(q.lifetime(q.r, q.key, e.Missing())))
-	if a.Stored = stored; fillErr == nil {
+	if a.Stored = stored; stored {
+		q.loadTimes.note(q.key, loadTime{asked: a.asked, stored: q.store.Now(), generation: generation})
+	}
+	if fillErr == nil {
 		return
 	}
 	q.cfg.Log.Warn("a loaded record was not stored", "resource", q.r.Name, "error", fillErr)

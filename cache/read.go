@@ -104,7 +104,13 @@ func (q *query) orStale(a Answer, err error) (Answer, error) {
 	if err == nil || q.r.Records == nil || !unanswered(err) {
 		return a, err
 	}
+	if q.wish != nil {
+		q.wish.failed = true
+	}
 	if stale, ok := q.stale(); ok {
+		return stale, nil
+	}
+	if stale, ok := q.passedOver(); ok {
 		return stale, nil
 	}
 	if stale, ok := q.outlived(q.old); ok {
@@ -124,8 +130,14 @@ func (q *query) walk(first *sharedRead) (Answer, error) {
 			if a, ok := q.fromMemory(); ok {
 				return a, nil
 			}
+			if a, ok := q.tolerated(); ok {
+				return a, nil
+			}
 		}
 		if q.writes.has(q.key) {
+			if q.cachedOnly() {
+				return Answer{}, ErrNotCached
+			}
 			if q.r.Records == nil { // a reload has given the key to a resource without a source
 				return Answer{}, fmt.Errorf("%w: a write of key %q is not confirmed", ErrUnavailable, q.key)
 			}
@@ -168,6 +180,7 @@ type query struct {
 	plain   plainRead  // on the wire, led by this reader …
 	seen    sharedRead // … and what it has found
 
+	wish     *wish       // what the client demands, see demand.go; nil: nothing
 	old      *sharedRead // the copy whose place a load is to take, see meetCopy
 	replaced int         // how often one was to be
 }
@@ -197,6 +210,9 @@ func (q *query) fromMemory() (Answer, bool) {
 	if v.Untracked() && q.store.IsOwner(q.local, v) && q.tier.Readable(q.key) == nil {
 		return Answer{}, false
 	}
+	if q.wish != nil && !q.wish.meets(q, v, now) {
+		return Answer{}, false
+	}
 	a := q.answer(v.Entry(), TierMemory)
 	a.TTL = v.TTL(now)
 	if v.Untracked() {
@@ -218,6 +234,11 @@ func (q *query) answer(e *Entry, t Tier) Answer {
 // when it goes.
 func (q *query) readShared() *sharedRead {
 	if !q.keeps() && !q.follows {
+		if q.needsLife() {
+			seen := q.getTimed()
+			seen.plain = true
+			return seen
+		}
 		if seen := q.readPlain(); seen != nil {
 			return seen
 		}
@@ -231,8 +252,9 @@ func (q *query) readShared() *sharedRead {
 		q.lead(q.ctx, []*flight{f})
 		return &sharedRead{result: f.result, sent: q.began}
 	}
+	res := f.wait(q.ctx)
 	_, sent := q.flights.boundTo(f)
-	return &sharedRead{result: f.wait(q.ctx), sent: sent}
+	return &sharedRead{result: res, sent: sent}
 }
 
 // lead reads flights of one resource in one round trip and ends them, whatever happens: readers
@@ -326,6 +348,8 @@ func (q *query) resolve(seen *sharedRead) (a Answer, again bool, err error) {
 		return a, false, err
 	case seen.entry != nil:
 		return q.meetCopy(seen)
+	case q.cachedOnly():
+		return Answer{}, false, ErrNotCached
 	case seen.plain && seen.IsPlaceholder():
 		q.follows = true
 		return Answer{}, true, nil
@@ -379,7 +403,8 @@ func (q *query) withoutShared(cause error) (Answer, error) {
 		// The reader is answered, so this line is all that tells the operator.
 		q.cfg.Log.Error("the shared tier refuses a key; its record is loaded from the source each time", "resource", q.r.Name, "key", q.key, "error", cause)
 	}
-	if q.holdsLiving() {
+	living := q.holdsLiving()
+	if living || q.cachedOnly() {
 		if a, ok := q.stale(); ok {
 			return a, nil
 		}
@@ -387,31 +412,10 @@ func (q *query) withoutShared(cause error) (Answer, error) {
 	if q.r.Records == nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrUnavailable, cause)
 	}
-	return q.pass(true)
-}
-
-// holdsLiving tells whether memory has a tracked copy whose lifetime is not over.
-func (q *query) holdsLiving() bool {
-	now := q.store.Now()
-	defer q.Pin(uint32(now)).Release()
-	v := q.store.Peek(q.r.Shape, []byte(q.key))
-	return v.Found() && !v.Untracked() && now < v.SharedExpiry(now)
-}
-
-// stale answers with an entry that no connection vouches for any more, for at most
-// ttl.stale after its connection last did. An entry that an invalidation has removed
-// is not there to be found, so a copy known to be old is never served. Nor is a record
-// without a source whose own lifetime is over: it is no record any more.
-func (q *query) stale() (Answer, bool) {
-	now := q.store.Now()
-	defer q.Pin(uint32(now)).Release()
-	v := q.store.Peek(q.r.Shape, []byte(q.key))
-	if !v.Found() || now >= q.store.StaleUntil(v, q.r.TTL.Stale) || q.r.Records == nil && now >= v.SharedExpiry(now) {
-		return Answer{}, false
+	if q.wish != nil && (living || q.cachedOnly()) { // others would be answered with that copy
+		if err := q.permitted(); err != nil {
+			return Answer{}, err
+		}
 	}
-	q.numbers.stale.Add(1)
-	a := q.answer(v.Entry(), TierStale)
-	a.Detail = "stale"
-	a.TTL = min(time.Duration(q.store.FreshUntil(v)-now), -1)
-	return a, true
+	return q.pass(true)
 }

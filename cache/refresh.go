@@ -95,6 +95,7 @@ func (c *Cache) refresh(ctx context.Context, g *gate.Gate, r *Resource, key stri
 		return refreshFailed, errors.Join(err, c.disclaim(ctx, key, token))
 	}
 	c.mark(ctx, r, key, value)
+	generation := c.tier.Generation().Number
 	stored, err := c.tier.Refresh(ctx, key, token, was, expires, value, got.term.Within(c.lifetime(r, key, missing)))
 	switch {
 	case err != nil:
@@ -102,6 +103,7 @@ func (c *Cache) refresh(ctx context.Context, g *gate.Gate, r *Resource, key stri
 	case !stored:
 		return refreshSuperseded, nil
 	}
+	c.loadTimes.note(key, loadTime{asked: got.asked, stored: c.store.Now(), generation: generation})
 	return refreshStored, nil
 }
 

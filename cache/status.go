@@ -30,14 +30,14 @@ func (a Answer) AppendStatus(dst []byte) []byte {
 		if a.TTL != 0 {
 			dst = strconv.AppendInt(append(dst, "; ttl="...), seconds(a.TTL), 10)
 		}
-		dst = appendForward(append(dst, ", "...), "Hearth-Memory", a.Stored)
+		dst = appendForward(append(dst, ", "...), "Hearth-Memory", a.overMemory, a.Stored)
 	case TierSource:
 		if a.Detail == "untracked" { // the shared tier was not asked
-			dst = appendForward(dst, "Hearth-Memory", a.Stored)
+			dst = appendForward(dst, "Hearth-Memory", a.overMemory, a.Stored)
 			break
 		}
-		dst = appendForward(dst, a.Shared.title(), a.Stored)
-		dst = append(dst, ", Hearth-Memory; fwd=miss"...)
+		dst = appendForward(dst, a.Shared.title(), a.overShared, a.Stored)
+		dst = appendForward(append(dst, ", "...), "Hearth-Memory", a.overMemory, false)
 	}
 	if a.Detail != "" {
 		dst = append(append(dst, "; detail="...), a.Detail...)
@@ -45,10 +45,15 @@ func (a Answer) AppendStatus(dst []byte) []byte {
 	return dst
 }
 
-// appendForward appends the member of a cache that had nothing, and whether it has
-// something now.
-func appendForward(dst []byte, cache string, stored bool) []byte {
-	dst = append(append(dst, cache...), "; fwd=miss"...)
+// appendForward appends the member of a cache that had nothing, or nothing that met the
+// request's demand, and whether it has something now.
+func appendForward(dst []byte, cache string, over, stored bool) []byte {
+	dst = append(dst, cache...)
+	if over {
+		dst = append(dst, "; fwd=request"...)
+	} else {
+		dst = append(dst, "; fwd=miss"...)
+	}
 	if stored {
 		dst = append(dst, "; stored"...)
 	}

@@ -18,7 +18,8 @@ import (
 type loaded struct {
 	records   [][]byte // nil for a missing one
 	term      source.Term
-	unchanged bool // the source has confirmed the copy that was here
+	unchanged bool  // the source has confirmed the copy that was here
+	asked     int64 // clock time at which it was asked
 }
 
 // detailUnshared marks an answer that is for one reader alone.
@@ -32,6 +33,7 @@ func (q *query) answerOf(got loaded, at int) Answer {
 	e := q.entryOf(got.records[at])
 	got.records[at] = nil // the entry has its own copy
 	a := q.fromSource(e)
+	a.asked = got.asked
 	if got.term.Unshared != "" {
 		a.Detail = detailUnshared
 	}

@@ -24,7 +24,7 @@ func (q *query) meetLease(seen sharedRead) (Answer, bool, error) {
 		return Answer{}, false, fmt.Errorf("%w: key %q is being loaded elsewhere for longer than load.wait", ErrTimeout, q.key)
 	}
 	if seen.sent >= q.began {
-		if l := q.flights.loadOf(q.r, q.key, seen.Text[len(shared.LeasePrefix):]); l != nil {
+		if l := q.flights.loadOf(q.r, q.key, seen.Text[len(shared.LeasePrefix):]); l != nil && q.mayJoin(l) {
 			return q.join(l)
 		}
 	}
@@ -97,6 +97,9 @@ func (q *query) join(l *load) (Answer, bool, error) {
 	}
 	if l.answer.unshared() {
 		return q.alone()
+	}
+	if l.restored && !q.needsLife() { // what it was to replace is good enough
+		return Answer{}, true, nil
 	}
 	return l.result(q.ctx)
 }
