@@ -74,6 +74,7 @@ prove: servers check ## the long forms: everything that is promised, shown (two 
 	HEARTH_LONG=1 $(GO) test -race -shuffle=on -timeout 60m -count 1 ./...
 	$(GO) run ./proof/failover
 	$(GO) run ./proof/feed
+	$(GO) run ./proof/fresh
 	HEARTH_LONG=1 $(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 10m $(TIMED)
 	FUZZTIME=60s GO=$(GO) ./scripts/fuzz
 

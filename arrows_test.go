@@ -85,6 +85,7 @@ internal/testkit/inside  internal/command internal/testkit/launch
 internal/testkit/outside internal/testkit
 internal/testkit/topology internal/testkit internal/testkit/outside
 bench/hitratio           bench/report cache/memory
+proof/fresh              cache cache/memory cache/redis internal/source internal/jsonvalue internal/testkit
 bench/...                bench/... internal/testkit/...
 proof/...                proof/... bench/... internal/testkit/...
 `

@@ -209,8 +209,12 @@ func (w *world) read(ctx context.Context, rng *rand.Rand, i int) {
 	k := w.keys[rng.IntN(len(w.keys))]
 	c := w.caches[i]
 	w.reads.Add(1)
-	if rng.IntN(4) == 0 {
+	switch rng.IntN(8) {
+	case 0, 1:
 		w.readMany(ctx, rng, i, k.res)
+		return
+	case 2:
+		w.readFresh(ctx, rng, i, k)
 		return
 	}
 	floor := k.floors[i].Load()
@@ -242,5 +246,35 @@ func (w *world) readMany(ctx context.Context, rng *rand.Rand, i int, res *Resour
 		if a.Detail == "" {
 			picked[n].check(i, floors[n], a.Data(), fmt.Sprintf("a many-read (%v)", a.Tier))
 		}
+	}
+}
+
+// readFresh reads with a demand. By the version of a write that is over, and with no-cache,
+// nothing is older than what any instance has acknowledged before, marked or not.
+func (w *world) readFresh(ctx context.Context, rng *rand.Rand, i int, k *modelKey) {
+	c, floor := w.caches[i], k.acked.Load()
+	demand, how := Demand{Aged: true}, "no-cache"
+	switch rng.IntN(4) {
+	case 0:
+		version := c.NewVersion(k.key)
+		if rng.IntN(2) == 0 {
+			version = c.NewVersion()
+		}
+		demand, how = Demand{}, "a read with a version"
+		demand.Since, _ = c.SinceOf([]byte(version), k.key)
+	case 1:
+		version := c.NewVersion(k.key)
+		demand.Since, _ = c.SinceOf([]byte(version), k.key)
+		demand.MaxAge, how = time.Hour, "a read with a version and max-age"
+	case 2:
+		demand, how, floor = Demand{OnlyIfCached: true, MinFresh: time.Duration(rng.IntN(int(time.Hour)))}, "only-if-cached", k.floors[i].Load()
+	}
+	a, err := c.ReadFresh(ctx, k.res, k.key, k.args, demand)
+	if err != nil || a.Detail != "" && demand.OnlyIfCached {
+		return
+	}
+	k.check(i, floor, a.Data(), fmt.Sprintf("%s (%v, from the source %v, stored %v, %s)", how, a.Tier, a.FromDB, a.Stored, a.Detail))
+	if demand.Aged && a.FromDB { // whoever has seen it sees nothing older in memory
+		raise(&k.floors[i], min(versionOf(a.Data()), k.acked.Load()))
 	}
 }
