@@ -25,6 +25,9 @@ const (
 	// Woken (I6): a reader that waits for the end of a placeholder, and relies on being
 	// told, is told.
 	Woken
+	// ReadVersions (I7): a reader that brings the version of a write is answered with
+	// nothing older, on any instance.
+	ReadVersions
 )
 
 func (i Invariant) String() string { return fmt.Sprintf("I%d", uint8(i)) }
@@ -42,6 +45,9 @@ func (m *Model) Check(s State) *Violation {
 	calm := !m.fed || m.drained(&s)
 	for n := range m.Processes {
 		calm = calm && s.Processes[n].Phase.resting()
+	}
+	if v := m.checkVersions(s); v != nil {
+		return v
 	}
 	for i := range s.Instances {
 		in := s.Instances[i]

@@ -71,7 +71,8 @@ const (
 	Writer Role = iota + 1
 	// Reader reads tracked; at nothing it takes the lease, loads and fills; at
 	// a lease it waits; at a guard it waits, or loads past it. A plain one, P, begins with
-	// a read that is not tracked, because memory is full and would not keep the record.
+	// a read that is not tracked, because memory is full and would not keep the record. One with
+	// a version, V, begins when a write is acknowledged; one an instance.
 	Reader
 	// Refresher takes the lease in the sibling key, loads, and renews the value.
 	Refresher
@@ -89,8 +90,9 @@ const (
 )
 
 const (
-	roleLetters = " WRXEDSKF"
-	plainLetter = 'P'
+	roleLetters  = " WRXEDSKF"
+	plainLetter  = 'P'
+	versedLetter = 'V'
 )
 
 // Process is one member of the cast.
@@ -98,6 +100,7 @@ type Process struct {
 	Role     Role
 	Instance int    // where it runs; 0 for foreign programs, which run nowhere
 	Plain    bool   // it is a reader of what memory would not keep
+	Versed   bool   // it is a reader that brings the version of an acknowledged write
 	Name     string // unique in the cast
 }
 
@@ -122,6 +125,10 @@ func New(s Setup) (*Model, error) {
 		if word[0] == plainLetter {
 			p.Role, p.Plain = Reader, true
 			role, m.watched = Reader, true
+		}
+		if word[0] == versedLetter {
+			p.Role, p.Versed = Reader, true
+			role = Reader
 		}
 		switch at := word[1:]; {
 		case role == 0:

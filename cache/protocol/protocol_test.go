@@ -61,7 +61,7 @@ var longHolds = []hold{
 
 // TestProtocolHolds explores all states of each setup.
 func TestProtocolHolds(t *testing.T) {
-	all := slices.Concat(holds, plainHolds, failoverHolds, feedHolds)
+	all := slices.Concat(holds, plainHolds, versionHolds, failoverHolds, feedHolds)
 	if os.Getenv("HEARTH_LONG") == "1" {
 		all = slices.Concat(all, longHolds, longPlainHolds, longFailoverHolds, longFeedHolds)
 	}
@@ -143,7 +143,7 @@ var failures = []failure{
 // TestProtocolNeedsEveryRule shows what breaks without each rule, and that the
 // gaps which the documentation names are there.
 func TestProtocolNeedsEveryRule(t *testing.T) {
-	for _, f := range slices.Concat(failures, plainFailures, failoverFailures, feedFailures) {
+	for _, f := range slices.Concat(failures, plainFailures, versionFailures, failoverFailures, feedFailures) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			got := mustModel(t, f.setup).Explore()

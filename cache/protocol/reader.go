@@ -7,6 +7,10 @@ func (x expansion) reader(n int) {
 	if !x.m.asks(x.s, i) && p.Phase != Loading && p.Phase != Asking {
 		return
 	}
+	if x.m.Processes[n].Versed && p.Phase == Idle {
+		x.versed(n, i)
+		return
+	}
 	if (p.Phase == Idle || p.Phase == Waiting || p.Phase == Following) && x.hasOpenWrite(i) {
 		x.pass(PassesOpenWrite, n)
 		return
@@ -40,6 +44,7 @@ func (x expansion) reader(n int) {
 		st := x.advance(AnswersPass, n, Done)
 		st.Version = p.Value
 		x.confirmWritesPassed(&st.After, i, p.Value)
+		x.answered(&st.After, n, p.Value)
 		x.emit(st)
 	}
 }
@@ -98,6 +103,9 @@ func (x expansion) acquire(n, i int) {
 	}
 	st := x.advance(MeetsContent, n, to)
 	st.Content = r
+	if to == Done {
+		x.answered(&st.After, n, r.memory())
+	}
 	if x.m.Rules.Keep == KeepFound && r.IsValue() {
 		st.After.Instances[i].Memory = r.Version
 	}
@@ -110,6 +118,7 @@ func (x expansion) fill(n, i int) {
 	v := x.s.Processes[n].Value
 	st := x.advance(Fills, n, Done)
 	st.Version = v
+	x.answered(&st.After, n, v)
 	if x.m.Rules.Fill != FillBlind && x.s.at(i) != LeaseOf(n) {
 		st.Refused = true
 		x.emit(st)

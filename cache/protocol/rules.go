@@ -34,6 +34,7 @@ type Rules struct {
 	Kept      Kept
 	Share     Share
 	Wait      Wait
+	Versions  Versions
 }
 
 // Unguard is what a writer does to the key after its commit.

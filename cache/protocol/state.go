@@ -145,8 +145,15 @@ type Instance struct {
 	Standing  Standing
 	Holds     bool // its answers from either tier are marked
 	Remembers bool // the key was written or removed here within the last minute, or a copy of it dropped
-	queued    uint8
-	channel   [maxMessages]Message // what Redis has sent and the instance has not taken yet
+	// Of the reader here that brings a version: what it has to be answered with at least, 0 until
+	// it has come; whether memory is from a read that was sent since; the processes whose reads were
+	// sent before; whether it was answered with less.
+	Demand  Version
+	Dated   bool
+	Early   uint8
+	Short   bool
+	queued  uint8
+	channel [maxMessages]Message // what Redis has sent and the instance has not taken yet
 }
 
 // Channel is what Redis has sent and the instance has not taken yet, in the

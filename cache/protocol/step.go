@@ -34,7 +34,10 @@ const (
 	TakesLease
 	MeetsContent // instead of taking the lease
 	Loads
-	Fills // unless Refused
+	Fills         // unless Refused
+	BringsVersion // that of a write, and sees it first
+	AnswersMemory // who brings a version
+	JoinsRead     // of another (CountJoined)
 	PassesGuard
 	PassesOpenWrite // of its own instance, whose outcome is unknown
 	AnswersPass
@@ -96,6 +99,7 @@ var actFormats = [Acts]string{
 	HearsOutcome: "hears of its COMMIT", LosesAnswer: "does not hear of its COMMIT", SetsGuardAnew: "sets its guard anew", LearnsOutcome: "learns of its COMMIT", DropsCopy: "drops its copy",
 	RemovesGuard: "removes its guard", FailsToRemoveGuard: "cannot reach Redis", Acknowledges: "acknowledges %d",
 	ReadsTracked: "reads tracked", ReadsPlain: "reads plainly", TakesLease: "takes the lease", Loads: "loads %d", Fills: "fills %d",
+	BringsVersion: "brings version %d", AnswersMemory: "is answered %d by memory", JoinsRead: "joins a read, and is answered %d",
 	PassesGuard: "passes the guard, loads %d", PassesOpenWrite: "passes an open write, loads %d", AnswersPass: "answers %d, stores nothing",
 	TakesRefreshLease: "takes the refresh lease", LoadsToRefresh: "loads %d to refresh", Refreshes: "stores %d",
 	FlushesForeign: "(foreign) flushes its commit", ReadsRow: "reads a row of the outbox", Outdates: "outdates the key", TakesRowOut: "takes the row out", ReplaysKept: "does again what was kept", MarkExpires: "the mark expires",

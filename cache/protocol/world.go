@@ -110,6 +110,13 @@ func (x expansion) takeReply(i int) {
 	}
 	if memory != NoVersion && x.s.Processes[n].Flight == Open {
 		st.After.Instances[i].Memory = memory
+		if in := &st.After.Instances[i]; in.Demand > 0 {
+			in.Dated = in.Early&(1<<n) == 0
+		}
+	}
+	st.After.Instances[i].Early &^= 1 << n
+	if to == Done {
+		x.answered(&st.After, n, memory)
 	}
 	st.After.Processes[n] = Progress{Phase: to, Value: NoVersion}
 	if to == Waiting && x.m.watched && x.s.Processes[n].Flight == Open {
