@@ -26,8 +26,8 @@ const module = "hearth"
 // not here fails the test: its place in the layout is to be decided, not found out.
 const arrows = `
 .                        internal/command
-internal/command         internal/app internal/config internal/draft internal/operator
-internal/app             internal/admin internal/auth internal/config internal/journal internal/listen
+internal/command         internal/app internal/config internal/doctor internal/draft internal/operator
+internal/app             internal/admin internal/auth internal/config internal/doctor internal/journal internal/listen
                          internal/listen/systemd internal/metrics internal/openapi internal/param internal/budget internal/source/...
                          handlers internal/feed internal/limit internal/timeline cache cache/audit cache/memory cache/redis cache/embedded
 
@@ -39,6 +39,7 @@ internal/journal
 internal/admin           internal/auth internal/dashboard internal/framing internal/metrics
 internal/dashboard
 internal/operator
+internal/doctor
 internal/draft           internal/param internal/source/database internal/source/engine internal/source/sqltext
 internal/timeline        internal/metrics
 
