@@ -96,6 +96,9 @@ type Process struct {
 	Log *Log
 	// Load reads the configuration again, for a reload; nil: there are none.
 	Load func() (*config.Config, error)
+	// Serving is told once what is served, when the listeners are open and before the log
+	// says so; nil: nobody wants to know.
+	Serving func(Served)
 }
 
 // newApp returns an App of which nothing is open.

@@ -110,6 +110,9 @@ func (a *App) Run(ctx context.Context) error {
 	parts.Go(a.watch)
 	parts.Go(func() { a.timeline.Run(a.stopped) })
 	a.changes.open()
+	if a.Serving != nil {
+		a.Serving(a.served())
+	}
 	a.log.Info("serving", "version", a.Version, "listen", a.public.listener.Addr().String(), "admin", a.operators.Addr().String())
 	a.notify(systemd.Ready)
 	parts.Go(a.reloader) // what it says of itself comes after that

@@ -30,7 +30,7 @@ const (
 // Main runs the program as what its process is for, and returns the exit status.
 func Main(version string) int {
 	return Run(Process{
-		Version: version, Args: os.Args[1:], Env: os.Environ(),
+		Version: version, Name: os.Args[0], Args: os.Args[1:], Env: os.Environ(),
 		Stdout: os.Stdout, Stderr: os.Stderr, Notify: signal.Notify,
 	})
 }

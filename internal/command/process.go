@@ -10,8 +10,10 @@ import (
 // sockets and the variables that describe them, is always the process's.
 type Process struct {
 	Version string
-	Args    []string // without the program's name
-	Env     []string // as os.Environ has it
+	// Name is how the program was called, for commands that it proposes; "": hearth.
+	Name string
+	Args []string // without the program's name
+	Env  []string // as os.Environ has it
 	// Stdout and Stderr are written to from any goroutine; by a start-up that hangs, and
 	// was left behind, also after Run.
 	Stdout, Stderr io.Writer

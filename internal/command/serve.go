@@ -115,7 +115,7 @@ func (p Process) build(path string) (*app.App, error) {
 	}
 	log := app.NewLog(cfg.Log, p.Stderr)
 	slog.SetDefault(log.Logger()) // which package log follows: no library prints past it
-	a, err := app.Open(cfg, app.Process{Version: p.Version, Log: log, Load: load})
+	a, err := app.Open(cfg, app.Process{Version: p.Version, Log: log, Load: load, Serving: p.greet(path)})
 	if err != nil {
 		err = cmp.Or(app.Check(cfg, nil).Err(), err)
 	}
