@@ -12,7 +12,7 @@ import (
 func (g *generation) docs(version string) (handlers.Docs, error) {
 	// Everything in it follows from the configuration: nothing is asked of a source.
 	api := openapi.API{
-		Title: "Hearth", Version: version,
+		Title: g.cfg.Server.Title, Version: version,
 		Description: "Hot JSON reads from memory, kept coherent with the shared tier and with the source behind it. " +
 			"HEAD works wherever GET does, the counters excepted.",
 		TokensRequired: !g.tokens.Open(),
@@ -31,7 +31,8 @@ func (g *generation) docs(version string) (handlers.Docs, error) {
 	if err != nil {
 		return handlers.Docs{}, err
 	}
-	return handlers.Docs{Page: openapi.DocsPage(api.Title), CSP: openapi.ContentSecurityPolicy(), OpenAPI: document}, nil
+	page := openapi.Page{Title: api.Title, Document: document, Dashboard: dashboardURL(g.cfg)}
+	return handlers.Docs{Page: openapi.DocsPage(page), CSP: openapi.ContentSecurityPolicy(), OpenAPI: document}, nil
 }
 
 // describe says of a resource what a client needs to know.

@@ -63,6 +63,8 @@ type Server struct {
 	Listen string `key:"listen" default:"127.0.0.1:8080" check:"address" reload:"no"`
 	// Admin is where operators are served, likewise.
 	Admin string `key:"admin" default:"127.0.0.1:9090" check:"address" reload:"no"`
+	// Title is what /docs and /openapi.json call the service.
+	Title string `key:"title" default:"Hearth" check:"title"`
 	// ReadTimeout is from the first byte of a request to its last.
 	ReadTimeout time.Duration `key:"read_timeout" default:"10s" range:"100ms 10m"`
 	// WriteTimeout is for sending one answer.

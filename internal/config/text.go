@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // check returns "" for a good text, else what is wrong with it and what to write
@@ -30,6 +31,7 @@ var checks = map[string]check{
 	"origin":       checkOrigin,
 	"redis":        checkRedis,
 	"table":        checkTable,
+	"title":        checkTitle,
 	"token":        checkToken,
 	"watched":      checkWatched,
 }
@@ -38,6 +40,20 @@ var checks = map[string]check{
 func filled(text string) string {
 	if strings.TrimSpace(text) == "" {
 		return "is empty; write a value or leave the key out"
+	}
+	return ""
+}
+
+// checkTitle accepts a heading: one line, and no longer than a heading is.
+func checkTitle(text string) string {
+	const longest = 80
+	switch {
+	case strings.TrimSpace(text) == "":
+		return filled(text)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return "has control characters; write one line of text"
+	case utf8.RuneCountInString(text) > longest:
+		return fmt.Sprintf("has more than %d characters; write a shorter one", longest)
 	}
 	return ""
 }

@@ -20,12 +20,25 @@ var (
 	script string
 )
 
+// Page is what the interactive documentation shows.
+type Page struct {
+	Title string
+	// Document is as Document returns it. The page fetches it anew; readers without scripts
+	// get a table of it.
+	Document []byte
+	// Dashboard is where operators' page is, for a reader on the server's own machine. The
+	// page publishes it: it is "" for an address that somebody else could make use of.
+	Dashboard string
+}
+
 // DocsPage returns the interactive documentation: one HTML document without any
 // reference to another host, which fetches openapi.json next to itself. It must
 // be sent with ContentSecurityPolicy, and is the same for every request.
-func DocsPage(title string) []byte {
+func DocsPage(p Page) []byte {
 	page := strings.NewReplacer(
-		"{{title}}", html.EscapeString(title),
+		"{{title}}", html.EscapeString(p.Title),
+		"{{dashboard}}", html.EscapeString(p.Dashboard),
+		"{{plain}}", plain(p.Document),
 		"{{style}}", style,
 		"{{script}}", script,
 	).Replace(index)

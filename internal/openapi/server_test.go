@@ -10,6 +10,9 @@ import (
 	"hearth/internal/openapi"
 )
 
+// dashboard is where the pages of these tests say that operators are served.
+const dashboard = "http://127.0.0.1:9090/"
+
 // server serves the page, a document and a few of the operations it describes.
 func server(tb testing.TB, api openapi.API) *httptest.Server {
 	tb.Helper()
@@ -24,7 +27,7 @@ func server(tb testing.TB, api openapi.API) *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /docs", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Security-Policy", openapi.ContentSecurityPolicy())
-		answer(w, "text/html; charset=utf-8", string(openapi.DocsPage(api.Title)))
+		answer(w, "text/html; charset=utf-8", string(openapi.DocsPage(openapi.Page{Title: api.Title, Document: doc, Dashboard: dashboard})))
 	})
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) { answer(w, "application/json", string(doc)) })
 	mux.HandleFunc("GET /user/{id}", func(w http.ResponseWriter, _ *http.Request) {
@@ -38,7 +41,7 @@ func server(tb testing.TB, api openapi.API) *httptest.Server {
 	})
 	mux.HandleFunc("PUT /user/{id}", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		answer(w, "application/json", fmt.Sprintf(`{"token":%q,"type":%q,"body":%s}`, r.Header.Get("Authorization"), r.Header.Get("Content-Type"), body))
+		answer(w, "application/json", fmt.Sprintf(`{"uri":%q,"condition":%q,"token":%q,"type":%q,"body":%s}`, r.RequestURI, r.Header.Get("If-Match"), r.Header.Get("Authorization"), r.Header.Get("Content-Type"), body))
 	})
 	mux.HandleFunc("POST /batch_process", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -262,6 +262,17 @@
     } catch (error) { $("sentence").textContent = "Nobody answers: " + error.message; }
   });
 
+  // The docs page links here with a path: #explain=%2Fuser%2F7.
+  const explainLinked = () => {
+    const path = new URLSearchParams(location.hash.slice(1)).get("explain");
+    if (path === null) return;
+    $("path").value = path;
+    $("explain").requestSubmit();
+    $("explain").scrollIntoView();
+  };
+  addEventListener("hashchange", explainLinked);
+  explainLinked();
+
   // Plots.
   const per = (a, b) => a.map((x, i) => b[i] ? x / b[i] : null);
   const sum = ids => times.map((_, i) => ids.reduce((n, id) => n === null || values[id][i] === null ? null : n + values[id][i], 0));

@@ -5,7 +5,9 @@
 package browser
 
 import (
+	"compress/gzip"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,8 +26,12 @@ import (
 	"hearth/internal/testkit"
 )
 
-// pageWithin bounds each step of a test with a page.
-const pageWithin = 30 * time.Second
+const (
+	// pageWithin bounds each step of a test with a page.
+	pageWithin = 30 * time.Second
+	// axeWithin bounds a run of axe-core, which looks at every element in many ways.
+	axeWithin = 2 * time.Minute
+)
 
 // Browser is a headless Chromium with an empty profile.
 type Browser struct {
@@ -209,6 +215,28 @@ func (p *Page) Prefer(scheme string) {
 	}
 }
 
+// Violations are what axe-core finds against the page as it stands, "" for nothing. Its script
+// is in a file, in gzip. It is injected as a reader's own console would do it: what a page may
+// run is not what a debugger may.
+func (p *Page) Violations(axe string) string {
+	p.tb.Helper()
+	packed, err := os.Open(axe)
+	if err != nil {
+		p.tb.Fatalf("reading axe-core: %v", err)
+	}
+	defer packed.Close()
+	var script []byte
+	r, err := gzip.NewReader(packed)
+	if err == nil {
+		script, err = io.ReadAll(r)
+	}
+	if err != nil {
+		p.tb.Fatalf("reading axe-core of %s: %v", axe, err)
+	}
+	stepWithin(p, axeWithin, "injecting axe-core", chromedp.Evaluate[bool](string(script)+";true"))
+	return stepWithin(p, axeWithin, "running axe-core", chromedp.Evaluate[string](`axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v => v.id + ": " + v.nodes.map(n => n.target + " " + n.failureSummary).join(" | ")).join("\n"))`, chromedp.EvalAwaitPromise))
+}
+
 // WithoutScripts has the page run no script from the next document on.
 func (p *Page) WithoutScripts() {
 	p.tb.Helper()
@@ -227,7 +255,12 @@ func Eval[T any](p *Page, js string) T {
 // step runs one action within its deadline.
 func step[T any](p *Page, what string, action chromedp.Action[T]) T {
 	p.tb.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, pageWithin)
+	return stepWithin(p, pageWithin, what, action)
+}
+
+func stepWithin[T any](p *Page, within time.Duration, what string, action chromedp.Action[T]) T {
+	p.tb.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, within)
 	defer cancel()
 	v, err := chromedp.Run(ctx, action)
 	if err != nil {
