@@ -67,7 +67,7 @@ func (c *Cache) lifeInMemory(s *memory.Shape, key string) time.Duration {
 	return v.TTL(now)
 }
 
-// hotKeys finds hot keys. Hits come as samples (sampling.go); what memory does not answer tells
+// hotKeys finds hot keys. Hits come as samples (sampling.go), those of many-reads, too; what memory does not answer tells
 // of itself, thinned likewise: on that way there is a lock only for those that are picked, and
 // who finds it taken goes on.
 type hotKeys struct {
@@ -82,12 +82,24 @@ const (
 	manyEvents = 512
 )
 
-// noticed counts an answer that was not memory's.
+// noticed counts an answer of the slow path. One of memory's may become a sample, as any hit.
 func (c *Cache) noticed(r *Resource, key string, a *Answer, err error) {
-	if err != nil || a.Entry == nil || a.Tier == TierMemory {
+	switch {
+	case err != nil || a.Entry == nil:
+		return
+	case a.Tier == TierMemory:
+		c.sampleHit(r, a, c.store.Now())
 		return
 	}
 	c.hot.count(c, r, key, hotkeys.Weights{hotkeys.Reads: 1, hotkeys.Misses: 1, hotkeys.Bytes: float64(len(a.Data()))})
+}
+
+// sampleHit has a hit that Look has not seen sampled like the others. What is answered with a
+// mark is none.
+func (c *Cache) sampleHit(r *Resource, a *Answer, now int64) {
+	if a.Tier == TierMemory && a.Detail == "" {
+		c.store.SampleAnswer(r.Shape, a.Entry, now)
+	}
 }
 
 // noticedLoad counts a load.

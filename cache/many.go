@@ -53,8 +53,9 @@ func (c *Cache) MemoryMany(r *Resource, keys []string, args []source.Args, stale
 		}
 	}
 	now := c.store.Now()
-	for _, key := range keys { // only now: who goes on to ReadMany is counted there
+	for i, key := range keys { // only now: who goes on to ReadMany is counted there
 		c.store.CountRead(key, now)
+		c.sampleHit(r, &answers[i], now)
 	}
 	return answers, true
 }

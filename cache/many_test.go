@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"hearth/cache/audit"
 	"hearth/internal/source"
 	"hearth/internal/testkit"
 )
@@ -190,5 +191,38 @@ func TestAManyReadWhoseKeysChange(t *testing.T) {
 		for i, want := range []string{"0", `"put"`, "nothing", `"set"`} {
 			fixture{d.Cache, t, d.key(ids[i])}.want(want)
 		}
+	})
+}
+
+// TestManyReadsAreSampled: what memory answers of them is found among the hot keys and audited,
+// whether it answers the whole of a many-read or a part.
+func TestManyReadsAreSampled(t *testing.T) {
+	t.Parallel()
+	bothTiers(t, func(t *testing.T, open func(*testing.T, ...func(*setup)) *Cache) {
+		d, _, ids := newShelf(t, open(t, func(c *setup) { c.Audit.Rate = 1000 }), 2)
+		d.Serve([]Served{{Resource: d.r}})
+		whole, part := d.key(ids[0]), d.key(ids[1])
+		for range 2 { // from the source, and into memory
+			if _, err := d.readMany(ids...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cold := 0
+		testkit.Eventually(t, patience, "hits of both are seen", func() bool {
+			if _, ok := d.MemoryMany(d.r, []string{whole}, []source.Args{{ids[0]}}, false); !ok {
+				t.Fatal("memory has not the whole")
+			}
+			cold++
+			if _, err := d.readMany(ids[1], fmt.Sprint("cold", cold)); err != nil {
+				t.Fatal(err)
+			}
+			seen := 0
+			for _, hot := range d.HotKeys(HotByReads, 2) {
+				if (hot.Key == whole || hot.Key == part) && hot.Reads > 2*hot.Misses && hot.Bytes > 0 {
+					seen++
+				}
+			}
+			return seen == 2 && d.AuditChecks(audit.Memory, audit.OK) > 0
+		})
 	})
 }

@@ -93,6 +93,14 @@ func (s *samples) add(hash, below uint64, key []byte, v View) {
 	hit.ETag, hit.Bytes = v.etag(), v.dataBytes()
 }
 
+// SampleAnswer samples a hit that Look has not seen, such as one of a many-read's, if it is its
+// turn: e is what was answered at clock time at, and it was fresh.
+func (s *Store) SampleAnswer(sh *Shape, e *Entry, at int64) {
+	if below := s.samples.below.Load(); draw(e.hash, at) < below {
+		s.samples.add(e.hash, below, e.bytesAt(0, int(e.keyLen)), View{e: e, sh: sh, at: at})
+	}
+}
+
 // lock returns a ring that nobody else is at, locked; nil if there is none.
 func (s *samples) lock(drawn uint64) *sampleRing {
 	for i := range uint64(sampleRings) {
