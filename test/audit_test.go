@@ -25,8 +25,12 @@ func staleFound(t testing.TB, in *launch.Instance) float64 {
 func TestAuditFindsAPlantedFault(t *testing.T) {
 	t.Parallel()
 	fault, redis := filepath.Join(t.TempDir(), "fault"), testkit.Redis(t)
+	faulty := launch.Build(t, launch.Root(t), "hearth_fault")
+	if !hasFault(t, faulty) {
+		t.Error("the fault's variable is not in the program that has the fault, so its absence elsewhere proves nothing")
+	}
 	in := launch.Program{
-		Path: launch.Build(t, launch.Root(t), "hearth_fault"), Config: launch.Demo(t),
+		Path: faulty, Config: launch.Demo(t),
 		Env: []string{"HEARTH_REDIS_URL=" + redis.URL(), "FAULT_DROP_PUSHES=" + fault},
 	}.Ready(t)
 	c := in.MustDial()
@@ -87,7 +91,16 @@ func TestAuditFindsAPlantedFault(t *testing.T) {
 	}
 }
 
-// TestTheFaultIsNotShipped: it is in a file that no build takes without its tag.
+// hasFault tells whether a program reads the variable by which the fault is switched on.
+func hasFault(t *testing.T, path string) bool {
+	t.Helper()
+	program, err := os.ReadFile(path)
+	must(t, err)
+	return bytes.Contains(program, []byte("FAULT_DROP_PUSHES"))
+}
+
+// TestTheFaultIsNotShipped: it is in a file that no build takes without its tag, and nothing of
+// it is in the program that is built.
 func TestTheFaultIsNotShipped(t *testing.T) {
 	t.Parallel()
 	for tags, want := range map[string]bool{"": false, "hearth_fault": true} {
@@ -98,5 +111,8 @@ func TestTheFaultIsNotShipped(t *testing.T) {
 		if got := bytes.Contains(out, []byte("pushfault.go")); got != want {
 			t.Errorf("built with tags %q the fault is in: %v, want %v", tags, got, want)
 		}
+	}
+	if hasFault(t, launch.Build(t, launch.Root(t))) {
+		t.Error("the program that is built has the fault in it")
 	}
 }
