@@ -3,7 +3,11 @@ package cache
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"math"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"hearth/cache/shared"
@@ -15,7 +19,14 @@ type Explanation struct {
 	Memory Remembered `json:"memory"`
 	Shared Standing   `json:"shared"`
 	Open   bool       `json:"write_unconfirmed"` // a write of the key through this instance is not confirmed yet
+	Alone  bool       `json:"unshared"`          // its source has lately forbidden to share the record
 	Next   Next       `json:"next"`
+
+	full     bool // server.max_in_flight is reached
+	readable bool // the tier says that it can be asked
+	vouched  bool // some connection has been seen to report changes
+	lost     *loss
+	verified bool // what stands there is known to be loaded since the feed was lost
 }
 
 // Remembered is what memory has.
@@ -26,6 +37,9 @@ type Remembered struct {
 	Untracked bool    `json:"untracked"` // nobody would have told of a change
 	Bytes     int     `json:"bytes"`
 	ETag      string  `json:"etag,omitempty"`
+	Large     bool    `json:"large"`         // answers with it are counted
+	Over      bool    `json:"lifetime_over"` // the shared tier's copy has expired since
+	Kept      bool    `json:"would_be_kept"` // were it read now: memory has room, or the key was missed before
 	Left      float64 `json:"seconds_left"`  // of its life in memory
 	Stale     float64 `json:"seconds_stale"` // for which it may still be served marked, should nobody answer
 	Link      *Link   `json:"link,omitempty"`
@@ -35,6 +49,7 @@ type Remembered struct {
 
 // Link is the connection that vouches for a record.
 type Link struct {
+	Local    bool    `json:"none"` // there was none: the record was loaded while the shared tier was away
 	Open     bool    `json:"open"`
 	Proven   bool    `json:"proven"`           // it was seen to report a change
 	Flushed  bool    `json:"flushed"`          // all that was read on it before was forgotten
@@ -44,11 +59,12 @@ type Link struct {
 // Standing is what stands in the key in the shared tier.
 type Standing struct {
 	Tier   string  `json:"tier"`
-	State  string  `json:"state"` // "value", "missing", "lease", "guard", "nothing", "malformed", "unreachable"
+	State  string  `json:"state"` // "value", "missing", "lease", "guard", "nothing", "malformed", "refused", "unreachable"
 	Bytes  int     `json:"bytes"`
 	Left   float64 `json:"seconds_left"` // 0: for ever, or not known
 	Same   bool    `json:"same_as_memory"`
-	Marked bool    `json:"may_lack_writes"` // its server has just taken another's place
+	Marked bool    `json:"may_lack_writes"`  // its server has just taken another's place
+	Ours   bool    `json:"of_this_instance"` // the load or write that a lease or a guard is of
 }
 
 // Next is what the next GET would be answered with.
@@ -60,18 +76,83 @@ type Next struct {
 }
 
 // Explain looks at a key without changing anything: nothing is counted, read tracked, loaded or
-// admitted. Its reading of the shared tier ends with ctx.
-func (c *Cache) Explain(ctx context.Context, r *Resource, key string) Explanation {
-	e := Explanation{Open: c.writes.has(key)}
-	e.Memory = c.remembered(r, key)
-	found, err := c.tier.Value(ctx, key)
+// admitted. Its reading of the shared tier ends with ctx. full tells that there is no place for
+// work beyond memory (server.max_in_flight).
+func (c *Cache) Explain(ctx context.Context, r *Resource, key string, full bool) Explanation {
+	found, err := c.timed(ctx, key)
+	e := c.explained(ctx, r, key, found, err, full)
+	e.Next = c.foresee(r, key, &e)
+	return e
+}
+
+// timed reads a key plainly, with what is left of its lifetime if the tier says so.
+func (c *Cache) timed(ctx context.Context, key string) (found shared.Content, err error) {
+	found, err = c.tier.Value(ctx, key)
 	if err == nil {
 		if timed, failed := c.tier.Get(ctx, key); failed == nil && timed.State == found.State {
 			found.TTL = timed.TTL
 		}
 	}
-	e.Shared = c.standing(r, found, err, &e.Memory)
-	e.Next = c.foresee(r, key, &e)
+	return found, err
+}
+
+// ExplainMany is Explain for a many-read, which has one answer for all.
+func (c *Cache) ExplainMany(ctx context.Context, r *Resource, keys []string, full bool) Next {
+	asked := len(keys)
+	keys = slices.Clone(keys)
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	var farthest Next
+	counts := map[string]int{}
+	for i, found := range c.tier.Values(ctx, keys) {
+		if r.Degraded() { // what is left of the lifetime counts, too
+			found.Content, found.Err = c.timed(ctx, keys[i])
+		}
+		e := c.explained(ctx, r, keys[i], found.Content, found.Err, full)
+		n := c.foresee(r, keys[i], &e)
+		if n.Tier == TierNone.String() {
+			n.Sentence = "one of " + strconv.Itoa(asked) + " records fails all: for key " + strconv.Quote(keys[i]) + " " + n.Sentence
+			return n
+		}
+		counts[n.Tier]++
+		if tierNamed(n.Tier) > tierNamed(farthest.Tier) {
+			farthest = n
+		}
+	}
+	var parts []string
+	for _, t := range Tiers {
+		if n := counts[t.String()]; n > 0 {
+			parts = append(parts, strconv.Itoa(n)+" from "+t.String())
+		}
+	}
+	farthest.Status = 200
+	farthest.Sentence = "of " + strconv.Itoa(len(keys)) + " records, each counted once, " + strings.Join(parts, ", ") + "; of the farthest: " + farthest.Sentence
+	return farthest
+}
+
+// tierNamed is the tier of that name.
+func tierNamed(name string) Tier {
+	for _, t := range Tiers {
+		if t.String() == name {
+			return t
+		}
+	}
+	return TierNone
+}
+
+// explained is what is known of a key of which that was found.
+func (c *Cache) explained(ctx context.Context, r *Resource, key string, found shared.Content, err error, full bool) Explanation {
+	e := Explanation{Open: c.writes.has(key), Alone: r.Records != nil && c.flights.unshared.has(key, c.store.Now()), full: full, readable: c.tier.Readable(key) == nil, lost: r.lost.Load()}
+	e.Memory = c.remembered(r, key)
+	e.Shared = c.standing(r, key, found, err, &e.Memory)
+	for o := range c.store.Owners {
+		e.vouched = e.vouched || o != c.local && !o.Ended() && o.Proven()
+	}
+	if e.lost != nil && err == nil {
+		if verify := c.marks(ctx, r, []string{key}); verify != nil {
+			e.verified = verify(0, found) == e.lost
+		}
+	}
 	return e
 }
 
@@ -80,11 +161,13 @@ func (c *Cache) remembered(r *Resource, key string) (m Remembered) {
 	defer c.Pin(uint32(now)).Release()
 	m.Reads = c.store.Rate(key)
 	m.Hot = r.Records != nil && m.Reads > c.settings.Load().HotRate
+	m.Kept = m.Hot || c.store.WouldAdmit(key)
 	v := c.store.Peek(r.Shape, []byte(key))
 	if m.Held = v.Found(); !m.Held {
 		return m
 	}
 	t := c.store.Trace(v, now)
+	m.Large, m.Over = v.Large(), now >= v.SharedExpiry(now)
 	m.Fresh = now < c.store.FreshUntil(v)
 	m.Missing, m.Untracked, m.Bytes = v.Missing(), v.Untracked(), len(v.Data())
 	if !m.Missing {
@@ -93,7 +176,7 @@ func (c *Cache) remembered(r *Resource, key string) (m Remembered) {
 	m.Left = secondsUntil(c.store.FreshUntil(v), now)
 	m.Stale = secondsUntil(c.store.StaleUntil(v, r.TTL.Stale), now)
 	if t.Owner != nil {
-		m.Link = &Link{Open: !t.Owner.Ended(), Proven: t.Owner.Proven(), Flushed: t.Owner.Epoch() != t.Epoch}
+		m.Link = &Link{Local: t.Owner == c.local, Open: !t.Owner.Ended(), Proven: t.Owner.Proven(), Flushed: t.Owner.Epoch() != t.Epoch}
 		if !t.Owner.Local() {
 			m.Link.Verified = max(0, -secondsUntil(t.Owner.VerifiedAt(), now))
 		}
@@ -111,10 +194,13 @@ var stateNames = map[shared.State]string{
 	shared.Absent: "nothing", shared.Value: "value", shared.NoRecord: "missing", shared.Lease: "lease", shared.Guard: "guard", shared.Malformed: "malformed",
 }
 
-func (c *Cache) standing(r *Resource, found shared.Content, err error, m *Remembered) Standing {
+func (c *Cache) standing(r *Resource, key string, found shared.Content, err error, m *Remembered) Standing {
 	s := Standing{Tier: c.shared.String()}
 	if err != nil {
 		s.State = "unreachable"
+		if errors.Is(err, ErrRefused) {
+			s.State = "refused"
+		}
 		return s
 	}
 	s.State, s.Bytes, s.Left, s.Marked = stateNames[found.State], len(found.Data), found.TTL.Seconds(), found.Unreported
@@ -123,74 +209,13 @@ func (c *Cache) standing(r *Resource, found shared.Content, err error, m *Rememb
 		s.Same = m.Held && !m.Missing && m.ETag == r.TagOf(found.Data)
 	case shared.NoRecord:
 		s.Same = m.Held && m.Missing
+	case shared.Lease:
+		s.Ours = c.flights.loadOf(r, key, strings.TrimPrefix(found.Text, shared.LeasePrefix)) != nil
+	case shared.Guard:
+		s.Ours = c.writes.guards(key, found.Text)
 	}
 	return s
 }
 
-// foresee goes the way of a read (query.walk) with what was seen.
-func (c *Cache) foresee(r *Resource, key string, e *Explanation) Next {
-	m, s := &e.Memory, &e.Shared
-	status := 200
-	if m.Missing {
-		status = 404
-	}
-	local := m.Link != nil && m.Untracked && s.State != "unreachable"
-	switch {
-	case m.Held && m.Fresh && !m.Untracked:
-		return Next{"memory", status, "", "memory has a fresh copy, and its connection vouches for it"}
-	case e.Open && r.Records == nil:
-		return Next{"none", 503, "", "a write of the key through this instance is not confirmed, and there is no source to ask instead"}
-	case e.Open:
-		return c.fromSource(r, m, "", "a write of the key through this instance is not confirmed, so both tiers are passed by")
-	case m.Held && m.Fresh && !local:
-		return Next{"memory", status, "untracked", "memory has a copy from a moment ago, and nobody would tell of a change"}
-	case s.State == "unreachable" && m.Held && !m.Untracked && m.Stale > 0 && m.Link != nil:
-		return Next{"stale", status, "stale", "the shared tier cannot be asked; memory has a copy that its connection vouched for until lately"}
-	case s.State == "unreachable" && r.Records == nil:
-		return Next{"none", 503, "", "the shared tier cannot be asked, and there is no other place to ask"}
-	case s.State == "unreachable":
-		return c.fromSource(r, m, "untracked", "the shared tier cannot be asked, so the source is")
-	}
-	detail := ""
-	if s.Marked {
-		detail = "untracked"
-	}
-	why := "memory has no copy"
-	if m.Held {
-		why = "the copy in memory is not fresh any more"
-	}
-	switch s.State {
-	case "value":
-		return Next{s.Tier, 200, detail, why + "; the shared tier has the record"}
-	case "missing":
-		return Next{s.Tier, 404, detail, why + "; the shared tier knows that there is no such record"}
-	case "lease":
-		return Next{s.Tier, 0, "", "somebody loads the record at this moment; the read waits for that, " + c.settings.Load().Wait.String() + " at most"}
-	case "guard":
-		return Next{s.Tier, 0, "", "somebody writes the record at this moment; the read waits for that, and passes by the guard at last"}
-	case "malformed":
-		if r.Records == nil {
-			return Next{"none", 502, "", "what stands in the shared tier is no JSON, and there is no source"}
-		}
-		return c.fromSource(r, m, "", "what stands in the shared tier is no JSON, and is loaded anew")
-	}
-	if r.Records == nil {
-		return Next{s.Tier, 404, "", why + ", and the shared tier has no such key"}
-	}
-	return c.fromSource(r, m, "", why+", nor has the shared tier")
-}
-
-// fromSource is what a read is answered that has to load.
-func (c *Cache) fromSource(r *Resource, m *Remembered, detail, why string) Next {
-	if !c.BreakerOpen(r.Source, r.Opened) {
-		return Next{"source", 0, detail, why + ": the record is loaded"}
-	}
-	if m.Held && m.Stale > 0 {
-		status := 200
-		if m.Missing {
-			status = 404
-		}
-		return Next{"stale", status, "stale", why + "; but the source is spared after failures, so an old copy is served"}
-	}
-	return Next{"none", 503, "", why + "; but the source is spared after failures"}
-}
+// Readable tells why a key cannot be asked for, nil if it can.
+func (c *Cache) Readable(key string) error { return c.tier.Readable(key) }

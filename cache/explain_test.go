@@ -1,10 +1,12 @@
 package cache
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"hearth/cache/memory"
 	"hearth/cache/shared"
 	"hearth/internal/testkit"
 )
@@ -14,7 +16,7 @@ import (
 func (d *desk) foretold(what, id string, want Tier, others ...Tier) {
 	d.t.Helper()
 	reads := d.store.Rate(d.key(id))
-	got := d.Explain(within(d.t), d.r, d.key(id))
+	got := d.Explain(within(d.t), d.r, d.key(id), false)
 	if after := d.store.Rate(d.key(id)); after > reads {
 		d.t.Errorf("%s: explaining counts as a read", what)
 	}
@@ -26,6 +28,15 @@ func (d *desk) foretold(what, id string, want Tier, others ...Tier) {
 	case want == TierNone && err == nil:
 		d.t.Errorf("%s: foretold an error, got %s from %v", what, a.Data(), a.Tier)
 	case want == TierNone:
+		status := 503
+		if errors.Is(err, ErrNotJSON) {
+			status = 502
+		} else if errors.Is(err, ErrRefused) {
+			status = 500
+		}
+		if got.Next.Status != status {
+			d.t.Errorf("%s: foretold %+v, got %v, which is %d", what, got.Next, err, status)
+		}
 		return
 	case err != nil:
 		d.t.Errorf("%s: foretold %v, got %v", what, got.Next, err)
@@ -87,10 +98,15 @@ func TestExplainForetellsOverRedis(t *testing.T) {
 	d.foretold("a guard of another", "3", TierRedis, TierSource)
 	srv.Do("SET", d.key("4"), "4", "PX", "60000")
 	d.foretold("another program's value", "4", TierRedis)
+	d.warm("1", "1")
+	e, _ := d.Hit(d.r, []byte(d.key("1")), time.Now())
+	d.store.KeepFor(e, e.Epoch(), memory.Life{Until: d.store.Now(), Ends: d.store.Now(), RefreshAt: memory.Never})
 	srv.Kill()
 	testkit.Eventually(t, patience, "Redis is away", func() bool { return d.Up() != nil })
 	d.foretold("away, with a copy", "4", TierStale)
-	d.foretold("away, without a copy", "2", TierSource, TierMemory)
+	d.foretold("away, without a copy", "2", TierSource)
+	d.foretold("away, with a copy of a moment ago", "2", TierMemory, TierSource)
+	d.foretold("away, with a copy whose lifetime is over", "1", TierSource)
 	bare.foretold("away, without a source", "bare", TierNone)
 	srv.Start()
 }
@@ -102,7 +118,7 @@ func TestExplainTellsWhoVouches(t *testing.T) {
 	d := newDesk(t, openRedis(t, srv), newLedger("1", `{"v":1}`))
 	d.wantRead("1", `{"v":1}`, TierSource)
 	d.wantRead("1", `{"v":1}`, TierRedis)
-	got := d.Explain(within(t), d.r, d.key("1"))
+	got := d.Explain(within(t), d.r, d.key("1"), false)
 	m, s := got.Memory, got.Shared
 	if !m.Held || !m.Fresh || m.Link == nil || !m.Link.Open || !m.Link.Proven || m.Link.Flushed || m.Left <= 0 || m.Bytes != len(`{"v":1}`) {
 		t.Errorf("memory: %+v, link %+v", m, m.Link)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -237,6 +238,18 @@ func (u *openWrites) has(key string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return len(u.byKey[key]) > 0
+}
+
+// guards tells whether a guard with that text is, or is also, of a write that is open here.
+func (u *openWrites) guards(key, text string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for w := range u.all {
+		if w.key == key && strings.Contains(text, w.token) {
+			return true
+		}
+	}
+	return false
 }
 
 // awaits tells whether the outcome of a write to this source is unknown.

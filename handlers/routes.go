@@ -15,7 +15,9 @@ import (
 type routeTable struct {
 	*router.Router
 	server *Server
-	get    map[string]bool // paths with a GET, as registered
+	get    map[string]bool   // paths with a GET, as registered
+	found  *router.Router    // the same routes, for Find
+	finds  map[string]finder // by path, of what is behind a GET; of others nothing is to be found
 }
 
 // buildRoutes registers everything that is served, in one table. Paths found
@@ -23,10 +25,14 @@ type routeTable struct {
 // that has no validator is wrapped in untagged, so that no condition is ignored; the
 // health check is not, as balancers send no conditions and must not be refused.
 func (s *Server) buildRoutes() {
-	t := routeTable{Router: router.New(), server: s, get: map[string]bool{}}
+	t := routeTable{Router: router.New(), server: s, get: map[string]bool{}, found: router.New(), finds: map[string]finder{}}
 	// Redirects would turn //host/path into a redirect to that host.
-	t.RedirectTrailingSlash = false
-	t.RedirectFixedPath = false
+	t.RedirectTrailingSlash, t.found.RedirectTrailingSlash = false, false
+	t.RedirectFixedPath, t.found.RedirectFixedPath = false, false
+	t.found.NotFound = found(func(*fasthttp.RequestCtx) Found { return unserved() })
+	t.found.MethodNotAllowed = found(func(ctx *fasthttp.RequestCtx) Found {
+		return refusedAs(methodRefused(string(ctx.Response.Header.Peek(fasthttp.HeaderAllow))))
+	})
 	t.NotFound = handler(s.other, func(*request) error { return notFound() })
 	t.MethodNotAllowed = handler(s.other, refuseMethod)
 	t.GlobalOPTIONS = handler(s.other, s.options)
@@ -36,6 +42,7 @@ func (s *Server) buildRoutes() {
 		res := newResource(c, &s.cors, s.deps.Metrics)
 		named[res.Name] = res
 		s.resources = append(s.resources, res)
+		t.finds[res.pattern] = res.find
 		t.read(res.pattern, res.metrics, s.read(res))
 		if c.CanPut {
 			t.add(fasthttp.MethodPut, res.pattern, auth.Write, res.metrics, s.put(res))
@@ -49,6 +56,7 @@ func (s *Server) buildRoutes() {
 	}
 	for _, c := range s.config.Counters {
 		t.get[c.Path] = true // and no HEAD
+		t.finds[c.Path] = func(*fasthttp.RequestCtx) Found { return Found{Kind: KindCounter, Keys: []string{c.Key}} }
 		t.add(fasthttp.MethodGet, c.Path, open, s.other, untagged(s.counter(c)))
 	}
 	for _, c := range s.config.Batches {
@@ -70,11 +78,12 @@ func (s *Server) buildRoutes() {
 		res := s.resources[i]
 		path := strings.TrimSuffix(prefixOf(res.pattern), "/")
 		if c.ManyRead && res.hasOne() && path != "" && !t.get[path] {
+			t.finds[path] = res.findMany(s.config.MaxMany)
 			t.read(path, res.metrics, untagged(s.many(res)))
 		}
 	}
 	t.shadow()
-	s.router = t.Handler
+	s.router, s.finder = t.Handler, t.found.Handler
 }
 
 // add registers a route. There is no other way to register one, so none can be
@@ -88,6 +97,16 @@ func (t routeTable) add(method, path string, scope auth.Scope, m *requestMetrics
 		}
 		return op(r)
 	}))
+	find := t.finds[path]
+	if find == nil {
+		find = func(*fasthttp.RequestCtx) Found { return Found{Kind: KindFixed} }
+	}
+	t.found.Handle(method, path, found(find))
+}
+
+// found adapts a finder to the router; Find has put there what it fills.
+func found(find finder) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) { *ctx.UserValue(foundKey{}).(*Found) = find(ctx) }
 }
 
 // read registers a GET and the HEAD that belongs to it. Reads are open.
@@ -116,7 +135,10 @@ func prefixOf(path string) string { return path[:strings.LastIndexByte(path, '/'
 // refuseMethod answers where the path is served and the method is not. The
 // router has set Allow.
 func refuseMethod(r *request) error {
-	allow := string(r.Response.Header.Peek(fasthttp.HeaderAllow))
+	return methodRefused(string(r.Response.Header.Peek(fasthttp.HeaderAllow)))
+}
+
+func methodRefused(allow string) *problem {
 	return &problem{status: 405, header: fasthttp.HeaderAllow, value: allow, detail: "this path serves " + allow}
 }
 

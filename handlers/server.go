@@ -58,7 +58,8 @@ type Server struct {
 	fastRoutes map[string]*fastRoute // by the path up to its last slash, that included
 	routes     []route               // all of them, with who may call each
 	router     fasthttp.RequestHandler
-	other      *requestMetrics // of requests that concern no resource
+	finder     fasthttp.RequestHandler // see Find
+	other      *requestMetrics         // of requests that concern no resource
 
 	active    atomic.Int64           // requests on the slow path; see enter
 	successor atomic.Pointer[Server] // what a reload has put in its place

@@ -69,6 +69,13 @@ func (g *Gate) Check() error {
 	return nil
 }
 
+// Full tells whether a load would be refused a place now, and changes nothing.
+func (g *Gate) Full() bool {
+	g.loads.mu.Lock()
+	defer g.loads.mu.Unlock()
+	return !g.loads.freeLocked() && g.loads.refusalLocked(g.clock.Now()) != nil
+}
+
 // Enter takes the right to load, waiting for a place as long as load.wait and
 // ctx allow. Who has entered must leave.
 func (g *Gate) Enter(ctx context.Context) error {

@@ -89,16 +89,27 @@ func (l *queue) join() (place *list.Element, err error) {
 	if l.waiters.Len() == 0 {
 		l.waited, l.served = 0, came
 	}
-	size, wait := l.size.Load(), time.Duration(l.wait.Load())
-	if most := queuePerPlace * size; int64(l.waiters.Len()) >= most {
-		return nil, fmt.Errorf("%w: %d wait already (load.max_concurrent = %d)", shared.ErrOverload, most, size)
-	}
-	if head := time.Duration(max(l.waited, came-l.served)); head > wait/2 {
-		return nil, fmt.Errorf("%w: others have waited for %v already (load.wait = %v, load.max_concurrent = %d)", shared.ErrOverload, head.Round(time.Millisecond), wait, size)
+	if err := l.refusalLocked(came); err != nil {
+		return nil, err
 	}
 	place = l.waiters.PushBack(&waiter{came, make(chan struct{})})
 	l.queued.Store(int64(l.waiters.Len()))
 	return place, nil
+}
+
+// refusalLocked is why the queue takes nobody now, nil if it does. The lock is held.
+func (l *queue) refusalLocked(now int64) error {
+	size, wait := l.size.Load(), time.Duration(l.wait.Load())
+	if most := queuePerPlace * size; int64(l.waiters.Len()) >= most {
+		return fmt.Errorf("%w: %d wait already (load.max_concurrent = %d)", shared.ErrOverload, most, size)
+	}
+	if l.waiters.Len() == 0 {
+		return nil
+	}
+	if head := time.Duration(max(l.waited, now-l.served)); head > wait/2 {
+		return fmt.Errorf("%w: others have waited for %v already (load.wait = %v, load.max_concurrent = %d)", shared.ErrOverload, head.Round(time.Millisecond), wait, size)
+	}
+	return nil
 }
 
 // tryEnter takes a place if one is free and nobody waits for it.
@@ -116,12 +127,15 @@ func (l *queue) idle() bool {
 }
 
 func (l *queue) enterLocked() bool {
-	if l.waiters.Len() > 0 || l.taken >= l.size.Load() {
+	if !l.freeLocked() {
 		return false
 	}
 	l.taken++
 	return true
 }
+
+// freeLocked tells whether there is a place that nobody waits for. The lock is held.
+func (l *queue) freeLocked() bool { return l.waiters.Len() == 0 && l.taken < l.size.Load() }
 
 // leave gives a place back, to the next waiter.
 func (l *queue) leave() {

@@ -57,20 +57,43 @@ func (a *admission) miss(hash uint64) bool {
 	}
 	// The partition's keys have bits of the hash in common: the upper bits of a product
 	// depend on all of them. The fingerprint is the same however many words there are.
-	hash *= 0x9e3779b97f4a7c15
-	bucket, _ := bits.Mul64(hash, uint64(len(*missed)))
-	print := max(hash>>printBits&(1<<printBits-1), 1) // 0: there is none
-	for word := &(*missed)[bucket]; ; {
+	word, print := placeOf(*missed, hash)
+	for {
 		was := word.Load()
-		for w := was; w != 0; w >>= printBits {
-			if w&(1<<printBits-1) == print {
-				return true
-			}
+		if remembers(was, print) {
+			return true
 		}
 		if word.CompareAndSwap(was, was<<printBits|print) {
 			return false
 		}
 	}
+}
+
+// placeOf is the word of a key, and its fingerprint.
+func placeOf(missed []atomic.Uint64, hash uint64) (word *atomic.Uint64, print uint64) {
+	hash *= 0x9e3779b97f4a7c15
+	bucket, _ := bits.Mul64(hash, uint64(len(missed)))
+	return &missed[bucket], max(hash>>printBits&(1<<printBits-1), 1) // 0: there is none
+}
+
+// remembers tells whether a word has a fingerprint.
+func remembers(word, print uint64) bool {
+	for ; word != 0; word >>= printBits {
+		if word&(1<<printBits-1) == print {
+			return true
+		}
+	}
+	return false
+}
+
+// wouldAdmit is admits that changes nothing.
+func (p *partition) wouldAdmit(hash uint64) bool {
+	missed := p.admission.missed.Load()
+	if !p.admission.full.Load() || missed == nil {
+		return !p.admission.full.Load()
+	}
+	word, print := placeOf(*missed, hash)
+	return remembers(word.Load(), print)
 }
 
 // changed notes that a record was dropped that somebody has changed: the first read after a
@@ -137,6 +160,9 @@ func (s *Store) Admits(key string) bool {
 	}
 	return admits
 }
+
+// WouldAdmit is Admits that counts nothing, and remembers nothing of the key.
+func (s *Store) WouldAdmit(key string) bool { return s.entries.wouldAdmit(HashKey(key)) }
 
 // NotAdmitted is how many reads memory has been told of whose records it would not keep.
 func (s *Store) NotAdmitted() int64 { return s.notAdmitted.Load() }

@@ -90,13 +90,18 @@ func (t *table) locked(hash uint64, f func(p *partition)) {
 	}
 }
 
-// admits is partition.admits of the partition that keeps the key, or will.
-func (t *table) admits(hash uint64) bool {
+// admits and wouldAdmit are those of the partition that keeps the key, or will.
+func (t *table) admits(hash uint64) bool { return t.latest(hash).admits(hash) }
+
+func (t *table) wouldAdmit(hash uint64) bool { return t.latest(hash).wouldAdmit(hash) }
+
+// latest is the partition that a record goes to which comes now.
+func (t *table) latest(hash uint64) *partition {
 	p := t.now.Load().of(hash)
 	if next := p.successor.Load(); next != nil {
 		p = next.of(hash)
 	}
-	return p.admits(hash)
+	return p
 }
 
 func (t *table) put(e *Entry) (kept bool) {

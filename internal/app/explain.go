@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"hearth/cache"
+	"hearth/handlers"
 	"hearth/internal/admin"
-	"hearth/internal/param"
 )
 
 // explanation is what /api/explain shows. What is not known of a path is left out.
@@ -17,10 +17,13 @@ type explanation struct {
 	Resource string             `json:"resource,omitempty"`
 	Params   map[string]string  `json:"params,omitempty"`
 	Key      string             `json:"key,omitempty"`
+	Keys     []string           `json:"keys,omitempty"` // of a many-read
 	Cache    *cache.Explanation `json:"cache,omitempty"`
 	Source   *explainedSource   `json:"source,omitempty"`
 	Feed     *explainedFeed     `json:"feed,omitempty"`
-	Limits   []string           `json:"limits,omitempty"` // that cover the path, and may refuse a client
+	Limits   []string           `json:"limits,omitempty"` // that count the request, and whom
+	Server   string             `json:"server"`           // "serving", "starting", "draining"
+	Full     bool               `json:"full"`             // server.max_in_flight is reached
 	Next     cache.Next         `json:"next"`
 }
 
@@ -39,26 +42,78 @@ type explainedFeed struct {
 
 // explain tells what would be done for a GET of a path, and changes nothing by it.
 func (a *App) explain(ctx context.Context, target string) (any, error) {
-	path, err := pathOf(target)
+	target, err := targetOf(target)
 	if err != nil {
 		return nil, err
 	}
 	g := a.current.Load()
-	e := &explanation{Path: path, Limits: g.limitsOf(path)}
-	found, ok := g.front.Locate(path)
-	switch {
-	case !ok:
-		e.Next = cache.Next{Tier: "none", Status: 0, Sentence: "the path is no record's: it is 404, unless it is one of those that are no resource (/docs, /healthz, a counter, a batch)"}
-		return e, nil
-	case found.Status != 0:
+	found := g.front.Find(target)
+	e := &explanation{Path: found.Path, Server: "serving", Full: g.front.Full()}
+	if found.Resource != nil {
 		e.Resource = found.Resource.Name
-		e.Next = cache.Next{Tier: "none", Status: found.Status, Sentence: "the request is refused before anything is looked up: " + found.Detail}
-		return e, nil
+		a.explainTiers(g, e, found.Resource)
 	}
+	a.explainNext(ctx, e, found)
+	e.foreseeLimits(found.Limits)
+	switch a.serverState() {
+	case handlers.Draining:
+		e.Server = "draining"
+		e.Next.Sentence += "; the server is about to end: it closes each connection behind its answer, and soon takes no new ones"
+	case handlers.Starting:
+		e.Server = "starting"
+	}
+	return e, nil
+}
+
+// foreseeLimits says what limits make of the request: they come before all else.
+func (e *explanation) foreseeLimits(limits []handlers.CoveringLimit) {
+	for _, l := range limits {
+		e.Limits = append(e.Limits, l.Text)
+	}
+	if at := slices.IndexFunc(limits, func(l handlers.CoveringLimit) bool { return l.Denies }); at >= 0 {
+		e.Next = cache.Next{Tier: "none", Status: 429, Sentence: "the limit " + limits[at].Text + "; it admits no more until its window is over"}
+	} else if len(limits) > 0 {
+		e.Next.Sentence += "; limits count the request, and a client that has used one up is answered 429"
+	}
+}
+
+// explainNext says what the next GET is answered with, but for limits.
+func (a *App) explainNext(ctx context.Context, e *explanation, found handlers.Found) {
 	r := found.Resource
-	e.Resource, e.Key, e.Params = r.Name, found.Key, found.Params
-	known := a.cache.Explain(ctx, r, found.Key)
-	e.Cache, e.Next = &known, known.Next
+	switch found.Kind {
+	case handlers.KindRecord:
+		e.Key, e.Params = found.Keys[0], found.Params
+		known := a.cache.Explain(ctx, r, e.Key, e.Full)
+		e.Cache, e.Next = &known, known.Next
+	case handlers.KindMany:
+		e.Keys = found.Keys
+		e.Next = a.cache.ExplainMany(ctx, r, found.Keys, e.Full)
+	case handlers.KindCounter:
+		e.Key = found.Keys[0]
+		e.Next = a.explainCounter(e)
+	case handlers.KindFixed:
+		e.Next = cache.Next{Tier: "none", Status: 200, Sentence: "the path is no record's: it is answered without any tier"}
+		if e.Path == "/healthz" && a.serverState() != handlers.Serving {
+			e.Next.Status = 503
+		}
+	default:
+		e.Next = cache.Next{Tier: "none", Status: found.Status, Sentence: "the request is refused before anything is looked up: " + found.Detail}
+	}
+}
+
+// explainCounter says what becomes of a request for a counter.
+func (a *App) explainCounter(e *explanation) cache.Next {
+	switch err := a.cache.Readable(e.Key); {
+	case e.Full:
+		return cache.Next{Tier: "none", Status: 503, Sentence: "as many requests are at work as may be (server.max_in_flight), and a counter needs the shared tier"}
+	case err != nil:
+		return cache.Next{Tier: "none", Status: 503, Sentence: "the path is a counter's, and the shared tier cannot be asked"}
+	}
+	return cache.Next{Tier: "none", Status: 200, Sentence: "the path is a counter's: each GET is counted in the shared tier, and nothing is kept"}
+}
+
+// explainTiers tells of what is behind the cache.
+func (a *App) explainTiers(g *generation, e *explanation, r *cache.Resource) {
 	if r.Records != nil {
 		e.Source = &explainedSource{Name: r.Source, Up: true, Spared: a.breakerOpen(g, r.Source)}
 		if r.Source == sourceDatabase && g.db != nil {
@@ -70,32 +125,24 @@ func (a *App) explain(ctx context.Context, target string) (any, error) {
 		_, lost := status.Lost[r.Name]
 		e.Feed = &explainedFeed{Watched: g.watches(r.Name), Live: status.Live, Lost: lost}
 	}
-	return e, nil
 }
 
-// pathOf is the path of what an operator has copied from somewhere: a path or a whole URL. A
-// query does not matter to a record.
-func pathOf(target string) (string, error) {
-	if strings.Contains(target, "://") {
+// targetOf is the path and the query of what an operator has copied from somewhere: a path or a
+// whole URL.
+func targetOf(target string) (string, error) {
+	before, _, _ := strings.Cut(target, "?")
+	if strings.Contains(before, "://") && !strings.HasPrefix(target, "/") {
 		u, err := url.Parse(target)
 		if err != nil {
 			return "", admin.ExplainError("path must be a path such as /user/7, or a URL")
 		}
-		target = u.EscapedPath()
+		target = u.RequestURI()
 	}
-	path, _, _ := strings.Cut(target, "?")
-	if !strings.HasPrefix(path, "/") {
+	if !strings.HasPrefix(target, "/") {
 		return "", admin.ExplainError("path must begin with a slash, as /user/7 does")
 	}
-	return path, nil
-}
-
-// limitsOf are the names of the limits that cover a path.
-func (g *generation) limitsOf(path string) (names []string) {
-	for _, l := range g.cfg.Limits {
-		if slices.ContainsFunc(l.Paths, func(area param.Area) bool { return area.Covers([]byte(path)) }) {
-			names = append(names, l.Name)
-		}
+	if at := strings.IndexFunc(target, func(c rune) bool { return c <= ' ' || c == 0x7f }); at >= 0 {
+		return "", admin.ExplainError("a path has no blanks and no control characters; write %20 for a blank")
 	}
-	return names
+	return target, nil
 }

@@ -176,6 +176,21 @@ func (l *Limiter) try(b *bucket) Decision {
 	return Decision{}
 }
 
+// Peek says what Try would decide, and takes nothing.
+func (l *Limiter) Peek(subject []byte) Outcome {
+	b, _ := l.subjects.find(subject)
+	if b == nil {
+		return Undecided
+	}
+	switch g, now := b.grant.Load(), l.now(); {
+	case now < g.spendableUntil && g.permits.Load() > 0:
+		return Admitted
+	case now < g.deniedUntil:
+		return Denied
+	}
+	return Undecided
+}
+
 // askTimeout bounds one request to the store: a limiter that waits longer for its
 // count than the work would take is worse than one that counts by itself.
 const askTimeout = 250 * time.Millisecond
