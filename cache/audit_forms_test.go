@@ -119,7 +119,7 @@ func TestAuditOfATakeOver(t *testing.T) {
 		b.keep(id, `"old"`)
 		p.replicate(id)
 		if i%2 == 0 { // which the new master lacks
-			b.mustPut(id, `"new"`)
+			testkit.Eventually(t, patience, "it is written", func() bool { _, err := b.desk.put(id, `"new"`); return err == nil })
 			b.keep(id, `"new"`)
 		}
 		picks = append(picks, b.pick(id))

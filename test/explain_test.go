@@ -118,13 +118,14 @@ work = "10s"
 		}
 		return got.Next, answer.Body
 	}
-	c := in.MustDial()
 	agrees := func(target string, status int, tier, says string) {
 		t.Helper()
 		n, all := explained(target)
 		if n.Status != status || n.Tier != tier || !strings.Contains(all, says) {
 			t.Errorf("%s: explained as %s, want %d from %s, and %q", target, all, status, tier, says)
 		}
+		c := in.MustDial() // some refusals end their connection
+		defer func() { _ = c.Close() }()
 		got := c.Get(target)
 		if status != 0 && got.Code != status {
 			t.Errorf("%s: explained as %+v, answered %v", target, n, got)
@@ -156,6 +157,9 @@ work = "10s"
 	agrees("/user?user_id=3&user_id=x", 422, "none", "counted from 0")
 
 	agrees("/openapi.json", 200, "none", "and counts all together")
+	if got := in.Get("/openapi.json"); got.Code != 429 { // from here on it is known here
+		t.Errorf("beyond the limit the answer is %v", got)
+	}
 	agrees("/openapi.json", 429, "none", "admits no more until its window is over")
 
 	// One request is at work: there is no place for another one.
@@ -171,7 +175,6 @@ work = "10s"
 	in.Signal(syscall.SIGTERM)
 	await(t, "it drains", func() bool { _, all := explained("/user/3"); return strings.Contains(all, `"server":"draining"`) })
 	agrees("/user/3", 200, "memory", "closes each connection")
-	c = in.MustDial()
 	agrees("/healthz", 503, "none", "the server is about to end")
 	in.Kill()
 	<-slow
