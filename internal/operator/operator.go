@@ -44,9 +44,10 @@ type Config struct {
 
 // Client asks one admin listener. It is safe for concurrent use.
 type Client struct {
-	cfg  Config
-	base url.URL
-	http *http.Client
+	cfg   Config
+	base  url.URL
+	http  *http.Client
+	pause func(context.Context, time.Duration) bool // between tries to follow a stream; a test's own
 }
 
 // New makes a Client. It connects to nobody; the error is about the address or the token.
@@ -63,7 +64,7 @@ func New(c Config) (*Client, error) {
 	if c.Timeout <= 0 {
 		c.Timeout = usualTimeout
 	}
-	return &Client{cfg: c, base: t.base, http: &http.Client{
+	return &Client{cfg: c, base: t.base, pause: sleep, http: &http.Client{
 		Transport: &http.Transport{
 			// No proxy of the environment: a token is for this listener alone.
 			DialContext: t.dial, MaxIdleConns: 2, IdleConnTimeout: time.Minute, DisableCompression: true,
