@@ -9,6 +9,7 @@
 //	init     draft a configuration for own tables, or for a service
 //	check    report every fault of the configuration
 //	explain  tell how a running server would answer a GET, and why
+//	top      watch a running server in a terminal
 //	doctor   look at all around the server, and say what to change
 //	feed     install, remove, see and flush the change feed in the database
 //	help     explain a verb, or list all of them

@@ -8,7 +8,7 @@
 // too old; outage_test.go what is answered while a tier is down; the matrix files that all that
 // there is to do works over Redis in every form in which it is deployed; the http files which
 // bytes are taken, and what a refused client hears; access_test.go who may do and see
-// what; tls_test.go, proxy_test.go and limits_test.go the connections; service_test.go
+// what; the dashboard, explain and top files what operators see; tls_test.go, proxy_test.go and limits_test.go the connections; service_test.go
 // and reload_test.go the life of a process; memory_test.go what it takes of the machine; observability_test.go metrics, logs and
 // traces. Tests that need several instances share the stage in fleet_test.go.
 package test

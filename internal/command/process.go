@@ -18,7 +18,7 @@ type Process struct {
 	// was left behind, also after Run.
 	Stdout, Stderr io.Writer
 	// Notify subscribes to signals, as signal.Notify does. It is called by the
-	// verb serve only. After a second SIGTERM or SIGINT the process kills
+	// verbs serve and top. After a second SIGTERM or SIGINT the process kills
 	// itself, wherever they come from.
 	Notify func(c chan<- os.Signal, signals ...os.Signal)
 }

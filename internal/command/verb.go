@@ -38,7 +38,7 @@ type example struct{ line, does string }
 // verbs is the table, in the order of the usage.
 func verbs() []verb {
 	return []verb{
-		serveVerb(), initVerb(), checkVerb(), explainVerb(), doctorVerb(), feedVerb(), helpVerb(), versionVerb(),
+		serveVerb(), initVerb(), checkVerb(), explainVerb(), topVerb(), doctorVerb(), feedVerb(), helpVerb(), versionVerb(),
 	}
 }
 
