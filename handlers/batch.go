@@ -53,10 +53,24 @@ func (s *Server) store(r *request, b *batchBody, ttl time.Duration) error {
 		if errs := s.writes.Store(ctx, b.items, ttl); errs != nil {
 			return b.failure(r, errs)
 		}
+		s.writeVersion(r, b.storedKeys()...)
 	}
 	body := strconv.AppendInt([]byte(`{"status":"success","count":`), int64(b.count), 10)
 	r.json(fasthttp.StatusOK, valueNoStore, append(body, '}'))
 	return nil
+}
+
+// maxVersionKeys bounds the keys that a version is asked for: more than a few of them, and
+// it is one of every key.
+const maxVersionKeys = 16
+
+// storedKeys are the keys of the items, as many as matter.
+func (b *batchBody) storedKeys() []string {
+	keys := make([]string, 0, maxVersionKeys)
+	for _, item := range b.items[:min(len(b.items), maxVersionKeys)] {
+		keys = append(keys, item.Key)
+	}
+	return keys
 }
 
 // failure answers when items were not acknowledged. errs has one error per item, nil

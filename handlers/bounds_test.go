@@ -49,6 +49,10 @@ func (h held) Read(ctx context.Context, _ *cache.Resource, _ string, _ source.Ar
 	}
 }
 
+func (h held) ReadFresh(ctx context.Context, r *cache.Resource, key string, args source.Args, _ cache.Demand) (cache.Answer, error) {
+	return h.Read(ctx, r, key, args)
+}
+
 func (h held) ReadMany(context.Context, *cache.Resource, []string, []source.Args) ([]cache.Answer, error) {
 	return nil, errBroken
 }

@@ -32,6 +32,11 @@ type Config struct {
 	// (server.admin_hosts).
 	Hosts []string
 
+	// Honor says whose Cache-Control counts, and FreshRate how many loads a second that
+	// may cause; 0: no bound.
+	Honor     Honor
+	FreshRate float64
+
 	MaxHeader      int // bytes of request line and headers
 	MaxBody        int // bytes of a request body
 	MaxItems       int // items of one batch

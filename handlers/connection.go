@@ -107,14 +107,14 @@ func hideContent(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 }
 
 // endsAtHeader tells whether a GET or HEAD ends with its header, beyond doubt: the
-// fast path answers no other. Content-Length: 0 is no content. The version is nearly always 1.1, which fasthttp has
-// found out already.
-func endsAtHeader(req *fasthttp.RequestHeader) bool {
+// fast path answers no other; and which of its fields ask for freshness. Content-Length: 0
+// is no content. The version is nearly always 1.1, which fasthttp has found out already.
+func endsAtHeader(req *fasthttp.RequestHeader) (asks framing.Asks, ok bool) {
 	if !req.IsHTTP11() && framing.Version(req.Protocol()) != framing.None {
-		return false
+		return 0, false
 	}
-	content, fault := framing.Header(req.RawHeaders())
-	return fault == framing.None && !content.Present()
+	content, asks, fault := framing.Header(req.RawHeaders())
+	return asks, fault == framing.None && !content.Present()
 }
 
 // checkFraming says what content a request has, or why it is not answered at all.

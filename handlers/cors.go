@@ -39,6 +39,10 @@ const preflightAge = "600"
 // no answer then has any header of CORS.
 func newCORSPolicy(c CORS) corsPolicy {
 	p := corsPolicy{all: slices.Contains(c.Origins, "*"), methods: listed(c.Methods, allMethods), headers: listed(c.Headers, "")}
+	if len(p.headers) > 0 && !slices.ContainsFunc(c.Headers, isVersion) {
+		// A script that has written must be able to read what it wrote.
+		p.headers = append(p.headers, ", "+nameVersion...)
+	}
 	if !p.all && len(c.Origins) > 0 {
 		p.listed = make(map[string]struct{}, len(c.Origins))
 		for _, origin := range c.Origins {
@@ -56,6 +60,9 @@ func listed(names []string, all string) []byte {
 	return []byte(strings.Join(names, ", "))
 }
 
+// isVersion tells whether a name is that of the field with versions of writes.
+func isVersion(name string) bool { return strings.EqualFold(name, nameVersion) }
+
 // storable tells whether a shared cache may answer others with a response of
 // this Cache-Control without asking first (RFC 9111, 3 and 4).
 func storable(cacheControl []byte) bool {
@@ -66,18 +73,39 @@ func storable(cacheControl []byte) bool {
 // varies tells whether answers depend on Origin.
 func (p *corsPolicy) varies() bool { return p.listed != nil }
 
+// reusable tells whether a cache, be it that of a browser, may answer the same client again
+// with a response of this Cache-Control without asking. It then has to know that a read
+// with a version may need another one.
+func reusable(cacheControl []byte) bool {
+	lower := strings.ToLower(string(cacheControl))
+	return !strings.Contains(lower, "no-cache") && !strings.Contains(lower, "no-store")
+}
+
 // vary puts on an answer which request fields its choice depends on (RFC 9110,
-// 12.5.5); encoding says that Accept-Encoding is one. It does not matter whether this
-// request has the fields: a cache in front asks what the next one might have.
-func (p *corsPolicy) vary(h *fasthttp.ResponseHeader, encoding bool) {
-	switch {
-	case encoding && p.varies():
-		h.SetCanonical(headerVary, valueVaryEncodingAndOrigin)
-	case encoding:
-		h.SetCanonical(headerVary, valueVaryEncoding)
-	case p.varies():
-		h.SetCanonical(headerVary, valueVaryOrigin)
+// 12.5.5); encoding says that Accept-Encoding is one, and version that Hearth-Version is. It
+// does not matter whether this request has the fields: a cache in front asks what the next
+// one might have. Cache-Control is no such field: caches read it themselves.
+func (p *corsPolicy) vary(h *fasthttp.ResponseHeader, encoding, version bool) {
+	which := 0
+	for bit, varies := range []bool{encoding, version, p.varies()} {
+		if varies {
+			which |= 1 << bit
+		}
 	}
+	if which != 0 {
+		h.SetCanonical(headerVary, valuesVary[which])
+	}
+}
+
+// valuesVary are the values of Vary, by what vary makes of its arguments.
+var valuesVary = [...][]byte{
+	1: []byte("Accept-Encoding"),
+	2: []byte("Hearth-Version"),
+	3: []byte("Accept-Encoding, Hearth-Version"),
+	4: []byte("Origin"),
+	5: []byte("Accept-Encoding, Origin"),
+	6: []byte("Hearth-Version, Origin"),
+	7: []byte("Accept-Encoding, Hearth-Version, Origin"),
 }
 
 // writeHeaders puts all headers but Vary on an answer. It tells whether the

@@ -37,8 +37,15 @@ func (s *Server) fastPath(ctx *fasthttp.RequestCtx) (m miss, done bool) {
 	}
 	target := req.RequestURI()
 	route, raw := s.recordAt(target)
-	if route == nil || !endsAtHeader(req) || req.PeekCanonical(headerIfMatch) != nil {
+	if route == nil {
 		return miss{}, false
+	}
+	asks, ends := endsAtHeader(req)
+	if !ends || req.PeekCanonical(headerIfMatch) != nil {
+		return miss{}, false
+	}
+	if s.fresh.asking[asks] {
+		return miss{fastRoute: route, raw: raw}, false
 	}
 	sc := s.scratch.Get().(*scratch)
 	limited := len(route.limits) > 0

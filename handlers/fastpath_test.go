@@ -36,6 +36,8 @@ func TestMemoryHitsDoNotAllocate(t *testing.T) {
 	warm(t, listed, "/user/9")
 	counted := newFixture(t, limited(t, "a", 1<<30, ByClient, "", all), limited(t, "b", 1<<30, ByHeader, "X-Key", users), limited(t, "c", 1<<30, ByGlobal, "", users))
 	warm(t, counted, "/user/1")
+	authorised, _ := newAsked(t, HonorAuthorised, 1)
+	warm(t, authorised, "/user/1")
 	for _, c := range []struct {
 		name   string
 		f      *fixture
@@ -50,6 +52,8 @@ func TestMemoryHitsDoNotAllocate(t *testing.T) {
 		{"404", f, "/user/404", nil, 404},
 		{"gzip", f, "/user/9", []string{"Accept-Encoding", "br, gzip"}, 200},
 		{"request id", f, "/user/1", []string{"X-Request-Id", "abc-1"}, 200},
+		{"directives that do not count", f, "/user/1", []string{"Cache-Control", "no-cache", "Pragma", "no-cache", "Authorization", "Bearer x"}, 200},
+		{"directives of a stranger", authorised, "/user/1", []string{"Cache-Control", "no-cache"}, 200},
 		{"origin", f, "/user/1", []string{"Origin", "https://elsewhere.test"}, 200},
 		{"listed origin", listed, "/user/9", []string{"Origin", "https://app.test"}, 200},
 		{"limits", counted, "/user/1", []string{"X-Key", "abc"}, 200},

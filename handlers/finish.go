@@ -43,7 +43,7 @@ func (r *request) finish() {
 func (r *request) finishHeaders(failed bool) {
 	s, h := r.server, &r.Response.Header
 	if len(h.PeekCanonical(headerVary)) == 0 {
-		s.cors.vary(h, false)
+		s.cors.vary(h, false, false)
 	}
 	s.cors.writeHeaders(r.RequestCtx)
 	echoRequestID(r.RequestCtx)

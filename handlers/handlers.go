@@ -8,7 +8,7 @@
 //	 fasthttp  ┌─ fastpath.go ───────────────────────────────┐
 //	    │      │                                             ├── answer.go
 //	serve.go ──┴─ framing.go ─ limits.go ─ routes.go ─┬─ read.go
-//	              (the slow path)                     ├─ many.go, write.go
+//	              (the slow path)                     ├─ demand.go, many.go, write.go
 //	                                                  ├─ batch.go, counter.go
 //	                                                  └─ fixed.go ── finish.go
 //
@@ -47,6 +47,7 @@ func New(config Config, deps Deps) *Server {
 		memory: deps.Cache, reads: deps.Cache, writes: deps.Cache, counters: deps.Cache,
 		proxies: newProxies(config.TrustedProxies), untrusted: newUntrustedLog(deps.Log),
 		cors: newCORSPolicy(config.CORS), hosts: auth.NewHosts(config.Hosts),
+		fresh:      newFreshness(config, deps),
 		fastRoutes: map[string]*fastRoute{},
 		other:      newColdMetrics(deps.Metrics, ""),
 	}

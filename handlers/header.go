@@ -8,13 +8,14 @@ const (
 	// mediaProblem is the media type of every error (RFC 9457, 3).
 	mediaProblem = "application/problem+json"
 	// exposed are the response headers that scripts of other origins may read.
-	exposed = "ETag, Cache-Status, RateLimit, RateLimit-Policy, Retry-After"
+	exposed = "ETag, Cache-Status, RateLimit, RateLimit-Policy, Retry-After, Age, Hearth-Version"
 
 	nameForwardedFor = fasthttp.HeaderXForwardedFor
 	nameFetchSite    = "Sec-Fetch-Site"
 	nameIfMatch      = fasthttp.HeaderIfMatch
 	nameIfNoneMatch  = fasthttp.HeaderIfNoneMatch
 	nameRecordMatch  = "If-Record-Match"
+	nameVersion      = "Hearth-Version"
 )
 
 // Header names and values in the form that fasthttp takes without looking at
@@ -22,31 +23,30 @@ const (
 // without line breaks. They are constants in all but the language's type system, so
 // nothing may write to them.
 var (
-	headerAcceptEncoding       = []byte("Accept-Encoding")
-	headerAllowOrigin          = []byte("Access-Control-Allow-Origin")
-	headerCacheControl         = []byte("Cache-Control")
-	headerCacheStatus          = []byte("Cache-Status")
-	headerETag                 = []byte("ETag")
-	headerExposeHeaders        = []byte("Access-Control-Expose-Headers")
-	headerForwardedFor         = []byte(nameForwardedFor)
-	headerIfMatch              = []byte(nameIfMatch)
-	headerIfNoneMatch          = []byte(nameIfNoneMatch)
-	headerOrigin               = []byte("Origin")
-	headerRateLimit            = []byte("RateLimit")
-	headerRateLimitPolicy      = []byte("RateLimit-Policy")
-	headerRequestID            = []byte("X-Request-Id")
-	headerVary                 = []byte("Vary")
-	valueExposed               = []byte(exposed)
-	valueGzip                  = []byte("gzip")
-	valueJSON                  = []byte("application/json")
-	valueMemoryHit             = []byte("Hearth-Memory; hit; ttl=")
-	valueNoCache               = []byte("no-cache")
-	valueNoStore               = []byte("no-store")
-	valueProblem               = []byte(mediaProblem)
-	valueStar                  = []byte("*")
-	valueVaryEncoding          = []byte("Accept-Encoding")
-	valueVaryOrigin            = []byte("Origin")
-	valueVaryEncodingAndOrigin = []byte("Accept-Encoding, Origin")
+	headerAge             = []byte("Age")
+	headerAcceptEncoding  = []byte("Accept-Encoding")
+	headerAllowOrigin     = []byte("Access-Control-Allow-Origin")
+	headerCacheControl    = []byte("Cache-Control")
+	headerCacheStatus     = []byte("Cache-Status")
+	headerETag            = []byte("ETag")
+	headerExposeHeaders   = []byte("Access-Control-Expose-Headers")
+	headerForwardedFor    = []byte(nameForwardedFor)
+	headerIfMatch         = []byte(nameIfMatch)
+	headerIfNoneMatch     = []byte(nameIfNoneMatch)
+	headerOrigin          = []byte("Origin")
+	headerRateLimit       = []byte("RateLimit")
+	headerRateLimitPolicy = []byte("RateLimit-Policy")
+	headerRequestID       = []byte("X-Request-Id")
+	headerVary            = []byte("Vary")
+	headerVersion         = []byte(nameVersion)
+	valueExposed          = []byte(exposed)
+	valueGzip             = []byte("gzip")
+	valueJSON             = []byte("application/json")
+	valueMemoryHit        = []byte("Hearth-Memory; hit; ttl=")
+	valueNoCache          = []byte("no-cache")
+	valueNoStore          = []byte("no-store")
+	valueProblem          = []byte(mediaProblem)
+	valueStar             = []byte("*")
 )
 
 // What the values of fields are cut at.
@@ -78,7 +78,7 @@ func (p *preparedHeaders) init(cors *corsPolicy, cacheControl []byte) {
 			h.SetCanonical(headerAllowOrigin, valueStar)
 			h.SetCanonical(headerExposeHeaders, valueExposed)
 		}
-		cors.vary(h, h == &p.packed)
+		cors.vary(h, h == &p.packed, h != &p.missing && reusable(cacheControl))
 	}
 	p.missing.SetStatusCode(fasthttp.StatusNotFound)
 	p.missing.SetContentTypeBytes(valueProblem)

@@ -22,6 +22,9 @@ func (s *Server) many(res *resource) operation {
 		if err != nil {
 			return err
 		}
+		if done, err := s.manyFresh(r, res, keys, args); done {
+			return err
+		}
 		// What memory has in whole needs no place among the work beyond it.
 		if answers, ok := s.memory.MemoryMany(res.Resource, keys, args, false); ok {
 			return s.writeMany(r, res, answers)
@@ -159,6 +162,7 @@ func (s *Server) writeMany(r *request, res *resource, answers []cache.Answer) er
 		}
 	}
 	r.tier = answers[farthest].Tier
+	s.cors.vary(&r.Response.Header, false, res.reusable)
 	// One field for many answers: it tells of the one that came from farthest.
 	r.Response.Header.SetCanonical(headerCacheStatus, answers[farthest].AppendStatus(nil))
 	r.json(fasthttp.StatusOK, cacheControl, nil)

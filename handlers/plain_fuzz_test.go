@@ -36,12 +36,15 @@ func FuzzPlain(f *testing.F) {
 			t.Fatalf("fasthttp reads %d bytes, not %d", len(wire)-left, n)
 		}
 		content, err := checkFraming(h)
-		if err != nil || content.Present() || !endsAtHeader(h) || uriFault(&r) != nil {
+		if err != nil || content.Present() || !ends(h) || uriFault(&r) != nil {
 			t.Fatalf("refused with %v, or has content: %+v, or its URI is refused: %v", err, content, uriFault(&r))
 		}
 		if h.ConnectionClose() || h.ConnectionUpgrade() || r.MayContinue() || !h.IsHTTP11() || p.Head != h.IsHead() || p.Head == h.IsGet() ||
 			!bytes.Equal(p.Target, h.RequestURI()) || len(h.PeekAll("If-Match")) > 0 {
 			t.Fatalf("fasthttp reads %q", h.Header())
+		}
+		if _, asks, _ := framing.Header(h.RawHeaders()); asks != p.Asks {
+			t.Fatalf("asks with %v, but Header has %v", p.Asks, asks)
 		}
 		for name, value := range map[string][]byte{
 			"Accept-Encoding": p.AcceptEncoding, "If-None-Match": p.IfNoneMatch, "Origin": p.Origin, "X-Request-Id": p.RequestID,

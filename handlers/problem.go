@@ -117,6 +117,8 @@ var failures = []struct {
 		detail: "the shared tier refuses what this request needs of it; trying again does not help until the operator has acted, and the server's log has the cause"}},
 	{cache.ErrTimeout, problem{status: 504,
 		detail: "the request could not be finished in time; try again later"}},
+	{cache.ErrNotCached, problem{status: 504,
+		detail: "no copy that cache-control asks for is here, and only-if-cached forbids to load one; leave that out to have the record loaded"}},
 	{cache.ErrOverload, problem{status: 503, retry: true,
 		detail: "the server is working on as many requests as it can; try again after the time in Retry-After"}},
 	{cache.ErrUnavailable, problem{status: 503, retry: true,

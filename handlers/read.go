@@ -17,6 +17,9 @@ func (s *Server) read(res *resource) operation {
 		}
 		sc := s.scratch.Get().(*scratch)
 		defer s.scratch.Put(sc)
+		if done, err := s.readFresh(r, res, sc, key, args); done {
+			return err
+		}
 		// Memory first: an unusual spelling or a second parameter brought the
 		// request here, and hits are answered even when no more work fits.
 		sc.buf = append(sc.buf[:0], key...)
@@ -36,6 +39,11 @@ func (s *Server) readMiss(r *request, m miss) error {
 	defer s.scratch.Put(sc)
 	sc.buf = m.key.One(sc.buf[:0], m.raw)
 	key, args := string(sc.buf), m.args()
+	if !m.admitted { // else the fast path has seen that nothing is asked for
+		if done, err := s.readFresh(r, m.resource, sc, key, args); done {
+			return err
+		}
+	}
 	if !m.admitted || m.large {
 		if hit, err := s.readHit(r, m.resource, sc, args); hit {
 			return err
@@ -99,7 +107,7 @@ func (s *Server) readThrough(r *request, res *resource, sc *scratch, key string,
 		return err
 	}
 	defer r.endWork()
-	answer, err := s.readReserved(r.withCaller(ctx, res), res, key, args)
+	answer, err := s.readReserved(r.withCaller(ctx, res), res, key, args, nil)
 	if err != nil {
 		return res.redirectToCanonical(err)
 	}
@@ -107,12 +115,16 @@ func (s *Server) readThrough(r *request, res *resource, sc *scratch, key string,
 }
 
 // readReserved reads with budget for a value that is known to be large, which is returned
-// before the answer is written: that is counted by itself.
-func (s *Server) readReserved(ctx context.Context, res *resource, key string, args source.Args) (cache.Answer, error) {
+// before the answer is written: that is counted by itself. d is nil for a reader that asks
+// for nothing more than everybody gets.
+func (s *Server) readReserved(ctx context.Context, res *resource, key string, args source.Args, d *cache.Demand) (cache.Answer, error) {
 	release, ok := s.memory.Reserve(key)
 	if !ok {
 		return cache.Answer{}, answersOverBudget()
 	}
 	defer release()
+	if d != nil {
+		return s.reads.ReadFresh(ctx, res.Resource, key, args, *d)
+	}
 	return s.reads.Read(ctx, res.Resource, key, args)
 }

@@ -24,6 +24,7 @@ type resource struct {
 	params       []param.Param
 	key          param.Key
 	cacheControl []byte
+	reusable     bool   // by caches in front; see there
 	notFound     []byte // the finished 404
 	prefix       []byte // what precedes the data in an answer
 	headers      preparedHeaders
@@ -45,6 +46,7 @@ func newResource(c Resource, cors *corsPolicy, set *metrics.Set) *resource {
 	res.refuser, _ = c.Cache.Records.(source.Choosy)
 	res.pattern, res.values = routerPattern(c.Path)
 	res.key = param.NewKey(c.Key, res.params)
+	res.reusable = reusable(res.cacheControl)
 	res.headers.init(cors, res.cacheControl)
 	res.notFound = refuse(404, "no record of "+strconv.Quote(res.Name)+" is stored under this path").appendJSON(nil)
 	if res.Envelope != "" {

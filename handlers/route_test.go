@@ -86,17 +86,17 @@ func TestCORSForAll(t *testing.T) {
 	for _, target := range []string{"/user/1", "/user/404", "/user/x", "/nowhere", "/", "/healthz", "/concurrent_test", "/user?user_id=1"} {
 		a := f.send(t, "GET", target, "", origin)
 		a.wantHeader(t, "Access-Control-Allow-Origin", "*")
-		a.wantHeader(t, "Access-Control-Expose-Headers", "ETag, Cache-Status, RateLimit, RateLimit-Policy, Retry-After")
+		a.wantHeader(t, "Access-Control-Expose-Headers", "ETag, Cache-Status, RateLimit, RateLimit-Policy, Retry-After, Age, Hearth-Version")
 		a.wantHeader(t, "Access-Control-Allow-Credentials", "")
 		a.wantHeader(t, "Vary", "")
 		f.send(t, "GET", target, "").wantHeader(t, "Access-Control-Allow-Origin", "")
 	}
 	pre := f.send(t, "OPTIONS", "/user/1", "", origin, "Access-Control-Request-Method: PUT",
-		"Access-Control-Request-Headers: authorization,content-type", "Access-Control-Request-Private-Network: true")
+		"Access-Control-Request-Headers: authorization,cache-control,hearth-version", "Access-Control-Request-Private-Network: true")
 	pre.want(t, 204, "")
 	pre.wantHeader(t, "Access-Control-Allow-Origin", "*")
 	pre.wantHeader(t, "Access-Control-Allow-Methods", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
-	pre.wantHeader(t, "Access-Control-Allow-Headers", "authorization,content-type")
+	pre.wantHeader(t, "Access-Control-Allow-Headers", "authorization,cache-control,hearth-version")
 	pre.wantHeader(t, "Access-Control-Max-Age", "600")
 	pre.wantHeader(t, "Access-Control-Allow-Private-Network", "")
 	pre.wantHeader(t, "Access-Control-Allow-Credentials", "")
@@ -114,6 +114,37 @@ func TestCORSForSharedCaches(t *testing.T) {
 		warm(t, f, "/user/1")
 		f.send(t, "GET", "/user/1", "").wantHeader(t, "Access-Control-Allow-Origin", want)
 	}
+}
+
+// TestVaryOfVersions: a cache that may answer without asking must know that a read with a
+// version is another one.
+func TestVaryOfVersions(t *testing.T) {
+	for cacheControl, want := range map[string]string{
+		"public, max-age=60": "Hearth-Version", "private, max-age=9": "Hearth-Version", "no-cache": "", "no-store": "",
+	} {
+		f := newFixture(t, func(c *Config, _ *Deps) { c.Resources[0].CacheControl = cacheControl })
+		first := f.send(t, "GET", "/user/1", "")
+		first.wantHeader(t, "Vary", want)
+		etag := warm(t, f, "/user/1")
+		f.send(t, "GET", "/user/1", "").wantHeader(t, "Vary", want)
+		f.send(t, "GET", "/user/1", "", "If-None-Match: "+etag).wantHeader(t, "Vary", want)
+		f.send(t, "GET", "/user?user_id=1", "").wantHeader(t, "Vary", want)
+		f.send(t, "GET", "/user/404", "").wantHeader(t, "Vary", "")
+		warm(t, f, "/user/9")
+		if want != "" {
+			want = ", " + want
+		}
+		f.send(t, "GET", "/user/9", "", "Accept-Encoding: gzip").wantHeader(t, "Vary", "Accept-Encoding"+want)
+	}
+	f := newFixture(t, func(c *Config, _ *Deps) {
+		c.Resources[0].CacheControl = "max-age=1"
+		c.CORS.Origins, c.CORS.Headers = []string{"https://app.test"}, []string{"hearth-version", "x-one"}
+	})
+	warm(t, f, "/user/9")
+	f.send(t, "GET", "/user/9", "").wantHeader(t, "Vary", "Accept-Encoding, Hearth-Version, Origin")
+	f.send(t, "GET", "/user/1", "").wantHeader(t, "Vary", "Hearth-Version, Origin")
+	f.send(t, "OPTIONS", "/user/1", "", "Origin: https://app.test", "Access-Control-Request-Method: GET").
+		wantHeader(t, "Access-Control-Allow-Headers", "hearth-version, x-one")
 }
 
 func TestCORSForListedOrigins(t *testing.T) {
@@ -137,7 +168,7 @@ func TestCORSForListedOrigins(t *testing.T) {
 	pre := f.send(t, "OPTIONS", "/user/1", "", append(ask, "Origin: https://app.test")...)
 	pre.wantHeader(t, "Access-Control-Allow-Origin", "https://app.test")
 	pre.wantHeader(t, "Access-Control-Allow-Methods", "GET, PUT")
-	pre.wantHeader(t, "Access-Control-Allow-Headers", "X-One")
+	pre.wantHeader(t, "Access-Control-Allow-Headers", "X-One, Hearth-Version") // a page reads what it wrote
 	foreign := f.send(t, "OPTIONS", "/user/1", "", append(ask, "Origin: https://elsewhere.test")...)
 	foreign.want(t, 204, "")
 	foreign.wantHeader(t, "Access-Control-Allow-Methods", "")

@@ -165,7 +165,7 @@ func (s *Server) refuseUnreadable(ctx *fasthttp.RequestCtx, err error) {
 // line in the log: peers that send no HTTP decide how often this happens.
 func (s *Server) refuseEarly(ctx *fasthttp.RequestCtx, p *problem) {
 	p.write(&ctx.Response)
-	s.cors.vary(&ctx.Response.Header, false)
+	s.cors.vary(&ctx.Response.Header, false, false)
 	s.cors.writeHeaders(ctx)
 	s.other.counter(cache.TierNone, p.status).Inc()
 }

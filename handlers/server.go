@@ -21,6 +21,7 @@ import (
 // heap.
 type reader interface {
 	Read(ctx context.Context, r *cache.Resource, key string, args source.Args) (cache.Answer, error)
+	ReadFresh(ctx context.Context, r *cache.Resource, key string, args source.Args, d cache.Demand) (cache.Answer, error)
 	ReadMany(ctx context.Context, r *cache.Resource, keys []string, args []source.Args) ([]cache.Answer, error)
 }
 
@@ -53,6 +54,7 @@ type Server struct {
 	untrusted *untrustedLog
 	cors      corsPolicy
 	hosts     auth.Hosts // under which web pages may write to this machine
+	fresh     freshness
 
 	resources  []*resource
 	fastRoutes map[string]*fastRoute // by the path up to its last slash, that included

@@ -92,6 +92,7 @@ func newWireServer(tb testing.TB, wire bool, change ...func(*Config, *Deps)) *wi
 		c(&config, &deps)
 	}
 	w.Server = New(config, deps)
+	w.fresh.versions = numbered{} // the same of both servers
 	NewReloadable(w.Server).Configure(w.http)
 	w.http.ReadTimeout = 0 // as in internal/app, where the listener has it
 	return w

@@ -11,6 +11,7 @@ import (
 func TestWirePathDoesNotAllocate(t *testing.T) {
 	p := newWirePair(t)
 	listed := newWirePair(t, func(c *Config, _ *Deps) { c.CORS.Origins = []string{"https://app.test"} })
+	authorised := newWirePair(t, func(c *Config, _ *Deps) { c.Honor = HonorAuthorised })
 	etag := etagOf(t, p)
 	for name, c := range map[string]struct {
 		on *wireServer
@@ -22,6 +23,8 @@ func TestWirePathDoesNotAllocate(t *testing.T) {
 		"304":           {p.on, wireGet("/user/1", "If-None-Match: "+etag)},
 		"strings":       {p.on, wireGet("/item/a_b.c?x=1")},
 		"request id":    {p.on, wireGet("/user/1", "X-Request-Id: a")},
+		"directives":    {p.on, wireGet("/user/1", "Cache-Control: max-age=0", "Pragma: no-cache", "Authorization: Bearer x")},
+		"a stranger's":  {authorised.on, wireGet("/user/1", "Cache-Control: no-cache", "Pragma: no-cache") + wireGet("/user/1", "Authorization: Bearer x")},
 		"listed origin": {listed.on, wireGet("/user/1", "Origin: https://app.test") + wireGet("/user/1", "Origin: https://x.test")},
 	} {
 		in, out, conn := []byte(c.in), make([]byte, 0, 64<<10), &scripted{}

@@ -28,7 +28,7 @@ const maxBatch = 32 << 10
 // every rule.
 //
 // It hands on what framing.ReadPlain does not take, and all that the fast path hands
-// on, too: routes with limits, records that memory lacks or that are large. While the
+// on, too: routes with limits, reads that ask for freshness, records that memory lacks or that are large. While the
 // process drains it answers nothing, since each answer has to end its connection then.
 //
 // in was read from c, and nothing else of c that is unanswered was. A batch has one reading
@@ -138,6 +138,9 @@ func (b *batch) answerPinned(in []byte) (answered int, sampled bool) {
 // find finds the record that p asks for; a nil route says that this way may not answer it.
 // The caller holds a pin.
 func (b *batch) find(p *framing.Plain) (route *fastRoute, hit cache.View, ttl time.Duration) {
+	if b.s.fresh.asking[p.Asks] {
+		return nil, hit, 0
+	}
 	route, raw := b.s.recordAt(p.Target)
 	if route == nil || len(route.limits) > 0 || len(p.RequestID) > 0 && !isID(p.RequestID) {
 		return nil, hit, 0

@@ -20,6 +20,7 @@ func (s *Server) put(res *resource) operation {
 		answer, err := s.writes.Put(ctx, res.Resource, key, args, body)
 		if err == nil {
 			s.writeStored(r, res, answer)
+			s.writeVersion(r, key)
 		}
 		return err
 	})
@@ -34,9 +35,17 @@ func (s *Server) remove(res *resource) operation {
 			r.tier = cache.TierSource
 			r.SetStatusCode(fasthttp.StatusNoContent)
 			r.Response.Header.SetCanonical(headerCacheControl, valueNoStore)
+			s.writeVersion(r, key)
 		}
 		return err
 	})
+}
+
+// writeVersion tells the client what to send back to read its write on any instance. It is
+// called once the shared tier has confirmed the write: a write that is not confirmed has no
+// version, since nobody could keep what it promises.
+func (s *Server) writeVersion(r *request, keys ...string) {
+	r.Response.Header.SetCanonical(headerVersion, []byte(s.fresh.versions.NewVersion(keys...)))
 }
 
 // writeOf does what all writes of one record have in common. readBody is nil for

@@ -155,6 +155,10 @@ func (b broken) Read(context.Context, *cache.Resource, string, source.Args) (cac
 	return cache.Answer{}, b.err
 }
 
+func (b broken) ReadFresh(context.Context, *cache.Resource, string, source.Args, cache.Demand) (cache.Answer, error) {
+	return cache.Answer{}, b.err
+}
+
 func (b broken) ReadMany(context.Context, *cache.Resource, []string, []source.Args) ([]cache.Answer, error) {
 	return nil, b.err
 }

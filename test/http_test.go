@@ -216,7 +216,7 @@ type chapter struct {
 func readCorpus(t *testing.T) []chapter {
 	t.Helper()
 	var all []chapter
-	for _, name := range []string{"framing", "chunked", "lines", "requestline", "host", "size", "connection", "content"} {
+	for _, name := range []string{"framing", "chunked", "lines", "requestline", "host", "size", "connection", "content", "freshness"} {
 		text, err := os.ReadFile(filepath.Join("testdata", "http", name+".txt"))
 		must(t, err)
 		c, err := parseChapter(name+".txt", string(text))

@@ -16,7 +16,8 @@ func (g *generation) docs(version string) (handlers.Docs, error) {
 		Description: "Hot JSON reads from memory, kept coherent with the shared tier and with the source behind it. " +
 			"HEAD works wherever GET does, the counters excepted.",
 		TokensRequired: !g.tokens.Open(),
-		MaxMany:        g.cfg.Server.MaxMany, MaxItems: g.cfg.Server.MaxItems, MaxBody: int(g.cfg.Server.MaxBody),
+		Directives:     g.honor() != handlers.HonorNone, DirectivesNeedToken: g.honor() == handlers.HonorAuthorised,
+		MaxMany: g.cfg.Server.MaxMany, MaxItems: g.cfg.Server.MaxItems, MaxBody: int(g.cfg.Server.MaxBody),
 	}
 	for _, r := range g.resources {
 		api.Resources = append(api.Resources, g.describe(r))

@@ -110,6 +110,18 @@ func degradedTTL(cfg *config.Config) time.Duration {
 	return cfg.Feed.DegradedTTL
 }
 
+// honor says whose Cache-Control counts: nobody's, too, while no token has the scope that
+// it takes, so that reads need not be looked at for it.
+func (g *generation) honor() handlers.Honor {
+	switch whose := g.cfg.Server.HonorRequestCacheControl; {
+	case whose == "all":
+		return handlers.HonorAll
+	case whose == "authorised" && g.tokens.Grants(auth.Fresh):
+		return handlers.HonorAuthorised
+	}
+	return handlers.HonorNone
+}
+
 // handlersConfig is what a generation serves.
 func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 	s := g.cfg.Server
@@ -117,6 +129,7 @@ func (g *generation) handlersConfig(docs handlers.Docs) handlers.Config {
 		CORS:      handlers.CORS(g.cfg.CORS),
 		Docs:      docs,
 		MaxHeader: int(s.MaxHeader), MaxBody: int(s.MaxBody), MaxItems: s.MaxItems, MaxMany: s.MaxMany,
+		Honor: g.honor(), FreshRate: s.FreshRate,
 		MaxInFlight: s.MaxInFlight, MaxConnections: 1 << 23, // never reached: the listener's limit, which can change, comes first
 		// Read, write and idle timeouts are the listener's; see Run.
 		Limits: g.quotas(), TrustedProxies: s.TrustedProxies, Hosts: s.AdminHosts,

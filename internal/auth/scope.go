@@ -16,10 +16,11 @@ const (
 	Write   Scope = 1 << iota // PUT, DELETE and batches
 	Admin                     // the admin listener
 	Metrics                   // /metrics and /api/stats of the admin listener
+	Fresh                     // reads that may ask for fresh answers by Cache-Control
 )
 
 // scopeNames are the names of the scopes in the order of their bits.
-var scopeNames = []string{"write", "admin", "metrics"}
+var scopeNames = []string{"write", "admin", "metrics", "fresh"}
 
 // String lists the names of the scopes in s.
 func (s Scope) String() string {
@@ -38,7 +39,7 @@ func ParseScopes(names []string) (s Scope, err error) {
 	for _, name := range names {
 		bit := slices.Index(scopeNames, name)
 		if bit < 0 {
-			return 0, fmt.Errorf("scope %q is unknown; auth.token.scopes may hold \"write\", \"admin\" and \"metrics\"", name)
+			return 0, fmt.Errorf("scope %q is unknown; auth.token.scopes may hold \"write\", \"admin\", \"metrics\" and \"fresh\"", name)
 		}
 		s |= 1 << bit
 	}

@@ -10,6 +10,7 @@ package auth
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"slices"
 )
 
 // Token is one named bearer token.
@@ -44,6 +45,11 @@ func New(tokens []Token) *Tokens {
 // Open reports that no token is configured: Check then lets all requests pass,
 // and ForeignOrigin is what protects writes from web pages.
 func (t *Tokens) Open() bool { return len(t.all) == 0 }
+
+// Grants reports that some token has the scope.
+func (t *Tokens) Grants(scope Scope) bool {
+	return slices.ContainsFunc(t.all, func(one digested) bool { return one.scopes&scope != 0 })
+}
 
 // Check decides on the lines of an Authorization field. Wanted lists the scopes
 // of which one suffices. The name is that of the token whenever it is a known

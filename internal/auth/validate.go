@@ -20,7 +20,7 @@ func Validate(tokens []Token) error {
 			fault("auth.token.name %q is given twice", t.Name)
 		}
 		if t.Scopes == 0 {
-			fault("auth.token %q opens nothing; add \"write\", \"admin\" or \"metrics\" to its scopes", t.Name)
+			fault("auth.token %q opens nothing; add \"write\", \"admin\", \"metrics\" or \"fresh\" to its scopes", t.Name)
 		}
 		other, taken := secrets[t.Secret]
 		switch {

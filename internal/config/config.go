@@ -82,6 +82,10 @@ type Server struct {
 	MaxHeader Bytes `key:"max_header" default:"16KiB" range:"1KiB 1MiB" reload:"no"`
 	// MaxInFlight bounds requests being answered, and with them connections.
 	MaxInFlight int `key:"max_in_flight" default:"20000" range:"1 1000000"`
+	// HonorRequestCacheControl is whose Cache-Control of reads counts.
+	HonorRequestCacheControl string `key:"honor_request_cache_control" default:"authorised" oneof:"none authorised all"`
+	// FreshRate bounds the loads per second that it causes on this instance; 0: no bound.
+	FreshRate float64 `key:"fresh_rate" default:"10" range:"0 1000000"`
 	// Drain is how long SIGTERM keeps answering before listeners close.
 	Drain time.Duration `key:"drain" default:"5s" range:"0s 10m"`
 	// StartGrace is how long /healthz may say "starting".
@@ -204,7 +208,7 @@ type Token struct {
 	// Name is what logs call the token.
 	Name string `key:"name" check:"name"`
 	// Scopes are what it opens.
-	Scopes []string `key:"scopes" oneof:"write admin metrics"`
+	Scopes []string `key:"scopes" oneof:"write admin metrics fresh"`
 	Token  Secret   `key:"token" file:"token_file" check:"token"`
 }
 

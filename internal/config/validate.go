@@ -93,12 +93,15 @@ func (l *loader) validateTokens() {
 		l.require(at+".scopes", `such as ["write"]`)
 		if l.given(at + ".scopes") {
 			if len(t.Scopes) == 0 {
-				l.fault(at+".scopes", `is empty, so that the token opens nothing; write some of "write", "admin" and "metrics"`)
+				l.fault(at+".scopes", `is empty, so that the token opens nothing; write some of "write", "admin", "metrics" and "fresh"`)
 			}
 			// A scope named twice is a slip, most likely of another scope.
 			if distinct := slices.Compact(slices.Sorted(slices.Values(t.Scopes))); len(distinct) < len(t.Scopes) {
 				l.fault(at+".scopes", "names a scope twice; remove one")
 			}
+		}
+		if l.config.Server.HonorRequestCacheControl == "none" && slices.Contains(t.Scopes, "fresh") {
+			l.warnAt(at+".scopes", `has "fresh", which opens nothing while server.honor_request_cache_control is "none"; write "authorised" there, or leave the scope out`)
 		}
 		if !l.places.has(at+".token") && !l.places.has(at+".token_file") {
 			l.fault(at+".token", "is missing; write it, or token_file with the name of a file that holds it")

@@ -149,6 +149,8 @@ func TestWarnings(t *testing.T) {
 	const start = "[[resource]]\nname = \"r\"\npath = \"/r/{id:int}\"\nkey = \"r:{id}\"\n"
 	f(start+"ttl = { cold = \"1h\" }", "resource.ttl: has no effect")
 	f("[server]\nproxy_protocol = true", "can claim any address")
+	f("[server]\nhonor_request_cache_control = \"none\"\n[[auth.token]]\nname = \"a\"\nscopes = [\"fresh\"]\ntoken = \"0123456789abcdef\"",
+		`auth.token.scopes: has "fresh", which opens nothing while`)
 }
 
 // TestBatchLifetimes: no time is none, and what no tier can count is refused.

@@ -19,7 +19,7 @@ import (
 // Request checks what has to be checked before a request is answered: the header
 // as it came, then the version, then the target. content is that of Header.
 func Request(method string, header, protocol, target []byte) (content Content, fault Fault) {
-	content, fault = Header(header)
+	content, _, fault = Header(header)
 	if fault == None {
 		fault = Version(protocol)
 	}
@@ -33,13 +33,14 @@ func Request(method string, header, protocol, target []byte) (content Content, f
 // and with the empty one. It relies on what fasthttp has checked already: names
 // consist of token characters and spaces, values hold no control characters but
 // tabs, and Content-Length, Host and Transfer-Encoding occur at most once. It looks
-// at each line once and allocates nothing, since every memory hit pays for it.
-func Header(header []byte) (content Content, fault Fault) {
+// at each line once and allocates nothing, since every memory hit pays for it; so it also
+// tells which fields are there that ask for freshness.
+func Header(header []byte) (content Content, asks Asks, fault Fault) {
 	sized := false
 	for len(header) > 0 {
 		end := bytes.IndexByte(header, '\n')
 		if end < 1 || header[end-1] != '\r' {
-			return content, BareLineFeed
+			return content, asks, BareLineFeed
 		}
 		line := header[:end-1]
 		header = header[end+1:]
@@ -50,33 +51,41 @@ func Header(header []byte) (content Content, fault Fault) {
 		for colon < len(line) && line[colon] != ':' {
 			if isBlank(line[colon]) {
 				if colon == 0 {
-					return content, Folded
+					return content, asks, Folded
 				}
-				return content, BadName
+				return content, asks, BadName
 			}
 			colon++
 		}
 		if colon == len(line) {
-			return content, BadName
+			return content, asks, BadName
 		}
-		if fault := field(line, colon, &content, &sized); fault != None {
-			return content, fault
+		if fault := field(line, colon, &content, &sized, &asks); fault != None {
+			return content, asks, fault
 		}
 	}
 	if len(header) > 0 {
-		return content, BareLineFeed // an empty line that only some take for the end
+		return content, asks, BareLineFeed // an empty line that only some take for the end
 	}
 	if content.Chunked && sized {
-		return content, TwoLengths
+		return content, asks, TwoLengths
 	}
-	return content, None
+	return content, asks, None
 }
 
-// field checks the few fields that say where a request ends, or whom it is for.
-// The first letter and the length rule out nearly all others without a comparison.
-func field(line []byte, colon int, content *Content, sized *bool) Fault {
+// field checks the few fields that say where a request ends, or whom it is for, and notes
+// those that ask for something. The first letter and the length rule out nearly all others
+// without a comparison.
+func field(line []byte, colon int, content *Content, sized *bool, asks *Asks) Fault {
 	switch line[0] | 0x20 {
+	case 'a':
+		if colon == len("authorization") && is(line[:colon], "authorization") {
+			*asks |= AsksAuthorization
+		}
 	case 'c':
+		if colon == len("cache-control") && is(line[:colon], "cache-control") {
+			*asks |= AsksControl
+		}
 		if colon == len("content-length") && is(line[:colon], "content-length") {
 			*sized = true
 			if content.Length = number(Trim(line[colon+1:])); content.Length < 0 {
@@ -90,6 +99,13 @@ func field(line []byte, colon int, content *Content, sized *bool) Fault {
 	case 'h':
 		if colon == len("host") && is(line[:colon], "host") && !isHost(Trim(line[colon+1:])) {
 			return BadHost
+		}
+		if colon == len("hearth-version") && is(line[:colon], "hearth-version") {
+			*asks |= AsksVersion
+		}
+	case 'p':
+		if colon == len("pragma") && is(line[:colon], "pragma") {
+			*asks |= AsksPragma
 		}
 	case 't':
 		if colon == len("transfer-encoding") && is(line[:colon], "transfer-encoding") {

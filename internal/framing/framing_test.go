@@ -9,7 +9,7 @@ import (
 func TestHeader(t *testing.T) {
 	f := func(header string, chunked bool, want framing.Fault) {
 		t.Helper()
-		content, got := framing.Header([]byte(header))
+		content, _, got := framing.Header([]byte(header))
 		if got != want || content.Chunked != chunked {
 			t.Errorf("%q: got %q, chunked %v, want %q, %v", header, got.Detail(), content.Chunked, want.Detail(), chunked)
 		}
@@ -56,7 +56,7 @@ func TestContent(t *testing.T) {
 		"Content-Length: 4000000000\r\n\r\n":  {Length: 4e9},
 		"X-Content-Length: 5\r\nA: b\r\n\r\n": {},
 	} {
-		got, fault := framing.Header([]byte(header))
+		got, _, fault := framing.Header([]byte(header))
 		if got != want || fault != framing.None || got.Present() != (want != framing.Content{}) {
 			t.Errorf("%q: got %+v, %q, want %+v", header, got, fault.Detail(), want)
 		}

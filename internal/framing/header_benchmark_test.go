@@ -14,7 +14,7 @@ func BenchmarkHeader(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			header := []byte(c.header)
 			for b.Loop() {
-				if _, fault := Header(header); fault != None {
+				if _, _, fault := Header(header); fault != None {
 					b.Fatal(fault)
 				}
 			}

@@ -15,6 +15,8 @@ type Plain struct {
 	Target []byte // begins with a slash, and has neither control characters nor a fragment
 
 	AcceptEncoding, IfNoneMatch, Origin, RequestID []byte
+
+	Asks Asks // whose values are for others to read
 }
 
 // ReadPlain reads the request that b begins with into p, and returns its length. 0 says
@@ -99,9 +101,13 @@ func (p *Plain) field(name, value []byte) int {
 			}
 			return fieldHost
 		}
-	case len("origin"): // and expect
+	case len("origin"): // and expect and pragma
 		if is(name, "origin") {
 			return keep(&p.Origin, value)
+		}
+		if is(name, "pragma") {
+			p.Asks |= AsksPragma
+			return fieldIgnored
 		}
 		return refuseIf(is(name, "expect"))
 	case len("trailer"): // and upgrade
@@ -114,11 +120,20 @@ func (p *Plain) field(name, value []byte) int {
 		if is(name, "x-request-id") {
 			return keep(&p.RequestID, value)
 		}
-	case len("if-none-match"):
-		if is(name, "if-none-match") {
+	case len("if-none-match"): // and authorization and cache-control
+		switch {
+		case is(name, "if-none-match"):
 			return keep(&p.IfNoneMatch, value)
+		case is(name, "cache-control"):
+			p.Asks |= AsksControl
+		case is(name, "authorization"):
+			p.Asks |= AsksAuthorization
 		}
-	case len("content-length"):
+	case len("content-length"): // and hearth-version
+		if is(name, "hearth-version") {
+			p.Asks |= AsksVersion
+			return fieldIgnored
+		}
 		return refuseIf(is(name, "content-length"))
 	case len("accept-encoding"):
 		if is(name, "accept-encoding") {

@@ -55,6 +55,26 @@ func TestReadPlain(t *testing.T) {
 	}
 }
 
+// TestAsks: both ways of reading a header tell of the same fields.
+func TestAsks(t *testing.T) {
+	f := func(fields string, want framing.Asks) {
+		t.Helper()
+		header := "Host: a\r\n" + fields + "\r\n"
+		_, asks, fault := framing.Header([]byte(header))
+		var p framing.Plain
+		n := framing.ReadPlain([]byte("GET / HTTP/1.1\r\n"+header), &p)
+		if asks != want || p.Asks != want || fault != framing.None || n == 0 {
+			t.Errorf("%q: got %v and %v, want %v", fields, asks, p.Asks, want)
+		}
+	}
+	f("Accept: a\r\nAge: 1\r\nPragmas: no-cache\r\nX-Cache-Control: no-cache\r\nCache-Status: a\r\nHearth-Versions: a\r\nCookie: a\r\n", 0)
+	f("Cache-Control: no-cache\r\n", framing.AsksControl)
+	f("cache-CONTROL:\r\nCache-Control: a\r\n", framing.AsksControl)
+	f("PRAGMA: no-cache\r\n", framing.AsksPragma)
+	f("Authorization: Bearer a\r\nhearth-version: a\r\n", framing.AsksAuthorization|framing.AsksVersion)
+	f("Pragma: a\r\nHearth-Version: a\r\nAuthorization: a\r\nCache-Control: a\r\n", framing.AllAsks-1)
+}
+
 func BenchmarkReadPlain(b *testing.B) {
 	for _, c := range []struct{ name, fields string }{
 		{"one field", "Host: 127.0.0.1:8080\r\n"},

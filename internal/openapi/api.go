@@ -22,6 +22,10 @@ type API struct {
 	// TokensRequired says that writes need a bearer token of scope write.
 	TokensRequired bool
 
+	// Directives says that reads may ask for freshness by Cache-Control; DirectivesNeedToken,
+	// that it counts with a bearer token of scope fresh alone.
+	Directives, DirectivesNeedToken bool
+
 	MaxMany  int // ids of one many-read
 	MaxItems int // items of one batch
 	MaxBody  int // bytes of one request body

@@ -15,7 +15,7 @@ func (b *builder) addBatch(batch Batch) error {
 	array := object{{"type", "array"}, {"maxItems", b.api.MaxItems}, {"items", b.addSchema(name+"Item", schemas["item"])}}
 	stored := example{"All stored", object{{"status", "success"}, {"count", len(items)}}, true}
 	responses := object{
-		{"200", answer("Every item is stored.", headers(noStore), b.addSchema(name+"Stored", schemas["stored"]), object{{"stored", stored}})},
+		{"200", answer("Every item is stored.", headers("Hearth-Version", noStore), b.addSchema(name+"Stored", schemas["stored"]), object{{"stored", stored}})},
 		{"502", answer("Some items are stored and some are not; `failed` names the latter.", headers(noStore), b.addSchema(name+"Partial", schemas["partial"]), nil)},
 	}
 	life := ""

@@ -42,14 +42,14 @@ func (b *builder) addResource(given *Resource) error {
 // addRead adds GET and HEAD of one record. HEAD lists the answers of GET without
 // their bodies, since a reference to a shared answer would promise one.
 func (r *resource) addRead() error {
-	refused := []string{"412", "422", "502", "503", "504"}
+	refused := r.freshRefusals("412", "422", "502", "503", "504")
 	if !r.Many {
 		refused = append(refused, "404")
 	}
 	if r.Renames {
 		refused = append(refused, "308")
 	}
-	sent := headers("ETag", "Cache-Status", "Cache-Control", "Vary")
+	sent := headers("ETag", "Age", "Cache-Status", "Cache-Control", "Vary")
 	unchanged := member{"304", response{Description: "The record is still the one named by `If-None-Match`.", Headers: sent}}
 	const text = "Answers from the first tier that has it: memory, the shared tier, the source."
 	get := operation{
@@ -57,9 +57,9 @@ func (r *resource) addRead() error {
 		Summary:     "Read " + r.Name,
 		Description: text,
 		OperationID: r.operations.take("get" + r.name),
-		Parameters: r.conditional(
-			[2]string{"If-None-Match", "An `ETag` seen before: answers 304 while it still stands."},
-			[2]string{"If-Match", "Refused with 412 unless it is `*`, or lists the answer's strong `ETag`."}),
+		Parameters: r.conditional(append([][2]string{
+			{"If-None-Match", "An `ETag` seen before: answers 304 while it still stands."},
+			{"If-Match", "Refused with 412 unless it is `*`, or lists the answer's strong `ETag`."}}, r.freshFields()...)...),
 		Responses: append(object{{"200", answer("The record.", sent, r.answers, r.readExamples())}, unchanged}, r.refuse(refused...)...),
 	}
 	if err := r.add("get", r.Path.Plain(), get); err != nil {
@@ -90,7 +90,7 @@ func (r *resource) addManyRead() error {
 		Schema:      object{{"type", "array"}, {"minItems", 1}, {"maxItems", r.api.MaxMany}, {"items", r.params[0].Schema}},
 		Example:     args,
 	}
-	found := answer("The answers, in the order asked.", headers("Cache-Status", "Cache-Control", "Vary"),
+	found := answer("The answers, in the order asked.", headers("Age", "Cache-Status", "Cache-Control", "Vary"),
 		object{{"type", "array"}, {"items", r.answerOrNull()}}, r.manyExamples())
 	return r.add("get", collection, operation{
 		Tags:    []string{r.tag},
@@ -98,8 +98,8 @@ func (r *resource) addManyRead() error {
 		Description: "An array of single answers in the order asked, duplicates repeated; the data of a missing record is `null`. " +
 			"What memory lacks is read from the shared tier in one round trip.",
 		OperationID: r.operations.take("getMany" + r.name),
-		Parameters:  []parameter{query},
-		Responses:   append(object{{"200", found}}, r.refuse("422", "502", "503", "504")...),
+		Parameters:  append([]parameter{query}, fields(r.freshFields()...)...),
+		Responses:   append(object{{"200", found}}, r.refuse(r.freshRefusals("422", "502", "503", "504")...)...),
 	})
 }
 
@@ -110,14 +110,14 @@ func (r *resource) addPut() error {
 	if r.PutExample != nil {
 		body.Examples = object{{"record", example{Summary: "A record", Value: r.PutExample}}}
 	}
-	stored := answer("The stored record.", headers("ETag", noStore), r.answerOrNull(), r.putExamples())
+	stored := answer("The stored record.", headers("ETag", "Hearth-Version", noStore), r.answerOrNull(), r.putExamples())
 	if r.Forwarded {
 		return r.addWrite("put", operation{
 			Summary: "Store " + r.Name,
 			Description: "The body goes on to the source of the record. Answers with the record that then stands, as a read shows it; its data is `null` where a read finds none. " +
 				"If the source has stored it and cannot be read after that, the answer has no body.",
 			RequestBody: &requestBody{Description: "At most " + size(r.api.MaxBody) + ".", Required: true, Content: object{{typeJSON, body}}},
-			Responses:   object{{"200", stored}, {"204", response{Description: "It is stored; what it is now is not known.", Headers: headers(noStore)}}},
+			Responses:   object{{"200", stored}, {"204", response{Description: "It is stored; what it is now is not known.", Headers: headers("Hearth-Version", noStore)}}},
 		}, "404", "415")
 	}
 	return r.addWrite("put", operation{
@@ -134,7 +134,7 @@ func (r *resource) addDelete() error {
 	return r.addWrite("delete", operation{
 		Summary:     "Delete " + r.Name,
 		Description: "Answers once no older copy can be read here any more.",
-		Responses:   object{{"204", response{Description: "It is gone.", Headers: headers(noStore)}}},
+		Responses:   object{{"204", response{Description: "It is gone.", Headers: headers("Hearth-Version", noStore)}}},
 	}, "404")
 }
 

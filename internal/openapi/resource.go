@@ -47,11 +47,36 @@ func (r *resource) summary() string {
 // operation conditional, as pairs of name and description. The headers have no
 // example: a request without them is the ordinary one.
 func (r *resource) conditional(conditions ...[2]string) []parameter {
-	params := slices.Clone(r.params)
-	for _, c := range conditions {
+	return append(slices.Clone(r.params), fields(conditions...)...)
+}
+
+// fields are request headers, as pairs of name and description.
+func fields(pairs ...[2]string) (params []parameter) {
+	for _, c := range pairs {
 		params = append(params, parameter{Name: c[0], In: "header", Description: c[1], Schema: json.RawMessage(`{"type":"string"}`)})
 	}
 	return params
+}
+
+// freshFields are the request headers by which a read asks for a fresher answer.
+func (b *builder) freshFields() [][2]string {
+	all := [][2]string{{"Hearth-Version", "What the answer to a write had in this field: the record is read as that write left it, or newer, on any instance. Several with commas."}}
+	if !b.api.Directives {
+		return all
+	}
+	text := "`no-cache`, `max-age`, `min-fresh`, `max-stale` and `only-if-cached` (RFC 9111) say how fresh the answer has to be."
+	if b.api.DirectivesNeedToken {
+		text += " It counts with a bearer token of scope `fresh`."
+	}
+	return append(all, [2]string{"Cache-Control", text})
+}
+
+// freshRefusals are the statuses of a read's refusals, with what asking for freshness adds.
+func (b *builder) freshRefusals(statuses ...string) []string {
+	if b.api.Directives {
+		statuses = append(statuses, "429")
+	}
+	return statuses
 }
 
 // answerOrNull is the schema of one answer whose data may be null: a record that
