@@ -9,10 +9,17 @@ FUZZTIME ?= 30s
 BENCH    ?= .
 PREFIX   ?= /usr/local
 DIST     ?= dist
-DEB_ARCH ?= amd64 arm64
+ARCH     ?= amd64 arm64
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
+
+# What is shipped is built by a module of its own: it does not choose the versions of
+# what is linked. FAST=1 compresses quickly, SNAPSHOT=1 builds what is no release.
+comma    := ,
+space    := $() $()
+RELEASE   = CGO_ENABLED=0 GO='$(GO)' $(GO) run -C release -trimpath . -root '$(CURDIR)' -version '$(VERSION)' $(if $(FAST),-fast) $(if $(SNAPSHOT),-snapshot)
+PACKAGES  = $(RELEASE) -snapshot -out '$(abspath $(DIST))' -platforms '$(subst $(space),$(comma),$(ARCH:%=linux/%))'
 
 # Packages with benchmarks, or tests of allocations, which the race detector adds to.
 TIMED     = $(shell grep -rlE --include='*_test.go' '^func (Benchmark|Test\w*Alloc)' . | xargs -n 1 dirname | sort -u)
@@ -20,12 +27,15 @@ TIMED     = $(shell grep -rlE --include='*_test.go' '^func (Benchmark|Test\w*All
 # Packages whose tests take longest: begun last, one of them would keep a single processor.
 LONGEST = ./test ./cache ./internal/source/... ./proof/...
 
+# Packages that call the system by themselves: they must build for macOS, too.
+PORTED = ./internal/listen/... ./internal/journal ./internal/operator ./cache/memory
+
 # Pinned here and not in go.mod: tools must not choose the versions of what is linked.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install deb test servers check race prove fuzz bench benchcmp compare openloop inflight chaos failover feed fleet rolling cover lint clean
+.PHONY: help build run install deb rpm release test servers check race prove fuzz bench benchcmp compare openloop inflight chaos failover feed fleet rolling cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,14 +56,18 @@ clean: ## remove what these targets make
 
 test: servers check ## all tests in their short form, with the race detector
 	$(GO) test -race -shuffle=on -timeout 10m $(LONGEST) ./...
+	CGO_ENABLED=0 $(GO) test -C release -trimpath -shuffle=on -timeout 10m ./...
 	$(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 5m $(TIMED)
 
 check: ## vet and formatting
 	$(GO) vet ./...
+	$(GO) vet -C release ./...
+	CGO_ENABLED=0 GOOS=darwin $(GO) build $(PORTED)
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi
 
 lint: check ## staticcheck, all of it (staticcheck.conf says which)
 	$(GO) run $(STATICCHECK) ./...
+	cd release && $(GO) run $(STATICCHECK) ./...
 
 servers: ## install what tests start: servers, where root and apt-get are, and generators of clients
 	@./scripts/install-test-servers
@@ -72,6 +86,7 @@ fuzz: servers ## every fuzz target for FUZZTIME (30s)
 
 prove: servers check ## the long forms: everything that is promised, shown (two hours)
 	HEARTH_LONG=1 $(GO) test -race -shuffle=on -timeout 60m -count 1 ./...
+	CGO_ENABLED=0 HEARTH_LONG=1 $(GO) test -C release -trimpath -timeout 60m -count 1 ./...
 	$(GO) run ./proof/failover
 	$(GO) run ./proof/feed
 	$(GO) run ./proof/fresh
@@ -118,5 +133,11 @@ inflight: servers ## 10,000 requests in flight, beside a bare handler (three min
 install: build ## install the binary below PREFIX (/usr/local), DESTDIR in front of it
 	install -D -m 755 hearth $(DESTDIR)$(PREFIX)/bin/hearth
 
-deb: ## Debian packages, dist/hearth_VERSION_ARCH.deb (DEB_ARCH='amd64 arm64')
-	GO='$(GO)' ./deploy/deb/build '$(VERSION)' '$(DIST)' $(DEB_ARCH)
+deb: ## Debian packages, dist/hearth_VERSION_ARCH.deb (ARCH='amd64 arm64')
+	@$(PACKAGES) -only deb
+
+rpm: ## RPM packages, dist/hearth-VERSION-1.ARCH.rpm (ARCH='amd64 arm64')
+	@$(PACKAGES) -only rpm
+
+release: ## all of a tagged version, in dist/VERSION (SIGN='minisign -S -s KEY -m'; SNAPSHOT=1 to try; docs/releasing.md)
+	@$(RELEASE) -out '$(abspath $(DIST))/$(VERSION)'

@@ -90,6 +90,7 @@ bench/hitratio           bench/report cache/memory
 proof/fresh              cache cache/memory cache/redis internal/source internal/jsonvalue internal/testkit
 bench/...                bench/... internal/testkit/...
 proof/...                proof/... bench/... internal/testkit/...
+release
 `
 
 // place says where an import may be named, because all that depends on it should be

@@ -42,20 +42,23 @@ func (m *machine) serve() (stop func()) {
 	return end
 }
 
+// What the packages install, and what the server writes.
+const (
+	config = "/etc/hearth/config.toml"
+	state  = "/var/lib/hearth/hearth.db"
+)
+
+var program = []string{
+	"/usr/bin/hearth", "/usr/lib/systemd/system/hearth.service", "/usr/lib/systemd/system/hearth.socket",
+	"/usr/lib/systemd/system/hearth-admin.socket", "/usr/lib/sysusers.d/hearth.conf", "/usr/lib/tmpfiles.d/hearth.conf",
+	"/usr/share/doc/hearth",
+}
+
 // TestPackageWithoutServiceManager takes the package through its whole life where
 // no systemd runs, as in an image that is being built: what an operator has
 // changed or stored outlives all but a purge.
 func TestPackageWithoutServiceManager(t *testing.T) {
 	t.Parallel()
-	const (
-		config = "/etc/hearth/config.toml"
-		state  = "/var/lib/hearth/hearth.db"
-	)
-	program := []string{
-		"/usr/bin/hearth", "/usr/lib/systemd/system/hearth.service", "/usr/lib/systemd/system/hearth.socket",
-		"/usr/lib/systemd/system/hearth-admin.socket", "/usr/lib/sysusers.d/hearth.conf", "/usr/lib/tmpfiles.d/hearth.conf",
-		"/usr/share/doc/hearth",
-	}
 	m := newMachine(t, "sleep", "infinity")
 
 	m.must("dpkg", "--install", m.put(older(t, "amd64")))

@@ -13,6 +13,15 @@ import (
 // newSystemdMachine starts one that systemd runs, with the package installed.
 func newSystemdMachine(tb testing.TB) *machine {
 	tb.Helper()
+	m := bootSystemd(tb)
+	m.must("dpkg", "--install", m.put(older(tb, "amd64")))
+	m.awaitHealthy()
+	return m
+}
+
+// bootSystemd starts a machine that systemd runs.
+func bootSystemd(tb testing.TB) *machine {
+	tb.Helper()
 	m := newMachine(tb, testkit.Need(tb, "systemd", []string{"/lib/systemd/systemd"}), "--system", "--unit=basic.target")
 	testkit.Eventually(tb, patience, "systemd has started", func() bool {
 		out, _ := m.run("systemctl", "is-active", "basic.target")
@@ -26,8 +35,6 @@ func newSystemdMachine(tb testing.TB) *machine {
 	})
 	// No balancer to wait for.
 	m.write("/etc/systemd/system/hearth.service.d/drain.conf", "[Service]\nEnvironment=HEARTH_SERVER_DRAIN=0s\n")
-	m.must("dpkg", "--install", m.put(older(tb, "amd64")))
-	m.awaitHealthy()
 	return m
 }
 

@@ -100,10 +100,10 @@ func isTemporary(err error) bool {
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
 		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EAGAIN, syscall.EPERM,
 		syscall.ENETDOWN, syscall.EPROTO, syscall.ENOPROTOOPT, syscall.EHOSTDOWN,
-		syscall.ENONET, syscall.EHOSTUNREACH, syscall.ENETUNREACH:
+		syscall.EHOSTUNREACH, syscall.ENETUNREACH:
 		return true
 	default:
-		return false
+		return number == noNetwork
 	}
 }
 

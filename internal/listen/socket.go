@@ -24,8 +24,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // lookupTimeout bounds the resolution of a host name in an address.
@@ -88,7 +86,7 @@ func explain(addr, key string, err error) error {
 // any others, only without an address. A check whether connections are served
 // needs neither a listener nor a port for it.
 func Socketpair() (a, b net.Conn, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fds, err := twoSockets()
 	if err != nil {
 		return nil, nil, fmt.Errorf("making a connection within the process: %w", err)
 	}
