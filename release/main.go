@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -40,6 +41,7 @@ type options struct {
 	snapshot  bool
 	fast      bool // compress quickly
 	sign      string
+	commit    string // empty where nobody says it
 	kinds     []string
 	platforms []platform
 }
@@ -53,6 +55,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.version, "version", "", "the `VERSION`, as git describe says it")
 	flags.BoolVar(&o.snapshot, "snapshot", false, "build a version that is not released: any name, no dated heading")
 	flags.BoolVar(&o.fast, "fast", false, "compress quickly, for tests")
+	flags.StringVar(&o.commit, "commit", "", "the `COMMIT` that is built, where git does not say it")
 	flags.StringVar(&o.sign, "sign", os.Getenv("SIGN"), "the `COMMAND` that signs SHA256SUMS, whose name is added to it")
 	flags.StringVar(&only, "only", strings.Join(kinds, ","), "the `KINDS` that are built")
 	flags.StringVar(&platforms, "platforms", "linux/amd64,linux/arm64,darwin/amd64,darwin/arm64", "the `PLATFORMS` that are built for")
@@ -83,7 +86,6 @@ type release struct {
 	options
 	when    time.Time
 	number  string // the version as package managers sort it
-	commit  string // empty without git
 	work    string // a directory for what is not kept
 	notices []byte
 	made    []string // names of what is in out
@@ -96,9 +98,11 @@ func run(args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	r := &release{options: o, printed: stdout}
-	if r.when, r.commit, err = stamp(o.root); err != nil {
+	when, commit, err := stamp(o.root)
+	if err != nil {
 		return err
 	}
+	r.when, r.commit = when, cmp.Or(commit, o.commit)
 	r.number = packageVersion(o.version, r.when)
 	if !o.snapshot {
 		if err := errors.Join(releasable(o.root, o.version), sameGo(o.root)); err != nil {

@@ -69,11 +69,14 @@ func (r *release) describe(format, generated string) (*nfpm.Info, error) {
 	info.Version, info.VersionSchema, info.Prerelease, info.VersionMetadata = r.number, "none", "", ""
 	info.Maintainer, info.MTime, info.Umask, info.RPM.BuildHost = maintainer(), r.when, 0o022, "localhost"
 	for _, content := range info.Contents {
-		if inside, ok := strings.CutPrefix(content.Source, "generated/"); ok {
-			content.Source = filepath.Join(generated, inside)
-		} else {
-			content.Source = filepath.Join(r.root, content.Source)
+		if content.Source == "" {
+			continue // a directory
 		}
+		dir, inside := r.root, content.Source
+		if made, ok := strings.CutPrefix(inside, "generated/"); ok {
+			dir, inside = generated, made
+		}
+		content.Source = filepath.Join(dir, inside)
 	}
 	for _, script := range []*string{&info.Scripts.PostInstall, &info.Scripts.PreRemove, &info.Scripts.PostRemove} {
 		if *script, err = r.script(*script, filepath.Join(generated, format)); err != nil {

@@ -193,14 +193,17 @@ func listenerOf(f *os.File) (net.Listener, error) {
 		}
 		return value
 	}
-	typ, family, listening := option(unix.SO_TYPE), option(unix.SO_DOMAIN), option(unix.SO_ACCEPTCONN)
-	known := family == unix.AF_INET || family == unix.AF_INET6 || family == unix.AF_UNIX
+	typ, listening, of := option(unix.SO_TYPE), option(unix.SO_ACCEPTCONN), 0
+	if err == nil {
+		of, err = family(int(f.Fd()))
+	}
+	known := of == unix.AF_INET || of == unix.AF_INET6 || of == unix.AF_UNIX
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("it is no socket: %w; write ListenStream= in the .socket unit", err)
 	case typ != unix.SOCK_STREAM || !known:
 		return nil, fmt.Errorf("it is of type %d and family %d, want a stream socket of TCP or a Unix one; "+
-			"write ListenStream= with a port, an address or a path in the .socket unit", typ, family)
+			"write ListenStream= with a port, an address or a path in the .socket unit", typ, of)
 	case listening == 0:
 		return nil, errors.New("it is a connection, not a listener; write Accept=no in the .socket unit")
 	}
