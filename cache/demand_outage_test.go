@@ -134,3 +134,14 @@ func TestAReadFromBeforeTheLoadIsNotKept(t *testing.T) {
 	}
 	d.wantMemory("1", "")
 }
+
+// TestNoCacheDropsWhatMemoryWasNotToldOf: the report of the load's own change is not there yet when
+// the client is answered.
+func TestNoCacheDropsWhatMemoryWasNotToldOf(t *testing.T) {
+	d := newDesk(t, openRedis(t, testkit.Redis(t), func(c *setup) { c.hears = func(string) bool { return false } }), newLedger("1", `"old"`))
+	d.warm("1", `"old"`)
+	d.book.write("1", `"new"`)
+	d.wantMemory("1", `"old"`)
+	d.wantFresh("1", noCache, `"new"`, TierSource)
+	d.wantMemory("1", "")
+}
