@@ -169,7 +169,7 @@ func checkRows(t *testing.T, panels []panel) {
 			rows = append(rows, p.Title)
 		}
 	}
-	got, want := strings.Join(rows, ", "), "Overview, Traffic, Latency, Coherence, Feed, Loads, Overload, Memory, Process"
+	got, want := strings.Join(rows, ", "), "Overview, Traffic, Latency, Coherence, Feed, Audit, Loads, Overload, Memory, Process"
 	if got != want {
 		t.Errorf("rows: got %s, want %s", got, want)
 	}

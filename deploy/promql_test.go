@@ -37,7 +37,7 @@ var (
 	promDuration     = regexp.MustCompile(`^(?:[0-9]+(?:ms|[smhdwy]))+$`)
 	promAggregations = []string{"sum", "min", "max", "avg", "count", "topk", "bottomk"}
 	promRanged       = []string{"rate", "increase", "changes", "avg_over_time", "min_over_time", "max_over_time"}
-	promFunctions    = []string{"histogram_quantile", "absent", "time", "clamp_max", "clamp_min"}
+	promFunctions    = []string{"histogram_quantile", "absent", "time", "clamp_max", "clamp_min", "log10"}
 	promSets         = []string{"or", "and", "unless"}
 	promOperators    = append([]string{"==", "!=", ">", "<", ">=", "<=", "+", "-", "*", "/", "%", "^"}, promSets...)
 )

@@ -25,18 +25,7 @@ type routeTable struct {
 // that has no validator is wrapped in untagged, so that no condition is ignored; the
 // health check is not, as balancers send no conditions and must not be refused.
 func (s *Server) buildRoutes() {
-	t := routeTable{Router: router.New(), server: s, get: map[string]bool{}, found: router.New(), finds: map[string]finder{}}
-	// Redirects would turn //host/path into a redirect to that host.
-	t.RedirectTrailingSlash, t.found.RedirectTrailingSlash = false, false
-	t.RedirectFixedPath, t.found.RedirectFixedPath = false, false
-	t.found.NotFound = found(func(*fasthttp.RequestCtx) Found { return unserved() })
-	t.found.MethodNotAllowed = found(func(ctx *fasthttp.RequestCtx) Found {
-		return refusedAs(methodRefused(string(ctx.Response.Header.Peek(fasthttp.HeaderAllow))))
-	})
-	t.NotFound = handler(s.other, func(*request) error { return notFound() })
-	t.MethodNotAllowed = handler(s.other, refuseMethod)
-	t.GlobalOPTIONS = handler(s.other, s.options)
-
+	t := s.newRouteTable()
 	named := map[string]*resource{}
 	for _, c := range s.config.Resources {
 		res := newResource(c, &s.cors, s.deps.Metrics)
@@ -84,6 +73,22 @@ func (s *Server) buildRoutes() {
 	}
 	t.shadow()
 	s.router, s.finder = t.Handler, t.found.Handler
+}
+
+// newRouteTable is a table without routes: what no route takes is refused.
+func (s *Server) newRouteTable() routeTable {
+	t := routeTable{Router: router.New(), server: s, get: map[string]bool{}, found: router.New(), finds: map[string]finder{}}
+	// Redirects would turn //host/path into a redirect to that host.
+	t.RedirectTrailingSlash, t.found.RedirectTrailingSlash = false, false
+	t.RedirectFixedPath, t.found.RedirectFixedPath = false, false
+	t.found.NotFound = found(func(*fasthttp.RequestCtx) Found { return unserved() })
+	t.found.MethodNotAllowed = found(func(ctx *fasthttp.RequestCtx) Found {
+		return refusedAs(methodRefused(string(ctx.Response.Header.Peek(fasthttp.HeaderAllow))))
+	})
+	t.NotFound = handler(s.other, func(*request) error { return notFound() })
+	t.MethodNotAllowed = handler(s.other, refuseMethod)
+	t.GlobalOPTIONS = handler(s.other, s.options)
+	return t
 }
 
 // add registers a route. There is no other way to register one, so none can be

@@ -19,7 +19,7 @@ const bannerWidth = 80
 const factColumns = 13
 
 // bannerPaths bounds the lines about paths: the banner has fifteen lines at most.
-const bannerPaths = 6
+const bannerPaths = 5
 
 // greet is the banner for whoever looks on; nil if nobody does.
 func (p Process) greet(config string) func(app.Served) {
@@ -139,13 +139,13 @@ func nextCommands(s app.Served, at reach, program, config string) []string {
 		curl += "--unix-socket " + shellWord(at.socket) + " "
 	}
 	commands := []string{curl + shellWord(at.url+path)}
+	if config != "config.toml" {
+		program += " -config " + shellWord(config)
+	}
 	if s.Example != "" {
-		if config != "config.toml" {
-			program += " -config " + shellWord(config)
-		}
 		commands = append(commands, program+" explain "+shellWord(s.Example))
 	}
-	return commands
+	return append(commands, program+" top")
 }
 
 // reach is how a listener is reached from its own machine.
