@@ -85,6 +85,7 @@ internal/testkit/launch  internal/testkit
 internal/testkit/browser internal/testkit
 internal/testkit/inside  internal/command internal/testkit/launch
 internal/testkit/outside internal/testkit
+internal/testkit/troff
 internal/testkit/topology internal/testkit internal/testkit/outside
 bench/hitratio           bench/report cache/memory
 proof/fresh              cache cache/memory cache/redis internal/source internal/jsonvalue internal/testkit

@@ -5,15 +5,19 @@
 //
 //	hearth [-config FILE] [VERB] [ARGUMENT...]
 //
-//	serve    serve until SIGTERM; what hearth does without a verb
-//	init     draft a configuration for own tables, or for a service
-//	check    report every fault of the configuration
-//	explain  tell how a running server would answer a GET, and why
-//	top      watch a running server in a terminal
-//	doctor   look at all around the server, and say what to change
-//	feed     install, remove, see and flush the change feed in the database
-//	help     explain a verb, or list all of them
-//	version  print the version
+//	serve       serve until SIGTERM; what hearth does without a verb
+//	init        draft a configuration for own tables, or for a service
+//	check       report every fault of the configuration
+//	reload      have a running server read its configuration again
+//	probe       exit with 0 if a running server is healthy, with 1 if not
+//	explain     tell how a running server would answer a GET, and why
+//	top         watch a running server in a terminal
+//	doctor      look at all around the server, and say what to change
+//	feed        install, remove, see and flush the change feed in the database
+//	help        explain a verb, or list all of them
+//	completion  print what completes verbs, flags and files in a shell
+//	schema      print the JSON Schema of the configuration, for editors
+//	version     print the version
 //
 // hearth help VERB says more of one; docs/cli.md has all of it.
 //
@@ -23,28 +27,19 @@
 // from the environment: HEARTH_ + section + _ + key in capitals, such as
 // HEARTH_SERVER_LISTEN or HEARTH_REDIS_URL.
 //
-// Signals:
+// Signals: SIGTERM drains and ends, SIGINT ends without the pause for balancers, a
+// second of either ends the process at once; SIGHUP reloads.
 //
-//	SIGTERM  drain: turn /healthz and /readyz to 503, keep answering for
-//	         server.drain, close the listeners, let requests finish, end
-//	SIGINT   the same without waiting for server.drain
-//	either of them during the start-up ends that, within two seconds
-//	a second SIGTERM or SIGINT ends the process at once
-//	SIGHUP   reload: read the configuration file, the secrets it names and the
-//	         certificates again and serve them; on any error all stays as it is,
-//	         and the log says why (docs/configuration.md: what needs a restart).
-//	         One that comes during the start-up is obeyed after it
-//
-// Exit status: 0 after a drain, after a start-up that a signal has ended, a
-// successful check, feed or version; 1 when the configuration is faulty, the server
-// could not start or go on, or the feed is not live; 2 for arguments it does not know. A second SIGTERM
-// or SIGINT ends the process by that signal (143 or 130 in a shell).
+// Exit status: 0 when all is well, also after a drain and a start-up that a signal
+// has ended; 1 when the configuration is faulty, the server could not start or go on,
+// or a verb's answer is no; 2 for arguments it does not know.
 //
 // Started by systemd it takes passed sockets (named public and admin), reports
 // READY=1, RELOADING=1 and STOPPING=1, and feeds the watchdog while it works.
 package main
 
 import (
+	_ "embed"
 	"os"
 
 	"hearth/internal/command"
@@ -53,4 +48,9 @@ import (
 // version is set when the program is linked.
 var version = "devel"
 
-func main() { os.Exit(command.Main(version)) }
+// schema is the JSON Schema of the configuration.
+//
+//go:embed config.schema.json
+var schema string
+
+func main() { os.Exit(command.Main(version, schema)) }

@@ -18,7 +18,7 @@ import (
 // New makes an Admin. A missing dependency is a bug and panics.
 func New(c Config) *Admin {
 	if c.Tokens == nil || c.Ready == nil || c.Draining == nil || c.Metrics == nil ||
-		c.Stats == nil || c.Invalidate == nil || c.Watch == nil || c.Hot == nil || c.Explain == nil || c.Valid == nil || c.Log == nil {
+		c.Stats == nil || c.Invalidate == nil || c.Reload == nil || c.Watch == nil || c.Hot == nil || c.Explain == nil || c.Valid == nil || c.Log == nil {
 		panic("BUG: admin.New lacks a dependency")
 	}
 	return &Admin{config: c, hosts: auth.NewHosts(c.Hosts), silence: silence}

@@ -41,6 +41,10 @@ type Config struct {
 	// says that sending it again does not help, and ErrContinues that the records of a
 	// resource are still being removed when ctx ends, and go on being.
 	Invalidate func(ctx context.Context, t Targets) (int, error)
+	// Reload reads the configuration again and serves it, and returns when that has ended, or
+	// ctx: then it goes on. A *ReloadError says what is wrong with the configuration, and
+	// ErrDraining that nothing is reloaded any more.
+	Reload func(ctx context.Context) error
 	// Explain says what would be done for a GET of a path, and why, encoded with
 	// encoding/json. An ExplainError is the request's fault.
 	Explain func(ctx context.Context, path string) (any, error)

@@ -45,6 +45,7 @@ type rig struct {
 	delete   bool
 	keys     []string
 	outcome  error
+	reloaded error
 	watch    watch
 	revoked  atomic.Bool
 }
@@ -107,6 +108,12 @@ func startOn(t *testing.T, l net.Listener, hosts []string, tokens ...auth.Token)
 			}
 			r.paths, r.keys, r.resource, r.delete = all.Paths, all.Keys, all.Resource, all.Delete
 			return len(all.Paths) + len(all.Keys), r.outcome
+		},
+		Reload: func(ctx context.Context) error {
+			if _, ok := ctx.Deadline(); !ok {
+				return errors.New("no deadline")
+			}
+			return r.reloaded
 		},
 		Explain: func(_ context.Context, path string) (any, error) {
 			if path == "user" {

@@ -37,6 +37,7 @@ func (a *Admin) table() []route {
 		{get, "/api/tick", auth.Admin, a.tick, true},
 		{get, "/api/stream", auth.Admin, a.stream, true},
 		{get, "/api/history", auth.Metrics | auth.Admin, a.history, true},
+		{post, "/api/reload", auth.Admin, a.reload, false},
 		{post, "/api/invalidate", auth.Admin, a.invalidate, false},
 		{get, profilePrefix, auth.Admin, a.profileIndex, true},
 		{get, profilePrefix + anyName, auth.Admin, a.profile, true},

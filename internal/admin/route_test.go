@@ -31,7 +31,11 @@ func TestTokensGuardEveryRoute(t *testing.T) {
 			what := method + " " + path
 			call := func(headers ...string) answer {
 				t.Helper()
-				return r.do(t, method, path, `{"keys":["user:1"]}`, append(headers, "Content-Type", "application/json")...)
+				body := `{"keys":["user:1"]}`
+				if path == "/api/reload" {
+					body = "{}"
+				}
+				return r.do(t, method, path, body, append(headers, "Content-Type", "application/json")...)
 			}
 			if row.Scope == 0 {
 				if method == "GET" {
@@ -93,6 +97,7 @@ func TestScopesOfRoutes(t *testing.T) {
 		{"GET", "/api/tick", auth.Admin, true},
 		{"GET", "/api/stream", auth.Admin, true},
 		{"GET", "/api/history", auth.Metrics | auth.Admin, true},
+		{"POST", "/api/reload", auth.Admin, false},
 		{"POST", "/api/invalidate", auth.Admin, false},
 		{"GET", "/debug/pprof/", auth.Admin, true},
 		{"GET", "/debug/pprof/{name}", auth.Admin, true},

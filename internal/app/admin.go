@@ -24,6 +24,7 @@ func (a *App) newAdmin(g *generation) *admin.Admin {
 		Metrics:    a.metrics.WritePrometheus,
 		Stats:      a.stats,
 		Invalidate: func(ctx context.Context, t admin.Targets) (int, error) { return a.invalidate(ctx, g.front, t) },
+		Reload:     a.ReloadAndWait,
 		Explain:    a.explain,
 		Hot:        a.hotKeys,
 		HotOrders:  hotOrders(),

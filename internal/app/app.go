@@ -64,8 +64,9 @@ type App struct {
 	// changes it, and owns database and busy.
 
 	current atomic.Pointer[generation]
-	// reloads holds one wish at most: two that come together are one.
-	reloads chan struct{}
+	// reloads holds one wish at most, and who is told how it ends: two that come together
+	// and ask for nothing back are one.
+	reloads chan chan<- error
 	// retiring has a place for each generation that waits for its last requests.
 	retiring chan struct{}
 	// database is the one that the process has begun with.
@@ -105,7 +106,7 @@ type Process struct {
 func newApp(cfg *config.Config, p Process) *App {
 	a := &App{
 		Process: p, log: p.Log.Logger(), metrics: metrics.New(p.Version), budgets: newBudgets(cfg),
-		reloads: make(chan struct{}, 1), retiring: make(chan struct{}, maxRetiring),
+		reloads: make(chan chan<- error, 1), retiring: make(chan struct{}, maxRetiring),
 	}
 	a.timeline = a.newTimeline()
 	a.numbers.loaded.Store(time.Now().Unix())

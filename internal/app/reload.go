@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"hearth/handlers"
+	"hearth/internal/admin"
 	"hearth/internal/config"
 	"hearth/internal/listen/systemd"
 	"hearth/internal/source/database"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -22,36 +24,80 @@ const maxRetiring = 64
 // means.
 func (a *App) Reload() {
 	select {
-	case a.reloads <- struct{}{}:
+	case a.reloads <- nil:
 	default: // one is asked for already, and will read what there is by then
 	}
+}
+
+// ReloadAndWait is Reload for one who wants to know how it ends: nil, or an
+// *admin.ReloadError with all faults. When ctx ends first, the reload goes on.
+func (a *App) ReloadAndWait(ctx context.Context) error {
+	outcome := make(chan error, 1) // nobody may wait for it any more
+	select {
+	case a.reloads <- outcome:
+	case <-a.stopped.Done():
+		return admin.ErrDraining
+	case <-ctx.Done():
+		return ctx.Err() // the one that has not begun will read what there is by then
+	}
+	select {
+	case err := <-outcome:
+		return reloadError(err)
+	case <-a.stopped.Done():
+		return admin.ErrDraining
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// reloadError is how a reload has ended, as operators are told it.
+func reloadError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errStopping):
+		return admin.ErrDraining
+	}
+	return &admin.ReloadError{Faults: strings.Split(err.Error(), "\n")}
 }
 
 // reloader does what Reload asks for.
 func (a *App) reloader() {
 	for {
+		var outcome chan<- error
 		select {
 		case <-a.stopped.Done():
 			return
-		case <-a.reloads:
+		case outcome = <-a.reloads:
 		}
-		if a.serverState() == handlers.Draining {
-			continue // nobody is to believe that this is serving again
+		err := errStopping // nobody is to believe that this is serving again
+		if a.serverState() != handlers.Draining {
+			err = a.reloadOnce()
 		}
-		a.notify(systemd.Reloading) // the manager waits for READY=1, however this ends
-		status := "serving"
-		before := a.current.Load().cfg
-		if err := a.reload(); err != nil {
-			a.numbers.reloadsFailed.Inc()
-			a.log.Error("the configuration was not reloaded, the one before stays", "error", err)
-			status = "serving; the last reload failed, see the log"
-		} else {
-			a.numbers.reloads.Inc()
-			a.numbers.loaded.Store(time.Now().Unix())
-			a.log.Info("configuration reloaded", rotated(before, a.current.Load().cfg)...)
+		if outcome != nil {
+			outcome <- err
 		}
-		a.notify(systemd.Ready + "\nSTATUS=" + status)
 	}
+}
+
+// reloadOnce is one reload, and what the service manager, the log and the metrics are told
+// of it.
+func (a *App) reloadOnce() error {
+	a.notify(systemd.Reloading) // the manager waits for READY=1, however this ends
+	status := "serving"
+	before := a.current.Load().cfg
+	err := a.reload()
+	if err != nil {
+		a.numbers.reloadsFailed.Inc()
+		a.log.Error("the configuration was not reloaded, the one before stays", "error", err)
+		status = "serving; the last reload failed, see the log"
+	} else {
+		a.numbers.reloads.Inc()
+		a.numbers.loaded.Store(time.Now().Unix())
+		a.log.Info("configuration reloaded", rotated(before, a.current.Load().cfg)...)
+	}
+	a.notify(systemd.Ready + "\nSTATUS=" + status)
+	return err
 }
 
 // reload replaces the generation that serves by one of the configuration as it

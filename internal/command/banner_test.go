@@ -14,7 +14,7 @@ import (
 	"hearth/internal/app"
 )
 
-var update = flag.Bool("update", false, "rewrite the expected banners")
+var update = flag.Bool("update", false, "rewrite the expected banners, docs/cli.md, deploy/man and deploy/completions")
 
 // banners are servers of every kind, each with its golden file.
 var banners = map[string]struct {

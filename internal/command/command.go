@@ -28,9 +28,9 @@ const (
 )
 
 // Main runs the program as what its process is for, and returns the exit status.
-func Main(version string) int {
+func Main(version, schema string) int {
 	return Run(Process{
-		Version: version, Name: os.Args[0], Args: os.Args[1:], Env: os.Environ(),
+		Version: version, Schema: schema, Name: os.Args[0], Args: os.Args[1:], Env: os.Environ(),
 		Stdout: os.Stdout, Stderr: os.Stderr, Notify: signal.Notify,
 	})
 }

@@ -18,6 +18,15 @@ func VerbNames() (names []string) {
 	return names
 }
 
+// VerbNamesOf lists the verbs of a group, "" for the program.
+func VerbNamesOf(group string) []string {
+	v := program()
+	if group != "" {
+		v, _ = find(v.verbs, group)
+	}
+	return namesOf(v.verbs)
+}
+
 // CheckTable tells what a verb lacks.
 func CheckTable(fault func(format string, args ...any)) {
 	each(program(), nil, func(v verb, above []string) {
@@ -51,3 +60,6 @@ func CheckTable(fault func(format string, args ...any)) {
 func flagName(name string) bool {
 	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
+
+// Updating tells whether expected files are to be rewritten.
+func Updating() bool { return *update }

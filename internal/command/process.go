@@ -10,6 +10,8 @@ import (
 // sockets and the variables that describe them, is always the process's.
 type Process struct {
 	Version string
+	// Schema is the JSON Schema of the configuration.
+	Schema string
 	// Name is how the program was called, for commands that it proposes; "": hearth.
 	Name string
 	Args []string // without the program's name

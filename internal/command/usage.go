@@ -67,6 +67,9 @@ func (v verb) writeHelp(out io.Writer, above []string) {
 		fmt.Fprintln(out)
 		writeOptions(out, options)
 	}
+	if v.name == "" {
+		writeTopics(out)
+	}
 	if len(v.verbs) > 0 {
 		fmt.Fprintf(out, "\n%s VERB says more of one.\n", title("hearth help", above, v.name))
 	}
@@ -114,6 +117,23 @@ func writeOptions(out io.Writer, options []option) {
 	}
 	for _, o := range options {
 		writeRow(out, fmt.Sprintf("  %-*s", widest, o), o.usage)
+	}
+}
+
+// writeTopics prints what is said beside the verbs.
+func writeTopics(out io.Writer) {
+	for _, t := range topics() {
+		fmt.Fprintf(out, "\n%s\n", t.title)
+		for _, line := range wrap(plain(t.about), width) {
+			fmt.Fprintln(out, line)
+		}
+		widest := 0
+		for _, r := range t.rows {
+			widest = max(widest, len(r.word))
+		}
+		for _, r := range t.rows {
+			writeRow(out, fmt.Sprintf("  %-*s", widest, r.word), r.means)
+		}
 	}
 }
 
@@ -212,6 +232,24 @@ verbs. ` + "`hearth VERB -h`" + ` prints the same to standard error.`,
 				}
 				v.writeHelp(p.Stdout, above)
 				return nil
+			}
+		},
+	}
+}
+
+func schemaVerb() verb {
+	return verb{
+		name: "schema", standalone: true,
+		summary: "print the JSON Schema of the configuration, for editors",
+		about: `
+Prints the JSON Schema of the configuration (draft 7), by which editors complete keys, show
+what they mean and mark what is wrong. An editor with taplo, such as the extension Even Better
+TOML, uses it if the first line of the configuration is ` + "`#:schema ./config.schema.json`" + `.`,
+		examples: []example{{"hearth schema > config.schema.json", "beside the configuration"}},
+		begin: func(*flag.FlagSet) run {
+			return func(p Process, _ string, _ []string) error {
+				_, err := io.WriteString(p.Stdout, p.Schema)
+				return err
 			}
 		},
 	}

@@ -112,6 +112,7 @@ func TestTheCommentOfMainListsTheVerbs(t *testing.T) {
 	}
 	_, list, _ := run("help")
 	var comment strings.Builder
+	list, _, _ = strings.Cut(list, "\nExit status\n")
 	for line := range strings.Lines(list) {
 		if strings.HasPrefix(line, "  ") && !strings.HasPrefix(line, "  -") {
 			comment.WriteString("//\t" + strings.TrimSpace(line) + "\n")

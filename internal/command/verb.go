@@ -38,7 +38,8 @@ type example struct{ line, does string }
 // verbs is the table, in the order of the usage.
 func verbs() []verb {
 	return []verb{
-		serveVerb(), initVerb(), checkVerb(), explainVerb(), topVerb(), doctorVerb(), feedVerb(), helpVerb(), versionVerb(),
+		serveVerb(), initVerb(), checkVerb(), reloadVerb(), probeVerb(), explainVerb(), topVerb(), doctorVerb(), feedVerb(),
+		helpVerb(), completionVerb(), schemaVerb(), versionVerb(),
 	}
 }
 

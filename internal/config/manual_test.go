@@ -101,7 +101,7 @@ func mentions(text, key string) bool {
 }
 
 // row is what docs/configuration.md says of a key.
-type row struct{ fallback, accepts string }
+type row struct{ fallback, accepts, meaning string }
 
 // rows reads the tables of docs/configuration.md.
 func rows(t *testing.T) map[string]row {
@@ -111,8 +111,8 @@ func rows(t *testing.T) map[string]row {
 		t.Fatal(err)
 	}
 	all := map[string]row{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| ([^|]*) ?\\| ([^|]+) \\| [^|]+ \\|$").FindAllStringSubmatch(string(data), -1) {
-		all[m[1]] = row{strings.TrimSpace(m[2]), m[3]}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| ([^|]*) ?\\| ([^|]+) \\| ([^|]+) \\|$").FindAllStringSubmatch(string(data), -1) {
+		all[m[1]] = row{strings.TrimSpace(m[2]), m[3], m[4]}
 	}
 	return all
 }

@@ -110,16 +110,22 @@ func (c *Client) ask(ctx context.Context, path string, query url.Values, accept 
 		return nil, fmt.Errorf("asking %s for %q: %w", c.cfg.Address, path, err)
 	}
 	req.Header.Set("Accept", accept)
+	return c.send(req)
+}
+
+// send sends a request with the token. The caller closes the body of the answer, which is
+// 200 or 202.
+func (c *Client) send(req *http.Request) (*http.Response, error) {
 	if c.cfg.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.unreachable(ctx, err)
+		return nil, c.unreachable(req.Context(), err)
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusAccepted {
 		defer func() { _ = resp.Body.Close() }()
-		return nil, c.refusal(path, resp)
+		return nil, c.refusal(req.URL.Path, resp)
 	}
 	return resp, nil
 }
@@ -127,7 +133,8 @@ func (c *Client) ask(ctx context.Context, path string, query url.Values, accept 
 // Refusal is an answer that is none of those that were asked for.
 type Refusal struct {
 	Status int
-	Detail string // the listener's own words; "" if it had none
+	Detail string   // the listener's own words; "" if it had none
+	Faults []string // the problem's, if it lists some
 	text   string
 }
 
@@ -139,10 +146,13 @@ func (c *Client) refusal(path string, resp *http.Response) *Refusal {
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	ours := media == "application/problem+json"
 	if ours {
-		var problem struct{ Detail string }
+		var problem struct {
+			Detail string
+			Faults []string
+		}
 		body, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
 		if err == nil && json.Unmarshal(body, &problem) == nil {
-			r.Detail = problem.Detail
+			r.Detail, r.Faults = problem.Detail, problem.Faults
 		}
 	}
 	what := r.Detail

@@ -20,5 +20,5 @@ func Main(m testscript.TestingM) {
 	launch.Inside = func(in launch.Inner) int {
 		return command.Run(command.Process{Version: "devel", Args: in.Args, Env: in.Env, Stdout: in.Output, Stderr: in.Output, Notify: in.Notify})
 	}
-	testscript.Main(m, map[string]func(){launch.Name: func() { os.Exit(command.Main("devel")) }})
+	testscript.Main(m, map[string]func(){launch.Name: func() { os.Exit(command.Main("devel", "")) }})
 }
