@@ -271,7 +271,7 @@ func TestRingsAreBounded(t *testing.T) {
 	if got := h.points("requests_memory"); len(got) != hourRows || got[0] != 1 || got[hourRows-1] != 1 {
 		t.Errorf("%d points from %v to %v", len(got), got[0], got[len(got)-1])
 	}
-	if got := c.hour.bytes() + c.day.bytes(); got > 1_300_000 {
+	if got := c.hour.bytes() + c.day.bytes(); got > 1_400_000 {
 		t.Errorf("the rings take %d bytes", got)
 	}
 	if len(h.Events) > maxEvents {

@@ -284,7 +284,7 @@
     { id: "ratio", title: "Answered from memory", series: ["share"], data: () => [per(values.requests_memory, sum(requestIDs))], text: percent, range: [0, 1] },
     { id: "heat", title: "Latency in the server", heat: true },
     { id: "delay", title: "Invalidation delay (C1), mean", series: ["delay"], data: () => [per(values.delay_seconds, values.delay_count)], text: span, points: true },
-    { id: "feed", title: "Feed (C7): oldest change not told", series: ["age"], data: () => [values.feed_oldest], text: span },
+    { id: "feed", title: "Feed (C7): lag, and the oldest change not told", series: ["lag", "oldest"], data: () => [per(values.feed_lag_seconds, values.feed_lag_count), values.feed_oldest], text: span, points: true },
     { id: "audit", title: "Audit, per second", series: ["checks", "disagreements"], data: () => [values.audit_checks, values.audit_stale], text: short },
     { id: "memory", title: "Memory", series: ["used"], data: () => [values.memory_bytes], text: bytes },
     { id: "loads", title: "Loads and waiting readers", series: ["loads/s", "waiting"], data: () => [values.loads, values.readers_waiting], text: short },
