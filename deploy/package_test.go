@@ -128,6 +128,9 @@ drwxr-xr-x root/root ./usr/lib/sysusers.d/
 drwxr-xr-x root/root ./usr/lib/tmpfiles.d/
 -rw-r--r-- root/root ./usr/lib/tmpfiles.d/hearth.conf
 drwxr-xr-x root/root ./usr/share/
+drwxr-xr-x root/root ./usr/share/bash-completion/
+drwxr-xr-x root/root ./usr/share/bash-completion/completions/
+-rw-r--r-- root/root ./usr/share/bash-completion/completions/hearth
 drwxr-xr-x root/root ./usr/share/doc/
 drwxr-xr-x root/root ./usr/share/doc/hearth/
 -rw-r--r-- root/root ./usr/share/doc/hearth/NEWS.md
@@ -135,13 +138,24 @@ drwxr-xr-x root/root ./usr/share/doc/hearth/
 -rw-r--r-- root/root ./usr/share/doc/hearth/changelog.gz
 -rw-r--r-- root/root ./usr/share/doc/hearth/copyright
 -rw-r--r-- root/root ./usr/share/doc/hearth/libraries.gz
+drwxr-xr-x root/root ./usr/share/fish/
+drwxr-xr-x root/root ./usr/share/fish/vendor_completions.d/
+-rw-r--r-- root/root ./usr/share/fish/vendor_completions.d/hearth.fish
 drwxr-xr-x root/root ./usr/share/lintian/
 drwxr-xr-x root/root ./usr/share/lintian/overrides/
 -rw-r--r-- root/root ./usr/share/lintian/overrides/hearth
+drwxr-xr-x root/root ./usr/share/man/
+drwxr-xr-x root/root ./usr/share/man/man1/
+-rw-r--r-- root/root ./usr/share/man/man1/hearth.1.gz
+drwxr-xr-x root/root ./usr/share/man/man5/
+-rw-r--r-- root/root ./usr/share/man/man5/hearth.toml.5.gz
+drwxr-xr-x root/root ./usr/share/zsh/
+drwxr-xr-x root/root ./usr/share/zsh/vendor-completions/
+-rw-r--r-- root/root ./usr/share/zsh/vendor-completions/_hearth
 `
 
 // examples have to be among the documentation; there may be more.
-var examples = []string{"config.toml", "haproxy.cfg", "nginx.conf", "notify-reload.conf"}
+var examples = []string{"config.schema.json", "config.toml", "haproxy.cfg", "nginx.conf", "notify-reload.conf"}
 
 func TestPackageContents(t *testing.T) {
 	t.Parallel()

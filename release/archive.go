@@ -55,8 +55,8 @@ func writeTar(w io.Writer, when time.Time, entries []entry) error {
 // shipped are the files of the tree that an archive holds, by their paths in both:
 // patterns, each of which must match.
 var shipped = []string{
-	"README.md", "LICENSE", "CHANGELOG.md", "config.toml", "docs/*.md", "deploy/config.toml", "deploy/*.service", "deploy/*.socket",
-	"deploy/hearth.service.d/*.conf", "deploy/*.conf", "deploy/*.cfg", "deploy/*.yml", "deploy/*.json",
+	"README.md", "LICENSE", "CHANGELOG.md", "config.toml", "config.schema.json", "docs/*.md", "deploy/config.toml", "deploy/*.service", "deploy/*.socket",
+	"deploy/hearth.service.d/*.conf", "deploy/*.conf", "deploy/*.cfg", "deploy/*.yml", "deploy/*.json", "deploy/man/*", "deploy/completions/*",
 }
 
 // archive builds the tar.gz for a platform.

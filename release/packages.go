@@ -120,9 +120,17 @@ func (r *release) generate(dir string) error {
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{
+	files := map[string][]byte{
 		"changelog.gz": compressed([]byte(changelog)), "libraries.gz": compressed(r.notices), "copyright": copyright,
-	} {
+	}
+	for _, page := range []string{"hearth.1", "hearth.toml.5"} {
+		text, err := os.ReadFile(filepath.Join(r.root, "deploy", "man", page))
+		if err != nil {
+			return err
+		}
+		files[page+".gz"] = compressed(text)
+	}
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return err
 		}
