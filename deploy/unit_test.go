@@ -47,6 +47,7 @@ func TestUnitsVerify(t *testing.T) {
 	for _, target := range []string{"sysinit", "network-online", "network", "basic", "multi-user", "sockets", "shutdown"} {
 		copyTo("usr/lib/systemd/system", 0o644, "/lib/systemd/system/"+target+".target")
 	}
+	copyTo("etc/systemd/system/hearth.service.d", 0o644, "../examples/small/hearth-small.conf")
 	copyTo("bin", 0o755, "/bin/kill")
 	copyTo("usr/bin", 0o755, "/bin/true")
 	must(t, os.Rename(filepath.Join(root, "usr/bin/true"), filepath.Join(root, "usr/bin/hearth")))
