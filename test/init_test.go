@@ -237,3 +237,40 @@ func TestInitKeepsPasswords(t *testing.T) {
 		}
 	}
 }
+
+// TestInitOfAReader: what the account may not do is not served, with the reason, and the draft is
+// served as it is.
+func TestInitOfAReader(t *testing.T) {
+	t.Parallel()
+	const tables = "CREATE TABLE books (id int PRIMARY KEY, v text); CREATE TABLE own (id int PRIMARY KEY, v text); CREATE TABLE shut (id int PRIMARY KEY, v text); INSERT INTO books VALUES (1, 'x');"
+	for engine, rights := range map[string]string{
+		"postgres": "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'reader') THEN CREATE ROLE reader LOGIN; END IF; END $$; GRANT SELECT ON books, own TO reader; GRANT INSERT, UPDATE ON own TO reader",
+		"mariadb": "CREATE USER IF NOT EXISTS reader@'127.0.0.1'; GRANT SELECT ON books TO reader@'127.0.0.1';" +
+			"GRANT SELECT, INSERT, UPDATE ON own TO reader@'127.0.0.1'",
+	} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			open := map[string]func(testkit.TB, ...testkit.ServerOption) *testkit.Database{"postgres": testkit.Postgres, "mariadb": testkit.MariaDB}
+			db := open[engine](t)
+			db.Exec(tables + rights)
+			dir := testkit.TempDir(t, "init")
+			out := runInit(t, dir, "-from", regexp.MustCompile(`//[^@]*@`).ReplaceAllString(db.URL(), "//reader@"))
+			sees := []string{`(?m)^  /books/{id:int} +GET$`, `(?m)^  /own/{id:int} +GET, PUT$`}
+			if engine == "postgres" { // MariaDB does not tell that there is a table
+				sees = append(sees, `left out: shut cannot be read: .*denied`)
+			}
+			for _, says := range sees {
+				if !regexp.MustCompile(says).MatchString(out) {
+					t.Errorf("init does not say %q:\n%s", says, out)
+				}
+			}
+			in := launch.Program{Dir: dir}.Ready(t)
+			if got := in.Get("/books/1"); got.Code != 200 || got.Body != `{"id":1,"v":"x"}` {
+				t.Errorf("the record is answered %v", got)
+			}
+			if put := in.Ask(http.MethodPut, "/own/1", `{"v":"y"}`); put.Code != 200 {
+				t.Errorf("the write is answered %v", put)
+			}
+		})
+	}
+}

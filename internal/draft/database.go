@@ -43,10 +43,18 @@ func Database(ctx context.Context, o Options, written string) (*Draft, error) {
 	}
 	var b strings.Builder
 	head(&b, o, written)
+	p, err := e.Prober(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("asking the database of -from: %w", err)
+	}
+	defer p.End()
 	given := names{}
-	for i, t := range chosen {
-		w := tableWriter{draft: d, out: &b, quoter: quoterOf(ctx, e, t), table: t, first: i == 0, feed: o.Feed}
-		w.write(ctx, e, given)
+	for _, t := range chosen {
+		w := tableWriter{draft: d, out: &b, quoter: quoterOf(ctx, e, t), table: t, first: len(d.Resources) == 0, feed: o.Feed}
+		w.write(ctx, e, p, given)
+	}
+	if len(d.Resources) == 0 {
+		return nil, noneOf(d)
 	}
 	left(&b, d.Left)
 	d.Text = []byte(b.String())
@@ -161,13 +169,18 @@ func choose(d *Draft, tables []*table, wanted []string, dialect sqltext.Dialect)
 		}
 	}
 	if len(chosen) == 0 {
-		text := "there is no table here that this account may read and that has a primary key"
-		if len(d.Left) > 0 {
-			text += ": " + strings.Join(d.Left[:min(len(d.Left), 5)], "; ")
-		}
-		return nil, errors.New(text)
+		return nil, noneOf(d)
 	}
 	return chosen, nil
+}
+
+// noneOf is the error of a draft that would serve nothing.
+func noneOf(d *Draft) error {
+	text := "there is no table here that this account may read and that has a primary key"
+	if len(d.Left) > 0 {
+		text += ": " + strings.Join(d.Left[:min(len(d.Left), 5)], "; ")
+	}
+	return errors.New(text)
 }
 
 // someNames lists tables for an error.

@@ -25,9 +25,13 @@ func (w *tableWriter) explain(text string) {
 	}
 }
 
-func (w *tableWriter) write(ctx context.Context, e engine.Engine, given names) {
+func (w *tableWriter) write(ctx context.Context, e engine.Engine, p engine.Prober, given names) {
 	t, b := w.table, w.out
 	s := statementsOf(w.quoter, t)
+	if why := w.permit(ctx, e, p, &s); why != "" {
+		w.draft.Left = append(w.draft.Left, line(t.full())+" "+why)
+		return
+	}
 	words := []string{t.name}
 	if !t.visible && t.schema != "" {
 		words = []string{t.schema, t.name}
@@ -100,7 +104,9 @@ func (w *tableWriter) writeWrites(s statements) {
 	if s.upsert != "" {
 		fmt.Fprintf(b, "upsert = %s\n", sql(s.upsert))
 	}
-	fmt.Fprintf(b, "delete = %s\n", sql(s.deletes))
+	if s.deletes != "" {
+		fmt.Fprintf(b, "delete = %s\n", sql(s.deletes))
+	}
 }
 
 func (w *tableWriter) writeWatch(params []string) {

@@ -74,6 +74,9 @@ func statementsOf(q quoter, t *table) statements {
 	}
 	s.deletes = "DELETE FROM " + q.table(t) + " WHERE " + strings.Join(where, " AND ")
 	s.upsert, s.note = upsertOf(q, t, s.params, where)
+	if kept := t.unnameable(); len(kept) > 0 && s.upsert != "" {
+		s.note = strings.TrimSpace(fmt.Sprintf("%s A PUT does not set %s, which no placeholder can name.", s.note, line(strings.Join(kept, ", "))))
+	}
 	return s
 }
 

@@ -58,6 +58,16 @@ func (t *table) writable(i int) bool {
 	return t.shown(i) && !slices.Contains(t.key, i) && !c.computed && memberName.MatchString(c.name)
 }
 
+// unnameable are the columns that clients see and a PUT could set, if {body.name} could name them.
+func (t *table) unnameable() (kept []string) {
+	for i, c := range t.columns {
+		if t.shown(i) && !slices.Contains(t.key, i) && !c.computed && !memberName.MatchString(c.name) {
+			kept = append(kept, c.name)
+		}
+	}
+	return kept
+}
+
 // refused says why a table cannot be served; "" if it can.
 func (t *table) refused(d sqltext.Dialect) string {
 	if len(t.key) == 0 {
