@@ -39,6 +39,8 @@ func (a *Admin) table() []route {
 		{get, "/api/history", auth.Metrics | auth.Admin, a.history, true},
 		{post, "/api/reload", auth.Admin, a.reload, false},
 		{post, "/api/invalidate", auth.Admin, a.invalidate, false},
+		{get, "/manual", auth.Admin, a.manualIndex, true},
+		{get, manualPrefix + anyName, auth.Admin, a.manualPage, true},
 		{get, profilePrefix, auth.Admin, a.profileIndex, true},
 		{get, profilePrefix + anyName, auth.Admin, a.profile, true},
 	}

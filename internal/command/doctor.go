@@ -133,7 +133,7 @@ func (p Process) doctorServer(path string, o operatorFlags) (f doctor.Findings, 
 
 // writeFindings prints a line for what is well, and a paragraph for what is not.
 func writeFindings(out io.Writer, all doctor.Findings, well bool) {
-	counts := map[doctor.Level]int{}
+	counts, pages := map[doctor.Level]int{}, false
 	for _, x := range all {
 		counts[x.Level]++
 		text := x.About
@@ -155,7 +155,11 @@ func writeFindings(out io.Writer, all doctor.Findings, well bool) {
 		}
 		if x.Page != "" && x.Level != doctor.OK {
 			fmt.Fprintf(out, "           docs/%s\n", x.Page)
+			pages = true
 		}
+	}
+	if pages {
+		fmt.Fprintln(out, "A running server has the pages of docs/ at /manual of its admin listener: /manual/operations.md.")
 	}
 	fmt.Fprintf(out, "%d faults, %d warnings, %d unknown, %d well\n", counts[doctor.Fault], counts[doctor.Warning], counts[doctor.Unknown], counts[doctor.OK])
 }
