@@ -95,6 +95,7 @@ func TestDashboard(t *testing.T) {
 		}
 		w.checkQuiet(p)
 	}
+	w.checkManual()
 }
 
 // checkQuiet holds against a page what it asked of others, and what the browser complained of.

@@ -159,7 +159,7 @@ func writeFindings(out io.Writer, all doctor.Findings, well bool) {
 		}
 	}
 	if pages {
-		fmt.Fprintln(out, "A running server has the pages of docs/ at /manual of its admin listener: /manual/operations.md.")
+		fmt.Fprintln(out, "docs/ is at /manual of the running server's admin listener, too")
 	}
 	fmt.Fprintf(out, "%d faults, %d warnings, %d unknown, %d well\n", counts[doctor.Fault], counts[doctor.Warning], counts[doctor.Unknown], counts[doctor.OK])
 }

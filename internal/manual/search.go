@@ -20,11 +20,12 @@ const (
 type result struct {
 	*section
 	inTitle int // words that the title has
+	inNames int // words that names of a table's rows have: it explains them
 	count   int // how often the words stand there
 }
 
 // Search is the page of what has all words of a query, or their beginnings: in titles first,
-// then by how often. A query that is longer than MaxQuery is cut.
+// then where tables explain them, then by how often. A query that is longer than MaxQuery is cut.
 func Search(query string) []byte {
 	b := opened()
 	query = strings.ToValidUTF8(query, "")
@@ -48,7 +49,7 @@ func (b *book) search(words []string) []result {
 		}
 	}
 	slices.SortStableFunc(found, func(a, b result) int {
-		return cmp.Or(cmp.Compare(b.inTitle, a.inTitle), cmp.Compare(b.count, a.count))
+		return cmp.Or(cmp.Compare(b.inTitle, a.inTitle), cmp.Compare(b.inNames, a.inNames), cmp.Compare(b.count, a.count))
 	})
 	return found
 }
@@ -62,6 +63,7 @@ func (s *section) match(words []string) (r result, ok bool) {
 			return r, false
 		}
 		r.inTitle += min(inTitle, 1)
+		r.inNames += min(count(s.lowNames, word), 1)
 		r.count += inTitle + inText
 	}
 	return r, len(words) > 0

@@ -25,7 +25,7 @@ func TestSearch(t *testing.T) {
 	f("ports health", "operations.md#ports-and-health")   // words of a title
 	f("PORTS heal", "operations.md#ports-and-health")     // small or not, and beginnings
 	f("orts health", "")                                  // no ends
-	f("wait_replicas", ".md#")                            // a name
+	f("wait_replicas", "configuration.md#redis")          // a name where a table explains it
 	f("replicas", ".md#")                                 // a part of a name
 	f("PgBouncer", ".md#")                                // in texts only
 	f("/readyz", ".md#")                                  // not a word

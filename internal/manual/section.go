@@ -18,11 +18,17 @@ type section struct {
 	text  string   // without the title, on one line
 
 	lowTitle, lowText string // as they are sought; bytes stand where they do in title and text
+	lowNames          string // what rows of tables begin with: keys, metrics, paths
 }
 
 func (s *section) address() string { return "/manual/" + s.name + "#" + s.id }
 
-var heading = regexp.MustCompile(`(?m)^<h([1-6]) id="([^"]*)">(.*)</h[1-6]>$`)
+var (
+	tag     = regexp.MustCompile(`<[^>]*>`)
+	cells   = regexp.MustCompile(`</t[dh]>\s*<t[dh]`)
+	rowName = regexp.MustCompile(`<tr>\s*<td[^>]*>(<code>.*?)</td>`)
+	heading = regexp.MustCompile(`(?m)^<h([1-6]) id="([^"]*)">(.*)</h[1-6]>$`)
+)
 
 // newDocument finds the sections of a page that package markdown has made.
 func newDocument(name, body string) *document {
@@ -43,6 +49,9 @@ func newDocument(name, body string) *document {
 		titles[s.level] = s.title
 		clear(titles[s.level+1:])
 		s.lowTitle, s.lowText = low(s.title), low(s.text)
+		for _, name := range rowName.FindAllStringSubmatch(body[at[1]:end], -1) {
+			s.lowNames += low(plain(name[1])) + "\n"
+		}
 		d.sections = append(d.sections, s)
 	}
 	if len(d.sections) > 0 {
@@ -51,10 +60,9 @@ func newDocument(name, body string) *document {
 	return d
 }
 
-var tag = regexp.MustCompile(`<[^>]*>`)
-
 // plain is the text of markup.
 func plain(markup string) string {
+	markup = cells.ReplaceAllString(markup, " · <td")
 	return strings.Join(strings.Fields(html.UnescapeString(tag.ReplaceAllString(markup, ""))), " ")
 }
 
