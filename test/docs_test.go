@@ -107,7 +107,7 @@ func TestReadme(t *testing.T) {
 			}
 		}
 	}
-	if played < 8 {
+	if played < 5 {
 		t.Errorf("README.md has %d commands to play", played)
 	}
 }
