@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"hearth/internal/manual/markdown"
@@ -16,9 +17,12 @@ import (
 
 var update = flag.Bool("update", false, "write the pages from docs/")
 
+// made are the pages that docs/ makes now.
+var made = sync.OnceValues(func() (map[string][]byte, error) { return markdown.Pages(os.DirFS("../../docs")) })
+
 // TestPagesAreWhatDocsSay holds the embedded pages against docs/.
 func TestPagesAreWhatDocsSay(t *testing.T) {
-	want, err := markdown.Pages(os.DirFS("../../docs"))
+	want, err := made()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +54,7 @@ func TestPagesAreWhatDocsSay(t *testing.T) {
 
 // TestLinksLeadSomewhere follows every link inside the manual to its page and heading.
 func TestLinksLeadSomewhere(t *testing.T) {
-	pages, err := markdown.Pages(os.DirFS("../../docs"))
+	pages, err := made()
 	if err != nil {
 		t.Fatal(err)
 	}
