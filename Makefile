@@ -92,6 +92,7 @@ prove: servers check ported ## the long forms: everything that is promised, show
 	$(GO) run ./proof/failover
 	$(GO) run ./proof/feed
 	$(GO) run ./proof/fresh
+	GO='$(GO)' ./scripts/fresh-root
 	HEARTH_LONG=1 $(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 10m $(TIMED)
 	FUZZTIME=60s GO=$(GO) ./scripts/fuzz
 
