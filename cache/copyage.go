@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"sync"
 	"time"
 
@@ -124,8 +125,9 @@ func (l *loadTimes) of(key string, readAt, generation int64) int64 {
 
 // overtake drops what memory has of key and may be older than a load that began at asked, and
 // keeps reads that were sent before from being stored. The client has seen the newer record.
-// The report of the change is on its way, on another connection than the load's.
-func (s *Flights) overtake(key string, asked, revalidate int64) {
+// The report of the change is on its way, on another connection than the load's. An untracked copy
+// of what the load has brought, e, stays: it may be the load's own.
+func (s *Flights) overtake(key string, e *Entry, asked, revalidate int64) {
 	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -136,5 +138,10 @@ func (s *Flights) overtake(key string, asked, revalidate int64) {
 		}
 	}
 	now := s.Now()
-	s.Drop(key, func(v View) bool { return !v.Untracked() && now+int64(v.TTL(now))-revalidate >= asked })
+	s.Drop(key, func(v View) bool {
+		if v.Untracked() {
+			return v.Missing() == e.Missing() && bytes.Equal(v.Data(), e.Data())
+		}
+		return now+int64(v.TTL(now))-revalidate >= asked
+	})
 }

@@ -205,7 +205,7 @@ func (q *query) granted(a Answer) (Answer, error) {
 	switch {
 	case a.FromDB:
 		if w.Aged {
-			q.flights.overtake(q.key, a.asked, int64(q.cfg.Revalidate))
+			q.flights.overtake(q.key, a.Entry, a.asked, int64(q.cfg.Revalidate))
 		}
 	case a.Tier == TierStale && !w.judged && (w.Since > 0 || w.Aged && w.MaxStale == 0):
 		return Answer{}, fmt.Errorf("%w: nothing but a stale copy is left, which does not meet the demand", ErrUnavailable)

@@ -145,3 +145,14 @@ func TestNoCacheDropsWhatMemoryWasNotToldOf(t *testing.T) {
 	d.wantFresh("1", noCache, `"new"`, TierSource)
 	d.wantMemory("1", "")
 }
+
+// TestNoCacheKeepsItsOwnLoad: while the shared tier is away memory keeps what no-cache has loaded
+// for a moment, marked, and the next reader causes no load.
+func TestNoCacheKeepsItsOwnLoad(t *testing.T) {
+	srv := testkit.Redis(t)
+	d := newDesk(t, openRedis(t, srv, func(c *setup) { c.UntrackedTTL = time.Minute }), newLedger("1", `"old"`))
+	srv.Stop()
+	testkit.Eventually(t, patience, "the shared tier is away", func() bool { return d.tier.Readable(d.key("1")) != nil })
+	d.wantFresh("1", noCache, `"old"`, TierSource)
+	d.wantFresh("1", Demand{OnlyIfCached: true}, `"old"`, TierMemory)
+}

@@ -72,6 +72,10 @@ func surveyOne(ctx context.Context, o rueidis.ClientOption, addr string, keys []
 	defer cancel()
 	text, err := client.Do(ctx, client.B().Info().Section("everything").Build()).ToString()
 	if err != nil {
+		if reply := errorReply(err); reply != "" { // then it is well, and the account is not
+			s.Refused, s.Info = []string{"INFO: " + reply}, map[string]string{}
+			return s, nil
+		}
 		s.Err = fmt.Errorf("asking INFO: %w", err)
 		return s, nil
 	}
@@ -144,8 +148,10 @@ func mastersOf(ctx context.Context, client rueidis.Client) (addrs []string) {
 		if len(fields) < 3 || !strings.Contains(fields[2], "master") || strings.Contains(fields[2], "fail") || strings.Contains(fields[2], "noaddr") {
 			continue
 		}
-		addr, _, _ := strings.Cut(fields[1], "@")
-		addrs = append(addrs, addr)
+		// A node that does not know its own address yet has none, and is the one that is asked.
+		if addr, _, _ := strings.Cut(fields[1], "@"); !strings.HasPrefix(addr, ":") && !strings.Contains(fields[2], "myself") {
+			addrs = append(addrs, addr)
+		}
 	}
 	return addrs
 }

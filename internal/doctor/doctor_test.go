@@ -41,6 +41,7 @@ func TestRedis(t *testing.T) {
 		{"fault version", func(r *RedisFacts) { r.Info["redis_version"] = "6.2.7" }},
 		{"fault version", func(r *RedisFacts) { r.Info["redis_version"] = "" }},
 		{"fault rights", func(r *RedisFacts) { r.Refused = []string{"SET: NOPERM"} }},
+		{"fault rights", func(r *RedisFacts) { r.Info, r.Refused = nil, []string{"INFO: NOPERM"} }},
 		{"fault role", func(r *RedisFacts) { r.Info["role"] = "slave" }},
 		{"fault redis.wait_replicas", func(r *RedisFacts) { r.WaitReplicas = 2 }},
 		{"fault maxmemory-policy", func(r *RedisFacts) { r.Settings["maxmemory-policy"] = "allkeys-lru" }},

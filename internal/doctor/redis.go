@@ -34,6 +34,11 @@ const mostSkew = time.Second
 func Redis(r RedisFacts) (f Findings) {
 	about, page := "Redis "+r.Addr, "operations.md#redis"
 	version := r.Info["redis_version"]
+	if version == "" && len(r.Refused) > 0 { // it tells nothing of itself: the rights come first
+		f.add(Finding{Level: Fault, About: about, Setting: "rights", Found: r.Refused[0], Page: "consistency.md#what-redis-has-to-allow",
+			Change: "give the account what consistency.md lists", Why: "without it Redis cannot be the shared tier"})
+		return f
+	}
 	f.judge(atLeast(version, 7, 0), Finding{Level: Fault, About: about, Setting: "version", Found: version, Page: page,
 		Change: "run Redis 7.0 or later, or Valkey", Why: "leases and guards need scripts and expiry times that older ones do not have"})
 	for _, refused := range r.Refused {
