@@ -87,8 +87,11 @@ func (w *audience) write(ctx context.Context, rnd *rand.Rand, id string) {
 	case 2:
 		err = w.Invalidate(ctx, []string{key})
 	case 3: // items are for keys without a source; here one stands for another program
-		short, cancel := context.WithTimeout(ctx, time.Duration(rnd.IntN(4000))*time.Microsecond) // given up in the middle, now and then
+		short, cancel := context.WithCancel(ctx)
 		defer cancel()
+		if rnd.IntN(2) == 0 { // given up in the middle, now and then
+			time.AfterFunc(time.Duration(rnd.IntN(4000))*time.Microsecond, cancel)
+		}
 		if w.Store(short, []Item{{Key: key, Value: []byte(row)}}, time.Minute) != nil {
 			return
 		}

@@ -47,11 +47,13 @@ var repertoire = []protocol.Setup{
 	{Cast: "W0 D P0 P0 R1", Faults: protocol.Faults{Commit: protocol.CommitUnanswered, Expire: true}},
 }
 
-// unplayable are acts of variants, and of accidents that are not staged.
+// unplayable are acts of variants, of accidents that are not staged, and of readers that bring a
+// version, which the model check of the cache plays (TestModel), and TestReadYourWritesElsewhere.
 var unplayable = map[protocol.Act]bool{
 	protocol.FlushesForeign: true, protocol.ReplaysKept: true, protocol.DropsCopy: true, protocol.FailsToRemoveGuard: true, protocol.TakesArmed: true,
 	protocol.ReplicaCatchesUp: true, protocol.FailsOver: true, protocol.LearnsOfPromotion: true, protocol.TakesOver: true,
 	protocol.EndsHold: true, protocol.InstanceDies: true, protocol.InstanceStarts: true,
+	protocol.BringsVersion: true, protocol.AnswersMemory: true, protocol.JoinsRead: true,
 }
 
 // traceOf walks the model. The seed says everything about the trace.

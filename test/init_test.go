@@ -50,6 +50,9 @@ CREATE TABLE nokey (a INT); CREATE VIEW v AS SELECT * FROM customers`,
 func TestInit(t *testing.T) {
 	t.Parallel()
 	for engine, schema := range initSchemas {
+		if engine == "mariadb" && !testkit.Long() && !*update {
+			continue // in make prove; what differs is in the catalogue's queries alone
+		}
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			dir := testkit.TempDir(t, "init")
