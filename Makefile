@@ -35,7 +35,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install deb rpm release test servers check ported race prove fuzz bench benchcmp compare openloop inflight chaos failover feed fleet rolling cover lint clean
+.PHONY: help build run install deb rpm release test servers formatted check ported race prove fuzz bench benchcmp compare openloop inflight chaos failover feed fleet rolling cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,14 +54,16 @@ clean: ## remove what these targets make
 
 ##@ Test it
 
-test: servers check ## all tests in their short form, with the race detector
+test: servers formatted ## all tests in their short form, with the race detector
 	$(GO) test -race -shuffle=on -timeout 10m $(LONGEST) ./...
 	CGO_ENABLED=0 $(GO) test -C release -trimpath -shuffle=on -timeout 10m ./...
 	$(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 5m $(TIMED)
 
-check: ## vet and formatting
-	$(GO) vet ./...
+formatted: ## formatting
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi
+
+check: formatted ## vet, all of it (go test runs a part), and formatting
+	$(GO) vet ./...
 
 ported: ## what a release needs besides: the packages that call the system build for macOS, the release tool is vetted
 	CGO_ENABLED=0 $(GO) vet -C release -trimpath ./...

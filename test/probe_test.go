@@ -61,6 +61,9 @@ func TestProbe(t *testing.T) {
 
 // TestProbeOverTLSAndThePROXYProtocol: as the configuration says.
 func TestProbeOverTLSAndThePROXYProtocol(t *testing.T) {
+	if !testkit.Long() {
+		return // make prove has it: it mostly waits
+	}
 	t.Parallel()
 	probes(t, startSecured(t, nil).Instance, "")
 	mutual := startSecured(t, testkit.NewAuthority(t, "clients"))

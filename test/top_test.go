@@ -139,6 +139,9 @@ func TestTop(t *testing.T) {
 
 // TestTopForScripts: pages and objects, so many as were asked for, and the status at the end.
 func TestTopForScripts(t *testing.T) {
+	if !testkit.Long() {
+		return // make prove has it; TestTop plays the terminal, the tests of internal/top the pages
+	}
 	t.Parallel()
 	in := launch.Ready(t, guarded(t))
 	crowd(t, in)
