@@ -56,7 +56,6 @@ clean: ## remove what these targets make
 
 test: servers formatted ## all tests in their short form, with the race detector
 	$(GO) test -race -shuffle=on -timeout 10m $(LONGEST) ./...
-	CGO_ENABLED=0 $(GO) test -C release -trimpath -shuffle=on -timeout 10m ./...
 	$(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 5m $(TIMED)
 
 formatted: ## formatting

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"hearth/internal/testkit"
 )
 
 // checkPaths fails the test for each path of the machine that is not as it should
@@ -58,6 +60,9 @@ var program = []string{
 // no systemd runs, as in an image that is being built: what an operator has
 // changed or stored outlives all but a purge.
 func TestPackageWithoutServiceManager(t *testing.T) {
+	if !testkit.Long() {
+		return // packages are built and installed by make prove
+	}
 	t.Parallel()
 	m := newMachine(t, "sleep", "infinity")
 

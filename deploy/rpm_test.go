@@ -34,6 +34,9 @@ func newerRPM(tb testing.TB) string {
 // for those that only one kind of distribution has a place for, and what is said of
 // them.
 func TestRPMHoldsWhatTheDebianPackageHolds(t *testing.T) {
+	if !testkit.Long() {
+		return // packages are built and installed by make prove
+	}
 	t.Parallel()
 	path := olderRPM(t)
 	only := regexp.MustCompile(`/(doc/hearth/(changelog\.gz|copyright)|lintian/overrides/hearth|licenses/hearth/LICENSE)$`)
@@ -64,6 +67,9 @@ func TestRPMHoldsWhatTheDebianPackageHolds(t *testing.T) {
 // TestRPMUnderSystemd installs, upgrades and removes the RPM package. This machine's
 // systemd and rpm are real; what the package needs is looked up in no database.
 func TestRPMUnderSystemd(t *testing.T) {
+	if !testkit.Long() {
+		return // packages are built and installed by make prove
+	}
 	t.Parallel()
 	m := bootSystemd(t)
 	older, newer := m.put(olderRPM(t)), m.put(newerRPM(t))

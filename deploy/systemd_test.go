@@ -92,6 +92,9 @@ func (m *machine) batch(token string) int {
 // TestPackageUnderSystemd takes the package through its life where systemd runs, with
 // the unit's user, directories, credentials and filters as they are.
 func TestPackageUnderSystemd(t *testing.T) {
+	if !testkit.Long() {
+		return // packages are built and installed by make prove
+	}
 	t.Parallel()
 	const config = "/etc/hearth/config.toml"
 	m := newSystemdMachine(t)
@@ -192,6 +195,9 @@ func TestPackageUnderSystemd(t *testing.T) {
 // TestSocketsUnderSystemd shows what the socket units are for: neither a restart nor
 // an upgrade refuses a connection, and their address counts.
 func TestSocketsUnderSystemd(t *testing.T) {
+	if !testkit.Long() {
+		return // packages are built and installed by make prove
+	}
 	t.Parallel()
 	m := newSystemdMachine(t)
 	m.must("systemctl", "stop", "hearth")
@@ -262,6 +268,9 @@ func TestSocketsUnderSystemd(t *testing.T) {
 // TestFailuresUnderSystemd freezes the server and kills it: systemd has to start
 // another one. It must not, and say why, when the configuration is faulty.
 func TestFailuresUnderSystemd(t *testing.T) {
+	if !testkit.Long() {
+		return // packages are built and installed by make prove
+	}
 	t.Parallel()
 	m := newSystemdMachine(t)
 	if got := m.property("WatchdogUSec"); got != "30s" {
