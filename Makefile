@@ -25,20 +25,19 @@ PACKAGES  = $(RELEASE) -snapshot -out '$(abspath $(DIST))' -platforms '$(subst $
 TIMED     = $(shell grep -rlE --include='*_test.go' '^func (Benchmark|Test\w*Alloc)' . | xargs -n 1 dirname | sort -u)
 
 # Packages whose tests take longest: begun last, one of them would keep a single processor.
-LONGEST = ./test ./cache ./internal/source/... ./proof/chaos ./proof/failover
+LONGEST = ./cache ./internal/source/... ./proof/chaos ./proof/failover
 
-# Proofs of fleets take minutes even in their short form: make prove has them.
-REST = $(shell $(GO) list ./... | grep -vE '/proof/(feed|fleet|rolling)$$')
-
-# Packages that call the system by themselves: they must build for macOS, too.
-PORTED = ./internal/listen/... ./internal/journal ./internal/operator ./cache/memory
+# Proofs of fleets take minutes even in their short form: make prove has them, and has the race
+# detector in the whole program, too. Here that is built as it is shipped, as everything else is
+# that is no test with the race detector: then each library is compiled twice, not three times.
+REST = $(shell $(GO) list ./... | grep -vE '/(test|proof/(feed|fleet|rolling))$$')
 
 # Pinned here and not in go.mod: tools must not choose the versions of what is linked.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install deb rpm release test servers formatted check ported race prove fuzz bench benchcmp compare openloop inflight chaos failover feed fleet rolling cover lint clean
+.PHONY: help build run install deb rpm release test servers formatted check ported race raced shipped prove fuzz bench benchcmp compare openloop inflight chaos failover feed fleet rolling cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,9 +56,15 @@ clean: ## remove what these targets make
 
 ##@ Test it
 
-test: servers formatted ## all tests in their short form, with the race detector
+test: servers formatted ## all tests in their short form: packages with the race detector, the whole program as it is shipped
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target raced shipped
+
+raced:
 	$(GO) test -race -shuffle=on -timeout 10m $(LONGEST) $(REST)
-	$(GO) test -run 'Alloc' -bench . -benchtime 1x -timeout 5m $(TIMED)
+
+shipped:
+	CGO_ENABLED=0 $(GO) test -trimpath -shuffle=on -timeout 10m ./test
+	CGO_ENABLED=0 $(GO) test -trimpath -run Alloc -bench . -benchtime 1x -timeout 5m $(TIMED)
 
 formatted: ## formatting
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi
@@ -67,9 +72,9 @@ formatted: ## formatting
 check: formatted ## vet, all of it (go test runs a part), and formatting
 	$(GO) vet ./...
 
-ported: ## what a release needs besides: the packages that call the system build for macOS, the release tool is vetted
+ported: ## what a release needs besides: the program builds for macOS, the release tool is vetted
 	CGO_ENABLED=0 $(GO) vet -C release -trimpath ./...
-	CGO_ENABLED=0 GOOS=darwin $(GO) build $(PORTED)
+	CGO_ENABLED=0 GOOS=darwin $(GO) build -trimpath -o /dev/null .
 
 lint: check ported ## staticcheck, all of it (staticcheck.conf says which)
 	$(GO) run $(STATICCHECK) ./...

@@ -26,7 +26,7 @@ const module = "hearth"
 // not here fails the test: its place in the layout is to be decided, not found out.
 const arrows = `
 .                        internal/command
-internal/command         internal/app internal/config internal/doctor internal/draft internal/operator internal/top
+internal/command         internal/app internal/config internal/doctor internal/draft internal/operator internal/top internal/tty
 internal/app             internal/admin internal/auth internal/config internal/doctor internal/journal internal/listen
                          internal/listen/systemd internal/metrics internal/openapi internal/param internal/budget internal/source/...
                          handlers internal/feed internal/limit internal/timeline cache cache/audit cache/memory cache/redis cache/embedded
@@ -42,8 +42,9 @@ internal/manual
 internal/manual/markdown
 internal/operator
 internal/doctor
-internal/draft           internal/param internal/source/database internal/source/engine internal/source/sqltext
-internal/top             internal/operator internal/timeline internal/metrics
+internal/draft           internal/config internal/param internal/source/database internal/source/engine internal/source/sqltext
+internal/top             internal/operator internal/timeline internal/metrics internal/tty
+internal/tty
 internal/timeline        internal/metrics
 
 handlers                 internal/auth internal/framing internal/jsonvalue internal/limit internal/metrics internal/openapi

@@ -1,11 +1,9 @@
 package handlers
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
-	"hearth/cache"
 	"hearth/internal/param"
 )
 
@@ -13,34 +11,23 @@ import (
 // only taken if some record can have it, so that no request to the admin listener
 // reaches into keys of other programs in the same Redis.
 
-// Located is what a path names.
-type Located struct {
-	Resource *cache.Resource
-	Key      string
-	Params   map[string]string // in their canonical spelling
-
-	// Status and Detail are how it is refused; 0: it is not.
-	Status int
-	Detail string
-}
-
-// Locate tells what a GET of path, such as /user/1, is about. ok is false if it is no record's.
-func (s *Server) Locate(path string) (l Located, ok bool) {
+// KeyOfPath finds the key of the record that a GET of path, such as /user/1, is about; false if
+// there can be none. Unlike Find it takes no query, and blanks and the like as they are.
+func (s *Server) KeyOfPath(path string) (key string, ok bool) {
 	segments, rooted := strings.CutPrefix(path, "/")
 	if !rooted {
-		return l, false
+		return "", false
 	}
 	steps := strings.Split(segments, "/")
 	for _, res := range s.resources {
 		if !res.covers(steps) {
 			continue
 		}
-		// What one resource refuses another one of the same shape may take.
-		if l, ok = res.located(steps), true; l.Status == 0 {
-			break
+		if key, ok := res.keyOf(steps); ok { // what one resource refuses another one of the same shape may take
+			return key, true
 		}
 	}
-	return l, ok
+	return "", false
 }
 
 // covers tells whether the literal steps of a path are those of a resource, and there is
@@ -57,23 +44,20 @@ func (res *resource) covers(steps []string) bool {
 	return true
 }
 
-// located reads the parameters out of the steps of a path that it covers.
-func (res *resource) located(steps []string) Located {
-	l := Located{Resource: res.Resource, Params: map[string]string{}}
+// keyOf reads the parameters out of the steps of a path that it covers.
+func (res *resource) keyOf(steps []string) (key string, ok bool) {
 	var values []param.Value
 	for i, seg := range res.path {
 		if seg.Param == "" {
 			continue
 		}
-		p := res.params[len(values)]
-		v, err := parseParam(p, []byte(steps[i]), "path", -1)
-		if refused, isProblem := errors.AsType[*problem](err); isProblem {
-			return Located{Resource: res.Resource, Status: refused.status, Detail: refused.detail}
+		v, err := parseParam(res.params[len(values)], []byte(steps[i]), "path", -1)
+		if err != nil {
+			return "", false
 		}
-		values, l.Params[p.Name] = append(values, v), v.Segment
+		values = append(values, v)
 	}
-	l.Key = res.key.Of(values...)
-	return l
+	return res.key.Of(values...), true
 }
 
 // IsKey tells whether key is one that some record of some resource has.

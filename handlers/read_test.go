@@ -203,8 +203,9 @@ func TestManyRead(t *testing.T) {
 	f.send(t, "GET", "/pair", "").wantProblem(t, 404, "nothing is served")
 }
 
-// TestHotRecordsAreLoadedAheadOfTheirExpiry reads one record until a change of
-// the source shows. No reader is ever answered by the load itself.
+// TestHotRecordsAreLoadedAheadOfTheirExpiry reads one record until a change of the source shows,
+// and was not shown by the load itself. A machine that stalls for a tenth of the lifetime brings
+// a reader too late for the load ahead: then the next lifetime is looked at.
 func TestHotRecordsAreLoadedAheadOfTheirExpiry(t *testing.T) {
 	for name, target := range map[string]string{"the fast path": "/user/1", "the slow path": "/user/%31", "many": "/user?user_id=1"} {
 		t.Run(name, func(t *testing.T) {
@@ -212,33 +213,30 @@ func TestHotRecordsAreLoadedAheadOfTheirExpiry(t *testing.T) {
 				c.Resources[0].Cache.TTL = cache.Lifetimes{Cold: time.Second, Hot: time.Second, Missing: time.Second}
 			})
 			warm(t, f, "/user/1")
-			f.people.mu.Lock()
-			f.people.rows["1"] = `{"id":1,"name":"new"}`
-			f.people.mu.Unlock()
-			deadline, last, stalls := time.Now().Add(20*time.Second), time.Now(), 0
-			for {
-				a := f.send(t, "GET", target, "")
-				// Who has not read for a tenth of the lifetime comes too late for the load ahead: that is a
-				// machine that stalls.
-				stalled := time.Since(last) > time.Second/10
-				last = time.Now()
-				if stalled && stalls < 10 && a.StatusCode == 200 && !strings.Contains(a.body, `"source":"cache"`) {
-					stalls++
-					f.people.mu.Lock() // which was loaded by that reader
-					f.people.rows["1"] = fmt.Sprintf(`{"id":1,"name":"new %d"}`, stalls)
-					f.people.mu.Unlock()
-					continue
-				}
-				if a.StatusCode != 200 || !strings.Contains(a.body, `"source":"cache"`) {
-					t.Fatalf("a reader waited for the load: %d %s (%s)", a.StatusCode, a.body, a.Header.Get("Cache-Status"))
-				}
-				if stalls == 0 && strings.Contains(a.body, "new") || strings.Contains(a.body, fmt.Sprintf("new %d", stalls)) {
-					return
-				}
-				if time.Now().After(deadline) {
-					t.Fatal("the change never showed")
+			change := func(lifetime int) (name string) {
+				name = fmt.Sprintf("lifetime %d", lifetime)
+				f.people.mu.Lock()
+				defer f.people.mu.Unlock()
+				f.people.rows["1"] = fmt.Sprintf(`{"id":1,"name":%q}`, name)
+				return name
+			}
+			const lifetimes = 10
+			deadline := time.Now().Add(3 * lifetimes * time.Second)
+			for lifetime := range lifetimes {
+				for name := change(lifetime); ; {
+					a := f.send(t, "GET", target, "")
+					if a.StatusCode != 200 || time.Now().After(deadline) {
+						t.Fatalf("the change does not show: %d %s", a.StatusCode, a.body)
+					}
+					if ahead := strings.Contains(a.body, `"source":"cache"`); !ahead {
+						t.Logf("a reader waited for the load: %s (%s)", a.body, a.Header.Get("Cache-Status"))
+						break
+					} else if strings.Contains(a.body, name) {
+						return
+					}
 				}
 			}
+			t.Error("in each lifetime a reader waited for the load")
 		})
 	}
 }

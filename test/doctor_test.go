@@ -50,7 +50,7 @@ func TestDoctor(t *testing.T) {
 	out, code := run("-balancer", balancer)
 	for _, want := range []string{
 		"maxmemory-policy: allkeys-lru\n         → CONFIG SET maxmemory-policy volatile-lru",
-		"NOPERM", "SCAN:", "scripts on keys such as t:0",
+		"NOPERM", "SCAN:", "scripts on keys such as t:1",
 		`relation "t" does not exist`,
 		"retry-on: all-retryable-errors", "health check",
 	} {

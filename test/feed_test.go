@@ -171,9 +171,11 @@ func TestAnUpdateByAnybodyReachesEveryMemory(t *testing.T) {
 			if leaders := a.Metric("hearth_feed_leader") + b.Metric("hearth_feed_leader"); leaders != 1 {
 				t.Errorf("%v instances drain the outbox", leaders)
 			}
-			if out, status := feedVerb(t, file, "status"); status != 0 {
-				t.Errorf("hearth feed status: %d\n%s", status, out)
-			}
+			// One beat that is late on a machine with much to do is no feed that is lost.
+			testkit.Eventually(t, 20*time.Second, "hearth feed status says that the feed is live", func() bool {
+				_, status := feedVerb(t, file, "status")
+				return status == 0
+			})
 		})
 	}
 }

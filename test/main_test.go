@@ -14,13 +14,8 @@
 package test
 
 import (
-	"errors"
 	"flag"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime/debug"
-	"slices"
 	"testing"
 	"time"
 
@@ -38,34 +33,7 @@ type waitingTests struct{ *testing.M }
 
 func (w waitingTests) Run() int {
 	launch.AtATime(4)
-	if !testkit.Long() && raceDetector() {
-		defer usePlainProgram()()
-	}
 	return w.M.Run()
-}
-
-// raceDetector tells whether this was built with it.
-func raceDetector() bool {
-	info, _ := debug.ReadBuildInfo()
-	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
-}
-
-// usePlainProgram has the tests start the program as it is shipped. With the race detector in each
-// of its processes the short form would take twice as long; make prove has it there, too.
-func usePlainProgram() (remove func()) {
-	dir, err := os.MkdirTemp("", "hearth-plain-")
-	if err == nil {
-		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=devel", "-o", filepath.Join(dir, launch.Name), "..")
-		build.Env, build.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
-		err = build.Run()
-	}
-	if err == nil {
-		err = errors.Join(os.Chmod(dir, 0o755), os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH")))
-	}
-	if err != nil {
-		panic("building the program: " + err.Error())
-	}
-	return func() { _ = os.RemoveAll(dir) }
 }
 
 // must ends the test on an error.

@@ -53,11 +53,11 @@ func (a *App) invalidate(ctx context.Context, front *handlers.Server, t admin.Ta
 		return nil
 	}
 	for _, path := range t.Paths {
-		found, ok := front.Locate(path)
-		if !ok || found.Status != 0 {
+		key, ok := front.KeyOfPath(path)
+		if !ok {
 			return 0, &admin.InvalidateError{Target: path, Reason: "is the path of no record"}
 		}
-		if err := add(path, found.Key); err != nil {
+		if err := add(path, key); err != nil {
 			return 0, err
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"hearth/cache/redis"
 	"hearth/internal/config"
 	"hearth/internal/doctor"
-	"hearth/internal/param"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
@@ -109,22 +108,7 @@ func doctorRedis(ctx context.Context, cfg *config.Config) (f doctor.Findings) {
 // exampleKeys are keys such as records have, one of each resource.
 func exampleKeys(cfg *config.Config) (keys []string) {
 	for _, r := range cfg.Resources {
-		kinds := map[string]param.Kind{}
-		for _, p := range r.Path.Params() {
-			kinds[p.Name] = p.Type
-		}
-		var key strings.Builder
-		for _, part := range r.Key.Parts {
-			key.WriteString(part.Literal)
-			switch {
-			case part.Param == "":
-			case kinds[part.Param] == param.UUID:
-				key.WriteString("00000000-0000-0000-0000-000000000000")
-			default:
-				key.WriteString("0")
-			}
-		}
-		keys = append(keys, key.String())
+		keys = append(keys, exampleIn(r.Key.Text, r.Path.Params()))
 	}
 	for _, c := range cfg.Counters {
 		keys = append(keys, c.Key.Text)

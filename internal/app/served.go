@@ -99,15 +99,19 @@ func exampleOf(all []config.Resource) string {
 		return ""
 	}
 	r := all[max(0, slices.IndexFunc(all, func(r config.Resource) bool { return r.Select != "" }))]
-	path := r.Path.Plain()
-	for _, p := range r.Path.Params() {
+	return exampleIn(r.Path.Plain(), r.Path.Params())
+}
+
+// exampleIn puts values into a template that records may have.
+func exampleIn(template string, params []param.Param) string {
+	for _, p := range params {
 		value := "1"
 		if p.Type == param.UUID {
 			value = "00000000-0000-4000-8000-000000000001"
 		}
-		path = strings.Replace(path, "{"+p.Name+"}", value, 1)
+		template = strings.Replace(template, "{"+p.Name+"}", value, 1)
 	}
-	return path
+	return template
 }
 
 // dashboardURL is where the dashboard is, for a browser on this machine: the docs page gets it,

@@ -9,6 +9,7 @@ import (
 
 	"hearth/internal/app"
 	"hearth/internal/operator"
+	"hearth/internal/tty"
 )
 
 // bannerWidth is as wide as a terminal is at least, in columns. Commands may be longer: one
@@ -23,10 +24,12 @@ const bannerPaths = 5
 
 // greet is the banner for whoever looks on; nil if nobody does.
 func (p Process) greet(config string) func(app.Served) {
-	if !p.watched() {
+	// A service manager may give a terminal to what it starts; then it wants to be notified.
+	env := tty.Env(p.Env)
+	if !tty.Is(p.Stderr) || env.Variable("NOTIFY_SOCKET") != "" {
 		return nil
 	}
-	return func(s app.Served) { fmt.Fprint(p.Stderr, banner(near(s), p.called(), config, p.coloured())) }
+	return func(s app.Served) { fmt.Fprint(p.Stderr, banner(near(s), p.called(), config, env.Colours())) }
 }
 
 // near names files from the working directory, as who has started the program does.

@@ -109,9 +109,4 @@ func TestBannerIsForTerminalsAlone(t *testing.T) {
 			t.Errorf("%q is called as %q, want %q", name, got, want)
 		}
 	}
-	for env, want := range map[string]bool{"TERM=xterm": true, "TERM=dumb": false, "": false, "TERM=xterm NO_COLOR=1": false, "TERM=xterm NO_COLOR=": true} {
-		if got := (Process{Env: strings.Fields(env)}).coloured(); got != want {
-			t.Errorf("%q: coloured %t, want %t", env, got, want)
-		}
-	}
 }

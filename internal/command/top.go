@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"hearth/internal/top"
+	"hearth/internal/tty"
 )
 
 func topVerb() verb {
@@ -61,6 +62,6 @@ func (p Process) top(config string, o operatorFlags, c top.Config) (err error) {
 		return err
 	}
 	defer c.Client.Close()
-	c.Out, c.Errors, c.Env, c.Notify = p.Stdout, p.Stderr, p.Env, p.Notify
+	c.Out, c.Errors, c.Env, c.Notify = p.Stdout, p.Stderr, tty.Env(p.Env), p.Notify
 	return c.Run()
 }

@@ -10,8 +10,9 @@ type route struct {
 	many bool // the many-read of a resource
 }
 
-// builtIn are the paths the server answers by itself, whatever the method.
-func builtIn() []string { return []string{"/docs", "/openapi.json", "/healthz"} }
+// BuiltIn are the paths that the server answers by itself, whatever the method. What lies below
+// /docs is its own, too.
+func BuiltIn() []string { return []string{"/docs", "/openapi.json", "/healthz"} }
 
 // validateRoutes refuses paths that compete for one request.
 func (l *loader) validateRoutes() {
@@ -57,7 +58,7 @@ func (l *loader) takesBuiltIn(r route) bool {
 		l.fault(r.key, "%q lies below /docs, which is reserved; take another path", r.path.Text)
 		return true
 	}
-	for _, text := range builtIn() {
+	for _, text := range BuiltIn() {
 		if p, _ := param.ParsePath(text); r.path.Overlaps(p) {
 			l.fault(r.key, "%q takes requests of %s, which is reserved%s; take another path", r.path.Text, text, manyRead(r, r))
 			return true

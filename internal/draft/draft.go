@@ -12,6 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"hearth/internal/config"
+	"hearth/internal/param"
 )
 
 // Options say what a draft is for.
@@ -70,7 +73,7 @@ func (n names) of(words ...string) string {
 	}
 	name := strings.Trim(b.String(), "_")
 	// The name begins the path and the key, too, and some of those are the server's own.
-	if name == "" || name[0] >= '0' && name[0] <= '9' || slices.Contains([]string{"hearth", "docs", "healthz"}, name) {
+	if name == "" || name[0] >= '0' && name[0] <= '9' || name+":" == param.Reserved || slices.Contains(config.BuiltIn(), "/"+name) {
 		name = "r_" + name
 	}
 	unique := name

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -156,13 +155,13 @@ func (doc *document) template(path string, item *pathItem) (template string, par
 	for _, segment := range strings.Split(strings.Trim(path, "/"), "/") {
 		name, isParam := strings.CutPrefix(segment, "{")
 		if !isParam {
-			if !literalSegment.MatchString(segment) {
+			if !param.IsLiteral(segment) {
 				return "", nil, "has a segment that mixes text and parameters, or has characters that would need encoding"
 			}
 			template += "/" + segment
 			continue
 		}
-		if name, isParam = strings.CutSuffix(name, "}"); !isParam || !paramName.MatchString(name) {
+		if name, isParam = strings.CutSuffix(name, "}"); !isParam || !param.IsName(name) {
 			return "", nil, fmt.Sprintf("has a parameter %s, whose name has more than letters, digits and _", line(segment))
 		}
 		if slices.Contains(params, name) {
@@ -176,11 +175,6 @@ func (doc *document) template(path string, item *pathItem) (template string, par
 	}
 	return template, params, ""
 }
-
-var (
-	literalSegment = regexp.MustCompile(`^[A-Za-z0-9._~@-]+$`)
-	paramName      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-)
 
 // parameter reads a parameter, through its reference if it is one.
 func (doc *document) parameter(raw json.RawMessage) (p openParameter, ok bool) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"hearth/internal/config"
 	"hearth/internal/param"
 )
 
@@ -52,7 +53,7 @@ func Origin(o Options) (*Draft, error) {
 	for _, segment := range strings.Split(strings.Trim(path, "/"), "/") {
 		if found := typedParam.FindStringSubmatch(segment); found != nil {
 			of.add(found)
-		} else if literalSegment.MatchString(segment) {
+		} else if param.IsLiteral(segment) {
 			of.path += "/" + segment
 		}
 	}
@@ -158,9 +159,9 @@ func (w *originWriter) take(path string) (why string) {
 		many, _ := param.ParsePath(c)
 		mine = append(mine, many)
 	}
-	for _, own := range []string{"/docs", "/docs/x", "/openapi.json", "/healthz"} {
+	for _, own := range config.BuiltIn() {
 		reserved, _ := param.ParsePath(own)
-		if slices.ContainsFunc(mine, reserved.Overlaps) || p.Segments[0].Literal == "docs" {
+		if slices.ContainsFunc(mine, reserved.Overlaps) || own == "/docs" && p.Segments[0].Literal == "docs" {
 			return "takes requests of " + own + ", which the server answers by itself"
 		}
 	}

@@ -25,6 +25,12 @@ type Segment struct {
 // literal is a segment that needs no encoding, so that it has one spelling.
 var literal = regexp.MustCompile(`^[A-Za-z0-9._~@-]+$`)
 
+// IsLiteral tells whether a segment can stand in a path as it is.
+func IsLiteral(segment string) bool { return literal.MatchString(segment) }
+
+// IsName tells whether a parameter can have that name.
+func IsName(text string) bool { return paramName.MatchString(text) }
+
 // Params lists the parameters of the path in order.
 func (p Path) Params() []Param { return Params(p.Segments) }
 
@@ -95,7 +101,7 @@ func parseSegment(part string) (s Segment, wrong string) {
 	case part == "." || part == "..":
 		return Segment{}, fmt.Sprintf("has the segment %q, which clients resolve before asking; remove it", part)
 	case !strings.ContainsAny(part, "{}"):
-		if !literal.MatchString(part) {
+		if !IsLiteral(part) {
 			return Segment{}, fmt.Sprintf("has the segment %s; use letters, digits and . _ ~ @ - only", strconv.Quote(part))
 		}
 		return Segment{Literal: part}, ""

@@ -3,12 +3,13 @@ package top
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hearth/internal/tty"
 )
 
 // terminal is the terminal of this process, drawn on line by line. One goroutine draws; another
@@ -30,16 +31,6 @@ const (
 // stalled is how long a terminal may take what is written to it. A line that hangs must not
 // keep signals waiting.
 const stalled = time.Second
-
-// isTerminal tells whether output goes to a terminal.
-func isTerminal(out io.Writer) bool {
-	f, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
-}
 
 // openTerminal opens the terminal of the session by its own name: standard input may be a file
 // with a token. Opened anew it has deadlines, and its other users do not notice.
@@ -67,7 +58,7 @@ func (t *terminal) control(f func(fd int) error) error {
 // enter takes the terminal over: keys come at once and are not shown. Signals stay signals.
 func (t *terminal) enter() error {
 	err := t.control(func(fd int) error {
-		before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		before, err := tty.Mode(fd)
 		if err != nil {
 			return err
 		}
@@ -77,7 +68,7 @@ func (t *terminal) enter() error {
 		raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
 		raw.Cc[unix.VSUSP] = 0 // Ctrl-Z is a key: the terminal is given back first
 		t.before = before
-		return unix.IoctlSetTermios(fd, unix.TCSETS, &raw)
+		return tty.SetMode(fd, &raw)
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the terminal: %w", err)
@@ -95,7 +86,7 @@ func (t *terminal) leave() error {
 	err := t.write(leaveScreen)
 	before := t.before
 	t.before = nil
-	return errors.Join(err, t.control(func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETSF, before) }))
+	return errors.Join(err, t.control(func(fd int) error { return tty.SetModeForgetting(fd, before) }))
 }
 
 // size is that of the terminal now.

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"hearth/internal/operator"
+	"hearth/internal/tty"
 )
 
 // Config says what is shown, and where.
@@ -28,7 +29,7 @@ type Config struct {
 	Client *operator.Client
 	Out    io.Writer
 	Errors io.Writer // what a script's reader should know beside its output
-	Env    []string  // as os.Environ has it
+	Env    tty.Env
 	Notify func(c chan<- os.Signal, signals ...os.Signal)
 
 	JSON   bool   // one object a tick
@@ -49,7 +50,7 @@ func (c Config) Run() error {
 		cancel()
 		running.Wait()
 	}()
-	if !c.JSON && c.Count == 0 && isTerminal(c.Out) && !c.dumb() {
+	if !c.JSON && c.Count == 0 && tty.Is(c.Out) && !c.Env.Dumb() {
 		t, err := openTerminal(c.codes())
 		if err == nil {
 			return c.interact(ctx, t, s, w)
@@ -58,25 +59,12 @@ func (c Config) Run() error {
 	return c.print(s, w)
 }
 
-// env is a variable, "" without one.
-func (c Config) env(name string) (value string) {
-	for _, v := range c.Env {
-		if v, found := strings.CutPrefix(v, name+"="); found {
-			value = v
-		}
-	}
-	return value
-}
-
-// dumb tells whether the terminal cannot be drawn on.
-func (c Config) dumb() bool { return c.env("TERM") == "dumb" || c.env("TERM") == "" }
-
 // codes are those that a terminal gets.
 func (c Config) codes() map[mark]string {
 	switch {
-	case c.dumb():
+	case c.Env.Dumb():
 		return nil
-	case c.env("NO_COLOR") != "": // no-color.org
+	case !c.Env.Colours():
 		return colourless
 	}
 	return coloured
@@ -85,7 +73,7 @@ func (c Config) codes() map[mark]string {
 // utf8 tells whether the locale has more than ASCII (POSIX, 8.2: the first that is set counts).
 func (c Config) utf8() bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if v := strings.ToLower(c.env(name)); v != "" {
+		if v := strings.ToLower(c.Env.Variable(name)); v != "" {
 			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
 		}
 	}
@@ -161,7 +149,7 @@ func (c Config) printOne(s *screen, now time.Time, more bool) (err error) {
 
 // pageSize is that of a page: a screenful on a terminal, and otherwise as wide as COLUMNS says.
 func (c Config) pageSize() (size, map[mark]string) {
-	if isTerminal(c.Out) {
+	if tty.Is(c.Out) {
 		if t, err := openTerminal(nil); err == nil {
 			defer t.tty.Close()
 			z := t.size()
@@ -170,7 +158,7 @@ func (c Config) pageSize() (size, map[mark]string) {
 		}
 	}
 	z := size{width: 80}
-	if n, err := strconv.Atoi(c.env("COLUMNS")); err == nil && n >= 20 && n <= 1000 {
+	if n, err := strconv.Atoi(c.Env.Variable("COLUMNS")); err == nil && n >= 20 && n <= 1000 {
 		z.width = n
 	}
 	return z, nil
