@@ -25,19 +25,23 @@ PACKAGES  = $(RELEASE) -snapshot -out '$(abspath $(DIST))' -platforms '$(subst $
 TIMED     = $(shell grep -rlE --include='*_test.go' '^func (Benchmark|Test\w*Alloc)' . | xargs -n 1 dirname | sort -u)
 
 # Packages whose tests take longest: begun last, one of them would keep a single processor.
-LONGEST = ./cache ./internal/source/... ./proof/chaos ./proof/failover
+LONGEST = ./cache ./internal/source/...
 
-# Proofs of fleets take minutes even in their short form: make prove has them, and has the race
-# detector in the whole program, too. Here that is built as it is shipped, as everything else is
-# that is no test with the race detector: then each library is compiled twice, not three times.
-REST = $(shell $(GO) list ./... | grep -vE '/(test|proof/(feed|fleet|rolling))$$')
+# Proofs of fleets take minutes even in their short form: make prove has them.
+SLOW    = /proof/(feed|fleet|rolling)$$
+
+# What starts the program, or measures it, is no place to look for its races. In make test it is
+# built as the program is shipped, so that each library is compiled twice and not three times.
+AROUND  = /(test|deploy|bench/.*|proof/.*|internal/testkit/.*|internal/testkit)$$
+RACED   = $(shell $(GO) list ./... | grep -vE '$(AROUND)')
+SHIPPED = ./test $(shell $(GO) list ./... | grep -E '$(AROUND)' | grep -vE '$(SLOW)')
 
 # Pinned here and not in go.mod: tools must not choose the versions of what is linked.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install deb rpm release test servers formatted check ported race raced shipped prove fuzz bench benchcmp compare openloop inflight chaos failover feed fleet rolling cover lint clean
+.PHONY: help build run install deb rpm release test servers clients formatted check ported race raced shipped prove fuzz bench benchcmp compare openloop inflight chaos failover feed fleet rolling cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,10 +64,10 @@ test: servers formatted ## all tests in their short form: packages with the race
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target raced shipped
 
 raced:
-	$(GO) test -race -shuffle=on -timeout 10m $(LONGEST) $(REST)
+	$(GO) test -race -shuffle=on -timeout 10m $(LONGEST) $(RACED)
 
 shipped:
-	CGO_ENABLED=0 $(GO) test -trimpath -shuffle=on -timeout 10m ./test
+	CGO_ENABLED=0 $(GO) test -trimpath -shuffle=on -timeout 10m $(SHIPPED)
 	CGO_ENABLED=0 $(GO) test -trimpath -run Alloc -bench . -benchtime 1x -timeout 5m $(TIMED)
 
 formatted: ## formatting
@@ -80,8 +84,10 @@ lint: check ported ## staticcheck, all of it (staticcheck.conf says which)
 	$(GO) run $(STATICCHECK) ./...
 	cd release && $(GO) run $(STATICCHECK) ./...
 
-servers: ## install what tests start: servers, where root and apt-get are, and generators of clients
+servers: ## install the servers that tests start, where root and apt-get are
 	@./scripts/install-test-servers
+
+clients: ## install generators of clients, which make prove runs on /openapi.json
 	@GO='$(GO)' ./scripts/install-test-clients
 
 cover: servers ## coverage of all packages by all tests: coverage.html
@@ -95,7 +101,7 @@ race: servers ## the race detector only, COUNT times over
 fuzz: servers ## every fuzz target for FUZZTIME (30s)
 	FUZZTIME=$(FUZZTIME) GO=$(GO) ./scripts/fuzz
 
-prove: servers check ported ## the long forms: everything that is promised, shown (two hours)
+prove: servers clients check ported ## the long forms: everything that is promised, shown (two hours)
 	HEARTH_LONG=1 $(GO) test -race -shuffle=on -timeout 60m -count 1 ./...
 	CGO_ENABLED=0 HEARTH_LONG=1 $(GO) test -C release -trimpath -timeout 60m -count 1 ./...
 	$(GO) run ./proof/failover

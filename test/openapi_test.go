@@ -321,6 +321,9 @@ rate = "100000/s"
 // TestGeneratedClients makes typed clients of the server's own document and plays
 // them against it: reads, validators, many-reads, writes, batches, counters, errors.
 func TestGeneratedClients(t *testing.T) {
+	if !testkit.Long() {
+		return // the generators alone take longer to build than Hearth
+	}
 	t.Parallel()
 	g := newGenerator(t, allResources())
 	var all sync.WaitGroup
