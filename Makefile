@@ -67,8 +67,8 @@ raced:
 	$(GO) test -race -shuffle=on -timeout 10m $(LONGEST) $(RACED)
 
 shipped:
-	CGO_ENABLED=0 $(GO) test -trimpath -shuffle=on -timeout 10m $(SHIPPED)
-	CGO_ENABLED=0 $(GO) test -trimpath -run Alloc -bench . -benchtime 1x -timeout 5m $(TIMED)
+	CGO_ENABLED=0 $(GO) test -trimpath -vet=off -shuffle=on -timeout 10m $(SHIPPED)
+	CGO_ENABLED=0 $(GO) test -trimpath -vet=off -run Alloc -bench . -benchtime 1x -timeout 5m $(TIMED)
 
 formatted: ## formatting
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi
