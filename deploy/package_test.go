@@ -149,8 +149,34 @@ drwxr-xr-x root/root ./usr/share/doc/
 drwxr-xr-x root/root ./usr/share/doc/hearth/
 -rw-r--r-- root/root ./usr/share/doc/hearth/NEWS.md
 -rw-r--r-- root/root ./usr/share/doc/hearth/README.md
+drwxr-xr-x root/root ./usr/share/doc/hearth/bench/
+drwxr-xr-x root/root ./usr/share/doc/hearth/bench/recipe/
+-rw-r--r-- root/root ./usr/share/doc/hearth/bench/recipe/app.py
 -rw-r--r-- root/root ./usr/share/doc/hearth/changelog.gz
 -rw-r--r-- root/root ./usr/share/doc/hearth/copyright
+drwxr-xr-x root/root ./usr/share/doc/hearth/examples/fastapi/
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/fastapi/README.md
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/fastapi/config.toml
+-rwxr-xr-x root/root ./usr/share/doc/hearth/examples/fastapi/run
+drwxr-xr-x root/root ./usr/share/doc/hearth/examples/fleet/
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/fleet/README.md
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/fleet/config.toml
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/fleet/haproxy.cfg
+-rwxr-xr-x root/root ./usr/share/doc/hearth/examples/fleet/run
+drwxr-xr-x root/root ./usr/share/doc/hearth/examples/own-table/
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/own-table/README.md
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/own-table/config.toml
+-rwxr-xr-x root/root ./usr/share/doc/hearth/examples/own-table/run
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/own-table/schema.sql
+drwxr-xr-x root/root ./usr/share/doc/hearth/examples/recipe/
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/recipe/README.md
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/recipe/config.toml
+-rwxr-xr-x root/root ./usr/share/doc/hearth/examples/recipe/run
+drwxr-xr-x root/root ./usr/share/doc/hearth/examples/small/
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/small/README.md
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/small/config.toml
+-rw-r--r-- root/root ./usr/share/doc/hearth/examples/small/hearth-small.conf
+-rwxr-xr-x root/root ./usr/share/doc/hearth/examples/small/run
 -rw-r--r-- root/root ./usr/share/doc/hearth/libraries.gz
 drwxr-xr-x root/root ./usr/share/fish/
 drwxr-xr-x root/root ./usr/share/fish/vendor_completions.d/
@@ -168,8 +194,8 @@ drwxr-xr-x root/root ./usr/share/zsh/vendor-completions/
 -rw-r--r-- root/root ./usr/share/zsh/vendor-completions/_hearth
 `
 
-// examples have to be among the documentation; there may be more.
-var examples = []string{"config.schema.json", "config.toml", "haproxy.cfg", "nginx.conf", "notify-reload.conf"}
+// examples have to be among the documentation, beside those of contents; there may be more.
+var examples = []string{"README.md", "stage", "config.schema.json", "config.toml", "haproxy.cfg", "nginx.conf", "notify-reload.conf"}
 
 func TestPackageContents(t *testing.T) {
 	if !testkit.Long() {

@@ -57,6 +57,20 @@ func writeTar(w io.Writer, when time.Time, entries []entry) error {
 var shipped = []string{
 	"README.md", "LICENSE", "CHANGELOG.md", "config.toml", "config.schema.json", "docs/*.md", "deploy/config.toml", "deploy/*.service", "deploy/*.socket",
 	"deploy/hearth.service.d/*.conf", "deploy/*.conf", "deploy/*.cfg", "deploy/*.yml", "deploy/*.json", "deploy/man/*", "deploy/completions/*",
+	"examples/README.md", "examples/stage", "examples/*/*", "bench/recipe/app.py",
+}
+
+// modeOf is the mode of a file of the tree in what is shipped: of the machine's modes only
+// counts whether it is run, as in git.
+func modeOf(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	if info.Mode()&0o100 != 0 {
+		return 0o755, nil
+	}
+	return 0o644, nil
 }
 
 // archive builds the tar.gz for a platform.
@@ -84,7 +98,11 @@ func (r *release) archive(p platform, program string) error {
 				seen[dir] = true
 				entries = append(entries, entry{name: top + dir + "/", mode: 0o755})
 			}
-			entries = append(entries, entry{name: top + inside, mode: 0o644, from: from})
+			mode, err := modeOf(from)
+			if err != nil {
+				return err
+			}
+			entries = append(entries, entry{name: top + inside, mode: mode, from: from})
 		}
 	}
 	return r.write(name+".tar.gz", func(w io.Writer) error {
