@@ -76,6 +76,20 @@ func startedAt(t *testing.T, config string, env []string, its, ours *os.File) st
 	cmd.Dir, cmd.Env, cmd.Stderr = dir, append(os.Environ(), env...), its
 	must(t, cmd.Start())
 	must(t, its.Close())
+	text, whole := watch(ours)
+	await(t, "the log says that it serves", func() bool { return strings.Contains(text(), "msg=serving") })
+	must(t, cmd.Process.Signal(syscall.SIGINT))
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the program ended with %v:\n%s", err, text())
+	}
+	whole()
+	must(t, ours.Close())
+	return text()
+}
+
+// watch reads what comes out at an end: text is that so far, and whole waits until nobody has the
+// other end open.
+func watch(ours *os.File) (text func() string, whole func()) {
 	var mu sync.Mutex
 	var seen bytes.Buffer
 	var reading sync.WaitGroup
@@ -91,17 +105,10 @@ func startedAt(t *testing.T, config string, env []string, its, ours *os.File) st
 			}
 		}
 	})
-	text := func() string {
+	text = func() string {
 		mu.Lock()
 		defer mu.Unlock()
 		return seen.String()
 	}
-	await(t, "the log says that it serves", func() bool { return strings.Contains(text(), "msg=serving") })
-	must(t, cmd.Process.Signal(syscall.SIGINT))
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("the program ended with %v:\n%s", err, text())
-	}
-	reading.Wait()
-	must(t, ours.Close())
-	return text()
+	return text, reading.Wait
 }

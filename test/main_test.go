@@ -3,8 +3,8 @@
 // package does by itself is proven beside that package.
 //
 // A file holds the proof of one thing: recipe_test.go that old clients need not
-// change; script_test.go what an operator does; openapi_test.go, docs_test.go and
-// examples_test.go that documents are true and examples run; coherence_test.go and the fleet files that nobody reads what is
+// change; script_test.go what an operator does; openapi_test.go, docs_test.go,
+// readme_test.go and examples_test.go that documents are true and examples run; coherence_test.go and the fleet files that nobody reads what is
 // too old; outage_test.go what is answered while a tier is down; the matrix files that all that
 // there is to do works over Redis in every form in which it is deployed; the http files which
 // bytes are taken, and what a refused client hears; access_test.go who may do and see

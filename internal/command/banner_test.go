@@ -72,9 +72,9 @@ func TestBannerSaysWhatIsServedWhere(t *testing.T) {
 			t.Errorf("%s: colours %t, and the terminal is sent %q", name, b.colour, got)
 		}
 		if name == "demo" {
-			readme, err := os.ReadFile("../../README.md")
-			if err != nil || !strings.Contains(string(readme), "\n$ make run\n"+plain) {
-				t.Errorf("README.md does not show (%v)\n%s", err, plain)
+			page, err := os.ReadFile("../../docs/operations.md")
+			if err != nil || !strings.Contains(string(page), "\n$ make run\n"+strings.TrimSpace(plain)+"\n```\n") {
+				t.Errorf("docs/operations.md does not show (%v)\n%s", err, plain)
 			}
 		}
 		if lines := strings.Count(got, "\n"); lines > 16 {
