@@ -56,7 +56,7 @@ func TestRPMHoldsWhatTheDebianPackageHolds(t *testing.T) {
 		t.Errorf("the RPM package holds\n%s\nthe Debian package\n%s", got, want)
 	}
 	about := output(t, "rpm", "--query", "--package", "--queryformat", `%{NAME} %{VERSION}-%{RELEASE} %{ARCH} %{LICENSE} %{SUMMARY}`, path)
-	if want := "hearth 1.0.0-1 x86_64 MIT coherent read cache for JSON over HTTP"; about != want {
+	if want := "hearth 1.0.0-1 x86_64 MIT Coherent read cache for JSON over HTTP"; about != want {
 		t.Errorf("it says %q, want %q", about, want)
 	}
 	if conf := output(t, "rpm", "--query", "--package", "--configfiles", path); conf != "/etc/hearth/config.toml\n" {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/goreleaser/nfpm/v2"
 	_ "github.com/goreleaser/nfpm/v2/deb" // registers the format
+	"github.com/goreleaser/nfpm/v2/files"
 	_ "github.com/goreleaser/nfpm/v2/rpm" // registers the format
 )
 
@@ -42,6 +43,11 @@ func (r *release) pack(format string, p platform, program string) error {
 	info.Deb.Compression, info.RPM.Compression = "zstd:19", "zstd:19"
 	if r.fast {
 		info.Deb.Compression, info.RPM.Compression = "gzip:1", "gzip:1"
+	}
+	if format == "rpm" {
+		if err := markDocuments(info); err != nil {
+			return fmt.Errorf("%s: %w", description, err)
+		}
 	}
 	packager, err := nfpm.Get(format)
 	if err != nil {
@@ -84,6 +90,21 @@ func (r *release) describe(format, generated string) (*nfpm.Info, error) {
 		}
 	}
 	return info, nil
+}
+
+// markDocuments tells RPM which files are documentation, so that an installation without
+// it (--excludedocs) leaves them out. Patterns have to be files before.
+func markDocuments(info *nfpm.Info) (err error) {
+	if info.Contents, err = files.PrepareForPackager(info.Contents, info.Umask, "rpm", false, info.MTime); err != nil {
+		return err
+	}
+	for _, content := range info.Contents {
+		document := strings.HasPrefix(content.Destination, "/usr/share/doc/") || strings.HasPrefix(content.Destination, "/usr/share/man/")
+		if document && content.Type == files.TypeFile {
+			content.Type = files.TypeRPMDoc
+		}
+	}
+	return nil
 }
 
 var include = regexp.MustCompile(`(?m)^#include (.*)\n`)
