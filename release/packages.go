@@ -13,7 +13,7 @@ import (
 
 	"github.com/goreleaser/nfpm/v2"
 	_ "github.com/goreleaser/nfpm/v2/deb" // registers the format
-	"github.com/goreleaser/nfpm/v2/files"
+	packed "github.com/goreleaser/nfpm/v2/files"
 	_ "github.com/goreleaser/nfpm/v2/rpm" // registers the format
 )
 
@@ -95,13 +95,13 @@ func (r *release) describe(format, generated string) (*nfpm.Info, error) {
 // markDocuments tells RPM which files are documentation, so that an installation without
 // it (--excludedocs) leaves them out. Patterns have to be files before.
 func markDocuments(info *nfpm.Info) (err error) {
-	if info.Contents, err = files.PrepareForPackager(info.Contents, info.Umask, "rpm", false, info.MTime); err != nil {
+	if info.Contents, err = packed.PrepareForPackager(info.Contents, info.Umask, "rpm", false, info.MTime); err != nil {
 		return err
 	}
 	for _, content := range info.Contents {
 		document := strings.HasPrefix(content.Destination, "/usr/share/doc/") || strings.HasPrefix(content.Destination, "/usr/share/man/")
-		if document && content.Type == files.TypeFile {
-			content.Type = files.TypeRPMDoc
+		if document && content.Type == packed.TypeFile {
+			content.Type = packed.TypeRPMDoc
 		}
 	}
 	return nil
