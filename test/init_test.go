@@ -31,6 +31,10 @@ CREATE TABLE docs (id int PRIMARY KEY, "order" text); INSERT INTO docs VALUES (1
 CREATE TABLE codes (code char(4) NOT NULL UNIQUE, v int); INSERT INTO codes VALUES ('ab', 1);
 CREATE SCHEMA shop; CREATE TABLE shop.customers (id int PRIMARY KEY, "user" text); INSERT INTO shop.customers VALUES (7, 'u');
 CREATE TABLE parts (id int, region int, PRIMARY KEY (id, region)) PARTITION BY LIST (region); CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
+CREATE DOMAIN positive AS bigint CHECK (value > 0); CREATE DOMAIN number AS positive NOT NULL; CREATE TABLE wide (id number PRIMARY KEY, of int4range); INSERT INTO wide VALUES (9007199254740993, '[1,2)');
+CREATE TABLE late (id int PRIMARY KEY DEFERRABLE, v int); INSERT INTO late VALUES (1, 1);
+CREATE TYPE print_mode AS ENUM ('a'); CREATE TABLE prints (mode print_mode PRIMARY KEY); CREATE TABLE ranges (of int4range PRIMARY KEY);
+CREATE TABLE animals (id int PRIMARY KEY); CREATE TABLE dogs () INHERITS (animals);
 CREATE TABLE nokey (a int); CREATE TABLE days (day date PRIMARY KEY); CREATE TABLE sessions (token text PRIMARY KEY, at timestamptz); CREATE VIEW v AS SELECT * FROM customers`,
 	"mariadb": "CREATE TABLE customers (id bigint unsigned AUTO_INCREMENT PRIMARY KEY, name varchar(50) NOT NULL COMMENT 'as on the card', password_hash text, meta json, born date, feels enum('so so','glad'), active boolean NOT NULL DEFAULT true," +
 		" raw varbinary(8), updated_at timestamp(3) NOT NULL DEFAULT current_timestamp(3), shouted varchar(60) AS (concat(name, '!')) STORED) COMMENT 'who buys';" +
@@ -38,12 +42,15 @@ CREATE TABLE nokey (a int); CREATE TABLE days (day date PRIMARY KEY); CREATE TAB
 		"CREATE TABLE accounts (id int PRIMARY KEY, email varchar(50) NOT NULL UNIQUE, name varchar(50)); INSERT INTO accounts VALUES (1, 'a@b', 'Ada');" +
 		"CREATE TABLE order_lines (order_id bigint NOT NULL, sku varchar(40) COLLATE utf8mb4_bin NOT NULL, n int NOT NULL, PRIMARY KEY (order_id, sku)); INSERT INTO order_lines VALUES (1, 'a b/c', 3);" +
 		"CREATE TABLE `Weird Table` (`Order ID` int PRIMARY KEY, `select` text, `group` int NOT NULL, `na``me` text); INSERT INTO `Weird Table` VALUES (1, 'x', 1, NULL);" +
+		"CREATE TABLE counters (id bigint unsigned PRIMARY KEY, n int, seen datetime ON UPDATE current_timestamp); INSERT INTO counters (id, n) VALUES (18446744073709551615, 1), (7, 2); CREATE SEQUENCE numbers;" +
+		"CREATE TABLE padded (name varchar(9) PRIMARY KEY, of point); INSERT INTO padded VALUES ('ann ', NULL), ('bob', NULL);" +
 		"CREATE TABLE nokey (a int); CREATE TABLE days (day date PRIMARY KEY); CREATE VIEW v AS SELECT * FROM customers",
 	"sqlite": `CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, password_hash TEXT, meta JSON, updated_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, shouted TEXT AS (name || '!'));
 INSERT INTO customers (name) VALUES ('Ada');
 CREATE TABLE order_lines (order_id INT NOT NULL, sku VARCHAR(40) NOT NULL, n INT NOT NULL, PRIMARY KEY (order_id, sku)) WITHOUT ROWID; INSERT INTO order_lines VALUES (1, 'a b/c', 3);
 CREATE TABLE "Weird Table" ("Order ID" INTEGER PRIMARY KEY, "select" TEXT, "group" INT NOT NULL); INSERT INTO "Weird Table" VALUES (1, 'x', 1);
-CREATE TABLE nokey (a INT); CREATE VIEW v AS SELECT * FROM customers`,
+CREATE VIRTUAL TABLE texts USING fts5(a); CREATE TABLE loose (id INT PRIMARY KEY, is_new BOOLEAN); INSERT INTO loose VALUES (NULL, 1), ('x', 1), (7, 1);
+CREATE TABLE untyped (id PRIMARY KEY); CREATE TABLE nokey (a INT); CREATE VIEW v AS SELECT * FROM customers`,
 }
 
 // TestInit: what is drafted for a database is served at once, and takes back what it has shown.
@@ -198,7 +205,13 @@ func TestInitRefuses(t *testing.T) {
 		says string
 	}{
 		{"there.toml", []string{"-from", "sqlite:" + own}, "there.toml is there already; -force writes over it"},
-		{"c.toml", []string{"-from", "sqlite:" + own + "x"}, "no such file"},
+		{"there.toml", []string{"-from", "postgres://nobody@127.0.0.1:1/x"}, "there.toml is there already"}, // before anybody is asked
+		{"none/c.toml", []string{"-from", "postgres://nobody@127.0.0.1:1/x"}, "none\" of -config is not there; make it first: mkdir -p "},
+		{".", []string{"-from", "postgres://nobody@127.0.0.1:1/x"}, "of -config is a directory; name a file in it"},
+		{"there.toml/c.toml", []string{"-from", "postgres://nobody@127.0.0.1:1/x"}, "of -config is no directory; name a file in one"},
+		{"c.toml", []string{"-from", "sqlite:" + own + "x"}, `own.dbx" of -from: no such file or directory; -from sqlite:FILE names`},
+		{"c.toml", []string{"-from", "sqlite:" + dir}, "it is a directory"},
+		{"c.toml", []string{"-from", "sqlite:" + own, "-tables", "T"}, "there are: t, u"},
 		{"c.toml", []string{"-from", "sqlite:" + own, "-tables", "w"}, `there is no table "w" that this account may read; there are: t, u`},
 		{"c.toml", []string{"-from", "sqlite:" + own, "-tables", "u"}, `the table "u" has no primary key`},
 		{"c.toml", []string{"-from", "postgres://nobody@127.0.0.1:1/x"}, "reading the tables of the database of -from"},
@@ -213,8 +226,8 @@ func TestInitRefuses(t *testing.T) {
 			t.Errorf("init %q ends with %v and prints\n%s", c.args, err, out)
 		}
 	}
-	if _, err := os.Lstat(filepath.Join(dir, "c.toml")); err == nil {
-		t.Error("a configuration was written")
+	if all, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(all) != 3 {
+		t.Errorf("files were written: %q (%v)", all, err)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "there.toml")); string(text) != "mine" {
 		t.Errorf("the file that was there has %q (%v)", text, err)
@@ -245,11 +258,13 @@ func TestInitKeepsPasswords(t *testing.T) {
 // served as it is.
 func TestInitOfAReader(t *testing.T) {
 	t.Parallel()
-	const tables = "CREATE TABLE books (id int PRIMARY KEY, v text); CREATE TABLE own (id int PRIMARY KEY, v text); CREATE TABLE shut (id int PRIMARY KEY, v text); INSERT INTO books VALUES (1, 'x');"
+	const tables = "CREATE TABLE books (id int PRIMARY KEY, v text); CREATE TABLE own (id int PRIMARY KEY, v text); CREATE TABLE shut (id int PRIMARY KEY, v text); INSERT INTO books VALUES (1, 'x');" +
+		"CREATE TABLE partly (id int PRIMARY KEY, v text, hush text); INSERT INTO partly VALUES (1, 'x', 'y'); CREATE TABLE keyless (id int PRIMARY KEY, v text);"
 	for engine, rights := range map[string]string{
-		"postgres": "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'reader') THEN CREATE ROLE reader LOGIN; END IF; END $$; GRANT SELECT ON books, own TO reader; GRANT INSERT, UPDATE ON own TO reader",
+		"postgres": "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'reader') THEN CREATE ROLE reader LOGIN; END IF; END $$; GRANT SELECT ON books, own TO reader; GRANT INSERT, UPDATE ON own TO reader;" +
+			"GRANT SELECT (id, v) ON partly TO reader; GRANT SELECT (v) ON keyless TO reader",
 		"mariadb": "CREATE USER IF NOT EXISTS reader@'127.0.0.1'; GRANT SELECT ON books TO reader@'127.0.0.1';" +
-			"GRANT SELECT, INSERT, UPDATE ON own TO reader@'127.0.0.1'",
+			"GRANT SELECT, INSERT, UPDATE ON own TO reader@'127.0.0.1'; GRANT SELECT (id, v) ON partly TO reader@'127.0.0.1'; GRANT SELECT (v) ON keyless TO reader@'127.0.0.1'",
 	} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
@@ -258,7 +273,7 @@ func TestInitOfAReader(t *testing.T) {
 			db.Exec(tables + rights)
 			dir := testkit.TempDir(t, "init")
 			out := runInit(t, dir, "-from", regexp.MustCompile(`//[^@]*@`).ReplaceAllString(db.URL(), "//reader@"))
-			sees := []string{`(?m)^  /books/{id:int} +GET$`, `(?m)^  /own/{id:int} +GET, PUT$`}
+			sees := []string{`(?m)^  /books/{id:int} +GET$`, `(?m)^  /own/{id:int} +GET, PUT$`, `(?m)^  /partly/{id:int} +GET$`, "left out: keyless has "}
 			if engine == "postgres" { // MariaDB does not tell that there is a table
 				sees = append(sees, `left out: shut cannot be read: .*denied`)
 			}
@@ -271,9 +286,69 @@ func TestInitOfAReader(t *testing.T) {
 			if got := in.Get("/books/1"); got.Code != 200 || got.Body != `{"id":1,"v":"x"}` {
 				t.Errorf("the record is answered %v", got)
 			}
+			if got := in.Get("/partly/1"); got.Body != `{"id":1,"v":"x"}` {
+				t.Errorf("the record of which a column is closed is answered %v", got)
+			}
 			if put := in.Ask(http.MethodPut, "/own/1", `{"v":"y"}`); put.Code != 200 {
 				t.Errorf("the write is answered %v", put)
 			}
 		})
+	}
+}
+
+// TestInitFiles: what it writes is as open as it has to be, and what it says next is true of the
+// addresses that are in effect.
+func TestInitFiles(t *testing.T) {
+	t.Parallel()
+	dir := testkit.TempDir(t, "init")
+	own := filepath.Join(dir, "own.db")
+	shell, err := testkit.SQLite(own)
+	must(t, err)
+	_, err = shell.Do("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'x');")
+	must(t, err)
+	shell.Close()
+	hearth, err := exec.LookPath(launch.Name)
+	must(t, err)
+	file := filepath.Join(dir, "c.toml")
+	run := func(env, mask string, args ...string) string {
+		t.Helper()
+		line := append([]string{"-c", "umask " + mask + ` && exec "$0" "$@"`, hearth, "-config", file, "init", "-from", "sqlite:" + own}, args...)
+		cmd := exec.Command("sh", line...)
+		cmd.Env = append(os.Environ(), env)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("init %q ends with %v and prints\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	for _, c := range []struct{ env, says string }{
+		{"HEARTH_SERVER_LISTEN=127.0.0.1:7070", "curl -i http://127.0.0.1:7070/t/1\n"},
+		{"HEARTH_SERVER_LISTEN=[::1]:7070", "curl -i 'http://[::1]:7070/t/1'\n"},
+		{"HEARTH_SERVER_LISTEN=unix:/run/h.sock", "curl -i --unix-socket /run/h.sock http://localhost/t/1\n"},
+		{"HEARTH_SERVER_LISTEN=127.0.0.1:0", "Next:\n  hearth -config " + file + "\n"},
+	} {
+		if out := run(c.env, "022", "-force"); !strings.HasSuffix(out, c.says) {
+			t.Errorf("with %s it does not end with %q:\n%s", c.env, c.says, out)
+		}
+	}
+	mode := func(want os.FileMode) {
+		t.Helper()
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != want {
+			t.Errorf("the configuration is %v (%v), want %v", info.Mode(), err, want)
+		}
+	}
+	mode(0o644)
+	must(t, os.Chmod(file, 0o640))
+	run("A=1", "022", "-force")
+	mode(0o640) // as it was
+	must(t, os.Remove(file))
+	run("A=1", "077")
+	mode(0o600)
+	out := run("A=1", "022", "-print", "-redis", "redis://:hush@127.0.0.1:1")
+	if !strings.Contains(out, `names "redis-url" beside it`) || strings.Contains(out, "hush") {
+		t.Errorf("-print says\n%s", out)
+	}
+	if all, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(all) > 0 {
+		t.Errorf("files by half are left: %q (%v)", all, err)
 	}
 }

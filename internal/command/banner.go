@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -125,23 +126,7 @@ func publicFacts(s app.Served, at reach) []string {
 
 // nextCommands are what somebody does next who has never done it.
 func nextCommands(s app.Served, at reach, program, config string) []string {
-	curl, path := "curl -i ", s.Example
-	if path == "" {
-		path = "/"
-	}
-	if s.ClientCerts {
-		curl += "--cert CLIENT.pem --key CLIENT.key "
-	}
-	if s.ProxyHeader {
-		curl += "--haproxy-protocol "
-	}
-	switch {
-	case strings.HasPrefix(at.socket, "@"):
-		curl += "--abstract-unix-socket " + shellWord(at.socket[1:]) + " "
-	case at.socket != "":
-		curl += "--unix-socket " + shellWord(at.socket) + " "
-	}
-	commands := []string{curl + shellWord(at.url+path)}
+	commands := []string{curl(s, at, cmp.Or(s.Example, "/"))}
 	if config != "config.toml" {
 		program += " -config " + shellWord(config)
 	}
@@ -149,6 +134,24 @@ func nextCommands(s app.Served, at reach, program, config string) []string {
 		commands = append(commands, program+" explain "+shellWord(s.Example))
 	}
 	return append(commands, program+" top")
+}
+
+// curl is the command that asks for a path.
+func curl(s app.Served, at reach, path string) string {
+	command := "curl -i "
+	if s.ClientCerts {
+		command += "--cert CLIENT.pem --key CLIENT.key "
+	}
+	if s.ProxyHeader {
+		command += "--haproxy-protocol "
+	}
+	switch {
+	case strings.HasPrefix(at.socket, "@"):
+		command += "--abstract-unix-socket " + shellWord(at.socket[1:]) + " "
+	case at.socket != "":
+		command += "--unix-socket " + shellWord(at.socket) + " "
+	}
+	return command + shellWord(at.url+path)
 }
 
 // reach is how a listener is reached from its own machine.

@@ -1,14 +1,12 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
-	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -76,26 +74,42 @@ func (p Process) init(path string, a initArguments) error {
 	if err := p.readFrom(&a); err != nil {
 		return err
 	}
+	if !a.print {
+		if err := mayWrite(path, a.force); err != nil {
+			return err
+		}
+	}
 	d, err := draft.New(context.Background(), a.Options, filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	if a.print {
+		for _, f := range d.Files {
+			fmt.Fprintf(p.Stderr, "note: -print writes no file: the configuration names %q beside it, which has to hold the URL with its password, with mode 0600\n", f.Name)
+		}
 		_, err := p.Stdout.Write(d.Text)
 		return err
 	}
-	if err := writeDraft(path, d, a.force); err != nil {
+	if err := p.undisturbed(func() error { return writeDraft(path, d, a.force) }); err != nil {
 		return err
 	}
-	for _, l := range d.Left {
+	for i, l := range d.Left {
+		if i == shownRows {
+			fmt.Fprintf(p.Stderr, "note: left out: %d more, which the end of %s names\n", len(d.Left)-i, path)
+			break
+		}
 		fmt.Fprintln(p.Stderr, "note: left out:", l)
 	}
-	if err := checkDraft(path, p.Env, a.Feed, p.Stderr); err != nil {
+	cfg, err := checkDraft(path, p.Env, a.Feed, p.Stderr)
+	if err != nil {
 		return fmt.Errorf("%s is written, and needs your hand before it can be served:\n%w", path, err)
 	}
-	reportDraft(p.Stdout, path, d, a)
+	p.reportDraft(path, d, a.Feed, cfg.Server)
 	return nil
 }
+
+// shownRows is how many resources, and how many reasons, are printed: the file has all.
+const shownRows = 20
 
 // readFrom finds out what to draft for.
 func (p Process) readFrom(a *initArguments) (err error) {
@@ -110,64 +124,18 @@ func (p Process) readFrom(a *initArguments) (err error) {
 		a.From, err = readSecretFile(a.fromFile, "-from-file")
 		return err
 	}
-	if u, err := url.Parse(a.From); err == nil {
-		if _, has := u.User.Password(); has {
-			fmt.Fprintln(p.Stderr, "warning: a password among the arguments can be seen by everybody on this machine while this runs; -from-file keeps it out of them")
-		}
-	}
-	return nil
-}
-
-// writeDraft writes the files of a draft. Secrets come first: a configuration that names a file
-// that is not there would be the worse half.
-func writeDraft(path string, d *draft.Draft, force bool) error {
-	type file struct {
-		path string
-		text []byte
-		mode fs.FileMode
-	}
-	var all []file
-	for _, f := range d.Files {
-		all = append(all, file{filepath.Join(filepath.Dir(path), f.Name), []byte(f.Text + "\n"), 0o600})
-	}
-	all = append(all, file{path, d.Text, 0o644})
-	for _, f := range all {
-		if _, err := os.Lstat(f.path); err == nil && !force {
-			return fmt.Errorf("%s is there already; -force writes over it, -config FILE writes another one, -print none", f.path)
-		}
-	}
-	for _, f := range all {
-		if err := replaceFile(f.path, f.text, f.mode); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// replaceFile writes a file whole or not at all, and never into what a link leads to.
-func replaceFile(path string, text []byte, mode fs.FileMode) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".hearth-init-*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	defer func() { _ = os.Remove(temp.Name()) }() // nothing is there once it has its name
-	_, err = temp.Write(text)
-	err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
+	if strings.Contains(a.From, "://") && draft.HasPassword(a.From) {
+		fmt.Fprintln(p.Stderr, "warning: a password among the arguments can be seen by everybody on this machine while this runs; -from-file keeps it out of them")
 	}
 	return nil
 }
 
 // checkDraft finds what would keep the file from being served. The triggers of the feed are not
 // there yet, so servers are not asked where it is on.
-func checkDraft(path string, env []string, feed bool, remarks io.Writer) error {
+func checkDraft(path string, env []string, feed bool, remarks io.Writer) (*config.Config, error) {
 	cfg, faults := config.Inspect(path, env)
 	if cfg == nil {
-		return config.NewFaults(faults)
+		return nil, config.NewFaults(faults)
 	}
 	report := app.Check(cfg, faults)
 	if len(report.Faults) == 0 && !feed {
@@ -176,38 +144,35 @@ func checkDraft(path string, env []string, feed bool, remarks io.Writer) error {
 	for _, w := range report.Warnings {
 		fmt.Fprintln(remarks, "warning:", w)
 	}
-	return report.Err()
+	return cfg, report.Err()
 }
 
-// reportDraft says what was written, and what to do next.
-func reportDraft(out io.Writer, path string, d *draft.Draft, a initArguments) {
+// reportDraft says what was written, and what to do next at the addresses that are in effect,
+// which variables may have set.
+func (p Process) reportDraft(path string, d *draft.Draft, feed bool, s config.Server) {
+	out := p.Stdout
 	fmt.Fprintf(out, "%s serves:\n", path)
+	example := ""
 	for i, r := range d.Resources {
-		if i == 20 {
+		example = cmp.Or(example, r.Example)
+		switch {
+		case i == shownRows:
 			fmt.Fprintf(out, "  … and %d more\n", len(d.Resources)-i)
-			break
+		case i < shownRows:
+			fmt.Fprintf(out, "  %-40s %s\n", r.Path, r.Methods())
 		}
-		methods := "GET"
-		if r.Puts {
-			methods += ", PUT"
-		}
-		if r.Deletes {
-			methods += ", DELETE"
-		}
-		fmt.Fprintf(out, "  %-40s %s\n", r.Path, methods)
 	}
 	for _, f := range d.Files {
 		fmt.Fprintf(out, "%s holds the URL with its password, for its owner's eyes only: give it to the user that the server runs as\n", filepath.Join(filepath.Dir(path), f.Name))
 	}
 	fmt.Fprintf(out, "\nNext:\n")
-	if a.Feed {
-		fmt.Fprintf(out, "  hearth -config %s feed install        # the SQL of the change feed, for the database's owner\n", path)
+	again := p.called() + " -config " + shellWord(path)
+	if feed {
+		fmt.Fprintf(out, "  %s feed install        # the SQL of the change feed, for the database's owner\n", again)
 	}
-	fmt.Fprintf(out, "  hearth -config %s\n", path)
-	for _, r := range d.Resources {
-		if r.Example != "" {
-			fmt.Fprintf(out, "  curl -i 'http://127.0.0.1:8080%s'\n", r.Example)
-			break
-		}
+	fmt.Fprintf(out, "  %s\n", again)
+	if at := reached(s.Listen, s.TLS.Cert != ""); example != "" && !strings.HasSuffix(at.url, ":0") {
+		served := app.Served{ClientCerts: s.TLS.ClientCA != "", ProxyHeader: s.ProxyProtocol}
+		fmt.Fprintf(out, "  %s\n", curl(served, at, example))
 	}
 }

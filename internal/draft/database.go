@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"hearth/internal/param"
 	"hearth/internal/source/database"
 	"hearth/internal/source/engine"
 	"hearth/internal/source/sqltext"
@@ -36,6 +37,9 @@ func Database(ctx context.Context, o Options, written string) (*Draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the tables of the database of -from: %w", err)
 	}
+	if err := isNamed(ctx, e, tables); err != nil {
+		return nil, err
+	}
 	d := &Draft{}
 	chosen, err := choose(d, tables, o.Names, e.Dialect())
 	if err != nil {
@@ -50,7 +54,7 @@ func Database(ctx context.Context, o Options, written string) (*Draft, error) {
 	defer p.End()
 	given := names{}
 	for _, t := range chosen {
-		w := tableWriter{draft: d, out: &b, quoter: quoterOf(ctx, e, t), table: t, first: len(d.Resources) == 0, feed: o.Feed}
+		w := tableWriter{draft: d, out: &b, quoter: quoterOf(ctx, e, t), table: t, first: len(d.Resources) == 0, feed: o.Feed, frozen: frozen(o.From)}
 		w.write(ctx, e, p, given)
 	}
 	if len(d.Resources) == 0 {
@@ -61,6 +65,19 @@ func Database(ctx context.Context, o Options, written string) (*Draft, error) {
 	return d, nil
 }
 
+// isNamed tells a URL that names no database from a database without tables, which on MySQL look alike.
+func isNamed(ctx context.Context, e engine.Engine, tables []*table) error {
+	if len(tables) > 0 || e.Dialect() != sqltext.MySQL {
+		return nil
+	}
+	return eachRow(ctx, e, "SELECT coalesce(DATABASE(), '') AS name", func(r row) error {
+		if r.text("name") == "" {
+			return errors.New("the URL of -from names no database; write it as mysql://user@host/DATABASE")
+		}
+		return nil
+	})
+}
+
 // readTables reads the catalogue.
 func readTables(ctx context.Context, e engine.Engine, c catalogue) (tables []*table, err error) {
 	byName := map[string]*table{}
@@ -68,15 +85,18 @@ func readTables(ctx context.Context, e engine.Engine, c catalogue) (tables []*ta
 		id := r.text("schema_name") + "\x00" + r.text("table_name")
 		t := byName[id]
 		if t == nil {
-			t = &table{schema: r.text("schema_name"), name: r.text("table_name"), visible: r.is("visible"), view: r.is("is_view"), comment: r.text("table_comment")}
+			t = &table{schema: r.text("schema_name"), name: r.text("table_name"), visible: r.is("visible"), view: r.is("is_view"), heirs: r.is("has_heirs"), comment: r.text("table_comment")}
 			byName[id], tables = t, append(tables, t)
 		}
 		t.columns = append(t.columns, column{name: r.text("column_name"), declared: r.text("declared"), array: r.is("is_array"), comment: r.text("column_comment"),
-			notNull: r.is("not_null"), defaults: r.is("has_default"), computed: r.is("is_computed")})
+			notNull: r.is("not_null"), defaults: r.is("has_default"), computed: r.is("is_computed"), hidden: !r.is("may_read")})
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	for _, t := range tables {
+		t.open()
 	}
 	if c.documents != "" {
 		_ = eachRow(ctx, e, c.documents, func(r row) error { // what cannot tell shows text
@@ -99,6 +119,7 @@ func readKeys(ctx context.Context, e engine.Engine, c catalogue, byName map[stri
 		t       *table
 		columns []int
 		ok      bool
+		late    bool
 	}
 	indexes := map[string]*index{}
 	var order []string
@@ -110,7 +131,7 @@ func readKeys(ctx context.Context, e engine.Engine, c catalogue, byName map[stri
 		id := r.text("schema_name") + "\x00" + r.text("table_name") + "\x00" + r.text("index_name")
 		x := indexes[id]
 		if x == nil {
-			x = &index{t: t, ok: true}
+			x = &index{t: t, ok: true, late: r.is("is_deferred")}
 			indexes[id], order = x, append(order, id)
 		}
 		i := slices.IndexFunc(t.columns, func(c column) bool { return c.name == r.text("column_name") })
@@ -123,7 +144,7 @@ func readKeys(ctx context.Context, e engine.Engine, c catalogue, byName map[stri
 		x := indexes[id]
 		switch {
 		case x.t.key == nil && x.ok:
-			x.t.key = x.columns
+			x.t.key, x.t.late = x.columns, x.late
 			for _, i := range x.columns {
 				x.t.columns[i].notNull = true
 			}
@@ -140,13 +161,14 @@ func readKeys(ctx context.Context, e engine.Engine, c catalogue, byName map[stri
 // choose takes the tables that are asked for, and notes those that cannot be served.
 func choose(d *Draft, tables []*table, wanted []string, dialect sqltext.Dialect) (chosen []*table, err error) {
 	slices.SortFunc(tables, byName)
+	var more []string
 	for _, name := range wanted {
 		at := slices.IndexFunc(tables, func(t *table) bool { return t.full() == name })
 		if at < 0 {
 			at = slices.IndexFunc(tables, func(t *table) bool { return t.name == name || t.schema+"."+t.name == name })
 		}
 		if at < 0 {
-			return nil, fmt.Errorf("there is no table %q that this account may read; there are: %s", name, someNames(tables))
+			return nil, fmt.Errorf("there is no table %q that this account may read; there are: %s%s", name, someNames(tables, name), elsewhere(name, dialect))
 		}
 		if why := tables[at].refused(dialect); why != "" {
 			return nil, fmt.Errorf("the table %q %s", name, why)
@@ -163,7 +185,7 @@ func choose(d *Draft, tables []*table, wanted []string, dialect sqltext.Dialect)
 		case why != "":
 			d.Left = append(d.Left, line(t.full())+" "+why)
 		case len(chosen) == MaxResources:
-			d.Left = append(d.Left, fmt.Sprintf("%s is one more than %d tables; name those to serve with -tables", line(t.full()), MaxResources))
+			more = append(more, t.full())
 		default:
 			chosen = append(chosen, t)
 		}
@@ -171,6 +193,7 @@ func choose(d *Draft, tables []*table, wanted []string, dialect sqltext.Dialect)
 	if len(chosen) == 0 {
 		return nil, noneOf(d)
 	}
+	d.beyond("tables", "those to serve", more)
 	return chosen, nil
 }
 
@@ -183,13 +206,17 @@ func noneOf(d *Draft) error {
 	return errors.New(text)
 }
 
-// someNames lists tables for an error.
-func someNames(tables []*table) string {
-	var all []string
+// someNames lists tables for an error, those first whose name is the wanted one but for its case.
+func someNames(tables []*table, wanted string) string {
+	var all, near []string
 	for _, t := range tables {
-		all = append(all, t.full())
+		if strings.EqualFold(t.name, wanted) || strings.EqualFold(t.full(), wanted) {
+			near = append(near, t.full())
+		} else {
+			all = append(all, t.full())
+		}
 	}
-	if len(all) == 0 {
+	if all = append(near, all...); len(all) == 0 {
 		return "none"
 	}
 	if len(all) > 20 {
@@ -198,42 +225,66 @@ func someNames(tables []*table) string {
 	return strings.Join(all, ", ")
 }
 
+// elsewhere says where tables are looked for, when the name of one has more than that.
+func elsewhere(name string, dialect sqltext.Dialect) string {
+	if dialect == sqltext.MySQL && strings.Contains(name, ".") {
+		return "; a draft is of one database, which the URL of -from names"
+	}
+	return ""
+}
+
 // quoterOf finds out whether names of a table that look plain are words of the database's own.
 func quoterOf(ctx context.Context, e engine.Engine, t *table) quoter {
 	q := quoter{dialect: e.Dialect()}
-	var list []string
+	var list, names []string
 	for _, c := range t.columns {
-		list = append(list, q.name(c.name))
+		if !c.hidden {
+			list, names = append(list, q.name(c.name)), append(names, c.name)
+		}
 	}
 	found, err := e.Columns(ctx, engine.Query{SQL: "SELECT " + strings.Join(list, ", ") + " FROM " + q.table(t)})
-	q.all = err != nil || len(found) != len(t.columns)
-	for i := range found {
-		q.all = q.all || found[i] != t.columns[i].name
-	}
+	q.all = err != nil || !slices.Equal(found, names)
 	return q
 }
 
-// example is the path of a row that is there, "" if none can be read.
-func (w *tableWriter) example(ctx context.Context, e engine.Engine, path string, params []string) string {
+// exampleRows is how many rows are looked at for one that a path can name.
+const exampleRows = 20
+
+// example is the path of a row that is there, "" if none can be read, or named.
+func (w *tableWriter) example(ctx context.Context, e engine.Engine, name string, params []string) string {
 	var list []string
 	for _, i := range w.table.key {
 		list = append(list, w.quoter.name(w.table.columns[i].name))
 	}
-	found, err := e.Query(ctx, engine.Query{SQL: "SELECT " + strings.Join(list, ", ") + " FROM " + w.quoter.table(w.table) + " LIMIT 1", Most: 1})
-	if err != nil || len(found.Rows) == 0 {
+	query := fmt.Sprintf("SELECT %s FROM %s LIMIT %d", strings.Join(list, ", "), w.quoter.table(w.table), exampleRows)
+	found, err := e.Query(ctx, engine.Query{SQL: query, Most: exampleRows})
+	if err != nil {
 		return ""
 	}
-	for i, name := range params {
-		value := cell(found.Rows[0][i])
-		if c := &w.table.columns[w.table.key[i]]; c.base() == "character" { // whose blanks are no part of the name
-			value = strings.TrimRight(value, " ")
+	for _, cells := range found.Rows {
+		if path, ok := w.pathOf(name, params, cells); ok {
+			return path
 		}
-		if value == "" {
-			return ""
-		}
-		path = strings.NewReplacer("{"+name+":int}", url.PathEscape(value), "{"+name+":string}", url.PathEscape(value), "{"+name+":uuid}", value).Replace(path)
 	}
-	return path
+	return ""
+}
+
+// pathOf is the path of a row by the cells of its key; ok is false if no path can name it.
+func (w *tableWriter) pathOf(name string, params []string, cells [][]byte) (path string, ok bool) {
+	path = "/" + name
+	for i, p := range params {
+		c := &w.table.columns[w.table.key[i]]
+		value := strings.TrimRight(cell(cells[i]), " ")
+		if value != cell(cells[i]) && c.base() != "character" { // whether they belong to the name depends on the collation
+			return "", false
+		}
+		parsed, wrong := param.Param{Name: p, Type: kindOf(w.quoter.dialect, *c)}.Parse(value)
+		if wrong != "" || value == "." || value == ".." {
+			return "", false
+		}
+		path += "/" + url.PathEscape(fmt.Sprint(parsed.Arg))
+	}
+	return path, true
 }
 
 // row is one of a catalogue.

@@ -52,8 +52,32 @@ type Resource struct {
 	Deletes bool   // DELETE is
 }
 
+// Methods are those that it serves, for people.
+func (r Resource) Methods() string {
+	methods := "GET"
+	if r.Puts {
+		methods += ", PUT"
+	}
+	if r.Deletes {
+		methods += ", DELETE"
+	}
+	return methods
+}
+
 // MaxResources bounds a draft: more are for who knows them to choose.
 const MaxResources = 100
+
+// beyond notes, once, what a draft has no room for, and how to choose.
+func (d *Draft) beyond(what, choice string, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	all := line(names[0])
+	if len(names) > 1 {
+		all += fmt.Sprintf(" and %d others", len(names)-1)
+	}
+	d.Left = append(d.Left, fmt.Sprintf("%s, for a draft has at most %d %s; name %s with -tables", all, MaxResources, what, choice))
+}
 
 var plainName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"hearth/internal/param"
 )
 
 // Bounds on a document that is read, in bytes, and on the time that it may take.
@@ -31,7 +33,7 @@ const (
 // It changes nothing, neither there nor at whom it asks.
 func New(ctx context.Context, o Options, dir string) (*Draft, error) {
 	var files []File
-	if u, err := url.Parse(o.Redis); o.Redis != "" && err == nil && hasPassword(u) {
+	if o.Redis != "" && HasPassword(o.Redis) {
 		files = append(files, File{redisFile, o.Redis})
 		o.redisFile = redisFile
 	}
@@ -48,8 +50,8 @@ func newDraft(ctx context.Context, o Options, dir string, files *[]File) (*Draft
 	switch scheme {
 	case "sqlite":
 		file, parameters, _ := strings.Cut(rest, "?")
-		if _, err := os.Stat(file); err != nil {
-			return nil, fmt.Errorf("opening the database of -from: %w", err)
+		if err := isFile(file); err != nil {
+			return nil, err
 		}
 		written := "sqlite:" + relativeTo(dir, file)
 		if parameters != "" {
@@ -57,7 +59,11 @@ func newDraft(ctx context.Context, o Options, dir string, files *[]File) (*Draft
 		}
 		return Database(ctx, o, written)
 	case "postgres", "postgresql", "mysql":
-		if u, err := url.Parse(o.From); err == nil && hasPassword(u) {
+		u, err := url.Parse(o.From)
+		if err != nil || u.Host == "" && u.Opaque != "" { // what has no parts may hide a password
+			return nil, fmt.Errorf("the URL of -from does not parse; write it as \"%s://user:password@host:%s/name\", special characters of the password percent-encoded", scheme, map[bool]string{true: "3306", false: "5432"}[scheme == "mysql"])
+		}
+		if hasPassword(u) {
 			*files = append(*files, File{databaseFile, o.From})
 			o.databaseFile = databaseFile
 		}
@@ -66,23 +72,74 @@ func newDraft(ctx context.Context, o Options, dir string, files *[]File) (*Draft
 	if o.Feed {
 		return nil, errors.New("the change feed (-feed) is about a database; -from names none")
 	}
+	if before, after, _ := strings.Cut(o.From, "://"); after != "" && !isHTTP(before) {
+		return nil, fmt.Errorf("%q in -from is no scheme that is known; %s", before+"://", whatFromNames)
+	}
 	switch {
 	case IsRecord(o.From):
 		return Origin(o)
-	case scheme == "http" || scheme == "https":
+	case isHTTP(scheme):
 		return fromURL(ctx, o)
 	}
 	text, err := readAll(os.Open(o.From))
 	if err != nil {
-		return nil, fmt.Errorf("reading -from: %w; it names a database (postgres://…, mysql://…, sqlite:FILE), an OpenAPI document (a file or a URL), or a record (https://host/users/{id:int})", err)
+		return nil, fmt.Errorf("reading -from: %w; %s", err, whatFromNames)
 	}
 	return OpenAPI(text, nil, o)
+}
+
+const whatFromNames = "it names a database (postgres://…, mysql://… for MariaDB, too, sqlite:FILE), an OpenAPI document (a file or a URL), or a record (https://host/users/{id:int})"
+
+func isHTTP(scheme string) bool {
+	return strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")
+}
+
+// isFile tells why a file cannot be a database of SQLite, before SQLite would make it.
+func isFile(file string) error {
+	const remedy = "-from sqlite:FILE names the file of a database that is there"
+	if file == "" {
+		return errors.New("-from names no file; " + remedy)
+	}
+	switch info, err := os.Stat(file); {
+	case err != nil:
+		return fmt.Errorf("opening the database %q of -from: %w; %s", file, errors.Unwrap(err), remedy)
+	case info.IsDir():
+		return fmt.Errorf("opening the database %q of -from: it is a directory; %s", file, remedy)
+	}
+	return nil
 }
 
 // hasPassword tells whether a URL holds a secret.
 func hasPassword(u *url.URL) bool {
 	_, has := u.User.Password()
-	return has || u.Query().Has("password")
+	return has || u.Query().Has("password") || u.Query().Has("sslpassword")
+}
+
+// HasPassword tells whether the text of a URL holds a secret, or may hide one.
+func HasPassword(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return strings.Contains(text, "@")
+	}
+	return hasPassword(u)
+}
+
+// shown is the URL of -from for people, and without a password.
+func shown(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil && strings.Contains(text, "@"):
+		scheme, _, _ := strings.Cut(text, "://")
+		return scheme + "://…"
+	case err != nil || u.User == nil:
+		return text
+	}
+	user := u.User.Username()
+	if _, has := u.User.Password(); has {
+		user += ":…"
+	}
+	before, after, _ := strings.Cut(text, "://")
+	return before + "://" + user + after[strings.LastIndexByte(strings.SplitN(after, "/", 2)[0], '@'):]
 }
 
 // relativeTo is a file as a configuration in dir names it.
@@ -108,27 +165,71 @@ func fromURL(ctx context.Context, o Options) (*Draft, error) {
 	defer cancel()
 	base, err := url.Parse(o.From)
 	if err != nil || base.Host == "" {
-		return nil, fmt.Errorf("the URL %q of -from cannot be read", o.From)
+		return nil, fmt.Errorf("the URL %q of -from cannot be read; write it as https://host/openapi.json, or https://host/users/{id:int}", shown(o.From))
 	}
 	tries := []*url.URL{base}
 	if !strings.HasSuffix(base.Path, ".json") {
 		tries = append(tries, base.JoinPath("openapi.json"))
 	}
-	for _, u := range tries {
+	found := ""
+	for i, u := range tries {
 		text, fetchErr := fetch(ctx, u)
 		if err = fetchErr; err == nil && isDocument(text) {
 			return OpenAPI(text, u, o)
 		}
+		if i == 0 && err == nil {
+			found = whatIs(text)
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("asking for the OpenAPI document of -from: %w; without one, name a record by its URL, such as %s/users/{id:int}", err, strings.TrimRight(o.From, "/"))
+	switch {
+	case found != "":
+		return nil, fmt.Errorf("%q is answered with %s, and is no OpenAPI document; say which part of the path names a record: -from %s", shown(o.From), found, recordOf(base))
+	case err != nil:
+		return nil, fmt.Errorf("asking for the OpenAPI document of -from: %w; without one, name a record by its URL: -from %s", err, recordOf(base))
 	}
-	return nil, fmt.Errorf("there is no OpenAPI document in JSON at %q; name its URL or its file, or a record by its URL, such as %s/users/{id:int}", o.From, strings.TrimRight(o.From, "/"))
+	return nil, fmt.Errorf("there is no OpenAPI document in JSON at %q; name its URL or its file, or a record by its URL: -from %s", shown(o.From), recordOf(base))
+}
+
+// whatIs says what an answer is, "" if it is no JSON.
+func whatIs(text []byte) string {
+	if trimmed := bytes.TrimSpace(text); json.Valid(text) {
+		switch trimmed[0] {
+		case '{':
+			return "an object"
+		case '[':
+			return "a list"
+		}
+		return "JSON"
+	}
+	return ""
+}
+
+// recordOf guesses the URL of records by the one of a record, or of a service.
+func recordOf(u *url.URL) string {
+	segments := strings.Split(strings.Trim(u.EscapedPath(), "/"), "/")
+	last := segments[len(segments)-1]
+	id := param.Param{Name: "id", Type: param.UUID}
+	switch _, wrong := id.Parse(last); {
+	case wrong == "":
+		segments[len(segments)-1] = "{id:uuid}"
+	case isInteger(last):
+		segments[len(segments)-1] = "{id:int}"
+	case last == "" || strings.HasSuffix(last, ".json"):
+		segments[len(segments)-1] = "users/{id:int}"
+	default:
+		segments = append(segments, "{id:int}")
+	}
+	return "'" + u.Scheme + "://" + u.Host + "/" + strings.Join(segments, "/") + "'"
+}
+
+func isInteger(text string) bool {
+	_, wrong := param.Param{Name: "id", Type: param.Int}.Parse(text)
+	return wrong == ""
 }
 
 func isDocument(text []byte) bool {
-	var doc struct{ OpenAPI, Swagger string }
-	return json.Unmarshal(text, &doc) == nil && doc.OpenAPI+doc.Swagger != ""
+	var doc struct{ OpenAPI, Swagger json.RawMessage }
+	return json.Unmarshal(text, &doc) == nil && doc.OpenAPI != nil || doc.Swagger != nil
 }
 
 // fetch reads what is at a URL.

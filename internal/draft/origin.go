@@ -1,6 +1,7 @@
 package draft
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -24,7 +25,10 @@ type originOf struct {
 var typedParam = regexp.MustCompile(`\{([A-Za-z_][A-Za-z0-9_]*)(?::(int|string|uuid))?\}`)
 
 // IsRecord tells whether -from names one record of a service: a URL with {parameters}.
-func IsRecord(from string) bool { return typedParam.MatchString(from) }
+func IsRecord(from string) bool {
+	scheme, rest, _ := strings.Cut(from, "://")
+	return typedParam.MatchString(from) || isHTTP(scheme) && strings.ContainsAny(rest, "{}")
+}
 
 // Origin drafts a configuration for records of a service at the URL of -from, such as
 // https://users.internal/v1/users/{id:int}. A parameter without a kind is text.
@@ -33,11 +37,15 @@ func Origin(o Options) (*Draft, error) {
 	u, err := url.Parse(typedParam.ReplaceAllString(o.From, "x"))
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return nil, fmt.Errorf("the URL %q of -from is none of a record; write it as https://users.internal/v1/users/{id:int}", o.From)
+		return nil, fmt.Errorf("the URL %q of -from is none of a record; write it as https://users.internal/v1/users/{id:int}", shown(o.From))
 	case u.User != nil:
-		return nil, fmt.Errorf("the URL of -from has a user; a service is asked with resource.origin_token_file instead")
+		return nil, errors.New("the URL of -from has a user; a service is asked with resource.origin_token_file instead")
+	case strings.Contains(o.From, "#"):
+		return nil, fmt.Errorf("the URL %q of -from has a fragment, which is never sent; remove the part from # on", o.From)
+	case strings.ContainsFunc(o.From, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return nil, fmt.Errorf("the URL %q of -from has characters that a URL has not; percent-encode them", o.From)
 	case strings.ContainsAny(typedParam.ReplaceAllString(o.From, ""), "{}"):
-		return nil, fmt.Errorf("the URL %q of -from has a parameter that is not understood; write {name}, {name:int}, {name:string} or {name:uuid}", o.From)
+		return nil, fmt.Errorf("the URL %q of -from has a parameter that is not understood; write {name}, {name:int}, {name:string} or {name:uuid}, the name of letters, digits and _", o.From)
 	}
 	d, of := &Draft{}, originOf{url: plain}
 	// The path here has the same names as the one there, as far as one is a path of Hearth's.

@@ -14,8 +14,9 @@ type tableWriter struct {
 	out    *strings.Builder
 	quoter quoter
 	table  *table
-	first  bool // of the configuration: it explains the keys
-	feed   bool // the change feed is on
+	first  bool   // of the configuration: it explains the keys
+	feed   bool   // the change feed is on
+	frozen string // why nothing can be changed; "" if it can
 }
 
 // explain writes lines of comment, once for all resources.
@@ -43,7 +44,7 @@ func (w *tableWriter) write(ctx context.Context, e engine.Engine, p engine.Probe
 		key += ":{" + p + "}"
 	}
 	b.WriteString(rule)
-	example := w.example(ctx, e, path, s.params)
+	example := w.example(ctx, e, name, s.params)
 	w.introduce(example)
 	fmt.Fprintf(b, "[[resource]]\nname = %s\npath = %s\n", basic(name), basic(path))
 	w.explain("\n# In the shared tier. When the columns change, change the prefix, too (" + name + ":v2:…).\n")
@@ -78,16 +79,30 @@ func (w *tableWriter) introduce(example string) {
 	if example != "" {
 		b.WriteString("#\n# For instance: GET " + example + "\n")
 	}
-	var secret []string
+	w.omissions()
+}
+
+// omissions says which columns are not served, and which rows no path names.
+func (w *tableWriter) omissions() {
+	t, b := w.table, w.out
+	var secret, hidden []string
 	for i, c := range t.columns {
-		if !t.shown(i) {
+		switch {
+		case c.hidden:
+			hidden = append(hidden, c.name)
+		case !t.shown(i):
 			secret = append(secret, c.name)
 		}
 	}
-	if len(secret) > 0 {
-		b.WriteString("#\n")
-		comment(b, "", "Left out, for the names say that no client should see them: "+strings.Join(secret, ", ")+". What is served is the same for every client.")
+	say := func(names []string, format string) {
+		if len(names) > 0 {
+			b.WriteString("#\n")
+			comment(b, "", fmt.Sprintf(format, strings.Join(names, ", ")))
+		}
 	}
+	say(secret, "Left out, for the names say that no client should see them: %s. What is served is the same for every client.")
+	say(hidden, "Left out, for this account may not read them: %s.")
+	say(t.unsigned(w.quoter.dialect), "Rows whose %s is beyond 9223372036854775807 are named by no path.")
 }
 
 func (w *tableWriter) writeWrites(s statements) {

@@ -3,6 +3,8 @@ package draft
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 
 	"hearth/internal/param"
 	"hearth/internal/source/engine"
@@ -34,6 +36,10 @@ func (w *tableWriter) permit(ctx context.Context, e engine.Engine, p engine.Prob
 	if why := ask(s.sel, true); why != "" {
 		return "cannot be read: " + why
 	}
+	if w.frozen != "" {
+		s.upsert, s.deletes, s.note = "", "", w.frozen
+		return ""
+	}
 	noPut, noDelete := ask(s.upsert, false), ask(s.deletes, false)
 	switch {
 	case noPut != "" && noDelete != "":
@@ -46,5 +52,21 @@ func (w *tableWriter) permit(ctx context.Context, e engine.Engine, p engine.Prob
 		s.deletes = ""
 		s.note += fmt.Sprintf(" No DELETE, for the database refuses it: %s.", noDelete)
 	}
+	return ""
+}
+
+// frozen says why nothing in a database of SQLite can be changed, "" if it can: SQLite itself
+// tells only once something is written.
+func frozen(from string) string {
+	file, isSQLite := strings.CutPrefix(from, "sqlite:")
+	if !isSQLite {
+		return ""
+	}
+	file, _, _ = strings.Cut(file, "?")
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		return "This account may not write to the file."
+	}
+	_ = f.Close()
 	return ""
 }

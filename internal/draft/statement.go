@@ -82,7 +82,7 @@ func statementsOf(q quoter, t *table) statements {
 
 // upsertOf writes the statement of a PUT. It makes a row that is not there, if a row can be made
 // of what clients see and no other unique index could lead it to another row; else it changes
-// one that is there, and a PUT of a missing one is refused with 412.
+// one that is there, and a PUT of a missing one is answered with 404.
 func upsertOf(q quoter, t *table, params, where []string) (text, note string) {
 	var columns, values, sets, updates []string
 	makes := true
@@ -117,6 +117,8 @@ func upsertOf(q quoter, t *table, params, where []string) (text, note string) {
 	switch {
 	case len(updates) == 0:
 		return "", "There is nothing that a PUT could set."
+	case makes && t.late:
+		makes, note = false, "No upsert can go by a key that is DEFERRABLE, so a PUT changes a row that is there and makes none."
 	case makes && q.dialect == sqltext.MySQL && t.otherUnique:
 		makes, note = false, "Another unique index could lead an upsert to another row, so a PUT changes a row that is there and makes none."
 	}

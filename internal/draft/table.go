@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"hearth/internal/param"
 	"hearth/internal/source/sqltext"
 )
 
@@ -16,9 +15,11 @@ type table struct {
 	schema, name string
 	visible      bool // it is found without its schema
 	view         bool
+	heirs        bool // other tables inherit from it, whose rows a read of it shows
 	comment      string
 	columns      []column
 	key          []int // the columns that name a row; none if nothing does
+	late         bool  // a row of the same key is refused at the end of a transaction only
 	otherUnique  bool  // another unique index may refuse a row, too
 }
 
@@ -31,6 +32,7 @@ type column struct {
 	notNull  bool
 	defaults bool // has a value where none is given
 	computed bool // the database alone sets it
+	hidden   bool // the account may not read it
 }
 
 // full is the table's name for people, and for -tables.
@@ -49,7 +51,26 @@ var memberName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
 // shown tells whether a column is served.
 func (t *table) shown(i int) bool {
-	return slices.Contains(t.key, i) || !secretName.MatchString(t.columns[i].name)
+	return slices.Contains(t.key, i) || !t.columns[i].hidden && !secretName.MatchString(t.columns[i].name)
+}
+
+// open has columns be seen if none can be: what the database says then is for whom asks to read.
+func (t *table) open() {
+	if !slices.ContainsFunc(t.columns, func(c column) bool { return !c.hidden }) {
+		for i := range t.columns {
+			t.columns[i].hidden = false
+		}
+	}
+}
+
+// unsigned are the columns of the key that hold more numbers than a path can name.
+func (t *table) unsigned(d sqltext.Dialect) (names []string) {
+	for _, i := range t.key {
+		if c := &t.columns[i]; d == sqltext.MySQL && c.base() == "bigint" && strings.Contains(strings.ToLower(c.declared), "unsigned") {
+			names = append(names, c.name)
+		}
+	}
+	return names
 }
 
 // writable tells whether a column can be set by a PUT.
@@ -76,12 +97,18 @@ func (t *table) refused(d sqltext.Dialect) string {
 		}
 		return "has no primary key, and no unique one without NULL, so no path names a row"
 	}
+	if t.heirs {
+		return "has tables that inherit from it, and no key is unique among the rows of all of them; write its resource by hand, FROM ONLY this one"
+	}
 	for _, i := range t.key {
+		if t.columns[i].hidden {
+			return fmt.Sprintf("has the column %q in its key, which this account may not read", t.columns[i].name)
+		}
 		if secretName.MatchString(t.columns[i].name) {
 			return fmt.Sprintf("has the column %q in its key, whose name says that no client should see it; paths end up in logs", t.columns[i].name)
 		}
 		if kind := kindOf(d, t.columns[i]); kind == "" {
-			return fmt.Sprintf("has the column %q of type %s in its key, which no parameter of a path can be", t.columns[i].name, t.columns[i].declared)
+			return fmt.Sprintf("has the column %q %s in its key, which no parameter of a path can be", t.columns[i].name, t.columns[i].ofType())
 		}
 	}
 	return ""
@@ -93,72 +120,12 @@ func (c *column) base() string {
 	return strings.TrimSpace(name)
 }
 
-// kindOf is the kind of parameter that names a column's values, "" if none does.
-func kindOf(d sqltext.Dialect, c column) param.Kind {
-	base := c.base()
-	has := func(words ...string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(base, w) })
+// ofType tells the type of a column in a sentence.
+func (c *column) ofType() string {
+	if c.declared == "" {
+		return "without a type"
 	}
-	switch {
-	case c.array:
-		return ""
-	case d == sqltext.SQLite:
-		// By the rules of affinity (https://www.sqlite.org/datatype3.html, 3.1).
-		switch {
-		case has("int"):
-			return param.Int
-		case has("char", "clob", "text"):
-			return param.String
-		}
-		return ""
-	case base == "uuid":
-		return param.UUID
-	case has("interval", "point"):
-		return ""
-	case has("int"), base == "year":
-		return param.Int
-	case has("char", "text", "enum"), base == "citext", base == "name":
-		return param.String
-	}
-	return ""
-}
-
-// looks says how a column's values look in a record, in a few words (docs/types.md).
-func looks(d sqltext.Dialect, c column) string {
-	base := c.base()
-	is := func(words ...string) bool { return slices.Contains(words, base) }
-	has := func(words ...string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(base, w) })
-	}
-	switch {
-	case c.array:
-		return "array"
-	case is("json", "jsonb"):
-		return "JSON"
-	case is("boolean", "bool") && d == sqltext.PostgreSQL:
-		return "true or false"
-	case is("boolean", "bool"), d == sqltext.MySQL && strings.HasPrefix(strings.ToLower(c.declared), "tinyint(1)"):
-		return "0 or 1"
-	case has("blob", "binary"), is("bytea", "bit") && d != sqltext.PostgreSQL, is("bytea"):
-		return "string of base64"
-	case has("interval", "point"):
-		return "string, as the database writes it"
-	case has("int", "serial"), is("year", "oid"):
-		return "integer"
-	case is("numeric", "decimal") && d != sqltext.SQLite:
-		return "number, all its digits"
-	case has("real", "double", "float", "numeric", "decimal"):
-		return "number"
-	case is("date"):
-		return `string, "2024-02-29"`
-	case has("timestamp"), is("datetime"):
-		return `string, "2024-02-29T01:02:03Z"`
-	case has("char", "text", "clob", "enum"), is("uuid", "citext", "name"):
-		return "string"
-	case d == sqltext.SQLite:
-		return "as it is stored"
-	}
-	return "string, as the database writes it"
+	return "of type " + c.declared
 }
 
 // stamp marks the columns that tell when a row came or changed: the database sets them, and a PUT
