@@ -18,6 +18,9 @@ func (s *Server) KeyOfPath(path string) (key string, ok bool) {
 	if !rooted {
 		return "", false
 	}
+	if _, shadowed := s.literals[path]; shadowed {
+		return "", false // a counter, a document or a many-read lies there, where a parameter would match
+	}
 	steps := strings.Split(segments, "/")
 	for _, res := range s.resources {
 		if !res.covers(steps) {

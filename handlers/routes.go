@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -121,12 +122,16 @@ func (t routeTable) read(path string, m *requestMetrics, op operation) {
 	t.add(fasthttp.MethodHead, path, open, m, op)
 }
 
-// shadow tells the fast path which literal paths lie where a parameter of its
-// own would match: the router prefers the literal, and both have to agree. Without
+// shadow tells the fast path, and operators, which literal paths lie where a parameter
+// would match: the router prefers the literal, and all have to agree. Without
 // it GET /user/count would be the counter on one way and the record named "count" on
 // the other, depending on how the request was spelled.
 func (t routeTable) shadow() {
+	t.server.literals = map[string]struct{}{}
 	for path := range t.get {
+		if !slices.ContainsFunc(t.server.resources, func(res *resource) bool { return res.pattern == path }) {
+			t.server.literals[path] = struct{}{}
+		}
 		prefix := prefixOf(path)
 		if fast := t.server.fastRoutes[prefix]; fast != nil && !strings.Contains(path, "{") {
 			fast.shadows = append(fast.shadows, path[len(prefix):])

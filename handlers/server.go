@@ -59,6 +59,7 @@ type Server struct {
 	resources  []*resource
 	fastRoutes map[string]*fastRoute // by the path up to its last slash, that included
 	routes     []route               // all of them, with who may call each
+	literals   map[string]struct{}   // paths with a GET that name no record
 	router     fasthttp.RequestHandler
 	finder     fasthttp.RequestHandler // see Find
 	other      *requestMetrics         // of requests that concern no resource

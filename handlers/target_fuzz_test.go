@@ -67,6 +67,7 @@ func FuzzFind(f *testing.F) {
 		}
 		found := fixture.Find(target)
 		log.taken()
+		fixture.sameRecord(t, target, found)
 		got := fixture.send(t, "GET", target, "")
 		asked := log.taken()
 		switch found.Kind {
@@ -84,4 +85,16 @@ func FuzzFind(f *testing.F) {
 			}
 		}
 	})
+}
+
+// sameRecord: the record that operators name by a path is the one that a GET of it is about.
+func (f *fixture) sameRecord(t *testing.T, path string, found Found) {
+	t.Helper()
+	key, ok := f.KeyOfPath(path)
+	if !ok || strings.ContainsAny(path, "?#") || found.Kind == KindNone { // KeyOfPath takes no query
+		return
+	}
+	if found.Kind != KindRecord || found.Keys[0] != key {
+		t.Fatalf("%q has the key %q to operators, and a GET of it is about %q (kind %d)", path, key, found.Keys, found.Kind)
+	}
 }

@@ -50,6 +50,9 @@ func (t *table) Put(ctx context.Context, args source.Args, body jsonvalue.Node) 
 		return nil, t.failed("storing", t.mark(ctx, source.KeySelect, err))
 	}
 	if err := t.learnCatalog(ctx, args); err != nil {
+		if fault, is := errors.AsType[*source.BodyError](t.unfit(err)); is {
+			return nil, fault
+		}
 		return nil, t.failed("storing", t.mark(ctx, source.KeyUpsert, err))
 	}
 	// Members that no part of the upsert takes are refused here if the columns

@@ -390,6 +390,14 @@ func TestOneNameOnMariaDB(t *testing.T) {
 	n.read(`{"email":"pad ","name":"Pad"}`, "pad")
 	n.read("→ pad", "pad ")
 
+	n = named(t, db.URL(), people("", renamesMySQL), `DROP TABLE folk`,
+		`CREATE TABLE folk (email varchar(40) CHARACTER SET latin1 PRIMARY KEY, name text)`, `INSERT INTO folk VALUES ('Grün', 'G')`)
+	n.read(`{"email":"Grün","name":"G"}`, "Grün")
+	n.read("none", "名") // which no row can have
+	n.remove("none", "名")
+	n.put("error: a value has the wrong type or is out of range", `{"name":"N"}`, "名") // the first one, which learns the columns
+	n.put("error: a value has the wrong type or is out of range", `{"name":"N"}`, "名")
+
 	n = named(t, db.URL(), people("", renamesMySQL),
 		`DROP TABLE folk`, `CREATE TABLE folk (email int PRIMARY KEY, name text)`, `INSERT INTO folk VALUES (1, 'one')`)
 	n.read(`{"email":1,"name":"one"}`, "1")

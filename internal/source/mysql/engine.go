@@ -163,6 +163,7 @@ func variant(to *connector, cfg engine.Config) stdsql.Variant {
 		Documents: shownDocuments,
 		Relations: relations,
 		Fault:     faultOf,
+		Fits:      fits,
 		Commit:    commit,
 		SetUp: func(ctx context.Context, conn *sql.Conn, init []string, demo bool) error {
 			return setUp(ctx, conn, cfg.WaitOf(), init, demo)

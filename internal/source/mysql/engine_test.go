@@ -102,6 +102,9 @@ func TestMySQLFaults(t *testing.T) {
 	f(&mysql.MySQLError{Number: 1317, SQLState: state("70100")}, engine.FaultSlow)
 	f(&mysql.MySQLError{Number: 1290, SQLState: state("HY000")}, engine.FaultOther)
 	f(&mysql.MySQLError{Number: 1114, SQLState: state("HY000")}, engine.FaultOther)
+	mixed := "Illegal mix of collations (latin1_swedish_ci,IMPLICIT) and (utf8mb4_general_ci,%s) for operation '='"
+	f(&mysql.MySQLError{Number: 1267, Message: fmt.Sprintf(mixed, "COERCIBLE")}, engine.FaultData)
+	f(&mysql.MySQLError{Number: 1267, Message: fmt.Sprintf(mixed, "IMPLICIT")}, engine.FaultRefused)
 	f(mysql.ErrPktTooLarge, engine.FaultOther)
 	f(errors.New("bad value for field"), engine.FaultOther)
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -75,12 +76,30 @@ func faultOf(err error) engine.Fault {
 		return engine.Fault{ReadOnly: true, Remedy: engine.RemedyPrimary}
 	case !answered:
 		return withoutAnswer(err)
+	case unwritable(e):
+		return engine.Fault{Class: engine.FaultData, Reason: engine.ReasonType}
 	}
 	if f, ok := faults[e.Number]; ok {
 		return f
 	}
 	// Numbers beyond the table are of newer servers; their SQLSTATE tells enough.
 	return classes[string(e.SQLState[:2])]
+}
+
+// unwritable tells whether a comparison failed because of a value: a parameter takes the
+// characters of the column that it is compared with, and this one has others, as a name in
+// Chinese that meets a column of latin1. Other mixes of collations are the statement's.
+func unwritable(e *mysql.MySQLError) bool {
+	return (e.Number == 1267 || e.Number == 1270) && strings.Contains(e.Message, ",COERCIBLE)")
+}
+
+// fits goes by the argument alone: what could not be compared is beyond ASCII, which all
+// characters of columns have in common.
+func fits(q engine.Query) bool {
+	return !slices.ContainsFunc(q.Args, func(arg any) bool {
+		text, is := arg.(string)
+		return is && strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
+	})
 }
 
 // takesNone tells errors of a server that takes no writes from others of one number.

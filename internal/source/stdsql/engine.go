@@ -52,6 +52,8 @@ type Variant struct {
 	// Relations is Engine.Relations, on one connection.
 	Relations func(ctx context.Context, conn *sql.Conn, q engine.Query) ([]string, error)
 	Fault     func(error) engine.Fault
+	// Fits is Engine.Fits without asking; nil: every argument does.
+	Fits func(q engine.Query) bool
 	// Commit sends COMMIT, and tells a lost answer from a refusal. It returns
 	// an outcome if the answer was lost.
 	Commit func(ctx context.Context, conn *sql.Conn) (Outcome, error)
@@ -119,8 +121,11 @@ func (e *Engine) Fault(err error) engine.Fault {
 	return e.Variant.Fault(err)
 }
 
-// Fits has nothing to ask: neither database refuses a value in a comparison.
-func (e *Engine) Fits(context.Context, engine.Query) bool { return true }
+// Fits has nothing to ask: neither database refuses a value in a comparison, but a text that
+// cannot be written in the characters of a column.
+func (e *Engine) Fits(_ context.Context, q engine.Query) bool {
+	return e.Variant.Fits == nil || e.Variant.Fits(q)
+}
 
 // Ping needs an answer of the database, where PingContext is content with a
 // connection. The driver's own ping may be answered by the connection alone,
