@@ -27,14 +27,15 @@ TIMED     = $(shell grep -rlE --include='*_test.go' '^func (Benchmark|Test\w*All
 # Packages whose tests take longest: begun last, one of them would keep a single processor.
 LONGEST = ./cache ./internal/source/...
 
-# Proofs of fleets take minutes even in their short form: make prove has them.
-SLOW    = /proof/(feed|fleet|rolling)$$
+# Proofs of fleets take minutes even in their short form, and neither benchmarks nor servers for
+# tests are what is shipped: make prove has those.
+LATER   = /(proof/(feed|fleet|rolling)|bench/.*|internal/testkit(/.*)?)$$
 
-# What starts the program, or measures it, is no place to look for its races. In make test it is
-# built as the program is shipped, so that each library is compiled twice and not three times.
-AROUND  = /(test|deploy|bench/.*|proof/.*|internal/testkit/.*|internal/testkit)$$
-RACED   = $(shell $(GO) list ./... | grep -vE '$(AROUND)')
-SHIPPED = ./test $(shell $(GO) list ./... | grep -E '$(AROUND)' | grep -vE '$(SLOW)')
+# What starts the program is no place to look for its races, and a model has none. In make test
+# those are built as the program is shipped, so that each library is compiled twice, not three times.
+AROUND  = /(test|deploy|proof/.*|cache/protocol)$$
+RACED   = $(shell $(GO) list ./... | grep -vE '$(AROUND)|$(LATER)')
+SHIPPED = ./test $(shell $(GO) list ./... | grep -E '$(AROUND)' | grep -vE '$(LATER)')
 
 # Pinned here and not in go.mod: tools must not choose the versions of what is linked.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -60,7 +61,7 @@ clean: ## remove what these targets make
 
 ##@ Test it
 
-test: servers formatted ## all tests in their short form: packages with the race detector, the whole program as it is shipped
+test: servers formatted ## tests of all that is shipped, in their short form: packages with the race detector, the program as it is shipped
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target raced shipped
 
 raced:
