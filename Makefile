@@ -42,7 +42,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build run install deb rpm release test servers clients formatted check ported race raced shipped prove fuzz bench benchcmp compare openloop inflight chaos failover feed fleet rolling cover lint clean
+.PHONY: help build run install deb rpm release test servers everything clients formatted check ported race raced shipped prove fuzz bench benchcmp compare openloop inflight chaos failover feed fleet rolling cover lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ lint: check ported ## staticcheck, all of it (staticcheck.conf says which)
 servers: ## install the servers that tests start, where root and apt-get are
 	@./scripts/install-test-servers
 
+everything: ## install also what only the long forms start
+	@./scripts/install-test-servers prove
+
 clients: ## install generators of clients, which make prove runs on /openapi.json
 	@GO='$(GO)' ./scripts/install-test-clients
 
@@ -102,7 +105,7 @@ race: servers ## the race detector only, COUNT times over
 fuzz: servers ## every fuzz target for FUZZTIME (30s)
 	FUZZTIME=$(FUZZTIME) GO=$(GO) ./scripts/fuzz
 
-prove: servers clients check ported ## the long forms: everything that is promised, shown (two hours)
+prove: everything clients check ported ## the long forms: everything that is promised, shown (two hours)
 	HEARTH_LONG=1 $(GO) test -race -shuffle=on -timeout 60m -count 1 ./...
 	CGO_ENABLED=0 HEARTH_LONG=1 $(GO) test -C release -trimpath -timeout 60m -count 1 ./...
 	$(GO) run ./proof/failover
