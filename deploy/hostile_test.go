@@ -172,8 +172,9 @@ func TestChecksFindRoom(t *testing.T) {
 		t.Fatal("haproxy.cfg bounds no server's connections by 20000")
 	}
 	stats := fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t))
-	// Nothing of what the client keeps open ends while it opens the rest, on a slow machine either.
-	text = strings.NewReplacer("maxconn 20000\n", "maxconn 300\n", "timeout server 15s\n", "timeout server 5m\n", "timeout client 60s\n", "timeout client 5m\n").Replace(text)
+	// Nothing of what the client keeps open ends while it opens the rest, on a slow machine either,
+	// where a check that has found room may take its time.
+	text = strings.NewReplacer("maxconn 20000\n", "maxconn 300\n", "timeout check 1s\n", "timeout check 20s\n", "timeout server 15s\n", "timeout server 5m\n", "timeout client 60s\n", "timeout client 5m\n").Replace(text)
 	text += "\nlisten stats\n\tbind " + stats + "\n\tstats enable\n\tstats uri /\n"
 	b.start(t, text)
 	awaitHealth(t, stats, true)
