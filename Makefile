@@ -88,18 +88,18 @@ lint: check ported ## staticcheck, all of it (staticcheck.conf says which)
 servers: ## install the servers that tests start, where root and apt-get are
 	@./scripts/install-test-servers
 
-everything: ## install also what only the long forms start
+everything: ## install also what only make prove starts
 	@./scripts/install-test-servers prove
 
 clients: ## install generators of clients, which make prove runs on /openapi.json
 	@GO='$(GO)' ./scripts/install-test-clients
 
-cover: servers ## coverage of all packages by all tests: coverage.html
+cover: everything ## coverage of all packages by all tests: coverage.html
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out -timeout 20m ./...
 	$(GO) tool cover -html=coverage.out -o coverage.html
 	$(GO) tool cover -func=coverage.out | tail -n 1
 
-race: servers ## the race detector only, COUNT times over
+race: everything ## the race detector only, COUNT times over
 	$(GO) test -race -shuffle=on -timeout 60m -count $(COUNT) ./...
 
 fuzz: servers ## every fuzz target for FUZZTIME (30s)
@@ -147,7 +147,8 @@ openloop: build ## latencies at 50 and 80 % of capacity, without coordinated omi
 	@./scripts/install-test-servers bench
 	$(GO) run ./bench/openloop -hearth ./hearth $(OPENLOOP)
 
-inflight: servers ## 10,000 requests in flight, beside a bare handler (three minutes; INFLIGHT='-rounds 9 -record')
+inflight: ## 10,000 requests in flight, beside a bare handler (three minutes; INFLIGHT='-rounds 9 -record')
+	@./scripts/install-test-servers bench
 	$(GO) run ./bench/inflight $(INFLIGHT)
 
 ##@ Ship it
