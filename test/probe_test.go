@@ -55,7 +55,7 @@ func TestProbe(t *testing.T) {
 	probes(t, in, `for /healthz: 503 {"status":"draining"}`)
 	probes(t, in, "", "-live")
 	in.Kill()
-	probes(t, in, "server.listen of "+in.File)
+	probes(t, in, "(HEARTH_SERVER_LISTEN) for /healthz") // which the program is started with
 	probes(t, in, "connection refused", "-live")
 }
 

@@ -34,9 +34,9 @@ func (p Process) operator(path string, o operatorFlags, timeout time.Duration) (
 		if cfg == nil {
 			return nil, fmt.Errorf("%w\nor name the admin listener with -admin ADDRESS", config.NewFaults(faults))
 		}
-		c.Address, c.From = cfg.Server.Admin, "server.admin of "+path
+		c.Address, c.From = cfg.Server.Admin, p.setBy("server.admin", path)
 		for _, f := range faults {
-			if strings.Contains(f.String(), "server.admin:") {
+			if strings.Contains(f.String(), "server.admin:") || strings.HasPrefix(f.String(), variableOf("server.admin")+":") {
 				return nil, fmt.Errorf("%w\nor name the admin listener with -admin ADDRESS", config.NewFaults([]config.Fault{f}))
 			}
 		}
@@ -57,6 +57,19 @@ func (p Process) operator(path string, o operatorFlags, timeout time.Duration) (
 		return nil, err
 	}
 	return operator.New(c)
+}
+
+// setBy is where a key has its value from, for errors: the file, or the variable that takes its place.
+func (p Process) setBy(key, path string) string {
+	if v := variableOf(key); slices.ContainsFunc(p.Env, func(e string) bool { return strings.HasPrefix(e, v+"=") && e != v+"=" }) {
+		return v
+	}
+	return key + " of " + path
+}
+
+// variableOf is the variable that can set a key.
+func variableOf(key string) string {
+	return "HEARTH_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 // adminToken is the first token of a configuration that opens the admin listener, and where

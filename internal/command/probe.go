@@ -57,6 +57,9 @@ func (p Process) probe(path string, o probe) error {
 	if o.live && o.ready {
 		return p.refuse(probeVerb(), nil, "-live and -ready exclude each other")
 	}
+	if o.timeout <= 0 {
+		return p.refuse(probeVerb(), nil, "invalid value %q for flag -timeout: write more than 0s", o.timeout.String())
+	}
 	ask := operator.Probe{Address: o.address, From: "-address", Path: "/healthz"}
 	cfg, faults := config.Inspect(path, p.Env)
 	switch {
@@ -65,7 +68,7 @@ func (p Process) probe(path string, o probe) error {
 	case cfg == nil:
 		cfg = &config.Config{}
 	}
-	listen, from := cfg.Server.Listen, "server.listen of "+path
+	listen, from := cfg.Server.Listen, p.setBy("server.listen", path)
 	switch {
 	case o.live:
 		ask.Path = "/livez"
@@ -76,7 +79,7 @@ func (p Process) probe(path string, o probe) error {
 		ask.Proxied = proxied(cfg.Server)
 	}
 	if o.live || o.ready {
-		listen, from = cfg.Server.Admin, "server.admin of "+path
+		listen, from = cfg.Server.Admin, p.setBy("server.admin", path)
 	}
 	if o.address == "" {
 		ask.Address, ask.From = listen, from

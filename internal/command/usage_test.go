@@ -27,6 +27,27 @@ func configuration(t *testing.T, text string) string {
 	return file
 }
 
+// TestAddressesSayWhereTheyAreFrom: from the file, a variable that takes its place, or a flag.
+func TestAddressesSayWhereTheyAreFrom(t *testing.T) {
+	file := configuration(t, "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n")
+	for _, c := range []struct{ args, env, from string }{
+		{"probe", "", "server.listen of " + file},
+		{"probe", "HEARTH_SERVER_LISTEN=", "server.listen of " + file},
+		{"probe", "HEARTH_SERVER_LISTEN=127.0.0.2:0", "HEARTH_SERVER_LISTEN"},
+		{"probe -live", "HEARTH_SERVER_ADMIN=127.0.0.2:0", "HEARTH_SERVER_ADMIN"},
+		{"reload", "", "server.admin of " + file},
+		{"reload", "HEARTH_SERVER_ADMIN=127.0.0.2:0", "HEARTH_SERVER_ADMIN"},
+		{"probe -address :0", "HEARTH_SERVER_LISTEN=127.0.0.2:0", "-address"},
+	} {
+		var out bytes.Buffer
+		args := append([]string{"-config", file}, strings.Fields(c.args)...)
+		status := command.Run(command.Process{Args: args, Env: []string{c.env}, Stdout: &out, Stderr: &out, Notify: signal.Notify})
+		if want := "(" + c.from + ") leaves the port to the kernel; the server logs which one it is: name that\n"; status != 1 || !strings.HasSuffix(out.String(), want) {
+			t.Errorf("hearth %s with %q: %d, %q, without %q", c.args, c.env, status, out.String(), want)
+		}
+	}
+}
+
 // TestFlagsStandAnywhere: before the verb, behind it, and behind its arguments.
 func TestFlagsStandAnywhere(t *testing.T) {
 	good, faulty := configuration(t, "[server]\ndrain = \"0s\"\n"), configuration(t, "colour = 1\n")
@@ -72,6 +93,8 @@ func TestWrongArgumentsAreNamed(t *testing.T) {
 		"feed flush":             `hearth feed flush: RESOURCE is missing`,
 		"feed status -- -json":   `hearth feed status: takes no argument "-json"`,
 		"feed install -role":     `flag needs an argument: -role`,
+		"probe -timeout 0s":      `hearth probe: invalid value "0s" for flag -timeout: write more than 0s`,
+		"probe -timeout -1s":     `hearth probe: invalid value "-1s" for flag -timeout`,
 		"feed install -apply=no": `invalid boolean value "no" for -apply`,
 	} {
 		status, stdout, stderr := run(strings.Fields(args)...)

@@ -181,7 +181,7 @@ func (c *Client) advice(status int, ours bool) string {
 	case status == http.StatusForbidden && c.cfg.Token != "":
 		return fmt.Sprintf(`the token is from %s: its scopes have to hold "admin"`, c.cfg.TokenFrom)
 	case status == http.StatusNotFound:
-		return "the server may be older than this program"
+		return fmt.Sprintf("is %s that of the admin listener? If it is, the server may be older than this program", c.cfg.from())
 	case status == http.StatusMisdirectedRequest:
 		return "or ask by an IP address"
 	}

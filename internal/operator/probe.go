@@ -64,7 +64,7 @@ func (p Probe) ask(ctx context.Context, t target) (status int, body []byte, err 
 			return 0, nil, err
 		}
 	}
-	if p.TLS {
+	if p.TLS || t.base.Scheme == "https" {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.base.Host+p.Path, nil)

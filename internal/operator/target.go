@@ -47,7 +47,7 @@ func parseTarget(address string) (target, error) {
 	case err != nil || port == "" || strings.ContainsAny(host, "/ @"):
 		return target{}, errors.New(`is no address; write it as "127.0.0.1:9090" or "unix:/run/hearth/admin.sock"`)
 	case port == "0":
-		return target{}, errors.New("leaves the port to the kernel; the server logs which one it is: name it with -admin HOST:PORT")
+		return target{}, errors.New("leaves the port to the kernel; the server logs which one it is: name that")
 	}
 	t := target{base: base, network: "tcp", dials: []string{base.Host}}
 	if everywhere(host) {
