@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -20,13 +21,21 @@ type BalancerFacts struct {
 // Balancer judges the configuration of HAProxy or nginx. It reads lines and no includes, so what
 // it does not find is unknown.
 func Balancer(b BalancerFacts) (f Findings) {
-	if strings.Contains(b.Text, "proxy_pass") || strings.Contains(b.Text, "upstream ") {
+	b.Text = comments.ReplaceAllString(b.Text, "$1")
+	if ofNginx.MatchString(b.Text) {
+		b.Text = statements.ReplaceAllString(b.Text, "$0\n") // as many as there are may stand on one line
 		b.nginx(&f)
 	} else {
 		b.haproxy(&f)
 	}
 	return f
 }
+
+var (
+	comments   = regexp.MustCompile(`(?m)(^|\s)#.*$`)
+	ofNginx    = regexp.MustCompile(`\bproxy_pass\s|\bupstream\s+\S+\s*\{`)
+	statements = regexp.MustCompile(`[;{}]`)
+)
 
 const balancers = "operations.md#load-balancers"
 
@@ -43,10 +52,9 @@ func readHAProxyTime(text string) (time.Duration, bool) {
 	return time.Duration(n) * unit, err == nil
 }
 
-// setting is the last value of a line that begins with words; comments do not count.
+// setting is the last value of a line that begins with words.
 func (b *BalancerFacts) setting(words string) (value string, ok bool) {
 	for line := range strings.Lines(b.Text) {
-		line, _, _ = strings.Cut(line, "#")
 		line = strings.Join(strings.Fields(line), " ")
 		if rest, found := strings.CutPrefix(line, words); found && (rest == "" || rest[0] == ' ' || rest[0] == ';') {
 			value, ok = strings.Trim(rest, " ;"), true
@@ -65,8 +73,8 @@ func (b *BalancerFacts) haproxy(f *Findings) {
 	f.judge(purge < b.Idle, Finding{Level: Warning, About: b.File, Setting: "pool-purge-delay", Found: purge.String(), Page: balancers,
 		Change: fmt.Sprintf("keep it below server.idle_timeout (%v)", b.Idle), Why: "a server that closes an idle connection may miss a request that is on its way"})
 	check, ok := b.setting("option httpchk")
-	if rest, found := b.setting("http-check send"); found {
-		check, ok = check+" "+rest, true
+	if rest, found := b.setting("http-check send"); found { // which does nothing without the option
+		check += " " + rest
 	}
 	f.judge(ok && strings.Contains(check, "/healthz"), Finding{Level: Warning, About: b.File, Setting: "health check", Found: check, Page: balancers,
 		Change: "option httpchk GET /healthz", Why: "/readyz takes all instances out at once when Redis is away, and a bare connection tells nothing of a drain"})
@@ -141,6 +149,11 @@ func (b *BalancerFacts) nginx(f *Findings) {
 	_, keeps := b.setting("keepalive")
 	f.judge(keeps, Finding{Level: Warning, About: b.File, Setting: "keepalive of the upstream", Found: "none", Page: balancers,
 		Change: "keepalive 300; in the upstream, with proxy_http_version 1.1 and proxy_set_header Connection \"\"", Why: "opening a connection costs more than ten hits"})
+	version, _ := b.setting("proxy_http_version")
+	connection, sent := b.setting("proxy_set_header Connection")
+	f.judge(!keeps || version != "" && version != "1.0" && sent && strings.Trim(connection, `"'`) == "", Finding{Level: Warning, About: b.File, Setting: "proxy_http_version, Connection",
+		Found: fmt.Sprintf("%s, %s", cmp.Or(version, "1.0 by default"), cmp.Or(connection, "close by default")), Page: balancers,
+		Change: "proxy_http_version 1.1; and proxy_set_header Connection \"\"; beside proxy_pass", Why: "without both nginx closes each connection that keepalive is to keep"})
 	next, _ := b.setting("proxy_next_upstream")
 	f.judge(!strings.Contains(next, "http_503") && !strings.Contains(next, "non_idempotent"), Finding{Level: Warning, About: b.File, Setting: "proxy_next_upstream", Found: next, Page: balancers,
 		Change: "proxy_next_upstream error timeout;", Why: "a client can cause 503 and take one instance after the other out; a write may be done twice"})

@@ -135,6 +135,7 @@ func TestBalancer(t *testing.T) {
 		return string(text)
 	}
 	haproxy, nginx := read("haproxy.cfg"), read("nginx.conf")
+	const kept = " proxy_http_version 1.1; proxy_set_header Connection \"\";"
 	facts := BalancerFacts{Idle: 75 * time.Second, Drain: 5 * time.Second, InFlight: 20000}
 	for _, c := range []struct {
 		want, text string
@@ -149,7 +150,14 @@ func TestBalancer(t *testing.T) {
 		{"warning maxconn of a server", haproxy + "\n server x 127.0.0.1:1 maxconn 100000\n"},
 		{"warning proxy_next_upstream", nginx + "\nproxy_next_upstream error http_503;\n"},
 		{"warning proxy_cache", nginx + "\nproxy_cache zone;\n"},
-		{"warning keepalive_timeout of the upstream", "upstream a {\n server x;\n keepalive 3;\n keepalive_timeout 2m;\n}\nproxy_pass a;"},
+		{"warning keepalive_timeout of the upstream", "upstream a {\n server x;\n keepalive 3;\n keepalive_timeout 2m;\n}\nproxy_pass a;" + kept},
+		{"", "upstream a { server x; keepalive 3; keepalive_timeout 60s; } server { location / { proxy_pass http://a;" + kept + " } }"},
+		{"", "upstream a {\n keepalive 3; # keepalive_timeout 2m;\n}\n#proxy_cache zone;\nproxy_pass a;" + kept},
+		{"warning proxy_cache", "upstream a { keepalive 3; } location / { proxy_pass a; proxy_cache zone;" + kept + " }"},
+		{"warning proxy_http_version, Connection", "upstream a { keepalive 3; } location / { proxy_pass a; }"},
+		{"warning proxy_http_version, Connection", "upstream a { keepalive 3; } location / { proxy_pass a; proxy_http_version 1.1; proxy_set_header Connection upgrade; }"},
+		{"", "# no upstream of nginx: proxy_pass is not here\n" + haproxy},
+		{"warning health check", strings.ReplaceAll(haproxy, "option httpchk", "# option httpchk")},
 		{"warning keepalive of the upstream", "upstream a {\n server x;\n}\nproxy_pass a;"},
 	} {
 		f := facts
