@@ -80,11 +80,7 @@ func surveyOne(ctx context.Context, o rueidis.ClientOption, addr string, keys []
 		return s, nil
 	}
 	s.Info = map[string]string{}
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			s.Info[name] = value
-		}
-	}
+	s.note(text)
 	if found, err := client.Do(ctx, client.B().ConfigGet().Parameter(surveyed...).Build()).AsStrMap(); err == nil {
 		s.Settings = found
 	}
@@ -92,9 +88,22 @@ func surveyOne(ctx context.Context, o rueidis.ClientOption, addr string, keys []
 	cluster := s.Info["redis_mode"] == "cluster"
 	if cluster {
 		others = mastersOf(ctx, client)
+		// Whether all slots are served, INFO does not say.
+		if text, err := client.Do(ctx, client.B().ClusterInfo().Build()).ToString(); err == nil {
+			s.note(text)
+		}
 	}
 	s.rights(ctx, client, keys, cluster)
 	return s, others
+}
+
+// note keeps what INFO and its like say. What RESP3 marks as verbatim begins with its format.
+func (s *Survey) note(text string) {
+	for line := range strings.Lines(strings.TrimPrefix(text, "txt:")) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			s.Info[name] = value
+		}
+	}
 }
 
 // clock compares the clocks.

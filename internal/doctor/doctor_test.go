@@ -42,6 +42,8 @@ func TestRedis(t *testing.T) {
 		{"fault version", func(r *RedisFacts) { r.Info["redis_version"] = "" }},
 		{"fault rights", func(r *RedisFacts) { r.Refused = []string{"SET: NOPERM"} }},
 		{"fault rights", func(r *RedisFacts) { r.Info, r.Refused = nil, []string{"INFO: NOPERM"} }},
+		{"fault cluster_state", func(r *RedisFacts) { r.Info["cluster_state"] = "fail" }},
+		{"", func(r *RedisFacts) { r.Info["cluster_state"] = "ok" }},
 		{"fault role", func(r *RedisFacts) { r.Info["role"] = "slave" }},
 		{"fault redis.wait_replicas", func(r *RedisFacts) { r.WaitReplicas = 2 }},
 		{"fault maxmemory-policy", func(r *RedisFacts) { r.Settings["maxmemory-policy"] = "allkeys-lru" }},

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -48,6 +49,10 @@ func Redis(r RedisFacts) (f Findings) {
 	if len(r.Refused) == 0 {
 		f.add(Finding{Level: OK, About: about, Setting: "rights", Found: "all that is needed"})
 	}
+	if state, known := r.Info["cluster_state"]; known {
+		f.judge(state == "ok", Finding{Level: Fault, About: about, Setting: "cluster_state", Found: fmt.Sprintf("%s, %s of 16384 slots are served", state, cmp.Or(r.Info["cluster_slots_ok"], "?")), Page: page,
+			Change: "have every slot served by a master that is up: redis-cli --cluster check, and --cluster fix", Why: "keys of the others are refused (CLUSTERDOWN): reads go to the source, and what lives in Redis alone is answered with 503"})
+	}
 	skew := r.Ahead.Abs() - r.Took/2
 	f.judge(skew < mostSkew, Finding{Level: Warning, About: about, Setting: "clock", Found: fmt.Sprintf("%v from this machine's", r.Ahead.Round(time.Millisecond)), Page: page,
 		Change: "run a time service (chrony, systemd-timesyncd) on both", Why: "windows of limits begin by Redis' clock, and logs cannot be laid side by side"})
@@ -81,7 +86,7 @@ func (r *RedisFacts) memory(f *Findings, about string) {
 		Change: "CONFIG SET maxmemory-policy volatile-lru, and in redis.conf", Why: why})
 	used, _ := number(r.Info, "used_memory")
 	limit, _ := number(r.Settings, "maxmemory")
-	f.judge(!bounded || used < limit/10*9, Finding{Level: Warning, About: about, Setting: "maxmemory", Found: bytes(used) + " of " + bytes(limit) + " in use", Page: page,
+	f.judge(!bounded || used < limit/10*9, Finding{Level: Warning, About: about, Setting: "maxmemory", Found: inUse(used, limit), Page: page,
 		Change: "raise maxmemory, or lower ttl.cold", Why: "a Redis without memory refuses writes and counts as away"})
 	keys, known := number(r.Info, "tracking_total_keys")
 	table, _ := number(r.Settings, "tracking-table-max-keys")
@@ -89,6 +94,14 @@ func (r *RedisFacts) memory(f *Findings, about string) {
 		f.judge(table == 0 || keys < table/10*9, Finding{Level: Warning, About: about, Setting: "tracking-table-max-keys", Found: fmt.Sprintf("%d of %d keys in use", keys, table), Page: page,
 			Change: "raise tracking-table-max-keys above the distinct keys in all instances' memory, or set it to 0", Why: "beyond it Redis has copies dropped that have not changed: the hit share falls"})
 	}
+}
+
+// inUse says how much memory is taken of how much.
+func inUse(used, limit int64) string {
+	if limit == 0 {
+		return bytes(used) + " in use, without a bound"
+	}
+	return bytes(used) + " of " + bytes(limit) + " in use"
 }
 
 func (r *RedisFacts) settings(f *Findings, about string) {
