@@ -39,6 +39,7 @@ SHIPPED = ./test $(shell $(GO) list ./... | grep -E '$(AROUND)' | grep -vE '$(LA
 
 # Pinned here and not in go.mod: tools must not choose the versions of what is linked.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ACTIONLINT  := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
@@ -81,9 +82,10 @@ ported: ## what a release needs besides: the program builds for macOS, the relea
 	CGO_ENABLED=0 $(GO) vet -C release -trimpath ./...
 	CGO_ENABLED=0 GOOS=darwin $(GO) build -trimpath -o /dev/null .
 
-lint: check ported ## staticcheck, all of it (staticcheck.conf says which)
+lint: check ported ## staticcheck, all of it (staticcheck.conf says which), and the workflows
 	$(GO) run $(STATICCHECK) ./...
 	cd release && $(GO) run $(STATICCHECK) ./...
+	$(GO) run $(ACTIONLINT)
 
 servers: ## install the servers that tests start, where root and apt-get are
 	@./scripts/install-test-servers
