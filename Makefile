@@ -24,18 +24,15 @@ PACKAGES  = $(RELEASE) -snapshot -out '$(abspath $(DIST))' -platforms '$(subst $
 # Packages with benchmarks, or tests of allocations, which the race detector adds to.
 TIMED     = $(shell grep -rlE --include='*_test.go' '^func (Benchmark|Test\w*Alloc)' . | xargs -n 1 dirname | sort -u)
 
-# Packages whose tests take longest: begun last, one of them would keep a single processor.
-LONGEST = ./cache ./internal/source/...
+# Packages whose memory requests share: make test has the race detector there, and make prove
+# everywhere. All others are built as the program is shipped, so that most of what is linked is
+# compiled once. Those whose tests take longest are begun first.
+RACED   = ./cache ./handlers ./internal/limit $(shell $(GO) list ./cache/... | grep -v /protocol$$)
 
-# Proofs of fleets take minutes even in their short form, and neither benchmarks nor servers for
-# tests are what is shipped: make prove has those.
-LATER   = /(proof/(feed|fleet|rolling)|bench/.*|internal/testkit(/.*)?)$$
-
-# What starts the program is no place to look for its races, and a model has none. In make test
-# those are built as the program is shipped, so that each library is compiled twice, not three times.
-AROUND  = /(test|deploy|proof/.*|cache/protocol)$$
-RACED   = $(shell $(GO) list ./... | grep -vE '$(AROUND)|$(LATER)')
-SHIPPED = ./test $(shell $(GO) list ./... | grep -E '$(AROUND)' | grep -vE '$(LATER)')
+# Proofs of fleets and fail-overs take minutes even in their short form, and neither benchmarks
+# nor servers for tests are what is shipped: make prove has those.
+LATER   = /(proof/(failover|feed|fleet|rolling)|bench/.*|internal/testkit(/.*)?)$$
+SHIPPED = ./test ./internal/source/... $(shell $(GO) list ./... | grep -vE '$(LATER)|/(cache|cache/[^p].*|handlers|internal/limit)$$')
 
 # Pinned here and not in go.mod: tools must not choose the versions of what is linked.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -62,11 +59,11 @@ clean: ## remove what these targets make
 
 ##@ Test it
 
-test: servers formatted ## tests of all that is shipped, in their short form: packages with the race detector, the program as it is shipped
+test: servers formatted ## tests of all that is shipped, in their short form: the race detector where requests share memory
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target raced shipped
 
 raced:
-	$(GO) test -race -shuffle=on -timeout 10m $(LONGEST) $(RACED)
+	$(GO) test -race -shuffle=on -timeout 10m $(RACED)
 
 shipped:
 	CGO_ENABLED=0 $(GO) test -trimpath -vet=off -shuffle=on -timeout 10m $(SHIPPED)

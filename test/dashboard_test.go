@@ -117,6 +117,9 @@ func (w *observed) checkQuiet(p *browser.Page) {
 // TestDashboardTellsOfTrouble: what goes wrong stands in the first line, by itself, and its end,
 // too. A key that is markup stays text, and the keyboard does what the buttons do.
 func TestDashboardTellsOfTrouble(t *testing.T) {
+	if !testkit.Long() {
+		return // TestDashboard has the page, internal/top the same rules
+	}
 	t.Parallel()
 	w := newObserved(t)
 	w.redis.Do("SET", "item:%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E", `1`)

@@ -34,7 +34,7 @@ func TestDoctor(t *testing.T) {
 		}
 		return string(out), cmd.ProcessState.ExitCode()
 	}
-	if out, code := run(); code != 0 || !strings.Contains(out, "rights: all that is needed") || !strings.Contains(out, "the database, version: PostgreSQL") || !strings.Contains(out, "\n0 faults") {
+	if out, code := run(); code != 0 || !strings.Contains(out, "rights: all that is needed") || !strings.Contains(out, "the database, version: PostgreSQL") || !strings.Contains(out, "\nfaults: 0, ") {
 		t.Errorf("surroundings that are well end with %d and print\n%s", code, out)
 	}
 	if keys := fmt.Sprint(r.Do("KEYS", "*")); strings.Contains(keys, "doctor") {
@@ -60,6 +60,9 @@ func TestDoctor(t *testing.T) {
 	}
 	if code != 1 {
 		t.Errorf("it ends with %d", code)
+	}
+	if out, code := run("-balancer", filepath.Join(dir, "none.cfg")); code != 2 || !strings.Contains(out, "there is no such file") {
+		t.Errorf("without the balancer's file it ends with %d and prints\n%s", code, out)
 	}
 	if out, code := run("-json"); code != 1 || !strings.HasPrefix(out, "[\n") {
 		t.Errorf("as JSON it ends with %d and prints\n%s", code, out)

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -44,6 +46,9 @@ warning costs speed, or safety under load or failure, and exits with 0.`,
 			flags.BoolVar(&a.json, "json", false, "all findings as JSON")
 			flags.BoolVar(&a.all, "all", false, "show what is well, too")
 			flags.Func("balancer", "a `FILE...` of HAProxy or nginx", func(file string) error {
+				if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+					return errors.New("there is no such file")
+				}
 				a.balancers = append(a.balancers, file)
 				return nil
 			})
@@ -161,5 +166,5 @@ func writeFindings(out io.Writer, all doctor.Findings, well bool) {
 	if pages {
 		fmt.Fprintln(out, "docs/ is at /manual of the running server's admin listener, too")
 	}
-	fmt.Fprintf(out, "%d faults, %d warnings, %d unknown, %d well\n", counts[doctor.Fault], counts[doctor.Warning], counts[doctor.Unknown], counts[doctor.OK])
+	fmt.Fprintf(out, "faults: %d, warnings: %d, unknown: %d, well: %d\n", counts[doctor.Fault], counts[doctor.Warning], counts[doctor.Unknown], counts[doctor.OK])
 }

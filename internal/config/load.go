@@ -68,7 +68,7 @@ func readFile(path string) (data []byte, dir string, err error) {
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "", errors.New("there is no such file; name yours with -config FILE, or copy the config.toml that comes with hearth, which explains every key")
+		return nil, "", errors.New("there is no such file; name yours with -config FILE, draft one with `hearth init`, or begin with the config.toml that comes with hearth, which explains every key")
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("opening it: %w; make it readable or name another with -config FILE", cause(err))

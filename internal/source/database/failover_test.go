@@ -55,6 +55,9 @@ func TestPostgresFailsOver(t *testing.T) {
 }
 
 func TestMariaDBFailsOver(t *testing.T) {
+	if !testkit.Long() {
+		return // PostgreSQL fails over in the short form
+	}
 	t.Parallel()
 	testFailsOver(t, testkit.MariaDBPair)
 }

@@ -263,6 +263,9 @@ func stepWithin[T any](p *Page, within time.Duration, what string, action chrome
 	ctx, cancel := context.WithTimeout(p.ctx, within)
 	defer cancel()
 	v, err := chromedp.Run(ctx, action)
+	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "No node with given id found") {
+		v, err = chromedp.Run(ctx, action) // another page has come between two steps of the action
+	}
 	if err != nil {
 		p.tb.Fatalf("%s: %v", what, err)
 	}
