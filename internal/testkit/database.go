@@ -91,7 +91,7 @@ func (e *engine) open(tb TB, opts []ServerOption) *Database {
 	}
 	d := &Database{tb: tb, own: o.own, name: fmt.Sprintf("test_%d", databases.Add(1))}
 	if o.own {
-		d.server = e.initialise(tb, TempDir(tb, e.program), FreePort(tb), o.config)
+		d.server = e.initialise(tb, tempDir(tb, inMemory(), e.program), FreePort(tb), o.config)
 		d.Start()
 	} else {
 		d.server = e.ofAll(tb)

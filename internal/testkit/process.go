@@ -259,7 +259,12 @@ func (p *Process) AwaitReady(ready func() bool) {
 // It is removed after everything that was started in it has ended.
 func TempDir(tb TB, name string) string {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "hearth-"+name+"-")
+	return tempDir(tb, "", name)
+}
+
+func tempDir(tb TB, in, name string) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp(in, "hearth-"+name+"-")
 	if err != nil {
 		tb.Fatalf("making a directory for %s: %v", name, err)
 	}

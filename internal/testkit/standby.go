@@ -68,7 +68,7 @@ func MariaDBPair(tb TB, config ...string) (primary, standby *Database) {
 func (d *Database) follower(tb TB) *Database {
 	tb.Helper()
 	f := &Database{tb: tb, own: true, name: d.name, account: d.account}
-	f.server = d.server.prepare(tb, TempDir(tb, d.server.program), FreePort(tb))
+	f.server = d.server.prepare(tb, tempDir(tb, inMemory(), d.server.program), FreePort(tb))
 	f.server.clientPath = d.server.clientPath
 	return f
 }
