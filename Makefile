@@ -26,7 +26,8 @@ TIMED     = $(shell grep -rlE --include='*_test.go' '^func (Benchmark|Test\w*All
 
 # Packages whose memory requests share: make test has the race detector there, and make prove
 # everywhere. All others are built as the program is shipped, so that most of what is linked is
-# compiled once. Those whose tests take longest are begun first.
+# compiled once. Those whose tests take longest are begun first. The two runs are side by side:
+# more than three packages at a time on two processors would make tests wait for each other.
 RACED   = ./cache ./handlers ./internal/limit $(shell $(GO) list ./cache/... | grep -v /protocol$$)
 
 # Proofs of fleets and fail-overs take minutes even in their short form, and neither benchmarks
@@ -63,7 +64,7 @@ test: servers formatted ## tests of all that is shipped, in their short form: th
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target raced shipped
 
 raced:
-	$(GO) test -race -shuffle=on -timeout 10m $(RACED)
+	$(GO) test -race -p 1 -shuffle=on -timeout 10m $(RACED)
 
 shipped:
 	CGO_ENABLED=0 $(GO) test -trimpath -vet=off -shuffle=on -timeout 10m $(SHIPPED)

@@ -190,7 +190,7 @@ func TestAnUnguardThatOvertakesARound(t *testing.T) {
 		close(unguarded)
 		<-over
 		x := fixture{d.Cache, t, d.key("1")}
-		testkit.Eventually(t, patience, "the round has set the guard anew, and taken it out", func() bool { return r.restored.Load() == 1 && r.unguards.Load() == 2 })
+		testkit.Eventually(t, patience, "the round has set the guard anew, and taken it out", func() bool { return r.restored.Load() >= 1 && r.unguards.Load() >= 2 })
 		x.want("nothing")
 		d.wantRead("1", "2", TierSource)
 	})

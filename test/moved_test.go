@@ -193,6 +193,9 @@ func TestTrackingIsRefusedForAWhile(t *testing.T) {
 // TestSentinelsFailOver has the sentinels name another master: as planned, and because the
 // master is gone.
 func TestSentinelsFailOver(t *testing.T) {
+	if !testkit.Long() {
+		return // TestEveryRedis has sentinels, TestRedisMoves a master that moves
+	}
 	t.Parallel()
 	all := topology.NewSentinels(t, time.Second)
 	whole := tell(t, deployed{url: all.URL(), past: all.Past()})

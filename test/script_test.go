@@ -40,6 +40,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PORT", fmt.Sprint(testkit.FreePort(t)))
 			return os.WriteFile(filepath.Join(env.WorkDir, "demo.toml"), []byte(launch.Demo(t)), 0o600)
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "long" {
+				return false, fmt.Errorf("the condition %q is not known", name)
+			}
+			return testkit.Long(), nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"http":     httpCommand,
 			"until":    untilCommand,

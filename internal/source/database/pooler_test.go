@@ -53,6 +53,9 @@ var setUps = []string{
 // TestPgBouncerSetUp starts several at once and three in a row, with many sessions and with
 // one, and finds no lock that stays behind.
 func TestPgBouncerSetUp(t *testing.T) {
+	if !testkit.Long() {
+		return // TestRecordsThroughPgBouncer sets up through one, too
+	}
 	t.Parallel()
 	pg := testkit.Postgres(t)
 	for _, size := range []int{5, 1} {
@@ -155,6 +158,9 @@ func TestPgBouncerSays(t *testing.T) {
 
 // TestPgBouncerOutage takes away what is behind the pooler, and the pooler.
 func TestPgBouncerOutage(t *testing.T) {
+	if !testkit.Long() {
+		return // TestPostgresOutage has what does not concern poolers
+	}
 	t.Parallel()
 	pg := testkit.Postgres(t, testkit.OwnServer())
 	pooler := testkit.PgBouncer(t, pg, "transaction", "query_wait_timeout = 1")

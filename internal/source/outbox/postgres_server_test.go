@@ -139,6 +139,9 @@ func TestPostgresInstallUnderLoad(t *testing.T) {
 // TestPostgresReplication: prepared transactions, what a subscription applies, and a copy
 // of the database.
 func TestPostgresReplication(t *testing.T) {
+	if !testkit.Long() {
+		return // it takes servers of its own
+	}
 	t.Parallel()
 	db := testkit.Postgres(t, testkit.OwnServer("max_prepared_transactions = 2", "wal_level = logical"))
 	o := open(t, db.URL())
