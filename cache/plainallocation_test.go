@@ -4,6 +4,7 @@ package cache
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -32,13 +33,16 @@ func TestAllocationsOfARead(t *testing.T) {
 	f := func(what string, admits bool, most float64, read func(key string) error) {
 		t.Helper()
 		c.admits = func(string) bool { return admits }
-		n := 0
-		got := testing.AllocsPerRun(reads/4, func() {
-			if err := read(keys[n%reads]); err != nil {
-				t.Fatal(err)
-			}
-			n++
-		})
+		n, got := 0, math.Inf(1)
+		// The least of four parts: what runs beside the reads allocates, too.
+		for range 4 {
+			got = min(got, testing.AllocsPerRun(reads/16, func() {
+				if err := read(keys[n%reads]); err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}))
+		}
 		t.Logf("%s: %v allocations", what, got)
 		if got > most {
 			t.Errorf("%s allocates %v times, want %v at most", what, got, most)
