@@ -12,7 +12,7 @@ import (
 // reaches into keys of other programs in the same Redis.
 
 // KeyOfPath finds the key of the record that a GET of path, such as /user/1, is about; false if
-// there can be none. Unlike Find it takes no query, and blanks and the like as they are.
+// there can be none. Unlike Find it takes no query, and takes characters that a request has to encode.
 func (s *Server) KeyOfPath(path string) (key string, ok bool) {
 	segments, rooted := strings.CutPrefix(path, "/")
 	if !rooted {

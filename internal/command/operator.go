@@ -11,6 +11,7 @@ import (
 
 	"hearth/internal/config"
 	"hearth/internal/operator"
+	"hearth/internal/tty"
 )
 
 // operatorFlags say which admin listener a verb asks, and as whom.
@@ -36,7 +37,7 @@ func (p Process) operator(path string, o operatorFlags, timeout time.Duration) (
 		}
 		c.Address, c.From = cfg.Server.Admin, p.setBy("server.admin", path)
 		for _, f := range faults {
-			if strings.Contains(f.String(), "server.admin:") || strings.HasPrefix(f.String(), variableOf("server.admin")+":") {
+			if strings.Contains(f.String(), "server.admin:") || strings.HasPrefix(f.String(), config.VariableOf("server.admin")+":") {
 				return nil, fmt.Errorf("%w\nor name the admin listener with -admin ADDRESS", config.NewFaults([]config.Fault{f}))
 			}
 		}
@@ -61,15 +62,10 @@ func (p Process) operator(path string, o operatorFlags, timeout time.Duration) (
 
 // setBy is where a key has its value from, for errors: the file, or the variable that takes its place.
 func (p Process) setBy(key, path string) string {
-	if v := variableOf(key); slices.ContainsFunc(p.Env, func(e string) bool { return strings.HasPrefix(e, v+"=") && e != v+"=" }) {
+	if v := config.VariableOf(key); tty.Env(p.Env).Variable(v) != "" {
 		return v
 	}
 	return key + " of " + path
-}
-
-// variableOf is the variable that can set a key.
-func variableOf(key string) string {
-	return "HEARTH_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 // adminToken is the first token of a configuration that opens the admin listener, and where

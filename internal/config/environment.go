@@ -11,8 +11,8 @@ import (
 // variablePrefix is what the names of all overriding variables begin with.
 const variablePrefix = "HEARTH_"
 
-// variableOf names the environment variable that overrides a key.
-func variableOf(key string) string {
+// VariableOf names the environment variable that overrides a key.
+func VariableOf(key string) string {
 	return variablePrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
@@ -37,7 +37,7 @@ func (l *loader) override(root reflect.Value, env []string) {
 		if f.inItem || f.isTable() || f.isTables() {
 			return
 		}
-		name := variableOf(key)
+		name := VariableOf(key)
 		keys[name], fields[name] = key, f
 		if !f.isList() {
 			scalars = append(scalars, name)

@@ -10,7 +10,7 @@ import (
 func AllKeys() []string { return allKeys() }
 
 // Variable names the variable that overrides a key.
-func Variable(key string) string { return variableOf(key) }
+func Variable(key string) string { return VariableOf(key) }
 
 // Defaults returns the configuration of an empty file.
 func Defaults() *Config { return defaults() }
